@@ -1,0 +1,79 @@
+# make run          everything that is needed, then CE Web on http://127.0.0.1:8000/ until Ctrl-C
+# make test         everything that must pass, in the order of what fails fastest
+# make run AGENTS=1 the same, with the agents of the backend claude
+# Variables: PORT=8001 HOST=127.0.0.1 PYTHON=python3.12 VENV=/some/where PARALLEL=4
+
+SHELL  := /bin/bash
+PYTHON ?= python3
+VENV   ?= .venv
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+PARALLEL ?= 2
+NAMES    ?= batch batch-dark plan phase-gates metrics
+IGNORE   ?=
+
+BIN     := $(VENV)/bin
+PY      := $(BIN)/python
+PIP     := $(PY) -m pip install --quiet --disable-pip-version-check
+PYTEST  := $(PY) -m pytest
+SLOW    := process or engine or browser or chaos
+SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
+
+.PHONY: run test lint fast slow chaos bench screenshots clean
+
+run: $(VENV)/.installed $(if $(AGENTS),$(VENV)/.installed-agents)
+	@$(PY) manage.py bootstrap --host $(HOST) --port $(PORT)
+	@exec $(PY) manage.py up --host $(HOST) --port $(PORT)
+
+test: lint fast slow chaos
+
+# No settings of the person who runs it: the checks have a data directory of their own.
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) $(PY) manage.py makemigrations --check --dry-run
+	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) CE_HTTPS=1 $(PY) manage.py check --deploy --fail-level WARNING
+	rm -rf $(SCRATCH)
+	$(PYTEST) -q tests/test_architecture.py
+
+fast: $(VENV)/.installed-dev
+	$(PYTEST) -q -n $(PARALLEL) -m "not ($(SLOW))" $(IGNORE)
+
+slow: $(VENV)/.installed-dev
+	$(PYTEST) -q -n $(PARALLEL) -m "(process or engine or browser) and not chaos" $(IGNORE)
+
+chaos: $(VENV)/.installed-dev
+	$(PYTEST) -q -n $(PARALLEL) -m chaos $(IGNORE)
+
+# The pictures of the README, and with NAMES= every page in every state.
+screenshots: $(VENV)/.installed-dev
+	$(PY) -m tests.browser.screenshots docs/screenshots $(NAMES)
+
+bench: $(VENV)/.installed-dev
+	@for figure in bench/*.py; do echo "== $$figure"; $(PY) "$$figure" || exit 1; done
+
+# What can be made again. The data directory (var/) holds people's work and stays.
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage test-results
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
+
+# Installed again only when the pinned requirements changed.
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "CE Web needs Python 3.11 or newer; choose one: make run PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) \
+	  || { echo "python3 -m venv failed: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+	@echo "Installing the requirements into $(VENV) ..."
+	@$(PIP) -r requirements.txt
+	@$(PY) -m ce_web.static_files
+	@touch $@
+
+$(VENV)/.installed-agents: requirements-agents.txt $(VENV)/.installed
+	@echo "Installing the agents into $(VENV): 170 MB ..."
+	@$(PIP) -r requirements-agents.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements-agents.txt $(VENV)/.installed
+	@echo "Installing the requirements of the tests into $(VENV) ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

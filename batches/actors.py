@@ -1,0 +1,39 @@
+"""Who asks: a signed-in person, or a command on the host's own shell. Every move names its cause."""
+
+import getpass
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from django.core.exceptions import PermissionDenied
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """`cause` goes into the history; `user` is None for a command, whose right is the shell's."""
+
+    cause: str
+    user: "AbstractBaseUser | None" = None
+
+    @classmethod
+    def person(cls, user: "AbstractBaseUser | AnonymousUser") -> Self:
+        """A signed-in person. Raises PermissionDenied for the anonymous."""
+        if not user.is_authenticated:
+            raise PermissionDenied("Sign in first.")
+        return cls(f"person:{user.get_username()}", user)
+
+    @classmethod
+    def command(cls, name: str) -> Self:
+        """A management command, with the name of the system's user who ran it."""
+        try:
+            login = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            login = "unknown"
+        return cls(f"command:{name} ({login})")
+
+    def require(self, permission: str) -> None:
+        """Raises PermissionDenied when a person lacks `permission` (such as "batches.execute_batch")."""
+        if self.user is not None and not self.user.has_perm(permission):  # type: ignore[attr-defined]  # PermissionsMixin
+            raise PermissionDenied(f"{self.cause} may not do this ({permission}).")

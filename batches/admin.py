@@ -1,0 +1,400 @@
+"""Every table, to look at; history cannot be edited. Actions call the services and say per row what became of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.sites import NotRegistered
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from batches import autopilot, services
+from batches.actors import Actor
+from batches.core.errors import BatchError, ServiceError
+from batches.models import (
+    ApiToken,
+    Attempt,
+    AuditEvent,
+    Batch,
+    Chain,
+    Conflict,
+    ContextChange,
+    Finding,
+    Gate,
+    GateCheck,
+    GateOpinion,
+    GateTick,
+    Host,
+    Landing,
+    LinearIssue,
+    Phase,
+    Plan,
+    PlanDecision,
+    PredictedConflict,
+    Project,
+    Result,
+    Review,
+    Run,
+    Stage,
+    Task,
+    Transition,
+)
+
+# django-q2's own pages can run any function of the server and start ticks again; the queue is shown on the health page.
+# Django's own pages of people know nothing of the last administrator, who must stay; /users/ does.
+for _model in (OrmQ, Schedule, Success, Failure, User, Group):
+    try:
+        admin.site.unregister(_model)
+    except NotRegistered:
+        continue  # its application is listed after ours, or registers nothing
+
+
+class History(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """What happened is looked at, never added, changed or deleted."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def each_row(
+    model_admin: "History", request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any, Actor], str], *, max_said: int = 20
+) -> None:
+    """Call a service for every row; what was done and what was refused, with why, becomes one message a row."""
+    actor = Actor.person(request.user)
+    done = refused = 0
+    for row in rows:
+        try:
+            text, level = f"{row}: {call(row, actor)}", messages.SUCCESS
+            done += 1
+        except (BatchError, PermissionDenied) as error:
+            text, level = f"{row}: refused. {error}", messages.WARNING
+            refused += 1
+        if done + refused <= max_said:
+            model_admin.message_user(request, text, level)
+    model_admin.message_user(request, f"{done} done, {refused} refused.", messages.INFO)
+
+
+@admin.register(Project)
+class ProjectAdmin(History):
+    """To look at: a project's own page checks what is entered."""
+
+    list_display = ["name", "repository", "base_branch", "backend", "max_parallel", "created_at"]
+    search_fields = ["name", "repository"]
+    exclude = ["linear_token_sealed"]
+
+
+@admin.register(User)
+class UserAdmin(History):
+    """To look at: people are added and changed on the page People."""
+
+    list_display = ["username", "email", "is_active", "is_superuser", "last_login", "date_joined"]
+    list_filter = ["groups", "is_active"]
+    search_fields = ["username", "email"]
+    fields = ["username", "email", "is_active", "is_superuser", "groups", "last_login", "date_joined"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(History):
+    list_display = ["name", "user", "ending", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_select_related = ["user"]
+    exclude = ["digest"]
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(History):
+    list_display = ["at", "kind", "what", "cause", "address", "refused"]
+    list_filter = ["kind", "refused"]
+    search_fields = ["what", "cause"]
+
+
+@admin.register(Plan)
+class PlanAdmin(History):
+    list_display = ["title", "version", "project", "phase_count", "stage_count", "error_count", "created_at", "created_by"]
+    list_filter = ["project"]
+    search_fields = ["title", "file_name"]
+    list_select_related = ["project", "created_by"]
+    actions = ["generate_selected"]
+
+    @admin.action(description="Generate batches of selected plans", permissions=["view"])
+    def generate_selected(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
+        """Make a batch of each plan on the project that it belongs to."""
+
+        def call(plan: Plan, actor: Actor) -> str:
+            if plan.project is None:
+                raise ServiceError("It belongs to no project; choose one on the plan's page.")
+            return f"{services.generate(plan=plan, project=plan.project, actor=actor)} is being generated."
+
+        each_row(self, request, queryset.select_related("project").order_by("pk"), call)
+
+
+@admin.register(Batch)
+class BatchAdmin(History):
+    list_display = ["number", "title", "project", "base_branch", "created_at", "created_by"]
+    list_filter = ["project"]
+    search_fields = ["title", "number"]
+    list_select_related = ["project", "created_by"]
+    actions = ["execute_selected", "review_selected", "update_context_of_selected", "regenerate_selected"]
+
+    @admin.action(description="Execute what is left of selected batches", permissions=["view"])
+    def execute_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        """Start an execution of each batch by its project's settings."""
+
+        def call(batch: Batch, actor: Actor) -> str:
+            run = services.execute(batch=batch, actor=actor, options=services.ExecuteOptions())
+            return f"run {run.number} executes it."
+
+        each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
+
+    @admin.action(description="Review selected batches", permissions=["view"])
+    def review_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        """Review the code of those that were executed, and the work orders of the others."""
+
+        def call(batch: Batch, actor: Actor) -> str:
+            run = services.review(batch=batch, actor=actor, moment=services.usual_moment(batch))
+            return f"run {run.number} reviews it."
+
+        each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
+
+    @admin.action(description="Update the context of selected batches", permissions=["view"])
+    def update_context_of_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        """Propose what the batches' executions change in PRPs, CLAUDE.md and memory files."""
+
+        def call(batch: Batch, actor: Actor) -> str:
+            run = services.update_context(batch=batch, actor=actor)
+            return f"run {run.number} proposes an update on {batch.context_branch}."
+
+        each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
+
+    @admin.action(description="Write the work orders of selected batches anew", permissions=["view"])
+    def regenerate_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        """Make those of which nothing was executed anew, from the latest version of their plans."""
+
+        def call(batch: Batch, actor: Actor) -> str:
+            plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
+            run = services.regenerate(batch=batch, plan=plan, actor=actor)
+            return f"run {run.number} writes its work orders anew."
+
+        each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
+
+
+@admin.register(Stage)
+class StageAdmin(History):
+    list_display = ["batch", "number"]
+    list_select_related = ["batch"]
+
+
+@admin.register(Phase)
+class PhaseAdmin(History):
+    list_display = ["prp_id", "batch", "stage", "key", "title", "hours", "complexity"]
+    search_fields = ["title", "key", "prp_id"]
+    list_select_related = ["batch", "stage"]
+
+
+@admin.register(Gate)
+class GateAdmin(History):
+    list_display = ["phase", "position", "kind", "text", "command"]
+    list_filter = ["kind"]
+    list_select_related = ["phase"]
+
+
+@admin.register(LinearIssue)
+class LinearIssueAdmin(History):
+    list_display = ["phase", "identifier", "url", "tries", "error", "next_try_at", "created_at"]
+    search_fields = ["identifier", "error"]
+    list_select_related = ["phase__batch"]
+
+
+@admin.register(Conflict)
+class ConflictAdmin(History):
+    list_display = ["batch", "file", "kind", "phases", "decision", "decided_by", "collided"]
+    list_filter = ["kind", "decision"]
+    list_select_related = ["batch", "decided_by"]
+
+
+@admin.register(PredictedConflict)
+class PredictedConflictAdmin(History):
+    list_display = ["run", "file", "phases", "seen_at", "gone_at", "collided"]
+    list_filter = ["collided"]
+    list_select_related = ["run__batch"]
+
+
+@admin.register(PlanDecision)
+class PlanDecisionAdmin(History):
+    list_display = ["plan", "file", "kind", "phases", "decision", "decided_by", "decided_at"]
+    list_filter = ["kind", "decision"]
+    list_select_related = ["plan", "decided_by"]
+
+
+@admin.register(Run)
+class RunAdmin(History):
+    list_display = ["batch", "number", "operation", "state", "paused", "backend", "started_at", "ended_at", "created_by"]
+    list_filter = ["state", "operation"]
+    list_select_related = ["batch", "created_by"]
+    actions = ["cancel_selected"]
+
+    @admin.action(description="Cancel selected runs", permissions=["view"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        """Stop the selected runs with all that they started."""
+
+        def call(run: Run, actor: Actor) -> str:
+            services.cancel(run=run, actor=actor)
+            return "is being cancelled."
+
+        each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
+
+
+@admin.register(Chain)
+class ChainAdmin(History):
+    list_display = ["batch", "whole", "step", "state", "reason", "run", "moved_at", "moved_cause", "created_by"]
+    list_filter = ["state", "step", "whole"]
+    list_select_related = ["batch", "run__batch", "created_by"]
+    actions = ["go_on_selected", "leave_selected"]
+
+    @admin.action(description="Let selected chains go on", permissions=["view"])
+    def go_on_selected(self, request: HttpRequest, queryset: QuerySet[Chain]) -> None:
+        """Let those that wait go on; one that waits for a verdict is overruled on its batch's page."""
+
+        def call(chain: Chain, actor: Actor) -> str:
+            autopilot.go_on(chain=chain, actor=actor)
+            return "goes on."
+
+        each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
+
+    @admin.action(description="End selected chains", permissions=["view"])
+    def leave_selected(self, request: HttpRequest, queryset: QuerySet[Chain]) -> None:
+        """Nothing follows by itself any more; what runs goes on."""
+
+        def call(chain: Chain, actor: Actor) -> str:
+            autopilot.leave(chain=chain, actor=actor)
+            return "ended."
+
+        each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
+
+
+@admin.register(Task)
+class TaskAdmin(History):
+    list_display = ["name", "run", "kind", "state", "reason", "message", "changed_at"]
+    list_filter = ["state", "reason", "kind"]
+    search_fields = ["name", "message"]
+    list_select_related = ["run__batch"]
+    actions = ["retry_selected", "drop_selected", "take_resolution_of_selected"]
+
+    @admin.action(description="Retry selected tasks", permissions=["view"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """Try the selected tasks again, with what they blocked."""
+
+        def call(task: Task, actor: Actor) -> str:
+            opened = services.retry_task(task=task, actor=actor)
+            return f"to be tried again: {', '.join(one.name for one in opened)}."
+
+        each_row(self, request, queryset.select_related("run__batch").order_by("pk"), call)
+
+    @admin.action(description="Drop selected tasks: give their phases up", permissions=["view"])
+    def drop_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """Give failed phases up; their work is kept, what depends on them stays blocked."""
+
+        def call(task: Task, actor: Actor) -> str:
+            return f"dropped, its work is kept as {services.drop_phase(task=task, actor=actor)}."
+
+        each_row(self, request, queryset.select_related("run__batch__project").order_by("pk"), call)
+
+    @admin.action(description="Take my resolutions of selected tasks (branches resolve/batch-N-PHASE)", permissions=["view"])
+    def take_resolution_of_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """Take the branch that a conflict's page names for a resolution by hand."""
+
+        def call(task: Task, actor: Actor) -> str:
+            branch = services.resolution_branch(task)
+            opened = services.take_resolution(task=task, commit=branch, actor=actor)
+            return f"{branch} is judged and merged; to be done again: {', '.join(one.name for one in opened)}."
+
+        each_row(self, request, queryset.select_related("run__batch__project").order_by("pk"), call)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(History):
+    list_display = ["task", "number", "host", "outcome", "reason", "launched_at", "ended_at", "tokens_used", "cost_usd"]
+    list_filter = ["outcome", "reason", "host"]
+    list_select_related = ["task__run__batch"]
+    exclude = ["token"]  # what makes a report count is nobody's to read
+
+
+@admin.register(Result)
+class ResultAdmin(History):
+    list_display = ["attempt", "status", "steps_completed", "total_steps"]
+    list_filter = ["status"]
+    list_select_related = ["attempt__task__run__batch"]
+
+
+@admin.register(GateCheck)
+class GateCheckAdmin(History):
+    list_display = ["title", "origin", "attempt", "status", "flaky", "command", "exit_code", "seconds", "at"]
+    list_filter = ["status", "flaky", "origin"]
+    list_select_related = ["gate", "attempt__task__run__batch"]
+
+
+@admin.register(GateTick)
+class GateTickAdmin(History):
+    list_display = ["gate", "attempt", "name", "at", "reason", "withdrawn_name", "withdrawn_at", "withdraw_reason"]
+    search_fields = ["name", "reason", "gate__text"]
+    list_select_related = ["gate", "attempt__task__run__batch"]
+
+
+@admin.register(GateOpinion)
+class GateOpinionAdmin(History):
+    list_display = ["gate", "attempt", "review", "opinion", "evidence", "model"]
+    list_filter = ["opinion"]
+    list_select_related = ["gate", "attempt__task__run__batch", "review__run__batch"]
+
+
+@admin.register(Review)
+class ReviewAdmin(History):
+    list_display = ["run", "moment", "verdict", "commit", "overruled_name", "overrule_reason"]
+    list_filter = ["moment", "verdict"]
+    list_select_related = ["run__batch"]
+
+
+@admin.register(Finding)
+class FindingAdmin(History):
+    list_display = ["review", "severity", "category", "place", "message", "suggestion"]
+    list_filter = ["severity", "category"]
+    search_fields = ["place", "message"]
+    list_select_related = ["review__run__batch"]
+
+
+@admin.register(ContextChange)
+class ContextChangeAdmin(History):
+    list_display = ["run", "decision", "files", "decided_cause", "decided_at", "merge_commit"]
+    list_filter = ["decision"]
+    list_select_related = ["run__batch"]
+
+
+@admin.register(Transition)
+class TransitionAdmin(History):
+    list_display = ["at", "run", "task", "event", "from_state", "to_state", "reason", "cause"]
+    list_filter = ["event", "to_state", "reason"]
+    search_fields = ["cause", "message"]
+    list_select_related = ["run__batch", "task__run__batch"]
+
+
+@admin.register(Landing)
+class LandingAdmin(History):
+    list_display = ["batch", "base_branch", "method", "merged", "problem", "cause", "asked_at", "ended_at"]
+    list_filter = ["merged", "method"]
+    list_select_related = ["batch"]
+
+
+@admin.register(Host)
+class HostAdmin(History):
+    list_display = ["name", "pid", "slots", "started_at", "last_tick_at", "lease_until"]

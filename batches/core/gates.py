@@ -1,0 +1,247 @@
+"""Which check a validation gate is bound to, by rule (framework.md §6). What no rule understands is unverified, never green."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from subagents.contract import GateKind, GateSpec
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Programs whose exit code is a verdict. Deliberately without rm, mv, cp, dd …: a gate looks, it does not act.
+CHECKERS = _words(
+    """pytest python python3 ruff mypy pyright flake8 pylint black isort bandit coverage tox nox uv poetry pip-audit pre-commit
+    node npm npx pnpm yarn bun deno tsc eslint prettier jest vitest playwright
+    go cargo rustc gofmt golangci-lint make cmake ctest ninja bazel gradle gradlew mvn dotnet swift xcodebuild
+    ruby bundle rake rspec rubocop php composer phpunit perl prove lua luac busted nvim mix elixir stack cabal ghc sbt
+    bash sh zsh shellcheck shfmt bats test [ [[ ! grep egrep fgrep rg ls find diff cmp stat jq yq xmllint yamllint
+    markdownlint hadolint terraform helm kubectl docker curl git manage.py django-admin alembic sqlite3 psql true"""
+)
+ALONE = _words("pytest make tox nox mypy pyright tsc ctest jest vitest eslint rspec phpunit rake rubocop")
+SEARCHERS = _words("grep egrep fgrep rg find ls git")  # what they print is what they found
+# These end with 0 whatever they see, unless asked otherwise.
+NEEDED_OPTION = {
+    "curl": re.compile(r"\s(-\w*f\w*|--fail\S*)\b"),
+    "git": re.compile(r"^git (grep|check-ignore|cat-file|diff .*(--exit-code|--quiet|--check)|ls-files .*--error-unmatch)\b"),
+}
+DESTRUCTIVE = re.compile(
+    r"(?:^|[;&|(]\s*|\bxargs\s+|\bsudo\s+)"
+    r"(?:sudo|rm|rmdir|mv|dd|mkfs\S*|shutdown|reboot|kill|pkill|killall|truncate|chown|chmod)\b"
+)
+GATE_CHARACTERS = 2_000  # more than this is an essay, not a check; it also bounds what a hostile text can cost
+
+TICKED = re.compile(r"`([^`\n]+)`")
+CHECKED = re.compile(r"\(\s*checked?(?:\s+(?:by|with|via))?\s*:\s*(?P<how>.+)\)\s*\.?\s*$", re.I | re.S)
+BY_HAND = re.compile(r"\b(manual|by hand|visual|review|inspect|person|human|eyes?\b|judg)", re.I)
+NEGATED = re.compile(r"\b(no|not|never|n't|without|removed?|deleted?|gone|absent)\b", re.I)
+ACTS = re.compile(r"^\W*(update|remove|fix|rename|delete|replace|add|move|create|change)\b", re.I)
+NOTHING = re.compile(
+    r"\b(returns?|finds?|shows?|prints?|outputs?|yields?|gives?|reports?)\s+(nothing|no\s|none|zero|0\b|empty)"
+    r"|\bno (matches|output|results|hits)\b",
+    re.I,
+)
+FAILING = re.compile(r"\b(fails?|failing|exits? (with )?(code )?(non-?zero|[1-9])|non-?zero|is rejected|raises|errors out)\b", re.I)
+
+NAMED_EXIST = re.compile(r"\b(exists?|(?:is |are |was |were )?(?:created|present|in place))\b", re.I)
+LISTED = re.compile(r"\b(listed|referenced|mentioned|described|documented|exists?|found|files?)\s+(in|by|under)\b", re.I)
+# "All files created": said of the declared files. "Backup directory created automatically" is not.
+DECLARED_EXIST = re.compile(
+    r"(?:(?:verify|ensure|check)\s+(?:that\s+)?)?(?:all\s+(?:(?:of\s+)?the\s+)?(?:\d+\s+)?(?:[\w-]+\s+)?|(?:the|both|every|each|required|new|declared)\s+)*"
+    r"(?:files?|scripts?|modules?|documents?|director(?:y|ies)|folders?)\s+(?:all\s+|now\s+)?(?:(?:are|is|were|was|have been|has been)\s+)?"
+    r"(?:exists?|created|present|in place)(?:\s+(?:successfully|at (?:the )?(?:correct|right) paths?))?\s*(?:\(.*\))?\W*",
+    re.I,
+)
+TESTS = re.compile(
+    r"\b(?:tests?|test[- ]?(?:suites?|cases?|functions?)|specs?)\b(?:\s+[\w/.`-]+){0,5}?\s+(?:pass(?:es|ed|ing)?|green|succeed(?:s|ed)?)\b"
+    r"|\bpassing tests?\b|\bpytest (?:passes|exit code|succeeds|is green)\b",
+    re.I,
+)
+SYNTAX = re.compile(
+    r"\b(?:no|zero|0|without)\s+(?:\w+\s+)?(?:syntax|lint(?:ing|er)?|ruff|flake8|eslint)\s*(?:or\s+\w+\s+)?(?:errors?|warnings?|issues?|violations?|problems?)"
+    r"|\bsyntax(?:\s+is|\s+check)?\s+(?:valid|correct|ok|clean|passes|passed)\b|\b(?:valid|correct)\s+(?:\w+\s+)?syntax\b"
+    r"|\b(?:lint(?:ing|er)?|ruff)\s+(?:checks?\s+)?(?:is\s+|are\s+)?(?:pass(?:es|ed|ing)?|clean|green|ok)\b",
+    re.I,
+)
+COVERAGE = re.compile(r"\bcoverage\b", re.I)
+PER_CENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
+PATH = re.compile(r"(?<![\w/.])((?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/])")
+NUMBER = r"(?<![\d,_.])(\d[\d,_]{0,9})"
+LINES = r"(?:\s+|-)(?:lines?|LOC|loc)\b"
+
+
+def bind_gate(position: int, text: str, files: Sequence[str] = ()) -> GateSpec:
+    """Bind the gate at `position` (1 is the first) to its check; `files` are those that the phase declares.
+
+    Only what is bound here is ever run; what no rule understands comes back as unverified. Pure: the tests kind finds
+    the project's own test command when it is judged.
+    """
+    if len(text) > GATE_CHARACTERS:
+        return _unverified(position, text)
+    plain = " ".join(text.split())
+    named = CHECKED.search(plain)
+    if named:
+        return _by_name(position, plain, named["how"].strip(), files)
+    return _by_words(position, plain, files)
+
+
+def bind_gates(texts: Sequence[str], files: Sequence[str] = ()) -> tuple[GateSpec, ...]:
+    """bind_gate over a phase's gates, numbered from 1."""
+    return tuple(bind_gate(position, text, files) for position, text in enumerate(texts, start=1))
+
+
+def _by_name(position: int, text: str, how: str, files: Sequence[str]) -> GateSpec:
+    """A gate that says itself how it is checked: in one of the seed's phrases, or by a command."""
+    phrase = how.strip("`").lower()
+    ticked = TICKED.findall(how)
+    if not ticked:
+        if re.fullmatch(r"files?[- ](existence|exists?)", phrase):
+            return _existence(position, text, _ticked_paths(text) or tuple(PATH.findall(CHECKED.sub("", text))) or tuple(files))
+        if re.fullmatch(r"(lint(ing|er)?|syntax)( check| errors)?", phrase):
+            return GateSpec(position, text, GateKind.SYNTAX, paths=_ticked_paths(text))
+        if re.fullmatch(r"(pytest|tests?)( suite)?( exit code| run| pass)?", phrase):
+            return GateSpec(position, text, GateKind.TESTS)
+        if re.fullmatch(r"(test )?coverage( report)?", phrase):
+            return _coverage(position, text)
+        if re.fullmatch(r"line counts?|wc( -l)?|number of lines", phrase):
+            return _line_count(position, text, files) or _unverified(position, text)
+        if BY_HAND.search(how) or _is_prose(how):
+            return _unverified(position, text)
+    command = " && ".join(ticked) if ticked else how
+    return GateSpec(position, text, GateKind.COMMAND, command=command)
+
+
+def _by_words(position: int, text: str, files: Sequence[str]) -> GateSpec:
+    """A gate in prose: the first rule that understands it."""
+    if BY_HAND.search(TICKED.sub("", text)):
+        return _unverified(position, text)
+    commands = [span for span in TICKED.findall(text) if is_command(span)]
+    if commands:
+        return _command(position, text, commands)
+    counted = _line_count(position, text, files)
+    if counted is not None:
+        return counted
+    if COVERAGE.search(text) and PER_CENT.search(text):
+        return _coverage(position, text)
+    if TESTS.search(text) and not NEGATED.search(text):
+        return GateSpec(position, text, GateKind.TESTS)
+    if SYNTAX.search(text):
+        return GateSpec(position, text, GateKind.SYNTAX, paths=_ticked_paths(text))
+    if DECLARED_EXIST.fullmatch(text):
+        return _existence(position, text, tuple(files))
+    if NAMED_EXIST.search(TICKED.sub("x", text)) and not NEGATED.search(text) and not LISTED.search(text):
+        return _existence(position, text, _ticked_paths(text) or tuple(PATH.findall(text)))
+    return _unverified(position, text)
+
+
+def is_command(span: str) -> bool:
+    """Whether back-ticked text is a command line whose exit code is a verdict, rather than a name, a path or an act."""
+    words = re.sub(r"^cd\s+[\w./-]+\s*&&\s*", "", span.strip()).split()
+    while words and (re.fullmatch(r"[A-Za-z_]\w*=\S*", words[0]) or words[0] in ("time", "env")):
+        words = words[1:]
+    if not words or DESTRUCTIVE.search(span):
+        return False
+    first = words[0].rsplit("/", 1)[-1] if words[0].startswith(("./", "bin/", "scripts/", ".venv/bin/", "venv/bin/")) else words[0]
+    local = words[0].startswith("./") and (len(words) > 1 or first.endswith((".sh", ".py")))
+    if len(words) == 1:
+        return first in ALONE or local
+    if first in NEEDED_OPTION:
+        return bool(NEEDED_OPTION[first].search(" ".join(words)))
+    return first in CHECKERS or local
+
+
+def _command(position: int, text: str, commands: Sequence[str]) -> GateSpec:
+    around = TICKED.sub(" ", text)
+    command = (" || " if re.search(r"\bor\b", around, re.I) else " && ").join(commands)
+    programs = {part.split()[0] for part in commands}
+    if ACTS.search(around) or (programs <= {"find"} and not NOTHING.search(around)):
+        return _unverified(position, text)
+    if NOTHING.search(around):
+        if not programs <= SEARCHERS:
+            return _unverified(position, text)  # its output is more than its findings: only a reader can tell
+        command = f'test -z "$({{ {command}; }} 2>&1 || true)"'
+    elif FAILING.search(around) and not re.search(r"\b(never|not|no|without)\b", around, re.I):
+        command = f"! {{ {command}; }}"
+    return GateSpec(position, text, GateKind.COMMAND, command=command)
+
+
+def _existence(position: int, text: str, paths: tuple[str, ...]) -> GateSpec:
+    if not paths:
+        return _unverified(position, text)
+    return GateSpec(position, text, GateKind.FILES_EXIST, paths=paths)
+
+
+def _coverage(position: int, text: str) -> GateSpec:
+    found = PER_CENT.search(text)
+    minimum = float(found[1]) if found else math.inf
+    if minimum > 100:
+        return _unverified(position, text)
+    return GateSpec(position, text, GateKind.COVERAGE, minimum=minimum)
+
+
+def _line_count(position: int, text: str, files: Sequence[str]) -> GateSpec | None:
+    bounds = _line_bounds(text)
+    if bounds is None:
+        return None
+    paths = _ticked_paths(text) or tuple(PATH.findall(text))
+    if not paths:
+        every = re.search(r"\b(each|every|all|files)\b", text, re.I)
+        paths = tuple(files) if every or len(files) == 1 else ()
+    if not paths:
+        return _unverified(position, text)
+    return GateSpec(position, text, GateKind.LINE_COUNT, paths=paths, minimum=bounds[0], maximum=bounds[1])
+
+
+def _line_bounds(text: str) -> tuple[float | None, float | None] | None:
+    """(fewest, most) lines that a gate allows; None when it is not about lines. "About 300" allows a tenth either way."""
+    forms: tuple[tuple[str, str], ...] = (
+        (rf"{NUMBER}\s*(?:±|\+/-|\+-)\s*{NUMBER}{LINES}|{NUMBER}\s+lines?\s*\(?\s*(?:±|\+/-|\+-)\s*{NUMBER}", "around"),
+        (rf"(?:between\s+)?{NUMBER}\s*(?:-|–|to|and)\s*{NUMBER}{LINES}", "between"),
+        (rf"(?:at least|no (?:less|fewer) than|minimum(?: of)?|≥|>=)\s*{NUMBER}{LINES}", "least"),
+        (rf"(?:more than|over|above|>)\s*{NUMBER}{LINES}", "over"),
+        (rf"(?:at most|no more than|not more than|maximum(?: of)?|up to|≤|<=)\s*{NUMBER}{LINES}", "most"),
+        (rf"(?:fewer than|less than|under|below|<)\s*{NUMBER}{LINES}", "under"),
+        (rf"{NUMBER}\+{LINES}", "least"),
+        (rf"(?:~|≈|about|around|approximately|approx\.?|roughly)\s*{NUMBER}{LINES}", "about"),
+        (rf"exactly\s+{NUMBER}{LINES}", "exactly"),
+    )
+    for pattern, form in forms:
+        found = re.search(pattern, text, re.I)
+        if found:
+            first, *more = [float(re.sub(r"[,_]", "", number)) for number in found.groups() if number]
+            second = more[0] if more else 0.0
+            return {
+                "around": (max(0.0, first - second), first + second),
+                "between": (min(first, second), max(first, second)),
+                "least": (first, None),
+                "over": (first + 1, None),
+                "most": (None, first),
+                "under": (None, first - 1),
+                "about": (math.floor(first * 0.9), math.ceil(first * 1.1)),
+                "exactly": (first, first),
+            }[form]
+    return None
+
+
+def _ticked_paths(text: str) -> tuple[str, ...]:
+    """Back-ticked file names, folders and globs, as paths inside the repository."""
+    found = []
+    for span in TICKED.findall(text):
+        path = re.sub(r":\d+(-\d+)?$", "", span.strip()).removeprefix("./")
+        named = "/" in path or re.search(r"\.[A-Za-z]\w{0,9}$", path) or path in ("Makefile", "Dockerfile", "LICENSE", "README")
+        climbs = path.startswith(("/", "~", "-")) or ".." in path.split("/")
+        if named and not climbs and not re.search(r"[\s<>|&;$(){}\"'\\]|://", path):
+            found.append(path.rstrip("/") or path)
+    return tuple(dict.fromkeys(found))
+
+
+def _is_prose(how: str) -> bool:
+    """Whether "checked: …" is a description: several plain words of which the first is no known program."""
+    words = how.split()
+    return len(words) > 1 and words[0] not in CHECKERS and all(re.fullmatch(r"[A-Za-z,'][A-Za-z,'-]*", word) for word in words)
+
+
+def _unverified(position: int, text: str) -> GateSpec:
+    return GateSpec(position, text, GateKind.UNVERIFIED)

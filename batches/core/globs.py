@@ -1,0 +1,176 @@
+"""How globs meet paths, in time that no pattern can blow up."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from fnmatch import translate
+from functools import lru_cache
+
+MAX_GLOB_COMPARISONS = 100_000  # in one plan; the reader refuses a plan that needs more
+_GLOB = re.compile(r"[*?\[]")
+
+
+class Meeting(StrEnum):
+    """How far a glob and a path have to do with each other."""
+
+    NONE = "none"
+    COVERS = "covers"  # the glob matches the path, or a directory above it
+    REACHES = "reaches"  # the path, taken as a directory, can hold something that the glob matches
+
+
+def is_glob(path: str) -> bool:
+    """Whether `path` stands for many files by wild cards."""
+    return _GLOB.search(path) is not None
+
+
+@lru_cache(maxsize=20_000)
+def _segment(pattern: str) -> re.Pattern[str]:
+    """The expression of one part of a glob, between slashes. fnmatch's are atomic, so no pattern makes them backtrack."""
+    return re.compile(translate(pattern))
+
+
+def glob_meets(glob: str, path: str) -> Meeting:
+    """How `glob` meets `path`: `*`, `?` and `[ab]` stay inside one part, `**` stands for any number of parts."""
+    wanted = glob.rstrip("/").split("/")
+    states = {0}
+    for part in path.rstrip("/").split("/"):
+        following: set[int] = set()
+        for at in _past_stars(states, wanted):
+            if at == len(wanted):
+                return Meeting.COVERS
+            if wanted[at] == "**":
+                following.add(at)
+            elif _segment(wanted[at]).match(part):
+                following.add(at + 1)
+        states = following
+    states = set(_past_stars(states, wanted))
+    if len(wanted) in states:
+        return Meeting.COVERS
+    return Meeting.REACHES if states else Meeting.NONE
+
+
+def _past_stars(states: Iterable[int], wanted: Sequence[str]) -> Iterator[int]:
+    """The states, and those that stepping over a `**` leads to."""
+    for at in states:
+        yield at
+        while at < len(wanted) and wanted[at] == "**":
+            at += 1
+            yield at
+
+
+_TOKEN = re.compile(r"\*\*/?|\*|\[[!^]?.[^]]*\]|.", re.DOTALL)
+
+
+def _plain_ends(glob: str) -> tuple[str, str]:
+    """What stands before the first wild card of a glob, and after its last one."""
+    parts = re.split(r"\*+|\?|\[[!^]?.[^]]*\]", glob)
+    return parts[0], parts[-1]
+
+
+class GlobPairs:
+    """Whether two globs can name the same file.
+
+    Exact but for character classes, which count as any character, and for what `cells` of comparing do not suffice for: those are
+    taken to meet, for a conflict too many is a question and one too few a surprise.
+    """
+
+    def __init__(self, cells: int = 1_000_000) -> None:
+        self.cells = cells
+
+    def meet(self, one: str, other: str) -> bool:
+        (head, tail), (other_head, other_tail) = _plain_ends(one), _plain_ends(other)
+        shorter = min(len(head), len(other_head))
+        if head[:shorter] != other_head[:shorter]:
+            return False
+        shorter = min(len(tail), len(other_tail))
+        if shorter and tail[-shorter:] != other_tail[-shorter:]:
+            return False
+        left, right = _TOKEN.findall(one), _TOKEN.findall(other)
+        self.cells -= len(left) * len(right)
+        return self.cells < 0 or _tokens_meet(left, right)
+
+
+def _tokens_meet(left: Sequence[str], right: Sequence[str]) -> bool:
+    """Whether some path fits both token lists: a walk over all pairs of places that a common path can bring them to."""
+    seen = {(0, 0)}
+    waiting = [(0, 0)]
+    while waiting:
+        at, other = waiting.pop()
+        if at == len(left) and other == len(right):
+            return True
+        one = left[at] if at < len(left) else ""
+        two = right[other] if other < len(right) else ""
+        steps = []
+        if one.startswith("*"):
+            steps.append((at + 1, other))
+            if two and (one != "*" or two != "/"):
+                steps.append((at, other + 1))
+        if two.startswith("*"):
+            steps.append((at, other + 1))
+            if one and (two != "*" or one != "/"):
+                steps.append((at + 1, other))
+        if one and two and not one.startswith("*") and not two.startswith("*") and _same_character(one, two):
+            steps.append((at + 1, other + 1))
+        for step in steps:
+            if step not in seen:
+                seen.add(step)
+                waiting.append(step)
+    return False
+
+
+def _same_character(one: str, two: str) -> bool:
+    any_one, any_two = (token == "?" or len(token) > 1 for token in (one, two))
+    if any_one or any_two:
+        return "/" not in (one, two)
+    return one == two
+
+
+def _first_part(glob: str) -> str | None:
+    """The first part of a glob when it is spelled out, so that only what begins with it can meet the glob."""
+    first = glob.split("/", 1)[0]
+    return None if is_glob(first) or first == glob else first
+
+
+def glob_comparisons(entries: Iterable[str]) -> int:
+    """How many comparisons it takes to hold every glob among `entries` against all that it could meet."""
+    listed = list(entries)
+    globs = list(filter(is_glob, listed))
+    if not globs:
+        return 0
+    sizes: dict[str, int] = {}
+    for entry in listed:
+        first = entry.split("/", 1)[0]
+        sizes[first] = sizes.get(first, 0) + 1
+    total = 0
+    for entry in globs:
+        first_part = _first_part(entry)
+        total += len(listed) if first_part is None else sizes[first_part]
+    return total
+
+
+def covering_globs(entries: Iterable[str]) -> dict[str, list[str]]:
+    """{entry: the globs among `entries` that meet it}; of two globs that can meet, the first by name covers the other.
+
+    A glob meets a file it matches, and a directory (known by its closing slash) that it matches or reaches into from elsewhere.
+    Empty with more than MAX_GLOB_COMPARISONS to make: the reader has refused such a plan.
+    """
+    spelled = list(entries)
+    found: dict[str, list[str]] = {}
+    if not 0 < glob_comparisons(spelled) <= MAX_GLOB_COMPARISONS:
+        return found
+    pairs = GlobPairs()
+    by_first: dict[str, list[str]] = {}
+    for entry in spelled:
+        by_first.setdefault(entry.split("/", 1)[0], []).append(entry)
+    for glob in filter(is_glob, spelled):
+        first_part = _first_part(glob)
+        for entry in spelled if first_part is None else by_first[first_part]:
+            if is_glob(entry):
+                met = glob < entry and pairs.meet(glob, entry)
+            else:
+                meeting = glob_meets(glob, entry)
+                reaches = meeting is Meeting.REACHES and entry.endswith("/") and not glob.startswith(entry)
+                met = meeting is Meeting.COVERS or reaches
+            if met:
+                found.setdefault(entry, []).append(glob)
+    return found

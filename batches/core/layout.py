@@ -1,0 +1,130 @@
+"""Where the nodes of a stage graph go: stages are the columns, so only the order inside a column is to be found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+
+SWEEPS = 4
+COMPACT_ABOVE = 80  # phases; more than that get small boxes with their key only
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    key: str
+    x: float
+    y: float
+    column: int
+    critical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """From a dependency to the phase that waits for it, as an SVG path."""
+
+    source: str
+    target: str
+    path: str
+    critical: bool
+    added: bool = False  # no dependency of the plan: somebody chose to run the two one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    number: int
+    x: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything in SVG user units; a node is node_width × node_height from its top left corner."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    columns: tuple[Column, ...]
+    width: float
+    height: float
+    node_width: float
+    node_height: float
+    compact: bool
+
+    @property
+    def has_added(self) -> bool:
+        return any(edge.added for edge in self.edges)
+
+
+def lay_out(
+    stages: Sequence[Sequence[str]],
+    dependencies: Mapping[str, Sequence[str]],
+    critical: Sequence[str] = (),
+    added: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Layout:
+    """Place every phase of `stages` in its column, rows ordered by barycentre sweeps so that few edges cross.
+
+    `dependencies` names for each key what it waits for, `added` what it waits for by a person's choice, perhaps in its own stage;
+    names outside the stages are left out.
+    """
+    columns = [list(stage) for stage in stages]
+    total = sum(len(column) for column in columns)
+    compact = total > COMPACT_ABOVE
+    node_width, node_height, gap_x, gap_y = (64.0, 24.0, 56.0, 8.0) if compact else (208.0, 52.0, 64.0, 14.0)
+    placed = {key for column in columns for key in column}
+    before = {key: [name for name in dependencies.get(key, ()) if name in placed] for key in placed}
+    after: dict[str, list[str]] = {key: [] for key in placed}
+    for column in columns:
+        for key in column:
+            for name in before[key]:
+                after[name].append(key)
+    _sweep(columns, before, after)
+
+    top, left = 40.0, 12.0
+    tallest = max((len(column) for column in columns), default=0)
+    inner = max(tallest * (node_height + gap_y) - gap_y, node_height)
+    place: dict[str, Node] = {}
+    heads = []
+    on_path = set(critical)
+    for number, column in enumerate(columns, start=1):
+        x = left + (number - 1) * (node_width + gap_x)
+        heads.append(Column(number, x))
+        offset = top + (inner - (len(column) * (node_height + gap_y) - gap_y)) / 2
+        for row, key in enumerate(column):
+            place[key] = Node(key, x, offset + row * (node_height + gap_y), number, key in on_path)
+    steps = set(pairwise(critical))
+    edges = tuple(
+        Edge(name, key, _curve(place[name], place[key], node_width, node_height), (name, key) in steps, is_added)
+        for column in columns
+        for key in column
+        for name, is_added in _waits(before[key], [one for one in added.get(key, ()) if one in placed])
+    )
+    width = 2 * left + len(columns) * (node_width + gap_x) - gap_x if columns else 0.0
+    nodes = tuple(place[key] for column in columns for key in column)
+    return Layout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
+
+
+def _sweep(columns: list[list[str]], before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> None:
+    rank = {key: (row + 0.5) / len(column) for column in columns for row, key in enumerate(column)}
+    for turn in range(SWEEPS):
+        neighbours = before if turn % 2 == 0 else after
+        for column in columns if turn % 2 == 0 else reversed(columns):
+            weight = {
+                key: sum(rank[name] for name in neighbours[key]) / len(neighbours[key]) if neighbours[key] else rank[key]
+                for key in column
+            }
+            column.sort(key=weight.__getitem__)  # stable: document order among equals
+            for row, key in enumerate(column):
+                rank[key] = (row + 0.5) / len(column)
+
+
+def _waits(before: Sequence[str], added: Sequence[str]) -> list[tuple[str, bool]]:
+    """What a phase waits for, and whether by choice only."""
+    return [*((name, False) for name in before), *((name, True) for name in added if name not in before)]
+
+
+def _curve(source: Node, target: Node, node_width: float, node_height: float) -> str:
+    if source.column == target.column:  # one after the other in a stage: a bow at the right of both
+        x, y1, y2 = source.x + node_width, source.y + node_height / 2, target.y + node_height / 2
+        return f"M{x:.1f} {y1:.1f}C{x + 36:.1f} {y1:.1f} {x + 36:.1f} {y2:.1f} {x + 5:.1f} {y2:.1f}"
+    x1, y1 = source.x + node_width, source.y + node_height / 2
+    x2, y2 = target.x - 5, target.y + node_height / 2
+    bend = min(40.0, (x2 - x1) / 2)
+    return f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"

@@ -1,0 +1,260 @@
+"""What counts as the heading of a phase and as the label of a field (framework.md §4)."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+
+class Field(StrEnum):
+    """The fields of a phase, by the name a message calls them."""
+
+    GOAL = "Goal"
+    HOURS = "Estimated Hours"
+    COMPLEXITY = "Complexity"
+    FILES = "Files Modified"
+    DEPENDENCIES = "Dependencies"
+    STEPS = "Implementation Steps"
+    GATES = "Validation Gates"
+
+
+REQUIRED = (Field.GOAL, Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES)
+
+# Names in falling rank: where a phase has several lists of steps or of gates, the first named here is the one.
+STEP_NAMES = ("implementation steps", "steps", "tasks", "deliverables")
+GATE_NAMES = ("validation gates", "validation gate", "gates", "verification", "acceptance criteria", "acceptance", "exit criteria")
+_NAMES: dict[Field, tuple[str, ...]] = {
+    Field.GOAL: ("goal", "objective"),
+    Field.HOURS: (
+        "estimated hours",
+        "estimated effort",
+        "estimated time",
+        "estimated duration",
+        "estimate",
+        "hours",
+        "effort",
+        "duration",
+        "time",
+        "timing",
+    ),
+    Field.COMPLEXITY: ("complexity",),
+    Field.FILES: (
+        "files modified",
+        "files",
+        "file",
+        "key files",
+        "files to modify",
+        "files to create",
+        "files created",
+        "files to update",
+        "files to change",
+        "files to edit",
+        "files to add",
+        "files to delete",
+        "files to touch",
+        "files changed",
+        "files updated",
+        "files added",
+        "files deleted",
+        "files touched",
+        "files affected",
+        "affected files",
+        "modified files",
+        "new files",
+        "files likely touched",
+        "files to create/modify",
+        "files to modify/create",
+        "files to create or modify",
+        "files to modify or create",
+        "files to create and modify",
+        "files to be modified",
+        "files to be created",
+        "files created/modified",
+        "files modified/created",
+        "files to create & modify",
+    ),
+    Field.DEPENDENCIES: (
+        "dependencies",
+        "dependency",
+        "depends on",
+        "depends upon",
+        "blocked by",
+        "prerequisites",
+        "prerequisite",
+    ),
+    Field.STEPS: STEP_NAMES,
+    Field.GATES: GATE_NAMES,
+}
+FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
+
+_SYMBOL = (
+    "\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe0e\ufe0f\u200d"
+    "\U0001f000-\U0001faff\U000e0020-\U000e007f"
+)
+_SYMBOLS_AT_START = re.compile(f"^[{_SYMBOL}\\s]+")
+_SYMBOLS_AT_END = re.compile(f"[{_SYMBOL}\\s]+$")
+_STATUS = r"\[(?:[A-Z][A-Z _/-]{2,30}|[xX ]|done|todo|wip|completed?|in progress|not started|blocked|partial)\]"
+_STATUS_AT_START = re.compile(rf"^{_STATUS}\s*")
+_STATUS_AT_END = re.compile(rf"\s*{_STATUS}$")
+_CODED_STATUS = re.compile(rf"^`{_STATUS}`\s*|\s*`{_STATUS}`$")
+_ANCHOR = re.compile(r"\s*(?:\{#[\w-]{1,80}\}|<!--(?:(?!-->).){0,200}-->)$", re.DOTALL)
+_LINKED = re.compile(r"^\[([^\[\]]+)\]\([^()\s]*\)$")
+_NUMBERED = re.compile(r"^\d+(?:\.\d+)*[.)]?\s+(?=phase\b)", re.IGNORECASE)
+
+KEY = r"(?:[0-9]{1,6}(?:\.[0-9]{1,4}){0,6}[A-Za-z]?[0-9]?|[A-Za-z][0-9]{0,3}|[IVX]{2,5})"
+_PHASE = re.compile(rf"^phase(?:(?:\s+|[-_])#?|(?=[0-9]))(?P<key>{KEY})(?P<rest>(?![\w/]).*)$", re.IGNORECASE | re.DOTALL)
+_REST = re.compile(r"^\s*(?:[:\u2013\u2014|]|\.(?=\s|$)|-(?=\s)|--)\s*(?P<title>.*)$", re.DOTALL)
+_NOTED = re.compile(r"^(?P<note>\([^()]{1,60}\)|\[[^\[\]]{1,60}\])\s*(?:[:\u2013\u2014]|-(?=\s))\s*(?P<title>\S.*)$", re.DOTALL)
+WORD = r"[A-Za-z][A-Za-z0-9]*(?:[._-][A-Za-z0-9]+)*"
+_WORD_KEY = re.compile(
+    rf"^phase\s+(?P<key>(?!.*\.lock\b)(?=\S{{2,40}}(?:\s|:)){WORD})\s*(?:[:\u2013\u2014]|-(?=\s))\s*(?P<title>.+)$", re.IGNORECASE
+)
+_BAD_KEY = re.compile(r"^phase\s+(?P<key>[^\s:]{1,200}|[^\w\s:][^:]{0,79}?)\s*:\s*(?P<title>.*)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseHeading:
+    """A heading that opens a phase. `weak`: a word stands for the key, so only its fields can tell that it is one."""
+
+    key: str
+    title: str
+    weak: bool = False
+    bad_key: bool = False
+
+
+def plain(text: str) -> str:
+    """Inline source without emphasis and code marks at its ends, as a person reads it."""
+    text = " ".join(text.split())
+    while len(text) > 1 and text[0] in "*_" and text[-1] == text[0]:
+        text = text[1:-1].strip()
+    return text
+
+
+def symbols_off(text: str) -> str:
+    """Text without the emoji and arrows it begins with."""
+    return _SYMBOLS_AT_START.sub("", text) if text[:1] > "~" else text
+
+
+def clean_title(text: str) -> str:
+    """A title without status tag (before or after), emoji at its ends and emphasis around it."""
+    before = None
+    while text != before:
+        before = text
+        text = _STATUS_AT_END.sub("", _STATUS_AT_START.sub("", text.strip()))
+        if text[-1:] in "}>`)" or text[:1] in "`[":
+            text = _LINKED.sub(r"\1", _ANCHOR.sub("", _CODED_STATUS.sub("", text)))
+        text = _SYMBOLS_AT_START.sub("", _SYMBOLS_AT_END.sub("", text))
+        if text.startswith(("**", "__")) and text.endswith(text[:2]) and len(text) > 4 and text[:2] not in text[2:-2]:
+            text = text[2:-2]
+    return text
+
+
+def phase_heading(text: str) -> PhaseHeading | None:
+    """The phase that a heading's inline source opens, or None when it is some other heading.
+
+    A key is followed by the end of the heading, a colon, a dash, or something in brackets: “Phase 1 Execution” or
+    “Phase Dependency Graph” speak about phases, and open none.
+    """
+    text = _NUMBERED.sub("", _SYMBOLS_AT_START.sub("", plain(text).replace("**", "").replace("__", "")))
+    text = _STATUS_AT_START.sub("", text).replace("\ufe0f\u20e3", "")
+    found = _PHASE.match(text)
+    if found:
+        rest = found["rest"].strip()
+        titled = _REST.match(rest)
+        if titled:
+            return PhaseHeading(found["key"], clean_title(titled["title"]))
+        noted = _NOTED.match(rest)
+        if noted:  # “Phase 4 (optional): Extras”
+            return PhaseHeading(found["key"], clean_title(f"{clean_title(noted['title'])} {noted['note']}"))
+        if not clean_title(rest) or rest[0] in "([":
+            return PhaseHeading(found["key"], clean_title(rest))
+        return _unmarked(text, found["key"], rest)
+    worded = _WORD_KEY.match(text)
+    if worded:
+        return PhaseHeading(worded["key"], clean_title(worded["title"]), weak=True)
+    bad = _BAD_KEY.match(text)
+    if bad:
+        return PhaseHeading(bad["key"], clean_title(bad["title"]), bad_key=True)
+    return None
+
+
+_OF_TOTAL = re.compile(r"^(?:of|/)\s*[0-9]{1,4}\s*(?:[:\u2013\u2014]|-(?=\s))\s*(?P<title>\S.*)$", re.IGNORECASE | re.DOTALL)
+_LONGER_KEY = re.compile(r"^(?:[-./]\w|(?:&|\+|,|and|to|through|\u2013|\u2014)\s*[0-9]+\s*[:\u2013\u2014-])", re.IGNORECASE)
+
+
+def _unmarked(text: str, key: str, rest: str) -> PhaseHeading:
+    """What “Phase 1 Setup”, “Phase 1 · Setup” or “Phase 1-a: Setup” is: a phase, or one with a bad key, if its fields stand below."""
+    counted = _OF_TOTAL.match(rest)
+    if counted:
+        return PhaseHeading(key, clean_title(counted["title"]), weak=True)
+    if _LONGER_KEY.match(rest):
+        head, _, title = text.partition(":")
+        return PhaseHeading(head[len("phase") :].strip()[:80], clean_title(title), weak=True, bad_key=True)
+    return PhaseHeading(key, clean_title(rest.lstrip(",.;)/\\\u00b7\u2022\u2192>\u00bb= ")), weak=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A line's label: the field it names (None for a name that is none of ours), its words, and what follows it."""
+
+    field: Field | None
+    name: str
+    value: str
+    colon: bool = True  # or a dash: something that says that this is a label
+
+
+_BOLD_LABEL = re.compile(
+    r"^(?P<mark>\*\*|__|\*(?=\w)|_(?=\w))(?P<inside>[^*\n]{1,80}?)(?P=mark)(?P<note>\s*\([^()\n]*\))?\s*(?P<colon>[:\u2013\u2014]|-(?=\s))?\s*(?P<value>.*)$"
+)
+_PLAIN_LABEL = re.compile(r"^(?P<name>[A-Z][A-Za-z/& ]{2,30})(?P<note>\s*\([^()\n]{1,40}\))?:(?:\s+(?P<value>.*))?$")
+_PARENTHESES = re.compile(r"\s*\([^()]*\)")
+
+
+@lru_cache(maxsize=2048)
+def field_named(text: str) -> Field | None:
+    """The field that `text` names, whatever its case, brackets, emoji, numbering or colon; None when it names none."""
+    return FIELD_OF.get(label_name(text))
+
+
+@lru_cache(maxsize=2048)
+def label_name(text: str) -> str:
+    """A label's words as they are compared: lower case, without numbering, emphasis, brackets, emoji and colon."""
+    name = _PARENTHESES.sub("", text.replace("*", "").replace("__", "").replace("`", ""))
+    name = clean_title(name).rstrip(":").strip()
+    return re.sub(r"^\d+(?:\.\d+)*[.)]?\s+", "", name).lower()
+
+
+def read_label(line: str) -> Label | None:
+    """The label at the start of a line of inline source, or None.
+
+    Bold (colon inside, outside, or the whole line bold), or plain for the names of fields.
+    """
+    first = line[:1]
+    if first == "*" and line[1:2] == "*" and (end := line.find("**", 2)) > 2:
+        # **Name**: value and **Name:** value, which most labels are, without the pattern for the rest
+        head, after = line[2:end], line[end + 2 : end + 3]
+        if (after == ":" and ":" not in head) or (head.endswith(":") and head.count(":") == 1):
+            name = head.rstrip(":").strip()
+            return Label(field_named(name), name, line[end + (3 if after == ":" else 2) :].strip())
+    if first in ("*", "_"):
+        found = _BOLD_LABEL.match(line)
+        if not found:
+            return None
+        inside, value = found["inside"].strip(), (found["value"] or "").strip()
+        head, colon, tail = inside.partition(":")
+        if colon and tail.strip():  # **Time: 2 hours**
+            if field_named(head) is None:
+                return Label(None, head.strip(), value)
+            return Label(field_named(head), head.strip(), (tail.strip() + " " + value).strip())
+        if not colon and not found["colon"] and value:
+            return None
+        if len(found["mark"]) == 1 and not (colon or found["colon"]):
+            return None
+        return Label(field_named(head), head.strip(), value, bool(colon or found["colon"]))
+    if first.isupper():
+        plain_found = _PLAIN_LABEL.match(line)
+        if plain_found:
+            field = field_named(plain_found["name"])
+            if field:
+                return Label(field, plain_found["name"], (plain_found["value"] or "").strip())
+    return None

@@ -1,0 +1,173 @@
+"""What a plan is once it has been read, what can be wrong with one, and how a fault is repaired."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batches.core.errors import BatchError
+
+
+class IssueCode(StrEnum):
+    """Every fault that a plan can have: a closed list, explained one by one in docs/plan-format.md."""
+
+    # the file
+    EMPTY = "empty"
+    TOO_LARGE = "too-large"
+    NOT_UTF8 = "not-utf-8"
+    UTF16 = "utf-16"
+    BINARY = "binary"
+    CONTROL_CHARACTER = "control-character"
+    LINE_TOO_LONG = "line-too-long"
+    BIDI_CONTROL = "bidi-control"
+    ZERO_WIDTH = "zero-width"
+    # front matter
+    FRONT_MATTER_UNCLOSED = "front-matter-unclosed"
+    FRONT_MATTER_YAML = "front-matter-yaml"
+    FRONT_MATTER_ALIAS = "front-matter-alias"
+    FRONT_MATTER_TAG = "front-matter-tag"
+    FRONT_MATTER_DUPLICATE = "front-matter-duplicate-key"
+    FRONT_MATTER_NOT_MAPPING = "front-matter-not-a-mapping"
+    FRONT_MATTER_TOO_DEEP = "front-matter-too-deep"
+    FRONT_MATTER_TOO_LARGE = "front-matter-too-large"
+    # structure
+    NO_TITLE = "no-title"
+    NO_PHASES = "no-phases"
+    UNCLOSED_FENCE = "unclosed-fence"
+    DUPLICATE_KEY = "duplicate-key"
+    BAD_KEY = "bad-key"
+    TOO_MANY_PHASES = "too-many-phases"
+    TOO_INTRICATE = "too-intricate"
+    REPEATED_HEADING = "repeated-heading"
+    BAD_JSON = "bad-json"
+    # fields
+    MISSING_FIELD = "missing-field"
+    EMPTY_FIELD = "empty-field"
+    REPEATED_FIELD = "repeated-field"
+    UNKNOWN_FIELD = "unknown-field"
+    BAD_HOURS = "bad-hours"
+    HOURS_OUT_OF_RANGE = "hours-out-of-range"
+    UNKNOWN_COMPLEXITY = "unknown-complexity"
+    NO_STEPS = "no-steps"
+    NO_GATES = "no-gates"
+    EMPTY_ITEM = "empty-item"
+    TOO_MANY_ITEMS = "too-many-items"
+    NUMBERING_GAP = "numbering-gap"
+    # files
+    FILE_ABSOLUTE = "file-absolute"
+    FILE_OUTSIDE = "file-outside"
+    FILE_IN_GIT = "file-in-git"
+    FILE_NAME = "file-name"
+    FILE_TOO_LONG = "file-too-long"
+    FILE_PROSE = "file-prose"
+    FILE_CASE_CLASH = "file-case-clash"
+    FILE_PROTECTED = "file-protected"
+    TOO_MANY_GLOBS = "too-many-globs"
+    # dependencies
+    UNDEFINED_DEPENDENCY = "undefined-dependency"
+    UNREADABLE_DEPENDENCY = "unreadable-dependency"
+    SELF_DEPENDENCY = "self-dependency"
+    REPEATED_DEPENDENCY = "repeated-dependency"
+    NONE_AND_DEPENDENCY = "none-and-dependency"
+    CYCLE = "cycle"
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step: its words and, apart from them, the shell commands of the fenced blocks inside it, in order."""
+
+    number: int
+    text: str
+    commands: tuple[str, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateText:
+    """One validation gate as written; `checked` when its box was already ticked."""
+
+    text: str
+    checked: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpec:
+    """One phase. `dependencies` are keys of other phases as those write them; `hours` is None when unknown."""
+
+    key: str
+    title: str
+    goal: str = ""
+    hours: float | None = None
+    hours_text: str = ""
+    complexity: str = ""
+    files: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    steps: tuple[StepSpec, ...] = ()
+    gates: tuple[GateText, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSpec:
+    """A plan: its title and its phases in document order."""
+
+    title: str
+    phases: tuple[PhaseSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A change of the plan's text that certainly removes one fault.
+
+    `action` is "insert_after" (put `text` after line `line`; line 0 is before the first) or "replace" (put `text` in
+    place of line `line`). `label` is what the button says.
+    """
+
+    line: int
+    action: str
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanIssue:
+    """One fault: where (1-based line, 0 when the whole file is meant), which (`code`), and what to do about it."""
+
+    line: int
+    code: IssueCode
+    message: str
+    field: str = ""
+    phase: str = ""
+    repair: Repair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReading:
+    """What could be read of a plan, and every fault found, in line order."""
+
+    plan: PlanSpec
+    errors: tuple[PlanIssue, ...] = ()
+    warnings: tuple[PlanIssue, ...] = ()
+
+
+class PlanInvalid(BatchError):
+    """The plan cannot be used; `issues` lists every fault found, in line order."""
+
+    def __init__(self, issues: Sequence[PlanIssue]) -> None:
+        self.issues = tuple(issues)
+        super().__init__("; ".join(f"line {issue.line}: {issue.message}" for issue in self.issues))
+
+
+def apply_repair(text: str, repair: Repair) -> str:
+    """The plan's text with `repair` made in it. Lines are counted as the reader counts them: on LF, CRLF or CR.
+
+    Raises ValueError when the text has no such line (it was edited since the repair was offered).
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if repair.action == "insert_after" and 0 <= repair.line <= len(lines):
+        lines[repair.line : repair.line] = repair.text.split("\n")
+    elif repair.action == "replace" and 1 <= repair.line <= len(lines):
+        lines[repair.line - 1 : repair.line] = repair.text.split("\n")
+    else:
+        raise ValueError(f"no line {repair.line} to {repair.action.replace('_', ' ')}")
+    return "\n".join(lines)

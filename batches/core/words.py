@@ -1,0 +1,109 @@
+"""Values as people read them: durations, tokens, money, and text that may hide what it does.
+
+Unknown is always "—", never 0. Nothing here escapes HTML: that is the template's part.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+UNKNOWN = "—"
+
+# ECMA-48: CSI, OSC and the two-character escapes. A lone ESC is left for `visible_parts` to show.
+ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[@-Z\\^_=>])")
+# Characters that change how the rest is read without being seen: controls, bidi, zero width, surrogates, tags.
+ODD = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of text; `odd` pieces name a character that would not be seen as itself."""
+
+    text: str
+    odd: bool = False
+
+
+def visible_parts(text: str) -> tuple[Part, ...]:
+    """Split `text` so that every hidden or reordering character becomes a part of its own, such as ⟦U+202E⟧.
+
+    Line feeds and tabs stay; CRLF is a line feed.
+    """
+    text = text.replace("\r\n", "\n")
+    parts, start = [], 0
+    for found in ODD.finditer(text):
+        if found.start() > start:
+            parts.append(Part(text[start : found.start()]))
+        parts.append(Part(f"⟦U+{ord(found.group()):04X}⟧", odd=True))
+        start = found.end()
+    if start < len(text):
+        parts.append(Part(text[start:]))
+    return tuple(parts)
+
+
+def visible(text: str) -> str:
+    """`visible_parts` as one string, for places that hold plain text only (titles, attributes)."""
+    return "".join(part.text for part in visible_parts(text))
+
+
+def strip_ansi(text: str) -> str:
+    """`text` without terminal colours and cursor moves."""
+    return ANSI.sub("", text)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as "0.4 s", "48 s", "3 min 05 s", "2 h 07 min" or "3 d 4 h"."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return UNKNOWN
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def hours(value: float | None) -> str:
+    """Planned hours as "2 h", "1.5 h" or "45 min"."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if 0 < value < 1:
+        return f"{round(value * 60)} min"
+    return f"{value:,.1f}".removesuffix(".0") + " h"
+
+
+def tokens(count: int | None) -> str:
+    """A number of tokens as "950", "12.5k" or "3.2M"."""
+    if count is None:
+        return UNKNOWN
+    if count < 1_000:
+        return str(count)
+    if count < 999_950:
+        return f"{count / 1_000:.1f}k"
+    return f"{count / 1_000_000:.1f}M"
+
+
+def usd(amount: Decimal | float | None) -> str:
+    """An amount of dollars; small ones with four decimals, so that a cost is never rounded to nothing."""
+    if amount is None:
+        return UNKNOWN
+    value = float(amount)
+    return f"${value:,.4f}" if 0 < value < 0.1 else f"${value:,.2f}"
+
+
+def bytes_words(count: int | float | None) -> str:
+    """A number of bytes in binary units."""
+    if count is None:
+        return UNKNOWN
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

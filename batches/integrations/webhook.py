@@ -1,0 +1,100 @@
+"""Sending a message to an address that a person entered, without becoming a way into the network that this server stands in.
+
+https only; the name is resolved here, every address that it has must be public, and the connection goes to the very address
+that was looked at, so that a second answer of the name server changes nothing. Redirects are not followed. All of it,
+name to answer, is over within some seconds however slowly the other side speaks.
+"""
+
+import ipaddress
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
+
+SEND_SECONDS = 8.0
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class WebhookError(Exception):
+    """Why the message was not taken, in a sentence for people; the address, which may hold a secret, is not in it."""
+
+
+def check_url(url: str, *, private: bool) -> tuple[str, int, str, bool]:
+    """(host, port, path with query, whether TLS) of an address that may be sent to. Raises WebhookError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise WebhookError("This is no web address.") from None
+    if parts.scheme not in ("https", *(["http"] if private else [])) or not parts.hostname:
+        raise WebhookError("A webhook has an address that begins with https://.")
+    if parts.username is not None or parts.password is not None or not url.isascii() or not url.isprintable() or " " in url:
+        raise WebhookError("A webhook's address is plain ASCII without user name and password.")
+    secure = parts.scheme == "https"
+    return parts.hostname, port or (443 if secure else 80), f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", secure
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the public network, also what it stands for when it wraps another one."""
+    inner: list[Address] = []
+    if isinstance(address, ipaddress.IPv6Address):
+        inner += [one for one in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if one is not None]
+        if address in NAT64:
+            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return address.is_global and not address.is_multicast and not address.is_reserved and all(is_public(one) for one in inner)
+
+
+def send(url: str, payload: Mapping[str, object], *, private: bool = False, seconds: float = SEND_SECONDS) -> None:
+    """Post `payload` as JSON; `private` allows addresses that are not public, and http. Raises WebhookError."""
+    host, port, path, secure = check_url(url, private=private)
+    body = json.dumps(payload, ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "CE-Web", "Connection": "close"}
+    sock, late = None, threading.Event()
+
+    def cut() -> None:
+        late.set()
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        sock = socket.create_connection((_resolve(host, port, private), port), timeout=seconds)
+        connection = HTTPConnection(host, port, timeout=seconds)
+        connection.sock = sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host) if secure else sock
+        connection.request("POST", path, body, headers)
+        status = connection.getresponse().status
+    except TimeoutError:
+        raise WebhookError(f"{host} did not answer within {seconds:g} s.") from None
+    except ssl.SSLError as error:
+        raise WebhookError(f"{host} cannot be trusted: {error.reason or 'its certificate does not hold'}.") from None
+    except (OSError, HTTPException, ValueError) as error:
+        if late.is_set():
+            raise WebhookError(f"{host} did not answer within {seconds:g} s.") from None
+        raise WebhookError(f"{host} cannot be reached: {getattr(error, 'strerror', None) or type(error).__name__}.") from None
+    finally:
+        timer.cancel()
+        if sock is not None:
+            sock.close()
+    if 300 <= status < 400:
+        raise WebhookError(f"{host} wants to send the message elsewhere ({status}); enter the address where it is taken.")
+    if not 200 <= status < 300:
+        raise WebhookError(f"{host} refused the message ({status}).")
+
+
+def _resolve(host: str, port: int, private: bool) -> str:
+    """An address of `host`, all of which may be sent to. Raises WebhookError."""
+    try:
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        raise WebhookError(f"There is no address for {host}.") from None
+    if not private and not all(is_public(ipaddress.ip_address(one)) for one in found):
+        raise WebhookError(f"{host} is not in the public network (setting CE_WEBHOOK_PRIVATE).")
+    return sorted(found, key=lambda one: (":" in one, one))[0]

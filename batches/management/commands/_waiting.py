@@ -1,0 +1,151 @@
+"""What the commands over a batch share: finding it, waiting for a run with progress printed, the exit code."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.management.base import CommandError, OutputWrapper
+from django.utils import timezone
+
+from batches.core.chain import ChainState
+from batches.core.states import Operation, RunState, TaskState
+from batches.core.words import duration
+from batches.host import tick_until
+from batches.models import Attempt, Batch, Chain, Run, Task
+from batches.predictions import predict_conflicts
+
+LOOK_SECONDS, LOOK_AHEAD_SECONDS = 0.5, 3.0
+EXIT_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+
+
+def find_batch(number: int) -> Batch:
+    """The batch of this number. Raises CommandError (exit code 2) with the numbers that there are."""
+    batch = Batch.objects.select_related("project", "plan").filter(number=number).first()
+    if batch is None:
+        last = Batch.objects.order_by("-number").values_list("number", flat=True).first()
+        there = f"the newest is {last}" if last else "there is none yet: make one with batch_gen_prp"
+        raise CommandError(f"There is no batch {number}; {there}.", returncode=2)
+    return batch
+
+
+class Progress:
+    """Prints what changes in a run, a line a change."""
+
+    def __init__(self, run: Run, out: OutputWrapper) -> None:
+        self.run_id, self.out = run.pk, out
+        self.shown: dict[int, tuple[str, ...]] = {}
+        self.looked = float("-inf")
+        self.ended = False
+
+    def done(self) -> bool:
+        """Look (at most twice a second), print what is new; True once the run has ended and its report is written."""
+        if self.ended or time.monotonic() - self.looked < LOOK_SECONDS:
+            return self.ended
+        self.looked = time.monotonic()
+        run = Run.objects.get(pk=self.run_id)
+        attempts: dict[int, Attempt] = {}
+        for attempt in Attempt.objects.filter(task__run=run).defer("log_tail", "spec", "heartbeat"):
+            attempts[attempt.task_id] = attempt
+        for task in run.tasks.select_related("phase", "stage").order_by("stage__number", "position", "pk"):
+            latest = attempts.get(task.pk)
+            progress = latest.progress if latest and task.state == TaskState.RUNNING else ""
+            shown = (task.state, str(latest.number if latest else 0), progress)
+            if shown != self.shown.get(task.pk, (TaskState.PENDING, "0", "")):
+                self._print(f"[stage {task.stage.number}] {self._name(task)}: {self._words(task, latest, progress)}")
+            self.shown[task.pk] = shown
+        self.ended = not run.is_live and run.reported_at is not None
+        return self.ended
+
+    def _print(self, line: str) -> None:
+        self.out.write(line, str)  # in no colour: it is progress, not an error
+        self.out.flush()
+
+    @staticmethod
+    def _name(task: Task) -> str:
+        return f"Phase {task.phase.key}" if task.phase else "Gates on the merged tree"
+
+    @staticmethod
+    def _words(task: Task, attempt: Attempt | None, progress: str) -> str:
+        state = task.state
+        words = [str(state)]
+        if attempt is not None and attempt.number > 1:
+            words.append(f"(attempt {attempt.number})")
+        if progress:
+            words.append(f"- {progress}")
+        if state == TaskState.SUCCEEDED and attempt is not None and attempt.elapsed_seconds is not None:
+            words.append(f"in {duration(attempt.elapsed_seconds)}")
+        if state == TaskState.FAILED:
+            words.append(f"- {task.reason}: {task.message}")
+        elif state in (TaskState.BLOCKED, TaskState.CANCELLED):
+            words.append(f"- {task.message}")
+        return " ".join(words)
+
+
+def wait_for(run: Run, out: OutputWrapper) -> Run:
+    """Print progress until the run has ended; returns it fresh. When no cluster runs here, this command is the engine meanwhile.
+
+    Ctrl-C leaves the run going, says how to stop it, and ends the command with EXIT_INTERRUPTED.
+    """
+    _tick_until(Progress(run, out).done, run.batch.number, out)
+    return Run.objects.select_related("batch__project").get(pk=run.pk)
+
+
+def _tick_until(done: Callable[[], bool], number: int, out: OutputWrapper) -> None:
+    # What the engine notes down for a service's log is what the progress says to a person.
+    logging.getLogger("batches").setLevel(logging.ERROR)
+    try:
+        tick_until(done, _look_ahead)
+    except KeyboardInterrupt:
+        out.write(
+            f"\nBatch {number} goes on. Watch it: manage.py batch_status --batch {number}. Stop it: Cancel on its page, "
+            f"or manage.py batch_exe_prp --batch {number} --cancel. (Without a running `manage.py up` it waits for one.)",
+            str,
+        )
+        out.flush()
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _look_ahead() -> None:
+    """Foresee conflicts of what runs, briefly: beats are read by the same process."""
+    predict_conflicts(settings.CE_HOST, timezone.now(), LOOK_AHEAD_SECONDS)
+
+
+class ChainProgress:
+    """Prints the progress of each run of a chain, from the one it stands at, and the report of each but the last."""
+
+    def __init__(self, chain: Chain, out: OutputWrapper, reports: OutputWrapper) -> None:
+        self.chain_id, self.out, self.reports = chain.pk, out, reports
+        self._show(chain.run)
+
+    def done(self) -> bool:
+        """True once the chain goes on no more and its last run has ended."""
+        if not self.progress.done():
+            return False
+        chain = Chain.objects.select_related("run").get(pk=self.chain_id)
+        if self.run.number < chain.run.number:
+            self.reports.write(Run.objects.get(pk=self.run.pk).report + "\n")
+            # A run that is over quickly has been followed by others since the last look.
+            self._show(Run.objects.filter(batch=self.run.batch_id, number__gt=self.run.number).earliest("number"))
+            return False
+        return chain.state != ChainState.GOING
+
+    def _show(self, run: Run) -> None:
+        self.run, self.progress = run, Progress(run, self.out)
+        moment = f" {run.review.moment}" if run.operation == Operation.REVIEW else ""
+        self.out.write(f"[{run.get_operation_display()}{moment}] run {run.number}", str)
+
+
+def wait_for_chain(chain: Chain, out: OutputWrapper, reports: OutputWrapper) -> Chain:
+    """`wait_for` over all runs of a chain; each report is written to `reports`. Returns the chain fresh."""
+    progress = ChainProgress(chain, out, reports)
+    _tick_until(progress.done, chain.batch.number, out)
+    chain = Chain.objects.select_related("run", "batch").get(pk=chain.pk)
+    reports.write(chain.run.report)
+    return chain
+
+
+def exit_code(run: Run) -> int:
+    """0 when the run did what it was for, else 1."""
+    return 0 if run.state == RunState.SUCCEEDED else 1

@@ -1,0 +1,93 @@
+"""Read plans and print their stages, conflicts, critical path and faults. Needs no database."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from batches.core.analysis import DocumentReport
+from batches.core.conflicts import ConflictKind, FileConflict
+from batches.core.forecast import DEFAULT_SCHEDULE, added_hours
+from batches.management.plan_files import add_plan_arguments, counted, hours, issue_line, read_reports
+
+
+class Command(BaseCommand):
+    help = "Analyse plans: stages, file conflicts, critical path, hours, and every fault with its line. Exit code 1 when a plan has errors."
+    requires_system_checks: list[str] = []  # reading a plan needs neither a database nor the rest of the installation
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_plan_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reports = list(read_reports(options["plans"]))
+        if options["json"]:
+            objects = [{"file": name, **report.to_json()} for name, report in reports]
+            shown = objects if len(objects) > 1 else reports[0][1].to_json()
+            self.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2))
+        else:
+            for number, (name, report) in enumerate(reports):
+                self._show(name, report, separate=number > 0)
+        if any(not report.is_valid for _, report in reports):
+            raise SystemExit(1)
+
+    def _show(self, name: str, report: DocumentReport, separate: bool) -> None:
+        plan, analysis = report.reading.plan, report.analysis
+        out = self.stdout
+        if separate:
+            out.write("")
+        out.write(self.style.MIGRATE_HEADING(plan.title or name))
+        out.write(f"{name} · {counted(len(plan.phases), 'phase')}")
+        if analysis and analysis.stages:
+            out.write("")
+            for number, stage in enumerate(analysis.stages, start=1):
+                listed = ", ".join(f"Phase {key}" for key in stage)
+                parallel = "" if len(stage) == 1 else " in parallel"
+                out.write(f"Stage {number}: {listed} ({counted(len(stage), 'task')}{parallel})")
+            out.write(f"Total stages: {len(analysis.stages)} | Max parallelism: {counted(analysis.widest_stage, 'task')}/stage")
+            out.write("")
+            unknown = sum(1 for phase in plan.phases if phase.hours is None)
+            note = f" ({counted(unknown, 'phase')} without hours)" if unknown and analysis.total_hours is not None else ""
+            speed_up = "—" if analysis.speed_up is None else f"{analysis.speed_up:.2g} ×"
+            out.write(f"Critical path: {' → '.join(analysis.critical_path)} ({hours(analysis.longest_chain_hours)})")
+            out.write(
+                f"Total: {hours(analysis.total_hours)}{note} | Longest chain: {hours(analysis.longest_chain_hours)} | Speed-up: {speed_up}"
+            )
+            self._conflicts(report)
+        errors, warnings = report.reading.errors, report.reading.warnings
+        if errors:
+            out.write("")
+            for issue in errors:
+                out.write(self.style.ERROR(f"error: {issue_line(name, issue)}"))
+        if warnings:
+            out.write("")
+            for issue in warnings:
+                out.write(self.style.WARNING(f"warning: {issue_line(name, issue)}"))
+        out.write("")
+        summary = f"{counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
+        out.write(self.style.ERROR(summary) if errors else self.style.SUCCESS(summary))
+
+    def _conflicts(self, report: DocumentReport) -> None:
+        analysis = report.analysis
+        if analysis is None or not analysis.conflicts:
+            return
+        real = [conflict for conflict in analysis.conflicts if conflict.kind is not ConflictKind.ORDERED]
+        ordered = len(analysis.conflicts) - len(real)
+        self.stdout.write("")
+        if not real:
+            self.stdout.write(f"File conflicts: none ({counted(ordered, 'overlap')} of phases that run one after the other anyway)")
+            return
+        self.stdout.write(self.style.WARNING("File conflicts:"))
+        for conflict in real[:50]:
+            self.stdout.write(self.style.WARNING(f"  {self._sentence(conflict, report)}"))
+        if len(real) > 50:
+            self.stdout.write(self.style.WARNING(f"  … and {len(real) - 50} more (--json lists all)"))
+
+    def _sentence(self, conflict: FileConflict, report: DocumentReport) -> str:
+        who = ", ".join(conflict.phases[:12]) + (f" and {len(conflict.phases) - 12} more" if len(conflict.phases) > 12 else "")
+        where = "in the same stage" if conflict.kind is ConflictKind.SAME_STAGE else "in different stages, with no order between them"
+        cost = ""
+        if report.analysis is not None and len(report.reading.plan.phases) <= 500:
+            added = added_hours(report.reading.plan.phases, report.analysis.stage_of, (), conflict.phases, DEFAULT_SCHEDULE)
+            cost = "" if added is None else f"; one after the other costs {hours(added)}"
+        return f"{conflict.file}: phases {who}, {where}{cost}"

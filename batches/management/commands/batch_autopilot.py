@@ -1,0 +1,82 @@
+"""`manage.py batch_autopilot PLAN.md|--batch N`: generate, review, execute, review and update the context, one after the other."""
+
+import sys
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import autopilot, services
+from batches.actors import Actor
+from batches.core.chain import ChainState
+from batches.management.commands._waiting import find_batch, wait_for_chain
+from batches.management.commands.batch_exe_prp import add_how, execute_options
+from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
+from batches.models import Batch, Chain
+
+
+class Command(BaseCommand):
+    help = "Carry a plan or a batch through all operations; stops where a verdict or a failure asks for a person."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("plan", nargs="?", help="a plan document, - for standard input: a new batch is made of it")
+        what.add_argument("--batch", type=int, help="number of a batch: begins where it stands, goes on where it stopped")
+        parser.add_argument("--project", help="name or slug of the project (with a plan, when there are several)")
+        parser.add_argument("--leave", action="store_true", help="with --batch: end the autopilot; what runs goes on")
+        add_how(parser)
+        parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit code 1 when it stopped, or was ended, before all was done."""
+        actor = Actor.command("batch_autopilot")
+        if options["leave"] and options["batch"] is None:
+            raise CommandError("--leave needs --batch N.", returncode=2)
+        try:
+            if options["batch"] is None:
+                chain = self._from_plan(options, actor)
+            else:
+                batch = find_batch(options["batch"])
+                if options["leave"]:
+                    self._leave(batch, actor)
+                    return
+                chain = self._from_batch(batch, options, actor)
+        except services.WrongChoice as error:
+            raise CommandError(str(error), returncode=2) from error
+        except (services.ServiceError, PermissionDenied) as error:
+            raise CommandError(str(error), returncode=1) from error
+        if options["detach"]:
+            self.stdout.write(f"Batch {chain.batch.number} is on autopilot.")
+            return
+        chain = wait_for_chain(chain, self.stderr, self.stdout)
+        self.stdout.write("")
+        if chain.state == ChainState.FINISHED:
+            self.stdout.write(f"Autopilot: finished. {chain.reason}".rstrip())
+            return
+        self.stdout.write(f"Autopilot: {chain.state} at {chain.get_step_display()}. {chain.reason}")
+        if chain.state == ChainState.STOPPED:
+            self.stdout.write(f"Then go on: manage.py batch_autopilot --batch {chain.batch.number}, or the button on the batch's page.")
+        sys.exit(1)
+
+    def _from_plan(self, options: dict[str, Any], actor: Actor) -> Chain:
+        name, text = read_plan_file(options["plan"])
+        project = find_project(options["project"])
+        analysed(name, text, self.stderr)
+        plan = services.import_plan(text=text, file_name=name, project=project, actor=actor)
+        batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), whole=True)
+        return batch.chains.get()
+
+    def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> Chain:
+        chain = batch.chains.open().first()
+        if chain is None:
+            return autopilot.start(batch=batch, actor=actor, options=execute_options(options))
+        if chain.state == ChainState.STOPPED:
+            autopilot.go_on(chain=chain, actor=actor)
+        return chain
+
+    def _leave(self, batch: Batch, actor: Actor) -> None:
+        chain = batch.chains.open().first()
+        if chain is None:
+            raise services.ServiceError(f"Batch {batch.number} is not on autopilot.")
+        autopilot.leave(chain=chain, actor=actor)
+        self.stdout.write(f"Batch {batch.number}: nothing follows by itself any more; what runs goes on.")

@@ -1,0 +1,52 @@
+"""`manage.py batch_conflict --batch N --phase K`: look at a phase's merge conflict, take a resolution, or drop the phase."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import services
+from batches.actors import Actor
+from batches.management.commands._waiting import find_batch
+from batches.models import Task
+
+
+class Command(BaseCommand):
+    help = "Show the merge conflict of a phase with the commands that resolve it; --take judges and merges a resolution, --drop gives up."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        parser.add_argument("--phase", required=True, help="key of the phase")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--take", metavar="BRANCH", help="a branch or commit that resolves it: its gates are judged, then it is merged")
+        what.add_argument("--drop", action="store_true", help="give the phase up; its commits are kept under an archive reference")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit code 1 when it is refused, 2 for a phase that does not exist."""
+        batch = find_batch(options["batch"])
+        actor = Actor.command("batch_conflict")
+        try:
+            phase = services.find_phase(list(batch.phases.all()), options["phase"])
+            tasks = Task.objects.newest_of(batch, None).filter(phase=phase).select_related("run__batch__project")
+            task = tasks.last()
+            if task is None:
+                raise services.ServiceError(f"Phase {phase.key} has not been carried out yet.")
+            if options["take"]:
+                services.take_resolution(task=task, commit=options["take"], actor=actor)
+                self.stdout.write(f"Taken. Its gates are judged, then it is merged: manage.py batch_status --batch {batch.number}")
+            elif options["drop"]:
+                self.stdout.write(f"Dropped. Its work is kept as {services.drop_phase(task=task, actor=actor)}.")
+            else:
+                self._show(services.conflict_of(task))
+        except services.WrongChoice as error:
+            raise CommandError(str(error), returncode=2) from error
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+
+    def _show(self, view: services.ConflictView) -> None:
+        number, key = view.task.run.batch.number, view.task.name
+        self.stdout.write(f"Phase {key}, attempt {view.attempt.number}, collides with {view.task.run.batch.branch} at:")
+        for side in view.files:
+            self.stdout.write(f"  {side.path}")
+        self.stdout.write("\nResolve it:\n  " + "\n  ".join(view.commands))
+        self.stdout.write(f"  manage.py batch_conflict --batch {number} --phase {key} --take {view.resolution_branch}")
+        self.stdout.write(f"Or try again on top: manage.py batch_exe_prp --batch {number} --retry-phase {key}")

@@ -1,0 +1,189 @@
+"""`manage.py batch_exe_prp --batch N`: carry a batch out, stage by stage."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import services
+from batches.actors import Actor
+from batches.core.forecast import RunForecast, Saving
+from batches.core.pricing import MODELS
+from batches.core.words import duration, usd
+from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.models import Batch, OnConflict, Run, Scheduling
+
+
+class Command(BaseCommand):
+    help = "Execute a batch: phases stage by stage, gates judged by the server, results merged into ce/batch-N."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--stage", type=int, help="only the phases of this stage")
+        what.add_argument("--phase", help="only this phase")
+        what.add_argument("--retry-phase", action="append", metavar="K", help="try this phase again, with what it blocked (repeatable)")
+        parser.add_argument(
+            "--keep-session", action="store_true", help="with --retry-phase: the agent goes on with its last session and work"
+        )
+        what.add_argument("--resume", action="store_true", help="go on with what failed, was blocked or cancelled")
+        what.add_argument("--cancel", action="store_true", help="stop the run that is going on")
+        add_how(parser)
+        parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
+        parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        batch = find_batch(options["batch"])
+        try:
+            if options["dry_run"]:
+                self._preview(batch, options)
+                return
+            run = self._start(batch, options)
+        except services.NothingToDo as nothing:
+            self.stdout.write(str(nothing))
+            return
+        except services.WrongChoice as error:
+            raise CommandError(str(error), returncode=2) from error
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        if options["detach"] or options["cancel"]:
+            doing = "is being cancelled" if options["cancel"] else "is going on"
+            self.stdout.write(f"Batch {batch.number}, run {run.number} {doing}.")
+            return
+        run = wait_for(run, self.stderr)
+        self.stdout.write(run.report)
+        sys.exit(exit_code(run))
+
+    def _start(self, batch: Batch, options: dict[str, Any]) -> Run:
+        actor = Actor.command("batch_exe_prp")
+        if options["cancel"]:
+            run = batch.runs.latest("number")
+            services.cancel(run=run, actor=actor)
+            return run
+        if options["retry_phase"]:
+            run = batch.runs.executions().order_by("-number").first()
+            if run is None:
+                raise services.ServiceError(f"Batch {batch.number} has not been executed yet.")
+            services.retry(
+                run=run,
+                actor=actor,
+                names=options["retry_phase"],
+                options=execute_options(options),
+                resume_session=options["keep_session"],
+            )
+            return run
+        if options["resume"]:
+            return services.resume(batch=batch, actor=actor, options=execute_options(options))
+        plan = services.plan_execution(batch=batch, options=execute_options(options))
+        run = services.execute(batch=batch, actor=actor, options=execute_options(options))
+        for line in _models(plan):
+            self.stderr.write(line, str)
+        return run
+
+    def _preview(self, batch: Batch, options: dict[str, Any]) -> None:
+        if options["cancel"]:
+            live = batch.runs.live().first()
+            if live is None:
+                raise services.ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
+            self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
+        elif options["retry_phase"] or options["resume"]:
+            run = batch.runs.executions().order_by("-number").first()
+            names = services.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []
+            if not names:
+                raise services.NothingToDo(f"Nothing to do: batch {batch.number} has nothing that failed, was blocked or cancelled.")
+            self.stdout.write(f"Would try again: {', '.join(names)}")
+        else:
+            plan = services.plan_execution(batch=batch, options=execute_options(options))
+            for number, phases in plan.stages:
+                parallel = " (parallel)" if len(phases) > 1 else ""
+                self.stdout.write(f"Stage {number}: {', '.join(f'{phase.prp_id} Phase {phase.key}' for phase in phases)}{parallel}")
+            for line in _models(plan):
+                self.stdout.write(line)
+            if plan.done:
+                self.stdout.write(f"Done already: {', '.join(plan.done)}")
+            for conflict in plan.conflicts:
+                self.stdout.write(f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}")
+            for key, names in plan.after.items():
+                self.stdout.write(f"Phase {key} starts after {', '.join(names)} (one after the other)")
+            for gate in batch.project.gate_rules.project:
+                self.stdout.write(f"Gate of the project: {gate.command} ({gate.text}, {gate.often})")
+            if (saving := services.saving_of(batch, plan)) is not None:
+                self.stdout.write(f"Expected: {_saving_words(saving)}")
+            self.stdout.write(f"Forecast: {_forecast_words(services.forecast_of(batch, plan))}")
+            for note in plan.notes:
+                self.stdout.write(f"Note: {note}")
+        self.stdout.write("Nothing was changed.")
+
+
+def _forecast_words(told: RunForecast | None) -> str:
+    if told is None:
+        return "no data yet"
+    cost = f", {usd(told.cost_usd[0])} to {usd(told.cost_usd[1])}" if told.cost_usd else ""
+    low, high = (duration(seconds) for seconds in told.seconds)
+    return f"{low} to {high}{cost} (median to 90th percentile, from {told.runs} finished phases)"
+
+
+def _models(plan: services.ExecutionPlan) -> list[str]:
+    """Which model each phase gets, a line for each choice; none when no model is used."""
+    of: dict[str, list[str]] = {}
+    for key, choice in plan.models.items():
+        if choice.model:
+            of.setdefault(str(choice), []).append(key)
+    return [f"Model {choice}: {', '.join(keys)}" for choice, keys in of.items()]
+
+
+def _phase_models(given: list[str] | None) -> dict[str, str]:
+    found = {}
+    for text in given or []:
+        key, equals, name = text.partition("=")
+        if not (key and equals and name):
+            raise CommandError(f"--phase-model takes PHASE=MODEL, such as 2a=sonnet, not {text!r}.", returncode=2)
+        found[key] = name
+    return found
+
+
+def _model(name: str | None) -> str | None:
+    return "" if name == "auto" else name
+
+
+def add_how(parser: CommandParser) -> None:
+    """The options that say how an execution is carried out."""
+    parser.add_argument("--max-parallel", type=int, help="phases at once (default: the project's)")
+    parser.add_argument("--backend", choices=services.BACKENDS, help="who does the steps (default: the project's)")
+    parser.add_argument("--timeout", type=float, metavar="MIN", help="time limit of a phase, in minutes")
+    parser.add_argument("--model", choices=[*MODELS, "auto"], help="model of every phase; auto: by complexity (default: the project's)")
+    parser.add_argument("--retry-model", choices=[*MODELS, "auto"], help="model after a failed attempt")
+    parser.add_argument("--phase-model", action="append", metavar="K=MODEL", help="model of this phase (repeatable)")
+    parser.add_argument("--budget", metavar="USD", help="what the whole batch may cost; also with --resume, to go on after its end")
+    parser.add_argument("--phase-cap", metavar="USD", help="what one attempt may cost")
+    parser.add_argument("--fail-fast", action="store_true", default=None, help="start nothing more once a phase has failed")
+    parser.add_argument("--on-conflict", choices=OnConflict.values, help="what to do about phases that change the same file")
+    parser.add_argument("--scheduling", choices=Scheduling.values, help="stages wait for each other, or phases for their dependencies")
+
+
+def execute_options(options: dict[str, Any]) -> services.ExecuteOptions:
+    """What was given on the command line, as the services take it."""
+    return services.ExecuteOptions(
+        stage=options.get("stage"),
+        phase=options.get("phase"),
+        max_parallel=options["max_parallel"],
+        backend=options["backend"],
+        timeout_minutes=options["timeout"],
+        fail_fast=options["fail_fast"],
+        on_conflict=options["on_conflict"],
+        scheduling=options["scheduling"],
+        model=_model(options["model"]),
+        retry_model=_model(options["retry_model"]),
+        models=_phase_models(options["phase_model"]),
+        budget_usd=options["budget"],
+        phase_cap_usd=options["phase_cap"],
+    )
+
+
+def _saving_words(saving: Saving) -> str:
+    source = "own history" if saving.from_history else "the plan's estimates"
+    gain = f"saves {duration(saving.seconds)}" if saving.seconds >= 1 else "saves nothing here"
+    return (
+        f"{duration(saving.stages_seconds)} stage by stage, {duration(saving.dataflow_seconds)} with --scheduling dataflow: "
+        f"{gain} ({saving.slots} at once, by {source})"
+    )

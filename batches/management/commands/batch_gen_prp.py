@@ -1,0 +1,122 @@
+"""`manage.py batch_gen_prp PLAN.md`: a plan becomes a batch with one PRP document a phase."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+
+from batches import issues, reporting, services
+from batches.actors import Actor
+from batches.core.analysis import DocumentReport, analyse_document
+from batches.core.prp import Prp, prp_id
+from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.management.plan_files import counted, issue_line
+from batches.models import Batch, Project
+
+
+class Command(BaseCommand):
+    help = "Read a plan, make a batch of it and write its PRP documents onto the batch's branch."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("plan", help="the plan document, - for standard input")
+        parser.add_argument("--project", help="name or slug of the project (not needed when there is one only)")
+        parser.add_argument("--overwrite", action="store_true", help="make a batch of this plan anew, while nothing was executed")
+        parser.add_argument("--batch", type=int, help="with --overwrite: which one (default: the newest batch of this title)")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be made; change nothing")
+        parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, text = read_plan_file(options["plan"])
+        project = find_project(options["project"])
+        report = analysed(name, text, self.stderr)
+        old = self._overwritten(options, project, report)
+        if options["dry_run"]:
+            self._preview(report)
+            return
+        actor = Actor.command("batch_gen_prp")
+        try:
+            plan = services.import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
+            if old is None:
+                batch = services.generate(plan=plan, project=project, actor=actor)
+            else:
+                batch = old
+                services.regenerate(batch=batch, plan=plan, actor=actor)
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        run = batch.runs.latest("number")
+        if options["detach"]:
+            self.stdout.write(f"Batch {batch.number} is being generated.")
+            return
+        run = wait_for(run, self.stderr)
+        if exit_code(run):
+            self.stdout.write(run.report)
+            sys.exit(1)
+        issues.work(batch=batch)
+        self.stdout.write(reporting.generated_summary(batch))
+
+    def _overwritten(self, options: dict[str, Any], project: Project, report: DocumentReport) -> Batch | None:
+        """The batch that is to be made anew; None when a new one is to be made."""
+        if not options["overwrite"]:
+            if options["batch"] is not None:
+                raise CommandError("--batch goes with --overwrite; a new batch gets the next free number.", returncode=2)
+            return None
+        if options["batch"] is not None:
+            batch = find_batch(options["batch"])
+            if batch.project_id != project.pk:
+                raise CommandError(f"Batch {batch.number} belongs to {batch.project.slug}.", returncode=2)
+        else:
+            batch = project.batches.filter(title=report.reading.plan.title[:300]).select_related("project", "plan").first()
+            if batch is None:
+                raise CommandError(f"{project.slug} has no batch called {report.reading.plan.title!r} to overwrite.", returncode=1)
+        if refusal := services.regeneration_refusal(batch):
+            raise CommandError(refusal, returncode=1)
+        return batch
+
+    def _preview(self, report: DocumentReport) -> None:
+        self.stdout.write("Would generate:")
+        assert report.analysis is not None  # no errors, so the graph is sound
+        for number, keys in enumerate(report.analysis.stages, start=1):
+            titles = {phase.key: phase.title for phase in report.reading.plan.phases}
+            for order, key in enumerate(keys, start=1):
+                document = Prp(prp_id(0, number, order), titles[key], 0, number, order, key, "", "", "", None, (), (), (), ())
+                path = document.path.replace("PRP-0.", "PRP-N.")
+                self.stdout.write(f"  Stage {number}: phase {key} -> {path}")
+        self.stdout.write("Nothing was changed.")
+
+
+def analysed(name: str, text: bytes, out: OutputWrapper) -> DocumentReport:
+    """The plan as read and analysed. Raises CommandError (exit code 1) when it has errors, each printed as a line."""
+    report = analyse_document(text)
+    if report.reading.errors:
+        for issue in report.reading.errors:
+            out.write(issue_line(name, issue))
+        count = counted(len(report.reading.errors), "error")
+        raise CommandError(f"{name} has {count}; nothing was made.", returncode=1)
+    return report
+
+
+def read_plan_file(path: str) -> tuple[str, bytes]:
+    """Name and bytes of a plan document, - for standard input. Raises CommandError (exit code 2)."""
+    if path == "-":
+        return "standard input", sys.stdin.buffer.read()
+    try:
+        return Path(path).name, Path(path).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", returncode=2) from error
+
+
+def find_project(name: str | None) -> Project:
+    """The project of this name or slug; without a name the only one. Raises CommandError (exit code 2)."""
+    projects = list(Project.objects.all())
+    if name is None:
+        if len(projects) == 1:
+            return projects[0]
+        known = ", ".join(project.slug for project in projects)
+        raise CommandError(
+            f"Say which project: --project {known}" if known else "There is no project yet: make one in the browser.", returncode=2
+        )
+    for project in projects:
+        if name in (project.name, project.slug):
+            return project
+    raise CommandError(f"There is no project {name!r}; there are: {', '.join(p.slug for p in projects) or 'none'}.", returncode=2)

@@ -1,0 +1,59 @@
+"""`manage.py batch_merge --batch N`: merge a batch's branch into the branch it came from."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import services
+from batches.actors import Actor
+from batches.management.commands._waiting import exit_code, find_batch, wait_for
+
+
+class Command(BaseCommand):
+    help = "Merge a batch's branch into its base branch; a clean checkout of that branch follows. Refuses what would surprise."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        way = parser.add_mutually_exclusive_group()
+        way.add_argument("--ff", action="store_true", help="move the base branch forward (the default)")
+        way.add_argument("--no-ff", action="store_true", help="with a merge commit")
+        way.add_argument("--bring-in", action="store_true", help="only bring new commits of the base branch into the batch's branch")
+        way.add_argument("--judge", action="store_true", help="only judge the batch's gates again, on its branch as it is")
+        parser.add_argument("--dry-run", action="store_true", help="show what it would bring, and change nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit code 1, with the reason and the way out, when it is refused."""
+        batch = find_batch(options["batch"])
+        actor = Actor.command("batch_merge")
+        try:
+            if options["bring_in"] and not options["dry_run"]:
+                services.bring_in_base(batch=batch, actor=actor)
+                self.stdout.write(f"{batch.branch} holds what {batch.base_branch} has.")
+                self.stdout.write(f"Judge its gates on that: manage.py batch_merge --batch {batch.number} --judge")
+                return
+            if options["judge"] and not options["dry_run"]:
+                run = wait_for(services.judge_again(batch=batch, actor=actor), self.stderr)
+                self.stdout.write(run.report)
+                if exit_code(run):
+                    raise CommandError("The gates did not pass; nothing was merged.", returncode=1)
+                return
+            preview = services.preview_merge(batch)
+            self._show(batch.branch, batch.base_branch, preview)
+            if options["dry_run"]:
+                if preview.refusal:
+                    raise CommandError(preview.refusal, returncode=1)
+                return
+            landing = services.merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        self.stdout.write(f"Merged: {landing.base_branch} is at {landing.to_commit[:12]} now.")
+
+    def _show(self, branch: str, base: str, preview: services.MergePreview) -> None:
+        files = preview.changes
+        counts = (("created", files.created), ("modified", files.modified), ("deleted", files.deleted))
+        said = ", ".join(f"{len(paths)} {word}" for word, paths in counts)
+        self.stdout.write(f"{branch} into {base}: {len(preview.commits)} commits; files: {said}.")
+        for path in files.deleted:
+            self.stdout.write(f"  deleted: {path}")
+        if preview.undone:
+            self.stdout.write(f"  not done, so not part of it: phases {', '.join(preview.undone)}")

@@ -1,0 +1,38 @@
+"""`manage.py batch_peer_review --batch N`: judge the PRPs before execution, or the code that came out."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import services
+from batches.actors import Actor
+from batches.core.review import Moment
+from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.models import Review
+
+
+class Command(BaseCommand):
+    help = "Review a batch by rule: structure, gates, conflicts and risk before execution; files, gates, drift and size after."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        moment = parser.add_mutually_exclusive_group()
+        moment.add_argument("--before", action="store_const", const=Moment.BEFORE, dest="moment", help="judge the PRPs")
+        moment.add_argument("--after", action="store_const", const=Moment.AFTER, dest="moment", help="judge what came out")
+        parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit code 1 when the verdict is needs revision or rejected, or when there is none."""
+        batch = find_batch(options["batch"])
+        moment = options["moment"] or services.usual_moment(batch)
+        try:
+            run = services.review(batch=batch, actor=Actor.command("batch_peer_review"), moment=moment)
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        if options["detach"]:
+            self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")
+            return
+        run = wait_for(run, self.stderr)
+        self.stdout.write(run.report)
+        sys.exit(exit_code(run) or (0 if Review.objects.get(run=run).passes else 1))

@@ -1,0 +1,30 @@
+"""`manage.py batch_status --batch N`: where a batch stands."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from batches import reporting
+from batches.core.words import duration
+from batches.management.commands._waiting import find_batch
+
+
+class Command(BaseCommand):
+    help = "Show where a batch stands: stages, phases, what runs, what failed and why."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        parser.add_argument("--json", action="store_true", help="as JSON, in the shape of batches/batch-N.result.json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        batch = find_batch(options["batch"])
+        run, result = reporting.status_of(batch)
+        if options["json"]:
+            self.stdout.write(json.dumps(result, ensure_ascii=False, indent=2))
+            return
+        self.stdout.write(reporting.report_text(run, result))
+        if run.is_live and run.started_at is not None:
+            paused = ", paused" if run.paused else ""
+            self.stdout.write(f"\nRunning for {duration((timezone.now() - run.started_at).total_seconds())}{paused}.")

@@ -1,0 +1,33 @@
+"""`manage.py batch_update_context --batch N`: write down what was carried out, as one diff that a person accepts or rejects."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import services
+from batches.actors import Actor
+from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.models import ContextChange
+
+
+class Command(BaseCommand):
+    help = "Bring PRPs, CLAUDE.md and memory files up to date with what was carried out, proposed on ce/context-N."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, required=True, help="number of the batch")
+        parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit code 1 when nothing could be proposed."""
+        batch = find_batch(options["batch"])
+        try:
+            run = services.update_context(batch=batch, actor=Actor.command("batch_update_context"))
+        except services.ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        if options["detach"]:
+            self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")
+            return
+        run = wait_for(run, self.stderr)
+        self.stdout.write(run.report)
+        sys.exit(exit_code(run) or (0 if ContextChange.objects.get(run=run).decision else 1))

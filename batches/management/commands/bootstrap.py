@@ -1,0 +1,89 @@
+"""`manage.py bootstrap`: everything that a first run needs, and nothing twice."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, transaction
+
+from batches import services
+from batches.actors import Actor
+from batches.management.commands.up import address, refuse_port_in_use
+from batches.models import Project
+from batches.signin import make_link
+from subagents.workspace import create_repository
+
+ADMINISTRATOR = "admin"
+SAMPLE_NAME = "Sample: text statistics"
+SAMPLE_DIRECTORY = "sample-project"
+
+# The sample's history, oldest first: what each commit says and which files it adds.
+SAMPLE_COMMITS = (
+    ("Say what textstats is", ("README.md", "pyproject.toml", ".gitignore", "CHANGELOG.md")),
+    ("Count lines, words and characters", ("textstats/__init__.py", "textstats/counting.py")),
+    ("Test the counts", ("tests/__init__.py", "tests/test_counting.py")),
+    ("Ask for somebody's word before a release", ("tools/release_check.py",)),
+)
+
+
+class Command(BaseCommand):
+    help = "Set this installation up: tables, first administrator, sample project and plans. Safe to run again."
+    requires_system_checks = ()  # there may be no tables yet
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address that the web server will listen on")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--no-sample", action="store_true", help="make no sample project and no sample plans")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        refuse_port_in_use(options["host"], options["port"])
+        for directory in (settings.CE_DATA_DIR,):
+            Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except DatabaseError as error:
+            message = f"The database cannot be used: {str(error).strip()}\nDATABASE_URL says where it is; see docs/settings.md."
+            raise CommandError(message) from error
+        password = make_first_administrator()
+        if not options["no_sample"] and not Project.objects.exists():
+            make_sample(Path(settings.CE_DATA_DIR) / SAMPLE_DIRECTORY)
+            self.stdout.write(f"Made the project “{SAMPLE_NAME}” with its plans in {settings.CE_DATA_DIR / SAMPLE_DIRECTORY}.")
+        url = address(options["host"], options["port"])
+        newcomer = get_user_model()._default_manager.filter(is_superuser=True, is_active=True, last_login=None).order_by("pk").first()
+        if newcomer is not None:
+            self.stdout.write(f"Sign in (once, within {settings.PASSWORD_RESET_TIMEOUT // 3600} h): {make_link(newcomer, url)}")
+        if password is not None:
+            self.stdout.write(f"Afterwards as {ADMINISTRATOR} with the password {password} (shown this once only).")
+        if newcomer is None:
+            self.stdout.write(f"Address: {url}")
+
+
+def make_first_administrator() -> str | None:
+    """Make the first administrator when there is none; returns the password, which is nowhere else in clear."""
+    users = get_user_model()._default_manager
+    with transaction.atomic():
+        if users.filter(is_superuser=True).exists():
+            return None
+        password = secrets.token_urlsafe(15)
+        users.create_superuser(username=ADMINISTRATOR, email="", password=password)
+    return password
+
+
+def make_sample(repository: Path) -> None:
+    """Make the sample project's repository, unless it is there, and register it with the sample plans."""
+    source = Path(settings.BASE_DIR) / "examples" / "sample-project"
+    if not repository.exists():
+        create_repository(
+            repository,
+            [(message, {name: (source / name).read_bytes() for name in names}) for message, names in SAMPLE_COMMITS],
+        )
+    actor = Actor.command("bootstrap")
+    with transaction.atomic():
+        project = services.create_project(name=SAMPLE_NAME, repository=str(repository), actor=actor)
+        for path in sorted((Path(settings.BASE_DIR) / "examples" / "plans").glob("*.md")):
+            services.import_plan(text=path.read_text(encoding="utf-8"), file_name=path.name, project=project, actor=actor)

@@ -1,0 +1,55 @@
+"""`manage.py cluster`: the task cluster of this host, with its ticker."""
+
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import Schedule
+
+from batches import host
+from batches.tasks import enqueue_tick
+from ce_web.cluster import run_cluster
+
+
+class Command(BaseCommand):
+    help = "Run the task cluster of this host in the foreground. It exits with 75 when it must be started again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.description = f"{self.help} Usually `manage.py up` runs it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = host.startup_report(settings.CE_HOST)
+        os.environ[host.STARTUP_VARIABLE] = report
+        self.stdout.write(report)
+        self.stdout.flush()
+        keep_ticking(settings.CE_HOST)
+        enqueue_tick()
+        status = run_cluster()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if status:
+            os._exit(status)  # what crashed is not waited for
+
+
+def keep_ticking(name_of_host: str) -> None:
+    """Have exactly one schedule that starts the host's ticker again, should its chain of slices ever break."""
+    name = f"tick-{name_of_host}"
+    settled = {
+        "func": "batches.tasks.ensure_ticker",
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "repeats": -1,
+        "cluster": name_of_host,
+        "kwargs": "{'q_options': {'save': False}}",
+        "next_run": timezone.now(),
+    }
+    with transaction.atomic():
+        first, *surplus = list(Schedule.objects.select_for_update().filter(name=name).order_by("pk")) or [Schedule(name=name)]
+        for field, value in settled.items():
+            setattr(first, field, value)
+        first.save()
+        Schedule.objects.filter(pk__in=[schedule.pk for schedule in surplus]).delete()

@@ -1,0 +1,31 @@
+"""`manage.py sign_in_link [USERNAME]`: a new one-time link, for whoever lost the password."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches import audit
+from batches.actors import Actor
+from batches.management.commands.up import address
+from batches.signin import make_link
+
+
+class Command(BaseCommand):
+    help = "Print a link that signs a user in once, without a password."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", nargs="?", default="admin")
+        parser.add_argument("--host", default="127.0.0.1", help="address that the web server listens on")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        users = get_user_model()._default_manager
+        user = users.filter(**{get_user_model().USERNAME_FIELD: options["username"]}).first()
+        if user is None:
+            known = ", ".join(sorted(str(one.get_username()) for one in users.all()[:20])) or "none yet: run manage.py bootstrap"
+            raise CommandError(f"There is no user {options['username']!r}. Users: {known}.")
+        if not user.is_active:
+            raise CommandError(f"The user {options['username']!r} is switched off and cannot sign in.")
+        audit.record(audit.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}")
+        self.stdout.write(make_link(user, address(options["host"], options["port"])))

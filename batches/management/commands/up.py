@@ -1,0 +1,232 @@
+"""`manage.py up`: web and cluster in one foreground command, restarted when they end, watched for silence."""
+
+import errno
+import ipaddress
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ce_web.cluster import die_with_parent
+
+TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark every round, four times a second
+LONGEST_SILENT_SECONDS = 80.0  # each time in a row that it was not enough it is given twice as long: a slow machine, a huge merge
+STOP_SECONDS = 20.0  # longer than the cluster gives its running tasks
+FIRST_BACK_OFF_SECONDS = 0.3
+LONGEST_BACK_OFF_SECONDS = 5.0
+STEADY_SECONDS = 2.0  # a program that ran for so long, or whose ticker ticked, is started again without a longer wait
+ROUND_SECONDS = 0.1
+WEB_WORKERS = 2
+WEB_THREADS = 8
+
+
+class Command(BaseCommand):
+    help = "Run the web server and the task cluster of this host. Ctrl-C stops both in about a second; agents go on."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+        parser.add_argument("--no-web", action="store_true", help="run the cluster only")
+        parser.add_argument("--no-cluster", action="store_true", help="run the web server only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        programs = []
+        if not options["no_cluster"]:
+            programs.append(Program("cluster", cluster_command(), mark=ticker_mark()))
+        if not options["no_web"]:
+            refuse_unsafe(host)
+            refuse_port_in_use(host, port)
+            programs.append(Program("web", web_command(host, port)))
+        if not programs:
+            raise CommandError("--no-web and --no-cluster together leave nothing to run.")
+        stop: list[int] = []
+
+        def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+            stop.append(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask_to_stop)
+        announced = options["no_web"]
+        while not stop:
+            for program in programs:
+                program.look_after(self.say)
+            if not announced and (announced := bind_error(host, port) is not None):
+                self.say(f"CE Web: {address(host, port)}   (Ctrl-C stops it; agents that work go on)")
+            time.sleep(ROUND_SECONDS)
+        began = time.monotonic()
+        for program in programs:
+            program.ask_to_stop()
+        for program in programs:
+            program.wait_for_end(began + STOP_SECONDS, self.say)
+        self.say(f"stopped in {time.monotonic() - began:.1f} s")
+
+    def say(self, message: str) -> None:
+        self.stdout.write(f"{time.strftime('%H:%M:%S')} {message}")
+        self.stdout.flush()
+
+
+@dataclass(slots=True)
+class Program:
+    """One child in a session of its own, kept running with back-off; killed when its mark file stays as it is for too long.
+
+    How long is told by the monotonic clock: a jump of the wall clock, and with it of the mark's time, is no silence.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    mark: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+    born: float = 0.0
+    not_before: float = 0.0
+    back_off_seconds: float = field(default=FIRST_BACK_OFF_SECONDS)
+    allowed_seconds: float = field(default=TICKER_SILENT_SECONDS)
+    marked: int | None = None  # the mark's time when it was last seen
+    heard: float = -math.inf  # when it was last seen to have changed
+
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Start it, start it again when it ended, kill it when it is silent. Never waits."""
+        now = time.monotonic()
+        self._listen(now)
+        if self.process is None:
+            if now >= self.not_before:
+                self.process = _start(self.command)
+                self.born = now
+        elif (status := self.process.poll()) is not None:
+            self._kill_group()  # whatever it left behind in its session
+            self.process = None
+            lived = now - self.born
+            steady = lived > STEADY_SECONDS or self.heard > self.born
+            self.back_off_seconds = FIRST_BACK_OFF_SECONDS if steady else min(LONGEST_BACK_OFF_SECONDS, self.back_off_seconds * 2)
+            self.not_before = now + self.back_off_seconds
+            say(f"{self.name} {_ending(status)}; starting it again in {self.back_off_seconds:.1f} s")
+        elif self.mark is not None and now - max(self.born, self.heard) > self.allowed_seconds:
+            what = f"is silent for {now - self.heard:.0f} s" if self.heard > self.born else "was never heard of"
+            say(f"{self.name}: its ticker {what}; killing it")
+            self.allowed_seconds = min(LONGEST_SILENT_SECONDS, self.allowed_seconds * 2)
+            self._kill_group()
+
+    def ask_to_stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait_for_end(self, deadline: float, say: Callable[[str], None]) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            say(f"{self.name} did not stop within {STOP_SECONDS:.0f} s; killing it")
+        self._kill_group()
+        self.process.wait()
+
+    def _listen(self, now: float) -> None:
+        """Notice that the mark has changed since it was last looked at."""
+        if self.mark is None:
+            return
+        try:
+            marked = self.mark.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if self.marked is not None and marked != self.marked:
+            self.heard, self.allowed_seconds = now, TICKER_SILENT_SECONDS
+        self.marked = marked
+
+    def _kill_group(self) -> None:
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return  # nothing is left of it, as it should be
+
+
+def _start(command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    me = os.getpid()
+    return subprocess.Popen(
+        command,
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: die_with_parent(signal.SIGTERM, me),
+    )
+
+
+def _ending(status: int) -> str:
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def ticker_mark() -> Path:
+    """The file that the ticker of this host touches in every round."""
+    return Path(settings.CE_DATA_DIR) / "ticker.alive"
+
+
+def cluster_command() -> tuple[str, ...]:
+    return (sys.executable, str(settings.BASE_DIR / "manage.py"), "cluster")
+
+
+def web_command(host: str, port: int) -> tuple[str, ...]:
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return (
+        *(sys.executable, "-m", "gunicorn", "--bind", bind, "--worker-class", "gthread"),
+        *("--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS), "--graceful-timeout", "1"),
+        *("--log-level", "warning", "--no-control-socket", "ce_web.wsgi"),
+    )
+
+
+def address(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}/"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. Raises CommandError when it is not the name of a local address."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except socket.gaierror as error:
+        raise CommandError(f"--host {host}: {error.strerror}. Give an address of this machine, such as 127.0.0.1.") from error
+    return all(ipaddress.ip_address(text.partition("%")[0]).is_loopback for text in found)
+
+
+def refuse_unsafe(host: str) -> None:
+    """Raise CommandError when what only a developer's own machine may do would be open to the network."""
+    if is_loopback(host):
+        return
+    key = settings.SECRET_KEY
+    if settings.DEBUG:
+        raise CommandError(f"DEBUG=1 shows the inside of the server to everybody who reaches {host}: unset DEBUG, or listen on 127.0.0.1.")
+    if len(key) < 50 or len(set(key)) < 10 or key.startswith("django-insecure-"):
+        raise CommandError(
+            f"The secret key is too weak for {host}: it needs 50 characters, 10 of them different. "
+            "Unset SECRET_KEY (one is made in the data directory), or listen on 127.0.0.1."
+        )
+
+
+def bind_error(host: str, port: int) -> OSError | OverflowError | None:
+    """Why `port` cannot be listened on; EADDRINUSE when somebody listens there already. None when it is free."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            return error
+    return None
+
+
+def refuse_port_in_use(host: str, port: int) -> None:
+    """Raise CommandError with the way out when `port` cannot be listened on."""
+    error = bind_error(host, port)
+    if error is not None:
+        reason = "is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
+        raise CommandError(f"Port {port} on {host} {reason}. Choose another one: make run PORT={min(port + 1, 65535)}") from error

@@ -1,0 +1,38 @@
+"""Read plans and print what is wrong with them. Needs no database."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from batches.management.plan_files import add_plan_arguments, counted, issue_line, read_reports
+
+
+class Command(BaseCommand):
+    help = "Check plans and list every error and warning with its line. Exit code 1 when a plan has errors."
+    requires_system_checks: list[str] = []  # reading a plan needs neither a database nor the rest of the installation
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_plan_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        reports = list(read_reports(options["plans"]))
+        if options["json"]:
+            objects = []
+            for name, report in reports:
+                whole = report.to_json()
+                objects.append({"file": name, "valid": report.is_valid, "errors": whole["errors"], "warnings": whole["warnings"]})
+            self.stdout.write(json.dumps(objects if len(objects) > 1 else objects[0], ensure_ascii=False, indent=2))
+        else:
+            for name, report in reports:
+                errors, warnings = report.reading.errors, report.reading.warnings
+                for issue in errors:
+                    self.stdout.write(self.style.ERROR(f"error: {issue_line(name, issue)}"))
+                for issue in warnings:
+                    self.stdout.write(self.style.WARNING(f"warning: {issue_line(name, issue)}"))
+                phases = counted(len(report.reading.plan.phases), "phase")
+                summary = f"{name}: {phases}, {counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
+                self.stdout.write(self.style.ERROR(summary) if errors else self.style.SUCCESS(summary))
+        if any(not report.is_valid for _, report in reports):
+            raise SystemExit(1)

@@ -1,0 +1,44 @@
+"""What `analyze` and `validate` share: reading plans named on the command line, and saying what is wrong with them."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from django.core.management.base import CommandError
+
+from batches.core.analysis import DocumentReport, analyse_document
+from batches.core.plan import PlanIssue
+
+
+def add_plan_arguments(parser: ArgumentParser) -> None:
+    """PLAN.md … (“-” is the standard input) and --json."""
+    parser.add_argument("plans", nargs="+", metavar="PLAN.md", help="plan documents, markdown or JSON; “-” reads the standard input")
+    parser.add_argument("--json", action="store_true", help="print JSON: one object for one plan, a list of objects for several")
+
+
+def read_reports(names: Iterable[str]) -> Iterator[tuple[str, DocumentReport]]:
+    """Each named file with its report. Raises CommandError (exit code 2) for one that cannot be read as a file."""
+    for name in names:
+        try:
+            source = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as fault:
+            raise CommandError(
+                f"{name}: {fault.strerror or fault}. Give the path of a plan, or - for the standard input.", returncode=2
+            ) from fault
+        yield "(standard input)" if name == "-" else name, analyse_document(source)
+
+
+def issue_line(name: str, issue: PlanIssue) -> str:
+    """“plan.md:32: message”, as compilers write it, so that editors can jump there."""
+    return f"{name}:{issue.line}: {issue.message}" if issue.line else f"{name}: {issue.message}"
+
+
+def counted(number: int, word: str, plural: str = "") -> str:
+    """“1 error”, “2 errors”."""
+    return f"{number} {word if number == 1 else plural or word + 's'}"
+
+
+def hours(value: float | None) -> str:
+    """Hours as a person reads them; “—” when they are not known."""
+    return "—" if value is None else f"{value:g} h"

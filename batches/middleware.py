@@ -1,0 +1,59 @@
+"""Headers of every answer, and what an expired session means to a page that polls."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils.cache import patch_cache_control
+
+# Nothing from elsewhere and nothing inline. `data:` images are the admin's own icons.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "manifest-src 'self'",
+    )
+)
+PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+def secure_headers(get_response: Answer) -> Answer:
+    """Content-Security-Policy, Permissions-Policy, and no caching of pages (nosniff comes from Django)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        if not response.has_header("Cache-Control"):
+            patch_cache_control(response, no_store=True)
+        return response
+
+    return middleware
+
+
+def htmx_sign_in(get_response: Answer) -> Answer:
+    """A polling page whose session ended is taken to the sign-in page; a 302 would be swapped into the page."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if "HX-Request" not in request.headers or not isinstance(response, HttpResponseRedirect):
+            return response
+        address = resolve_url(settings.LOGIN_URL)
+        if not response.url.startswith(address):
+            return response
+        page = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        redirect = HttpResponse(status=204)
+        redirect["HX-Redirect"] = f"{address}?{urlencode({'next': page})}" if page else address
+        return redirect
+
+    return middleware

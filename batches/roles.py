@@ -1,0 +1,42 @@
+"""The four groups and what each may do. A role may do all that the roles before it may."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+
+VIEWER, AUTHOR, EXECUTOR, ADMIN = "viewer", "author", "executor", "admin"
+
+# Viewing and writing plans never runs code; whoever may execute may run code on the server.
+_WRITES_PLANS = ("batches.add_plan", "batches.change_plan", "batches.delete_plan")
+_EXECUTES = (
+    *("batches.execute_batch", "batches.merge_batch", "batches.tick_gate"),
+    *("batches.add_batch", "batches.change_batch", "batches.change_conflict"),
+)
+_ADMINISTERS_APPS = ("batches", "auth")
+
+
+def permissions_of(role: str) -> list[Permission]:
+    """The permissions of `role`, in the order of their names. Raises KeyError for an unknown role."""
+    every = {f"{p.content_type.app_label}.{p.codename}": p for p in Permission.objects.select_related("content_type")}
+    seen = [name for name in every if name.startswith("batches.view_")]
+    granted = {
+        VIEWER: [*seen],
+        AUTHOR: [*seen, *_WRITES_PLANS],
+        EXECUTOR: [*seen, *_WRITES_PLANS, *_EXECUTES],
+        ADMIN: [name for name in every if name.partition(".")[0] in _ADMINISTERS_APPS],
+    }[role]
+    return [every[name] for name in sorted(granted)]
+
+
+def make_groups(sender: AppConfig, using: str = "default", **_kwargs: Any) -> None:
+    """Bring the four groups up to date after every `migrate`; members and other groups stay as they are.
+
+    A receiver of post_migrate: django.contrib.auth stands first in INSTALLED_APPS, so its receiver, which makes the
+    permissions, has run before.
+    """
+    with transaction.atomic(using=using):
+        for role in (VIEWER, AUTHOR, EXECUTOR, ADMIN):
+            group, _ = Group.objects.using(using).get_or_create(name=role)
+            group.permissions.set(permissions_of(role))

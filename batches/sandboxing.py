@@ -1,0 +1,81 @@
+"""Which sandbox this host's commands run in: found out once a boot by trying, then kept in the data directory."""
+
+import contextlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from batches.core.errors import ServiceError
+from subagents.contract import ContractError, read_json_file, write_atomic
+from subagents.launcher import boot_id
+from subagents.sandbox import BWRAP, ISOLATING, SandboxUnavailable, find_level
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The level in use, why stronger ones are not, when that was found out (ISO 8601) and how long it took."""
+
+    level: str
+    refused: dict[str, str]
+    at: str
+    seconds: float
+    key: list[str]
+
+    @property
+    def isolates(self) -> bool:
+        return self.level in ISOLATING
+
+    def words(self) -> str:
+        """One line for pages and `doctor`."""
+        why = "".join(f"; {level}: {reason}" for level, reason in self.refused.items())
+        return f"{self.level}, tried at {self.at} in {self.seconds * 1000:.0f} ms{why}"
+
+
+_known: dict[Path, Sandbox] = {}
+
+
+def sandbox_level() -> Sandbox:
+    """What commands of this host run in. Raises SandboxUnavailable when CE_SANDBOX names a level that does not hold here."""
+    path = Path(settings.CE_DATA_DIR) / "sandbox.json"
+    key = [settings.CE_SANDBOX, boot_id(), BWRAP]
+    found = _known.get(path) or _kept(path)
+    if found is None or found.key != key:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        verdict = find_level(settings.CE_SANDBOX, str(path.parent))
+        found = Sandbox(verdict.level, verdict.refused, timezone.now().isoformat(timespec="seconds"), round(verdict.seconds, 3), key)
+        logger.info("sandbox: %s", found.words())
+        with contextlib.suppress(OSError):  # a full disk: it is tried again by the next process
+            write_atomic(str(path), json.dumps(asdict(found)).encode(), durable=False, mode=0o600)
+    _known[path] = found
+    return found
+
+
+def _kept(path: Path) -> Sandbox | None:
+    try:
+        data = read_json_file(str(path))
+        return None if data is None else Sandbox(**data)
+    except (ContractError, TypeError):
+        return None  # of another version, or damaged
+
+
+def refuse_unsandboxed_agent(backend: str) -> None:
+    """Raises ServiceError when an agent would run with nothing between it and this host, unless that was allowed.
+
+    The commands of steps and gates are exempt: a person read and confirmed each of them.
+    """
+    if backend == "steps" or settings.CE_ALLOW_UNSANDBOXED:
+        return
+    try:
+        sandbox = sandbox_level()
+    except SandboxUnavailable as error:
+        raise ServiceError(str(error)) from error
+    if not sandbox.isolates:
+        why = "; ".join(f"{level}: {reason}" for level, reason in sandbox.refused.items()) or "CE_SANDBOX=rlimit"
+        message = f"An agent needs a sandbox, and none isolates on this host ({why})."
+        raise ServiceError(f"{message} Install bubblewrap, or set CE_ALLOW_UNSANDBOXED=1 to do without.")

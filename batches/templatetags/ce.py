@@ -1,0 +1,290 @@
+"""How states, figures and untrusted text look; the same on every page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from batches.core import words
+
+register = template.Library()
+
+# state of a run, task or gate -> (look, icon, word); the seven looks are the table of the house's colours
+LOOKS: Mapping[str, tuple[str, str, str]] = {
+    "pending": ("queued", "○", "queued"),
+    "queued": ("queued", "○", "queued"),
+    "planned": ("queued", "○", "not started"),
+    "paused": ("stale", "‖", "paused"),
+    "launching": ("running", "◔", "starting"),
+    "running": ("running", "◐", "running"),
+    "succeeded": ("succeeded", "✓", "succeeded"),
+    "passed": ("succeeded", "✓", "passed"),
+    "success": ("succeeded", "✓", "success"),
+    "ok": ("succeeded", "✓", "ok"),
+    "failed": ("failed", "✕", "failed"),
+    "error": ("failed", "✕", "error"),
+    "blocked": ("blocked", "⊘", "blocked"),
+    "cancelled": ("cancelled", "–", "cancelled"),
+    "deferred": ("queued", "○", "put off"),
+    "stale": ("stale", "!", "no heartbeat"),
+    "stuck": ("stale", "!", "no progress"),
+    "warning": ("stale", "!", "warning"),
+    "unknown": ("queued", "?", "unknown"),
+    "unverified": ("stale", "!", "unverified"),
+    "flaky": ("stale", "↻", "flaky"),
+    "ticked": ("queued", "☑", "ticked"),  # a person's word, not a check: never green
+    # what happened to a file, as the plan wanted it or not
+    "created": ("succeeded", "+", "created"),
+    "modified": ("succeeded", "~", "modified"),
+    "deleted": ("failed", "−", "deleted"),
+    "untouched": ("queued", "○", "untouched"),
+    "undeclared": ("stale", "!", "undeclared"),
+    # what was decided about an update of the context
+    "unchanged": ("queued", "○", "nothing to change"),
+    "proposed": ("stale", "!", "proposed"),
+    "accepted": ("succeeded", "✓", "accepted"),
+    # verdicts, severities and bands of reviews
+    "approved": ("succeeded", "✓", "approved"),
+    "approved_with_warnings": ("stale", "!", "approved with warnings"),
+    "needs_revision": ("failed", "✕", "needs revision"),
+    "rejected": ("failed", "✕", "rejected"),
+    "critical": ("failed", "✕", "critical"),
+    "major": ("failed", "✕", "major"),
+    "minor": ("stale", "!", "minor"),
+    "info": ("queued", "○", "info"),
+    "low": ("succeeded", "✓", "low"),
+    "medium": ("stale", "!", "medium"),
+    "high": ("failed", "✕", "high"),
+}
+UNKNOWN_LOOK = ("queued", "○", words.UNKNOWN)
+SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A decorative drawing from templates/icons; the word beside it carries the meaning."""
+    return render_to_string(f"icons/{name}.svg")
+
+
+def _some(value: Any) -> Any:
+    """None for what a template could not look up (an attribute of None is "" there), else the value."""
+    return None if value == "" else value
+
+
+@register.filter
+def look(state: str) -> str:
+    """Which of the seven looks a state has."""
+    return LOOKS.get(state or "", UNKNOWN_LOOK)[0]
+
+
+@register.filter
+def sign(state: str) -> str:
+    """The icon of a state, for titles."""
+    return LOOKS.get(state or "", UNKNOWN_LOOK)[1]
+
+
+@register.filter
+def state_word(state: str) -> str:
+    """The word of a state, as its pill has it."""
+    return LOOKS.get(state or "", UNKNOWN_LOOK)[2]
+
+
+@register.simple_tag
+def pill(state: str, word: str = "", large: bool = False) -> SafeString:
+    """A state as icon and word; colour is never alone."""
+    kind, sign, usual = LOOKS.get(state or "", UNKNOWN_LOOK)
+    return format_html(
+        '<span class="pill{}" data-state="{}"><span class="pill-icon" aria-hidden="true">{}</span>{}</span>',
+        " pill-l" if large else "",
+        kind,
+        sign,
+        word or usual,
+    )
+
+
+@register.simple_tag
+def segments(counts: Mapping[str, int], size: str = "") -> SafeString:
+    """A bar of one segment a state, with its numbers in words for those who do not see it."""
+    total = sum(counts.values())
+    if not total:
+        return format_html('<span class="bar {}" role="img" aria-label="no phases"></span>', size)
+    rects, start = [], 0.0
+    for state in SEGMENTS:
+        count = counts.get(state, 0)
+        if count:
+            width = 100 * count / total
+            rects.append((state, f"{start:.3f}%", f"{width:.3f}%"))
+            start += width
+    spoken = ", ".join(f"{counts[state]} {state}" for state in SEGMENTS if counts.get(state))
+    return format_html(
+        '<span class="bar {}" role="img" aria-label="{}"><svg preserveAspectRatio="none" aria-hidden="true">{}</svg></span>',
+        size,
+        spoken,
+        format_html_join("", '<rect class="seg" data-state="{}" x="{}" width="{}" height="100%"/>', rects),
+    )
+
+
+@register.filter
+def shown(text: object) -> SafeString:
+    """Untrusted text, escaped, with hidden and reordering characters named."""
+    parts = words.visible_parts("" if text is None else str(text))
+    return mark_safe(  # every part is escaped here
+        "".join(f'<span class="odd">{part.text}</span>' if part.odd else conditional_escape(part.text) for part in parts)
+    )
+
+
+@register.filter
+def plain(text: object) -> str:
+    """Like `shown`, for attributes and titles: hidden characters named, no markup."""
+    return words.visible("" if text is None else str(text))
+
+
+@register.filter
+def no_ansi(text: object) -> str:
+    """Terminal output without its colours."""
+    return words.strip_ansi("" if text is None else str(text))
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    return words.duration(_some(seconds))
+
+
+@register.filter
+def hours(value: float | None) -> str:
+    return words.hours(_some(value))
+
+
+@register.filter
+def tokens(count: int | None) -> str:
+    return words.tokens(_some(count))
+
+
+@register.filter
+def usd(amount: Decimal | float | None) -> str:
+    return words.usd(_some(amount))
+
+
+@register.filter
+def bytes_words(count: int | None) -> str:
+    return words.bytes_words(_some(count))
+
+
+@register.filter
+def known(value: object) -> object:
+    """The value, or a dash when there is none."""
+    return words.UNKNOWN if value is None or value == "" else value
+
+
+@register.filter
+def percent(share: Any) -> str:
+    if _some(share) is None:
+        return words.UNKNOWN
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
+@register.filter
+def short(commit: str) -> str:
+    """The first eight characters of a commit."""
+    return commit[:8] if commit else words.UNKNOWN
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """An identifier as words: merge_conflict → merge conflict."""
+    return (name or "").replace("_", " ")
+
+
+@register.filter
+def item(mapping: Mapping[object, object], key: object) -> object:
+    return mapping.get(key)
+
+
+@register.simple_tag
+def age(moment: datetime | None, mode: str = "", limit: float = 0) -> SafeString:
+    """How long ago, rendered once here and ticking in the browser; mode "ago" adds the word."""
+    if not moment:
+        return SafeString(words.UNKNOWN)
+    seconds = max(0.0, (timezone.now() - moment).total_seconds())
+    return format_html(
+        '<time datetime="{}" data-age="{}" data-limit="{}" title="{}">{}{}</time>',
+        moment.isoformat(),
+        mode or "span",
+        f"{limit:g}",
+        timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z"),
+        words.duration(float(int(seconds))) if seconds >= 10 else f"{int(seconds)} s",
+        " ago" if mode == "ago" else "",
+    )
+
+
+@register.simple_tag
+def countdown(until: datetime | None) -> SafeString:
+    """How long until then, rendered once here and ticking in the browser."""
+    if not until:
+        return SafeString(words.UNKNOWN)
+    seconds = max(0.0, (until - timezone.now()).total_seconds())
+    return format_html(
+        '<time datetime="{}" data-age="until">{}</time>',
+        until.isoformat(),
+        words.duration(float(int(seconds))) if seconds >= 10 else f"{int(seconds)} s",
+    )
+
+
+@register.simple_tag
+def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
+    """A point in time in the installation's zone."""
+    if not at:
+        return SafeString(words.UNKNOWN)
+    local = timezone.localtime(at)
+    pattern = {"Y-m-d H:i": "%Y-%m-%d %H:%M", "H:i:s": "%H:%M:%S", "Y-m-d H:i:s": "%Y-%m-%d %H:%M:%S"}[form]
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime(pattern))
+
+
+@register.simple_tag
+def poll() -> str:
+    """The trigger of a live element; `ce:now` asks at once when the tab is looked at again."""
+    return f"every {settings.CE_POLL_SECONDS:g}s, ce:now"
+
+
+@register.simple_tag(takes_context=True)
+def query(context: template.Context, **changes: object) -> str:
+    """The page's query string with `changes`; empty values are dropped, and the page number unless it is given."""
+    values = context["request"].GET.copy()
+    values.pop("page", None)
+    for name, value in changes.items():
+        values.pop(name, None)
+        if value not in ("", None):
+            values[name] = str(value)
+    return f"?{values.urlencode()}" if values else "?"
+
+
+@register.filter
+def listed(items: Sequence[object]) -> str:
+    """Items with commas, or a dash."""
+    return ", ".join(str(each) for each in items) or words.UNKNOWN
+
+
+@register.simple_tag
+def bar(value: float | Decimal | None, longest: float | Decimal | None, target: float | None = None) -> SafeString:
+    """One bar of a plot, as a share of the longest; the number stands beside it. A target is a dashed line."""
+    full = float(longest or 0)
+    width = 0.0 if value is None or not full else max(0.5, 100 * float(value) / full)
+    mark = ""
+    if target is not None and full:
+        place = f"{100 * target / full:.2f}%"
+        mark = format_html('<line class="target" x1="{0}" x2="{0}" y1="0" y2="100%"/>', place)
+    return format_html('<svg aria-hidden="true"><rect class="fill" width="{}%" height="100%"/>{}</svg>', f"{width:.2f}", mark)
+
+
+@register.filter
+def repair_id(repair: object) -> str:
+    """What names a repair in a button's value: its whole content, so that a stale button is noticed."""
+    from batches.views.plan_editor import repair_id as name_of
+
+    return name_of(repair)  # type: ignore[arg-type]  # templates hand over a Repair

@@ -1,0 +1,87 @@
+"""Files of a diff as tables of lines, one or two sides. Everything is escaped here."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from django import template
+from django.utils.safestring import SafeString, mark_safe
+
+from batches.core.diff import DiffFile, DiffLine, compared, side_by_side
+from batches.core.syntax import style_lines
+from batches.templatetags.ce import shown
+
+register = template.Library()
+COLUMNS = '<col class="at"><col class="sign"><col>'
+SIGNS = {"add": "+", "del": "−"}
+Styles = dict[int, Sequence[tuple[int, int, str]]]  # by the place of the line
+
+
+@register.simple_tag
+def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000) -> SafeString:
+    """The lines of one file, at most `limit`, with numbers, colours and what changed inside a line; `mode` unified or split."""
+    lines = compared(file.lines[:limit])
+    styles = _styles(file.name, lines)
+    if mode == "split":
+        places = {id(line): place for place, line in enumerate(lines)}
+        rows = "".join(_pair(left, right, places, styles) for left, right in side_by_side(lines))
+        rows = f"<colgroup>{COLUMNS * 2}</colgroup><tbody>{rows}</tbody>"
+    else:
+        rows = "".join(_row(line, styles.get(place, ())) for place, line in enumerate(lines))
+        rows = f"<tbody>{rows}</tbody>"
+    return mark_safe(f'<table class="code-diff code-{"split" if mode == "split" else "unified"}">{rows}</table>')
+
+
+def _styles(name: str, lines: Sequence[DiffLine]) -> Styles:
+    """Colours of both sides, each read as a text of its own."""
+    found: Styles = {}
+    for skipped in ("add", "del"):
+        side = [place for place, line in enumerate(lines) if line.kind in ("", "add", "del") and line.kind != skipped]
+        for place, styles in zip(side, style_lines(name, [lines[place].text for place in side]) or (), strict=False):
+            found[place] = styles
+    return found
+
+
+def _row(line: DiffLine, styles: Sequence[tuple[int, int, str]]) -> str:
+    if line.kind in ("hunk", "meta"):
+        return _wide(line, 4)
+    numbers = f'<td class="at">{line.old or ""}</td><td class="at">{line.new or ""}</td>'
+    text = _text(line, styles)
+    return f'<tr class="{line.kind}">{numbers}<td class="sign">{SIGNS.get(line.kind, "")}</td><td class="what">{text}</td></tr>'
+
+
+def _pair(left: DiffLine | None, right: DiffLine | None, places: dict[int, int], styles: Styles) -> str:
+    if left is not None and left.kind in ("hunk", "meta"):
+        return _wide(left, 6)
+    return f"<tr>{_cells(left, 'old', places, styles)}{_cells(right, 'new', places, styles)}</tr>"
+
+
+def _cells(line: DiffLine | None, side: str, places: dict[int, int], styles: Styles) -> str:
+    if line is None:
+        return '<td class="at none"></td><td class="sign none"></td><td class="what none"></td>'
+    number = line.old if side == "old" else line.new
+    text = _text(line, styles.get(places[id(line)], ()))
+    return (
+        f'<td class="at {line.kind}">{number or ""}</td><td class="sign {line.kind}">{SIGNS.get(line.kind, "")}</td>'
+        f'<td class="what {line.kind}">{text}</td>'
+    )
+
+
+def _wide(line: DiffLine, columns: int) -> str:
+    if line.kind == "meta" and line.text.startswith(("new file mode", "deleted file mode")):  # the head of the file says it
+        return ""
+    return f'<tr class="{line.kind}"><td colspan="{columns}">{shown(line.text)}</td></tr>'
+
+
+def _text(line: DiffLine, styles: Sequence[tuple[int, int, str]]) -> str:
+    if not line.marks and not styles:
+        return shown(line.text)
+    edges = {0, len(line.text), *(place for mark in line.marks for place in mark), *(place for style in styles for place in style[:2])}
+    parts = []
+    for start, end in pairwise(sorted(edges)):
+        piece: str = shown(line.text[start:end])
+        if style := next((name for first, last, name in styles if first <= start < last), ""):
+            piece = f'<span class="{style}">{piece}</span>'
+        if any(first <= start < last for first, last in line.marks):
+            piece = f"<mark>{piece}</mark>"
+        parts.append(piece)
+    return "".join(parts)

@@ -1,0 +1,83 @@
+"""Figures of the metrics page: their tables, and headline values with their change."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from django import template
+from django.utils.html import conditional_escape, escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from batches.core import figures, words
+from batches.core.figures import Figure, Row
+from batches.core.trends import Headline
+from batches.templatetags.ce import LOOKS, pill
+
+register = template.Library()
+KINDS = {"times": "ratio", "percent": "percent"}  # units of headlines that figures call otherwise, or not at all
+
+
+def _text(value: float | Decimal | None, unit: str) -> str:
+    if value is None:
+        return words.UNKNOWN
+    if unit == "percent":
+        return f"{float(value):.0f} %"
+    whole = unit in ("count", "runs") and float(value).is_integer()
+    return figures.shown(int(value) if whole else value, KINDS.get(unit, unit))
+
+
+@register.filter
+def in_unit(value: float | Decimal | None, unit: str) -> str:
+    """A headline's or a criterion's value as people read it."""
+    return _text(value, unit)
+
+
+@register.filter
+def signed_percent(share: float | None) -> str:
+    """A change as "+12 %" or "−3 %"."""
+    if share is None or share == "":
+        return words.UNKNOWN
+    return "none" if not share else f"{'+' if share > 0 else '−'}{abs(share) * 100:.0f} %" if abs(share) >= 0.005 else "<1 %"
+
+
+@register.simple_tag
+def change(headline: Headline) -> SafeString:
+    """How a headline figure stands against the period before: sign, amount and word, never the colour alone."""
+    if headline.before is None or headline.value is None:
+        return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
+    before = _text(headline.before, headline.unit)
+    if headline.value == headline.before:
+        return format_html('<span class="change">as before ({})</span>', before)
+    sign = "▲" if headline.value > headline.before else "▼"
+    if headline.unit in ("share", "percent"):
+        points = (headline.value - headline.before) * (100 if headline.unit == "share" else 1)
+        amount = f"{abs(points):.0f} points" if abs(points) >= 1 else "<1 point"
+    else:
+        amount = words.UNKNOWN if headline.change is None else f"{abs(headline.change):.0%}".replace("%", " %")
+    word = {True: ", better", False: ", worse", None: ""}[headline.improved]
+    state = {True: "succeeded", False: "failed", None: "queued"}[headline.improved]
+    return format_html(
+        '<span class="change" data-state="{}"><span aria-hidden="true">{}</span> {}{} <span class="muted">(was {})</span></span>',
+        *(state, sign, amount, word, before),
+    )
+
+
+@register.simple_tag
+def figure_table(figure: Figure) -> SafeString:
+    """The figure's rows as a table; the first cell that names something leads to what the row was counted from.
+
+    Built in one go: a page holds thousands of cells.
+    """
+    heads = "".join(f'<th scope="col"{" class=num" if one.is_number else ""}>{escape(one.title)}</th>' for one in figure.columns)
+    body = "".join(f"<tr>{''.join(_cells(figure, row))}</tr>" for row in figure.rows)
+    return mark_safe(f'<table class="table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>')  # escaped in _cells
+
+
+def _cells(figure: Figure, row: Row) -> Iterator[str]:
+    for at, (column, value) in enumerate(zip(figure.columns, row.values, strict=True)):
+        if column.name == "state" and value in LOOKS:
+            yield f"<td>{pill(str(value))}</td>"
+            continue
+        text = conditional_escape(figures.shown(value, column.kind))
+        if at == 0 and row.href:
+            text = f'<a href="{escape(row.href)}">{text}</a>'
+        yield f"<td class=num>{text}</td>" if column.is_number else f"<td>{text}</td>"

@@ -1,0 +1,255 @@
+"""The audit trail: what people and commands did, read from the rows that the acts left, the newest first.
+
+Each kind of row is one query, bounded by the page; there is no copy that could differ from what happened.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models.functions import Concat
+
+from batches.models import (
+    AuditEvent,
+    Chain,
+    Conflict,
+    ContextChange,
+    GateTick,
+    Landing,
+    Plan,
+    PlanDecision,
+    Review,
+    Run,
+    SettingChange,
+    Transition,
+)
+
+ACTORS = ("person:", "command:", "address:")  # the others are hosts and policies, which act by rule
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act: when, by whom, what; `batch` is the number of the batch that it concerns, if any."""
+
+    at: datetime
+    kind: str
+    who: str
+    what: str
+    batch: int | None
+    detail: str = ""
+    refused: bool = False
+
+    @property
+    def actor(self) -> str:
+        """What kind of actor: person, command, address, host or policy."""
+        return self.who.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.who.partition(":")[2].partition(" (")[0] or self.who
+
+    @property
+    def means(self) -> str:
+        """By what token a person acted, or whose shell a command ran in; "" when that is not said."""
+        return self.who.partition(" (")[2].removesuffix(")")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What to show; empty means all. `who` is a part of the name, `rules` adds what hosts and policies did."""
+
+    who: str = ""
+    kind: str = ""
+    batch: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    rules: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of row as acts. `columns` are read and given to `words`, which returns (what, detail, refused)."""
+
+    kind: str
+    rows: Callable[[], QuerySet]  # type: ignore[type-arg]  # of many models
+    at: str
+    who: object
+    columns: tuple[str, ...]
+    words: Callable[..., tuple[str, str, bool]]
+    batch: str = ""
+    order: str = "-pk"  # of rows that are only added this is the order of time, and has its index
+
+
+def _person(field: str) -> object:
+    known = When(**{f"{field}__isnull": False}, then=Concat(Value("person:"), F(f"{field}__username")))
+    return Case(known, default=Value("command:of the shell"), output_field=CharField())
+
+
+def _named(field: str) -> object:
+    return Concat(Value("person:"), F(field), output_field=CharField())
+
+
+def _moved(
+    event: str, task: str | None, run: int, operation: str, before: str, after: str, reason: str, said: str
+) -> tuple[str, str, bool]:
+    subject = f"phase {task}" if task else f"run {run} ({operation.replace('_', ' ')})"
+    return f"{event.replace('_', ' ').capitalize()} {subject}: {before} → {after}", said or reason.replace("_", " "), False
+
+
+def _landed(base: str, merged: bool | None, problem: str) -> tuple[str, str, bool]:
+    how = {True: "Merged", False: "Tried to merge", None: "Is merging"}[merged]
+    return f"{how} into {base}", problem, merged is False
+
+
+SOURCES: Sequence[Source] = (
+    Source(
+        "runs",
+        Transition.objects.all,
+        "at",
+        F("cause"),
+        ("event", "task__name", "run__number", "run__operation", "from_state", "to_state", "reason", "message"),
+        _moved,
+        "run__batch__number",
+    ),
+    Source(
+        "runs",
+        Run.objects.all,
+        "created_at",
+        _person("created_by"),
+        ("number", "operation", "selection"),
+        lambda number, operation, selection: (f"Asked for run {number} ({operation.replace('_', ' ')})", selection, False),
+        "batch__number",
+    ),
+    Source(
+        "runs",
+        lambda: Chain.objects.exclude(moved_cause=""),
+        "moved_at",
+        F("moved_cause"),
+        ("state", "step", "reason"),
+        lambda state, step, reason: (f"Autopilot {state} at {step.replace('_', ' ').replace('-', ' ')}", reason, False),
+        "batch__number",
+        "-moved_at",
+    ),
+    Source(
+        "gates",
+        GateTick.objects.all,
+        "at",
+        _named("name"),
+        ("gate__phase__key", "gate__text", "reason"),
+        lambda key, text, reason: (f"Ticked a gate of phase {key}: {text}", reason, False),
+        "gate__phase__batch__number",
+    ),
+    Source(
+        "gates",
+        lambda: GateTick.objects.filter(withdrawn_at__isnull=False),
+        "withdrawn_at",
+        _named("withdrawn_name"),
+        ("gate__phase__key", "gate__text", "withdraw_reason"),
+        lambda key, text, reason: (f"Withdrew the tick of a gate of phase {key}: {text}", reason, False),
+        "gate__phase__batch__number",
+        "-withdrawn_at",
+    ),
+    Source(
+        "reviews",
+        lambda: Review.objects.filter(overruled_at__isnull=False),
+        "overruled_at",
+        _named("overruled_name"),
+        ("run__number", "verdict", "overrule_reason"),
+        lambda run, verdict, reason: (f"Overruled the review of run {run}: {verdict.replace('_', ' ')}", reason, False),
+        "run__batch__number",
+        "-overruled_at",
+    ),
+    Source("merges", Landing.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
+    Source(
+        "context",
+        lambda: ContextChange.objects.filter(decided_at__isnull=False),
+        "decided_at",
+        F("decided_cause"),
+        ("run__number", "decision", "reason"),
+        lambda run, decision, reason: (f"{decision.capitalize()} the update of the context of run {run}", reason, False),
+        "run__batch__number",
+        "-decided_at",
+    ),
+    Source(
+        "plans",
+        Plan.objects.all,
+        "created_at",
+        _person("created_by"),
+        ("title", "version"),
+        lambda title, version: (f"Kept version {version} of the plan {title}", "", False),
+    ),
+    Source(
+        "plans",
+        PlanDecision.objects.all,
+        "decided_at",
+        _person("decided_by"),
+        ("file", "decision", "plan__title"),
+        lambda file, decision, title: (f"Decided the conflict at {file}: {decision}", title, False),
+    ),
+    Source(
+        "conflicts",
+        lambda: Conflict.objects.filter(decided_at__isnull=False),
+        "decided_at",
+        _person("decided_by"),
+        ("file", "decision"),
+        lambda file, decision: (f"Decided the conflict at {file}: {decision}", "", False),
+        "batch__number",
+        "-decided_at",
+    ),
+    Source(
+        "settings",
+        SettingChange.objects.all,
+        "at",
+        F("cause"),
+        ("name",),
+        lambda name: (f"Changed a setting of the installation: {name}", "", False),
+    ),
+    *(
+        Source(
+            kind,
+            lambda kind=kind: AuditEvent.objects.filter(kind=kind),
+            "at",
+            F("cause"),
+            ("what", "address", "refused"),
+            lambda what, address, refused: (what, f"from {address}" if address else "", refused),
+        )
+        for kind in AuditEvent.Kind.values
+    ),
+)
+KINDS: dict[str, str] = {
+    "runs": "runs and phases",
+    **{name: name for name in ("gates", "reviews", "merges", "context", "plans", "conflicts", "settings")},
+    **dict(AuditEvent.Kind.choices),
+}
+
+
+def read_trail(chosen: Chosen, limit: int, offset: int = 0) -> list[Entry]:
+    """At most `limit` acts after the first `offset`, the newest first. One query for each source that can have any."""
+    found = [entry for source in SOURCES for entry in _of(source, chosen, offset + limit)]
+    found.sort(key=lambda entry: entry.at, reverse=True)
+    return found[offset : offset + limit]
+
+
+def _of(source: Source, chosen: Chosen, limit: int) -> Iterator[Entry]:
+    if (chosen.kind and chosen.kind != source.kind) or (chosen.batch is not None and not source.batch):
+        return
+    rows = source.rows().annotate(trail_who=source.who).order_by(source.order)
+    if chosen.batch is not None:
+        rows = rows.filter(**{source.batch: chosen.batch})
+    if chosen.since is not None:
+        rows = rows.filter(**{f"{source.at}__gte": chosen.since})
+    if chosen.until is not None:
+        rows = rows.filter(**{f"{source.at}__lt": chosen.until})
+    if chosen.who:
+        rows = rows.filter(trail_who__icontains=chosen.who)
+    if not chosen.rules:
+        acted = Q()
+        for start in ACTORS:
+            acted |= Q(trail_who__startswith=start)
+        rows = rows.filter(acted)
+    own = (source.batch,) if source.batch else ()
+    for at, who, *columns in rows.values_list(source.at, "trail_who", *own, *source.columns)[:limit]:
+        batch = columns.pop(0) if own else None
+        what, detail, refused = source.words(*columns)
+        yield Entry(at, source.kind, who, what, batch, detail, refused)

@@ -1,0 +1,215 @@
+"""One settings file for every environment; what differs comes from the environment (see docs/settings.md)."""
+
+import socket
+from pathlib import Path
+
+from ce_web.env import (
+    env_bool,
+    env_database,
+    env_int,
+    env_list,
+    env_mail,
+    env_name,
+    env_seconds,
+    env_str,
+    env_time_zone,
+    env_url,
+    secret_key,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Where this host keeps what is its own: database (SQLite), secret key, checkouts, the ticker's lock.
+CE_DATA_DIR = Path(env_str("CE_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+
+DEBUG = env_bool("DEBUG", False)
+SECRET_KEY = secret_key(CE_DATA_DIR / "secret_key")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", "")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "django_q",
+    "axes",
+    "batches",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+# Outermost, so that every answer has them: also an error's, also a redirect's.
+MIDDLEWARE[:0] = ["batches.middleware.secure_headers", "batches.middleware.htmx_sign_in"]
+
+ROOT_URLCONF = "ce_web.urls"
+WSGI_APPLICATION = "ce_web.wsgi.application"
+ASGI_APPLICATION = "ce_web.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "batches.context.page",
+            ],
+        },
+    },
+]
+
+# SQLite is the embedded default. IMMEDIATE and WAL: with Django's own defaults concurrent writers meet
+# "database is locked" (measured: 1,274 errors in 3,854 writes; with these, none).
+DATABASES = {"default": env_database("DATABASE_URL", f"sqlite:///{CE_DATA_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DATABASES["default"]["CONN_MAX_AGE"] = 600  # opening anew costs a round of the ticker 8 ms on SQLite, more on PostgreSQL
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "batches:list"
+LOGOUT_REDIRECT_URL = "sign_in"
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # also the life of a one-time sign-in link
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+AXES_VERBOSE = False  # no banner in the log of every process
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "batches.views.sign_in.locked_out"
+AXES_ENABLE_ADMIN = False
+
+# Served over TLS by a proxy: set CE_HTTPS=1. Loopback without TLS is the default.
+CE_HTTPS = env_bool("CE_HTTPS", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CE_HTTPS
+SECURE_SSL_REDIRECT = CE_HTTPS
+SECURE_HSTS_SECONDS = 31536000 if CE_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = CE_HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CE_HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "batches.views.errors.csrf_failure"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env_time_zone("TIME_ZONE", "UTC")
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
+STATICFILES_FINDERS += ["ce_web.static_files.PackageFinder"]
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: a fresh clone serves its files at once
+WHITENOISE_IMMUTABLE_FILE_TEST = r"/plotly-[0-9.]+\.min\.js$"  # the version is in the name
+
+# Parts of live pages, rendered once a version for all web processes of this host.
+CACHES = {
+    "default": {
+        "BACKEND": "ce_web.shared_cache.JsonFileCache",
+        "LOCATION": CE_DATA_DIR / "cache",
+        "TIMEOUT": 600,
+        "OPTIONS": {"MAX_ENTRIES": 2000},
+    }
+}
+
+CE_UPLOAD_BYTES = env_int("CE_UPLOAD_BYTES", 1_000_000, minimum=1_000, maximum=100_000_000)
+DATA_UPLOAD_MAX_NUMBER_FILES = 50  # plans uploaded at once; each is held in memory
+FILE_UPLOAD_HANDLERS = ["batches.uploads.LimitedUpload"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = CE_UPLOAD_BYTES * 3 + 65_536  # a pasted plan, percent-encoded
+
+# The engine. Every figure is a default that a project or a run may override where its form says so.
+CE_HOST = env_name("CE_HOST", socket.gethostname())
+CE_SLOTS = env_int("CE_SLOTS", 8, minimum=1, maximum=256)  # attempts at once on this host, over all batches
+CE_HEARTBEAT_SECONDS = env_seconds("CE_HEARTBEAT_SECONDS", 30)
+CE_SILENCE_SECONDS = env_seconds("CE_SILENCE_SECONDS", 60)
+CE_NO_PROGRESS_SECONDS = env_seconds("CE_NO_PROGRESS_SECONDS", 600)
+CE_PHASE_LIMIT_SECONDS = env_seconds("CE_PHASE_LIMIT_SECONDS", 3600)
+CE_LAUNCH_SECONDS = env_seconds("CE_LAUNCH_SECONDS", 30)  # a launched attempt must have started by then
+CE_CRASH_RESTARTS = env_int("CE_CRASH_RESTARTS", 2, minimum=0, maximum=1000)
+CE_RATE_LIMIT_SECONDS = env_seconds("CE_RATE_LIMIT_SECONDS", 15)  # the least pause after a rate limit
+CE_FREE_SPACE_BYTES = env_int("CE_FREE_SPACE_MB", 1024, minimum=0, maximum=2**31) * 2**20  # below, no attempt starts
+CE_SLICE_SECONDS = env_seconds("CE_SLICE_SECONDS", 10, maximum=20)
+CE_POLL_SECONDS = env_seconds("CE_POLL_SECONDS", 2)  # how often a live page asks
+
+# What commands of steps, gates and agents run in (docs/security.md); limits of 0 are none.
+CE_SANDBOX = env_str("CE_SANDBOX", "auto", choices=("auto", "bwrap", "landlock", "rlimit"))
+CE_ALLOW_UNSANDBOXED = env_bool("CE_ALLOW_UNSANDBOXED", False)
+CE_COMMAND_MEMORY_BYTES = env_int("CE_COMMAND_MEMORY_GB", 16, minimum=0, maximum=4096) * 2**30  # address space; node needs 4
+CE_COMMAND_FILE_BYTES = env_int("CE_COMMAND_FILE_GB", 8, minimum=0, maximum=4096) * 2**30
+CE_COMMAND_PROCESSES = env_int("CE_COMMAND_PROCESSES", 1024, minimum=0, maximum=100_000)
+
+LINEAR_API_KEY = env_str("LINEAR_API_KEY", "")  # for projects with a Linear team and no token of their own
+CE_LINEAR_URL = env_str("CE_LINEAR_URL", "https://api.linear.app/graphql")
+
+# Messages out of the browser: how this site is reached, the mail server, and whether webhooks may lead into this network.
+CE_SITE_URL = env_url("CE_SITE_URL", "http://127.0.0.1:8000")
+CE_WEBHOOK_PRIVATE = env_bool("CE_WEBHOOK_PRIVATE", False)
+DEFAULT_FROM_EMAIL = env_str("CE_MAIL_FROM", "ce-web@localhost")
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_SSL, EMAIL_USE_TLS = env_mail("CE_MAIL_URL", "")
+EMAIL_TIMEOUT = 8
+
+# Where agents and the settings page ask; the key itself is read in batches/keys.py.
+CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
+
+Q_CLUSTER = {
+    "name": "ce",  # also the signing salt: the same on every host
+    "cluster_name": CE_HOST,  # each host serves a queue of its own
+    "orm": "default",
+    "ALT_CLUSTERS": {},
+    "workers": 3,
+    "queue_limit": 3,
+    "bulk": 1,
+    "poll": 0.1,
+    "guard_cycle": 0.5,
+    "timeout": 30,
+    "retry": 60,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "recycle": 500,
+    "save_limit": 100,
+    "catch_up": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))},
+    "loggers": {
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "httpx": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},  # it logs every sign-in, with the address of one-time links
+    },
+}

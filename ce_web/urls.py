@@ -1,0 +1,30 @@
+"""Addresses of the whole site."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LogoutView
+from django.templatetags.static import static
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from batches.views import errors, sign_in
+
+admin.site.site_header = "CE Web"
+admin.site.site_title = "CE Web"
+admin.site.index_title = "Administration"
+
+urlpatterns = [
+    path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
+    path("sign-in/<str:uidb64>/<str:token>/", sign_in.by_link, name="sign_in_link"),
+    path("sign-out/", LogoutView.as_view(), name="sign_out"),
+    path("theme/", sign_in.choose_theme, name="theme"),
+    path("admin/", admin.site.urls),
+    # What browsers ask for on pages that name no icon: the administration's.
+    path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
+    path("", include("batches.urls")),
+]
+
+handler400 = errors.bad_request
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.broken

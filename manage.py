@@ -1,0 +1,18 @@
+#!/usr/bin/env python
+"""Django's command line for CE Web."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ce_web.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError as missing:
+        raise SystemExit(f"{missing}. Run `make run` once, or install requirements.txt into this environment.") from missing
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

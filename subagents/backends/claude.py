@@ -1,0 +1,538 @@
+"""The backend with Claude: the Claude Agent SDK and the command line program that comes with it, supervised.
+
+The SDK is an optional extra (requirements-agents.txt) and imported only when an attempt runs. What its options do, and
+which of its reports cannot be believed, was measured; docs/agents.md has the list. In short: a success is what ends
+without an error and with a structured result of the right shape, figures come from the stream, the program and all that
+it starts are in the attempt's sandbox (inside.py) and reach the API, and no more, by a door that alone has the key
+(door.py), and nothing in the target repository configures the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shlex
+import shutil
+import sys
+import time
+
+from subagents.backends import inside
+from subagents.backends.base import AgentOutcome
+from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
+from subagents.credentials import api_key
+from subagents.environment import for_commands, site_packages
+from subagents.processes import SIGKILL, SIGTERM
+from subagents.prompting import ANSWERS, check_answer, render_prompt
+from subagents.reporting import title_of
+from subagents.sandbox import own_user, room_for
+from subagents.shared_context import shared_context
+from subagents.spending import Spending
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from subagents.backends.base import StepHook
+    from subagents.contract import StepPlan, TaskSpec
+    from subagents.reporting import Reporter
+
+MODELS = ("haiku", "sonnet", "opus")
+DEFAULT_MODEL = "sonnet"
+API = "https://api.anthropic.com"
+WRITING_TOOLS = ["Read", "Write", "Edit", "Bash", "Grep", "Glob"]
+READING_TOOLS = ["Read", "Grep", "Glob"]
+STEP_TOOL = "mcp__ce__step_done"
+MAX_TURNS = 200
+MAX_RETRIES = 4  # of one request, by the program, with growing pauses
+LONGEST_PAUSE_SECONDS = 60.0  # a longer one asked for by the provider is the engine's to wait for
+GRACE_SECONDS = 15.0  # before the wrapper's own limit, to keep what was done
+CLOSE_SECONDS = 3.0
+OVERDRAWN_SECONDS = 10.0  # how long the program may take to see that its budget is used up
+SAID_CHARACTERS, SENTENCE_CHARACTERS = 2_000, 400
+INSTALL = "install it with `make run AGENTS=1`, or `pip install -r requirements-agents.txt`"
+NO_KEY = "there is no API key: set ANTHROPIC_API_KEY where CE Web is started, or enter one on the settings page"
+REFUSED = "the API key was refused"
+
+PROGRAM = """#!/bin/sh
+exec {python} -I -S {inside} enter {order} "$@"
+"""
+
+
+class SdkMissing(SubagentError):
+    """The optional extra is not installed."""
+
+
+def load_sdk() -> Any:
+    """The SDK's module. Raises SdkMissing with the way out."""
+    for place in site_packages():
+        if place not in sys.path:
+            sys.path.append(place)
+    try:
+        import claude_agent_sdk
+    except ImportError as missing:
+        raise SdkMissing(f"the backend claude needs the Claude Agent SDK ({missing.name} is missing): {INSTALL}") from None
+    return claude_agent_sdk
+
+
+def missing() -> str:
+    """What keeps this backend from working here, by a look that imports nothing; "" when nothing does."""
+    here = any(os.path.isdir(os.path.join(place, "claude_agent_sdk")) for place in site_packages())
+    return "" if here else f"the Claude Agent SDK is not installed: {INSTALL}"
+
+
+def preload() -> None:
+    """Import what an attempt needs of other packages; where the extra is missing, nothing: the attempt says so."""
+    import asyncio  # noqa: F401 -- loaded for the forks of this process
+
+    from subagents.backends import door  # noqa: F401
+    from subagents.spending import request_cost
+
+    with contextlib.suppress(SdkMissing):
+        load_sdk()
+        request_cost(DEFAULT_MODEL, dict.fromkeys(USAGE_FIGURES, 0))
+
+
+class ClaudeBackend:
+    """Does a phase, or answers for another role, with Claude."""
+
+    asks_model = True
+
+    def run(self, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook) -> AgentOutcome:
+        """Raises OSError, GitError, ContractError: faults of the machinery, not of the agent."""
+        began = time.monotonic()
+        if spec.model and spec.model not in MODELS:
+            known = ", ".join(MODELS)
+            return AgentOutcome(Failure.AGENT_ERROR, (f"there is no model {spec.model!r}; there is: {known}",))
+        key = api_key()
+        if not key:
+            return AgentOutcome(Failure.NEEDS_AGENT, (NO_KEY,))
+        try:
+            sdk = load_sdk()
+        except SdkMissing as problem:
+            return AgentOutcome(Failure.NEEDS_AGENT, (str(problem),))
+        import asyncio
+
+        return asyncio.run(_Session(sdk, spec, checkout, reporter, on_step, key, began).run())
+
+
+class _Session:
+    """One agent at work: what it was told, what it says, and how that ends."""
+
+    def __init__(
+        self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
+    ) -> None:
+        self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
+        from subagents.backends.door import Door
+
+        self.began = began
+        self.spending = Spending()
+        self.steps = {step.number: step for step in spec.steps}
+        self.done: list[int] = []
+        self.session = ""
+        self.resets_at: float | None = None
+        self.door = Door(str(spec.options.get("base_url") or API), key, self._on_refused)
+        self.answer: dict[str, Any] | None = None
+        self.failure: Failure | None = None
+        self.errors: list[str] = []
+        self.fault = ""
+        self.retry_at = ""
+        self.overdrawn_at: float | None = None
+        self.ended = False
+        self.tools: dict[str, str] = {}  # calls under way: what they do
+
+    async def run(self) -> AgentOutcome:
+        import asyncio
+
+        os.environ["CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK"] = "1"  # the program comes with the SDK
+        listening = asyncio.create_task(self._listen(self._program()))
+        try:
+            while not listening.done() and not self.ended:
+                await asyncio.wait({listening}, timeout=min(self._seconds_left(), 1.0))
+                if self._seconds_left() <= 0 and not self.ended:
+                    self._out_of_time()
+        finally:
+            await self._close(listening)
+            await self.door.close()
+        if not listening.cancelled() and (problem := listening.exception()) is not None:
+            raise problem
+        if self.failure is None and self.answer is None:
+            self._fail(Failure.AGENT_ERROR, "the agent ended without a result")
+        self._check_steps()
+        return self._outcome()
+
+    async def _listen(self, program: str) -> None:
+        """Take in what the agent says until its result, or until something else ends it."""
+        stream = self.sdk.query(prompt=render_prompt(self.spec, self.checkout), options=self._options(program))
+        try:
+            async for message in stream:
+                self._take(message)
+                if self.ended:
+                    break
+        except self.sdk.ClaudeSDKError as problem:
+            if not self.ended:
+                self._fail(Failure.CRASHED, f"the agent's program failed: {_sentence(str(problem))}")
+        finally:
+            await stream.aclose()
+
+    # Before
+
+    def _program(self) -> str:
+        """What the SDK starts in the program's place: it enters the attempt's sandbox and becomes the program there."""
+        spec, level = self.spec, self.spec.sandbox or "rlimit"
+        network = spec.room.get("network") in ("steps", "all")
+        room = room_for(spec, self.checkout, network=network, readable=(inside.HERE,), writable=(self._home(),))
+        command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
+        order = os.path.join(spec.attempt_dir, "inside.json")
+        with open(order, "w", encoding="utf-8") as file:
+            door = self.door.open(spec.attempt_dir)
+            json.dump(inside.order(level, replace(room, owner=own_user()), self.checkout, door, command), file)
+        path = os.path.join(spec.attempt_dir, "claude-program")
+        words = {"python": sys.executable, "inside": inside.HERE, "order": order}
+        with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o700)) as file:
+            file.write(PROGRAM.format(**{name: shlex.quote(word) for name, word in words.items()}))
+        return path
+
+    def _environment(self) -> dict[str, str]:
+        """What the program and its shells see: an allow-list. The SDK adds it to our own environment, so that is cut to it."""
+        environment = for_commands(self.spec.attempt_dir, self.checkout)
+        for name in [name for name in os.environ if name not in environment]:
+            del os.environ[name]
+        environment |= {
+            "CLAUDE_CONFIG_DIR": self._home(),
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+            "CLAUDE_CODE_MAX_RETRIES": str(self.spec.options.get("max_retries", MAX_RETRIES)),
+            "CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK": "1",
+        }
+        return environment
+
+    def _home(self) -> str:
+        """The program's own folder, one an attempt; a session that is to go on is brought over from the earlier one."""
+        home = os.path.join(self.spec.attempt_dir, "claude")
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        earlier = self.spec.payload.get("resume")
+        if self.spec.session and isinstance(earlier, dict):
+            there = os.path.join(str(earlier.get("attempt_dir", "")), "claude", "projects")
+            name = f"{os.path.basename(self.spec.session)}.jsonl"
+            place = os.path.join(home, "projects", self.sdk.project_key_for_directory(self.checkout))
+            for folder in os.listdir(there) if os.path.isdir(there) else ():
+                if os.path.isfile(os.path.join(there, folder, name)):
+                    os.makedirs(place, exist_ok=True)
+                    shutil.copyfile(os.path.join(there, folder, name), os.path.join(place, name))
+        return home
+
+    def _resumable(self) -> bool:
+        place = os.path.join(self._home(), "projects", self.sdk.project_key_for_directory(self.checkout))
+        return bool(self.spec.session) and os.path.isfile(os.path.join(place, f"{os.path.basename(self.spec.session)}.jsonl"))
+
+    def _options(self, program: str) -> Any:
+        spec, sdk = self.spec, self.sdk
+        writes = spec.role == Role.EXECUTOR
+        allowed = ["Bash"] if writes else []  # what it may do there is the sandbox's to say
+        servers = {}
+        if writes and self.steps:
+            allowed.append(STEP_TOOL)
+            takes = {"number": int, "summary": str}
+            about = "Say that a step of the phase is finished. The server commits what is in the checkout then."
+            servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("step_done", about, takes)(self._step_done)])
+        resume = spec.session if self._resumable() else None
+        if spec.session and resume is None:
+            self.reporter.note("warning", "session", "the earlier session is not here any more: a new one is begun")
+        return sdk.ClaudeAgentOptions(
+            cwd=self.checkout,
+            cli_path=program,
+            env=self._environment(),
+            model=spec.model or DEFAULT_MODEL,
+            # The same for every attempt of the run, and before everything else: the provider's cache serves it.
+            system_prompt={
+                "type": "preset",
+                "preset": "claude_code",
+                "append": shared_context(spec),
+                "exclude_dynamic_sections": True,
+            },
+            verbatim_prompts=True,  # an @path in a plan is text, not a file to read
+            setting_sources=[],
+            skills=[],
+            tools=list(WRITING_TOOLS if writes else READING_TOOLS),
+            allowed_tools=allowed,
+            permission_mode="acceptEdits",
+            mcp_servers=servers,
+            strict_mcp_config=True,
+            max_turns=int(spec.options.get("max_turns", MAX_TURNS)),
+            max_budget_usd=spec.max_cost_usd,
+            include_partial_messages=True,
+            resume=resume,
+            output_format={"type": "json_schema", "schema": ANSWERS[spec.role]},
+            stderr=lambda line: self.reporter.note("warning", "stderr", line),
+        )
+
+    # While it works
+
+    def _seconds_left(self) -> float:
+        limit = self.spec.timeout_seconds
+        left = self.began + limit - min(GRACE_SECONDS, limit / 4) - time.monotonic()
+        if self.overdrawn_at is not None:
+            left = min(left, self.overdrawn_at + OVERDRAWN_SECONDS - time.monotonic())
+        return max(left, 0.0)
+
+    def _out_of_time(self) -> None:
+        if self.overdrawn_at is not None and time.monotonic() >= self.overdrawn_at + OVERDRAWN_SECONDS:
+            self._over_budget()
+        else:
+            limit = f"{self.spec.timeout_seconds:g} s"
+            self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {limit}; what was done is kept")
+
+    async def _step_done(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The agent's tool: commit a step. Whatever is wrong is told to the agent, which may mend it."""
+        number = given.get("number")
+        step = self.steps.get(number) if isinstance(number, int) else None
+        if step is None:
+            return _said(f"There is no step {number}; there is: {', '.join(map(str, self.steps))}.", error=True)
+        try:
+            self._finish_step(step)
+        except SubagentError as problem:
+            self.reporter.note("warning", "step_refused", str(problem), step=step.number)
+            return _said(f"Step {number} was not committed: {problem}", error=True)
+        coming = next((step for step in self.spec.steps if step.number not in self.done), None)
+        if coming is not None:
+            self.reporter.step(coming.number, coming.text)
+        return _said(f"Step {number} is committed." + (f" Next: step {coming.number}." if coming else " That was the last step."))
+
+    def _finish_step(self, step: StepPlan) -> None:
+        self.on_step(step)
+        if step.number not in self.done:
+            self.done.append(step.number)
+        self.reporter.steps_done(len(self.done))
+
+    def _take(self, message: Any) -> None:
+        kind = type(message).__name__
+        handler = getattr(self, f"_on_{kind}", None)
+        if handler is not None:
+            handler(message)
+
+    def _on_SystemMessage(self, message: Any) -> None:
+        data = message.data
+        match message.subtype:
+            case "init":
+                self.session = str(data.get("session_id", ""))
+                self.reporter.session(self.session)
+                self.reporter.note("info", "session", f"model {data.get('model', '')}", session=self.session)
+                first = next((step for step in self.spec.steps if step.number not in self.done), None)
+                if first is not None and self.spec.role == Role.EXECUTOR:
+                    self.reporter.step(first.number, first.text)
+            case "api_retry":
+                self._on_retry(data)
+            case subtype if "fallback" in subtype or "refusal" in subtype:
+                names = {name: value for name, value in data.items() if isinstance(value, str) and "model" in name}
+                self.reporter.note("warning", subtype, str(data.get("content") or "the model was changed"), **names)
+            case "informational":
+                self.reporter.note("info", "informational", str(data.get("content", "")))
+
+    def _on_refused(self, status: int, resets_at: float | None) -> None:
+        """The API refused a request: at the door this is seen at once, and until when."""
+        if status in (401, 403):
+            self._fail(Failure.AGENT_ERROR, REFUSED, Fault.KEY_REFUSED)  # the program would go on for over a minute
+            return
+        if resets_at is not None:
+            self.resets_at = resets_at
+        if self.resets_at is not None and self.resets_at - time.time() > LONGEST_PAUSE_SECONDS:
+            self._rate_limited()
+
+    def _on_retry(self, data: dict[str, Any]) -> None:
+        status, pause = data.get("error_status"), float(data.get("retry_delay_ms") or 0) / 1000
+        word = {429: "rate limited", 529: "overloaded"}.get(status or 0, f"error {status}" if status else "no whole answer")
+        text = f"The API: {word}; try {data.get('attempt')} of {data.get('max_retries')} in {pause:.1f} s"
+        self.reporter.note("warning", "api_retry", text, status=status)
+        self.reporter.doing(text)
+
+    def _on_StreamEvent(self, message: Any) -> None:
+        event, agent = message.event, message.parent_tool_use_id or ""
+        if event.get("type") == "message_start":
+            begun = event.get("message", {})
+            self.spending.begin(str(begun.get("id")), str(begun.get("model", "")), begun.get("usage") or {}, agent)
+        elif event.get("type") == "message_delta":
+            self.spending.go_on(event.get("usage") or {}, agent)
+        else:
+            self.spending.hear(_characters(event), agent)
+            self.reporter.alive()
+            return
+        self._tell_spending()
+
+    def _tell_spending(self) -> None:
+        cost = self.spending.cost_usd
+        self.reporter.usage(self.spending.tokens, cost, self.spending.usage())
+        cap = self.spec.max_cost_usd
+        if cap is not None and cost is not None and cost >= cap and self.overdrawn_at is None:
+            self.overdrawn_at = time.monotonic()
+
+    def _on_RateLimitEvent(self, message: Any) -> None:
+        info = message.rate_limit_info
+        self.reporter.note("info" if info.status == "allowed" else "warning", "rate_limit", f"rate limit: {info.status}")
+        if info.status == "rejected" and info.resets_at:
+            self.resets_at = float(info.resets_at)
+
+    def _on_AssistantMessage(self, message: Any) -> None:
+        if message.message_id and message.model != "<synthetic>" and message.usage and not self.spending.knows(message.message_id):
+            self.spending.begin(message.message_id, message.model, message.usage)  # answered without a stream
+            self._tell_spending()
+        for block in message.content:
+            name = type(block).__name__
+            if name == "TextBlock" and block.text.strip():
+                self.reporter.note("info", "said", block.text[:SAID_CHARACTERS])
+            elif name == "ToolUseBlock" and block.name != "StructuredOutput":
+                text = describe_call(block.name, block.input, self.checkout)
+                self.tools[block.id] = text
+                self.reporter.note("info", "tool", text)
+                self.reporter.doing(text)
+
+    def _on_UserMessage(self, message: Any) -> None:
+        for block in message.content if isinstance(message.content, list) else ():
+            if type(block).__name__ != "ToolResultBlock" or block.tool_use_id not in self.tools:
+                continue
+            text = _plain(block.content)
+            call = self.tools.pop(block.tool_use_id)
+            if block.is_error:
+                self.reporter.note("warning", "tool_failed", f"{call}: {title_of(text)}")
+            if call.startswith("Bash "):
+                self.reporter.output(text.encode("utf-8", "replace") + b"\n", 0)
+                self.reporter.end_output(0)
+        self.reporter.alive()
+
+    # The end
+
+    def _on_ResultMessage(self, result: Any) -> None:
+        self.ended = True
+        self.session = result.session_id or self.session
+        figures = {"turns": result.num_turns, "cost_usd": result.total_cost_usd, "stop_reason": result.stop_reason}
+        self.reporter.note("info", "agent_ended", f"the agent ended: {result.subtype}", **figures)
+        text = str(result.result or "; ".join(result.errors or ()) or result.subtype)
+        status = result.api_error_status
+        if result.subtype == "error_max_budget_usd":
+            self._over_budget()
+        elif result.subtype == "error_max_turns":
+            self._fail(Failure.AGENT_ERROR, f"not done after {result.num_turns} turns")
+        elif result.is_error or result.subtype != "success":
+            if status in (401, 403):
+                self._fail(Failure.AGENT_ERROR, REFUSED, Fault.KEY_REFUSED)
+            elif status == 429:
+                self._rate_limited()
+            elif result.stop_reason == "refusal":
+                self._fail(Failure.AGENT_ERROR, f"the model refused: {_sentence(text)}")
+            else:
+                passing = (status is not None and status >= 500) or "malformed response" in text or "onnection" in text
+                self._fail(Failure.AGENT_ERROR, _sentence(text), Fault.TRANSIENT if passing else "")
+        else:
+            fault = check_answer(self.spec.role, result.structured_output)
+            if fault:
+                self._fail(Failure.AGENT_ERROR, f"the agent gave no usable result: {fault}")
+            else:
+                self.answer = result.structured_output
+
+    def _over_budget(self) -> None:
+        self._fail(Failure.BUDGET, f"the budget of ${self.spec.max_cost_usd:g} for this attempt is used up; what was done is kept")
+
+    def _rate_limited(self) -> None:
+        """Nothing more until the moment that the API named; where it named none, how long to wait is the engine's to say."""
+        if self.resets_at is not None and self.resets_at > time.time():
+            self.retry_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(math.ceil(self.resets_at)))
+        until = f"until {self.retry_at}" if self.retry_at else "and does not say until when"
+        self._fail(Failure.RATE_LIMITED, f"the API takes no requests {until} (429)")
+
+    def _fail(self, failure: Failure, error: str, fault: str = "") -> None:
+        self.ended = True
+        if self.failure is None:
+            self.failure, self.errors, self.fault = failure, [error], fault
+
+    def _check_steps(self) -> None:
+        """Take over the steps that the agent says are done and has not told of before; a step left undone is a failure."""
+        if self.answer is None or self.failure is not None or self.spec.role != Role.EXECUTOR:
+            return
+        self.reporter.note("info", "summary", self.answer["summary"][:SAID_CHARACTERS])
+        told = {step["number"]: step for step in self.answer["steps"]}
+        undone = []
+        for number, step in self.steps.items():
+            if number in self.done:
+                continue
+            if told.get(number, {}).get("done"):
+                self._finish_step(step)
+            else:
+                note = told.get(number, {}).get("note") or "the agent says nothing of it"
+                undone.append(f'Step {number} "{title_of(step.text)}" is not done: {_sentence(note)}')
+        if self.answer["status"] == "blocked":
+            undone.insert(0, f"the agent could not go on: {_sentence(self.answer['summary'])}")
+        if undone:
+            self.failure, self.errors = Failure.AGENT_ERROR, undone
+
+    def _outcome(self) -> AgentOutcome:
+        spending = self.spending
+        if self.failure is None and (strange := self.door.answered - len(spending.usage().get("requests", ()))) > 0:
+            said = f"{strange} more requests to the API than the agent tells of: what they cost is not in its figures"
+            self.reporter.note("warning", "unaccounted", said)
+        return AgentOutcome(
+            self.failure,
+            tuple(self.errors),
+            steps_completed=len(self.done),
+            tokens_used=spending.tokens,
+            cost_usd=spending.cost_usd,
+            usage=spending.usage(),
+            session=self.session,
+            retry_at=self.retry_at,
+            sandbox=self.spec.sandbox,
+            fault=str(self.fault),
+            answer=self.answer or {},
+        )
+
+    async def _close(self, listening: Any) -> None:
+        """End the program and all that it started, before anybody looks at the files."""
+        import asyncio
+
+        from subagents.keeper import descendants, name_of
+
+        below = descendants(os.getpid())
+        if self.failure is not None:
+            # The program takes its shells with it; waiting for it to see the end of its input takes longer. bwrap's own
+            # processes would end it before it has written its session down.
+            _signal([pid for pid in below if name_of(pid) != b"bwrap"], SIGTERM)
+            listening.cancel()
+        await asyncio.wait({listening}, timeout=CLOSE_SECONDS)
+        _signal(below, SIGKILL)
+        await asyncio.wait({listening}, timeout=CLOSE_SECONDS)
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _said(text: str, *, error: bool = False) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}], "is_error": error}
+
+
+def _characters(event: dict[str, Any]) -> int:
+    """How much of an answer an event of its stream brings."""
+    block, delta = event.get("content_block") or {}, event.get("delta") or {}
+    parts = (block.get("name"), delta.get("text"), delta.get("partial_json"), delta.get("thinking"))
+    return sum(len(part) for part in parts if isinstance(part, str))
+
+
+def _sentence(text: str) -> str:
+    """The first line of what a program or a model says, for a message."""
+    return next((line.strip() for line in text.split("\n") if line.strip()), "")[:SENTENCE_CHARACTERS]
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, dict))
+
+
+def describe_call(name: str, given: dict[str, Any], checkout: str) -> str:
+    """A tool call as a person reads it: "Edit src/app.py", "Bash pytest -q"."""
+    what = given.get("file_path") or given.get("command") or given.get("pattern") or given.get("number") or ""
+    text = str(what)
+    if "file_path" in given:
+        text = text.removeprefix(checkout + os.sep)
+    return f"{name.removeprefix('mcp__ce__')} {title_of(text)}".strip()

@@ -1,0 +1,198 @@
+"""The backend with any other agent: a command that the operator configures, such as Codex CLI or a script of one's own.
+
+It works in the checkout; the prompt comes on its standard input, or in a file where its arguments say `{prompt_file}`.
+Exit code 0 is its claim to be done. docs/agents.md has recipes, and tests/subagents/conformance.py what it must pass.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from subagents.backends.base import AgentOutcome
+from subagents.backends.steps import LAST_LINES, Tail
+from subagents.contract import USAGE_FIGURES, Failure, Role
+from subagents.environment import for_commands
+from subagents.processes import SIGKILL, stream
+from subagents.prompting import ANSWERS, check_answer, render_prompt
+from subagents.sandbox import confine, room_for
+from subagents.shared_context import shared_context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from subagents.backends.base import StepHook
+    from subagents.contract import TaskSpec
+    from subagents.reporting import Reporter
+
+GRACE_SECONDS = 15.0  # before the wrapper's own limit, to keep what was done
+KEPT_BYTES = 1024 * 1024  # of the end of its output, searched for figures and an answer
+TRIED_PLACES = 500
+NOT_CONFIGURED = "no command is configured for the backend command: enter one in the project's settings (docs/agents.md has recipes)"
+ON_STANDARD_INPUT = 'exec "$@" <"$0"'
+ASK_FOR_JSON = """
+Print the structured result as one JSON object, as the last thing you print. Its schema:
+
+{schema}
+"""
+
+
+class CommandBackend:
+    """Runs `spec.options["command"]`, a list of words in which {prompt_file}, {checkout} and {model} are filled in."""
+
+    asks_model = True
+
+    def run(self, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook) -> AgentOutcome:
+        """Raises FileNotFoundError when the checkout vanishes, OSError, GitError, ContractError."""
+        command = spec.options.get("command")
+        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+            return AgentOutcome(Failure.NEEDS_AGENT, (NOT_CONFIGURED,))
+        argv = self._argv(spec, checkout, command)
+        reporter.progress(1 if spec.role == Role.EXECUTOR and spec.steps else 0, f"{os.path.basename(command[0])} at work", "agent")
+        tail, output = Tail(LAST_LINES), Tail(1_000_000, KEPT_BYTES)
+
+        def keep(data: bytes) -> None:
+            tail.add(data)
+            output.add(data)
+            reporter.output(data, 0)
+            reporter.alive()
+
+        limit = spec.timeout_seconds - min(GRACE_SECONDS, spec.timeout_seconds / 4)
+        # In the sandbox that the commands of steps have, but always with the network: it must reach its model.
+        level = spec.sandbox or "rlimit"
+        environment = for_commands(spec.attempt_dir, checkout)  # makes the folders that the room shows
+        inner, prepare = confine(level, room_for(spec, checkout, network=True), argv, checkout)
+        exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
+        reporter.end_output(0)
+        reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", exit_code=exit_code)
+        objects = list(_objects(output.text()))
+        used = {"sandbox": level, **_use_of(objects, spec.model)}
+        if "usage" in used:
+            reporter.usage(used["tokens_used"], used["cost_usd"], used["usage"])
+        failure, error = _failure(command[0], exit_code, timed_out, limit, tail.text())
+        if failure is not None:
+            return AgentOutcome(failure, (error,), **used)
+        if spec.role == Role.EXECUTOR:
+            reporter.steps_done(len(spec.steps))
+            return AgentOutcome(None, (), len(spec.steps), **used)
+        answer = next((found for found in reversed(objects) if not check_answer(spec.role, found)), None)
+        if answer is None:
+            return AgentOutcome(Failure.AGENT_ERROR, ("the agent printed no usable result",), **used)
+        return AgentOutcome(None, (), answer=answer, **used)
+
+    def _argv(self, spec: TaskSpec, checkout: str, command: list[str]) -> list[str]:
+        text = shared_context(spec) + render_prompt(spec, checkout)
+        if spec.role != Role.EXECUTOR:
+            text += ASK_FOR_JSON.format(schema=json.dumps(ANSWERS[spec.role]))
+        path = os.path.join(spec.attempt_dir, "bin", "prompt.md")  # what the sandbox shows of the attempt's directory, to read
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        places = {"{prompt_file}": path, "{checkout}": checkout, "{model}": spec.model}
+        filled = []
+        for word in command:
+            for place, value in places.items():
+                word = word.replace(place, value)
+            filled.append(word)
+        if any("{prompt_file}" in word for word in command):
+            return filled
+        return ["/bin/sh", "-c", ON_STANDARD_INPUT, path, *filled]
+
+
+def _failure(name: str, exit_code: int, timed_out: bool, limit: float, said: str) -> tuple[Failure | None, str]:
+    if timed_out:
+        return Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s; what was done is kept"
+    if exit_code == 0:
+        return None, ""
+    if exit_code in (126, 127):
+        return Failure.NEEDS_AGENT, f"the command {name} cannot be run here: is it installed, and on the PATH of CE Web?"
+    ended = f"ended with exit code {exit_code}" if exit_code > 0 else f"was killed by signal {-exit_code}"
+    failure = Failure.CRASHED if exit_code == -SIGKILL else Failure.AGENT_ERROR
+    return failure, f"`{name}` {ended}" + (f"\n{said}" if said.strip() else "")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in an agent's output in their order: lines of their own, one over many lines, or within its words."""
+    decoder, at, tried = json.JSONDecoder(), text.find("{"), 0
+    while at >= 0 and tried < TRIED_PLACES:
+        try:
+            found, end = decoder.raw_decode(text, at)
+        except ValueError:
+            end, tried = at + 1, tried + 1
+        except RecursionError:
+            return
+        else:
+            yield found
+            for inner in _texts(found):
+                yield from _objects(inner) if "{" in inner else ()
+        at = text.find("{", end)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _use_of(objects: list[dict[str, Any]], model: str) -> dict[str, Any]:
+    """The outcome's figures from what the agent printed; {} when it printed none. A figure it does not tell is unknown."""
+    requests = [entry for found in objects if (entry := _request(found, model)) is not None]
+    if not requests:
+        return {}
+    totals: dict[str, int | None] = {}
+    for name in USAGE_FIGURES:
+        known = [entry[name] for entry in requests if entry[name] is not None]
+        totals[name] = sum(known) if known else None
+    tokens = [figure for figure in totals.values() if figure is not None]
+    costs = [entry["cost_usd"] for entry in requests if entry["cost_usd"] is not None]
+    return {
+        "usage": {**totals, "requests": requests},
+        "tokens_used": sum(tokens) if tokens else None,
+        "cost_usd": round(sum(costs), 9) if costs else None,
+    }
+
+
+def _request(found: dict[str, Any], model: str) -> dict[str, Any] | None:
+    """One object's figures, as Codex CLI, Gemini CLI, opencode and the Messages API print them."""
+    part: dict[str, Any] = found["part"] if isinstance(found.get("part"), dict) else {}
+    stats: dict[str, Any] = found["stats"] if isinstance(found.get("stats"), dict) else {}
+    entry: dict[str, Any] = {"model": str(found.get("model") or model), **dict.fromkeys(USAGE_FIGURES), "cost_usd": None}
+    if isinstance(used := found.get("usage"), dict):
+        cached = _count(used.get("cached_input_tokens"))  # counted within the input
+        given = _count(used.get("input_tokens"))
+        entry["input_tokens"] = given if given is None or cached is None else max(0, given - cached)
+        entry["output_tokens"] = _count(used.get("output_tokens"))
+        entry["cache_read_tokens"] = cached if cached is not None else _first(used, "cache_read_tokens", "cache_read_input_tokens")
+        entry["cache_write_tokens"] = _first(used, "cache_write_tokens", "cache_creation_input_tokens")
+    elif part and isinstance(used := part.get("tokens"), dict):
+        cache: dict[str, Any] = used["cache"] if isinstance(used.get("cache"), dict) else {}
+        entry["input_tokens"], entry["output_tokens"] = _count(used.get("input")), _count(used.get("output"))
+        entry["cache_read_tokens"], entry["cache_write_tokens"] = _count(cache.get("read")), _count(cache.get("write"))
+    elif stats and isinstance(stats.get("models"), dict):
+        for one in stats["models"].values():
+            used = one["tokens"] if isinstance(one, dict) and isinstance(one.get("tokens"), dict) else {}
+            cached, prompt = _count(used.get("cached")) or 0, _count(used.get("prompt"))
+            if prompt is not None:
+                entry["input_tokens"] = (entry["input_tokens"] or 0) + max(0, prompt - cached)
+                entry["cache_read_tokens"] = (entry["cache_read_tokens"] or 0) + cached
+                written = (_count(used.get("candidates")) or 0) + (_count(used.get("thoughts")) or 0)
+                entry["output_tokens"] = (entry["output_tokens"] or 0) + written
+    cost = next((value for value in (found.get("cost_usd"), found.get("total_cost_usd"), part.get("cost")) if _is_cost(value)), None)
+    entry["cost_usd"] = None if cost is None else float(cost)
+    return entry if any(entry[name] is not None for name in (*USAGE_FIGURES, "cost_usd")) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
+
+
+def _first(used: dict[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(used.get(name))) is not None), None)
+
+
+def _is_cost(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 999_999

@@ -1,0 +1,216 @@
+"""Files that strangers may write and we must read, and files that others read while we write.
+
+Written whole or not at all; read without following links, waiting on pipes, or taking in more than a cap.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+JSON_BYTES = 256 * 1024  # a heartbeat or a result is never larger (security.md §3)
+SPEC_BYTES = 8 * 1024 * 1024  # a spec is ours; a phase may quote a long plan
+LARGEST_INTEGER = 2**53  # what every JSON reader and a database column agree on
+
+
+class SubagentError(Exception):
+    """The base of every error that this room raises on purpose."""
+
+
+class ContractError(SubagentError):
+    """A file of the contract is not what it must be. `path` names the file and field, `reason` says what is wrong."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}")
+
+
+def clean_text(text: str) -> str:
+    """The text without what no database or page can take: NUL and lone surrogates become U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return text
+
+
+def dump_json(value: Any) -> bytes:
+    """One line of strict JSON in UTF-8."""
+    import json  # not above: the wrapper publishes its start before it pays for this
+
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode("utf-8", "replace")
+
+
+def load_json(data: bytes, path: str) -> Any:
+    """Strict JSON (no NaN, no infinities, UTF-8, nothing nested beyond reason), its strings cleaned. Raises ContractError."""
+    import json
+
+    try:
+        return _cleaned(json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite), path)
+    except RecursionError:
+        raise ContractError(path, "is nested too deeply") from None
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        raise ContractError(path, f"is not JSON: {str(error)[:200]}") from None
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
+def _cleaned(value: Any, path: str) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_cleaned(item, path) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _cleaned(item, path) for key, item in value.items()}
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ContractError(path, "holds a number beyond 2^53")
+    return value
+
+
+def read_bytes(path: str, limit: int) -> bytes | None:
+    """The whole of a regular file of at most `limit` bytes; None when there is none. Raises ContractError otherwise.
+
+    Never follows a link at the last place, never waits (a FIFO), never reads more than the limit (a sparse giant).
+    """
+    name = os.path.basename(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise ContractError(name, "is a symbolic link, which is not followed") from None
+        raise ContractError(name, f"cannot be opened: {error.strerror}") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ContractError(name, "is not a regular file")
+        if found.st_size > limit:
+            raise ContractError(name, f"is larger than {limit} bytes")
+        parts, left = [], limit + 1
+        while left > 0 and (part := os.read(descriptor, min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:
+        raise ContractError(name, f"cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if left <= 0:
+        raise ContractError(name, f"is larger than {limit} bytes")
+    return b"".join(parts)
+
+
+def read_json_file(path: str, limit: int = JSON_BYTES) -> Any | None:
+    """The strict JSON in a regular file, or None when there is no such file. Raises ContractError for all else."""
+    data = read_bytes(path, limit)
+    return None if data is None else load_json(data, os.path.basename(path))
+
+
+def open_regular(path: str) -> int | None:
+    """A descriptor for reading a regular file; None for anything else. Never follows a link at the last place, never waits."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def read_tail(path: str, limit: int) -> tuple[int, str]:
+    """(size in bytes, the last whole lines within `limit` bytes) of a regular file; (0, "") for anything else.
+
+    For logs: what is no UTF-8 is replaced, what no database takes is removed. Never follows a link or waits.
+    """
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return 0, ""
+    try:
+        size = os.fstat(descriptor).st_size
+        start = max(0, size - limit)
+        data = os.pread(descriptor, limit, start)
+    finally:
+        os.close(descriptor)
+    if start:
+        data = data[data.find(b"\n") + 1 :]
+    return size, clean_text(data.decode("utf-8", "replace"))
+
+
+def write_atomic(path: str, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
+    """Put `data` at `path` whole or not at all; with `durable` it also survives a power cut. Raises OSError."""
+    draft = _draft(path, data, durable, mode)
+    try:
+        os.replace(draft, path)
+    except OSError:
+        os.unlink(draft)
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def publish_once(path: str, data: bytes, *, mode: int = 0o644) -> bool:
+    """Put `data` at `path` unless something is there already (link(2)); tells whether we were the one. Raises OSError.
+
+    Not synced: it speaks of a process, which a power cut ends as well.
+    """
+    draft = _draft(path, data, False, mode)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft)
+    return True
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _draft(path: str, data: bytes, durable: bool, mode: int) -> str:
+    draft = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(draft)
+        raise
+    finally:
+        os.close(descriptor)
+    return draft
+
+
+def sha256_hex(data: bytes) -> str:
+    """The SHA-256 of `data`."""
+    try:
+        # hashlib loads OpenSSL, 8 ms. From Python 3.12 on this module is called _sha2.
+        from _sha256 import sha256  # type: ignore[import-not-found]  # CPython's own, in no stub
+    except ImportError:
+        from hashlib import sha256
+    return str(sha256(data).hexdigest())

@@ -1,0 +1,62 @@
+"""A task's log: one JSON object a line, and the one place where output of programs is stored."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+
+from subagents.files import clean_text, dump_json
+from subagents.redaction import redact, redact_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LINE_CHARACTERS = 8_000  # a longer line of output is cut into several
+
+
+def timestamp() -> str:
+    """Now, in UTC, ISO 8601 with milliseconds."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+class Journal:
+    """Appends to a log. After `limit` bytes of program output it says so once and drops further output; events always go in."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        """Raises OSError, also when there is something else than a file at `path`."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", path)
+        self._limit, self._stored = limit, 0
+
+    def event(self, level: str, kind: str, message: str, **more: Any) -> None:
+        """Note something that happened. Raises OSError."""
+        line = {"at": timestamp(), "level": level, "kind": kind, **redact_value({"message": clean_text(message), **more})}
+        self._append(dump_json(line) + b"\n")
+
+    def output(self, lines: list[bytes], step: int) -> None:
+        """Store lines that a program of step `step` printed (0: a gate's), as far as the limit allows. Raises OSError."""
+        at, parts = timestamp(), []
+        for line in lines:
+            if self._stored > self._limit:
+                break
+            text = redact(clean_text(line.decode("utf-8", "replace")))
+            for start in range(0, max(len(text), 1), LINE_CHARACTERS):
+                message = text[start : start + LINE_CHARACTERS]
+                parts.append(dump_json({"at": at, "level": "info", "kind": "output", "message": message, "step": step}) + b"\n")
+            self._stored += len(line) + 1
+            if self._stored > self._limit:
+                note = f"more than {self._limit} bytes of output: the rest is not kept"
+                parts.append(dump_json({"at": at, "level": "warning", "kind": "output_limit", "message": note}) + b"\n")
+        if parts:
+            self._append(b"".join(parts))
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]

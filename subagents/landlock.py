@@ -1,0 +1,123 @@
+"""Landlock and a small seccomp filter by ctypes: what is left where user namespaces are forbidden.
+
+Landlock confines files; sockets are refused by seccomp, because Landlock knows nothing of UDP and of sockets with a
+path. Numbers and shapes are those of linux/landlock.h, linux/seccomp.h and linux/audit.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+RULE_PATH_BENEATH, RULE_NET_PORT = 1, 2
+BIND_TCP, CONNECT_TCP = 1, 2
+PORTS_ABI = 4  # from it on TCP can be kept to single ports (kernel 6.7)
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV  # what a rule about a file, not a folder, may speak of
+READ = EXECUTE | READ_FILE | READ_DIR
+SCOPED = 3  # from ABI 6 on: no abstract sockets and no signals to the outside
+LEAST_ABI = 3  # before it files outside can be cut to nothing (kernel 6.2)
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP, SECCOMP_MODE_FILTER = 38, 22, 24, 2
+CAPABILITY_VERSION_3 = 0x20080522
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 13  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EACCES
+# BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K, BPF_ALU|AND|K
+LOAD, EQUAL, AT_LEAST, RETURN, AND = 0x20, 0x15, 0x35, 0x06, 0x54
+ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # (AUDIT_ARCH, number of socket(2))
+X32_BIT, IO_URING_SETUP = 0x40000000, 425
+AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS = 1, 2, 10, 1, 0xF
+
+
+def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, port: int = 0) -> Callable[[], None]:
+    """Prepare the rules; the returned function puts the calling process, for good, under them. Raises OSError.
+
+    Paths that do not exist are left out. Without `network` no socket can be made at all, with it none with a path.
+    With a `port` instead, TCP can be spoken to that port (on any address: the kernel looks at the number), and to none
+    where the kernel cannot tell ports apart: there the network is as with `network`.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall.restype = ctypes.c_long
+    abi = library.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    if abi < LEAST_ABI:
+        raise OSError(38, f"the kernel has Landlock ABI {max(abi, 0)}; {LEAST_ABI} is needed (Linux 6.2)")
+    if os.uname().machine not in ARCHITECTURES:
+        raise OSError(38, f"there is no socket filter for {os.uname().machine}")
+    every = (1 << {3: 15, 4: 15}.get(abi, 16)) - 1
+    one_port = bool(port) and not network and abi >= PORTS_ABI
+    attributes = struct.pack("=QQQ", every, BIND_TCP | CONNECT_TCP if one_port else 0, SCOPED)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    ruleset = _checked(library.syscall(ctypes.c_long(CREATE_RULESET), attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)))
+    os.set_inheritable(ruleset, False)
+    for paths, rights in ((readable, READ), (writable, every)):
+        for path in paths:
+            try:
+                place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            allowed = rights if os.path.isdir(path) else rights & OF_FILES & every
+            rule = struct.pack("=Qi", allowed, place)
+            _checked(
+                library.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(RULE_PATH_BENEATH), rule, ctypes.c_uint(0))
+            )
+            os.close(place)
+    if one_port:
+        rule = struct.pack("=QQ", CONNECT_TCP, port)
+        _checked(library.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(RULE_NET_PORT), rule, ctypes.c_uint(0)))
+    code = _filter(_TCP_ONLY if one_port else _NOT_UNIX if network or port else _NONE)
+    library.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+    def restrict() -> None:
+        for capability in range(64):
+            library.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # beyond the last one, or without the right to: refused, harmless
+        header, none = struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)
+        _checked(library.capset(header, none))
+        _checked(library.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        _checked(library.syscall(ctypes.c_long(RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)))
+        steps = ctypes.create_string_buffer(code, len(code))
+        program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(steps)))
+        _checked(library.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0))
+
+    return restrict
+
+
+# Which sockets may be made: BPF steps that find the family loaded; who comes to their end is allowed, who jumps one further refused.
+_NONE = [(AT_LEAST, 1, 0, 0)]
+_NOT_UNIX = [(EQUAL, 1, 0, AF_UNIX)]
+_TCP_ONLY = [
+    (EQUAL, 1, 0, AF_INET),
+    (EQUAL, 0, 4, AF_INET6),
+    (LOAD, 0, 0, 24),
+    (AND, 0, 0, TYPE_BITS),
+    (EQUAL, 0, 1, SOCK_STREAM),
+]
+
+
+def _filter(sockets: Sequence[tuple[int, int, int, int]]) -> bytes:
+    """The BPF program: refuses foreign system call tables, io_uring (it makes sockets too) and socket(2) but for `sockets`."""
+    architecture, socket = ARCHITECTURES[os.uname().machine]
+    end = len(sockets) + 1
+    steps = [
+        (LOAD, 0, 0, 4),
+        (EQUAL, 0, end + 5, architecture),
+        (LOAD, 0, 0, 0),
+        (AT_LEAST, end + 3, 0, X32_BIT),
+        (EQUAL, end + 2, 0, IO_URING_SETUP),
+        (EQUAL, 0, end, socket),
+        (LOAD, 0, 0, 16),
+        *sockets,
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, REFUSE),
+    ]
+    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
+def _checked(answer: int) -> int:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return answer

@@ -1,0 +1,217 @@
+"""Start a program, wait for it within a limit, keep a bounded part of what it says.
+
+subprocess is not used here: importing it costs an attempt 8 ms, and posix_spawn starts git from a large process
+without copying it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import time
+
+from subagents.files import SubagentError
+from subagents.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+SIGKILL, SIGTERM = 9, 15  # the signal module costs an attempt 2 ms
+# SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXFSZ: ignored by us, or by whoever started us (nohup). A program would
+# inherit that, and `yes | head` would not end as it does in a shell.
+RESET_SIGNALS = (1, 2, 3, 13, 15, 25)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class ProgramMissing(SubagentError):
+    """A program that we need is not installed or cannot be started."""
+
+
+@record
+class Finished:
+    """How a program ended: `exit_code` is negative for a signal. `truncated`: `out` stops at the limit and it was killed there."""
+
+    exit_code: int
+    out: bytes
+    err: bytes
+    truncated: bool
+    timed_out: bool
+
+
+def run(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    given: bytes = b"",
+    limit: int = 64 * 1024 * 1024,
+    seconds: float = 120,
+) -> Finished:
+    """Run `argv` with `given` on its standard input, to its end, to `limit` bytes of output or to `seconds`.
+
+    Raises ProgramMissing.
+    """
+    read_end, write_end = os.pipe()
+    stdin = os.memfd_create("in") if given else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    stderr = os.memfd_create("err")
+    try:
+        if given:
+            view = memoryview(given)
+            while view:
+                view = view[os.write(stdin, view) :]
+            os.lseek(stdin, 0, os.SEEK_SET)
+        actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, write_end, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+        try:
+            pid = os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=actions)
+        except OSError as error:
+            raise ProgramMissing(f"{argv[0]} cannot be started: {error.strerror}") from None
+        finally:
+            os.close(write_end)
+        out, truncated, timed_out = _read(read_end, pid, limit, seconds)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.lseek(stderr, 0, os.SEEK_SET)
+        return Finished(status, out, os.read(stderr, 64 * 1024), truncated, timed_out)
+    finally:
+        os.close(read_end)
+        os.close(stdin)
+        os.close(stderr)
+
+
+def _read(descriptor: int, pid: int, limit: int, seconds: float) -> tuple[bytes, bool, bool]:
+    poll, deadline = select.poll(), time.monotonic() + seconds
+    poll.register(descriptor, select.POLLIN)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            os.kill(pid, SIGKILL)
+            return b"".join(parts), False, True
+        part = os.read(descriptor, 1 << 16)
+        if not part:
+            return b"".join(parts), False, False
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            os.kill(pid, SIGKILL)
+            return b"".join(parts)[:limit], True, False
+
+
+def stream(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str,
+    on_output: Callable[[bytes], None],
+    *,
+    seconds: float | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> tuple[int, bool]:
+    """Run `argv` in `directory` as a group of its own, handing on what it prints as it comes; (exit code, timed out).
+
+    `prepare` is called in the child before it becomes the program; when it raises, that is exit code 126 with a word why.
+    Ends with the program itself, not with what it left in the background: the rest of its group is killed. The
+    program dies with us. A negative exit code is a signal. Raises FileNotFoundError when the directory is gone.
+    """
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(errno.ENOENT, "the checkout is gone", directory)
+    prctl = load_prctl()  # before the fork: loading takes longer than a child should
+    read_end, write_end = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, environment, directory, write_end, prctl, parent, prepare)
+    os.close(write_end)
+    with contextlib.suppress(OSError):
+        os.setpgid(pid, pid)  # the child does the same; whoever is first
+    process = os.pidfd_open(pid)
+    try:
+        timed_out = _follow(read_end, process, on_output, seconds)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, SIGKILL)  # before the wait: as long as it is a zombie the group's number is not reused
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        os.close(process)
+        os.close(read_end)
+    return status, timed_out
+
+
+def _follow(read_end: int, process: int, on_output: Callable[[bytes], None], seconds: float | None) -> bool:
+    """Hand on output until the process has ended, then what is left in the pipe; True when the time was over first."""
+    os.set_blocking(read_end, False)
+    poll = select.poll()
+    poll.register(read_end, select.POLLIN)
+    poll.register(process, select.POLLIN)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        ready = {descriptor for descriptor, _ in poll.poll(left)}
+        if not ready:
+            return True
+        if read_end in ready and not _pass_on(read_end, on_output, pieces=16):
+            poll.unregister(read_end)
+        if process in ready:
+            _pass_on(read_end, on_output, pieces=64)
+            return False
+
+
+def _pass_on(read_end: int, on_output: Callable[[bytes], None], pieces: int) -> bool:
+    """Hand on what is there, at most so many pieces (a flood must not keep us from the clock); False at its end."""
+    for _ in range(pieces):
+        try:
+            part = os.read(read_end, 1 << 16)
+        except BlockingIOError:
+            return True
+        if not part:
+            return False
+        on_output(part)
+    return True
+
+
+def _become(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str,
+    output: int,
+    prctl: Callable[[int, int], int],
+    parent: int,
+    prepare: Callable[[], None] | None,
+) -> None:
+    """In the child: turn into the program, or leave with 127 (126: it may not be run)."""
+    import signal  # the wrapper above us has it loaded
+
+    try:
+        os.setpgid(0, 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL)
+        for number in RESET_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        if os.getppid() != parent:
+            os._exit(125)  # the parent died before the line above took effect
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(directory)
+        if prepare is not None:
+            try:
+                prepare()
+            except OSError as error:
+                os.write(2, f"the sandbox cannot be entered: {error}\n".encode())
+                os._exit(126)
+        os.execvpe(argv[0], list(argv), dict(environment))
+    except FileNotFoundError:
+        os._exit(127)
+    finally:
+        os._exit(126)
+
+
+def load_prctl() -> Callable[[int, int], int]:
+    """prctl(2) with its first two arguments."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+
+    def prctl(option: int, value: int) -> int:
+        return int(library.prctl(option, value, 0, 0, 0))
+
+    return prctl

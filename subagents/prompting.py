@@ -1,0 +1,131 @@
+"""What an agent is asked, and the shape of what it answers: one file a role under prompts/, filled from the spec."""
+
+from __future__ import annotations
+
+import os
+
+from subagents.contract import ContractError, Role
+from subagents.reporting import title_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from subagents.contract import TaskSpec
+
+PROMPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "prompts")
+NONE = "None."
+EARLIER = """
+## An earlier attempt failed
+
+Work on what it failed of; do not repeat what did not help.
+
+<earlier_failure>
+{{text}}
+</earlier_failure>
+"""
+
+
+def _text(**more: Any) -> dict[str, Any]:
+    return {"type": "string", **more}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _list(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of}
+
+
+SEVERITIES = ("critical", "major", "minor", "info")
+OPINIONS = ("holds", "does_not_hold", "cannot_tell")
+
+# What the agent of each role gives back, as JSON schema.
+ANSWERS: dict[Role, dict[str, Any]] = {
+    Role.EXECUTOR: _object(
+        status=_text(enum=["done", "blocked"]),
+        steps=_list(_object(number={"type": "integer"}, done={"type": "boolean"}, note=_text())),
+        summary=_text(),
+    ),
+    Role.GENERATOR: _object(notes=_text()),
+    Role.REVIEWER: _object(
+        summary=_text(),
+        findings=_list(
+            _object(severity=_text(enum=list(SEVERITIES)), place=_text(), message=_text(), suggestion=_text(), evidence=_text())
+        ),
+        opinions=_list(_object(gate={"type": "integer"}, opinion=_text(enum=list(OPINIONS)), evidence=_text())),
+    ),
+    Role.CONTEXT_UPDATER: _object(summary=_text()),
+}
+
+
+def render_prompt(spec: TaskSpec, checkout: str) -> str:
+    """The role's prompt for this attempt, without the run's shared context, which stands before it. Raises OSError, ContractError.
+
+    What is filled in is not filled in again: a plan that says {{checkout}} says just that.
+    """
+    with open(os.path.join(PROMPTS, f"{spec.role}.md"), encoding="utf-8") as file:
+        parts = file.read().split("{{")
+    values = _values(spec, checkout)
+    done = [parts[0]]
+    for part in parts[1:]:
+        name, end, rest = part.partition("}}")
+        if not end or name not in values:
+            raise ContractError(f"prompts/{spec.role}.md", f"has a place {name[:40]!r} that nothing fills")
+        done += [values[name], rest]
+    return "".join(done).rstrip("\n") + "\n"
+
+
+def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
+    payload = spec.payload
+    earlier = spec.earlier_failure.strip()
+    return {
+        "checkout": checkout,
+        "prp_id": spec.prp_id,
+        "phase_name": spec.phase_name,
+        "goal": spec.goal or "not told",
+        "files": ", ".join(spec.files_modified) or "none",
+        "steps": "\n".join(_step(number, text, commands) for number, text, commands in _steps(spec)) or NONE,
+        "gates": "\n".join(f"{gate.position}. {gate.text}{f' (`{gate.command}`)' if gate.command else ''}" for gate in spec.gates) or NONE,
+        "document": str(payload.get("document") or payload.get("text") or ""),
+        "moment": str(payload.get("moment", "")),
+        "findings": "\n".join(f"- {item['severity']}: {item['place']}: {item['message']}" for item in payload.get("findings", ())) or NONE,
+        "changed": "\n".join(f"- {path}" for path in payload.get("changed", ())) or NONE,
+        "unverified": "\n".join(f"{item['position']}. {item['text']}" for item in payload.get("unverified", ())) or NONE,
+        "earlier_failure": EARLIER.replace("{{text}}", earlier) if earlier else "",
+    }
+
+
+def _steps(spec: TaskSpec) -> list[tuple[int, str, tuple[str, ...]]]:
+    return [(step.number, step.text, step.commands) for step in spec.steps]
+
+
+def _step(number: int, text: str, commands: tuple[str, ...]) -> str:
+    shown = "".join(f"\n```bash\n{command}\n```" for command in commands)
+    return f"{number}. {text}{shown}"
+
+
+def check_answer(role: Role, answer: Any) -> str:
+    """What is wrong with an agent's answer, "" when it has the role's shape."""
+    return _fault(ANSWERS[role], answer, "the structured result")
+
+
+def _fault(schema: dict[str, Any], value: Any, place: str) -> str:
+    """The first fault of `value` by the part of JSON schema that ANSWERS uses, or ""."""
+    kinds: dict[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    kind = str(schema["type"])
+    fits: bool = isinstance(value, kinds[kind]) and not (kind == "integer" and isinstance(value, bool))
+    if not fits:
+        return f"{place} is not {'an' if kind[0] in 'aio' else 'a'} {kind}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{place} is none of {', '.join(schema['enum'])}: {title_of(value)!r}"
+    if kind == "array":
+        return next((fault for number, item in enumerate(value) if (fault := _fault(schema["items"], item, f"{place}[{number}]"))), "")
+    if kind == "object":
+        missing = [name for name in schema["required"] if name not in value]
+        if missing:
+            return f"{place} has no {missing[0]}"
+        known = schema["properties"].items()
+        return next((fault for name, part in known if name in value and (fault := _fault(part, value[name], f"{place}: {name}"))), "")
+    return ""

@@ -1,0 +1,157 @@
+"""Carries out one phase: checkout, backend, a commit per step, gates, the closing commit."""
+
+from __future__ import annotations
+
+from subagents.backends import get_backend
+from subagents.backends.base import AgentOutcome
+from subagents.checkout import Checkout
+from subagents.contract import Failure, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
+from subagents.reporting import title_of
+from subagents.workspace import BlockedEntries, Changes, RepositoryProblem, attached_repository
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from subagents.contract import StepPlan, TaskSpec
+    from subagents.reporting import Reporter
+
+
+def execute(spec: TaskSpec, reporter: Reporter) -> TaskResult:
+    """Do the phase and tell how it went; what was done is kept under the attempt's reference whatever comes of it.
+
+    Raises GitError, OSError: the runner reports them as crashed.
+    """
+    return _Execution(spec, reporter).run()
+
+
+class _Execution:
+    def __init__(self, spec: TaskSpec, reporter: Reporter) -> None:
+        self.spec, self.reporter = spec, reporter
+        self.repository = attached_repository(spec.repository)
+        self.checkout = Checkout(self.repository, spec.checkout, f"{spec.attempt_dir}/index", spec.attempt_ref)
+        # A person's resolution of a conflict is judged and closed like any work, on top of the same base.
+        self.start = str(spec.payload.get("start", "")) or spec.base_commit
+        self.head = self.start
+        self.tree = "" if self.start == spec.base_commit else self.repository.tree(self.start)
+        self.commits: list[str] = []
+        self.outcome = AgentOutcome(None)
+        self.changes: Changes | None = None
+
+    def run(self) -> TaskResult:
+        spec = self.spec
+        backend = get_backend(spec.backend)
+        try:
+            if spec.steps or spec.gates:  # an empty phase needs no files
+                self.reporter.progress(0, "Making the checkout", "checkout")
+                self.checkout.create(self.start)
+            if spec.steps:
+                self.outcome = backend.run(spec, self.checkout.path, self.reporter, self._commit_step)
+            if self.outcome.failure is None:
+                if backend.asks_model:  # an agent goes on after it has called a step done
+                    last = len(spec.steps)
+                    self._keep_rest(f"Step {last} - what came after it" if self.commits else f"Steps 1 to {last} - done in one go")
+                return self._finish()
+            self._keep_unfinished()
+        except BlockedEntries as error:
+            return self._failed(Failure.AGENT_ERROR, (*self.outcome.errors, str(error)), self._not_judged())
+        except (RepositoryProblem, FileNotFoundError) as error:
+            errors = (*self.outcome.errors, f"the work could not be taken over: {error}")
+            return self._failed(Failure.AGENT_ERROR, errors, self._not_judged())
+        return self._failed(self.outcome.failure, self.outcome.errors, self._not_judged())
+
+    def _commit(self, tree: str, subject: str) -> None:
+        self.head = self.checkout.commit(tree, self.head, f"{self.spec.prp_id}: {subject}\n", first=not self.commits)
+        self.commits.append(self.head)
+        self.reporter.head(self.head)
+
+    def _commit_step(self, step: StepPlan) -> None:
+        self.tree = self.checkout.snapshot(self.head)
+        self._commit(self.tree, f"Step {step.number} - {title_of(step.text)}")
+
+    def _keep_unfinished(self) -> None:
+        """Work that a failed step left is kept too: a person may want to look at it or go on from it."""
+        step = min(self.outcome.steps_completed + 1, len(self.spec.steps))
+        self._keep_rest(f"Step {step} - unfinished work of a failed attempt")
+
+    def _keep_rest(self, subject: str) -> None:
+        """Commit what is in the checkout and in no commit yet."""
+        tree = self.checkout.snapshot(self.head)
+        if tree != (self.tree or self.repository.tree(self.spec.base_commit)):
+            self.tree = tree
+            self._commit(tree, subject)
+
+    def _finish(self) -> TaskResult:
+        spec = self.spec
+        gates: tuple[GateOutcome, ...] = ()
+        if spec.gates:
+            from subagents.gates import Judge
+
+            changes = self._changed()
+            judge = Judge(spec, self.checkout.path, self.head, changes.present, self.reporter, deleted=changes.deleted)
+            gates = judge.judge(spec.gates)
+        if any(gate.status == GateStatus.FAILED for gate in gates):
+            return self._failed(Failure.GATE_FAILED, gate_errors(gates), gates)
+        # The tree that was judged, not what gates may have left in the folder since.
+        self._commit(self.tree or spec.base_commit + "^{tree}", f"Complete - {title_of(spec.phase_name)}")
+        return self._result(ResultStatus.SUCCESS, "", (), gates)
+
+    def _not_judged(self) -> tuple[GateOutcome, ...]:
+        note = "not judged: the steps did not get that far"
+        return tuple(
+            GateOutcome(
+                gate.position, gate.text, gate.kind, GateStatus.UNVERIFIED, gate.command, note=note, origin=gate.origin
+            )
+            for gate in self.spec.gates
+        )
+
+    def _failed(self, failure: Failure, errors: tuple[str, ...], gates: tuple[GateOutcome, ...] = ()) -> TaskResult:
+        for error in errors:
+            self.reporter.note("error", str(failure), error)
+        return self._result(ResultStatus.FAILED, failure, errors, gates)
+
+    def _changed(self) -> Changes:
+        if self.changes is None:
+            untouched = not self.tree
+            self.changes = Changes((), (), (), ()) if untouched else self.repository.changes(self.spec.base_commit, self.head)
+        return self.changes
+
+    def _result(self, status: ResultStatus, failure: str, errors: tuple[str, ...], gates: tuple[GateOutcome, ...]) -> TaskResult:
+        spec, outcome, changes = self.spec, self.outcome, self._changed()
+        return TaskResult(
+            task_id=spec.task_id,
+            prp_id=spec.prp_id,
+            status=status,
+            attempt=spec.attempt,
+            token=spec.token,
+            failure_reason=failure,
+            errors=errors,
+            steps_completed=outcome.steps_completed,
+            total_steps=len(spec.steps),
+            files_created=changes.created,
+            files_modified=changes.modified,
+            files_deleted=changes.deleted,
+            commits=tuple(self.commits),
+            gates=gates,
+            base_commit=spec.base_commit,
+            head_commit=self.head,
+            tree=self.tree,
+            usage=outcome.usage,
+            tokens_used=outcome.tokens_used,
+            cost_usd=outcome.cost_usd,
+            session=outcome.session,
+            retry_at=outcome.retry_at,
+            sandbox=outcome.sandbox,
+            fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
+        )
+
+
+def gate_errors(gates: tuple[GateOutcome, ...]) -> tuple[str, ...]:
+    """One sentence for each failed gate: what was checked, how, and how it ended."""
+    found = []
+    for gate in gates:
+        if gate.status == GateStatus.FAILED:
+            whose = "" if gate.origin == GateOrigin.PLAN else f"{gate.origin} "
+            where = f"phase {gate.phase}: " if gate.phase else ""
+            how = f": `{gate.command}` ended with exit code {gate.exit_code}" if gate.exit_code is not None else ""
+            note = f" ({gate.note})" if gate.note else ""
+            found.append(f'{where}{whose}gate {gate.position} "{gate.text}" failed{how}{note}')
+    return tuple(found)

@@ -1,0 +1,57 @@
+"""Judges the gates of a stage's phases once more, on the merged commit in a fresh checkout; commits nothing."""
+
+from __future__ import annotations
+
+from subagents.checkout import Checkout
+from subagents.contract import ContractError, Failure, GateOutcome, GateSpec, GateStatus, ResultStatus, TaskResult
+from subagents.gates import Judge
+from subagents.roles.executor import gate_errors
+from subagents.workspace import attached_repository
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from subagents.contract import TaskSpec
+    from subagents.reporting import Reporter
+
+
+def check_stage(spec: TaskSpec, reporter: Reporter) -> TaskResult:
+    """Judge `payload["phases"]` ([{"key", "gates", "files_modified"}]) at the base commit, which is the merged one.
+
+    Then the `payload["gates"]` that are the stage's as a whole, over the files `payload["changed"]`.
+    Raises ContractError for a payload of another shape, GitError, OSError.
+    """
+    phases = _phases(spec)
+    if whole := tuple(GateSpec.from_json(gate, "payload: gate") for gate in spec.payload.get("gates", ())):
+        phases.append(("", whole, tuple(str(path) for path in spec.payload.get("changed", ()))))
+    repository = attached_repository(spec.repository)
+    outcomes: list[GateOutcome] = []
+    if any(gates for _, gates, _ in phases):
+        checkout = Checkout(repository, spec.checkout, f"{spec.attempt_dir}/index", spec.attempt_ref)
+        reporter.progress(0, "Making the checkout of the merged commit", "checkout")
+        checkout.create(spec.base_commit)
+        for key, gates, files in phases:
+            outcomes += Judge(spec, checkout.path, spec.base_commit, files, reporter, key).judge(gates)
+    failed = any(outcome.status == GateStatus.FAILED for outcome in outcomes)
+    return TaskResult(
+        task_id=spec.task_id,
+        prp_id=spec.prp_id,
+        status=ResultStatus.FAILED if failed else ResultStatus.SUCCESS,
+        attempt=spec.attempt,
+        token=spec.token,
+        failure_reason=Failure.GATE_FAILED if failed else "",
+        errors=gate_errors(tuple(outcomes)),
+        gates=tuple(outcomes),
+        base_commit=spec.base_commit,
+        head_commit=spec.base_commit,
+    )
+
+
+def _phases(spec: TaskSpec) -> list[tuple[str, tuple[GateSpec, ...], tuple[str, ...]]]:
+    found = []
+    try:
+        for phase in spec.payload["phases"]:
+            gates = tuple(GateSpec.from_json(gate, "payload: gate") for gate in phase["gates"])
+            found.append((str(phase["key"]), gates, tuple(str(path) for path in phase["files_modified"])))
+    except (KeyError, TypeError) as error:
+        raise ContractError("payload: phases", f"is not a list of phases with key, gates and files_modified ({error})") from None
+    return found

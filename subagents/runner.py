@@ -1,0 +1,55 @@
+"""Runs one role in a process of its own below the wrapper; whatever happens there becomes a result."""
+
+from __future__ import annotations
+
+import os
+
+from subagents.contract import Failure, ResultStatus, TaskResult, TaskSpec
+from subagents.files import SubagentError
+from subagents.reporting import Reporter
+from subagents.roles import get_role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from subagents.journal import Journal
+
+
+def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
+    """Carry out the task, send its result up the pipe, end the process."""
+    code = 0
+    try:
+        reporter = Reporter(spec, pipe, journal)
+        reporter.result(_result(spec, reporter, journal))
+    except BaseException as error:  # noqa: BLE001 -- the outermost frame: without a result the wrapper reports us as crashed
+        journal.event("error", "crashed", f"the result could not be sent: {error!r}")
+        code = 1
+    finally:
+        os._exit(code)
+
+
+def _result(spec: TaskSpec, reporter: Reporter, journal: Journal) -> TaskResult:
+    try:
+        return get_role(spec.type)(spec, reporter)
+    except SubagentError as error:  # explains itself: no traceback
+        return _crashed(spec, journal, str(error), "")
+    except BaseException as error:  # noqa: BLE001 -- the role's outermost frame
+        import traceback
+
+        return _crashed(spec, journal, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _crashed(spec: TaskSpec, journal: Journal, message: str, trace: str) -> TaskResult:
+    journal.event("error", "crashed", message, traceback=trace)
+    return TaskResult(
+        task_id=spec.task_id,
+        prp_id=spec.prp_id,
+        status=ResultStatus.FAILED,
+        attempt=spec.attempt,
+        token=spec.token,
+        failure_reason=Failure.CRASHED,
+        errors=(message,),
+        total_steps=len(spec.steps),
+        base_commit=spec.base_commit,
+    )

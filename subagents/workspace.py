@@ -1,0 +1,591 @@
+"""The only place that runs git: repositories, commits, merges (checkout.py does an attempt's own through it).
+
+Every call is hardened as security.md §1.5 asks: explicit GIT_DIR and GIT_WORK_TREE, no configuration but the
+repository's own, no hooks, no fsmonitor, no external diff. Nothing here ever touches the user's branches, index or
+working tree (landing.py alone does, when a person asks); branches that CE Web owns move by compare-and-swap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from subagents.files import SubagentError
+from subagents.processes import Finished, run
+from subagents.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
+EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
+SYMLINK, GITLINK = "120000", "160000"
+CAS_TRIES = 5
+OUR_REFS = ("refs/heads/ce/", "refs/ce/")
+STALE_LOCK_SECONDS = 10.0  # git holds one for milliseconds
+
+_OPTIONS = (
+    "--no-optional-locks",
+    "--no-replace-objects",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.untrackedCache=false",
+    "-c", "core.attributesFile=/dev/null",
+    "-c", f"core.excludesFile={EXCLUDES}",
+    "-c", "core.quotePath=false",
+    "-c", "core.pager=cat",
+    "-c", "commit.gpgSign=false",
+    "-c", "submodule.recurse=false",
+    "-c", "gc.auto=0",
+    "-c", "maintenance.auto=false",
+    "-c", "diff.renames=true",
+    "-c", "merge.renames=true",
+    "-c", "advice.addEmbeddedRepo=false",
+)  # fmt: skip
+
+
+class RepositoryProblem(SubagentError):
+    """The repository cannot be used this way. `code` is a stable word, the message says what to do next."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class GitError(SubagentError):
+    """git refused something that it should not have: `command` and the last of what it said."""
+
+    def __init__(self, command: str, exit_code: int, said: str) -> None:
+        self.command, self.exit_code, self.said = command, exit_code, said
+        super().__init__(f"git {command} ended with {exit_code}: {said or 'no message'}")
+
+
+class BlockedEntries(SubagentError):
+    """The work holds entries that are never committed: links that leave the tree, other repositories. `entries` says which."""
+
+    def __init__(self, entries: tuple[str, ...]) -> None:
+        self.entries = entries
+        super().__init__("not committed: " + "; ".join(entries))
+
+
+class RefMoved(SubagentError):
+    """A reference was not where we last saw it: another process was first."""
+
+
+@record
+class Merged:
+    """A new merge commit on the branch, and its tree."""
+
+    commit: str
+    tree: str
+
+
+@record
+class MergeConflict:
+    """Nothing was merged: these files collide."""
+
+    files: tuple[str, ...]
+
+
+@record
+class AlreadyMerged:
+    """There was nothing to do: the branch, now at `commit`, holds it all already."""
+
+    commit: str
+
+
+@record
+class Changes:
+    """Files that differ between two commits; a rename counts as one created and one deleted, and is named in `renamed` (old, new)."""
+
+    created: tuple[str, ...]
+    modified: tuple[str, ...]
+    deleted: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The changed files that are still there."""
+        return tuple(sorted((*self.created, *self.modified)))
+
+
+@record
+class Commit:
+    """One line of history; `at` is ISO 8601."""
+
+    id: str
+    subject: str
+    at: str
+
+
+@record
+class Diff:
+    """A unified diff; `truncated` when it went on beyond the limit."""
+
+    text: str
+    truncated: bool
+
+
+def open_repository(path: str | os.PathLike[str]) -> Repository:
+    """The git repository whose top folder is `path`.
+
+    Raises RepositoryProblem (missing, not_a_repository, not_the_top, bare, no_commits) with what to do about it.
+    """
+    top = os.path.abspath(os.fspath(path))
+    if not os.path.isdir(top):
+        raise RepositoryProblem("missing", f"{top} does not exist or is no folder. Move the repository back or change the project's path.")
+    found = _plain_repository(top) or _asked_repository(top)
+    if not found.has_commits():
+        raise RepositoryProblem("no_commits", f"{top} has no commit yet. Commit something first: work starts from a commit.")
+    return found
+
+
+def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str, Mapping[str, bytes]]], branch: str = "main") -> Repository:
+    """Make a repository at `path` with these commits, oldest first: each a message and the files it adds.
+
+    It appears whole or not at all. Raises RepositoryProblem (exists), GitError, OSError.
+    """
+    import shutil  # these two here: every attempt imports this module and would wait for them
+    import tempfile
+
+    top = os.path.abspath(os.fspath(path))
+    if os.path.lexists(top):
+        raise RepositoryProblem("exists", f"{top} exists already. Move it away, or choose another folder.")
+    os.makedirs(os.path.dirname(top), exist_ok=True)
+    draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))
+    try:
+        made = Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))
+        init = _git(["init", "--quiet", f"--initial-branch={branch}", "--end-of-options", draft], {})
+        if init.exit_code:
+            raise GitError("init", init.exit_code, text_of(init.err)[-500:])
+        parents: tuple[str, ...] = ()
+        for message, files in commits:
+            for name, content in files.items():
+                os.makedirs(os.path.dirname(os.path.join(draft, name)), exist_ok=True)
+                with open(os.path.join(draft, name), "wb") as file:
+                    file.write(content)
+            in_draft = {"GIT_WORK_TREE": draft}
+            made._out("add", "--all", environment=in_draft)
+            commit = made.make_commit(made._line("write-tree", environment=in_draft), parents, message + "\n")
+            made.move_ref(branch_ref(branch), commit, parents[0] if parents else None)
+            parents = (commit,)
+        os.rename(draft, top)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return open_repository(top)
+
+
+def attached_repository(path: str) -> Repository:
+    """As open_repository, without the look for commits: for an attempt, whose base commit is known. Raises RepositoryProblem."""
+    return _plain_repository(path) or _asked_repository(path)
+
+
+def _plain_repository(top: str) -> Repository | None:
+    git_dir = os.path.join(top, ".git")
+    if os.path.isdir(os.path.join(git_dir, "objects")) and os.path.isfile(os.path.join(git_dir, "HEAD")):
+        return Repository(top, git_dir, git_dir)
+    return None
+
+
+def _asked_repository(top: str) -> Repository:
+    asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--is-bare-repository"]
+    answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top)}, directory=top)
+    said = text_of(answer.err)
+    if "dubious ownership" in said:
+        message = f"{top} belongs to another user, so git refuses it. Change its owner, or run CE Web as that user."
+        raise RepositoryProblem("not_ours", message)
+    lines = text_of(answer.out).split("\n")
+    if answer.exit_code or len(lines) < 3:
+        above = _git(["rev-parse", "--show-toplevel"], {}, directory=top)
+        if above.exit_code == 0:
+            raise RepositoryProblem("not_the_top", f"{top} is inside the repository {text_of(above.out)}. Give the project that folder.")
+        raise RepositoryProblem("not_a_repository", f"{top} is not a git repository. Make it one: git init, then commit.")
+    if lines[2] == "true":
+        raise RepositoryProblem("bare", f"{top} is a bare repository. Give the project an ordinary clone of it.")
+    return Repository(top, lines[0], lines[1])
+
+
+@record
+class Repository:
+    """A project's repository: its top folder, its git directory, and the common one where branches and objects are."""
+
+    path: str
+    git_dir: str
+    common_dir: str
+
+    # What is there
+
+    def has_commits(self) -> bool:
+        return self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").exit_code == 0 or bool(self.branches())
+
+    def branches(self) -> tuple[str, ...]:
+        """Local branches by name."""
+        return tuple(self._lines("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/"))
+
+    def default_branch(self) -> str:
+        """The branch the user works on: what HEAD names, else main or master. Raises RepositoryProblem (detached)."""
+        named = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+        if named.exit_code == 0:
+            return text_of(named.out)
+        for name in ("main", "master"):
+            if name in self.branches():
+                return name
+        raise RepositoryProblem("detached", f"{self.path} is on no branch. Check one out, or name the branch in the project's settings.")
+
+    def branch_commit(self, branch: str) -> str:
+        """The commit a branch is at. Raises RepositoryProblem (unknown_branch, bad_branch)."""
+        found = self.find_commit(branch_ref(branch))
+        if found is None:
+            known = ", ".join(self.branches()[:10]) or "none"
+            raise RepositoryProblem("unknown_branch", f"{self.path} has no branch {branch}. Branches there: {known}.")
+        return found
+
+    def find_commit(self, name: str) -> str | None:
+        """The commit that a full reference name or an id stands for, or None."""
+        found = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
+        return text_of(found.out) if found.exit_code == 0 else None
+
+    def tree(self, commit: str) -> str:
+        """The id of a commit's tree. Raises GitError."""
+        return self._line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        """Whether `of` contains `commit`. Raises GitError."""
+        return self.git("merge-base", "--is-ancestor", commit, of, accept=(0, 1)).exit_code == 0
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """A best commit that both contain; None when they share no history. Raises GitError."""
+        answer = self.git("merge-base", "--end-of-options", one, other, accept=(0, 1))
+        return text_of(answer.out).split("\n")[0] or None
+
+    def dirty_summary(self) -> int:
+        """How many files of the user's working tree differ from its last commit or are new: for a warning; nothing is touched."""
+        environment = {"GIT_WORK_TREE": self.path}
+        asked = ["status", "--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"]
+        answer = self.git(*asked, "--", ":/", ":(exclude,top).ce/orchestration", environment=environment, accept=(0,))
+        return answer.out.count(b"\0")
+
+    def checked_out_at(self, branch: str) -> str | None:
+        """The folder of the user's in which `branch` is checked out, or None."""
+        wanted = f"ref: {branch_ref(branch)}"
+        heads = [(os.path.join(self.common_dir, "HEAD"), self.common_dir)]
+        linked = os.path.join(self.common_dir, "worktrees")
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            heads += [(os.path.join(linked, name, "HEAD"), os.path.join(linked, name)) for name in os.listdir(linked)]
+        for head, folder in heads:
+            if first_line(head) == wanted:
+                gitdir = first_line(os.path.join(folder, "gitdir"))
+                return os.path.dirname(gitdir or self.common_dir)
+        return None
+
+    # What CE Web adds
+
+    def exclude(self) -> None:
+        """Keep `/.ce/orchestration/` out of git by .git/info/exclude, once; the user's .gitignore is not ours. Raises OSError."""
+        path, line = os.path.join(self.common_dir, "info", "exclude"), "/.ce/orchestration/"
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read()
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            text = ""
+        if line not in (row.strip() for row in text.split("\n")):
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(("" if not text or text.endswith("\n") else "\n") + line + "\n")
+
+    def ensure_branch(self, branch: str, at: str) -> str:
+        """Make `branch` at commit `at` unless it exists; returns the commit it is at.
+
+        Raises RefMoved (another git is at work on it, or was killed there: try again), RepositoryProblem, GitError.
+        """
+        ref = branch_ref(branch)
+        if (found := self.find_commit(ref)) is not None:
+            return found
+        try:
+            self.move_ref(ref, at, None)
+        except RefMoved:
+            if (found := self.find_commit(ref)) is None:
+                raise
+            return found
+        return at
+
+    def merge(
+        self, branch: str, commit: str, message: str, trailers: Mapping[str, str] | None = None
+    ) -> Merged | MergeConflict | AlreadyMerged:
+        """Merge `commit` into `branch`, always with a merge commit, without any working tree.
+
+        Repeating it is harmless: what the branch holds already is not merged again. Raises RepositoryProblem
+        (unknown_branch, checked_out), GitError, RefMoved (only when others moved the branch over and over).
+        """
+        self.refuse_checked_out(branch)
+        for _ in range(CAS_TRIES):
+            head, base, tree = self._meet(branch, commit)
+            if base == commit:
+                return AlreadyMerged(head)
+            if base != head:
+                joined = self.merge_trees(head, commit)
+                if isinstance(joined, MergeConflict):
+                    return joined
+                tree = joined
+            made = self.make_commit(tree, (head, commit), _with_trailers(message, trailers or {}))
+            with contextlib.suppress(RefMoved):
+                self.move_ref(branch_ref(branch), made, head)
+                return Merged(made, tree)
+        raise RefMoved(f"{branch} was moved by others {CAS_TRIES} times while {commit[:12]} was being merged")
+
+    def merge_of(self, branch: str, commit: str) -> tuple[str, str]:
+        """(commit, tree) of the merge that brought `commit` into `branch`; `commit` itself when somebody brought it in without one."""
+        for line in self._lines("log", "--first-parent", "--merges", "--format=%H %T %P", "--end-of-options", branch_ref(branch)):
+            merge, tree, *parents = line.split()
+            if parents[1:] == [commit]:
+                return merge, tree
+        return commit, self.tree(commit)
+
+    def bring_in(self, branch: str, base_branch: str) -> Merged | MergeConflict | AlreadyMerged:
+        """Merge what is new on the user's `base_branch` into our `branch`; moves straight ahead when ours has nothing of its own.
+
+        Raises as merge does.
+        """
+        commit = self.branch_commit(base_branch)
+        self.refuse_checked_out(branch)
+        head, base, tree = self._meet(branch, commit)
+        if base == head and head != commit:
+            with contextlib.suppress(RefMoved):
+                self.move_ref(branch_ref(branch), commit, head)
+                return Merged(commit, tree)
+        return self.merge(branch, commit, f"Merge {base_branch} into {branch}")
+
+    def delete_ref(self, ref: str, old: str) -> None:
+        """Remove a reference of ours that is still at `old`. Raises RefMoved, GitError."""
+        answer = self.git("update-ref", "-d", ref, old)
+        if answer.exit_code:
+            raise RefMoved(f"{ref} is not at {old[:12]} any more")
+
+    # What lies between two commits
+
+    def changes(self, base: str, head: str) -> Changes:
+        """The files that differ from `base` to `head`. Raises GitError."""
+        if base == head:
+            return Changes((), (), (), ())
+        asked = ("diff-tree", "-r", "-z", "-M", "--name-status", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head)
+        fields = iter(self._out(*asked).split(b"\0"))
+        created: list[str] = []
+        modified: list[str] = []
+        deleted: list[str] = []
+        renamed: list[tuple[str, str]] = []
+        for status in fields:
+            if not status:
+                break
+            path = text_of(next(fields), strip=False)
+            if status.startswith(b"A"):
+                created.append(path)
+            elif status.startswith(b"D"):
+                deleted.append(path)
+            elif status.startswith(b"R"):
+                renamed.append((path, text_of(next(fields), strip=False)))
+            else:
+                modified.append(path)
+        created += [new for _, new in renamed]
+        deleted += [old for old, _ in renamed]
+        return Changes(tuple(sorted(created)), tuple(sorted(modified)), tuple(sorted(deleted)), tuple(sorted(renamed)))
+
+    def diff(self, base: str, head: str, limit: int = 1_000_000, paths: Sequence[str] = ()) -> Diff:
+        """The unified diff from `base` to `head`, at most `limit` bytes. Raises GitError."""
+        asked = ["diff-tree", "-r", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head, "--"]
+        answer = self.git(*asked, *(f":(top,literal){path}" for path in paths), accept=(0, -9), limit=limit)
+        return Diff(text_of(answer.out, strip=False), answer.truncated)
+
+    def commits(self, base: str, head: str, limit: int = 1000) -> tuple[Commit, ...]:
+        """What `head` has beyond `base`, oldest first, at most `limit`. Raises GitError."""
+        if base == head:
+            return ()
+        asked = ("log", "--topo-order", "--reverse", "-z", f"--max-count={limit:d}", "--no-show-signature", "--format=%H%n%cI%n%s")
+        rows = [row.split("\n", 2) for row in text_of(self._out(*asked, "--end-of-options", f"{base}..{head}")).split("\0") if row]
+        return tuple(Commit(row[0], row[2], row[1]) for row in rows)
+
+    def blocked_entries(self, base: str, head: str) -> tuple[str, ...]:
+        """Entries new in `head` that may not be committed or merged, each as a sentence: links that leave the tree, other repositories."""
+        found = []
+        answer = self._out("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
+        fields = iter(answer.split(b"\0"))
+        for meta in fields:
+            if not meta:
+                break
+            path = text_of(next(fields), strip=False)
+            _, mode, _, blob, _ = text_of(meta).split(" ")
+            if mode == GITLINK:
+                found.append(f"{path} is another git repository (a gitlink)")
+            elif mode == SYMLINK:
+                target = text_of(self._out("cat-file", "blob", blob), strip=False)
+                if _leaves(path, target):
+                    found.append(f"{path} is a symbolic link that leaves the tree: {target[:200]}")
+        return tuple(found)
+
+    # Making commits
+
+    def make_commit(self, tree: str, parents: Sequence[str], message: str) -> str:
+        """Write a commit object by CE Web; nothing refers to it yet. Raises GitError."""
+        arguments = [part for parent in parents for part in ("-p", parent)]
+        return self._line("commit-tree", "--no-gpg-sign", *arguments, tree, given=message.encode("utf-8", "replace"))
+
+    def move_ref(self, ref: str, new: str, old: str | None, *, why: str = "") -> None:
+        """Move `ref`, one of ours, from `old` (None: it must not exist) to `new`; `why` goes into its reflog.
+
+        Raises RefMoved, RepositoryProblem (name_taken), GitError.
+        """
+        for last in (False, True):
+            note = ("-m", why) if why else ()
+            answer = self.git("update-ref", "--no-deref", *note, "--end-of-options", ref, new, old or "0" * len(new))
+            if answer.exit_code == 0:
+                return
+            said = text_of(answer.err)[-500:]
+            if "File exists" in said and not last and self._break_lock(ref):
+                continue
+            if "cannot create" in said:
+                short = ref.removeprefix("refs/heads/")
+                raise RepositoryProblem("name_taken", f"{short} cannot be made: a branch has part of its name; rename that one ({said})")
+            if "cannot lock ref" in said or "reference already exists" in said:
+                raise RefMoved(said)
+            raise GitError("update-ref", answer.exit_code, said)
+
+    def _break_lock(self, ref: str) -> bool:
+        """Remove the lock that a killed git left on a reference of ours; False while it may still be at work."""
+        lock = os.path.join(self.common_dir, ref + ".lock")
+        try:
+            if not ref.startswith(OUR_REFS) or time.time() - os.stat(lock).st_mtime < STALE_LOCK_SECONDS:
+                return False
+            os.unlink(lock)
+        except FileNotFoundError:
+            pass  # it was let go meanwhile
+        return True
+
+    # Inside
+
+    def refuse_checked_out(self, branch: str) -> None:
+        """Raises RepositoryProblem (checked_out) when the user has `branch` checked out, where moving it would surprise."""
+        place = self.checked_out_at(branch)
+        if place is not None:
+            message = f"{branch} is checked out in {place}, and a merge would leave your files there behind."
+            raise RepositoryProblem("checked_out", message + " Check out another branch there, then retry.")
+
+    def _meet(self, branch: str, commit: str) -> tuple[str, str, str]:
+        """(the branch's commit, the merge base or "", the tree of `commit`), by one process."""
+        ref = branch_ref(branch)
+        answer = self.git("rev-parse", "--revs-only", f"{ref}...{commit}", commit + "^{tree}")
+        lines = text_of(answer.out).split("\n")
+        if answer.exit_code or len(lines) < 3:
+            self.branch_commit(branch)  # says which branches there are
+            raise GitError("rev-parse", answer.exit_code, f"{commit} is not a commit of {self.path}")
+        bases = [line[1:] for line in lines if line.startswith("^")]
+        return lines[1], bases[0] if bases else "", lines[-1]
+
+    def merge_trees(self, ours: str, theirs: str) -> str | MergeConflict:
+        """The tree that merging these commits gives, or the files that collide; nothing is committed. Raises GitError."""
+        answer = self.git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, accept=(0, 1))
+        rows = answer.out.split(b"\0")
+        if answer.exit_code == 0:
+            return text_of(rows[0])
+        names = {text_of(row, strip=False) for row in rows[1:] if row}
+        return MergeConflict(tuple(sorted(names)))
+
+    def git(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        given: bytes = b"",
+        accept: tuple[int, ...] | None = None,
+        limit: int = 64 * 1024 * 1024,
+        seconds: float = 120,
+    ) -> Finished:
+        """Run git on this repository, hardened. Raises GitError for an exit code other than those in `accept` (None: any will do)."""
+        answer = _git(arguments, {"GIT_DIR": self.git_dir, **(environment or {})}, given=given, limit=limit, seconds=seconds)
+        if accept is not None and answer.exit_code not in accept:
+            raise GitError(arguments[0], answer.exit_code, text_of(answer.err)[-500:])
+        return answer
+
+    def _out(self, *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
+        return self.git(*arguments, given=given, environment=environment, accept=(0,)).out
+
+    def _line(self, *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None) -> str:
+        return text_of(self._out(*arguments, given=given, environment=environment))
+
+    def _lines(self, *arguments: str) -> list[str]:
+        return [line for line in self._line(*arguments).split("\n") if line]
+
+
+def branch_ref(branch: str) -> str:
+    """The full name of a branch. Raises RepositoryProblem (bad_branch) for what git would not take as one."""
+    parts = branch.split("/")
+    plain = all(ord(letter) > 32 and letter not in '~^:?*[\\\x7f' for letter in branch)
+    named = all(part and not part.startswith(".") and not part.endswith((".", ".lock")) for part in parts)
+    if not plain or not named or ".." in branch or "@{" in branch or branch.startswith("-") or len(branch) > 200:
+        raise RepositoryProblem("bad_branch", f"{branch!r} cannot be the name of a branch")
+    return f"refs/heads/{branch}"
+
+
+def git_version() -> tuple[int, ...]:
+    """The version of the installed git, (2, 39, 5). Raises ProgramMissing."""
+    words = text_of(_git(["version"], {}).out).split(" ")
+    number = words[2] if len(words) > 2 else "0"
+    return tuple(int(part) for part in number.split(".")[:3] if part.isdigit())
+
+
+def _git(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    directory: str = "/",
+    given: bytes = b"",
+    limit: int = 64 * 1024 * 1024,
+    seconds: float = 120,
+) -> Finished:
+    argv = ["git", "-C", directory, *_OPTIONS, *arguments]
+    return run(argv, {**_environment(), **environment}, given=given, limit=limit, seconds=seconds)
+
+
+def _environment() -> dict[str, str]:
+    marker = {"CE_ATTEMPT": os.environ["CE_ATTEMPT"]} if "CE_ATTEMPT" in os.environ else {}
+    return {
+        **marker,
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": AUTHOR_NAME,
+        "GIT_AUTHOR_EMAIL": AUTHOR_EMAIL,
+        "GIT_COMMITTER_NAME": AUTHOR_NAME,
+        "GIT_COMMITTER_EMAIL": AUTHOR_EMAIL,
+    }
+
+
+def _leaves(path: str, target: str) -> bool:
+    """Whether a link at `path` to `target` points out of the tree, or into a .git."""
+    reached = os.path.normpath(os.path.join(os.path.dirname(path), target))
+    parts = reached.split("/")
+    return os.path.isabs(target) or parts[0] == ".." or any(part.lower() == ".git" for part in parts)
+
+
+def _with_trailers(message: str, trailers: Mapping[str, str]) -> str:
+    lines = [f"{name}: {' '.join(value.split())}" for name, value in trailers.items()]
+    return message.rstrip() + ("\n\n" + "\n".join(lines) if lines else "") + "\n"
+
+
+def text_of(data: bytes, *, strip: bool = True) -> str:
+    """What git printed, as text; `strip=False` for names and contents, where spaces count."""
+    text = data.decode("utf-8", "replace")
+    return text.strip() if strip else text
+
+
+def first_line(path: str) -> str:
+    """The first line of a small file of git's, stripped; "" when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,39 @@
+"""Fixtures over real rows, a real repository and real processes."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batches import services, snapshots
+from batches.models import Attempt
+from subagents import launcher
+from tests.batches.world import ACTOR, World
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=A Person", "-c", "user.email=person@localhost"]
+    subprocess.run([*git[:3], "init", "-q", "-b", "main"], check=True)
+    (folder / "README.md").write_text("A repository for tests.\n")
+    subprocess.run([*git, "add", "README.md"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "Start"], check=True)
+    return folder
+
+
+@pytest.fixture
+def world(transactional_db, settings, tmp_path: Path, repository: Path) -> Iterator[World]:
+    """A project on a repository of its own; whatever still runs at the end is killed."""
+    settings.CE_DATA_DIR = tmp_path / "data"
+    settings.CE_HEARTBEAT_SECONDS = 0.2
+    settings.CE_SANDBOX = "rlimit"  # steps of these tests give signs in files outside; tests/batches/test_sandbox.py has the others
+    made = World(repository, services.create_project(name="Test", repository=str(repository), actor=ACTOR))
+    snapshots.gated_phases.cache_clear()  # a flushed database may give the same ids again
+    snapshots.remaining_hours.cache_clear()
+    yield made
+    for directory in Attempt.objects.live().values_list("directory", flat=True):
+        launcher.stop(directory, force=True)
+    launcher.reap()

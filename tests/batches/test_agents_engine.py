@@ -1,0 +1,81 @@
+"""Agents through the whole engine: what they use ends in rows, and all of a run are told the same first."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from batches import services
+from batches.environment import check_environment
+from batches.keys import ENTER
+from tests.batches.world import World, phase, plan
+
+pytestmark = pytest.mark.process
+
+USAGE = {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 3000, "cache_write_tokens": 0}
+AGENT = f"""
+import json, re, sys
+prompt = sys.stdin.read()
+key = re.search(r"part-(\\w+)\\.txt", prompt)[1]
+open(f"part-{{key}}.txt", "w").write("done\\n")
+open(f"prompt-{{key}}.md", "w").write(prompt)
+print(json.dumps({{"model": "x-1", "usage": {json.dumps(USAGE)}, "cost_usd": 0.5}}))
+"""
+
+
+def with_agent(world: World, tmp_path: Path, settings) -> None:
+    settings.CE_ALLOW_UNSANDBOXED = True
+    program = tmp_path / "agent.py"
+    program.write_text(AGENT)
+    world.project.backend, world.project.agent_command = "command", shlex.join([sys.executable, str(program)])
+    world.project.save()
+
+
+PROSE = "\n".join(["1. Write the file part-{key}.txt", "", "**Validation Gates**:"])
+
+
+def prose(key: str) -> str:
+    """A phase whose only step is a sentence."""
+    text = phase(key, gates=(f"`test -f part-{key}.txt`",))
+    return text.replace("**Validation Gates**:", PROSE.format(key=key))
+
+
+def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: World, tmp_path: Path, settings) -> None:
+    batch = world.generated(plan(prose("1"), prose("2")))
+    with_agent(world, tmp_path, settings)
+    run = world.finish(world.execute(batch))
+    assert run.state == "succeeded", run.report
+    attempts = [world.attempts(run, name)[0] for name in ("1", "2")]
+    for attempt in attempts:
+        assert {name: getattr(attempt, name) for name in USAGE} == USAGE
+        assert (attempt.tokens_used, float(attempt.cost_usd)) == (3030, 0.5)
+    context = Path(attempts[0].spec["context_file"]).read_text()
+    assert attempts[0].spec["context_file"] == attempts[1].spec["context_file"]
+    prompts = [world.git("show", f"{batch.branch}:prompt-{key}.md") for key in ("1", "2")]
+    assert context.startswith("# The repository") and all(prompt.startswith(context.rstrip()) for prompt in prompts)
+
+
+def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.CE_ALLOW_UNSANDBOXED = True
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.delenv("CE_API_KEY_FILE", raising=False)
+
+    def backend(name: str) -> tuple[str, str]:
+        [found] = [check for check in check_environment(project=world.project, backend=name) if check.name == "Backend"]
+        return found.state, found.text
+
+    assert backend("command") == ("error", "no command of an agent is configured")
+    assert backend("steps") == ("ok", "steps can do every step")
+    assert backend("claude") == ("error", f"There is no key. {ENTER}")
+    batch = world.generated(plan(prose("1")))
+    note = services.plan_execution(batch=batch, options=services.ExecuteOptions(backend="claude")).notes[0]
+    assert note == f"The backend claude cannot work yet. There is no key. {ENTER}"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "fake-key-of-a-test")
+    assert backend("claude") == ("ok", "claude can do every step")
+
+
+def test_command_that_cannot_be_split_is_refused_with_the_reason(world: World, admin_client) -> None:
+    answer = admin_client.post(f"/projects/{world.project.slug}/", {"agent_command": "codex 'exec"})
+    assert "This is no command line: No closing quotation." in answer.content.decode()

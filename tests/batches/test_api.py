@@ -1,0 +1,159 @@
+"""The JSON API: the rights of the token's person, the objects of the commands, refusals as sentences."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from batches import services, tokens
+from batches.actors import Actor
+from batches.models import Plan, Run, Transition
+from batches.urls import urlpatterns
+from tests.batches import builders
+from tests.batches.test_people import add
+from tests.batches.world import ACTOR
+from tests.installation import ROOT
+
+pytestmark = pytest.mark.django_db
+PLAN = builders.PLAN_TEXT
+# URL, verb, body -> the status for viewer, author, executor and admin; the batch is busy, so that those who may act meet a 409.
+TABLE = (
+    ("/api/batches/", "GET", None, (200, 200, 200, 200)),
+    ("/api/batches/", "POST", {"plan": 0}, (400, 400, 400, 400)),
+    ("/api/batches/", "POST", {"plan": "sound"}, (403, 403, 201, 201)),
+    ("/api/batches/1/", "GET", None, (200, 200, 200, 200)),
+    ("/api/batches/1/report/", "GET", None, (200, 200, 200, 200)),
+    ("/api/batches/1/execute/", "POST", {}, (403, 403, 409, 409)),
+    ("/api/batches/1/retry/", "POST", {}, (403, 403, 409, 409)),
+    ("/api/batches/1/cancel/", "POST", {}, (403, 403, 202, 202)),
+    ("/api/plans/", "POST", PLAN, (403, 201, 201, 201)),
+    ("/api/plans/validate/", "POST", PLAN, (200, 200, 200, 200)),
+    ("/api/plans/analyze/", "POST", PLAN, (200, 200, 200, 200)),
+    ("/api/projects/", "GET", None, (200, 200, 200, 200)),
+    ("/api/metrics/", "GET", None, (200, 200, 200, 200)),
+)
+
+
+class Program:
+    """What sends a token, to a server that insists on CSRF tokens elsewhere."""
+
+    def __init__(self, user) -> None:
+        self.client = Client(enforce_csrf_checks=True)
+        self.headers = {"Authorization": f"Bearer {tokens.make_token(name='test', days=7, actor=Actor.person(user))[1]}"}
+
+    def __call__(self, verb: str, path: str, body: object = None):
+        text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
+        return self.client.generic(verb, path, text.encode(), content_type="text/plain", headers=self.headers)
+
+
+@pytest.fixture
+def batch(repository: Path):
+    project = services.create_project(name="Test", repository=str(repository), actor=ACTOR)
+    plan = services.import_plan(text=PLAN, file_name="plan.md", project=project, actor=ACTOR)
+    return services.generate(plan=plan, project=project, actor=ACTOR)
+
+
+@pytest.fixture
+def root(batch) -> Program:
+    return Program(builders.make_user("root"))
+
+
+@pytest.mark.parametrize(("place", "role"), list(enumerate(("viewer", "author", "executor", "admin"))))
+def test_every_address_and_verb_asks_for_the_rights_that_the_pages_ask_for(batch, place, role):
+    program = Program(add(f"a-{role}", role))
+    found = []
+    for path, verb, body, statuses in TABLE:
+        sent = {"plan": batch.plan_id} if body == {"plan": "sound"} else body
+        answer = program(verb, path, sent)
+        assert answer.headers["Content-Type"] == "application/json"
+        if answer.status_code != statuses[place]:
+            found.append((verb, path, answer.status_code, statuses[place], answer.json()))
+    assert not found
+
+
+def test_the_table_has_every_address_of_the_api():
+    named = {pattern.pattern._route for pattern in urlpatterns if str(pattern.name).startswith("api_")}
+    assert {f"/{route.replace('<int:number>', '1')}" for route in named} == {path for path, *_ in TABLE}
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert not [route for route in named if f"/{route.replace('<int:number>', '44')}" not in text], "docs/api.md names each of them"
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ce_wrong", "Basic YTpi", "Bearer \x00", "Bearer " + "x" * 5000])
+def test_without_a_token_that_works_nothing_is_answered_a_cookie_counts_for_nothing(client, header):
+    client.force_login(builders.make_user())
+    answer = client.get("/api/batches/", headers={"Authorization": header} if header else {})
+    assert answer.status_code == 401 and "Bearer" in answer.headers["WWW-Authenticate"] and "account" in answer.json()["error"]
+
+
+def test_too_many_bad_tokens_are_answered_with_429_and_how_long(client, db):
+    answers = [client.get("/api/batches/", headers={"Authorization": f"Bearer ce_{number}"}) for number in range(tokens.BAD_TRIES + 1)]
+    assert [one.status_code for one in answers] == [401] * tokens.BAD_TRIES + [429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 900
+
+
+def test_status_is_what_the_command_prints_and_plans_are_read_as_the_commands_read_them(root, batch, tmp_path, capsys):
+    call_command("batch_status", batch=batch.number, json=True)
+    assert root("GET", "/api/batches/1/").json() == json.loads(capsys.readouterr().out)
+    path = tmp_path / "plan.md"
+    path.write_text(PLAN)
+    call_command("analyze", str(path), "--json")
+    assert root("POST", "/api/plans/analyze/", PLAN).json() == json.loads(capsys.readouterr().out)
+    faulty = root("POST", "/api/plans/validate/", PLAN.replace("Phase 1\n", "Phase 9\n")).json()
+    assert not faulty["valid"] and faulty["errors"][0]["line"] > 0 and Plan.objects.count() == 1
+
+
+def test_a_plan_is_kept_made_a_batch_executed_and_cancelled_in_the_name_of_the_token(root, batch):
+    Run.objects.update(state="succeeded", ended_at=timezone.now(), reported_at=timezone.now(), report="All done.")
+    services.open_repository(batch.project.repository).ensure_branch(batch.branch, batch.base_commit)
+    assert root("GET", "/api/batches/1/report/").json()["report"] == "All done."
+    kept = root("POST", f"/api/plans/?project={batch.project.slug}&file_name=a/b.md", PLAN).json()
+    assert kept["valid"] and Plan.objects.get(pk=kept["plan"]).file_name == "b.md"
+    assert root("POST", "/api/batches/1/execute/", {"what": "phase:7"}).status_code == 400
+    assert root("POST", "/api/batches/1/execute/", {"max_parallel": 0}).status_code == 400
+    answer = root("POST", "/api/batches/1/execute/", {"what": "phase:1", "max_parallel": 2, "fail_fast": True})
+    run = Run.objects.latest("pk")
+    assert (answer.status_code, answer.json()["run"], run.max_parallel, run.fail_fast) == (202, 2, 2, True)
+    assert root("POST", "/api/batches/1/execute/").status_code == 409
+    assert root("POST", "/api/batches/1/cancel/").status_code == 202
+    run.refresh_from_db()
+    assert run.cancel_requested and run.cancel_cause == "person:root (token test)"
+    listed = root("GET", "/api/batches/?q=statistics").json()
+    assert [one["batch_id"] for one in listed["batches"]] == [1] and listed["batches"][0]["tokens_used"] is None
+    assert not Transition.objects.filter(cause="").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body", "status"),
+    [
+        ("POST", "/api/batches/1/execute/", "{", 400),
+        ("POST", "/api/batches/1/execute/", "[]", 400),
+        ("POST", "/api/batches/1/execute/", '{"unknown": 1}', 400),
+        ("POST", "/api/batches/1/execute/", '{"budget_usd": NaN}', 400),
+        ("POST", "/api/batches/1/execute/", "[" * 50_000, 400),
+        ("POST", "/api/batches/1/execute/", " " * 70_000, 413),
+        ("POST", "/api/batches/1/retry/", '{"phases": "1"}', 400),
+        ("POST", "/api/batches/", '{"plan": true}', 400),
+        ("POST", "/api/batches/", '{"plan": %s}' % 10**30, 400),
+        ("DELETE", "/api/batches/1/", None, 405),
+        ("GET", "/api/batches/999/", None, 404),
+        ("GET", "/api/nowhere/", None, 404),
+        ("GET", "/api/metrics/?period=8", None, 400),
+        ("POST", "/api/plans/", None, 400),
+        ("POST", "/api/plans/", "x" * 1_000_001, 413),
+        ("POST", "/api/plans/?project=nowhere", PLAN, 404),
+        ("POST", "/api/plans/", "\0", 409),
+    ],
+)
+def test_what_cannot_be_used_is_a_sentence(root, verb, path, body, status):
+    answer = root(verb, path, body)
+    assert answer.status_code == status and len(answer.json()["error"]) > 10
+
+
+@pytest.mark.parametrize("project", [5, "nowhere", "\0", ["test"], {"slug": "test"}, True])
+def test_a_batch_in_a_project_that_is_not_there_is_refused(root, batch, project):
+    answer = root("POST", "/api/batches/", {"plan": batch.plan.pk, "project": project})
+    assert answer.status_code in (400, 404) and len(answer.json()["error"]) > 10
+    assert batch.plan.batches.count() == 1

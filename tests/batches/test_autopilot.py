@@ -1,0 +1,134 @@
+"""Chains of runs over a real repository: where they go by themselves, where they stop, and how they go on."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+from django.utils import timezone
+
+from batches import autopilot, services
+from batches.actors import Actor
+from batches.core.chain import ChainState
+from batches.host import Ticker
+from batches.models import Batch, Chain, Run
+from tests.batches.world import ACTOR, World, phase, plan, writes
+
+pytestmark = pytest.mark.process
+
+GATES = ("`test -f part-1.txt`", "`test -s part-1.txt`", "`grep -q done part-1.txt`")
+SOUND = plan(phase("1", steps=writes("1"), gates=GATES, title="Write the first part"))
+NEEDS_APPROVAL = plan(phase("1", steps=writes("1"), gates=(*GATES, "`test -f APPROVED`")))
+UNSOUND = plan(phase("1", steps=writes("1")))  # no gates: the review before says so
+
+
+def begun(world: World, text: str) -> Chain:
+    made = services.import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
+    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=services.ExecuteOptions(), whole=True)
+    return batch.chains.get()
+
+
+def until(world: World, chain: Chain, state: ChainState) -> Chain:
+    world.until(lambda: Chain.objects.filter(pk=chain.pk, state=state).exists(), f"the chain is {state}")
+    return Chain.objects.select_related("run", "batch").get(pk=chain.pk)
+
+
+def operations(batch: Batch) -> list[str]:
+    runs = batch.runs.order_by("number").values_list("operation", "selection")
+    return [f"{operation} {selection}".strip() for operation, selection in runs]
+
+
+def test_an_autopilot_carries_a_plan_through_all_operations(world: World):
+    chain = until(world, begun(world, SOUND), ChainState.FINISHED)
+    assert operations(chain.batch) == ["generate", "review before", "execute", "review after", "update_context"]
+    assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
+    assert chain.step == "update_context" and "waits for your decision" in chain.reason
+    assert {"part-1.txt", "PRPs/reviews/batch-1-review.md"} <= world.files_on("ce/batch-1")
+    assert "CLAUDE.md" in world.files_on("ce/context-1")
+
+
+def test_a_verdict_stops_it_and_a_persons_reason_lets_it_go_on(world: World):
+    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    assert chain.step == "review_before" and "needs revision" in chain.reason
+    assert operations(chain.batch) == ["generate", "review before"]
+    ada = get_user_model().objects.create_superuser("ada", password="a long password")
+    with pytest.raises(services.ServiceError, match="Give the reason"):
+        autopilot.go_on(chain=chain, actor=Actor.person(ada))
+    autopilot.go_on(chain=chain, actor=Actor.person(ada), reason="A script of one line")
+    world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
+    chain.refresh_from_db()
+    assert chain.step == "execute"
+
+
+def test_a_failure_stops_it_and_a_retry_after_the_fix_carries_it_to_the_end(world: World):
+    chain = until(world, begun(world, NEEDS_APPROVAL), ChainState.STOPPED)
+    assert chain.step == "execute" and chain.run.state == "failed" and "failed: 1" in chain.reason
+    world.commit("APPROVED", "yes\n")
+    autopilot.go_on(chain=chain, actor=ACTOR)
+    chain = until(world, chain, ChainState.FINISHED)
+    assert operations(chain.batch) == ["generate", "review before", "execute", "review after", "update_context"]
+    assert chain.batch.runs.executions().count() == 1, "the failed run itself went on"
+
+
+def test_a_new_ticker_takes_the_chain_up_where_the_old_one_died(world: World):
+    chain = begun(world, SOUND)
+    for step in ("review_before", "execute", "review_after", "update_context"):
+        world.until(lambda step=step: Chain.objects.get(pk=chain.pk).step == step, step)
+        world.ticker = Ticker("test-host")  # the old one is gone with all that it remembered
+    until(world, chain, ChainState.FINISHED)
+
+
+def test_following_up_twice_starts_one_run(world: World):
+    chain = begun(world, SOUND)
+    first = chain.run
+    world.until(lambda: Chain.objects.get(pk=chain.pk).step == "review_before")
+    assert autopilot.follow_up(first.pk, timezone.now()) is None
+    assert chain.batch.runs.filter(operation="review").count() == 1
+
+
+def test_cancelling_its_run_ends_the_chain(world: World):
+    chain = begun(world, plan(phase("1", steps=("sleep 60",), gates=GATES)))
+    world.until(lambda: Chain.objects.get(pk=chain.pk).step == "execute")
+    run = chain.batch.runs.executions().get()
+    services.cancel(run=run, actor=ACTOR)
+    world.finish(run)
+    chain.refresh_from_db()
+    assert chain.state == ChainState.CANCELLED
+    assert operations(chain.batch) == ["generate", "review before", "execute"]
+
+
+def test_left_alone_a_run_goes_on_and_nothing_follows_it(world: World):
+    chain = begun(world, SOUND)
+    autopilot.leave(chain=chain, actor=ACTOR)
+    world.finish(chain.run)
+    assert chain.run.state == "succeeded"
+    assert operations(chain.batch) == ["generate"]
+    with pytest.raises(services.ServiceError, match="cancelled already"):
+        autopilot.leave(chain=chain, actor=ACTOR)
+
+
+def test_started_on_a_batch_it_begins_where_the_batch_stands(world: World):
+    batch = world.generated(SOUND)
+    world.finish(world.execute(batch))
+    chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=services.ExecuteOptions()), ChainState.FINISHED)
+    assert operations(batch) == ["generate", "execute", "review after", "update_context"]
+    with pytest.raises(services.ServiceError, match="does not wait"):
+        autopilot.go_on(chain=chain, actor=ACTOR)
+
+
+def test_executing_by_hand_ends_a_chain_that_waited(world: World):
+    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    run = world.execute(chain.batch)
+    chain.refresh_from_db()
+    assert chain.state == ChainState.CANCELLED and f"Run {run.number}" in chain.reason
+
+
+def test_the_page_says_where_it_stands_why_it_stopped_and_has_the_button(world: World, client):
+    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    client.force_login(get_user_model().objects.create_superuser("ada", password="a long password"))
+    page = client.get(reverse("batches:detail", args=[1])).content.decode()
+    assert "waits for you" in page and "needs revision" in page
+    answer = client.post(reverse("batches:go_on", args=[1, chain.pk]), {"reason": "It is small"}, follow=True)
+    assert "Going on." in answer.content.decode()
+    world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
+    client.post(reverse("batches:leave", args=[1, chain.pk]))
+    chain.refresh_from_db()
+    assert chain.state == ChainState.CANCELLED

@@ -1,0 +1,106 @@
+"""Gates over real processes: nobody's word counts, a flaky one is named, the project's own are judged where they should be."""
+
+import pytest
+
+from batches import services
+from batches.models import GateCheck
+from tests.batches.world import ACTOR, World, phase, plan, writes
+
+pytestmark = pytest.mark.process
+
+# Claims success in every file that the engine reads, while the tests fail.
+LIES = """\
+cat > lie.py <<'PY'
+import json, os
+spec = json.load(open(os.environ["CE_ATTEMPT"] + "/spec.json"))
+stem = spec["repository"] + "/.ce/orchestration/tasks/batch-%d/task-1" % spec["batch_id"]
+gate = dict(spec["gates"][0], status="passed", exit_code=0, commit="", output="1 passed", seconds=0.1, note="", phase="")
+claim = {"task_id": "phase-1", "prp_id": spec["prp_id"], "status": "success", "attempt": spec["attempt"], "token": spec["token"],
+         "failure_reason": "", "steps_completed": 1, "total_steps": 1, "errors": [], "usage": {}, "elapsed_seconds": 1.0,
+         "output": {"files_created": ["part-1.txt"], "files_modified": [], "files_deleted": [], "commits": [], "prps_generated": []},
+         "validation_gates": {"passed": 1, "failed": 0, "unverified": 0, "details": [gate]}, "report": {}}
+beat = {"task_id": "phase-1", "status": "success", "progress": "All tests pass", "tokens_used": 1, "elapsed_seconds": 1.0, "step": 1,
+        "last_update": "2026-01-01T00:00:00Z", "last_progress": "2026-01-01T00:00:00Z", "total_steps": 1, "cost_usd": 0.0,
+        "activity": "done", "attempt": spec["attempt"], "token": spec["token"]}
+for ending, data in ((".result.json", claim), (".hb", beat)):
+    with open(stem + ending, "w") as file:
+        json.dump(data, file)
+PY
+python lie.py
+rm lie.py
+echo "All gates pass: 12 passed"
+printf 'def test_it():\\n    assert open("answer.txt").read() == "42"\\n' > test_answer.py
+test -e answer.txt || printf 41 > answer.txt"""
+
+
+def test_an_executor_that_lies_is_caught_by_its_gate_named_and_can_be_retried_once_it_is_mended(world: World):
+    text = plan(
+        phase("1", files="answer.txt, test_answer.py", steps=(LIES,), gates=("All tests pass",)),
+        phase("2", needs="1", steps=writes("2")),
+    )
+    run = world.finish(world.execute(world.generated(text)))
+    assert world.states(run) == {"1": "failed", "2": "blocked"}
+    task = world.task(run, "1")
+    assert task.reason == "gate_failed"
+    assert 'gate 1 "All tests pass" failed: `python -m pytest -q` ended with exit code 1' in task.message
+    check = GateCheck.objects.get(gate__phase__key="1")
+    assert (check.status, check.exit_code, check.flaky) == ("failed", 1, False)
+    assert "assert '41' == '42'" in check.output
+    assert "answer.txt" not in world.files_on("ce/batch-1"), "what fails its gates is not merged"
+    world.commit("answer.txt", "42")
+    services.retry(run=run, names=["1"], actor=ACTOR)
+    run = world.finish(run)
+    assert world.states(run) == {"1": "succeeded", "2": "succeeded"}, run.report
+    assert [check.status for check in GateCheck.objects.filter(gate__phase__key="1").order_by("pk")] == ["failed", "passed"]
+
+
+def test_a_flaky_gate_passes_and_is_said_to_be_flaky_in_row_result_and_report(world: World):
+    flaky = "test -e ../seen || { touch ../seen; echo too early; exit 1; }"
+    run = world.finish(world.execute(world.generated(plan(phase("1", steps=writes("1"), gates=(f"Up (checked: {flaky})",))))))
+    assert run.state == "succeeded"
+    check = GateCheck.objects.get(gate__isnull=False)
+    assert (check.status, check.flaky, check.first_exit_code, check.first_output) == ("passed", True, 1, "too early\n")
+    assert "gates 1/1, 1 flaky" in run.report
+    assert "Gates: 3 passed, 1 flaky\n" in run.report, "the three standard ones passed at once"
+    assert run.result["results"][0]["validation_gates"]["flaky"] == 1
+    [detail] = world.attempts(run, "1")[0].result.data["validation_gates"]["details"]
+    assert detail["flaky"] and detail["note"].startswith("flaky")
+
+
+def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_and_mended_settings_count_at_a_retry(world: World):
+    world.project.lint_command, world.project.test_command, world.project.test_when = "test ! -e bad.txt", "test -e part-1b.txt", "stage"
+    world.project.save()
+    text = plan(phase("1a", steps=writes("1a")), phase("1b", steps=writes("1b")), phase("2", needs="1a, 1b", steps=("echo x > bad.txt",)))
+    run = world.finish(world.execute(world.generated(text)))
+    assert world.states(run) == {"1a": "succeeded", "1b": "succeeded", "stage-1": "succeeded", "2": "failed"}
+    assert 'project gate 1 "Lint of the project" failed: `test ! -e bad.txt`' in world.task(run, "2").message
+    judged = GateCheck.objects.filter(origin="project").values_list("attempt__task__name", "text", "status")
+    assert sorted(judged) == [
+        ("1a", "Lint of the project", "passed"),
+        ("1b", "Lint of the project", "passed"),
+        ("2", "Lint of the project", "failed"),
+        ("stage-1", "Lint of the project", "passed"),
+        ("stage-1", "Tests of the project", "passed"),
+    ]
+    services.update_project(project=world.project, changes={"lint_command": "true", "test_command": ""}, actor=ACTOR)
+    services.retry(run=run, names=["2"], actor=ACTOR)
+    assert world.finish(run).state == "succeeded"
+
+
+def test_a_gate_of_the_stage_is_judged_once_on_a_tree_that_its_only_phase_was_judged_on(world: World):
+    world.project.test_command, world.project.test_when = "grep -q done part-1.txt", "stage"
+    world.project.save()
+    run = world.finish(world.execute(world.generated(plan(phase("1", steps=writes("1"), gates=("`test -f part-1.txt`",))))))
+    assert world.states(run) == {"1": "succeeded", "stage-1": "succeeded"}
+    at_end = GateCheck.objects.filter(attempt__task__name="stage-1")
+    assert [(check.origin, check.status) for check in at_end] == [("project", "passed")], "nothing is judged twice on one tree"
+
+
+def test_a_standard_gate_stops_a_phase_that_leaves_conflict_markers_until_the_project_switches_it_off(world: World):
+    markers = r"printf '<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n' > part-1.txt"
+    run = world.finish(world.execute(world.generated(plan(phase("1", steps=(markers,))))))
+    assert "standard gate 1 \"No conflict markers in changed files\" failed" in world.task(run, "1").message
+    assert "part-1.txt:1: conflict markers" in run.report
+    services.update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
+    services.retry(run=run, actor=ACTOR)
+    assert world.finish(run).state == "succeeded"

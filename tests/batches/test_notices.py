@@ -1,0 +1,173 @@
+"""Messages out of the browser: when, to whom, over which addresses, and what becomes of one that cannot be sent."""
+
+import ipaddress
+import json
+import socket
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.utils import timezone
+
+from batches import notices, reporting, services
+from batches.actors import Actor
+from batches.integrations import webhook
+from batches.integrations.sealed import seal
+from batches.models import Chain, Notice, Project, Run
+from tests.batches import builders
+
+pytestmark = pytest.mark.django_db
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes what is posted, and answers with the next of `statuses`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.got: list[dict] = []
+        self.statuses: list[int] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/hook?key=secret"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver(settings):
+    settings.CE_WEBHOOK_PRIVATE = True
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def ended(state: str, *, url: str = "", mail: str = "", form: str = "json", **fields) -> Run:
+    batch = builders.make_batch("1 -> 2", states={"1": "failed" if state == "failed" else "succeeded"}, run_state=state, **fields)
+    Project.objects.update(notify_webhook_sealed=seal(url) if url else "", notify_mail=mail, notify_format=form)
+    run = Run.objects.select_related("batch__project").get(batch=batch)
+    notices.tell_end(run, timezone.now())
+    return run
+
+
+def test_a_batch_that_ends_is_told_once_by_webhook_with_all_facts(receiver):
+    run = ended("succeeded", url=receiver.url)
+    notices.tell_end(run, timezone.now())
+    notices.work()
+    notices.work()
+    (got,) = receiver.got
+    assert (got["event"], got["batch_id"], got["state"], got["url"]) == ("ended", 1, "succeeded", "http://127.0.0.1:8000/batches/1/")
+    assert got["text"].startswith("Batch 1: Text statistics has succeeded.")
+    notice = Notice.objects.get()
+    assert notice.sent_at and not notice.error and notice.tries == 1
+
+
+def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
+    ended("failed", url=receiver.url, form="slack")
+    notices.work()
+    assert receiver.got == [{"text": "Batch 1: Text statistics failed: 1.\nhttp://127.0.0.1:8000/batches/1/"}]
+    assert Notice.objects.get().event == "needs_person"
+
+
+@pytest.mark.parametrize(("status", "said"), [(500, "refused the message (500)"), (302, "elsewhere (302)")])
+def test_what_is_refused_is_kept_with_why_and_tried_again_later(receiver, status, said):
+    ended("succeeded", url=receiver.url)
+    receiver.statuses = [status]
+    notices.work()
+    notice = Notice.objects.get()
+    assert said in notice.error and "secret" not in notice.error and notice.next_try_at > timezone.now() + timedelta(seconds=50)
+    assert not notices.has_work(timezone.now()) and notices.has_work(timezone.now() + timedelta(minutes=2))
+    Notice.objects.update(next_try_at=timezone.now())
+    notices.work()
+    assert len(receiver.got) == 2 and Notice.objects.get().sent_at
+    Notice.objects.update(sent_at=None, tries=notices.TRIES)
+    assert not notices.has_work(timezone.now()), "given up"
+
+
+def test_a_receiver_that_says_nothing_holds_nobody_up_for_longer_than_is_allowed(receiver):
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, pytest.raises(webhook.WebhookError, match="did not answer"):
+        webhook.send(f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, private=True, seconds=0.3)
+
+
+def test_mail_goes_to_every_address(settings, mailoutbox):
+    settings.EMAIL_HOST = "mail.example.org"
+    ended("succeeded", mail="a@example.org, b@example.org")
+    notices.work()
+    (sent,) = mailoutbox
+    assert sent.to == ["a@example.org", "b@example.org"] and "/batches/1/" in sent.body and "\n" not in sent.subject
+    settings.EMAIL_HOST = ""
+    Notice.objects.update(sent_at=None)
+    notices.work()
+    assert "CE_MAIL_URL" in Notice.objects.get().error
+
+
+def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_somebody():
+    run = ended("succeeded")
+    Project.objects.update(notify_mail="a@example.org")
+    run.refresh_from_db()
+    run = Run.objects.select_related("batch__project").get(pk=run.pk)
+    Chain.objects.create(batch=run.batch, run=run, whole=True, step="execute", state="going")
+    notices.tell_end(run, timezone.now())
+    assert not Notice.objects.exists()
+    from batches import autopilot
+
+    autopilot._stop(run.chains.get(), run, "The review says: needs revision.", timezone.now())
+    assert Notice.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
+
+
+def test_the_report_of_a_run_asks_for_the_message(monkeypatch):
+    batch = builders.make_batch("1", states={"1": "succeeded"}, run_state="succeeded")
+    Project.objects.update(notify_mail="a@example.org")
+    Run.objects.update(reported_at=None)
+    monkeypatch.setattr(reporting, "_write_files", lambda *_: None)
+    reporting.finish(Run.objects.select_related("batch__project").get(batch=batch), timezone.now())
+    assert Notice.objects.get().event == "ended"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::",
+     "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:a00:1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:0:0:0:0:0:80ff:fffe", "ff02::1"],
+)  # fmt: skip
+def test_addresses_that_lead_inside_are_not_public(address):
+    assert not webhook.is_public(ipaddress.ip_address(address))
+
+
+def test_public_addresses_are_public():
+    assert webhook.is_public(ipaddress.ip_address("93.184.216.34")) and webhook.is_public(ipaddress.ip_address("2606:2800:220:1::1"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "127.1"])
+def test_however_this_machine_is_written_it_is_not_sent_to(host):
+    with pytest.raises(webhook.WebhookError, match=r"not in the public network|no address"):
+        webhook.send(f"https://{host}/", {})
+
+
+@pytest.mark.parametrize("url", ["http://example.org/", "ftp://x/", "https://", "https://a:b@example.org/", "https://x/\r\nA: b", "x"])
+def test_a_webhook_is_plain_https(url):
+    project = builders.make_project()
+    with pytest.raises(services.ServiceError):
+        services.update_project(project=project, changes={"notify_webhook": url}, actor=Actor("test"))
+
+
+def test_the_webhook_is_kept_encrypted_and_never_shown(client):
+    project = builders.make_project()
+    client.force_login(builders.make_user())
+    services.update_project(project=project, changes={"notify_webhook": "https://hooks.example.org/T0/secret"}, actor=Actor("test"))
+    assert "secret" not in project.notify_webhook_sealed and "hooks.example.org" not in client.get(f"/projects/{project.slug}/").text
+    services.update_project(project=project, changes={"notify_forget": True}, actor=Actor("test"))
+    assert project.notify_webhook_sealed == ""

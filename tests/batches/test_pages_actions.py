@@ -1,0 +1,236 @@
+"""What a person presses reaches the services, refusals are said in words, and rights are checked on every one."""
+
+import pytest
+from django.urls import reverse
+
+from batches.models import Batch, Conflict, Plan, Project, Run, Task, Transition
+from tests.batches import builders
+from tests.batches.builders import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(client):
+    user = make_user()
+    client.force_login(user)
+    return user
+
+
+def test_pause_go_on_and_cancel_are_kept_on_the_run(client, ada):
+    builders.running_batch()
+    client.post("/batches/1/pause/")
+    assert Run.objects.get().paused
+    client.post("/batches/1/unpause/")
+    assert not Run.objects.get().paused
+    response = client.post("/batches/1/cancel/", follow=True)
+    run = Run.objects.get()
+    assert (run.cancel_requested, run.cancel_cause) == (True, "person:ada")
+    assert "being stopped" in response.text
+
+
+def test_a_stale_button_is_refused_with_409_for_htmx_and_with_a_message_without(client, ada):
+    builders.finished_batch()
+    response = client.post("/batches/1/pause/", headers={"HX-Request": "true"})
+    assert response.status_code == 409
+    assert "is succeeded already" in response.text
+    assert "is succeeded already" in client.post("/batches/1/pause/", follow=True).text
+
+
+def test_a_conflict_is_decided_by_a_person(client, ada):
+    batch = builders.failed_batch()
+    conflict = builders.make_conflict(batch)
+    client.post(reverse("batches:decide", args=[1, conflict.pk]), {"decision": "serialize"})
+    conflict.refresh_from_db()
+    assert (conflict.decision, conflict.decided_by) == ("serialize", ada)
+    assert "A conflict can be decided" in client.post(reverse("batches:decide", args=[1, conflict.pk]), {"decision": "x"}, follow=True).text
+    assert Conflict.objects.get().decision == "serialize"
+
+
+WRITES = [
+    ("/batches/1/pause/", {}),
+    ("/batches/1/unpause/", {}),
+    ("/batches/1/cancel/", {}),
+    ("/batches/1/retry/", {}),
+    ("/batches/1/execute/", {}),
+    ("/plans/new/", {"text": builders.PLAN_TEXT}),
+    ("/new-project/", {"name": "Mine", "repository": "/srv/mine"}),
+]
+
+
+@pytest.mark.parametrize(("address", "data"), WRITES)
+def test_who_may_only_look_is_refused_every_write(client, address, data):
+    builders.failed_batch()
+    before = Plan.objects.count(), Project.objects.count()
+    client.force_login(make_user("bob", admin=False))
+    response = client.post(address, data)
+    assert response.status_code == 403
+    assert "You may not do this." in response.text
+    assert (Plan.objects.count(), Project.objects.count()) == before
+
+
+@pytest.mark.parametrize(("address", "data"), WRITES)
+def test_a_write_takes_post_and_a_token(client, ada, address, data):
+    builders.failed_batch()
+    strict = type(client)(enforce_csrf_checks=True)
+    strict.force_login(ada)
+    assert strict.post(address, data).status_code == 403
+    if address.rpartition("/")[0].rpartition("/")[2] in {"pause", "unpause", "cancel", "retry"}:
+        assert client.get(address).status_code == 405
+
+
+def test_who_may_only_look_sees_no_verbs(client):
+    builders.failed_batch()
+    client.force_login(make_user("bob", admin=False))
+    text = client.get("/batches/1/").text
+    assert "verb-retry" not in text
+    assert "formaction" not in text
+
+
+def test_a_plan_with_faults_is_kept_and_cannot_be_executed(client, ada):
+    response = client.post("/plans/new/", {"text": "# A plan\n\n### Phase 1: Set up\n\n**Goal**: x\n"}, follow=True)
+    plan = Plan.objects.get()
+    assert plan.error_count
+    assert "Estimated Hours" in response.text
+    assert "Execute…" not in response.text
+    assert "mend them first" in client.get(f"/plans/{plan.pk}/execute/", follow=True).text
+
+
+def test_an_upload_over_the_limit_answers_413_with_the_limit(client, ada, settings):
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    settings.CE_UPLOAD_BYTES = 1_000
+    response = client.post("/plans/new/", {"file": SimpleUploadedFile("plan.md", b"x" * 1_001)})
+    assert response.status_code == 413
+    assert "At most 1,000 bytes" in response.text
+    assert not Plan.objects.exists()
+
+
+def test_the_preview_keeps_nothing(client, ada):
+    response = client.post("/plans/preview/", {"text": builders.PLAN_TEXT})
+    assert "2 phases in 2 stages" in response.text
+    assert not Plan.objects.exists()
+
+
+def test_a_project_without_a_repository_is_refused_in_words(client, ada, tmp_path):
+    response = client.post("/new-project/", {"name": "Mine", "repository": str(tmp_path / "nowhere")})
+    assert response.status_code == 400
+    assert "nowhere" in response.text
+    assert not Project.objects.exists()
+
+
+def test_settings_of_a_project_are_kept(client, ada):
+    project = builders.make_project()
+    data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow"}
+    data |= {"max_parallel": 2, "phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow"}
+    data |= {"notify_format": "json", "network": "steps", "tool_paths": " /opt/jdk\r\n\r\n/opt/go "}
+    assert client.post(f"/projects/{project.slug}/", data).status_code == 302
+    project.refresh_from_db()
+    assert (project.name, project.max_parallel, project.scheduling, project.fail_fast) == ("Other", 2, "dataflow", False)
+    assert (project.undeclared_edits, project.deletions) == ("fail", "allow")
+    assert (project.network, project.tool_paths) == ("steps", "/opt/jdk\n/opt/go")
+
+
+@pytest.mark.parametrize("path", ["opt/jdk", "/", "/opt/../etc", "{data}", "{data}/attempts"])
+def test_a_path_that_would_show_what_is_ours_is_refused_in_words(client, ada, settings, tmp_path, path):
+    project, settings.CE_DATA_DIR = builders.make_project(), tmp_path / "data"
+    data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow", "max_parallel": 2, "network": "none"}
+    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "tool_paths": path.format(data=tmp_path / "data")}
+    response = client.post(f"/projects/{project.slug}/", data)
+    assert response.status_code == 400 and ("plain absolute path" in response.text or "data directory" in response.text)
+
+
+def test_the_sixth_wrong_password_is_answered_with_429_in_the_look_of_the_site(client):
+    make_user()
+    answers = [client.post("/sign-in/", {"username": "ada", "password": "wrong"}) for _ in range(6)]
+    assert [answer.status_code for answer in answers][-1] == 429
+    assert answers[0].status_code == 200
+    assert "Too many tries" in answers[-1].text
+    assert "ce.css" in answers[-1].text
+
+
+def test_a_page_that_is_not_there_answers_404_in_the_look_of_the_site(client, ada):
+    response = client.get("/batches/99/")
+    assert response.status_code == 404
+    assert "There is no such page." in response.text
+
+
+ADMIN_MODELS = [
+    *("project", "plan", "batch", "stage", "phase", "gate", "conflict", "run"),
+    *("task", "attempt", "result", "gatecheck", "transition", "host"),
+]
+
+
+@pytest.mark.parametrize("model", ADMIN_MODELS)
+def test_the_admin_shows_every_table_and_lets_nobody_rewrite_history(client, ada, model, django_assert_max_num_queries):
+    builders.make_conflict(builders.failed_batch())
+    with django_assert_max_num_queries(14):
+        assert client.get(f"/admin/batches/{model}/").status_code == 200
+    assert client.get(f"/admin/batches/{model}/add/").status_code == 403
+    row = reverse("admin:index")
+    if model not in {"host"}:
+        from django.apps import apps
+
+        pk = apps.get_model("batches", model).objects.values_list("pk", flat=True)[0]
+        assert client.get(f"{row}batches/{model}/{pk}/change/").status_code == 200
+        assert client.post(f"{row}batches/{model}/{pk}/change/", {}).status_code == 403
+        assert client.post(f"{row}batches/{model}/{pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_the_queue_cannot_be_run_from_the_admin(client, ada):
+    assert client.get("/admin/django_q/").status_code == 404
+    assert "django_q" not in client.get("/admin/").text
+
+
+def test_the_admin_cancels_runs_and_says_of_each_what_became_of_it(client, ada):
+    builders.running_batch()
+    builders.finished_batch()
+    data = {"action": "cancel_selected", "_selected_action": list(Run.objects.values_list("pk", flat=True))}
+    text = client.post("/admin/batches/run/", data, follow=True).text
+    assert "is being cancelled." in text
+    assert "refused. Run 1 of batch 2 is succeeded already." in text
+    assert "1 done, 1 refused." in text
+    assert Run.objects.get(batch__number=1).cancel_requested
+
+
+def test_the_admin_refuses_a_retry_that_is_none_and_changes_nothing(client, ada):
+    builders.finished_batch()
+    task = Task.objects.get(name="1")
+    before = Transition.objects.count()
+    text = client.post("/admin/batches/task/", {"action": "retry_selected", "_selected_action": [task.pk]}, follow=True).text
+    assert "refused." in text
+    assert "0 done, 1 refused." in text
+    assert Transition.objects.count() == before
+
+
+def test_a_viewer_in_the_admin_is_refused_the_actions(client):
+    from django.contrib.auth.models import Permission
+
+    viewer = make_user("bob", admin=False)
+    viewer.is_staff = True
+    viewer.save()
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_run"))
+    client.force_login(viewer)
+    builders.running_batch()
+    text = client.post("/admin/batches/run/", {"action": "cancel_selected", "_selected_action": [Run.objects.get().pk]}, follow=True).text
+    assert "0 done, 1 refused." in text
+    assert not Run.objects.get().cancel_requested
+
+
+def test_a_search_finds_a_batch_by_number_title_and_project(client, ada):
+    builders.make_batch(title="Alpha")
+    builders.make_batch(title="Beta")
+    assert "Beta" not in client.get("/batches/?q=alp").text.partition("<tbody>")[2]
+    assert "Beta" in client.get("/batches/?q=%232").text.partition("<tbody>")[2]
+    assert Batch.objects.search("sample").count() == 2
+
+
+def test_filters_count_what_they_hold(client, ada):
+    builders.running_batch()
+    builders.failed_batch()
+    builders.finished_batch()
+    builders.make_batch()
+    counts = Batch.objects.all().view_counts()
+    assert counts == {"all": 4, "running": 1, "failed": 1, "done": 1, "ready": 1, "cancelled": 0}
+    for view, count in counts.items():
+        assert Batch.objects.with_state().in_view(view).count() == count

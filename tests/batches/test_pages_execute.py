@@ -1,0 +1,55 @@
+"""The confirmation of an execution: what can be chosen there, on a real repository."""
+
+import pytest
+
+from batches import services
+from tests.batches.builders import make_user
+from tests.batches.world import ACTOR, World, phase, plan
+
+pytestmark = pytest.mark.process
+
+
+def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, client):
+    """What the command's --stage, --phase, --retry-phase, --resume and --dry-run ask for can be asked for here."""
+    broken = plan(phase("1", steps=("echo done > part-1.txt",)), phase("2", needs="Phase 1", steps=("test -f NEVER",)))
+    batch = world.generated(broken)
+    client.force_login(make_user())
+    page = client.get("/batches/1/execute/")
+    offered = [value for value, _label in page.context["form"].fields["what"].choices]
+    assert offered == ["", "stage:1", "stage:2", "phase:1", "phase:2"]
+    assert "either way" in page.text, "a chain takes as long either way"
+
+    alone = client.post("/batches/1/execute/", {"what": "phase:1", "dry_run": "1"})
+    assert alone.status_code == 200 and "nothing was changed" in alone.text
+    assert [phase.key for phase in alone.context["plan_of_run"].phases] == ["1"]
+    too_early = client.post("/batches/1/execute/", {"what": "stage:2", "dry_run": "1"})
+    assert too_early.status_code == 400 and "Phase 1 must be done first" in too_early.text
+    assert batch.runs.count() == 1
+
+    client.post("/batches/1/execute/", {"what": "stage:1"})
+    assert world.finish(batch.runs.latest("number")).selection == "stage 1"
+    client.post("/batches/1/execute/", {})
+    run = world.finish(batch.runs.latest("number"))
+    assert run.state == "failed"
+    again = client.post("/batches/1/execute/", {"what": "retry:2", "dry_run": "1"})
+    assert "Execute would try again: 2." in again.text
+    assert len(world.attempts(run, "2")) == 1
+
+    world.commit("NEVER", "now\n")
+    client.post("/batches/1/execute/", {"what": "retry:2", "timeout_minutes": "5"})
+    assert world.finish(run).state == "succeeded"
+    assert run.phase_limit_seconds == 300
+
+
+def test_a_form_that_is_sent_twice_makes_one_batch_and_another_form_another(world: World, client):
+    kept = services.import_plan(text=plan(phase("1")), file_name="plan.md", project=world.project, actor=ACTOR)
+    client.force_login(make_user())
+    address = f"/plans/{kept.pk}/execute/"
+
+    def send(form) -> str:
+        data = {"project": form.initial["project"].pk, "on_conflict": "warn", "sent": form["sent"].value()}
+        return client.post(address, data, follow=True).redirect_chain[-1][0]
+
+    form = client.get(address).context["form"]
+    assert str(form["sent"].value()) in str(form["sent"])
+    assert [send(form), send(form), send(client.get(address).context["form"])] == ["/batches/1/", "/batches/1/", "/batches/2/"]

@@ -1,0 +1,257 @@
+"""The plan's pages: choices about conflicts, versions and their differences, several files at once, the environment."""
+
+import re
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from batches import services
+from batches.core.conflicts import conflict_id
+from batches.models import Plan, PlanDecision
+from batches.uploads import LimitedUpload
+from tests.batches import builders
+from tests.batches.world import ACTOR, phase, plan, writes
+
+pytestmark = pytest.mark.django_db
+
+CLASH = plan(phase("1", files="a.txt", steps=writes("1")), phase("2", files="a.txt", steps=writes("2")))
+ACROSS = plan(
+    phase("1", files="b.txt", steps=writes("1")),
+    phase("2", files="a.txt", needs="Phase 1", steps=writes("2")),
+    phase("3", files="a.txt, b.txt", steps=writes("3")),
+)
+SHARED = plan(phase("1", files="a.txt", steps=writes("1")), phase("2", files="a.txt", needs="Phase 1", steps=writes("2")))
+
+
+@pytest.fixture
+def ada(client):
+    user = builders.make_user()
+    client.force_login(user)
+    return user
+
+
+def kept(text: str = CLASH, **options) -> Plan:
+    return services.import_plan(text=text, file_name="plan.md", project=None, actor=ACTOR, **options)
+
+
+def field_of(text: str) -> str:
+    (conflict,) = (one for one in services.report_of(Plan(text=text)).analysis.conflicts if one.kind != "ordered")
+    return f"decision-{conflict_id(conflict)}"
+
+
+def test_the_preview_offers_a_choice_for_each_conflict_with_its_cost_and_its_line(client, ada):
+    text = client.post("/plans/preview/", {"text": CLASH}).text
+    assert text.count('type="radio"') == 2
+    assert "(+ 1 h)" in text
+    line = CLASH.split("\n").index("**Files Modified**: a.txt", CLASH.split("\n").index("### Phase 2: Part 2")) + 1
+    assert f'data-line="{line}"' in text
+    assert "1 not decided" in text
+
+
+def test_a_choice_is_counted_in_the_longest_chain_at_once(client, ada):
+    name = field_of(CLASH)
+    anyway = client.post("/plans/preview/", {"text": CLASH, name: "warn"}).text
+    serial = client.post("/plans/preview/", {"text": CLASH, name: "serialize"}).text
+    assert "all decided" in anyway
+    assert "with what runs one after the other" not in anyway
+    assert "<dd>1 h, 2 h with what runs one after the other</dd>" in serial
+
+
+def test_a_choice_survives_while_its_conflict_is_away(client, ada):
+    name = field_of(CLASH)
+    text = client.post("/plans/preview/", {"text": SHARED, name: "serialize"}).text
+    assert f'<input type="hidden" name="{name}" value="serialize">' in text
+
+
+def test_conflicts_across_stages_are_said_to_need_dataflow_and_ordered_ones_are_folded(client, ada):
+    across = client.post("/plans/preview/", {"text": ACROSS}).text
+    assert "collide only when phases start as soon as what they depend on is merged" in across
+    shared = client.post("/plans/preview/", {"text": SHARED}).text
+    assert "1 more file shared by phases that depend on one another: no conflict" in shared
+    assert 'type="radio"' not in shared
+
+
+def test_choices_of_the_editor_are_kept_with_the_plan(client, ada):
+    client.post("/plans/new/", {"text": CLASH, field_of(CLASH): "serialize"})
+    row = PlanDecision.objects.get()
+    assert (row.decision, row.decided_by, row.phases) == ("serialize", ada, ["1", "2"])
+
+
+def test_a_conflict_is_decided_on_the_plans_page_and_who_did_is_shown(client, ada):
+    made = kept()
+    key = field_of(CLASH).removeprefix("decision-")
+    response = client.post(reverse("batches:plan_decide", args=[made.pk]), {"conflict": key, "decision": "serialize"}, follow=True)
+    assert "One after the other ✓" in response.text
+    assert re.search(r"Decided <time[^>]*>[^<]*</time> by ada", response.text)
+    refused = client.post(reverse("batches:plan_decide", args=[made.pk]), {"conflict": "x", "decision": "warn"}, follow=True)
+    assert "no such conflict" in refused.text
+
+
+def test_who_may_only_look_sees_conflicts_without_buttons_and_may_not_edit(client):
+    made = kept()
+    client.force_login(builders.make_user("bob", admin=False))
+    text = client.get(f"/plans/{made.pk}/").text
+    assert "Not decided; one after the other costs" in text
+    assert "/conflicts/" not in text
+    assert client.get(f"/plans/{made.pk}/edit/").status_code == 403
+    assert client.post(f"/plans/{made.pk}/edit/", {"text": "# x"}).status_code == 403
+    assert client.post(reverse("batches:plan_decide", args=[made.pk]), {"conflict": "x", "decision": "warn"}).status_code == 403
+    assert Plan.objects.count() == 1
+
+
+def test_saving_an_edited_plan_makes_a_version_and_the_list_shows_the_latest_alone(client, ada):
+    first = kept()
+    response = client.post(f"/plans/{first.pk}/edit/", {"text": CLASH.replace("A small plan", "A better plan")}, follow=True)
+    assert "Version 2 ·" in response.text
+    assert "Versions" in response.text
+    listed = client.get("/plans/").text
+    assert "A better plan" in listed
+    assert "A small plan" not in listed
+    assert "is the latest" in client.get(f"/plans/{first.pk}/").text
+    first.refresh_from_db()
+    assert first.text == CLASH
+
+
+def test_saving_without_a_change_makes_no_version(client, ada):
+    first = kept()
+    response = client.post(f"/plans/{first.pk}/edit/", {"text": CLASH.replace("\n", "\r\n")}, follow=True)
+    assert "Nothing was changed" in response.text
+    assert Plan.objects.count() == 1
+
+
+def test_any_two_versions_are_compared_line_by_line(client, ada):
+    first = kept()
+    second = kept(CLASH.replace("A small plan", "Second"), edited=first)
+    third = kept(CLASH.replace("A small plan", "Third"), edited=first)
+    last = client.get(f"/plans/{third.pk}/diff/").text
+    assert "# Second" in last
+    assert "# Third" in last
+    assert "1 line added" in last
+    wide = client.get(f"/plans/{second.pk}/diff/", {"from": "1", "to": "3"}).text
+    assert "Version 1 to version 3" in wide
+    assert re.search(r'class="line-del">.*?# A small plan', wide, re.DOTALL)
+    assert client.get(f"/plans/{second.pk}/diff/", {"from": "99", "to": "x"}).status_code == 200
+    assert "Their lines are the same" in client.get(f"/plans/{first.pk}/diff/").text
+
+
+def test_a_batch_says_which_version_it_was_made_of(client, ada):
+    batch = builders.failed_batch()
+    later = builders.make_plan(first_version=batch.plan, version=2)
+    assert "plan, version 1" in client.get(f"/batches/{batch.number}/").text
+    shown = client.get(f"/plans/{later.pk}/").text
+    assert f"/batches/{batch.number}/" in shown
+    assert "version 1 ·" in shown
+
+
+def upload(name: str, content: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content)
+
+
+def test_several_files_are_kept_one_by_one_and_a_bad_one_does_not_spoil_the_others(client, ada, settings):
+    settings.CE_UPLOAD_BYTES = 5_000
+    files = [
+        upload("good.md", CLASH.encode()),
+        upload("faulty.md", b"# A plan\n\n### Phase 1: Set up\n\n**Goal**: x\n"),
+        upload("picture.md", b"\x89PNG\r\n\x1a\n\0\0\0"),
+        upload("large.md", b"x" * 5_001),
+    ]
+    response = client.post("/plans/new/", {"file": files})
+    assert response.status_code == 200
+    assert "2 of 4 files kept as plans" in response.text
+    assert response.text.count("not kept") == 2
+    assert "picture.md cannot be kept" in response.text
+    assert "It has 5,001 bytes; at most 5,000 are read" in response.text
+    assert "Estimated Hours" in response.text
+    assert sorted(Plan.objects.values_list("file_name", flat=True)) == ["faulty.md", "good.md"]
+
+
+def test_files_that_are_all_too_large_answer_413_and_leave_nothing(client, ada, settings, tmp_path):
+    settings.CE_UPLOAD_BYTES = 1_000
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+    response = client.post("/plans/new/", {"file": [upload("a.md", b"x" * 1_001), upload("b.md", b"x" * 2_000_000)]})
+    assert response.status_code == 413
+    assert not Plan.objects.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_larger_than_all_its_files_may_be_is_refused_before_it_is_read(client, ada, settings):
+    settings.CE_UPLOAD_BYTES = 1_000
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2_000
+    response = client.post("/plans/new/", {"file": upload("a.md", b"x" * 60_000)})
+    assert response.status_code == 413
+    assert "At most 1,000 bytes" in response.text
+
+
+def test_too_many_files_are_refused_in_words(client, ada, settings):
+    settings.DATA_UPLOAD_MAX_NUMBER_FILES = 2
+    response = client.post("/plans/new/", {"file": [upload(f"{n}.md", CLASH.encode()) for n in range(3)]})
+    assert response.status_code == 400
+    assert "At most 2 files" in response.text
+    assert not Plan.objects.exists()
+
+
+def test_of_a_file_past_the_limit_nothing_is_held(settings):
+    settings.CE_UPLOAD_BYTES = 10
+    handler = LimitedUpload()
+    handler.new_file("file", "a.md", "text/markdown", None)
+    handler.receive_data_chunk(b"12345678", 0)
+    handler.receive_data_chunk(b"12345678", 8)
+    handler.receive_data_chunk(b"1", 16)
+    made = handler.file_complete(17)
+    assert (made.size, made.read()) == (17, b"")
+
+
+def test_the_environment_is_a_fragment_for_the_chosen_project(client, ada):
+    project = builders.make_project()
+    made = builders.make_plan(project=None)
+    assert "no project chosen yet" in client.get(f"/plans/{made.pk}/checks/", headers={"HX-Request": "true"}).text
+    chosen = client.get(f"/plans/{made.pk}/checks/", {"project": project.pk}, headers={"HX-Request": "true"}).text
+    assert project.repository in chosen
+    assert "steps runs commands only" in chosen
+    assert "<html" in client.get(f"/plans/{made.pk}/checks/").text
+    assert client.get(f"/plans/{made.pk}/checks/", {"project": "999"}).status_code == 404
+
+
+SIZES = [(4, True, False), (80, True, False), (150, True, False), (151, False, True), (601, False, False)]
+
+
+@pytest.mark.parametrize(("phases", "drawn", "asked"), SIZES)
+def test_the_graph_is_drawn_at_once_or_when_asked_or_not_at_all(client, ada, phases, drawn, asked):
+    made = builders.make_plan(builders.plan_text(phases))
+    text = client.get(f"/plans/{made.pk}/").text
+    assert (text.count('class="node') > 0) == drawn
+    assert ("Draw the graph of" in text) == asked
+    assert ("node-compact" in text) == (drawn and phases > 80)
+    graph = client.get(f"/plans/{made.pk}/graph/", headers={"HX-Request": "true"}).text
+    assert (graph.count("data-node=") == phases) == (phases <= 600)
+
+
+def test_a_plan_without_phases_shows_its_errors_and_no_empty_picture(client, ada):
+    text = client.post("/plans/preview/", {"text": "# A plan\n\nNothing yet.\n"}).text
+    assert "Errors" in text
+    assert "<svg role" not in text
+    assert "Hours and forecast" not in text
+
+
+def test_the_forecast_says_that_there_is_no_data_or_how_many_runs_it_is_from(client, ada):
+    assert "no data yet" in client.post("/plans/preview/", {"text": builders.PLAN_TEXT}).text
+    builders.finished_batch()
+    assert re.search(r"percentile of \d+ finished run", client.post("/plans/preview/", {"text": builders.PLAN_TEXT}).text)
+
+
+def test_a_forecast_of_a_part_says_of_how_many_phases_it_is(client, ada):
+    builders.finished_batch()
+    text = client.post("/plans/preview/", {"text": builders.plan_text(6)}).text
+    assert re.search(r"only of [1-5] of 6 phases", text)
+
+
+def test_the_confirmation_shows_what_was_decided_and_what_was_not(client, ada):
+    builders.make_project()
+    made = kept()
+    assert "1 file conflict, 1 not decided" in client.get(f"/plans/{made.pk}/execute/").text
+    services.decide_plan_conflicts(plan=made, decisions={field_of(CLASH).removeprefix("decision-"): "serialize"}, actor=ACTOR)
+    text = client.get(f"/plans/{made.pk}/execute/").text
+    assert "1 file conflict, all decided" in text
+    assert "2 stages, longest chain" not in text
+    assert "longest chain 2 h" in text

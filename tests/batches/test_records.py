@@ -1,0 +1,102 @@
+"""What a result says of the model's use ends in the attempt's columns, and what it does not say stays unknown."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from batches import facts
+from batches.core.pricing import input_cost
+from batches.models import Attempt
+from batches.records import End, record_end
+from batches.specs import build_spec, earlier_failure, resumed_spec
+from subagents.contract import TaskResult, replace
+from subagents.launcher import Observation
+from tests.batches import builders
+
+pytestmark = pytest.mark.django_db
+
+SAID = {
+    "usage": {
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "cache_read_tokens": 3000,
+        "cache_write_tokens": 0,
+        "requests": [{"model": "claude-haiku", "input_tokens": 10, "cost_usd": 0.5}],
+    },
+    "tokens_used": 3030,
+    "cost_usd": 0.5,
+    "session": "session-1",
+    "sandbox": "bwrap",
+}
+
+
+def ended(**said) -> Attempt:
+    """A live attempt whose process ended with a result that says this."""
+    run = builders.running_batch().runs.get()
+    attempt = Attempt.objects.live().filter(task__run=run).first()
+    spec = build_spec(run, attempt.task, attempt)
+    result = TaskResult(spec.task_id, spec.prp_id, "success", spec.attempt, spec.token, **said)
+    look = Observation(False, None, None, None, None, TaskResult.from_json(result.to_json()), None)
+    record_end(End.of(attempt, spec, look), timezone.now())
+    attempt.refresh_from_db()
+    return attempt
+
+
+def test_figures_session_and_sandbox_of_a_result_are_the_attempts():
+    attempt = ended(**SAID)
+    assert (attempt.input_tokens, attempt.output_tokens) == (10, 20)
+    assert (attempt.cache_read_tokens, attempt.cache_write_tokens) == (3000, 0)
+    assert (attempt.session, attempt.sandbox) == ("session-1", "bwrap")
+
+
+def test_figures_that_a_result_does_not_say_stay_unknown():
+    attempt = ended(usage={"input_tokens": None})
+    assert (attempt.input_tokens, attempt.cache_read_tokens, attempt.session, attempt.sandbox) == (None, None, "", "")
+
+
+def test_next_attempt_is_told_what_the_last_one_failed_of():
+    run = builders.failed_batch().runs.get()
+    task = run.tasks.get(state="failed")
+    last = task.attempts.get()
+    told = earlier_failure(task)
+    assert told.startswith(f"Attempt {last.number}: {last.reason}.")
+    assert "E   assert 1 == 2" in told and "1 failed, 11 passed in 0.42s" in told
+    assert '"kind"' not in told, "messages, not the log's own JSON"
+
+
+def test_nothing_is_told_after_a_success_or_before_a_first_attempt():
+    run = builders.finished_batch().runs.get()
+    assert earlier_failure(run.tasks.first()) == ""
+
+
+def test_saving_of_the_cache_is_the_share_of_the_inputs_full_price_and_unknown_without_a_price():
+    cost = input_cost("haiku", 100, 0, 900)
+    assert cost.saved == pytest.approx(0.81) and cost.full_usd == Decimal("0.0001")
+    assert (cost + cost).saved == pytest.approx(0.81)
+    assert input_cost("haiku", 0, 1000, 0).saved == pytest.approx(-0.25), "filling it costs more"
+    assert input_cost("", 100, 0, 900) is None and input_cost("haiku", 100, None, 900) is None
+
+
+def test_metrics_and_phase_page_show_what_the_cache_saved(client):
+    builders.make_user()
+    batch = builders.finished_batch()
+    Attempt.objects.filter(task__run__batch=batch, task__name="1").update(
+        model="haiku", input_tokens=100, cache_write_tokens=0, cache_read_tokens=900_000
+    )
+    facts.rebuild(anew=True)
+    client.force_login(get_user_model().objects.get())
+    assert "<dd>90 %</dd>" in client.get("/metrics/").text
+    assert "of the input saved" in client.get(f"/batches/{batch.number}/phases/1/").content.decode()
+
+
+@pytest.mark.parametrize(("kept", "moved", "resumed"), [(True, False, True), (False, False, False), (True, True, False)])
+def test_retry_goes_on_with_a_session_only_where_it_is_kept_and_on_the_same_base(tmp_path, kept, moved, resumed):
+    run = builders.failed_batch().runs.get()
+    task = run.tasks.get(state="failed")
+    last = task.attempts.get()
+    Attempt.objects.filter(pk=last.pk).update(session="session-1", directory=str(tmp_path if kept else tmp_path / "gone"), head_commit="a1")
+    spec = replace(build_spec(run, task, last), base_commit="another" if moved else last.base_commit)
+    made = resumed_spec(spec, task)
+    assert (made.session, made.payload.get("start", "")) == (("session-1", "a1") if resumed else ("", ""))

@@ -1,0 +1,23 @@
+"""Commands that wait are the engine themselves while nobody else on the host is."""
+
+from contextlib import nullcontext
+from itertools import pairwise
+from types import SimpleNamespace
+
+from batches import host
+
+
+def test_a_command_that_is_the_engine_looks_around_each_minute_as_the_schedule_would(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    looked: list[float] = []
+
+    def over() -> bool:
+        clock.now += 20
+        return clock.now > 300
+
+    monkeypatch.setattr(host, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(host, "ticker_lock", lambda **_: nullcontext())
+    monkeypatch.setattr(host, "Ticker", lambda _: SimpleNamespace(run=lambda _, should_stop: should_stop()))
+    host.tick_until(over, lambda: looked.append(clock.now))
+    assert looked and all(later - earlier >= 60 for earlier, later in pairwise([0.0, *looked]))
+    assert len(looked) >= 3

@@ -1,0 +1,282 @@
+"""The real Claude Agent SDK and its program against a stand-in for the Messages API: how each scenario ends.
+
+Needs the optional extra (requirements-agents.txt), which requirements-dev.txt includes.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest.mock import ANY
+from uuid import uuid4
+
+import pytest
+
+from subagents import launcher
+from subagents.backends.claude import NO_KEY
+from subagents.contract import USAGE_FIGURES, Failure, GateStatus, TaskResult, TaskSpec
+from subagents.credentials import offer
+from subagents.launcher import WRAPPER
+from subagents.spending import GIVEN
+from tests.subagents.conformance import BEHAVIOURS, LIMIT_SECONDS, Subject, check_backend
+from tests.subagents.conftest import World, commit_files, marked, user_git, wait_for
+from tests.subagents.messages_api import HANG, MessagesApi, Reply, Turn, answer, messages_api, said, write
+from tests.subagents.scenarios import GATES, HOSTILE, SCENARIOS, STEPS, Loot, done, finished, obeys
+from tests.subagents.test_sandbox import HERE
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """Most of an attempt's processor time is the import of the SDK: have it done once, as a host does."""
+    launcher.warm(agents=True)
+    nursery = launcher._agents
+    if not nursery._ready:
+        wait_for(lambda: nursery._answer(nursery._process, 0.1) == b"ready", 120)
+        nursery._ready = True
+
+
+@pytest.fixture
+def api() -> Iterator[MessagesApi]:
+    behaviours = {name: (lambda turn, name=name: behave(turn, name)) for name in BEHAVIOURS}
+    with messages_api({**SCENARIOS, **behaviours}) as running:
+        yield running
+
+
+def start(spec: TaskSpec, key: str, python: str = "") -> AbstractContextManager[object]:
+    """Start the attempt as a host does or, with a `python` of its own, as the launcher starts one; with a key for that attempt."""
+    if not python:
+        return nullcontext(launcher.launch(spec.attempt_dir, key))
+    pipe = offer(key)
+    environment = {"PATH": os.environ["PATH"], "HOME": spec.attempt_dir, "CE_ATTEMPT": spec.attempt_dir, "CE_KEY_FD": str(pipe)}
+    process = subprocess.Popen([python, "-I", "-S", WRAPPER, spec.attempt_dir], env=environment, pass_fds=[pipe], start_new_session=True)
+    os.close(pipe)
+    return process
+
+
+def order(world: World, api: MessagesApi, **changes: object) -> TaskSpec:
+    values: dict[str, object] = {
+        **asked_of(api),
+        "steps": STEPS,
+        "gates": GATES,
+        "files_modified": ("calc.py", "test_calc.py"),
+        "context_file": str(world.data / "run" / "context.md"),
+    }
+    return world.spec(**{**values, **changes})
+
+
+def asked_of(api: MessagesApi) -> dict[str, object]:
+    """What an attempt of this backend is told of it, in the strongest sandbox of this machine."""
+    options = {"base_url": api.address, "max_retries": 2}
+    return {"backend": "claude", "model": "haiku", "options": options, "sandbox": HERE[0]}
+
+
+def ended(world: World, api: MessagesApi, scenario: str, **changes: object) -> tuple[TaskSpec, TaskResult]:
+    """The attempt's spec, and its result after it has ended."""
+    spec = order(world, api, **changes)
+    with start(spec, f"fake-{scenario}"):
+        result = world.ended(spec, 120).result
+    assert result is not None, Path(spec.attempt_dir, "wrapper.err").read_text()
+    return spec, result
+
+
+def behave(turn: Turn, behaviour: str) -> Reply:
+    """The model of the conformance kit's behaviours."""
+    told = [{"number": 1, "done": True, "note": ""}, {"number": 2, "done": behaviour != "fails", "note": ""}]
+    replies = [said(write(f"{turn.cwd}/made.txt", "made\n")), said(done(1))]
+    if behaviour == "works":
+        replies.append(said(write(f"{turn.cwd}/proof.txt", "proof\n")))
+    if behaviour in ("hangs", "cancelled"):
+        replies.append(Reply(fault=HANG))
+    last = said(answer(status="blocked" if behaviour == "fails" else "done", steps=told, summary="As asked."))
+    return [*replies, last][min(turn.number, len(replies))]
+
+
+def conform(world: World, api: MessagesApi, behaviour: str) -> tuple[TaskSpec, TaskResult]:
+    """Carry out one behaviour of the kit, and look at the heartbeats of the one that is cancelled."""
+    specs: list[TaskSpec] = []
+
+    @contextmanager
+    def begin(spec: TaskSpec, behaviour: str) -> Iterator[None]:
+        specs.append(spec)
+        launcher.launch(spec.attempt_dir, f"fake-{behaviour}")
+        if behaviour == "cancelled":
+            wait_for(lambda: (beat := world.seen(spec).heartbeat) is not None and beat.progress.startswith("Step 2 of 2: "), 120)
+            beat = world.seen(spec).heartbeat
+            assert beat.cost_usd and (beat.tokens_used or 0) > 3_000
+        yield
+
+    subject = Subject("claude", lambda _, __: asked_of(api), begin)
+    result = check_backend(world, subject, behaviour)
+    assert result.session or behaviour == "hangs"  # which is ended by the clock, on a slow machine before it has begun
+    return specs[0], result
+
+
+def kinds(world: World, spec: TaskSpec, kind: str) -> list[dict[str, object]]:
+    return [line for line in world.log(spec) if line["kind"] == kind]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a scenario ends; `tokens` and `cost` (US dollars) are None where the provider has charged nothing.
+
+    ANY where that depends on how far it came until it was ended: the figures are then the provider's all the same.
+    """
+
+    reason: str  # "" is a success
+    message: str  # what the first error begins with
+    tokens: object
+    cost: object
+    steps: object
+    fault: str = ""
+
+
+KEPT = "what was done is kept"
+TABLE = {
+    # Of the conformance kit:
+    "works": Ends("", "", 12_938, 0.00057665, 2),
+    "fails": Ends("agent_error", "the agent could not go on: As asked.", 9_507, 0.0005129, 1),
+    "lies": Ends("gate_failed", 'gate 1 "Both are there" failed', 9_507, 0.0005129, 2),
+    "hangs": Ends("phase_time_limit", f"not done within {LIMIT_SECONDS:g} s; {KEPT}", ANY, ANY, ANY),
+    "cancelled": Ends("cancelled", "cancelled", ANY, ANY, 1),
+    # Of tests/subagents/scenarios.py:
+    "repairs": Ends("", "", 27_986, 0.00085265, 2),
+    "edits_undeclared": Ends("", "", 20_200, 0.00071185, 2),
+    "limited_twice": Ends("", "", 20_200, 0.00071185, 2),
+    "limited": Ends("rate_limited", "the API takes no requests until 20", None, None, 0),
+    "limited_for_who_knows": Ends("rate_limited", "the API takes no requests and does not say until when (429)", None, None, 0),
+    "overloaded": Ends("agent_error", "API Error: 529 Overloaded", None, None, 0, fault="transient"),
+    "refused_key": Ends("agent_error", "the API key was refused", None, None, 0, fault="key_refused"),
+    "cut_once": Ends("", "", 23_215, 0.00108995, 2),
+    "malformed": Ends("gate_failed", 'gate 1 "calc.py and its test exist" failed', 6_207, 0.00045055, 2),
+    "refusal": Ends("agent_error", "the model refused: API Error", 6_207, 0.00045055, 0),
+    "max_tokens": Ends("agent_error", "API Error: Claude's response exceeded the 128000 output token maximum", 12_938, 0.00057665, 0),
+    "over_budget": Ends("budget", f"the budget of $0.3 for this attempt is used up; {KEPT}", 806_153, 0.40042355, 0),
+    "no_result": Ends("agent_error", "the agent gave no usable result: the structured result is not an object", 6_207, 0.00045055, 0),
+}
+LIMITS: dict[str, dict[str, object]] = {"over_budget": {"max_cost_usd": 0.3}}
+
+
+def repaired_phase_has_a_commit_a_step_and_a_log_that_a_person_can_read(world: World, spec: TaskSpec, result: TaskResult) -> None:
+    subjects = user_git(world.project, "log", "--reverse", "--format=%s", f"{spec.base_commit}..{result.head_commit}").split("\n")
+    assert [subject.removeprefix("PRP-44.2.1: ") for subject in subjects] == [
+        "Step 1 - Write add() in calc.py",
+        "Step 2 - Test it in test_calc.py",
+        "Step 2 - what came after it",
+        "Complete - Core",
+    ]
+    assert [gate.status for gate in result.gates] == [GateStatus.PASSED, GateStatus.PASSED]
+    assert result.files_created == ("calc.py", "test_calc.py")
+    said = [str(line["message"]) for line in world.log(spec)]
+    for part in ("Write calc.py", "The test fails: it subtracts.", "Edit calc.py", "1 failed in", "1 passed in"):
+        assert any(part in line for line in said), part
+    assert not any("tool_use_id" in line or "message_start" in line for line in said)
+
+
+def work_before_the_budget_was_used_up_is_kept_on_the_attempts_reference(world: World, spec: TaskSpec, result: TaskResult) -> None:
+    names = user_git(world.project, "ls-tree", "--name-only", spec.attempt_ref).split("\n")
+    assert {"part-0.txt", "part-1.txt"} & set(names)
+
+
+def pause_is_as_long_as_the_api_says(world: World, spec: TaskSpec, result: TaskResult) -> None:
+    left = datetime.fromisoformat(result.retry_at) - datetime.now(UTC)
+    assert timedelta(seconds=3_600 - 120) < left <= timedelta(seconds=3_601)
+
+
+def nobody_makes_a_moment_up(world: World, spec: TaskSpec, result: TaskResult) -> None:
+    assert result.retry_at == ""
+
+
+CHECKS = {
+    "repairs": repaired_phase_has_a_commit_a_step_and_a_log_that_a_person_can_read,
+    "over_budget": work_before_the_budget_was_used_up_is_kept_on_the_attempts_reference,
+    "limited": pause_is_as_long_as_the_api_says,
+    "limited_for_who_knows": nobody_makes_a_moment_up,
+}
+
+
+@pytest.mark.parametrize("scenario", TABLE)
+def test_scenario_ends_as_the_table_says(world: World, api: MessagesApi, scenario: str) -> None:
+    expected = TABLE[scenario]
+    if scenario in BEHAVIOURS:
+        spec, result = conform(world, api, scenario)
+    else:
+        spec, result = ended(world, api, scenario, **LIMITS.get(scenario, {}))
+    assert (result.failure_reason, result.fault) == (expected.reason, expected.fault)
+    assert (result.errors[0] if result.errors else "").startswith(expected.message)
+    assert result.steps_completed == expected.steps
+    assert result.tokens_used == expected.tokens
+    assert result.cost_usd == (pytest.approx(expected.cost) if isinstance(expected.cost, float) else expected.cost)
+    assert api.side_calls == 0, "a call that nobody asked for would be billed"
+    _figures_are_the_providers(world, api, spec, result)
+    if scenario in CHECKS:
+        CHECKS[scenario](world, spec, result)
+    wait_for(lambda: not marked(spec.attempt_dir))
+
+
+def _sums(usages: list[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(usage[given] for usage in usages) for name, given in zip(USAGE_FIGURES, GIVEN, strict=True)}
+
+
+def _figures_are_the_providers(world: World, api: MessagesApi, spec: TaskSpec, result: TaskResult) -> None:
+    """The stream's sums are what was charged for, and the cost is the one that the agent's program reckons."""
+    charged = [_sums([*api.usages, *api.broken])]
+    if result.failure_reason in (Failure.CANCELLED, Failure.PHASE_TIME_LIMIT):
+        charged.append(_sums([*api.usages, *api.broken[:-1]]))  # ended before the first word of the last answer came
+    if result.usage:
+        assert {name: result.usage[name] for name in USAGE_FIGURES} in charged
+        assert sum(request["cost_usd"] for request in result.usage["requests"]) == pytest.approx(result.cost_usd)
+    for line in kinds(world, spec, "agent_ended"):
+        assert (result.cost_usd or 0) == pytest.approx(line["cost_usd"], rel=1e-9)
+
+
+def test_without_the_extra_the_attempt_says_how_to_install_it(world: World, api: MessagesApi, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    spec = order(world, api)
+    with start(spec, "fake-passes", python=str(tmp_path / "bare" / "bin" / "python")):
+        result = world.ended(spec, 30).result
+    assert result.failure_reason == Failure.NEEDS_AGENT
+    assert "make run AGENTS=1" in result.errors[0] and "claude_agent_sdk is missing" in result.errors[0]
+
+
+def test_without_a_key_the_attempt_says_where_to_enter_one(world: World, api: MessagesApi) -> None:
+    spec = order(world, api)
+    with start(spec, ""):
+        result = world.ended(spec, 30).result
+    assert (result.failure_reason, result.errors) == (Failure.NEEDS_AGENT, (NO_KEY,))
+
+
+def test_unknown_model_is_refused_before_anything_is_asked(world: World, api: MessagesApi) -> None:
+    _, result = ended(world, api, "passes", model="haiku-9")
+    assert result.failure_reason == Failure.AGENT_ERROR and "haiku, sonnet, opus" in result.errors[0]
+    assert api.bodies == []
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_agent_that_obeys_a_hostile_file_finds_no_secret_and_changes_nothing_outside(world: World, level: str, tmp_path: Path) -> None:
+    commit_files(world.project, {"NOTES.md": HOSTILE})
+    secret, outside = tmp_path / "secret", Path("/tmp", f"ce-outside-{uuid4().hex}")
+    secret.write_text("not for agents")
+    places = (outside, world.project / "README.md", world.project / ".git/hooks/post-commit")
+    work = said(finished(steps=(1,)))
+    with messages_api({f"hostile-{secret.name * 3}": lambda turn: obeys(turn, loot, work)}) as api:
+        loot = Loot((secret,), places, world.project, int(api.address.rpartition(":")[2]))
+        key = f"fake-hostile-{secret.name * 3}"
+        spec, result = ended(world, api, key.removeprefix("fake-"), sandbox=level, steps=STEPS[:1], gates=())
+    assert (result.failure_reason, result.errors, result.sandbox) == ("", (), level)
+    stolen = user_git(world.project, "show", f"{result.head_commit}:stolen.txt")
+    assert "PATH=" in stolen and "this port is the agent's alone" in stolen, "it did look"
+    assert "REACHED" not in stolen
+    for hidden in (key, "not for agents"):
+        assert hidden not in stolen
+        assert not [path for path in Path(spec.attempt_dir).rglob("*") if path.is_file() and hidden.encode() in path.read_bytes()]
+        assert not [path for path in (world.project / ".ce").rglob("*") if path.is_file() and hidden.encode() in path.read_bytes()]
+    assert not outside.exists() and user_git(world.project, "status", "--porcelain", "--untracked-files=no") == ""
+    assert user_git(world.project, "for-each-ref", "--format=%(refname)", "refs/heads") == "refs/heads/main"
+    refused = [str(line["message"]).partition(":")[0] for line in kinds(world, spec, "tool_failed")]
+    assert refused == [f"Read {secret}", f"Write {outside}"]

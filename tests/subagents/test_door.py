@@ -1,0 +1,59 @@
+"""What the door makes of what the API says, and what it refuses by itself (the rest is in test_claude.py)."""
+
+import asyncio
+import socket
+
+import pytest
+
+from subagents.backends.door import Door, reset_of
+
+NOW = 1_790_000_000.0
+USED_UP = ("anthropic-ratelimit-tokens-remaining", "0")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reset"),
+    [
+        ((), None),
+        ((("Retry-After", "30"),), NOW + 30),
+        ((("retry-after", "Mon, 21 Sep 2026 14:13:20 GMT"),), NOW),
+        ((("retry-after", "soon"),), None),
+        ((("retry-after", "nan"),), None),
+        ((("retry-after", "30"), ("anthropic-ratelimit-unified-reset", "1790000900")), NOW + 30),
+        ((("anthropic-ratelimit-unified-reset", "1790000900"),), NOW + 900),
+        ((USED_UP, ("anthropic-ratelimit-tokens-reset", "2026-09-21T14:13:50Z")), NOW + 30),
+        ((("anthropic-ratelimit-tokens-remaining", "9"), ("anthropic-ratelimit-tokens-reset", "2026-09-21T14:13:50Z")), None),
+    ],
+)
+def test_reset_is_what_the_refusal_tells(headers: tuple[tuple[str, str], ...], reset: float | None) -> None:
+    assert reset_of(headers, NOW) == reset
+
+
+HEAD = "Host: x\r\nContent-Length: 2\r\n"
+ANSWERS = {
+    "another's": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: guessed\r\n\r\n{{}}", "401", "this port is the agent's alone"),
+    "another path": (f"POST /v1/files HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "404", "POST /v1/files is not handed on"),
+    "no length": ("POST /v1/messages HTTP/1.1\r\nx-api-key: PASSWORD\r\n\r\n", "413", "a request has a length"),
+    "no HTTP": ("hello\r\n\r\n", "400", "this is not HTTP"),
+    "no API": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "502", "127.0.0.1 cannot be reached"),
+}
+
+
+@pytest.mark.parametrize("asked", ANSWERS)
+def test_door_answers_by_itself_what_is_not_handed_on(asked: str) -> None:
+    request, status, words = ANSWERS[asked]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()[1]
+    door = Door(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
+
+    async def ask() -> str:
+        server = await asyncio.start_server(door._serve, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request.replace("PASSWORD", door._password).encode())
+        said = (await reader.read()).decode()
+        writer.close()
+        server.close()
+        return said
+
+    said = asyncio.run(ask())
+    assert said.startswith(f"HTTP/1.1 {status} ") and words in said and "the-key" not in said

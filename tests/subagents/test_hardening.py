@@ -1,0 +1,212 @@
+"""Whatever an agent leaves in its folder, or somebody in the environment, our git runs none of it (security.md §1.5).
+
+Each plant is shown to be alive first: plain git, as a person would type it there, does run it.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from subagents.foresight import Work, look_ahead
+from subagents.landing import Landing, find_place
+from subagents.workspace import BlockedEntries, Repository, RepositoryProblem, open_repository
+from tests.subagents.conftest import commit_files, user_git
+from tests.subagents.test_workspace import BRANCH, checkout_of
+
+HOOKS = ("pre-commit", "post-commit", "post-checkout", "post-index-change", "reference-transaction", "pre-merge-commit", "post-merge")
+
+
+class Trap:
+    """A script that leaves a mark when it runs, and the places where it can be put."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mark, self.script = folder / "sprung", folder / "trap.sh"
+        self.script.write_text(f"#!/bin/sh\ntouch {self.mark}\ncat\n")
+        self.script.chmod(0o755)
+
+    def config(self) -> str:
+        """Everything that a repository's configuration can make git run."""
+        run = self.script
+        return (
+            f"[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {run}\n\thooksPath = {self.script.parent / 'hooks'}\n"
+            f"\tpager = {run}\n\teditor = {run}\n\tsshCommand = {run}\n"
+            f'[filter "trap"]\n\tclean = {run}\n\tsmudge = {run}\n\trequired = true\n'
+            f'[diff "trap"]\n\ttextconv = {run}\n\tcommand = {run}\n[diff]\n\texternal = {run}\n'
+            f'[merge "trap"]\n\tdriver = {run}\n[gpg]\n\tprogram = {run}\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n'
+        )
+
+    def hooks(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in HOOKS:
+            (folder / name).unlink(missing_ok=True)
+            os.symlink(self.script, folder / name)
+
+    def sprung(self) -> bool:
+        there = self.mark.exists()
+        self.mark.unlink(missing_ok=True)
+        return there
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Trap:
+    folder = tmp_path / "trap"
+    folder.mkdir()
+    made = Trap(folder)
+    made.hooks(folder / "hooks")
+    return made
+
+
+def plain_git(folder: Path, *arguments: str) -> None:
+    """As a person would type it there; how it ends does not matter."""
+    identity = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, check=False)
+
+
+def own_configuration(inside: Path, trap: Trap) -> None:
+    (inside / ".git/config").write_text(trap.config())
+    (inside / ".gitattributes").write_text("* filter=trap diff=trap merge=trap\n")
+
+
+def own_hooks(inside: Path, trap: Trap) -> None:
+    trap.hooks(inside / ".git/hooks")
+
+
+def _elsewhere(inside: Path, trap: Trap) -> Path:
+    other = trap.script.parent / "replaced"
+    shutil.move(inside / ".git", other)
+    (other / "config").write_text(trap.config() + f"[core]\n\tworktree = {inside}\n")
+    return other
+
+
+def replaced_by_a_file(inside: Path, trap: Trap) -> None:
+    (inside / ".git").write_text(f"gitdir: {_elsewhere(inside, trap)}\n")
+
+
+def replaced_by_a_link(inside: Path, trap: Trap) -> None:
+    os.symlink(_elsewhere(inside, trap), inside / ".git")
+
+
+PLANTS: dict[Callable[[Path, Trap], None], tuple[str, ...]] = {
+    own_configuration: ("status",),
+    own_hooks: ("commit", "--allow-empty", "-m", "x"),
+    replaced_by_a_file: ("status",),
+    replaced_by_a_link: ("status",),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_nothing_that_lies_in_an_agents_folder_is_run_by_any_of_our_operations(project: Path, tmp_path: Path, trap: Trap, plant) -> None:
+    repository = open_repository(project)
+    base = repository.branch_commit("main")
+    checkout = checkout_of(project, tmp_path, base)
+    inside = Path(checkout.path)
+    (inside / "a.txt").write_text("a\n")
+    plant(inside, trap)
+    plain_git(inside, *PLANTS[plant])
+    assert trap.sprung(), "the plant is dead, so this test would prove nothing"
+
+    work = Work("1", base, checkout.path, checkout.index, checkout.ref)
+    assert look_ahead(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created[-1] == "a.txt"
+    commit = checkout.commit(checkout.snapshot(base), base, "Ours", first=True)
+    repository.ensure_branch(BRANCH, base)
+    repository.merge(BRANCH, commit, "Merge")
+    assert "+a" in repository.diff(base, commit).text
+    repository.changes(base, commit)
+    repository.commits(base, commit)
+    repository.blocked_entries(base, commit)
+    landing = Landing(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing"))
+    if plant is own_configuration:  # its attributes name a filter: such files are left to the user's own git
+        with pytest.raises(RepositoryProblem, match="go through a filter"):
+            landing.carry_out()
+    else:
+        landing.carry_out()
+        assert (project / "a.txt").read_text() == "a\n"
+    repository.dirty_summary()
+    assert not trap.sprung()
+
+
+def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_landing(project: Path, tmp_path: Path, trap: Trap) -> None:
+    checkout = checkout_of(project, tmp_path, user_git(project, "rev-parse", "HEAD"))
+    Path(checkout.path, "a.txt").write_text("a\n")
+    repository = open_repository(project)
+    base = repository.branch_commit("main")
+    commit = checkout.commit(checkout.snapshot(base), base, "Ours", first=True)
+    trap.hooks(project / ".git/hooks")
+    user_git(project, "config", "core.fsmonitor", str(trap.script))
+    plain_git(project, "status")
+    assert trap.sprung()
+    Landing(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
+    assert (project / "a.txt").exists() and not trap.sprung()
+
+
+def submodule(project: Path, tmp_path: Path) -> Path:
+    """A submodule `inner` in the project; returns the repository it comes from."""
+    source = tmp_path / "source"
+    source.mkdir()
+    user_git(source, "init", "--quiet")
+    commit_files(source, {"x": "1\n"})
+    user_git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(source), "inner")
+    commit_files(project, {"y": "1\n"})
+    return source
+
+
+def test_a_repository_that_an_agent_puts_into_a_submodules_place_runs_nothing(project: Path, tmp_path: Path, trap: Trap) -> None:
+    source = submodule(project, tmp_path)
+    repository = open_repository(project)
+    base = repository.branch_commit("main")
+    checkout = checkout_of(project, tmp_path, base)
+    inside = Path(checkout.path)
+    shutil.rmtree(inside / "inner", ignore_errors=True)
+    shutil.copytree(source, inside / "inner")
+    (inside / "inner/.git/config").write_text(trap.config())
+    plain_git(inside / "inner", "status")
+    assert trap.sprung()
+    look_ahead(repository, base, [Work("1", base, checkout.path, checkout.index, checkout.ref)], str(tmp_path / "scratch"), 30)
+    with contextlib.suppress(BlockedEntries):  # refused by name is as good
+        checkout.snapshot(base)
+    assert not trap.sprung()
+
+
+def test_a_nested_repository_runs_nothing_and_is_refused_by_name(project: Path, tmp_path: Path, trap: Trap) -> None:
+    base = user_git(project, "rev-parse", "HEAD")
+    checkout = checkout_of(project, tmp_path, base)
+    nested = Path(checkout.path, "deep/nested")
+    nested.mkdir(parents=True)
+    user_git(nested, "init", "--quiet")
+    commit_files(nested, {"x": "1\n"})
+    (nested / ".git/config").write_text(trap.config())
+    plain_git(nested, "status")
+    assert trap.sprung()
+    with pytest.raises(BlockedEntries, match="deep/nested is another git repository"):
+        checkout.snapshot(base)
+    assert not trap.sprung()
+
+
+def test_the_environment_and_the_servers_own_configuration_do_not_reach_our_git(
+    project: Path, tmp_path: Path, trap: Trap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(trap.config())
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(trap.script))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.fsmonitor")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(trap.script))
+    plain_git(project, "status")
+    assert trap.sprung()
+    repository: Repository = open_repository(project)
+    base = repository.branch_commit("main")
+    checkout = checkout_of(project, tmp_path, base)
+    Path(checkout.path, "a.txt").write_text("a\n")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "nowhere"))
+    commit = checkout.commit(checkout.snapshot(base), base, "Ours", first=True)
+    assert "+a" in repository.diff(base, commit).text
+    assert not trap.sprung()

@@ -1,0 +1,353 @@
+"""The judge of gates, over real files and real commands."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from subagents import gates as gates_module
+from subagents import standard_gates as standard_module
+from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus, TaskSpec, replace
+from subagents.gates import Judge, find_test_command
+from subagents.journal import Journal
+from subagents.reporting import Reporter
+from tests.subagents.conftest import World
+
+pytestmark = pytest.mark.process
+
+PASSED, FAILED, UNVERIFIED = GateStatus.PASSED, GateStatus.FAILED, GateStatus.UNVERIFIED
+
+
+@pytest.fixture
+def place(world: World) -> tuple[TaskSpec, Path]:
+    """A spec, and an empty folder as its checkout."""
+    spec = world.spec()
+    folder = Path(spec.checkout)
+    folder.mkdir()
+    return spec, folder
+
+
+def judge(place: tuple[TaskSpec, Path], *gates: GateSpec, changed: tuple[str, ...] = ()) -> tuple[GateOutcome, ...]:
+    spec, folder = place
+    read_end, write_end = os.pipe()
+    try:
+        reporter = Reporter(spec, write_end, Journal(str(folder.parent / "log"), 1_000_000))
+        return Judge(spec, str(folder), "abc123", changed, reporter).judge(gates)
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write files; a name's double underscore is a dot, its triple one a slash."""
+    for name, text in files.items():
+        path = folder / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "exit_code"),
+    [
+        ("true", PASSED, 0),
+        ("false", FAILED, 1),
+        ("exit 42", FAILED, 42),
+        ("no-such-program-7f3a", FAILED, 127),
+        ("kill -9 $$", FAILED, -9),
+        ("false | true", FAILED, 1),
+        ("! { false; }", PASSED, 0),
+        ('test -z "$({ grep -r TODO .; } 2>&1 || true)"', PASSED, 0),
+    ],
+)
+def test_command_is_judged_by_its_exit_code(place, command: str, status: GateStatus, exit_code: int) -> None:
+    (outcome,) = judge(place, GateSpec(1, command, GateKind.COMMAND, command=command))
+    assert (outcome.status, outcome.exit_code, outcome.command, outcome.commit) == (status, exit_code, command, "abc123")
+
+
+def test_missing_program_and_signal_are_explained(place) -> None:
+    missing, killed = judge(
+        place,
+        GateSpec(1, "a", GateKind.COMMAND, command="no-such-program-7f3a"),
+        GateSpec(2, "b", GateKind.COMMAND, command="kill -9 $$"),
+    )
+    assert "is the tool installed" in missing.note and "signal 9" in killed.note
+
+
+def test_command_that_does_not_end_is_killed_with_all_it_started(place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates_module, "GATE_SECONDS", 0.3)
+    began = time.monotonic()
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo begun; sleep 1000 & sleep 1000"))
+    assert time.monotonic() - began < 5
+    assert outcome.status == FAILED and "did not end within 0.3 s" in outcome.note and outcome.output == "begun\n"
+
+
+def test_output_keeps_its_head_and_its_tail(place) -> None:
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo first; head -c 100000 /dev/zero; echo; echo last"))
+    assert outcome.output.startswith("first\n") and outcome.output.endswith("last\n")
+    assert "bytes left out" in outcome.output and "\0" not in outcome.output and len(outcome.output) < 20_000
+
+
+def test_files_must_exist_inside_the_checkout(place) -> None:
+    _, folder = place
+    write(folder, src___a__py="1\n")
+    os.symlink("/etc/passwd", folder / "outside")
+    os.symlink("src/a.py", folder / "inside")
+
+    def exists(*paths: str) -> GateStatus:
+        return judge(place, GateSpec(1, "x", GateKind.FILES_EXIST, paths=paths))[0].status
+
+    assert exists("src/a.py", "src", "inside") == PASSED
+    assert exists("src/*.py") == PASSED
+    assert exists("src/a.py", "src/b.py") == FAILED
+    assert exists("docs/*.md") == FAILED
+    assert exists("outside") == FAILED
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.FILES_EXIST, paths=("src/a.py", "b")))
+    assert outcome.output == "found: src/a.py\nmissing: b"
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "status"),
+    [(3, 3, PASSED), (None, 3, PASSED), (3, None, PASSED), (4, None, FAILED), (None, 2, FAILED)],
+)
+def test_lines_are_counted_with_or_without_a_last_newline(place, minimum: float | None, maximum: float | None, status: GateStatus) -> None:
+    _, folder = place
+    write(folder, a__md="1\n2\n3\n", b__md="1\n2\n3")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.LINE_COUNT, paths=("a.md", "b.md"), minimum=minimum, maximum=maximum))
+    assert outcome.status == status and "a.md has 3 lines" in outcome.output and "b.md has 3 lines" in outcome.output
+
+
+def test_line_count_of_a_missing_file_fails(place) -> None:
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.LINE_COUNT, paths=("a.md",), minimum=1))
+    assert outcome.status == FAILED and outcome.output == "missing: a.md"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "status"),
+    [
+        ("a.py", "x = 1\n", PASSED),
+        ("a.py", "def f(:\n", FAILED),
+        ("a.py", "print(undefined_name)\n", FAILED),  # ruff's errors that are errors in any code
+        ("a.py", "import os\n", PASSED),  # taste is the project's own business
+        ("a.py", "(" * 5000, FAILED),
+        ("a.py", "x = 1\0", FAILED),
+        ("a.json", '{"a": 1}', PASSED),
+        ("a.json", "{", FAILED),
+        ("a.toml", "a = 1", PASSED),
+        ("a.toml", "a = ", FAILED),
+        ("a.yaml", "a: [1, 2]\n", PASSED),
+        ("a.yaml", "a: [1, 2\n", FAILED),
+        ("a.xml", "<a/>", PASSED),
+        ("a.xml", "<a>", FAILED),
+        ("a.sh", "if true; then echo; fi\n", PASSED),
+        ("a.sh", "if true; then\n", FAILED),
+        ("a.txt", "anything", UNVERIFIED),
+    ],
+)
+def test_syntax_of_changed_files_is_parsed(place, name: str, text: str, status: GateStatus) -> None:
+    _, folder = place
+    (folder / name).write_text(text)
+    (outcome,) = judge(place, GateSpec(1, "No syntax errors", GateKind.SYNTAX), changed=(name,))
+    assert outcome.status == status, outcome
+    if status == FAILED:
+        assert name in outcome.output
+
+
+def test_syntax_looks_at_no_file_that_did_not_change(place) -> None:
+    _, folder = place
+    write(folder, old__py="def f(:\n", new__py="x = 1\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.SYNTAX), changed=("new.py", "deleted.py"))
+    assert outcome.status == PASSED
+
+
+def test_lint_uses_the_projects_own_rules_where_it_has_some(place) -> None:
+    _, folder = place
+    write(folder, a__py="import os\n", pyproject__toml='[tool.ruff.lint]\nselect = ["F401"]\n')
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.SYNTAX), changed=("a.py",))
+    assert outcome.status == FAILED and "F401" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("test", "status"),
+    [("def test_it():\n    assert 1\n", PASSED), ("def test_it():\n    assert 0\n", FAILED), ("x = 1\n", FAILED)],
+)
+def test_tests_gate_runs_pytest_and_no_test_is_no_pass(place, test: str, status: GateStatus) -> None:
+    _, folder = place
+    write(folder, tests___test_a__py=test)
+    (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
+    assert outcome.status == status and outcome.command == "python -m pytest -q"
+    assert not (folder / ".pytest_cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "command"),
+    [
+        ("package.json", json.dumps({"scripts": {"test": "jest"}}), "npm test --silent"),
+        ("package.json", json.dumps({"scripts": {"test": 'echo "Error: no test specified" && exit 1'}}), ""),
+        ("package.json", "{", ""),
+        ("go.mod", "module x\n", "go test ./..."),
+        ("Cargo.toml", "[package]\n", "cargo test"),
+        ("Makefile", "all:\n\ntest:\n\ttrue\n", "make test"),
+        ("Makefile", "all:\n", ""),
+        ("node_modules/x/test_a.py", "", ""),
+        ("tests/test_a.py", "", "python -m pytest -q"),
+        ("a_test.py", "", "python -m pytest -q"),
+    ],
+)
+def test_test_command_is_found_by_what_is_there(tmp_path: Path, name: str, text: str, command: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    assert find_test_command(str(tmp_path)) == command
+
+
+def test_without_any_tests_the_gate_is_unverified(place) -> None:
+    (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
+    assert outcome.status == UNVERIFIED and "no tests were found" in outcome.note
+
+
+@pytest.mark.parametrize(("minimum", "status"), [(60, PASSED), (90, FAILED)])
+def test_coverage_is_measured_and_compared(place, minimum: float, status: GateStatus) -> None:
+    _, folder = place
+    module = "def used():\n    return 1\n\n\ndef unused(x):\n    y = x\n    return y\n"
+    write(folder, a__py=module, test_a__py="import a\n\n\ndef test_it():\n    assert a.used() == 1\n")
+    (outcome,) = judge(place, GateSpec(1, "coverage", GateKind.COVERAGE, minimum=minimum))
+    assert outcome.status == status and "TOTAL" in outcome.output
+    assert not (folder / ".coverage").exists()
+
+
+def test_coverage_of_failing_tests_is_a_failure_whatever_the_figure(place) -> None:
+    _, folder = place
+    write(folder, test_a__py="def test_it():\n    assert 0\n")
+    assert judge(place, GateSpec(1, "coverage", GateKind.COVERAGE, minimum=1))[0].status == FAILED
+
+
+def test_coverage_without_python_tests_is_unverified(place) -> None:
+    assert judge(place, GateSpec(1, "coverage", GateKind.COVERAGE, minimum=90))[0].status == UNVERIFIED
+
+
+def test_one_outcome_a_gate_in_order_whatever_happens(place) -> None:
+    commands = ["", "exit 1", "true", 'rm -rf "$PWD"', "true"]
+    kinds = [GateKind.COMMAND if command else GateKind.UNVERIFIED for command in commands]
+    gates = [GateSpec(number, "x", kinds[number - 1], command=command) for number, command in enumerate(commands, start=1)]
+    outcomes = judge(place, *gates)
+    assert [outcome.position for outcome in outcomes] == [1, 2, 3, 4, 5]
+    assert [outcome.status for outcome in outcomes] == [UNVERIFIED, FAILED, PASSED, PASSED, FAILED]
+    assert "is gone" in outcomes[-1].note
+
+
+ONCE = "test -e ../seen || { touch ../seen; echo not yet; exit 3; }; echo now"
+
+
+def test_a_command_that_passes_the_second_time_is_flaky_and_both_outputs_are_kept(place) -> None:
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=ONCE))
+    assert (outcome.status, outcome.flaky, outcome.exit_code, outcome.output) == (PASSED, True, 0, "now\n")
+    assert (outcome.first_exit_code, outcome.first_output) == (3, "not yet\n")
+    assert "flaky" in outcome.note and "exit code 3" in outcome.note
+    assert GateOutcome.from_json(outcome.to_json()) == replace(outcome, seconds=round(outcome.seconds, 3))
+
+
+def test_a_command_that_fails_twice_has_failed_and_is_not_flaky(place) -> None:
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo again >> ../runs; exit 4"))
+    assert (outcome.status, outcome.flaky, outcome.exit_code, outcome.first_exit_code) == (FAILED, False, 4, 4)
+    assert (place[1].parent / "runs").read_text() == "again\nagain\n"
+
+
+def test_nothing_is_run_again_where_the_project_does_not_want_it(place) -> None:
+    spec, folder = place
+    (outcome,) = judge((replace(spec, rerun_gates=False), folder), GateSpec(1, "x", GateKind.COMMAND, command=ONCE))
+    assert (outcome.status, outcome.flaky, outcome.first_exit_code) == (FAILED, False, None)
+
+
+@pytest.mark.parametrize("command", ["no-such-program-7f3a", "kill -9 $$"])
+def test_what_a_second_run_cannot_mend_is_run_once(place, command: str) -> None:
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
+    assert outcome.status == FAILED and outcome.first_exit_code is None
+
+
+def standard(kind: GateKind, **fields) -> GateSpec:
+    return GateSpec(1, "x", kind, origin=GateOrigin.STANDARD, **fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n", FAILED),
+        ("a\r\n<<<<<<< ours\r\nb\r\n=======\r\nc\r\n>>>>>>> theirs\r\n", FAILED),
+        ("Title\n=======\n", PASSED),
+        (" <<<<<<< ours\n =======\n >>>>>>> theirs\n", PASSED),
+        ("<<<<<<< ours\n>>>>>>> theirs\n=======\n", PASSED),
+        (">>>>>>> a\n=======\n<<<<<<< b\n", PASSED),
+        ("", PASSED),
+    ],
+)
+def test_conflict_markers_are_three_lines_in_their_order(place, text: str, status: GateStatus) -> None:
+    (place[1] / "a.txt").write_text(text, newline="")
+    (outcome,) = judge(place, standard(GateKind.CONFLICT_MARKERS), changed=("a.txt", "deleted.txt"))
+    assert (outcome.status, outcome.origin) == (status, GateOrigin.STANDARD)
+    assert status == PASSED or outcome.output == "a.txt:2: conflict markers"
+
+
+def test_a_file_over_the_limit_is_named_with_its_size(place) -> None:
+    _, folder = place
+    (folder / "small").write_bytes(b"x" * 1000)
+    (folder / "large").write_bytes(b"x" * 1001)
+    small, large = (judge(place, standard(GateKind.FILE_SIZE, maximum=1000), changed=(name,))[0] for name in ("small", "large"))
+    assert small.status == PASSED
+    assert large.status == FAILED and large.output == "large: 1,001 bytes; at most 1,000 are allowed"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "status"),
+    [
+        ("a.py", "def f(:\n", FAILED),
+        ("a.py", "print(undefined_name)\n", PASSED),  # lint is the project's own business
+        ("a.json", "{", FAILED),
+        ("tsconfig.json", "{ // a comment\n}", PASSED),
+        (".vscode/settings.json", "{ // a comment\n}", PASSED),
+        ("tests/fixtures/bad.json", "{", PASSED),
+        ("chart/templates/a.yaml", "{{ x }}: {{", PASSED),
+        ("a.yaml", "a: [1, 2\n", FAILED),
+        ("a.toml", "a = ", FAILED),
+        ("a.txt", "{", PASSED),
+    ],
+)
+def test_changed_sources_parse(place, name: str, text: str, status: GateStatus) -> None:
+    path = place[1] / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    (outcome,) = judge(place, standard(GateKind.PARSES), changed=(name,))
+    assert outcome.status == status, outcome
+    assert status == PASSED or name in outcome.output
+
+
+def test_a_link_is_not_followed_by_a_standard_gate(place) -> None:
+    _, folder = place
+    (folder.parent / "outside.json").write_text("{")
+    os.symlink(folder.parent / "outside.json", folder / "a.json")
+    for kind in (GateKind.PARSES, GateKind.CONFLICT_MARKERS, GateKind.FILE_SIZE):
+        assert judge(place, standard(kind, maximum=0.0), changed=("a.json",))[0].status == PASSED
+
+
+def test_what_a_bound_left_out_is_said_and_not_green(place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standard_module, "MOST_FILES", 2)
+    names = ("a.json", "b.json", "c.json")
+    for name in names:
+        (place[1] / name).write_text("{}")
+    for kind in (GateKind.PARSES, GateKind.CONFLICT_MARKERS, GateKind.FILE_SIZE):
+        (outcome,) = judge(place, standard(kind, maximum=1000.0), changed=names)
+        assert outcome.status == UNVERIFIED and "1 of 3 changed files were not looked at" in outcome.note
+
+
+def test_a_declared_file_that_the_phase_removed_is_not_missing(place) -> None:
+    spec, folder = place
+    write(folder, a__py="")
+    gate = standard(GateKind.FILES_EXIST, paths=("a.py", "old.py"))
+    assert judge(place, gate)[0].status == FAILED
+    read_end, write_end = os.pipe()
+    reporter = Reporter(spec, write_end, Journal(str(folder.parent / "log"), 1_000_000))
+    (outcome,) = Judge(spec, str(folder), "abc123", (), reporter, deleted=("old.py",)).judge((gate,))
+    os.close(read_end)
+    os.close(write_end)
+    assert outcome.status == PASSED and outcome.output == "found: a.py\nremoved: old.py"

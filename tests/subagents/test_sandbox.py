@@ -1,0 +1,152 @@
+"""Commands see and change what is theirs and nothing else, at each level that holds on this machine."""
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from subagents import launcher, sandbox
+from subagents.contract import GateKind, GateSpec, ResultStatus
+from tests.subagents.conftest import World, marked, steps, user_git, wait_for
+
+pytestmark = pytest.mark.process
+
+REFUSED = {level: sandbox._probe_apart(level, "/tmp") for level in ("bwrap", "landlock")}
+HERE = [level for level, reason in REFUSED.items() if not reason]
+
+
+def test_at_least_one_level_isolates_where_these_tests_run(record_property) -> None:
+    record_property("sandbox levels proven", ", ".join(HERE))
+    assert HERE, f"no level isolates on this machine: {REFUSED}"
+
+
+def test_without_a_sandbox_the_probe_sees_every_way_out(tmp_path: Path) -> None:
+    said = sandbox._escapes("rlimit", str(tmp_path))
+    assert all(what in said for what in ("write outside", "read a canary", "connect to a port", "connect to a socket"))
+
+
+@pytest.mark.parametrize("asked", ["auto", *HERE])
+def test_level_that_holds_is_found_and_nothing_is_left_of_looking(asked: str, tmp_path: Path) -> None:
+    found = sandbox.find_level(asked, str(tmp_path))
+    assert found.level == (HERE[0] if asked == "auto" else asked)
+    assert not os.listdir(tmp_path)
+
+
+def test_named_level_that_does_not_hold_is_refused_and_auto_goes_on_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sandbox, "BWRAP", "")
+    with pytest.raises(sandbox.SandboxUnavailable, match="bubblewrap is not installed"):
+        sandbox.find_level("bwrap", str(tmp_path))
+    found = sandbox.find_level("auto", str(tmp_path))
+    assert found.level != "bwrap" and "not installed" in found.refused["bwrap"]
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_step_works_in_its_checkout_and_reaches_nothing_else(world: World, tmp_path: Path, level: str) -> None:
+    canary, outside = tmp_path / "canary", tmp_path / "outside"
+    canary.write_text("not for you")
+    git = world.project / ".git"
+    before = sorted((path, path.stat().st_mtime_ns) for path in git.rglob("*") if "refs/ce" not in str(path) and "objects" not in str(path))
+    script = f"""
+        no() {{ if "$@" 2>/dev/null; then echo "POSSIBLE: $*"; exit 1; fi; }}
+        no cat {canary}
+        no touch {outside}
+        no touch {git}/hooks/post-commit
+        no sh -c 'echo "[core] fsmonitor=x" >> {git}/config'
+        no rm -rf {git}/objects
+        no cat {git}/config
+        no cat "$CE_ATTEMPT/spec.json"
+        no touch "$CE_ATTEMPT/exit.json"
+        no cat /etc/shadow
+        echo a > "$TMPDIR/a" && echo b > "$HOME/b" && cat "$TMPDIR/a" "$HOME/b" > made.txt
+        git status --short | grep made.txt
+        python -m pytest --version
+    """
+    spec = world.spec(steps=steps(script, "echo more >> made.txt"), sandbox=level)
+    seen = world.run(spec)
+    log = [str(line["message"]) for line in world.log(spec)]
+    assert seen.result is not None and seen.result.status == ResultStatus.SUCCESS, log
+    assert seen.result.sandbox == level
+    assert user_git(world.project, "show", f"{spec.attempt_ref}:made.txt") == "a\nb\nmore"
+    after = sorted((path, path.stat().st_mtime_ns) for path in git.rglob("*") if "refs/ce" not in str(path) and "objects" not in str(path))
+    left = [change for change in set(after) ^ set(before) if "worktrees" not in str(change[0])]
+    assert canary.read_text() == "not for you" and not outside.exists()
+    assert not [path for path, _ in left if path.is_file()], left
+
+
+@pytest.mark.parametrize("level", HERE)
+@pytest.mark.parametrize(("network", "step", "gate"), [("none", False, False), ("steps", True, False), ("all", True, True)])
+def test_network_is_for_whom_the_project_says(world: World, level: str, network: str, step: bool, gate: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reach = f"(exec 3<>/dev/tcp/127.0.0.1/{listener.getsockname()[1]}) 2>/dev/null"
+        gates = (GateSpec(1, "Reach", GateKind.COMMAND, f"if {reach}; then echo reached; else echo refused; fi"),)
+        script = f"if {reach}; then echo reached; else echo refused; fi > said.txt"
+        spec = world.spec(steps=steps(script), gates=gates, sandbox=level, room={"network": network})
+        seen = world.run(spec)
+    assert seen.result is not None
+    said = {True: "reached", False: "refused"}
+    assert user_git(world.project, "show", f"{spec.attempt_ref}:said.txt") == said[step]
+    assert seen.result.gates[0].output.strip() == said[gate]
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_path_that_the_project_declares_can_be_read_and_not_written(world: World, tmp_path: Path, level: str) -> None:
+    tool = tmp_path / "tools"
+    tool.mkdir(mode=0o755)
+    (tool / "version").write_text("7")
+    script = f"cat {tool}/version > made.txt; if touch {tool}/new 2>/dev/null; then exit 1; fi"
+    seen = world.run(world.spec(steps=steps(script), sandbox=level, room={"paths": [str(tool)]}))
+    assert seen.result is not None and seen.result.status == ResultStatus.SUCCESS, seen.result
+    assert os.listdir(tool) == ["version"]
+
+
+DAEMON = """
+import os, time
+if not os.fork():
+    os.setsid()
+    if not os.fork():
+        for name in list(os.environ):
+            del os.environ[name]
+        os.closerange(0, 100)
+        time.sleep(300)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("level", HERE)
+@pytest.mark.parametrize("victim", ["wrapper", "runner"])
+def test_daemon_of_a_step_dies_with_the_wrapper_and_with_the_runner(world: World, level: str, victim: str) -> None:
+    script = f"python -c '{DAEMON}'; echo up > up.txt; sleep 300"
+    spec = world.spec(steps=steps(script), sandbox=level)
+    pid = launcher.launch(spec.attempt_dir)
+    wait_for(lambda: (Path(spec.checkout) / "up.txt").exists(), 30)
+    assert len(marked(spec.attempt_dir)) >= 4
+    child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    os.kill(pid if victim == "wrapper" else child, signal.SIGKILL)
+    if level == "landlock" and victim == "wrapper":  # no process namespace: the host sweeps, as it does when it sees the lock free
+        wait_for(lambda: not launcher.sweep(spec.attempt_dir), 30)
+    wait_for(lambda: not marked(spec.attempt_dir), 30)
+    if victim == "runner":
+        seen = world.ended(spec)
+        assert seen.result is not None and seen.result.failure_reason == "crashed"
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_files_and_memory_beyond_the_limit_fail_the_step_only(world: World, level: str) -> None:
+    room = {"file_bytes": 1_000_000, "memory_bytes": 2**31}
+    large = world.run(world.spec(steps=steps("head -c 2000000 /dev/zero > big"), sandbox=level, room=room))
+    greedy = world.run(world.spec(steps=steps("python -c 'bytearray(3 << 30)'"), sandbox=level, room=room))
+    assert [seen.result and seen.result.failure_reason for seen in (large, greedy)] == ["agent_error", "agent_error"]
+
+
+@pytest.mark.skipif("bwrap" not in HERE, reason="bubblewrap does not hold here")
+def test_forks_beyond_the_limit_fail_inside_and_leave_nothing(world: World) -> None:
+    script = "python -c 'import os, time\nfor _ in range(400):\n    os.fork() or time.sleep(300)'"
+    spec = world.spec(steps=steps(script), sandbox="bwrap", room={"processes": 60})
+    seen = world.run(spec)
+    assert seen.result is not None and seen.result.failure_reason == "agent_error"
+    assert "Resource temporarily unavailable" in json.dumps(world.log(spec))
+    wait_for(lambda: not marked(spec.attempt_dir), 30)

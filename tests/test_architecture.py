@@ -1,0 +1,332 @@
+"""The doors between the rooms (style.md §2), read from the syntax trees of all our modules.
+
+Each rule is one function that yields faults; `BAD` holds for each rule a small module that must be refused, so that
+a rule which can no longer fail is found out.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("batches", "subagents", "ce_web")
+
+# What may start or end processes, and what may run git.
+PROCESS_STARTERS = (
+    "subagents/launcher.py",
+    "subagents/nursery.py",
+    "subagents/warm_start.py",
+    "subagents/wrapper.py",
+    "subagents/keeper.py",
+    "subagents/runner.py",
+    "subagents/gates.py",
+    "subagents/processes.py",
+    "subagents/sandbox.py",
+    "subagents/workspace.py",
+    "subagents/backends/",
+    "ce_web/cluster.py",
+    "batches/management/commands/up.py",
+)
+GIT_RUNNER = "subagents/workspace.py"
+STATE_WRITER = "batches/querysets.py"
+TASK_SENDER = "batches/tasks.py"
+
+# From the bottom up: a module may use those of its own level and below.
+LEVELS = (
+    ("batches.core",),
+    ("batches.querysets", "batches.models"),
+    (
+        *("batches.actors", "batches.repositories", "batches.records", "batches.reporting", "batches.roles", "batches.signin"),
+        *("batches.audit", "batches.notices", "batches.trail", "batches.keys", "batches.logs", "batches.sandboxing"),
+        *("batches.environment", "batches.importing", "batches.planning", "batches.plans", "batches.snapshots", "batches.specs"),
+        *("batches.integrations", "batches.issues"),
+        *("batches.bulk", "batches.facts"),
+        *("batches.history", "batches.history_attempts", "batches.history_runs", "batches.history_scope"),
+        *("batches.contexts", "batches.evidence", "batches.ledger", "batches.predictions", "batches.reviews", "batches.starting"),
+    ),
+    (
+        *("batches.autopilot", "batches.orchestrator", "batches.operations", "batches.landings", "batches.services", "batches.ticks"),
+        *("batches.discovery", "batches.installation", "batches.keeping", "batches.resolutions", "batches.host"),
+        *("batches.demo", "batches.people", "batches.remedies", "batches.tokens"),
+    ),
+    ("batches.tasks",),
+    (
+        *("batches.views", "batches.forms", "batches.admin", "batches.checks", "batches.urls", "batches.context", "batches.middleware"),
+        "batches.uploads",
+        *("batches.management", "batches.templatetags"),
+    ),
+)
+
+CLOCKS = {"time", "random", "secrets", "uuid", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"}
+FILES = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "fileinput", "mmap", "fcntl"}
+PROCESSES = {"subprocess", "multiprocessing", "pty", "posix", "subagents.processes"}
+NETWORK = {"socket", "ssl", "http", "urllib.request", "asyncio"}
+STARTING_CALLS = {"system", "popen", "posix_spawn", "posix_spawnp", "fork", "forkpty", "startfile"}
+STARTING_PREFIXES = ("exec", "spawn")
+CLOCK_METHODS = {"now", "utcnow", "today"}
+FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "unlink", "mkdir", "touch"}
+
+
+class Module:
+    """One of our files: its path from the root, its tree, and what it imports (with line numbers)."""
+
+    def __init__(self, path: str, source: str) -> None:
+        self.path = path
+        self.tree = ast.parse(source)
+        self.imports = list(_imports(self.tree, path))
+        self.name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    def within(self, *places: str) -> bool:
+        return any(self.path == place or (place.endswith("/") and self.path.startswith(place)) for place in places)
+
+    def calls(self) -> Iterator[ast.Call]:
+        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+
+
+def _imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
+    """Every name that is imported, in full: "from a import b" gives "a.b"; at any depth, type checking too."""
+    package = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def _under(name: str, *roots: str) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+def _method(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def core_is_pure(module: Module) -> Iterator[tuple[int, str]]:
+    """core: no Django, no files, no clock, no processes; of ours only core itself and subagents.contract."""
+    if not module.within("batches/core/"):
+        return
+    for line, name in module.imports:
+        if _under(name, *OURS) and not _under(name, "batches.core", "subagents.contract"):
+            yield line, f"core may not import {name}"
+        if _under(name, "django", "django_q", *CLOCKS, *FILES, *PROCESSES, *NETWORK):
+            yield line, f"core knows no {name}: it takes values and gives values"
+    for call in module.calls():
+        if _method(call) in CLOCK_METHODS or (isinstance(call.func, ast.Name) and call.func.id in {"open", "print", "input"}):
+            yield call.lineno, f"core may not call {_method(call)}(): pass the value in"
+
+
+def subagents_stand_alone(module: Module) -> Iterator[tuple[int, str]]:
+    """subagents: nothing of ours outside; standard library only, but for backends and what may be missing; never Django."""
+    if not module.within("subagents/"):
+        return
+    optional = {node.lineno for attempt in ast.walk(module.tree) if isinstance(attempt, ast.Try) and _catches_missing(attempt)
+                for statement in attempt.body for node in ast.walk(statement) if hasattr(node, "lineno")}
+    for line, name in module.imports:
+        if _under(name, "batches", "ce_web") or _under(name, "django", "django_q"):
+            yield line, f"subagents may not import {name}"
+        elif name.partition(".")[0] in {"subagents", *sys.stdlib_module_names} or module.within("subagents/backends/") or line in optional:
+            continue
+        else:
+            yield line, f"subagents use the standard library only, not {name}"
+
+
+def _catches_missing(attempt: ast.Try) -> bool:
+    return any(isinstance(handler.type, ast.Name) and handler.type.id == "ImportError" for handler in attempt.handlers)
+
+
+def levels_point_down(module: Module) -> Iterator[tuple[int, str]]:
+    """batches: views, admin, commands and tasks over services over models over core, never the other way."""
+    own = _level(module.name)
+    if own is None:
+        return
+    for line, name in module.imports:
+        other = _level(name)
+        if other is not None and other > own:
+            yield line, f"{module.name} may not import {name}, which stands above it"
+
+
+def _level(name: str) -> int | None:
+    return next((number for number, roots in enumerate(LEVELS) if _under(name, *roots)), None)
+
+
+def every_module_has_a_level(module: Module) -> Iterator[tuple[int, str]]:
+    """Every module of batches has its place, so that the rule above sees it."""
+    wiring = module.within("batches/__init__.py", "batches/apps.py", "batches/migrations/", "batches/integrations/")
+    if module.within("batches/") and not wiring and _level(module.name) is None:
+        yield 1, f"{module.name} has no level: give it one in LEVELS"
+
+
+def one_module_runs_git(module: Module) -> Iterator[tuple[int, str]]:
+    """Only subagents/workspace.py runs git (security.md §1.5): an argument list that begins with it stands nowhere else."""
+    if module.within(GIT_RUNNER):
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.List | ast.Tuple) and node.elts and isinstance(node.elts[0], ast.Constant):
+            first = node.elts[0].value
+            if isinstance(first, str) and (first == "git" or first.endswith("/git")):
+                yield node.lineno, "only subagents/workspace.py runs git"
+    for call in module.calls():
+        if _method(call) in {"run", "Popen", "check_output", "check_call", *STARTING_CALLS} and call.args:
+            text = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+            if isinstance(text, str) and (text == "git" or text.startswith("git ")):
+                yield call.lineno, "only subagents/workspace.py runs git"
+
+
+def few_modules_start_processes(module: Module) -> Iterator[tuple[int, str]]:
+    """Processes are started by the launcher, the wrapper, the runner, backends and gates, and by `up` and the cluster."""
+    if module.within(*PROCESS_STARTERS):
+        return
+    for line, name in module.imports:
+        if _under(name, *PROCESSES):
+            yield line, f"{module.path} may not start processes ({name})"
+    for call in module.calls():
+        receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+        if isinstance(receiver, ast.Name) and receiver.id == "os":
+            name = _method(call)
+            if name in STARTING_CALLS or name.startswith(STARTING_PREFIXES) or name in {"kill", "killpg"}:
+                yield call.lineno, f"{module.path} may not start or end processes (os.{name})"
+
+
+def views_read_rows_only(module: Module) -> Iterator[tuple[int, str]]:
+    """views: no files, no subagents, no processes; a page shows rows."""
+    if not module.within("batches/views/"):
+        return
+    for line, name in module.imports:
+        if _under(name, "subagents", *FILES, *PROCESSES):
+            yield line, f"a view may not import {name}: pages read rows only"
+    for call in module.calls():
+        if (isinstance(call.func, ast.Name) and call.func.id == "open") or _method(call) in FILE_METHODS:
+            yield call.lineno, f"a view may not touch files ({_method(call)})"
+
+
+def one_module_sends_tasks(module: Module) -> Iterator[tuple[int, str]]:
+    """async_task is called in batches/tasks.py only."""
+    if module.within(TASK_SENDER):
+        return
+    for line, name in module.imports:
+        if _under(name, "django_q.tasks"):
+            yield line, "only batches/tasks.py sends tasks"
+
+
+def one_module_writes_states(module: Module) -> Iterator[tuple[int, str]]:
+    """`state` is written in batches/querysets.py only, along the one transition table."""
+    if not module.within("batches/") or module.within(STATE_WRITER, "batches/migrations/", "batches/core/"):
+        return
+    for node in ast.walk(module.tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
+        if any(isinstance(part, ast.Attribute) and part.attr == "state" for target in targets for part in ast.walk(target)):
+            yield node.lineno, "only batches/querysets.py writes a state (assignment)"
+    for call in module.calls():
+        method = _method(call)
+        if method in {"update", "update_or_create"} and any(keyword.arg == "state" for keyword in call.keywords):
+            yield call.lineno, f"only batches/querysets.py writes a state ({method})"
+        constants = [node.value for argument in (*call.args, *(word.value for word in call.keywords)) for node in ast.walk(argument)
+                     if isinstance(node, ast.Constant)]
+        if method in {"bulk_update", "setattr"} and "state" in constants:
+            yield call.lineno, f"only batches/querysets.py writes a state ({method})"
+
+
+RULES = (
+    core_is_pure,
+    subagents_stand_alone,
+    levels_point_down,
+    every_module_has_a_level,
+    one_module_runs_git,
+    few_modules_start_processes,
+    views_read_rows_only,
+    one_module_sends_tasks,
+    one_module_writes_states,
+)
+
+# (rule, path, source): each must be refused by that rule.
+BAD = (
+    (core_is_pure, "batches/core/plan.py", "from django.db import models"),
+    (core_is_pure, "batches/core/plan.py", "def f():\n    import pathlib"),
+    (core_is_pure, "batches/core/plan.py", "import time"),
+    (core_is_pure, "batches/core/plan.py", "from datetime import datetime\nx = datetime.now()"),
+    (core_is_pure, "batches/core/plan.py", "x = open('plan.md')"),
+    (core_is_pure, "batches/core/plan.py", "from subagents.workspace import open_repository"),
+    (core_is_pure, "batches/core/plan.py", "from .. import services"),
+    (subagents_stand_alone, "subagents/runner.py", "from batches.core.states import Event"),
+    (subagents_stand_alone, "subagents/backends/claude.py", "import django"),
+    (subagents_stand_alone, "subagents/gates.py", "import networkx as nx"),
+    (subagents_stand_alone, "subagents/gates.py", "try:\n    import django\nexcept ImportError:\n    pass"),
+    (subagents_stand_alone, "subagents/gates.py", "try:\n    x = 1\nexcept ImportError:\n    import yaml"),
+    (levels_point_down, "batches/models.py", "from batches import services"),
+    (levels_point_down, "batches/core/graph.py", "from batches.models import Phase"),
+    (levels_point_down, "batches/services.py", "def f():\n    from batches.tasks import enqueue_tick"),
+    (levels_point_down, "batches/host.py", "import batches.views.pages"),
+    (every_module_has_a_level, "batches/helpers.py", "x = 1"),
+    (one_module_runs_git, "subagents/gates.py", "run(['git', 'status'])"),
+    (one_module_runs_git, "batches/host.py", "argv = ('/usr/bin/git', 'log')"),
+    (one_module_runs_git, "subagents/launcher.py", "import os\nos.system('git gc')"),
+    (few_modules_start_processes, "batches/services.py", "import subprocess"),
+    (few_modules_start_processes, "batches/host.py", "from subagents.processes import run"),
+    (few_modules_start_processes, "subagents/contract.py", "import os\nos.execv('/bin/sh', [])"),
+    (few_modules_start_processes, "batches/host.py", "import os\nos.killpg(1, 9)"),
+    (views_read_rows_only, "batches/views/pages.py", "from subagents.contract import Heartbeat"),
+    (views_read_rows_only, "batches/views/pages.py", "def f(path):\n    return path.read_text()"),
+    (views_read_rows_only, "batches/views/pages.py", "def f(path):\n    return open(path)"),
+    (one_module_sends_tasks, "batches/services.py", "from django_q.tasks import async_task"),
+    (one_module_sends_tasks, "batches/host.py", "import django_q.tasks"),
+    (one_module_writes_states, "batches/services.py", "def f(task):\n    task.state = 'failed'"),
+    (one_module_writes_states, "batches/host.py", "def f(tasks):\n    tasks.filter(pk=1).update(state='failed')"),
+    (one_module_writes_states, "batches/host.py", "def f(tasks):\n    tasks.bulk_update(tasks, fields=['state'])"),
+    (one_module_writes_states, "batches/admin.py", "def f(run):\n    setattr(run, 'state', 'failed')"),
+)
+
+# Near misses: what the rules above must let through.
+GOOD = (
+    ("batches/core/plan.py", "from subagents.contract import GateSpec\nfrom datetime import datetime\nimport networkx as nx"),
+    ("subagents/backends/claude.py", "import claude_agent_sdk"),
+    ("subagents/syntax.py", "try:\n    import yaml\nexcept ImportError:\n    yaml = None"),
+    ("subagents/workspace.py", "argv = ['git', 'status']"),
+    ("subagents/gates.py", "message = 'git init, then commit'"),
+    ("batches/tasks.py", "from django_q.tasks import async_task\nfrom batches import host"),
+    ("batches/querysets.py", "def f(self):\n    self.update(state='failed')"),
+    ("batches/host.py", "def f(tasks):\n    return tasks.filter(state='failed').update(message='')"),
+    ("batches/views/pages.py", "from batches import services\nfrom batches.models import Batch"),
+)
+
+
+def faults(module: Module, *rules) -> list[str]:
+    return [f"{module.path}:{line}: {message}" for rule in rules for line, message in rule(module)]
+
+
+def our_files() -> list[Path]:
+    return sorted(path for room in OURS for path in (ROOT / room).rglob("*.py"))
+
+
+def test_no_module_breaks_a_rule():
+    modules = [Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files()]
+    found = [fault for module in modules for fault in faults(module, *RULES)]
+    assert not found, "\n".join(found)
+
+
+def test_the_rooms_are_where_the_rules_look():
+    seen = {str(path.relative_to(ROOT)) for path in our_files()}
+    assert {"batches/core/states.py", "batches/models.py", GIT_RUNNER, STATE_WRITER, TASK_SENDER, "ce_web/cluster.py"} <= seen
+
+
+@pytest.mark.parametrize(("rule", "path", "source"), BAD, ids=lambda value: getattr(value, "__name__", None))
+def test_rule_refuses(rule, path, source):
+    assert faults(Module(path, source), rule)
+
+
+@pytest.mark.parametrize(("path", "source"), GOOD)
+def test_rules_let_through(path, source):
+    assert not faults(Module(path, source), *RULES)
+
+
+def test_every_rule_is_known_to_be_able_to_fail():
+    assert {rule for rule, _, _ in BAD} == set(RULES)
+
+
+def test_every_allowed_process_starter_exists():
+    """An exception for a file that is gone would be a hole for the next file of that name."""
+    assert [place for place in PROCESS_STARTERS if not (ROOT / place).exists()] == []

@@ -1,0 +1,267 @@
+"""`manage.py up` and the crash-only cluster, as real processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from batches.management.commands.doctor import children_of
+from batches.management.commands.up import TICKER_SILENT_SECONDS, Program
+from ce_web.cluster import EXIT_CRASHED
+from tests.installation import ROOT, Installation, wait_for
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """An installation with tables and an administrator; each test starts it as it likes and leaves nothing running."""
+    made = Installation(tmp_path_factory.mktemp("up") / "installation")
+    try:
+        made.bootstrap("--no-sample")
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def bare(prepared):
+    """The prepared installation, nothing running before and after."""
+    try:
+        yield prepared
+    finally:
+        prepared.kill_everything()
+        prepared.log_path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """An installation on which first run has not been."""
+    made = Installation(tmp_path / "installation", empty=True)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+def start_cluster(bare: Installation) -> subprocess.Popen[bytes]:
+    """`manage.py cluster` alone, its ticker ticking."""
+    with bare.log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "cluster"], env=bare.environment, stdout=log, stderr=log, start_new_session=True
+        )
+    bare.wait_for_ticker(20)
+    return process
+
+
+def members(parent: int) -> dict[str, int]:
+    """The processes of a cluster by what they are. Started in this order: workers, monitor, pusher."""
+    (sentinel,) = children_of(parent)
+    first, second, third, monitor, pusher = sorted(children_of(sentinel))
+    return {"worker 1": first, "worker 2": second, "worker 3": third, "monitor": monitor, "pusher": pusher, "sentinel": sentinel}
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["to the parent", "to the whole group"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_cluster_stops_clean_by_signal(bare, number, whole_group):
+    process = start_cluster(bare)
+    began = time.monotonic()
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    assert process.wait(20) == 0, bare.log
+    assert time.monotonic() - began < 5
+    assert bare.processes() == {}
+    assert not (bare.data / "cluster.pid").exists()
+
+
+@pytest.mark.parametrize("victim", ["worker 1", "monitor", "pusher", "sentinel"])
+def test_death_of_a_member_ends_the_whole_cluster_with_the_status_that_asks_for_a_restart(bare, victim):
+    process = start_cluster(bare)
+    os.kill(members(process.pid)[victim], signal.SIGKILL)
+    assert process.wait(10) == EXIT_CRASHED
+    bare.wait(lambda: not bare.processes(), 5, "nothing of the cluster is left")
+
+
+def test_death_of_the_parent_leaves_nothing_running(bare):
+    process = start_cluster(bare)
+    process.kill()
+    process.wait(5)
+    bare.wait(lambda: not bare.processes(), 5, "nothing of the cluster is left")
+
+
+def test_up_replaces_a_cluster_that_lost_any_member_and_its_ticker_works_again(bare):
+    bare.start("--no-web")
+    for victim in ("worker 1", "worker 2", "worker 3", "monitor", "pusher", "sentinel", "parent"):
+        parent = bare.supervised("cluster")[0]
+        before = {**members(parent), "parent": parent}
+        old = set(before.values())
+        os.kill(before[victim], signal.SIGKILL)
+        bare.wait(lambda old=old: not old & set(bare.supervised("cluster")), 10, f"the cluster without {victim} is gone")
+        bare.wait_for_ticker(20)
+    assert bare.stop() == 0
+
+
+def test_up_kills_and_replaces_a_cluster_whose_ticker_is_silent(bare):
+    bare.start("--no-web")
+    frozen = bare.supervised("cluster")
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    bare.wait_for_ticker(40)
+    assert not set(frozen) & set(bare.supervised("cluster"))
+    assert "silent for" in bare.log
+
+
+def test_up_does_not_take_a_jump_of_the_clock_for_silence(bare):
+    """The mark's time goes back and forth by a day, as it does when the wall clock is set; the ticker ticks on."""
+    bare.start("--no-web")
+    parent = bare.supervised("cluster")[0]
+    mark = bare.data / "ticker.alive"
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        for days in (-1, 1):
+            os.utime(mark, (time.time() + days * 86400,) * 2)
+            time.sleep(0.05)
+    bare.wait(lambda: mark.stat().st_mtime < time.time() + 60, 5, "the ticker has written its mark anew")
+    assert bare.supervised("cluster")[0] == parent and "silent" not in bare.log
+
+
+def test_a_cluster_whose_ticker_takes_long_is_given_longer_each_time(tmp_path):
+    said: list[str] = []
+    program = Program("cluster", (sys.executable, "-c", "import time; time.sleep(60)"), mark=tmp_path / "mark", allowed_seconds=0.2)
+    try:
+        wait_for(lambda: program.look_after(said.append) or sum("killing" in line for line in said) == 2, 20, "two kills")
+        assert program.allowed_seconds == pytest.approx(0.8)
+        program.mark.touch()
+        program.look_after(said.append)
+        os.utime(program.mark, (1, 1))
+        program.look_after(said.append)
+        assert program.allowed_seconds == TICKER_SILENT_SECONDS
+    finally:
+        if program.process is not None:
+            program.process.kill()
+            program.process.wait()
+
+
+def test_interrupt_stops_web_and_cluster_in_about_a_second(bare):
+    bare.start()
+    assert bare.supervised("web") and bare.supervised("cluster")
+    began = time.monotonic()
+    assert bare.stop(signal.SIGINT) == 0, bare.log
+    assert time.monotonic() - began < 5
+    assert bare.processes() == {}
+
+
+def test_web_is_started_again_when_it_dies(bare):
+    bare.start("--no-cluster")
+    before = bare.supervised("web")
+    os.kill(before[0], signal.SIGKILL)
+    bare.wait(lambda: bare.supervised("web") and not set(before) & set(bare.supervised("web")), 15, "a new web server runs")
+    bare.wait(bare.answers, 15, "the site answers again")
+
+
+def test_death_of_up_takes_web_and_cluster_along(bare):
+    bare.start()
+    bare.process.kill()
+    bare.process.wait(5)
+    bare.wait(lambda: not bare.processes(), 10, "web and cluster are gone")
+
+
+def test_port_in_use_is_refused_with_the_way_out(empty):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", empty.port))
+        other.listen()
+        for command in ("up", "bootstrap"):
+            done = empty.manage(command, "--port", str(empty.port), check=False)
+            assert done.returncode == 1
+            assert f"Port {empty.port} on 127.0.0.1 is in use" in done.stderr and f"make run PORT={empty.port + 1}" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "reason"),
+    [
+        (("--host", "0.0.0.0"), {"DEBUG": "1"}, "DEBUG=1"),
+        (("--host", "0.0.0.0"), {"SECRET_KEY": "k" * 60}, "secret key is too weak"),
+        (("--host", "::"), {"SECRET_KEY": "django-insecure-" + "abcdefghijklmnopq" * 3}, "secret key is too weak"),
+        (("--host", "no.such.host.invalid"), {}, "Give an address of this machine"),
+        (("--port", "99999"), {}, "cannot be used"),
+        (("--no-web", "--no-cluster"), {}, "nothing to run"),
+    ],
+)
+def test_what_is_unsafe_or_makes_no_sense_is_refused_with_the_reason(empty, arguments, environment, reason):
+    done = empty.manage("up", *arguments, check=False, timeout=20, **environment)
+    assert done.returncode == 1 and reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_database_that_is_away_is_told_without_a_traceback(empty):
+    done = empty.manage("bootstrap", "--port", str(empty.port), check=False, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert "The database cannot be used" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_doctor_is_content_with_a_running_installation_and_names_what_is_missing_without(bare):
+    bare.start()
+    well = bare.manage("doctor")
+    assert "PROBLEM" not in well.stdout and "3 of 3" in well.stdout
+    bare.stop()
+    ill = bare.manage("doctor", check=False)
+    assert ill.returncode == 1
+    assert "no cluster is running" in ill.stdout and "make run" in ill.stdout
+
+
+def test_doctor_names_a_database_that_is_away(empty):
+    ill = empty.manage("doctor", check=False, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert ill.returncode == 1
+    assert "cannot be used" in ill.stdout and "Traceback" not in ill.stderr
+
+
+def test_one_schedule_keeps_the_ticker_going_however_often_the_cluster_starts(bare):
+    for _ in range(2):
+        process = start_cluster(bare)
+        process.terminate()
+        process.wait(20)
+    count = "from django_q.models import Schedule; print(list(Schedule.objects.values_list('name', 'cluster', 'func')))"
+    assert bare.shell(count) == str([(f"tick-{bare.host}", bare.host, "batches.tasks.ensure_ticker")])
+
+
+def test_cluster_takes_the_ticker_back_from_a_command_that_had_it(bare):
+    """A command that waits may win the lock between two slices; without the cluster's chain nobody would tick after it."""
+    code = (
+        "import sys, time; from batches.host import ticker_lock\n"
+        "with ticker_lock(by_command=True):\n    print('mine', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "--no-imports", "-c", code]
+    environment = {**bare.environment, "CE_SLICE_SECONDS": "0.5"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"mine\n"
+        bare.environment["CE_SLICE_SECONDS"] = "0.5"
+        try:
+            bare.launch("--no-web")
+        finally:
+            del bare.environment["CE_SLICE_SECONDS"]
+        bare.wait(lambda: len(bare.supervised("cluster")) == 7, 10, "the cluster is complete")
+        with pytest.raises(AssertionError):
+            bare.wait_for_ticker(2)  # four slices have come and gone: the command is the ticker
+        holder.stdin.close()
+        bare.wait_for_ticker(3)
+
+
+def test_first_run_again_makes_nothing_twice_and_prints_a_fresh_link_until_somebody_signed_in(empty):
+    empty.bootstrap("--no-sample")
+    first, password = empty.sign_in_link, empty.password
+    assert first and password
+    again = empty.bootstrap("--no-sample")
+    assert empty.sign_in_link and "password" not in again
+    empty.shell("from django.contrib.auth.models import User; User.objects.update(last_login='2026-01-01T00:00:00Z')")
+    later = empty.bootstrap("--no-sample")
+    assert "/sign-in/" not in later and empty.url in later
+    assert password.encode() not in b"".join(path.read_bytes() for path in empty.data.rglob("*") if path.is_file())
+
+
+def test_wait_for_tells_what_it_waited_for():
+    with pytest.raises(AssertionError, match=r"not within 0\.1 s: the moon"):
+        wait_for(lambda: False, 0.1, "the moon")
