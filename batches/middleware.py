@@ -4,6 +4,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
@@ -24,6 +25,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+# What a person typed as a plan is kept whole, whatever is in it; the reader names the line of what cannot be read.
+PLAN_TEXT_FIELD = "text"
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 Answer = Callable[[HttpRequest], HttpResponse]
 
 
@@ -57,3 +61,24 @@ def htmx_sign_in(get_response: Answer) -> Answer:
         return redirect
 
     return middleware
+
+
+class RefuseNul:
+    """No NUL in an address or a field: PostgreSQL keeps none in a text and breaks where SQLite looks for it and finds nothing.
+
+    Stands behind the check of the CSRF token, which reads the fields of a form.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        """Raises BadRequest."""
+        asked = [request.path_info, *(value for values in request.GET.lists() for value in (values[0], *values[1]))]
+        if request.method == "POST" and request.content_type in FORM_TYPES:
+            asked += [value for name, values in request.POST.lists() if name != PLAN_TEXT_FIELD for value in values]
+        if any("\0" in value for value in asked):
+            raise BadRequest("A NUL character stands in the request.")

@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "batches.middleware.RefuseNul",
 ]
 # Outermost, so that every answer has them: also an error's, also a redirect's.
 MIDDLEWARE[:0] = ["batches.middleware.secure_headers", "batches.middleware.htmx_sign_in"]

@@ -87,8 +87,10 @@ def _object(request: HttpRequest, *names: str) -> dict[str, Any]:
         raise RequestDataTooBig
     try:
         data = json.loads(request.body or b"{}", parse_constant=_no_constant)
+        if "\\u0000" in json.dumps(data).replace("\\\\", ""):
+            raise ValueError("a NUL character stands in it")
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from None
+        raise BadRequest(f"The body cannot be used as JSON: {error}.") from None
     if not isinstance(data, dict):
         raise BadRequest("The body has to be a JSON object.")
     if unknown := sorted(set(data) - set(names)):
@@ -269,8 +271,12 @@ def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def _project(slug: object) -> Project | None:
-    """The project of that slug; None when none is asked for. Raises Http404."""
-    return get_object_or_404(Project, slug=slug) if slug else None
+    """The project of that slug; None when none is asked for. Raises BadRequest, Http404."""
+    if slug is None or slug == "":
+        return None
+    if not isinstance(slug, str):
+        raise BadRequest("project is the slug of a project.")
+    return get_object_or_404(Project, slug=slug)
 
 
 def _yes(data: Mapping[str, Any], name: str) -> bool:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches import facts
-from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, Host, Phase, Plan, Project, Result, Run, Task
+from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, GateTick, Host, Phase, Plan, Project, Result, Run, Task
 from batches.views import batch_detail
 from batches.views.board import read_board
 from batches.views.phase import TABS
@@ -254,6 +254,26 @@ def test_a_wide_batch_gets_cards_only_for_what_runs(client, ada):
     text = client.get(f"/batches/{batch.number}/").text
     assert text.count('class="phase"') == 8
     assert "All 118 phases of this stage" in text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/batches/?q=%00", "/batches/?project=%00&state=x", "/metrics/?project=%00", "/audit/?who=a%00", "/projects/%00/", "/?%00=1"],
+)
+def test_a_nul_in_an_address_is_refused_on_every_database(client, ada, address):
+    answer = client.get(address)
+    assert answer.status_code in (400, 404)
+    assert answer.status_code == 404 or "could not be read" in answer.content.decode()
+
+
+def test_a_nul_in_a_field_is_refused_and_in_a_plan_is_a_fault_of_the_plan(client, ada):
+    builders.running_batch()
+    gate = Gate.objects.select_related("phase__batch").first()
+    address = reverse("batches:tick_gate", args=[gate.phase.batch.number, gate.pk])
+    assert client.post(address, {f"tick-{gate.pk}": "seen\0"}).status_code == 400
+    assert not GateTick.objects.exists()
+    told = client.post(reverse("batches:preview"), {"text": "# Plan\n\0"})
+    assert told.status_code == 200 and "U+0000" in told.content.decode()
 
 
 def test_answers_carry_the_security_headers(client, ada):
