@@ -5,9 +5,11 @@ from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
+
+from batches.views.errors import wrong_method
 
 # Nothing from elsewhere and nothing inline. `data:` images are the admin's own icons.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -59,6 +61,20 @@ def htmx_sign_in(get_response: Answer) -> Answer:
         redirect = HttpResponse(status=204)
         redirect["HX-Redirect"] = f"{address}?{urlencode({'next': page})}" if page else address
         return redirect
+
+    return middleware
+
+
+def say_wrong_method(get_response: Answer) -> Answer:
+    """Django answers a wrong method with an empty page; here it is a sentence like any other error."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if not isinstance(response, HttpResponseNotAllowed) or response.content:
+            return response
+        said = wrong_method(request, response["Allow"])
+        said["Allow"] = response["Allow"]
+        return said
 
     return middleware
 

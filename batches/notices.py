@@ -7,6 +7,7 @@ fails, and keeps why. A message never stops anything, and is sent twice at most 
 import logging
 import smtplib
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import urljoin
 
@@ -16,6 +17,8 @@ from django.db.models import F, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
+from batches.actors import Actor
+from batches.core.errors import ServiceError
 from batches.core.states import Operation, RunState
 from batches.integrations.sealed import Unreadable, unseal
 from batches.integrations.webhook import WebhookError, send
@@ -27,18 +30,15 @@ CLAIM = timedelta(seconds=60)  # longer than one can take
 TRIES = 8
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
 WORK_SECONDS = 12.0  # of one call of `work`; a task of the queue has 30
+UNSENT = (WebhookError, Unreadable, OSError, smtplib.SMTPException)
 Event = Notice.Event
 
 
 def want(run: Run, event: "Notice.Event", text: str, about: str, now: datetime) -> None:
     """Have this told to whomever the project names; once for the same `about`. In the caller's transaction."""
-    project = run.batch.project
-    channels = [
-        *([Notice.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
-        *([Notice.Channel.MAIL] if project.notify_mail.strip() else []),
-    ]
     rows = (
-        Notice(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now) for channel in channels
+        Notice(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
+        for channel in _channels(run.batch.project)
     )
     Notice.objects.bulk_create(rows, ignore_conflicts=True)
 
@@ -85,11 +85,42 @@ def work(seconds: float = WORK_SECONDS) -> None:
             _deliver(row)
 
 
+def try_channels(*, project: Project, actor: Actor) -> str:
+    """Send a test message over each channel of the project now. Raises ServiceError with what did not work, PermissionDenied."""
+    actor.require("batches.change_project")
+    text = f"This is a test message of the project {project.name}."
+    done: list[str] = []
+    failed: list[str] = []
+    for channel in _channels(project):
+        try:
+            _send(channel, project, text, _site_address("batches:project_detail", project.slug), {"event": "test", "project": project.slug})
+        except UNSENT as problem:
+            failed.append(f"{channel.label}: {problem}")
+        else:
+            done.append(str(channel.label))
+    if failed:
+        raise ServiceError(" ".join(failed) + (f" Sent by {' and '.join(done)}." if done else ""))
+    if not done:
+        raise ServiceError("Nobody is told anything: save a webhook or mail addresses first.")
+    return f"A test message was sent by {' and '.join(done)}."
+
+
+def _channels(project: Project) -> "list[Notice.Channel]":
+    return [
+        *([Notice.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
+        *([Notice.Channel.MAIL] if project.notify_mail.strip() else []),
+    ]
+
+
 def _deliver(row: Notice) -> None:
-    number, tries = row.run.batch.number, row.tries + 1
+    batch, tries = row.run.batch, row.tries + 1
+    number = batch.number
+    address = _site_address("batches:detail", number)
+    details = {"event": row.event, "batch_id": number, "title": batch.title, "project": batch.project.slug}
+    details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
     try:
-        (_by_mail if row.channel == Notice.Channel.MAIL else _by_webhook)(row, row.run.batch.project)
-    except (WebhookError, Unreadable, OSError, smtplib.SMTPException) as problem:
+        _send(row.channel, batch.project, row.text, address, details)
+    except UNSENT as problem:
         pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
         later = timezone.now() + pause
         Notice.objects.filter(pk=row.pk).update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
@@ -99,25 +130,23 @@ def _deliver(row: Notice) -> None:
     logger.info("batch=%s notice=%s sent by %s", number, row.pk, row.channel)
 
 
-def _by_webhook(row: Notice, project: Project) -> None:
+def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object]) -> None:
+    """`details` are what a webhook in JSON tells besides. Raises one of UNSENT."""
+    if channel == Notice.Channel.MAIL:
+        if not settings.EMAIL_HOST:
+            raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
+        receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]
+        subject = " ".join(text.split())[:150]
+        EmailMessage(subject, f"{text}\n\n{address}\n".strip() + "\n", settings.DEFAULT_FROM_EMAIL, receivers).send()
+        return
     if not project.notify_webhook_sealed:
         raise WebhookError("The project has no webhook any more.")
-    address, batch = _address(row), row.run.batch
-    payload: dict[str, object] = {"text": f"{row.text}\n{address}" if address else row.text}  # what Slack and its likes read
+    payload: dict[str, object] = {"text": f"{text}\n{address}" if address else text}  # what Slack and its likes read
     if project.notify_format == Project.NotifyFormat.JSON:
-        payload |= {"event": row.event, "batch_id": batch.number, "title": batch.title, "project": project.slug, "url": address or None}
-        payload |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
+        payload |= {**details, "url": address or None}
     send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE)
 
 
-def _by_mail(row: Notice, project: Project) -> None:
-    if not settings.EMAIL_HOST:
-        raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
-    receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]
-    subject = " ".join(row.text.split())[:150]
-    EmailMessage(subject, f"{row.text}\n\n{_address(row)}\n".strip() + "\n", settings.DEFAULT_FROM_EMAIL, receivers).send()
-
-
-def _address(row: Notice) -> str:
-    """Of the batch's page; "" while nobody has said how this site is reached."""
-    return urljoin(settings.CE_SITE_URL + "/", reverse("batches:detail", args=[row.run.batch.number])) if settings.CE_SITE_URL else ""
+def _site_address(name: str, *args: object) -> str:
+    """Of a page; "" while nobody has said how this site is reached."""
+    return urljoin(settings.CE_SITE_URL + "/", reverse(name, args=args)) if settings.CE_SITE_URL else ""

@@ -82,6 +82,7 @@ urlpatterns: list[URLPattern] = [
     path("new-project/", projects.project_new, name="project_new"),
     path("projects/<slug:slug>/", projects.project_detail, name="project_detail"),
     path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
+    path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),
     path("metrics/all.json", metrics.metrics_all_json, name="metrics_all_json"),
     path("metrics/attempts/", metrics.metrics_attempts, name="metrics_attempts"),

@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "batches.middleware.say_wrong_method",
     "batches.middleware.RefuseNul",
 ]
 # Outermost, so that every answer has them: also an error's, also a redirect's.

@@ -195,14 +195,18 @@ def observe(attempt_dir: str, spec: TaskSpec) -> Observation:
     except ContractError as error:
         heartbeat_error = str(error)
     try:
-        result, result_error = _result(files.result, spec, held, ended)
+        result, result_error = _result(files.result, spec, ended)
     except ContractError as error:
         result_error = str(error)
     return Observation(held, started, ended, heartbeat, heartbeat_error, result, result_error)
 
 
-def _result(path: str, spec: TaskSpec, held: bool, ended: Ended | None) -> tuple[TaskResult | None, str | None]:
-    """The result, once the wrapper has vouched for it by exit.json; else why there is none although there is a file."""
+def _result(path: str, spec: TaskSpec, ended: Ended | None) -> tuple[TaskResult | None, str | None]:
+    """The result, once the wrapper has vouched for it by exit.json; else why there is none although there is a file.
+
+    A wrapper that is killed between its two files leaves a result that anybody may have written: there is none, and no fault of the
+    agent's either. The attempt crashed.
+    """
     name = os.path.basename(path)
     data = read_bytes(path, JSON_BYTES)
     if data is None:
@@ -210,7 +214,7 @@ def _result(path: str, spec: TaskSpec, held: bool, ended: Ended | None) -> tuple
     result = TaskResult.from_json(load_json(data, name), name)
     check_identity(result, spec, name)
     if ended is None:
-        return None, None if held else f"{name}: was not written by the attempt's wrapper, which was killed before its end"
+        return None, None
     if ended.result_sha256 != sha256_hex(data):
         return None, f"{name}: was changed after the attempt had ended"
     return result, None

@@ -246,10 +246,13 @@ def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime(pattern))
 
 
+IDLE_POLLS = 8  # times as long as a live page's pause
+
+
 @register.simple_tag
-def poll() -> str:
-    """The trigger of a live element; `ce:now` asks at once when the tab is looked at again."""
-    return f"every {settings.CE_POLL_SECONDS:g}s, ce:now"
+def poll(live: bool = True) -> str:
+    """The trigger of a live element; `ce:now` asks at once when the tab is looked at again. One that only waits asks seldom."""
+    return f"every {settings.CE_POLL_SECONDS * (1 if live else IDLE_POLLS):g}s, ce:now"
 
 
 @register.simple_tag(takes_context=True)

@@ -1,10 +1,13 @@
 """The list of batches: filters with counts, search, fifty a page."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.conf import settings
+from django.core.cache import cache
 from django.core.paginator import Page, Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +21,6 @@ from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.querysets import VIEWS
 from batches.templatetags.ce import look
 from batches.views.board import TO_COME, batch_state, time_left
-from batches.views.live import STOP_POLLING
 
 PAGE_SIZE = 50
 ALWAYS = ("all", "running", "failed", "done")  # filters that are offered though they hold nothing
@@ -51,15 +53,16 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
-    """The page; asked by htmx only the rows that changed since version `v`: 204 when none did, 286 when nothing here is at work."""
+    """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
     view, search, page = wanted_page(request)
     batches = list(page.object_list)
-    version = "-".join(f"{batch.pk}.{batch.version}" for batch in batches) or "0"
-    live = any(batch.run_state in LIVE for batch in batches)  # type: ignore[attr-defined]  # annotated by with_state
     polled, seen = request.headers.get("HX-Request") == "true", request.GET.get("v", "")
+    counts = _counts(search, fresh=not polled)
+    version = "-".join([*(f"{batch.pk}.{batch.version}" for batch in batches), *map(str, counts.values())])
     if polled and seen == version:
-        return HttpResponse(status=204 if live else STOP_POLLING)
-    counts = Batch.objects.search(search).view_counts()
+        return HttpResponse(status=204)
+    asked = request.GET.copy()
+    asked.pop("v", None)
     context = {
         "rows": rows_of(page),
         "page": page,
@@ -68,7 +71,8 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "counts": counts,
         "views": [(name, counts[name]) for name in VIEWS if counts[name] or name == view or name in ALWAYS],
         "version": version,
-        "any_live": live,
+        "any_live": any(batch.run_state in LIVE for batch in batches),  # type: ignore[attr-defined]  # annotated by with_state
+        "address": f"{request.path}?{asked.urlencode()}",
         **({} if counts["all"] or search else _first_steps()),
     }
     if not polled:
@@ -76,8 +80,17 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
     news = [row for row in context["rows"] if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
-    context["views"] = [(name, counts[name]) for name in ALWAYS]  # those that are on every page of the list
-    return render(request, "batches/_rows_since.html", context | {"news": news}, status=200 if live else STOP_POLLING)
+    return render(request, "batches/_rows_since.html", context | {"news": news})
+
+
+def _counts(search: str, *, fresh: bool) -> dict[str, int]:
+    """How many batches each filter holds. All who wait for news of the same search share one look, at most a poll's pause old."""
+    key = f"list-counts.{hashlib.sha256(search.encode(errors='replace')).hexdigest()}"
+    known = None if fresh else cache.get(key)
+    if known is None:
+        known = Batch.objects.search(search).view_counts()
+        cache.set(key, known, settings.CE_POLL_SECONDS)
+    return known
 
 
 def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:

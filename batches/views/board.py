@@ -17,7 +17,7 @@ from batches.core.remaining import Part, hours_left, longest_chain, unblocked_by
 from batches.core.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
 from batches.ledger import read_ledger
 from batches.models import Attempt, Batch, Chain, Conflict, Host, Landing, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
-from batches.templatetags.ce import LOOKS, UNKNOWN_LOOK, look
+from batches.templatetags.ce import look, sign
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
@@ -64,6 +64,17 @@ REASONS: Mapping[str, str] = {
 def why(reason: str, message: str) -> str:
     """One sentence for a failure: what the engine said, else what the reason means."""
     return message or REASONS.get(reason, reason.replace("_", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a tab's title and icon, and a notification, say of what its page shows."""
+
+    look: str
+    title: str
+    attention: int  # things that want a person
+    live: bool
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,16 +403,18 @@ class Board:
         return max(0, len(self.critical_path) - CHAIN_SHOWN)
 
     @property
-    def mark(self) -> str:
-        """The look that the page's icon takes: that of the batch, or a warning while something wants a person."""
-        return "stale" if self.attention and self.is_live else look(self.state)
-
-    @property
-    def tab_title(self) -> str:
-        """What a tab says of the batch at a glance: "(1) ◐ 3/4 · Batch 44: Shop"."""
-        waiting = f"({len(self.attention)}) " if self.attention else ""
-        sign = LOOKS.get(self.state, UNKNOWN_LOOK)[1]
-        return f"{waiting}{sign} {self.done}/{self.total} · Batch {self.batch.number}: {self.batch.title}"
+    def mark(self) -> Mark:
+        """At a glance "(1) ◐ 3/4 · Batch 44: Shop"; the icon warns while something wants a person."""
+        waiting, state = len(self.attention), (self.word or self.state).replace("_", " ")
+        words = f"{waiting} need{'s' if waiting == 1 else ''} attention" if waiting else f"{state}: {self.done} of {self.total} phases done"
+        title = f"{sign(self.state)} {self.done}/{self.total} · Batch {self.batch.number}: {self.batch.title}"
+        return Mark(
+            look="stale" if waiting and self.is_live else look(self.state),
+            title=f"({waiting}) {title}" if waiting else title,
+            attention=waiting,
+            live=self.is_live,
+            words=words,
+        )
 
     @cached_property
     def attention(self) -> list[Attention]:

@@ -39,6 +39,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return error_page(request, 404, "There is no such page.", "The address may be mistyped, or what it named is gone.")
 
 
+def wrong_method(request: HttpRequest, allowed: str) -> HttpResponse:
+    """Answer 405: mostly the address of a button that somebody opened by hand."""
+    return error_page(request, 405, "This address is not to be opened like that.", f"It takes {allowed}: use the button of its page.")
+
+
 def too_large(request: HttpRequest, limit_bytes: int) -> HttpResponse:
     """Answer 413 with the limit in it."""
     text = f"At most {limit_bytes:,} bytes are read (setting CE_UPLOAD_BYTES). Split the plan, or raise the limit."

@@ -17,9 +17,10 @@ from batches.core.logs import LogLine, read_log
 from batches.core.states import Operation
 from batches.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
+from batches.templatetags.ce import sign, state_word
 from batches.ticks import TICK_GATE
 from batches.views.batch_detail import find_batch, may_execute
-from batches.views.board import PhaseCard, is_late, is_stuck, latest_run, model_shown, version_of, why
+from batches.views.board import Mark, PhaseCard, is_late, is_stuck, latest_run, model_shown, version_of, why
 from batches.views.changes import files_of
 from batches.views.diffs import diff_address, diff_mode, remember_mode, shown_diff
 from batches.views.live import STOP_POLLING, cached_pieces, changed_since
@@ -126,6 +127,19 @@ class PhaseView:
             return why(attempt.reason, attempt.message) if attempt.reason else attempt.message
         return self.card.why
 
+    @property
+    def mark(self) -> Mark:
+        """"◐ 2a Login page · Batch 44"; a phase that runs no more and did not succeed wants a person."""
+        state, task = self.card.shown_state, self.card.task
+        name = f"{self.card.phase.key} {self.card.phase.title}"
+        return Mark(
+            look=self.card.look,
+            title=f"{sign(state)} {name} · Batch {self.batch.number}",
+            attention=int(state in ("failed", "stale", "stuck")),
+            live=task is not None and task.is_live,
+            words=f"{name}: {state_word(state)}",
+        )
+
 
 @require_safe
 def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
@@ -231,6 +245,7 @@ def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: b
     }
     body = context | _tab_context(view, tab, mode)
     pieces = {
+        "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
         "phase-head": render_to_string("batches/_phase_head.html", context),
         "phase-tabs": render_to_string("batches/_phase_tabs.html", context),
         "phase-body": render_to_string(f"batches/_tab_{tab}.html", body),

@@ -5,14 +5,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches import services
 from batches.core.errors import BatchError
 from batches.forms import ProjectGates, ProjectNew, ProjectSettings
 from batches.models import Notice, Project
-from batches.notices import TRIES
-from batches.views.common import actor_of
+from batches.notices import TRIES, try_channels
+from batches.views.common import act, actor_of
 
 
 @require_safe
@@ -63,6 +64,17 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "plans": project.plans.defer("text")[:10],
     }
     return render(request, "batches/project_detail.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
+    """A test message to whomever the project names, now."""
+    project = get_object_or_404(Project, slug=slug)
+    return act(
+        request,
+        lambda: try_channels(project=project, actor=actor_of(request)),
+        reverse("batches:project_detail", args=[project.slug]),
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -103,6 +103,29 @@ def test_a_receiver_that_says_nothing_holds_nobody_up_for_longer_than_is_allowed
         webhook.send(f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, private=True, seconds=0.3)
 
 
+def test_a_test_message_goes_over_every_channel_at_once_and_says_what_did_not_work(receiver, settings, mailoutbox, client):
+    settings.EMAIL_HOST = "mail.example.org"
+    client.force_login(builders.make_user())
+    project = builders.make_batch().project
+    address = f"/projects/{project.slug}/test-message/"
+    assert "save a webhook or mail addresses first" in client.post(address, follow=True).text
+    Project.objects.update(notify_webhook_sealed=seal(receiver.url), notify_mail="a@example.org")
+    assert "A test message was sent by webhook and mail." in client.post(address, follow=True).text
+    (got,) = receiver.got
+    assert (got["event"], got["project"], got["url"]) == ("test", project.slug, f"http://127.0.0.1:8000/projects/{project.slug}/")
+    assert mailoutbox[0].to == ["a@example.org"] and not Notice.objects.exists()
+    receiver.statuses = [500]
+    told = client.post(address, follow=True).text
+    assert "refused the message (500)" in told and "Sent by mail." in told
+
+
+def test_a_test_message_takes_the_right_to_change_the_project(receiver, client):
+    project = builders.make_batch().project
+    Project.objects.update(notify_webhook_sealed=seal(receiver.url))
+    client.force_login(builders.make_user("viewer", admin=False))
+    assert client.post(f"/projects/{project.slug}/test-message/").status_code == 403 and not receiver.got
+
+
 def test_mail_goes_to_every_address(settings, mailoutbox):
     settings.EMAIL_HOST = "mail.example.org"
     ended("succeeded", mail="a@example.org, b@example.org")

@@ -176,11 +176,12 @@ def test_polls_of_many_watchers_share_a_look_that_is_a_moment_old_and_none_goes_
     assert newest in ask({"v": "999999-"}).text, "a page that shows more than is remembered is told what is"
 
 
-def test_the_list_gets_only_the_rows_that_changed_and_asks_no_more_when_nothing_is_at_work(client, ada, django_assert_max_num_queries):
+def test_the_list_gets_only_what_changed_and_goes_on_asking_seldom_when_nothing_is_at_work(client, ada, django_assert_max_num_queries):
     first, second = builders.running_batch(), builders.running_batch(title="Another")
     page = client.get("/batches/")
     assert page.context["rows"][0].left is None, "one finished phase says little"
     version = re.search(r'name="v" value="([^"]+)"', page.text).group(1)
+    assert 'hx-trigger="every 2s, ce:now"' in page.text
     with django_assert_max_num_queries(4):
         assert client.get("/batches/", {"v": version}, headers={"HX-Request": "true"}).status_code == 204
     Batch.objects.bump(second.pk)
@@ -189,7 +190,19 @@ def test_the_list_gets_only_the_rows_that_changed_and_asks_no_more_when_nothing_
     Run.objects.update(state="succeeded", ended_at=timezone.now())
     Batch.objects.bump(first.pk)
     last = client.get("/batches/", {"v": version}, headers={"HX-Request": "true"})
-    assert last.status_code == 286 and 'id="batch-1"' in last.text
+    assert last.status_code == 200 and 'id="batch-1"' in last.text and 'id="rows"' not in last.text
+    assert 'hx-trigger="every 16s, ce:now"' in last.text and "v=" not in re.search(r'hx-get="([^"]+)"', last.text).group(1)
+
+
+def test_a_batch_that_begins_appears_in_a_list_that_held_nothing(client, ada):
+    builders.finished_batch()
+    page = client.get("/batches/?view=running")
+    assert "No batch is running." in page.text
+    version = re.search(r'name="v" value="([^"]+)"', page.text).group(1)
+    assert client.get("/batches/", {"view": "running", "v": version}, headers={"HX-Request": "true"}).status_code == 204
+    builders.running_batch()
+    text = client.get("/batches/", {"view": "running", "v": version}, headers={"HX-Request": "true"}).text
+    assert 'id="rows" hx-swap-oob="true"' in text and 'id="batch-2"' in text and 'hx-trigger="every 2s, ce:now"' in text
 
 
 def test_the_list_and_the_page_say_the_same_time_left(client, ada):
@@ -225,6 +238,15 @@ def test_a_poll_brings_only_the_parts_that_changed(client, ada):
     assert [name for name in sent if name != "timeline"] == ["phase-2"]  # the timeline's right end is now
     assert 'id="live-version"' in response.text
     assert "Step 2 of 4: Testing" in response.text
+
+
+def test_the_tab_of_a_phase_says_its_state(client, ada):
+    builders.failed_batch()
+    batch = builders.running_batch()
+    at_work = client.get(f"/batches/{batch.number}/phases/2a/").text
+    assert re.search(r'id="mark"[^>]* data-look="running" data-title="◐ 2a [^"]+ · Batch 2" data-attention="0" data-live="true"', at_work)
+    done = client.get("/batches/1/phases/1/").text
+    assert re.search(r'id="mark"[^>]* data-look="succeeded" data-title="✓ 1 ', done)
 
 
 def test_the_end_of_a_run_is_sent_with_286_and_the_report_comes_first(client, ada):

@@ -53,6 +53,23 @@ def test_progress_arrives_without_a_reload_and_nothing_of_the_reader_is_lost(ope
     expect(page.get_by_text("Step 4 of 4: Done soon")).to_be_visible()
 
 
+def test_a_list_that_waits_shows_what_begins_and_then_follows_it(open_tab, settings):
+    builders.finished_batch()
+    page = open_tab().open("/batches/?view=running")
+    expect(page.get_by_text("No batch is running.")).to_be_visible()
+    page.evaluate("window.kept = true")
+    page.locator("#view-failed").focus()
+    builders.running_batch()
+    page.evaluate("document.querySelectorAll('[data-poll]').forEach((one) => htmx.trigger(one, 'ce:now'))")
+    expect(page.locator("#batch-2")).to_be_visible()
+    expect(page.locator("#view-running .count")).to_have_text("1")
+    assert page.evaluate("document.activeElement.id") == "view-failed" and page.evaluate("window.kept")
+    Task.objects.filter(run__batch__number=2, name="2a").update(state="succeeded")
+    Batch.objects.bump(Batch.objects.get(number=2).pk)
+    expect(page.locator("#batch-2 td").nth(3)).to_have_text("2 / 4")  # by its own polls from now on
+    expect(page.locator("#view-running")).to_have_attribute("aria-current", "true")
+
+
 def test_a_log_grows_at_its_end_and_its_lines_stay_the_same(open_tab):
     batch = builders.running_batch()
     page = open_tab().open("/batches/1/phases/2a/?tab=log")

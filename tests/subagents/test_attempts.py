@@ -473,6 +473,15 @@ def test_result_that_the_wrapper_did_not_write_counts_for_nothing(world: World) 
     assert world.seen(spec).result is None and "was changed" in str(world.seen(spec).result_error)
 
 
+def test_result_of_a_wrapper_that_was_killed_before_it_vouched_for_it_is_none_and_no_fault(world: World) -> None:
+    spec = world.spec(steps=steps("echo done > made"))
+    assert world.run(spec).result is not None
+    Path(spec.attempt_dir, "exit.json").unlink()  # what a kill between the two writes leaves
+    seen = world.seen(spec)
+    assert Path(world.files(spec).result).exists()
+    assert (seen.held, seen.ended, seen.result, seen.result_error) == (False, None, None, None)
+
+
 def test_success_forged_by_the_agent_itself_is_overwritten_by_the_truth(world: World) -> None:
     victim = world.spec()
     path = world.files(victim).result
