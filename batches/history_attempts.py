@@ -26,7 +26,7 @@ from batches.core.trends import PHASES_SHOWN, Calibration, ErrorType, PhaseTimes
 from batches.history_scope import TOKENS, Row, Scope, day_text, dollars
 from batches.models import Attempt, AttemptFact, Batch, Project
 
-RECENT_ATTEMPTS = 20_000  # the latest so many of the period make the figures of kinds of phases and estimates, and the findings
+RECENT_ATTEMPTS = 10_000  # the latest so many of the period make the figures of kinds of phases and estimates, and the findings
 _COMPLEXITIES = ("low", "medium", "high")
 
 
