@@ -34,7 +34,7 @@ class Sandbox:
     def words(self) -> str:
         """One line for pages and `doctor`."""
         why = "".join(f"; {level}: {reason}" for level, reason in self.refused.items())
-        return f"{self.level}, tried at {self.at} in {self.seconds * 1000:.0f} ms{why}"
+        return f"{self.level}, tried {self.at[:16].replace('T', ' ')} UTC in {self.seconds * 1000:.0f} ms{why}"
 
 
 _known: dict[Path, Sandbox] = {}

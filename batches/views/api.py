@@ -87,7 +87,9 @@ def _object(request: HttpRequest, *names: str) -> dict[str, Any]:
         raise RequestDataTooBig
     try:
         data = json.loads(request.body or b"{}", parse_constant=_no_constant)
-        if "\\u0000" in json.dumps(data).replace("\\\\", ""):
+        text = json.dumps(data, ensure_ascii=False)
+        text.encode()  # half a surrogate pair is no text
+        if "\\u0000" in text.replace("\\\\", ""):
             raise ValueError("a NUL character stands in it")
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body cannot be used as JSON: {error}.") from None

@@ -130,7 +130,7 @@ def make_people(owner) -> None:
 def make_hosts() -> None:
     """One host that is well but short of space, and one that was lost."""
     now = timezone.now()
-    facts = {"python": "3.11.9", "sandbox": "bwrap, tried at 2026-08-01T09:00:00+00:00 in 31 ms"}
+    facts = {"python": "3.11.9", "sandbox": "bwrap, tried 2026-08-01 09:00 UTC in 31 ms"}
     for name, seconds, free, at_start in (
         ("build-1", 2, 700 * 2**20, "3 were running: 1 alive, 1 finished meanwhile, 1 dead, will be judged."),
         ("build-2", 700, 240 * 2**30, "Nothing was running."),

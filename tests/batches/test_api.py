@@ -152,7 +152,7 @@ def test_what_cannot_be_used_is_a_sentence(root, verb, path, body, status):
     assert answer.status_code == status and len(answer.json()["error"]) > 10
 
 
-@pytest.mark.parametrize("project", [5, "nowhere", "\0", ["test"], {"slug": "test"}, True, False])
+@pytest.mark.parametrize("project", [5, "nowhere", "\0", "\ud800", ["test"], {"slug": "test"}, True, False])
 def test_a_batch_in_a_project_that_is_not_there_is_refused(root, batch, project):
     answer = root("POST", "/api/batches/", {"plan": batch.plan.pk, "project": project})
     assert answer.status_code in (400, 404) and len(answer.json()["error"]) > 10

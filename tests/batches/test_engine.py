@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -360,6 +361,8 @@ def test_a_repository_that_vanishes_meanwhile_fails_the_phase_with_its_name_and_
     assert run.state == "failed"
     last = world.task(run, "2")
     assert last.reason in ("agent_error", "crashed", "merge_conflict") and str(world.repository) in last.message, last.message
+    # A git that was about to write a reference makes its folder anew; whoever brings a repository back removes such a stub first.
+    shutil.rmtree(world.repository, ignore_errors=True)
     world.repository.with_name("elsewhere").rename(world.repository)
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
