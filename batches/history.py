@@ -44,7 +44,8 @@ def read_history(filters: Filters, now: datetime) -> History:
     earlier = scope.span.before(now)
     runs = Runs(scope.runs(scope.span))
     runs_before = None if earlier is None else Runs(scope.runs(earlier))
-    days = tried.attempts_by_day(scope.attempts(scope.span))
+    spans = _spans(runs, scope)
+    days = tried.attempts_by_day(scope.attempts(scope.span), weeks=any((end - start).days == 7 for start, end in spans))
     use = Use(days)
     use_before = None if earlier is None else Use(tried.attempts_by_reason(scope.attempts(earlier)))
     recent = ended.recent_runs(scope)
@@ -66,7 +67,7 @@ def read_history(filters: Filters, now: datetime) -> History:
         headlines=_headlines(runs, use, runs_before, use_before),
         batches=points,
         batches_left=len(runs) - len(points),
-        buckets=_buckets(runs, days),
+        buckets=_buckets(spans, runs, days),
         seconds=Spread.of(runs["seconds"]),
         cost=Spread.of(runs.costs),
         speed_up=Spread.of(runs.speed_ups),
@@ -90,12 +91,15 @@ def read_history(filters: Filters, now: datetime) -> History:
 # Over time
 
 
-def _buckets(runs: Runs, days: Sequence[Row]) -> tuple[Bucket, ...]:
-    """Without gaps from the first day of the period that has anything to the last."""
-    seen = {*runs["day_"], *(row["day_"] for row in days)}
-    if not seen:
-        return ()
-    spans = bucket_days(date.fromisoformat(min(seen)), date.fromisoformat(max(seen)))
+def _spans(runs: Runs, scope: Scope) -> list[tuple[date, date]]:
+    """Without gaps from the first day of the period that has anything to the last. Two queries."""
+    days = scope.attempts(scope.span).values_list("day", flat=True)
+    seen = [found for order in ("ended_at", "-ended_at") if (found := days.order_by(order).first())]
+    seen += [date.fromisoformat(text) for text in (runs["day_"][0], runs["day_"][-1])] if len(runs) else []
+    return bucket_days(min(seen), max(seen)) if seen else []
+
+
+def _buckets(spans: Sequence[tuple[date, date]], runs: Runs, days: Sequence[Row]) -> tuple[Bucket, ...]:
     starts = {date.fromordinal(day).isoformat(): start for start, end in spans for day in range(start.toordinal(), end.toordinal())}
     members: dict[date, list[int]] = defaultdict(list)
     for index, day in enumerate(runs["day_"]):

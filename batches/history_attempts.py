@@ -23,7 +23,7 @@ from batches.core.findings import (
 )
 from batches.core.metrics import known_sum, percentile
 from batches.core.trends import PHASES_SHOWN, Calibration, ErrorType, PhaseTimes, RoleUse, Spread, Tokens
-from batches.history_scope import TOKENS, Row, Scope, day_text, dollars
+from batches.history_scope import TOKENS, Row, Scope, day_text, dollars, week_text
 from batches.models import Attempt, AttemptFact, Batch, Project
 
 RECENT_ATTEMPTS = 10_000  # the latest so many of the period make the figures of kinds of phases and estimates, and the findings
@@ -43,9 +43,9 @@ _SUMS = {
 }
 
 
-def attempts_by_day(attempts: QuerySet[AttemptFact]) -> list[Row]:
-    """Sums by day, role, model, outcome and reason. One query."""
-    return list(attempts.values("role", "model", "outcome", "reason", day_=day_text).annotate(**_SUMS))
+def attempts_by_day(attempts: QuerySet[AttemptFact], *, weeks: bool = False) -> list[Row]:
+    """Sums by day (with `weeks`: by the Monday of its week), role, model, outcome and reason. One query."""
+    return list(attempts.values("role", "model", "outcome", "reason", day_=week_text if weeks else day_text).annotate(**_SUMS))
 
 
 def attempts_by_reason(attempts: QuerySet[AttemptFact]) -> list[Row]:

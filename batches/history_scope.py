@@ -27,7 +27,19 @@ class DayText(Cast):
         return [] if connection.vendor == "sqlite" else [lambda day, *_: day.isoformat()]
 
 
-day_text = DayText()
+class WeekText(DayText):
+    """The Monday of the day's week as ISO text."""
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        day, params = compiler.compile(self.source_expressions[0])
+        return f"({day} - (EXTRACT(ISODOW FROM {day})::integer - 1))", [*params, *params]
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        day, params = compiler.compile(self.source_expressions[0])
+        return f"DATE({day}, '-6 days', 'weekday 1')", params
+
+
+day_text, week_text = DayText(), WeekText()
 
 
 class Scope:

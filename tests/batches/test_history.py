@@ -4,6 +4,7 @@ import json
 import statistics
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -135,6 +136,22 @@ def test_every_figure_is_that_of_the_raw_rows(made_up):
     drifts = list(AttemptFact.objects.filter(drift__isnull=False).values_list("run", "drift"))
     assert len(drifts) == Result.objects.count()
     assert json.loads(json.dumps(history.to_json(read)))["batches"][-1]["batch"] == runs[-1].batch.number
+
+
+@pytest.mark.parametrize(
+    ("days", "start_of"), [(200, lambda day: day - timedelta(days=day.weekday())), (800, lambda day: day.replace(day=1))]
+)
+def test_a_long_time_is_told_by_weeks_and_a_longer_one_by_months(days, start_of):
+    demo.make_history(batches=40, seed=7, now=timezone.now(), days=days)
+    read = history.read_history(ALL, timezone.now())
+    for model, name in ((AttemptFact, "attempts"), (RunFact, "runs")):
+        expected = Counter(start_of(day) for day in model.objects.values_list("day", flat=True))
+        assert {one.start: getattr(one, name) for one in read.buckets if getattr(one, name)} == expected
+    tokens = Counter()
+    for day, used in AttemptFact.objects.filter(tokens__isnull=False).values_list("day", "tokens"):
+        tokens[start_of(day)] += used
+    assert {one.start: one.tokens.total for one in read.buckets if one.tokens.total} == tokens
+    assert all(before.end == after.start for before, after in pairwise(read.buckets))
 
 
 def test_the_baseline_is_the_first_ten_executions_and_later_ones_are_compared_with_it(made_up):
