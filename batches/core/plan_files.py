@@ -71,14 +71,14 @@ def _split(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _expand(path: str) -> list[str]:
-    """`src/{a,b}.py` as its two names; a brace without a comma is left as written."""
+def expand_braces(path: str) -> list[str]:
+    """`src/{a,b}.py` as its two names, at most _MAX_EXPANSIONS; a brace without a comma is left as written."""
     found = re.search(r"\{([^{}]*,[^{}]*)\}", path)
     if not found:
         return [path]
     done: list[str] = []
     for choice in found.group(1).split(","):
-        done.extend(_expand(path[: found.start()] + choice.strip() + path[found.end() :]))
+        done.extend(expand_braces(path[: found.start()] + choice.strip() + path[found.end() :]))
         if len(done) >= _MAX_EXPANSIONS:
             break
     return done[:_MAX_EXPANSIONS]
@@ -197,7 +197,7 @@ def read_files(value: str, inline: bool) -> Iterator[FileReading]:
         if not names:
             yield FileReading(part.strip()[:120], IssueCode.FILE_PROSE, f"“{part.strip()[:80]}” names no file; it is passed over.")
         for name in names:
-            for written in _expand(name):
+            for written in expand_braces(name):
                 yield normalise(written)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from batches.core.plan_dependencies import PhaseNames, read_references
-from batches.core.plan_files import normalise
+from batches.core.plan_files import expand_braces, normalise
 from batches.core.plan_labels import KEY, WORD, Field
 from batches.core.plan_phases import Faults, check_whole
 from batches.core.plan_sections import MAX_PHASES
@@ -182,8 +182,7 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
         message = f"Complexity “{complexity_text[:60]}” is none of low, medium, high."
         faults.error(line, IssueCode.UNKNOWN_COMPLEXITY, message, field=Field.COMPLEXITY, phase=key)
     files: dict[str, None] = {}
-    for written in _strings(_raw(item, "files")):
-        reading = normalise(written)
+    for reading in (normalise(name) for written in _strings(_raw(item, "files")) for name in expand_braces(written)):
         if reading.code is None:
             files[reading.path] = None
         else:

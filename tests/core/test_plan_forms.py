@@ -521,6 +521,11 @@ def test_missing_field_of_a_phase_in_a_list_is_repaired_inside_the_list():
     assert [(found.key, found.goal) for found in mended.plan.phases] == [("1", "Spike"), ("2", "x")]
 
 
+def test_json_files_in_braces_are_two_files_as_in_markdown():
+    reading = read_plan('{"title": "x", "items": [{"id": "1", "dependencies": [], "files": ["src/{a,b}.py", "c.py"]}]}')
+    assert reading.plan.phases[0].files == ("src/a.py", "src/b.py", "c.py") and not reading.errors
+
+
 def test_json_steps_keep_their_own_commands_and_empty_items_are_told():
     steps = '["a", {}, {"text": "b", "commands": ["make"]}, 3, {"commands": ["ls"]}]'
     item = f'{{"id": "1", "dependencies": [], "files": [], "steps": {steps}, "gates": ["", "ok"]}}'

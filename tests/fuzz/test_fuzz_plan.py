@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batches.core.analysis import analyse_document
-from batches.core.plan import IssueCode, PlanIssue, apply_repair, parse_plan, read_plan, render_plan
+from batches.core.plan import IssueCode, PlanIssue, PlanSpec, apply_repair, parse_plan, read_plan, render_plan
 from tests.core.plans import linked, phase, plan
 from tests.core.test_plan_metamorphic import FAULTY, bare
 
@@ -148,6 +148,11 @@ def text_is_markup(text: str) -> bool:
     return any(mark in text for mark in ("```", "~~~", "<", ">", "===", "---", "**", "__"))
 
 
+def is_whole(plan: PlanSpec) -> bool:
+    """Whether its phases say what markdown requires; JSON may leave that out, and then there is no markdown that says the same."""
+    return all(one.goal and one.complexity and one.hours is not None for one in plan.phases)
+
+
 def check(text: str | bytes) -> None:
     """What holds for every input: a report that JSON and UTF-8 can hold, faults in line order, and a repair that does what it says."""
     report = analyse_document(text)
@@ -166,7 +171,7 @@ def check(text: str | bytes) -> None:
         plan_read = parse_plan(text)
         texts = [plan_read.title, *(one.title + one.goal + one.hours_text for one in plan_read.phases)]
         texts += [item.text for one in plan_read.phases for item in (*one.steps, *one.gates)]
-        if not text_is_markup("\n".join(texts)):
+        if is_whole(plan_read) and not text_is_markup("\n".join(texts)):
             again = read_plan(render_plan(plan_read))
             assert bare(again.plan) == bare(plan_read), again.errors
 
@@ -177,7 +182,7 @@ def test_no_input_ends_in_a_traceback():
     tried, until = 0, time.monotonic() + SECONDS
     while time.monotonic() < until:
         text: str | bytes = mutated(source)
-        if source.random() < 0.1 and isinstance(text, str):
+        if source.random() < 0.1 and isinstance(text, str) and text:
             raw = bytearray(text.encode("utf-8", "surrogatepass"))
             for _ in range(3):
                 raw[source.randrange(len(raw))] = source.randrange(256)
