@@ -73,15 +73,17 @@ def _split(text: str) -> Iterator[str]:
 
 def expand_braces(path: str) -> list[str]:
     """`src/{a,b}.py` as its two names, at most _MAX_EXPANSIONS; a brace without a comma is left as written."""
-    found = re.search(r"\{([^{}]*,[^{}]*)\}", path)
-    if not found:
-        return [path]
+    todo = [path]
     done: list[str] = []
-    for choice in found.group(1).split(","):
-        done.extend(expand_braces(path[: found.start()] + choice.strip() + path[found.end() :]))
-        if len(done) >= _MAX_EXPANSIONS:
-            break
-    return done[:_MAX_EXPANSIONS]
+    while todo and len(done) < _MAX_EXPANSIONS:
+        one = todo.pop()
+        found = re.search(r"\{([^{}]*,[^{}]*)\}", one)
+        if not found:
+            done.append(one)
+            continue
+        choices = found.group(1).split(",")[:_MAX_EXPANSIONS]
+        todo += [one[: found.start()] + choice.strip() + one[found.end() :] for choice in reversed(choices)]
+    return done
 
 
 # Most names are plain ones: nothing to remove, nothing to refuse. Only what is not such a name is looked at closely.

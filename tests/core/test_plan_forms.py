@@ -526,6 +526,14 @@ def test_json_files_in_braces_are_two_files_as_in_markdown():
     assert reading.plan.phases[0].files == ("src/a.py", "src/b.py", "c.py") and not reading.errors
 
 
+def test_a_line_of_braces_without_end_is_a_name_that_is_too_long():
+    braces = "{a,b}" * 1900
+    in_json = read_plan(f'{{"items": [{{"id": "1", "dependencies": [], "files": ["{braces}"]}}]}}')
+    in_markdown = read_plan(f"# P\n\n### Phase 1: x\n\n**Goal**: g\n**Files Modified**: `{braces}`\n")
+    for reading in (in_json, in_markdown):
+        assert "file-too-long" in [issue.code for issue in reading.errors] and not reading.plan.phases[0].files
+
+
 def test_json_steps_keep_their_own_commands_and_empty_items_are_told():
     steps = '["a", {}, {"text": "b", "commands": ["make"]}, 3, {"commands": ["ls"]}]'
     item = f'{{"id": "1", "dependencies": [], "files": [], "steps": {steps}, "gates": ["", "ok"]}}'
