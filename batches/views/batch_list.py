@@ -54,24 +54,25 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
     """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
+    polled, asked = request.headers.get("HX-Request") == "true", request.GET.copy()
+    seen = "".join(asked.pop("v", [])[-1:])
+    request.GET = asked  # links and the next poll are made from what is left
     view, search, page = wanted_page(request)
     batches = list(page.object_list)
-    polled, seen = request.headers.get("HX-Request") == "true", request.GET.get("v", "")
     counts = _counts(search, fresh=not polled)
     version = "-".join([*(f"{batch.pk}.{batch.version}" for batch in batches), *map(str, counts.values())])
     if polled and seen == version:
         return HttpResponse(status=204)
-    asked = request.GET.copy()
-    asked.pop("v", None)
+    rows = rows_of(page)
     context = {
-        "rows": rows_of(page),
+        "rows": rows,
         "page": page,
         "view": view,
         "search": search,
         "counts": counts,
         "views": [(name, counts[name]) for name in VIEWS if counts[name] or name == view or name in ALWAYS],
         "version": version,
-        "any_live": any(batch.run_state in LIVE for batch in batches),  # type: ignore[attr-defined]  # annotated by with_state
+        "any_live": any(row.live for row in rows),
         "address": f"{request.path}?{asked.urlencode()}",
         **({} if counts["all"] or search else _first_steps()),
     }
@@ -79,7 +80,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         return render(request, "batches/batch_list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
-    news = [row for row in context["rows"] if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
+    news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
     return render(request, "batches/_rows_since.html", context | {"news": news})
 
 

@@ -202,6 +202,7 @@ def test_a_batch_that_begins_appears_in_a_list_that_held_nothing(client, ada):
     assert client.get("/batches/", {"view": "running", "v": version}, headers={"HX-Request": "true"}).status_code == 204
     builders.running_batch()
     text = client.get("/batches/", {"view": "running", "v": version}, headers={"HX-Request": "true"}).text
+    assert "?v=" not in text and "&amp;v=" not in text, "what a poll asked with is in no address of its answer"
     assert 'id="rows" hx-swap-oob="true"' in text and 'id="batch-2"' in text and 'hx-trigger="every 2s, ce:now"' in text
 
 
