@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.core.errors import ServiceError
 from subagents.contract import ContractError, read_json_file, write_atomic
-from subagents.launcher import boot_id
+from subagents.procfs import boot_id
 from subagents.sandbox import BWRAP, ISOLATING, SandboxUnavailable, find_level
 
 logger = logging.getLogger(__name__)

@@ -30,6 +30,7 @@ from subagents.credentials import api_key, forbid_reading
 from subagents.files import sha256_hex
 from subagents.journal import Journal, timestamp
 from subagents.processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load_prctl
+from subagents.procfs import descendants, is_alive, name_of
 from subagents.redaction import know, redact_value
 from subagents.runner import run_attempt
 
@@ -211,7 +212,7 @@ class Keeper:
         asked = [pid for pid in descendants(os.getpid()) if pid != runner and name_of(pid) != b"bwrap"]
         _signal_each(asked, signal.SIGTERM)
         until = time.monotonic() + TERM_SECONDS
-        while time.monotonic() < until and any(pid != runner and _lives(pid) for pid in descendants(os.getpid())):
+        while time.monotonic() < until and any(pid != runner and is_alive(pid) for pid in descendants(os.getpid())):
             select.select([], [], [], 0.02)
 
     def _end_tree(self, runner: int) -> int:
@@ -335,41 +336,3 @@ def _signal_each(pids: list[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process is more than a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text[text.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
-
-
-def name_of(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/comm", "rb") as file:
-            return file.read().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below `pid`, nearest first."""
-    found, level = [], [pid]
-    while level:
-        level = [child for parent in level for child in _children(parent)]
-        found += level
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += [int(word) for word in file.read().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it ended while we looked
-    return found

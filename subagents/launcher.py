@@ -32,6 +32,7 @@ from subagents.credentials import KEY_FD, offer
 from subagents.environment import allowed
 from subagents.files import sha256_hex
 from subagents.nursery import AGENTS
+from subagents.procfs import boot_id, name_of, process_start, stat_fields
 from subagents.records import record
 from subagents.warm_start import Nursery
 from subagents.workspace import attached_repository
@@ -40,7 +41,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-INITS = frozenset({"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit"})  # who adopts orphans, besides process 1
+INITS = frozenset({b"systemd", b"init", b"tini", b"dumb-init", b"docker-init", b"catatonit"})  # who adopts orphans, besides process 1
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrapper.py")
 
 
@@ -338,15 +339,11 @@ def _left_behind(entry: str, started: Started, places: tuple[str, ...]) -> bool:
     """Whether a process is an orphan that the attempt left. A person's shell has a terminal, a program of theirs a parent."""
     if not started.pid or started.boot_id != boot_id():
         return False
-    with open(f"/proc/{entry}/stat") as file:
-        text = file.read()
-    fields = text[text.rindex(")") + 2 :].split()  # state, parent, group, session, terminal, ... start (the 20th)
+    fields = stat_fields(entry)
     if fields[4] != "0" or int(fields[19]) < int(started.process_start):
         return False
-    if fields[1] != "1":
-        with open(f"/proc/{fields[1]}/comm") as file:
-            if file.read().strip() not in INITS:
-                return False
+    if fields[1] != "1" and name_of(fields[1]) not in INITS:
+        return False
     at = os.readlink(f"/proc/{entry}/cwd").removesuffix(" (deleted)")
     return any(at == place or at.startswith(place + os.sep) for place in places)
 
@@ -369,19 +366,6 @@ def tidy(spec: TaskSpec) -> bool:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(spec.attempt_dir, "index"))
     return True
-
-
-def boot_id() -> str:
-    """This boot of this machine."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
-
-
-def process_start(pid: int) -> str:
-    """When a process started, in clock ticks since boot. Raises OSError when it is gone."""
-    with open(f"/proc/{pid}/stat") as file:
-        text = file.read()
-    return text[text.rindex(")") + 2 :].split()[19]
 
 
 def _open_process(started: Started) -> int | None:

@@ -74,15 +74,16 @@ def _mark(attempt_dir: str) -> None:
     /proc shows the memory in which the process got its environment, so the marker is written there, over the room
     that the launcher left. Where that is forbidden the wrapper is still known by its pid and the runner dies with it.
     """
+    from subagents.procfs import stat_fields
+
     os.environ["CE_ATTEMPT"] = attempt_dir
-    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as shown, open("/proc/self/stat", "rb") as stat:
+    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as shown:
         room = b"CE_ATTEMPT=" + MARKER_ROOM.encode()
         offset = shown.read().find(room)
-        text = stat.read()
         marker = b"CE_ATTEMPT=" + os.fsencode(attempt_dir)
         if offset < 0 or len(marker) >= len(room):
             return
-        start = int(text[text.rindex(b")") + 2 :].split()[ENV_START])
+        start = int(stat_fields("self")[ENV_START])
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(start + offset)
             memory.write(marker.ljust(len(room), b"\0"))

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from batches.management.commands.doctor import children_of
 from batches.management.commands.up import TICKER_SILENT_SECONDS, Program
 from ce_web.cluster import EXIT_CRASHED
+from subagents.procfs import children_of
 from tests.installation import ROOT, Installation, wait_for
 
 pytestmark = pytest.mark.engine

@@ -488,7 +488,7 @@ class _Session:
         """End the program and all that it started, before anybody looks at the files."""
         import asyncio
 
-        from subagents.keeper import descendants, name_of
+        from subagents.procfs import descendants, name_of
 
         below = descendants(os.getpid())
         if self.failure is not None:

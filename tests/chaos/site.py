@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from batches.management.commands.doctor import children_of
+from subagents.procfs import children_of
 from tests.batches.world import phase, plan
 from tests.installation import Installation, wait_for
 

@@ -30,6 +30,7 @@ from subagents.contract import (
 )
 from subagents.keeper import _within
 from subagents.processes import RESET_SIGNALS
+from subagents.procfs import boot_id
 from tests.subagents.conftest import World, commit_files, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process
@@ -357,7 +358,7 @@ def test_stop_never_hits_a_stranger_with_a_reused_pid(world: World) -> None:
     try:
         folder = world.data / "stale"
         folder.mkdir(parents=True)
-        claim = {"pid": stranger.pid, "process_start": "1", "boot_id": launcher.boot_id(), "started_at": 1.0}
+        claim = {"pid": stranger.pid, "process_start": "1", "boot_id": boot_id(), "started_at": 1.0}
         (folder / "started.json").write_text(json.dumps(claim))
         assert not launcher.stop(str(folder), force=True)
         assert launcher.pidfd(str(folder)) is None

@@ -23,6 +23,7 @@ from batches.sandboxing import sandbox_level
 from ce_web.cluster import cluster_pid_file
 from subagents.backends import missing
 from subagents.contract import SubagentError
+from subagents.procfs import children_of, is_alive
 from subagents.sandbox import SandboxUnavailable
 from subagents.workspace import git_version
 
@@ -163,17 +164,12 @@ def _workers() -> Finding:
     wanted = settings.Q_CLUSTER["workers"]
     try:
         pid = int(cluster_pid_file().read_text())
-        sentinels = children_of(pid)
     except (OSError, ValueError):
+        pid = 0
+    if not is_alive(pid):
         return Finding("workers", False, "no cluster is running on this host", START_AGAIN)
-    found = max(0, sum(len(children_of(sentinel)) for sentinel in sentinels) - 2)
+    found = max(0, sum(len(children_of(sentinel)) for sentinel in children_of(pid)) - 2)
     return Finding("workers", found >= wanted, f"{found} of {wanted}, cluster {pid}", START_AGAIN)
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids of the direct children of `pid`. Raises OSError when there is no such process."""
-    tasks = Path(f"/proc/{pid}/task")
-    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
 
 
 def _queue() -> Finding:

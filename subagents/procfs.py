@@ -1,0 +1,66 @@
+"""What /proc tells about processes. wrapper.py keeps its own few lines: nothing may be imported before started.json is written."""
+
+from __future__ import annotations
+
+import os
+
+ZOMBIE_STATES = ("Z", "X")
+
+
+def stat_fields(pid: int | str) -> list[str]:
+    """The fields of /proc/PID/stat after the command's name (proc(5)): [0] state, [1] parent, [4] terminal, [19] start time.
+
+    Raises OSError when there is no such process.
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        text = file.read()
+    return text[text.rindex(b")") + 2 :].decode("ascii").split()
+
+
+def process_start(pid: int) -> str:
+    """When a process started, in clock ticks since boot. Raises OSError when it is gone."""
+    return stat_fields(pid)[19]
+
+
+def boot_id() -> str:
+    """The id of this boot of this machine."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is more than a zombie."""
+    try:
+        return stat_fields(pid)[0] not in ZOMBIE_STATES
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def name_of(pid: int | str) -> bytes:
+    """The name of a process's command; b"" when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def children_of(pid: int) -> list[int]:
+    """The direct children of a process; empty when it is gone."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it ended while we looked
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`, nearest first."""
+    found, level = [], [pid]
+    while level:
+        level = [child for parent in level for child in children_of(parent)]
+        found += level
+    return found
