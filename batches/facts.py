@@ -15,10 +15,10 @@ from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Q, QuerySe
 from batches.bulk import insert
 from batches.core.drift import Evidence, measure_drift
 from batches.core.pricing import input_cost
+from batches.core.roles import ROLES
 from batches.core.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.trends import kind_of
 from batches.models import Attempt, AttemptFact, GateCheck, PredictedConflict, Run, RunFact, StageFact, Task
-from batches.specs import ROLES
 
 _FORECAST = ("forecast_seconds", "forecast_p90_seconds", "forecast_runs")
 CHUNK = 500  # attempts or runs at a time

@@ -21,6 +21,8 @@ from batches.models import Attempt, AttemptFact, OnConflict, Plan, PlanDecision,
 HISTORY_ATTEMPTS = 5_000  # the latest so many finished executions make the forecast
 DECISIONS = (OnConflict.WARN, OnConflict.SERIALIZE)
 
+SAMPLE = "text-statistics.md"  # of examples/plans, the one to begin with
+
 
 def import_plan(
     *,

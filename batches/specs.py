@@ -15,21 +15,16 @@ from batches.core.project_gates import GateRules, When
 from batches.core.prp import Prp, PrpStep, render_prp
 from batches.core.review import Moment as ReviewMoment
 from batches.core.review import capped, review_outcome, review_prp
+from batches.core.roles import ROLES
 from batches.core.states import Operation, TaskKind
 from batches.evidence import done_of, facts_of, record_of
 from batches.models import Attempt, Batch, LinearIssue, Phase, Project, Result, Run, Task
 from batches.sandboxing import sandbox_level
 from batches.snapshots import Moment, gated_phases, seen_merged
-from subagents.contract import GateKind, GateSpec, Role, StepPlan, TaskSpec, TaskType
+from subagents.contract import GateKind, GateSpec, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # of an earlier attempt, for the next one's prompt
-ROLES = {
-    Operation.GENERATE: (Role.GENERATOR, TaskType.GENERATE),
-    Operation.EXECUTE: (Role.EXECUTOR, TaskType.EXECUTE),
-    Operation.REVIEW: (Role.REVIEWER, TaskType.REVIEW),
-    Operation.UPDATE_CONTEXT: (Role.CONTEXT_UPDATER, TaskType.UPDATE_CONTEXT),
-}
 
 
 def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: Launch, ready_at: datetime) -> Attempt:

@@ -1,6 +1,7 @@
 """One settings file for every environment; what differs comes from the environment (see docs/settings.md)."""
 
 import socket
+from importlib.metadata import version
 from pathlib import Path
 
 from ce_web.env import (
@@ -128,6 +129,8 @@ TIME_ZONE = env_time_zone("TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
 
+# Its address carries its version, so that a browser may keep it for ever (ce_web/static_files.py).
+CE_PLOTLY_NAME = f"plotly-{version('plotly')}.min.js"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]

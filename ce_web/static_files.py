@@ -6,14 +6,13 @@ compressed copy (a third of the size) beside it, where WhiteNoise looks for one;
 
 import gzip
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.staticfiles.finders import BaseFinder
 from django.core.files.storage import FileSystemStorage
 
-PLOTLY_NAME = f"plotly-{version('plotly')}.min.js"
 COMPRESSED = ".gz"
 
 
@@ -49,7 +48,7 @@ class PackageFinder(BaseFinder):
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, Scripts]]:
         storage = Scripts()
-        for name in (PLOTLY_NAME, PLOTLY_NAME + COMPRESSED):
+        for name in (settings.CE_PLOTLY_NAME, settings.CE_PLOTLY_NAME + COMPRESSED):
             if Path(storage.path(name)).exists():
                 yield name, storage
 

@@ -1,5 +1,6 @@
 """What a plan is once it has been read, what can be wrong with one, and how a fault is repaired."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -127,6 +128,11 @@ class Repair:
     action: str
     text: str
     label: str
+
+    @property
+    def id(self) -> str:
+        """What names it in a button's value: its whole content, so that a stale button is noticed."""
+        return json.dumps([self.line, self.action, self.text])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,57 +13,13 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from batches.core import words
+from batches.core.state_styles import look, sign, state_word, style_of
 
 register = template.Library()
+register.filter(look)
+register.filter(sign)
+register.filter(state_word)
 
-# state of a run, task or gate -> (look, icon, word); the seven looks are the table of the house's colours
-LOOKS: Mapping[str, tuple[str, str, str]] = {
-    "pending": ("queued", "○", "queued"),
-    "queued": ("queued", "○", "queued"),
-    "planned": ("queued", "○", "not started"),
-    "paused": ("stale", "‖", "paused"),
-    "launching": ("running", "◔", "starting"),
-    "running": ("running", "◐", "running"),
-    "succeeded": ("succeeded", "✓", "succeeded"),
-    "passed": ("succeeded", "✓", "passed"),
-    "success": ("succeeded", "✓", "success"),
-    "ok": ("succeeded", "✓", "ok"),
-    "failed": ("failed", "✕", "failed"),
-    "error": ("failed", "✕", "error"),
-    "blocked": ("blocked", "⊘", "blocked"),
-    "cancelled": ("cancelled", "–", "cancelled"),
-    "deferred": ("queued", "○", "put off"),
-    "stale": ("stale", "!", "no heartbeat"),
-    "stuck": ("stale", "!", "no progress"),
-    "warning": ("stale", "!", "warning"),
-    "unknown": ("queued", "?", "unknown"),
-    "unverified": ("stale", "!", "unverified"),
-    "flaky": ("stale", "↻", "flaky"),
-    "ticked": ("queued", "☑", "ticked"),  # a person's word, not a check: never green
-    # what happened to a file, as the plan wanted it or not
-    "created": ("succeeded", "+", "created"),
-    "modified": ("succeeded", "~", "modified"),
-    "deleted": ("failed", "−", "deleted"),
-    "untouched": ("queued", "○", "untouched"),
-    "undeclared": ("stale", "!", "undeclared"),
-    # what was decided about an update of the context
-    "unchanged": ("queued", "○", "nothing to change"),
-    "proposed": ("stale", "!", "proposed"),
-    "accepted": ("succeeded", "✓", "accepted"),
-    # verdicts, severities and bands of reviews
-    "approved": ("succeeded", "✓", "approved"),
-    "approved_with_warnings": ("stale", "!", "approved with warnings"),
-    "needs_revision": ("failed", "✕", "needs revision"),
-    "rejected": ("failed", "✕", "rejected"),
-    "critical": ("failed", "✕", "critical"),
-    "major": ("failed", "✕", "major"),
-    "minor": ("stale", "!", "minor"),
-    "info": ("queued", "○", "info"),
-    "low": ("succeeded", "✓", "low"),
-    "medium": ("stale", "!", "medium"),
-    "high": ("failed", "✕", "high"),
-}
-UNKNOWN_LOOK = ("queued", "○", words.UNKNOWN)
 SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")
 
 @register.simple_tag
@@ -77,34 +33,16 @@ def _some(value: Any) -> Any:
     return None if value == "" else value
 
 
-@register.filter
-def look(state: str) -> str:
-    """Which of the seven looks a state has."""
-    return LOOKS.get(state or "", UNKNOWN_LOOK)[0]
-
-
-@register.filter
-def sign(state: str) -> str:
-    """The icon of a state, for titles."""
-    return LOOKS.get(state or "", UNKNOWN_LOOK)[1]
-
-
-@register.filter
-def state_word(state: str) -> str:
-    """The word of a state, as its pill has it."""
-    return LOOKS.get(state or "", UNKNOWN_LOOK)[2]
-
-
 @register.simple_tag
 def pill(state: str, word: str = "", large: bool = False) -> SafeString:
     """A state as icon and word; colour is never alone."""
-    kind, sign, usual = LOOKS.get(state or "", UNKNOWN_LOOK)
+    style = style_of(state)
     return format_html(
         '<span class="pill{}" data-state="{}"><span class="pill-icon" aria-hidden="true">{}</span>{}</span>',
         " pill-l" if large else "",
-        kind,
-        sign,
-        word or usual,
+        style.name,
+        style.icon,
+        word or style.word,
     )
 
 
@@ -283,11 +221,3 @@ def bar(value: float | Decimal | None, longest: float | Decimal | None, target: 
         place = f"{100 * target / full:.2f}%"
         mark = format_html('<line class="target" x1="{0}" x2="{0}" y1="0" y2="100%"/>', place)
     return format_html('<svg aria-hidden="true"><rect class="fill" width="{}%" height="100%"/>{}</svg>', f"{width:.2f}", mark)
-
-
-@register.filter
-def repair_id(repair: object) -> str:
-    """What names a repair in a button's value: its whole content, so that a stale button is noticed."""
-    from batches.views.plan_editor import repair_id as name_of
-
-    return name_of(repair)  # type: ignore[arg-type]  # templates hand over a Repair

@@ -9,8 +9,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from batches.core import figures, words
 from batches.core.figures import Figure, Row
+from batches.core.state_styles import STATE_STYLES
 from batches.core.trends import Headline
-from batches.templatetags.ce import LOOKS, pill
+from batches.templatetags.ce import pill
 
 register = template.Library()
 KINDS = {"times": "ratio", "percent": "percent"}  # units of headlines that figures call otherwise, or not at all
@@ -74,7 +75,7 @@ def figure_table(figure: Figure) -> SafeString:
 
 def _cells(figure: Figure, row: Row) -> Iterator[str]:
     for at, (column, value) in enumerate(zip(figure.columns, row.values, strict=True)):
-        if column.name == "state" and value in LOOKS:
+        if column.name == "state" and value in STATE_STYLES:
             yield f"<td>{pill(str(value))}</td>"
             continue
         text = conditional_escape(figures.shown(value, column.kind))

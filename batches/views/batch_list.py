@@ -16,16 +16,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from batches.core.remaining import Part
+from batches.core.state_styles import look
 from batches.core.states import Operation, RunState, TaskKind
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
+from batches.plans import SAMPLE
 from batches.querysets import VIEWS
-from batches.templatetags.ce import look
 from batches.views.board import TO_COME, batch_state, time_left
 
 PAGE_SIZE = 50
 ALWAYS = ("all", "running", "failed", "done")  # filters that are offered though they hold nothing
 LIVE = (RunState.QUEUED, RunState.RUNNING)
-SAMPLE = "text-statistics.md"  # of examples/plans, the one to begin with
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from batches.core.ledger import FILTERS, GateState, count_states
 from batches.core.logs import LogLine, read_log
 from batches.core.pricing import choose_model
 from batches.core.remaining import Part, hours_left, longest_chain, unblocked_by
+from batches.core.state_styles import look, sign
 from batches.core.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
 from batches.ledger import read_ledger
 from batches.models import Attempt, Batch, Chain, Conflict, Host, Landing, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
-from batches.templatetags.ce import look, sign
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100

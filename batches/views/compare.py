@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -12,7 +13,6 @@ from batches.core.figures import Series, lying_bars
 from batches.core.states import Operation
 from batches.core.trends import BatchView, PhasePoint
 from batches.models import RunFact
-from ce_web.static_files import PLOTLY_NAME
 
 CHOICES = 200  # of the latest batches; an older one is named in the address
 Number = float | int | None
@@ -66,7 +66,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "same": first is not None and first is second,
     }
     if first and second:
-        context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": PLOTLY_NAME}
+        context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
 

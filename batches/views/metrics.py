@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -25,7 +26,6 @@ from batches.core.states import Operation
 from batches.core.trends import Filters, History
 from batches.models import Project
 from batches.views.common import act, actor_of
-from ce_web.static_files import PLOTLY_NAME
 
 PERIODS = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
 OPERATIONS = {
@@ -103,7 +103,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         "exports": urlencode(filters.query()),
         "all_time": _address("batches:metrics", filters.query(period="all", **{"from": "", "to": ""})),
         "back": request.get_full_path(),
-        "plotly": PLOTLY_NAME,
+        "plotly": settings.CE_PLOTLY_NAME,
     }
     return render(request, "batches/metrics.html", context, status=400 if fault else 200)
 

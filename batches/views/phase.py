@@ -14,10 +14,10 @@ from django.views.decorators.http import require_safe
 
 from batches.core.ledger import Entry, GateState, Said, Tick
 from batches.core.logs import LogLine, read_log
+from batches.core.state_styles import sign, state_word
 from batches.core.states import Operation
 from batches.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
-from batches.templatetags.ce import sign, state_word
 from batches.ticks import TICK_GATE
 from batches.views.batch_detail import find_batch, may_execute
 from batches.views.board import Mark, PhaseCard, is_late, is_stuck, latest_run, model_shown, version_of, why

@@ -1,6 +1,5 @@
 """The editor of a plan beside its live preview: a new plan, a new version of one, files that are uploaded."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from batches import services
 from batches.core.analysis import DocumentReport, analyse_document
 from batches.core.errors import BatchError
 from batches.core.plan_diff import lines_of
-from batches.core.plan_types import PlanIssue, Repair, apply_repair
+from batches.core.plan_types import PlanIssue, apply_repair
 from batches.forms import PlanText
 from batches.models import Plan, Project
+from batches.plans import SAMPLE
 from batches.uploads import is_too_large
-from batches.views.batch_list import SAMPLE
 from batches.views.common import actor_of
 from batches.views.errors import too_large
 from batches.views.plan_preview import Preview, models_chosen, schedule_of
@@ -220,14 +219,9 @@ def plan_repair(request: HttpRequest) -> HttpResponse:
     reading = _report(text).reading
     offered = [issue.repair for issue in (*reading.errors, *reading.warnings) if issue.repair is not None]
     wanted = request.POST.get("repair", "")
-    chosen = next((repair for repair in offered if repair_id(repair) == wanted), None)
+    chosen = next((repair for repair in offered if repair.id == wanted), None)
     if chosen is None:
         messages.error(request, "The text has changed since; look at the list again.")
     else:
         text = apply_repair(text, chosen)
     return _editor(request, text, request.POST.get("file_name", ""), edited=edited, decisions=_decisions(request))
-
-
-def repair_id(repair: Repair) -> str:
-    """What names a repair: its whole content, so that a stale button is noticed."""
-    return json.dumps([repair.line, repair.action, repair.text])

@@ -3,11 +3,13 @@
 import gzip
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from ce_web import static_files
-from ce_web.static_files import PLOTLY_NAME
+
+PLOTLY_NAME = settings.CE_PLOTLY_NAME
 
 pytestmark = pytest.mark.django_db  # closing an answer looks after the database's connections
 
