@@ -21,6 +21,7 @@ from batches.core.states import Operation, RunState, TaskState
 from batches.models import Batch, Chain, Phase, Review, Run, Task
 from batches.operations import EXECUTE_BATCH, overrule_review, review, update_context
 from batches.planning import ExecuteOptions, latest_review
+from batches.runs.transitions import move_chain
 from batches.starting import open_chain, refuse_busy
 
 MOMENT_OF = {Step.REVIEW_BEFORE: Moment.BEFORE, Step.REVIEW_AFTER: Moment.AFTER}
@@ -68,7 +69,7 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
             return None
         following = step_after(Step(chain.step), whole=chain.whole, review_required=run.batch.project.require_review)
         if following is None:
-            Chain.objects.move(chain, ChainState.FINISHED, now=now, cause=_cause(chain), reason=_farewell(run))
+            move_chain(chain, ChainState.FINISHED, now=now, cause=_cause(chain), reason=_farewell(run))
             notices.tell_end(run, now)
             return None
         try:
@@ -79,7 +80,7 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
             return None
         last = step_after(step, whole=chain.whole, review_required=False) is None and not chain.whole
         state = ChainState.FINISHED if last else ChainState.GOING  # an execution needs nobody to follow it
-        Chain.objects.move(chain, state, now=now, cause=_cause(chain), step=step, run=started)
+        move_chain(chain, state, now=now, cause=_cause(chain), step=step, run=started)
         return started
 
 
@@ -100,14 +101,14 @@ def go_on(*, chain: Chain, actor: Actor, reason: str = "") -> None:
         verdict = _verdict(chain)
         if verdict is not None and not verdict.passes:
             overrule_review(review=verdict, reason=reason, actor=actor)
-        Chain.objects.move(chain, ChainState.GOING, now=timezone.now(), cause=actor.cause)
+        move_chain(chain, ChainState.GOING, now=timezone.now(), cause=actor.cause)
 
 
 def leave(*, chain: Chain, actor: Actor) -> None:
     """End the chain: a run that is going on goes on, and nothing follows it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     chain.refresh_from_db()
-    if not chain.is_open or not Chain.objects.move(
+    if not chain.is_open or not move_chain(
         chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."
     ):
         raise ServiceError(f"{chain} is {chain.state} already.")
@@ -162,7 +163,7 @@ def _farewell(run: Run) -> str:
 
 
 def _stop(chain: Chain, run: Run, reason: str, now: datetime) -> None:
-    if not Chain.objects.move(chain, ChainState.STOPPED, now=now, cause=_cause(chain), reason=reason):
+    if not move_chain(chain, ChainState.STOPPED, now=now, cause=_cause(chain), reason=reason):
         return
     text = f"Batch {run.batch.number}: {run.batch.title} waits for you. {reason}"
     notices.want(run, notices.Event.PERSON, text, f"stopped {now.isoformat()}", now)

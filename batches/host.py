@@ -27,8 +27,9 @@ from batches import autopilot, orchestrator, records, reporting
 from batches.core.chain import ChainState
 from batches.core.decide import SUCCESS
 from batches.core.states import Event, FailureReason, TaskState
-from batches.models import Attempt, Batch, Host, Result, Run, Task
+from batches.models import Attempt, Batch, Host, Result, Run
 from batches.records import End
+from batches.runs.transitions import move_task
 from batches.sandboxing import sandbox_level
 from batches.snapshots import has_commits
 from subagents import launcher
@@ -254,7 +255,7 @@ class Ticker:
             if not Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
                 return
             if attempt.task.state == TaskState.LAUNCHING:
-                Task.objects.apply(attempt.task, Event.BEAT, now=now, cause=f"host:{self.host}", attempt=attempt)
+                move_task(attempt.task, Event.BEAT, now=now, cause=f"host:{self.host}", attempt=attempt)
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 

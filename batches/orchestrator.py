@@ -28,6 +28,7 @@ from batches.keys import key_for
 from batches.models import Attempt, Batch, Conflict, Run, Scheduling, Task
 from batches.records import End, record_end
 from batches.repositories import repository_of
+from batches.runs.transitions import move_run, move_task
 from batches.snapshots import Moment, TaskRow, policy_of, stage_merges, take_snapshot, task_rows
 from batches.specs import new_attempt
 from subagents import launcher
@@ -187,14 +188,14 @@ class _Writer:
 
     def _move_run(self, event: RunEvent) -> None:
         cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.moment.cause
-        Run.objects.apply(self.run, event, now=self.moment.now, cause=cause, message=self.run.stop_message)
+        move_run(self.run, event, now=self.moment.now, cause=cause, message=self.run.stop_message)
         self.ended = self.run.state in ENDED_RUN_STATES
         logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
 
     def _move(
         self, task: TaskRow, event: Event, *, attempt: Attempt | None = None, reason: str = "", message: str = "", **fields: object
     ) -> None:
-        moved = Task.objects.apply(
+        moved = move_task(
             task,
             event,
             now=self.moment.now,
@@ -297,7 +298,7 @@ class _Writer:
         if restart:
             pause = core.back_off_seconds(reason, task.restarts)
             limit = core.restart_limit(reason, fault, self.policy)
-            Task.objects.apply(
+            move_task(
                 task,
                 Event.RETRY,
                 now=self.moment.now,

@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Protocol
 
+from batches.core.conflicts import ConflictKind
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.forecast import Ratios, RunForecast, Saving, Schedule, expected_cost, expected_saving, forecast_run, ratios_of
 from batches.core.pricing import ModelChoice, check_model, choose_model
@@ -84,9 +85,9 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
     serialize = _serialized(batch, options, selected)
     conflicts = tuple(
         conflict
-        for conflict in batch.conflicts.exclude(kind=Conflict.Kind.ORDERED)
+        for conflict in batch.conflicts.exclude(kind=ConflictKind.ORDERED)
         if sum(key in selected for key in conflict.phases) > 1
-        and (conflict.kind == Conflict.Kind.SAME_STAGE or (options.scheduling or batch.project.scheduling) == Scheduling.DATAFLOW)
+        and (conflict.kind == ConflictKind.SAME_STAGE or (options.scheduling or batch.project.scheduling) == Scheduling.DATAFLOW)
     )
     unresolved = [conflict for conflict in conflicts if not conflict.decision]
     if options.on_conflict == OnConflict.ABORT and unresolved:
@@ -310,7 +311,7 @@ def _serialized(batch: Batch, options: ExecuteOptions, selected: set[str]) -> di
     """
     place = {phase.key: (phase.stage.number, phase.position) for phase in batch.phases.select_related("stage")}
     after: dict[str, list[str]] = {}
-    for conflict in batch.conflicts.exclude(kind=Conflict.Kind.ORDERED):
+    for conflict in batch.conflicts.exclude(kind=ConflictKind.ORDERED):
         choice = conflict.decision or options.on_conflict or OnConflict.WARN
         if choice != OnConflict.SERIALIZE:
             continue

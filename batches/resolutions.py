@@ -14,6 +14,7 @@ from batches.core.errors import ServiceError
 from batches.core.states import Event, FailureReason, TaskKind, TaskState, TransitionRefused
 from batches.models import Attempt, Batch, Task
 from batches.repositories import checked_repository
+from batches.runs.transitions import move_task
 from subagents.contract import SubagentError
 from subagents.workspace import MergeConflict, RefMoved, Repository, branch_ref
 
@@ -144,7 +145,7 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
         message = f"Dropped by {actor.cause.partition(':')[2]}. Its work is kept as {ref}."
         with transaction.atomic():
             reason = {"reason": FailureReason.CANCELLED, "message": message}
-            if not Task.objects.apply(task, Event.DROP, now=timezone.now(), cause=actor.cause, attempt=attempt, dropped_ref=ref, **reason):
+            if not move_task(task, Event.DROP, now=timezone.now(), cause=actor.cause, attempt=attempt, dropped_ref=ref, **reason):
                 raise ServiceError(f"Phase {task.name} has moved on meanwhile. Look at it again.")
             Batch.objects.bump(batch.pk)
     except SubagentError as problem:

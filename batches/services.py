@@ -39,7 +39,7 @@ from batches.integrations.sealed import seal
 from batches.integrations.webhook import WebhookError, check_url
 from batches.keeping import CleanUp, clean_up, kept_attempts, restore
 from batches.landings import MergePreview, bring_in, bring_in_base, finish_landings, merge_batch, preview_merge
-from batches.models import Attempt, Batch, Chain, Conflict, Installation, LinearIssue, OnConflict, Plan, Project, Run, Task
+from batches.models import Attempt, Batch, Conflict, Installation, LinearIssue, OnConflict, Plan, Project, Run, Task
 from batches.operations import accept_context, overrule_review, reject_context, review, update_context, usual_moment
 from batches.planning import (
     BACKENDS,
@@ -60,6 +60,7 @@ from batches.planning import (
 from batches.plans import decide_plan_conflicts, decisions_of, finished_phases, import_plan, report_of
 from batches.repositories import checked_repository
 from batches.resolutions import ConflictView, check_resolution, conflict_of, drop_phase, resolution_branch
+from batches.runs.transitions import move_chain, move_run, move_task
 from batches.starting import free_run, new_run, open_chain, refuse_busy
 from batches.ticks import tick_gate, withdraw_tick
 from subagents.contract import SubagentError
@@ -268,7 +269,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
                 raise ServiceError(refusal)
             repository.refuse_checked_out(batch.branch)
             for chain in batch.chains.open():
-                Chain.objects.move(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
+                move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
             replace_phases(batch, report)
             create_conflicts(batch, report, decisions_of(plan))
             if issues.is_configured(batch.project):
@@ -313,7 +314,7 @@ def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
         run = start_execution(batch=batch, actor=actor, options=options)
         for chain in batch.chains.open():
             reason = f"Run {run.number} was started by hand."
-            Chain.objects.move(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
+            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
     return run
 
 
@@ -428,14 +429,14 @@ def retry(
                 extra["resume_session"] = resume_session
                 if task in checks:
                     extra["after"] = sorted(roots - {check.name for check in checks})
-                Task.objects.apply(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
+                move_task(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
             rules = run.batch.project.gate_rules.to_json()  # mended settings count, like a mended base branch
             Run.objects.filter(pk=run.pk).update(gate_rules=rules, **changes)
             _choose_models(run, options)
             if not run.is_live:
-                Run.objects.apply(run, RunEvent.REOPEN, now=now, cause=actor.cause)
+                move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
             for chain in run.chains.open():
-                Chain.objects.move(chain, ChainState.GOING, now=now, cause=actor.cause)
+                move_chain(chain, ChainState.GOING, now=now, cause=actor.cause)
             return reopened
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -536,7 +537,7 @@ def cancel(*, run: Run, actor: Actor) -> None:
             run.refresh_from_db()
             raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
         for chain in run.chains.open():
-            Chain.objects.move(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
+            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
         Batch.objects.bump(run.batch_id)
 
 

@@ -20,7 +20,7 @@ from batches.core.state_styles import look
 from batches.core.states import Operation, RunState, TaskKind
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.plans import SAMPLE
-from batches.querysets import VIEWS
+from batches.views import list_queries
 from batches.views.board import TO_COME, batch_state, time_left
 
 PAGE_SIZE = 50
@@ -70,7 +70,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "view": view,
         "search": search,
         "counts": counts,
-        "views": [(name, counts[name]) for name in VIEWS if counts[name] or name == view or name in ALWAYS],
+        "views": [(name, counts[name]) for name in list_queries.VIEWS if counts[name] or name == view or name in ALWAYS],
         "version": version,
         "any_live": any(row.live for row in rows),
         "address": f"{request.path}?{asked.urlencode()}",
@@ -89,7 +89,7 @@ def _counts(search: str, *, fresh: bool) -> dict[str, int]:
     key = f"list-counts.{hashlib.sha256(search.encode(errors='replace')).hexdigest()}"
     known = None if fresh else cache.get(key)
     if known is None:
-        known = Batch.objects.search(search).view_counts()
+        known = list_queries.view_counts(list_queries.search(Batch.objects.all(), search))
         cache.set(key, known, settings.CE_POLL_SECONDS)
     return known
 
@@ -97,15 +97,16 @@ def _counts(search: str, *, fresh: bool) -> dict[str, int]:
 def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
     """(filter, searched text, the page of batches) that the address asks for."""
     view = request.GET.get("view", "all")
-    view = view if view in VIEWS else "all"
+    view = view if view in list_queries.VIEWS else "all"
     search = request.GET.get("q", "")[:200]
-    found = Batch.objects.with_state().search(search).in_view(view).select_related("project")
+    matching = list_queries.search(Batch.objects.with_state(), search)
+    found = list_queries.in_view(matching, view).select_related("project")
     return view, search, Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
 def rows_of(page: Page[Batch]) -> list[Row]:
     batches = page.object_list
-    phases, spent, left = batches.phase_counts(), batches.spent(), _times_left(batches)
+    phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
     now = timezone.now()
     rows = []
     for batch in batches:

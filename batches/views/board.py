@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from django.conf import settings
 
 from batches.core.chain import ChainState, Step
+from batches.core.conflicts import ConflictKind
 from batches.core.ledger import FILTERS, GateState, count_states
 from batches.core.logs import LogLine, read_log
 from batches.core.pricing import choose_model
@@ -461,7 +462,7 @@ class Board:
     @property
     def open_conflicts(self) -> list[Conflict]:
         """Conflicts that can happen; overlaps of ordered phases are information and are shown on the plan."""
-        return [conflict for conflict in self.conflicts if conflict.kind != Conflict.Kind.ORDERED]
+        return [conflict for conflict in self.conflicts if conflict.kind != ConflictKind.ORDERED]
 
     @property
     def can_merge(self) -> bool:

@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from batches import facts
+from batches.core.conflicts import ConflictKind
 from batches.core.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
 from batches.models import (
     Attempt,
@@ -406,7 +407,7 @@ def ledger_batch() -> Batch:
 
 
 def make_conflict(batch: Batch, file: str = "src/shared.py", keys: tuple[str, ...] = ("2a", "2b"), decision: str = "") -> Conflict:
-    return Conflict.objects.create(batch=batch, file=file, kind=Conflict.Kind.SAME_STAGE, phases=list(keys), decision=decision)
+    return Conflict.objects.create(batch=batch, file=file, kind=ConflictKind.SAME_STAGE, phases=list(keys), decision=decision)
 
 
 def make_review(batch: Batch, moment: str, verdict: str, *, state: str = "succeeded", overruled: bool = False) -> Review:

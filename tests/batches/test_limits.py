@@ -13,6 +13,7 @@ from batches import host, orchestrator, services
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.planning import changes_of_run
 from batches.records import End
+from batches.runs.transitions import move_task
 from batches.snapshots import Moment, budget_of
 from batches.specs import build_spec
 from subagents.contract import TaskResult
@@ -196,7 +197,7 @@ def test_the_model_goes_by_complexity_unless_the_run_or_the_phase_has_one_and_a_
     assert dict(Attempt.objects.values_list("task__name", "model")) == {"1": "haiku", "2": "sonnet", "3": "opus"}
     step(run, end(run, "1", "gate_failed"), end(run, "3", "gate_failed"))
     for task in Task.objects.filter(state="failed"):
-        Task.objects.apply(task, "retry", now=NOW, cause="test")
+        move_task(task, "retry", now=NOW, cause="test")
     step(run)
     assert dict(Attempt.objects.live().values_list("task__name", "model")) == {"1": "sonnet", "2": "sonnet", "3": "opus"}
 

@@ -1,0 +1,40 @@
+"""Choices that several tables share, made from the enums of the core so that there is one list of states."""
+
+from django.db import models
+
+from batches.core.conflicts import ConflictKind
+from batches.core.project_gates import When
+
+
+def choices(enum: type) -> list[tuple[str, str]]:
+    """Django choices of a core enum, so that there is one list of states."""
+    return [(member.value, member.value.replace("_", " ")) for member in enum]
+
+
+CONFLICT_KINDS = [
+    (ConflictKind.SAME_STAGE.value, "same stage"),
+    (ConflictKind.CROSS_STAGE.value, "unordered across stages"),
+    (ConflictKind.ORDERED.value, "ordered"),
+]
+
+
+class Scheduling(models.TextChoices):
+    STAGES = "stages", "stage by stage"
+    DATAFLOW = "dataflow", "as soon as dependencies are merged"
+
+
+class OnConflict(models.TextChoices):
+    WARN = "warn", "run anyway"
+    SERIALIZE = "serialize", "one after the other"
+    ABORT = "abort", "do not start"
+
+
+class GateWhen(models.TextChoices):
+    PHASE = When.PHASE, "after every phase"
+    STAGE = When.STAGE, "after every stage"
+
+
+class Network(models.TextChoices):
+    NONE = "none", "nothing"
+    STEPS = "steps", "steps"
+    ALL = "all", "steps and gates"

@@ -1,0 +1,114 @@
+"""What became of each gate: checks, sign-offs by people, opinions of reviewers."""
+
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from batches.core.ledger import Opinion
+from batches.models.batches import Gate
+from batches.models.choices import choices
+from batches.models.reviews import Review
+from batches.models.runs import Attempt
+from subagents.contract import GateOrigin
+
+
+class GateCheck(models.Model):
+    """One judgement of a gate: by an attempt on its own checkout, or by a stage check on the merged tree.
+
+    Gates of the project and of the server are no rows of their own: `gate` is empty, and the judgement says what it was.
+    """
+
+    gate = models.ForeignKey(Gate, models.CASCADE, null=True, blank=True, related_name="checks")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="gate_checks")
+    origin = models.CharField(max_length=8, choices=choices(GateOrigin), default=GateOrigin.PLAN)
+    position = models.PositiveIntegerField(default=0, help_text="Within its origin, from 1.")
+    text = models.TextField(blank=True, help_text="What it asks for, where there is no gate of the plan.")
+    kind = models.CharField(max_length=30, blank=True)
+    status = models.CharField(max_length=12)
+    command = models.TextField(blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    commit = models.CharField(max_length=64, blank=True)
+    output = models.TextField(blank=True)
+    seconds = models.FloatField(null=True, blank=True)
+    note = models.TextField(blank=True)
+    flaky = models.BooleanField(default=False, help_text="It failed, and passed when it was run again on the same files.")
+    first_exit_code = models.IntegerField(null=True, blank=True)
+    first_output = models.TextField(blank=True, help_text="Of the run before the one that counts.")
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["attempt", "gate__phase__position", "gate__position", "origin", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["gate", "attempt"], name="gate_checked_once_per_attempt"),
+            models.UniqueConstraint(
+                fields=["attempt", "origin", "position"], condition=Q(gate__isnull=True), name="other_gate_checked_once_per_attempt"
+            ),
+            models.CheckConstraint(
+                condition=Q(gate__isnull=False, origin="plan") | (Q(gate__isnull=True) & ~Q(origin="plan") & ~Q(text="")),
+                name="gate_check_of_plan_iff_gate",
+            ),
+            models.CheckConstraint(condition=Q(flaky=False) | Q(status="passed"), name="flaky_gate_passed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.status}"
+
+    @property
+    def title(self) -> str:
+        """What the gate asks for, whoever asks."""
+        return self.gate.text if self.gate else self.text
+
+
+class GateTick(models.Model):
+    """A named person's word that a gate holds which no rule can check. Rows are only added; withdrawing completes one."""
+
+    gate = models.ForeignKey(Gate, models.CASCADE, related_name="ticks")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="ticks", help_text="What was looked at; a later attempt has no tick.")
+    commit = models.CharField(max_length=64, blank=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=150, help_text="Who ticked it; stays when the account goes.")
+    at = models.DateTimeField()
+    reason = models.TextField()
+    withdrawn_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    withdrawn_name = models.CharField(max_length=150, blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdraw_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["gate", "attempt"], condition=Q(withdrawn_at__isnull=True), name="one_standing_tick"),
+            models.CheckConstraint(condition=~Q(name="") & ~Q(reason=""), name="tick_by_name_with_reason"),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at__isnull=True, withdrawn_name="", withdraw_reason="")
+                | (Q(withdrawn_at__isnull=False) & ~Q(withdrawn_name="") & ~Q(withdraw_reason="")),
+                name="tick_withdrawn_by_name_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.gate}: ticked by {self.name}"
+
+
+class GateOpinion(models.Model):
+    """What a review after execution says of a gate that no rule can check; never a judgement by itself."""
+
+    gate = models.ForeignKey(Gate, models.CASCADE, related_name="opinions")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="gate_opinions", help_text="Whose work was looked at.")
+    review = models.ForeignKey(Review, models.CASCADE, related_name="gate_opinions")
+    opinion = models.CharField(max_length=14, choices=choices(Opinion))
+    evidence = models.TextField(blank=True, help_text="What it rests on, or why nothing was judged.")
+    model = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["gate", "review"], name="one_opinion_per_review"),
+            models.CheckConstraint(
+                condition=Q(opinion="not_judged") | (~Q(evidence="") & ~Q(model="")), name="opinion_has_evidence_and_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.gate}: {self.get_opinion_display()}"

@@ -1,0 +1,142 @@
+"""Reviews with their findings, updates of the context, and merges into the base branch."""
+
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from batches.core.review import PASSING_VERDICTS, Moment, Severity, Verdict
+from batches.models.batches import Batch, Phase
+from batches.models.choices import choices
+from batches.models.runs import Run
+
+
+class Review(models.Model):
+    """A review of a batch, before execution or after; empty but for its moment until its run has succeeded."""
+
+    run = models.OneToOneField(Run, models.CASCADE, related_name="review")
+    moment = models.CharField(max_length=6, choices=choices(Moment))
+    verdict = models.CharField(max_length=24, choices=choices(Verdict), blank=True)
+    scores = models.JSONField(default=list, blank=True, help_text="One object a PRP: score, band, verdict, drift, size.")
+    semantic = models.TextField(blank=True, help_text="What a reader with judgement said, or that nobody was asked.")
+    path = models.CharField(max_length=200, blank=True, help_text="The report's place on the batch branch.")
+    commit = models.CharField(max_length=64, blank=True, help_text="The commit that wrote the report there.")
+    problem = models.TextField(blank=True, help_text="Why the report could not be written onto the branch.")
+    text = models.TextField(blank=True, help_text="The report.")
+    overruled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    overruled_name = models.CharField(max_length=150, blank=True, help_text="Who overruled it; stays when the account goes.")
+    overruled_at = models.DateTimeField(null=True, blank=True)
+    overrule_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-run__number"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(overruled_at__isnull=True, overruled_name="", overrule_reason="")
+                | (Q(overruled_at__isnull=False) & ~Q(overruled_name="") & ~Q(overrule_reason="")),
+                name="review_overruled_by_name_with_reason",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Review {self.moment} of {self.run.batch}, run {self.run.number}"
+
+    @property
+    def passes(self) -> bool:
+        """Whether work may go on after it: it approves, or a named person overruled it."""
+        return self.verdict in PASSING_VERDICTS or self.overruled_at is not None
+
+
+class Finding(models.Model):
+    """One thing that a review found: how bad, where, and what to do about it."""
+
+    review = models.ForeignKey(Review, models.CASCADE, related_name="findings")
+    phase = models.ForeignKey(Phase, models.CASCADE, null=True, blank=True, related_name="findings", help_text="Empty: the whole batch.")
+    position = models.PositiveIntegerField()
+    severity = models.CharField(max_length=10, choices=choices(Severity))
+    category = models.CharField(max_length=40)
+    place = models.CharField(max_length=1000)
+    message = models.TextField()
+    suggestion = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["review", "position"], name="finding_once_per_position")]
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.place}: {self.message}"
+
+
+class ContextChange(models.Model):
+    """What an update of the context proposes, on a branch of its own, and what was decided about it."""
+
+    class Decision(models.TextChoices):
+        UNCHANGED = "unchanged", "nothing to change"
+        PROPOSED = "proposed", "proposed"
+        ACCEPTED = "accepted", "accepted"
+        REJECTED = "rejected", "rejected"
+
+    run = models.OneToOneField(Run, models.CASCADE, related_name="context_change")
+    base_commit = models.CharField(max_length=64, help_text="Where the batch branch was when the update began.")
+    head_commit = models.CharField(max_length=64, blank=True)
+    files = models.JSONField(default=list, blank=True, help_text="Paths that it changes.")
+    diff = models.TextField(blank=True)
+    notes = models.JSONField(default=list, blank=True, help_text="What was left alone, and why.")
+    decision = models.CharField(max_length=10, choices=Decision, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    decided_cause = models.CharField(max_length=200, blank=True, help_text="person:NAME, command:NAME or policy:RULE.")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    merge_commit = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-run__number"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(decision__in=["accepted", "rejected"]) | (Q(decided_at__isnull=False) & ~Q(decided_cause="")),
+                name="context_decided_by_somebody",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Context of {self.run.batch}, run {self.run.number}"
+
+    @property
+    def ref(self) -> str:
+        """Where its commits are kept for good, also after another update or a rejection."""
+        return f"refs/ce/context/batch-{self.run.batch.number}/run-{self.run.number}"
+
+
+class Landing(models.Model):
+    """One merge of a batch's branch into its base branch that somebody asked for. Written before git acts, closed after it."""
+
+    class Method(models.TextChoices):
+        FAST_FORWARD = "ff", "fast-forward"
+        MERGE_COMMIT = "no_ff", "merge commit"
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="landings")
+    base_branch = models.CharField(max_length=200)
+    method = models.CharField(max_length=5, choices=Method)
+    from_commit = models.CharField(max_length=64, help_text="Where the base branch was.")
+    batch_commit = models.CharField(max_length=64, help_text="Where the batch's branch was.")
+    to_commit = models.CharField(max_length=64, help_text="Where the base branch is to be afterwards.")
+    folder = models.CharField(max_length=1000, blank=True, help_text="Where the base branch was checked out; empty: nowhere.")
+    cause = models.CharField(max_length=200, help_text="person:NAME or command:NAME.")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    asked_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    merged = models.BooleanField(null=True, help_text="Unknown until it has ended.")
+    problem = models.TextField(blank=True, help_text="Why it was not merged.")
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["batch"], condition=Q(ended_at__isnull=True), name="one_open_landing_per_batch"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True, merged__isnull=True) | Q(ended_at__isnull=False, merged__isnull=False),
+                name="landing_ended_iff_outcome_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch} into {self.base_branch}"

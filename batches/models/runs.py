@@ -1,0 +1,466 @@
+"""Runs, tasks and attempts: what goes on and what happened. States are written by runs/transitions.py alone."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Self
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce
+
+from batches.core.chain import OPEN_CHAIN_STATES, ChainState, Step
+from batches.core.pricing import input_cost
+from batches.core.states import (
+    ENDED_RUN_STATES,
+    ENDED_TASK_STATES,
+    LIVE_RUN_STATES,
+    LIVE_TASK_STATES,
+    RETRYABLE_TASK_STATES,
+    Event,
+    FailureReason,
+    Operation,
+    RunEvent,
+    RunState,
+    TaskKind,
+    TaskState,
+    Waiting,
+)
+from batches.models.batches import Batch, Phase, Stage
+from batches.models.choices import OnConflict, Scheduling, choices
+from subagents.contract import Fault
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def live(self) -> Self:
+        """Runs that are queued or running."""
+        return self.filter(state__in=LIVE_RUN_STATES)
+
+    def ended(self) -> Self:
+        return self.filter(state__in=ENDED_RUN_STATES)
+
+    def shown(self) -> Self:
+        """The runs that say where a batch stands: what only looks at it or writes about it counts until it is over.
+
+        Annotates `followed`: whether another is about to follow it by itself.
+        """
+
+        going = Chain.objects.filter(run=OuterRef("pk"), state=ChainState.GOING)
+        over = Q(reported_at__isnull=False, followed=False)
+        looks = Q(operation__in=[Operation.REVIEW, Operation.UPDATE_CONTEXT])
+        return self.annotate(followed=Exists(going)).exclude(over & looks)
+
+    def executions(self) -> Self:
+        return self.filter(operation=Operation.EXECUTE)
+
+
+class Run(models.Model):
+    """One operation over a batch. A batch has one live run at most; retry re-opens the run it belongs to."""
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField(help_text="Counts the runs of the batch, from 1.")
+    operation = models.CharField(max_length=20, choices=choices(Operation))
+    state = models.CharField(max_length=12, choices=choices(RunState), default=RunState.QUEUED)
+    paused = models.BooleanField(default=False)
+    cancel_requested = models.BooleanField(default=False)
+    cancel_cause = models.CharField(max_length=200, blank=True)
+    selection = models.CharField(max_length=200, blank=True, help_text="Which part of the batch; empty: all of it.")
+    backend = models.CharField(max_length=40)
+    scheduling = models.CharField(max_length=10, choices=Scheduling)
+    on_conflict = models.CharField(max_length=10, choices=OnConflict, default=OnConflict.WARN)
+    max_parallel = models.PositiveSmallIntegerField(validators=[MinValueValidator(1)])
+    parallel_limit = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Lower than max_parallel since a rate limit.")
+    model = models.CharField(max_length=100, blank=True, help_text="Of every phase; empty: by its complexity.")
+    retry_model = models.CharField(max_length=100, blank=True, help_text="After a failure of the work; empty: by complexity.")
+    budget_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of the whole batch.")
+    phase_cap_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of one attempt.")
+    rate_limited_since = models.DateTimeField(null=True, blank=True)
+    rate_limited_until = models.DateTimeField(null=True, blank=True, help_text="The latest pause; nothing is started until then.")
+    rate_limits = models.PositiveIntegerField(default=0, help_text="Pauses since the last phase that succeeded.")
+    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped all of it.")
+    stop_message = models.TextField(blank=True)
+    waiting_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What keeps ready phases from starting.")
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    waited = models.JSONField(default=dict, blank=True, help_text="{what for: seconds} of the waits that are over.")
+    fail_fast = models.BooleanField(default=False)
+    gate_rules = models.JSONField(default=dict, blank=True, help_text="Gates beside the plan's, as the project had them at its start.")
+    phase_limit_seconds = models.FloatField()
+    silence_seconds = models.FloatField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True, help_text="When result file, report and archive were written.")
+    report = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True, help_text="What batches/batch-N.result.json holds.")
+    forecast_seconds = models.FloatField(null=True, blank=True, help_text="Median, as told at its start; empty: no data yet.")
+    forecast_p90_seconds = models.FloatField(null=True, blank=True)
+    forecast_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Median.")
+    forecast_p90_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
+    forecast_runs = models.PositiveIntegerField(default=0, help_text="Finished phases that the forecast rests on.")
+    forecast_hours = models.FloatField(null=True, blank=True, help_text="Estimated hours of the longest chain that it was made of.")
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "number"], name="run_number_once_per_batch"),
+            models.UniqueConstraint(fields=["batch"], condition=Q(state__in=sorted(LIVE_RUN_STATES)), name="one_live_run_per_batch"),
+            models.CheckConstraint(condition=Q(state__in=sorted(RunState)), name="run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(ENDED_RUN_STATES), ended_at__isnull=False)
+                | Q(state__in=sorted(LIVE_RUN_STATES), ended_at__isnull=True),
+                name="run_ended_iff_end_known",
+            ),
+            models.CheckConstraint(condition=Q(max_parallel__gte=1), name="run_runs_at_least_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch}, run {self.number} ({self.operation})"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE_RUN_STATES
+
+    @property
+    def parallel(self) -> int:
+        """How many phases may run at once now."""
+        return min(self.max_parallel, self.parallel_limit or self.max_parallel)
+
+    @property
+    def branch(self) -> str:
+        """The branch that its finished tasks are merged into: an update of the context proposes on one of its own."""
+        return self.batch.context_branch if self.operation == Operation.UPDATE_CONTEXT else self.batch.branch
+
+
+class ChainQuerySet(models.QuerySet["Chain"]):
+    def going(self) -> Self:
+        return self.filter(state=ChainState.GOING)
+
+    def open(self) -> Self:
+        """Chains that go on, or wait for a person."""
+        return self.filter(state__in=OPEN_CHAIN_STATES)
+
+
+class Chain(models.Model):
+    """Runs of a batch that follow one another by themselves: an autopilot (`whole`), or up to the execution of a plan.
+
+    `run` is the one that stands at `step`. The next is started in the transaction that moves this row, by whoever holds
+    the ticker's lock, so a crash leaves either the old step or the new one.
+    """
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="chains")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="chains")
+    whole = models.BooleanField(default=False, help_text="Through reviews to the update of the context; otherwise up to the execution.")
+    step = models.CharField(max_length=16, choices=choices(Step), default=Step.GENERATE)
+    state = models.CharField(max_length=10, choices=choices(ChainState), default=ChainState.GOING)
+    options = models.JSONField(default=dict, blank=True, help_text="How its execution is carried out.")
+    reason = models.TextField(blank=True, help_text="Why it stopped or ended, for people.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    moved_at = models.DateTimeField(auto_now_add=True)
+    moved_cause = models.CharField(max_length=200, blank=True, help_text="person:NAME, command:NAME or policy:RULE.")
+
+    objects = ChainQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["batch"], condition=Q(state__in=sorted(OPEN_CHAIN_STATES)), name="one_open_chain_per_batch"),
+            models.CheckConstraint(condition=Q(state__in=sorted(ChainState)), name="chain_state_known"),
+            models.CheckConstraint(condition=~Q(state=ChainState.STOPPED) | ~Q(reason=""), name="stopped_chain_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{'Autopilot' if self.whole else 'Execution'} of {self.batch}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_CHAIN_STATES
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def newest_of(self, batch: "Batch", run: "Run | None") -> Self:
+        """Tasks of the batch's execute runs (a later run's last), or of `run` when that is another operation not yet done."""
+        executed = self.filter(run__batch=batch, run__operation=Operation.EXECUTE)
+        if run is not None and run.operation != Operation.EXECUTE and run.state != RunState.SUCCEEDED:
+            executed = self.filter(run=run)
+        return executed.order_by("run__number", "position")
+
+    def resumable(self) -> Self:
+        """Tasks that Resume tries again: what failed, was cancelled or blocked, but for what a person dropped and what waits for that."""
+        rows = self.filter(state__in=RETRYABLE_TASK_STATES)
+        dropped = self.model.objects.filter(run=OuterRef("run"), name=OuterRef("blocked_by")).exclude(dropped_ref="")
+        return rows.filter(dropped_ref="").exclude(Exists(dropped))
+
+
+class Task(models.Model):
+    """One phase within a run, or the gates of one stage judged again on the merged tree."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=12, choices=choices(TaskKind), default=TaskKind.PHASE)
+    phase = models.ForeignKey(Phase, models.PROTECT, null=True, blank=True, related_name="tasks")
+    stage = models.ForeignKey(Stage, models.PROTECT, related_name="tasks")
+    name = models.CharField(max_length=60, help_text="Names the contract files: 2a, or stage-2-check.")
+    position = models.PositiveIntegerField()
+    waits_for = models.JSONField(default=list, blank=True, help_text="Names of tasks that must have succeeded.")
+    after = models.JSONField(default=list, blank=True, help_text="Names of tasks that must have ended (serialised conflicts).")
+    model = models.CharField(max_length=100, blank=True, help_text="Chosen for this phase; empty: as the run says.")
+    covers = models.JSONField(default=list, blank=True, help_text="A stage check's merged attempts (their ids).")
+    state = models.CharField(max_length=12, choices=choices(TaskState), default=TaskState.PENDING, db_index=True)
+    reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
+    message = models.TextField(blank=True)
+    blocked_by = models.CharField(max_length=60, blank=True, help_text="The task whose failure blocked this one.")
+    resume_session = models.BooleanField(default=False, help_text="The next attempt goes on with the agent's last session.")
+    restarts = models.PositiveIntegerField(default=0, help_text="Restarts by the engine since a person last asked.")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Back-off: not launched before this moment.")
+    changed_at = models.DateTimeField(auto_now_add=True)
+    resolution = models.CharField(max_length=64, blank=True, help_text="A person's commit that the next attempt starts from and judges.")
+    dropped_ref = models.CharField(max_length=200, blank=True, help_text="A person gave the phase up; its work is kept there.")
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "name"], name="task_name_once_per_run"),
+            models.UniqueConstraint(fields=["run", "phase"], condition=Q(kind=TaskKind.PHASE), name="task_once_per_phase_and_run"),
+            models.CheckConstraint(condition=Q(state__in=sorted(TaskState)), name="task_state_known"),
+            models.CheckConstraint(
+                condition=Q(kind=TaskKind.PHASE, phase__isnull=False) | Q(kind=TaskKind.STAGE_CHECK, phase__isnull=True),
+                name="task_has_phase_iff_phase_task",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state=TaskState.FAILED) & ~Q(reason="")) | ~Q(state=TaskState.FAILED),
+                name="failed_task_has_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.name}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in LIVE_TASK_STATES
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED_TASK_STATES
+
+    @property
+    def can_retry(self) -> bool:
+        return self.state in RETRYABLE_TASK_STATES
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def live(self) -> Self:
+        """Attempts that have not been settled yet."""
+        return self.filter(ended_at__isnull=True)
+
+    def spent(self) -> Decimal:
+        """US dollars of the ended ones; one that started and whose cost is unknown counts as what it had reserved."""
+        ended = self.filter(ended_at__isnull=False)
+        unknown = ended.filter(cost_usd=None, started_at__isnull=False)
+        known = ended.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
+        return known + (unknown.aggregate(total=Sum("reserved_usd"))["total"] or Decimal(0))
+
+    def late_and_stuck(self, batch: "Batch", run: "Run", now: datetime, share: float, idle_seconds: float) -> tuple[list[int], list[int]]:
+        """Live attempts (ids) without a sign of life for more than `share` of the run's silence limit; and others whose agent
+        has done nothing for more than `idle_seconds`, however often they say that they live. One query."""
+        since, idle_since = now - timedelta(seconds=share * run.silence_seconds), now - timedelta(seconds=idle_seconds)
+        silent = Q(last_beat_at__lt=since) | Q(last_beat_at__isnull=True, launched_at__lt=since)
+        found = self.live().filter(silent | Q(last_progress_at__lt=idle_since), task__run=run, task__run__batch=batch).order_by("pk")
+        late, stuck = [], []
+        for pk, seen in found.values_list("pk", Coalesce("last_beat_at", "launched_at")):
+            (late if seen < since else stuck).append(pk)
+        return late, stuck
+
+
+class Attempt(models.Model):
+    """One try of a task: its own process, checkout, heartbeat, log and result. `number` is the fence.
+
+    Rows are facts seen by the host that runs it; what they mean is decided in `core/decide.py`.
+    """
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        DEFERRED = "deferred"
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    token = models.CharField(max_length=64)
+    host = models.CharField(max_length=120)
+    directory = models.CharField(max_length=1000, help_text="Lock, start and end of its process.")
+    checkout = models.CharField(max_length=1000)
+    ref = models.CharField(max_length=200, help_text="Where its commits are kept.")
+    base_commit = models.CharField(max_length=64)
+    spec = models.JSONField()
+    launched_at = models.DateTimeField()
+    launched_clock = models.FloatField(help_text="The host's monotonic clock at launch, in seconds.")
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="When nothing in the plan kept it from starting any more.")
+    waited_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What it waited for from then on.")
+    relaunched_clock = models.FloatField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    last_beat_at = models.DateTimeField(null=True, blank=True, help_text="When this host saw a new heartbeat.")
+    beat_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock then, in seconds.")
+    last_progress_at = models.DateTimeField(null=True, blank=True)
+    heartbeat = models.JSONField(null=True, blank=True)
+    step = models.PositiveIntegerField(null=True, blank=True)
+    total_steps = models.PositiveIntegerField(null=True, blank=True)
+    progress = models.CharField(max_length=500, blank=True)
+    tokens_used = models.PositiveBigIntegerField(null=True, blank=True)
+    cost_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
+    model = models.CharField(max_length=100, blank=True, help_text="The language model asked for; empty: none.")
+    reserved_usd = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of the budget, at its launch; empty: nothing was to be kept."
+    )
+    session = models.CharField(max_length=100, blank=True, help_text="The agent's session; a later attempt may go on with it.")
+    sandbox = models.CharField(max_length=40, blank=True, help_text="The sandbox level it ran in; empty: not known.")
+    input_tokens = models.PositiveBigIntegerField(null=True, blank=True, help_text="Read by the model and not from a cache.")
+    output_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    cache_read_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    cache_write_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    elapsed_seconds = models.FloatField(null=True, blank=True)
+    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why it was told to stop.")
+    stop_clock = models.FloatField(null=True, blank=True)
+    exited_at = models.DateTimeField(null=True, blank=True, help_text="When its process, with all it started, was seen to be gone.")
+    exit_code = models.IntegerField(null=True, blank=True)
+    verdict = models.CharField(max_length=20, blank=True, help_text="success, or the failure reason that its result or end gives.")
+    fault = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="What kind of agent_error.")
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="With rate_limited: when requests are taken again.")
+    head_commit = models.CharField(max_length=64, blank=True)
+    tree = models.CharField(max_length=64, blank=True, help_text="The tree that its gates were judged on.")
+    merge_commit = models.CharField(max_length=64, blank=True)
+    merge_tree = models.CharField(max_length=64, blank=True)
+    merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files that could not be merged.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=10, choices=Outcome, blank=True)
+    reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
+    message = models.TextField(blank=True)
+    checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="What its folder takes; null: not measured.")
+    checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When its folder was removed, or seen to be gone.")
+    archive_ref = models.CharField(max_length=300, blank=True, help_text="Where what it had not committed is kept.")
+    work_files = models.JSONField(null=True, blank=True, help_text="{created, modified, deleted} as last seen while it ran.")
+    log_tail = models.TextField(blank=True)
+    log_bytes = models.PositiveBigIntegerField(default=0)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "number"], name="attempt_number_once_per_task"),
+            models.UniqueConstraint(fields=["task"], condition=Q(ended_at__isnull=True), name="one_live_attempt_per_task"),
+            models.UniqueConstraint(fields=["merge_commit"], condition=~Q(merge_commit=""), name="merge_commit_once"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True, outcome="") | (Q(ended_at__isnull=False) & ~Q(outcome="")),
+                name="attempt_ended_iff_outcome_known",
+            ),
+            models.CheckConstraint(condition=~Q(outcome="failed") | ~Q(reason=""), name="failed_attempt_has_reason"),
+            models.CheckConstraint(condition=Q(started_at__isnull=True) | ~Q(pid=None), name="started_attempt_has_pid"),
+        ]
+        indexes = [models.Index(fields=["host"], condition=Q(ended_at__isnull=True), name="live_attempts_of_host")]
+
+    def __str__(self) -> str:
+        return f"{self.task}, attempt {self.number}"
+
+    @property
+    def cache_saved(self) -> float | None:
+        """The share of its input's cost that the provider's cache saved; None when unknown."""
+        cost = input_cost(self.model, self.input_tokens, self.cache_write_tokens, self.cache_read_tokens)
+        return None if cost is None else cost.saved
+
+
+class PredictedConflict(models.Model):
+    """A file at which an attempt would have collided, had it been merged when it was looked at: with another one, or with the branch.
+
+    Rows stay, to be compared with what really collided.
+    """
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="predictions")
+    file = models.CharField(max_length=4096)
+    phases = models.JSONField(help_text="Keys of the phases, one or two.")
+    first = models.ForeignKey(Attempt, models.CASCADE, related_name="+")
+    second = models.ForeignKey(Attempt, models.CASCADE, null=True, blank=True, related_name="+", help_text="Empty: the batch's branch.")
+    seen_at = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True, blank=True, help_text="When it was no longer true, or the attempts had ended.")
+    collided = models.BooleanField(null=True, help_text="Whether a merge really met it; unknown until merged.")
+
+    class Meta:
+        ordering = ["-seen_at", "file"]
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second", "file"], name="prediction_once_per_pair_and_file"),
+            models.UniqueConstraint(fields=["first", "file"], condition=Q(second=None), name="prediction_once_per_attempt_and_file"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file} ({', '.join(self.phases)})"
+
+
+class Result(models.Model):
+    """What an attempt left: its result file as read, and what git says it changed."""
+
+    attempt = models.OneToOneField(Attempt, models.CASCADE, related_name="result")
+    data = models.JSONField(help_text="The result file.")
+    status = models.CharField(max_length=10)
+    steps_completed = models.PositiveIntegerField(null=True, blank=True)
+    total_steps = models.PositiveIntegerField(null=True, blank=True)
+    files_created = models.JSONField(default=list, blank=True)
+    files_modified = models.JSONField(default=list, blank=True)
+    files_deleted = models.JSONField(default=list, blank=True)
+    undeclared = models.JSONField(default=list, blank=True, help_text="Changed files that the plan does not name.")
+    commits = models.JSONField(default=list, blank=True)
+    diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, cut at a limit; null until it was read.")
+
+    def __str__(self) -> str:
+        return f"{self.attempt}: {self.status}"
+
+
+class Transition(models.Model):
+    """One move of a run or task, with who or what caused it. Rows are only ever added."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="transitions")
+    task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="transitions")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, null=True, blank=True, related_name="transitions")
+    event = models.CharField(max_length=12, choices=sorted({*choices(Event), *choices(RunEvent)}))
+    from_state = models.CharField(max_length=12)
+    to_state = models.CharField(max_length=12)
+    cause = models.CharField(max_length=200, help_text="person:NAME, command:NAME, host:NAME or policy:RULE.")
+    reason = models.CharField(max_length=20, blank=True)
+    message = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.event}: {self.from_state} → {self.to_state}"
+
+
+class Host(models.Model):
+    """A machine that carries out attempts, as its ticker last reported."""
+
+    name = models.CharField(max_length=120, unique=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    slots = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    last_tick_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    facts = models.JSONField(default=dict, blank=True, help_text="Versions, disk, start-up report.")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lease_until__isnull=True) | Q(last_tick_at__isnull=True) | Q(lease_until__gte=F("last_tick_at")),
+                name="lease_ends_after_tick",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,119 @@
+"""The one place that writes a state: of runs, tasks and the autopilot, along the tables of the core."""
+
+from datetime import datetime
+from typing import Protocol
+
+from django.db import transaction
+from django.db.models import F
+
+from batches.core.chain import ChainState
+from batches.core.states import (
+    ENDED_RUN_STATES,
+    Event,
+    RunEvent,
+    RunState,
+    TaskState,
+    next_run_state,
+    next_state,
+)
+from batches.models import Attempt, Batch, Chain, Run, RunFact, StageFact, Task, Transition
+
+
+class Movable(Protocol):
+    """A task's row, whole or as the few columns that decisions need."""
+
+    pk: int
+    run_id: int
+    state: str
+
+
+def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: str = "") -> bool:
+    """Move `run` along the table, unless someone moved it first.
+
+    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    Raises TransitionRefused when the table has no such move.
+    """
+    before = RunState(run.state)
+    target = next_run_state(before, event)
+    stamps: dict[str, object] = {"ended_at": now if target in ENDED_RUN_STATES else None}
+    if event is RunEvent.START:
+        stamps["started_at"] = now
+    if event is RunEvent.REOPEN:
+        stamps |= {"reported_at": None, "cancel_requested": False, "cancel_cause": "", "paused": False}
+        stamps |= {"stop_reason": "", "stop_message": "", "parallel_limit": None, "rate_limits": 0}
+    with transaction.atomic():
+        moved = Run.objects.filter(pk=run.pk, state=before).update(state=target, **stamps)
+        if moved:
+            Transition.objects.create(run=run, event=event, from_state=before, to_state=target, cause=cause, message=message, at=now)
+            if event is RunEvent.REOPEN:  # it has not ended after all
+                RunFact.objects.filter(run=run.pk).delete()
+                StageFact.objects.filter(run=run.pk).delete()
+            Batch.objects.bump(run.batch_id)
+    if moved:
+        run.state = target
+        for name, value in stamps.items():
+            setattr(run, name, value)
+    return bool(moved)
+
+
+def move_task(
+    task: Movable,
+    event: Event,
+    *,
+    now: datetime,
+    cause: str,
+    attempt: Attempt | None = None,
+    reason: str = "",
+    message: str = "",
+    bump: bool = True,
+    **fields: object,
+) -> bool:
+    """Move `task` along the table, unless someone moved it first; `fields` are written in the same UPDATE.
+
+    With `bump` off the caller raises the batch's version itself, once for many moves.
+
+    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    Raises TransitionRefused when the table has no such move (a bug or a stale button, never retried).
+    """
+    before = TaskState(task.state)
+    target = next_state(before, event)
+    fields |= {"reason": reason, "message": message, "changed_at": now}
+    with transaction.atomic(savepoint=False):
+        moved = Task.objects.filter(pk=task.pk, state=before).update(state=target, **fields)
+        if moved:
+            Transition.objects.create(
+                run_id=task.run_id,
+                task_id=task.pk,
+                attempt=attempt,
+                event=event,
+                from_state=before,
+                to_state=target,
+                cause=cause,
+                reason=reason,
+                message=message,
+                at=now,
+            )
+            if bump:
+                Batch.objects.filter(runs=task.run_id).update(version=F("version") + 1)
+    if moved:
+        task.state = target
+        for name, value in fields.items():
+            setattr(task, name, value)
+    return bool(moved)
+
+
+def move_chain(chain: Chain, target: ChainState, *, now: datetime, cause: str, reason: str = "", **fields: object) -> bool:
+    """Move an open chain, unless someone moved it first; `fields` are written in the same UPDATE.
+
+    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    """
+    fields |= {"reason": reason, "moved_at": now, "moved_cause": cause}
+    with transaction.atomic():
+        moved = Chain.objects.open().filter(pk=chain.pk, state=chain.state).update(state=target, **fields)
+        if moved:
+            Batch.objects.bump(chain.batch_id)
+    if moved:
+        chain.state = target
+        for name, value in fields.items():
+            setattr(chain, name, value)
+    return bool(moved)
