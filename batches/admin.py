@@ -11,9 +11,11 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from batches import autopilot, services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError
+from batches.engine import autopilot, services
+from batches.engine.conflict_resolutions import drop_phase, resolution_branch
 from batches.models import (
     ApiToken,
     Attempt,
@@ -42,6 +44,7 @@ from batches.models import (
     Task,
     Transition,
 )
+from batches.review.services import review, update_context, usual_moment
 
 # django-q2's own pages can run any function of the server and start ticks again; the queue is shown on the health page.
 # Django's own pages of people know nothing of the last administrator, who must stay; /users/ does.
@@ -152,7 +155,7 @@ class BatchAdmin(History):
         """Start an execution of each batch by its project's settings."""
 
         def call(batch: Batch, actor: Actor) -> str:
-            run = services.execute(batch=batch, actor=actor, options=services.ExecuteOptions())
+            run = services.execute(batch=batch, actor=actor, options=ExecuteOptions())
             return f"run {run.number} executes it."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
@@ -162,7 +165,7 @@ class BatchAdmin(History):
         """Review the code of those that were executed, and the work orders of the others."""
 
         def call(batch: Batch, actor: Actor) -> str:
-            run = services.review(batch=batch, actor=actor, moment=services.usual_moment(batch))
+            run = review(batch=batch, actor=actor, moment=usual_moment(batch))
             return f"run {run.number} reviews it."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
@@ -172,7 +175,7 @@ class BatchAdmin(History):
         """Propose what the batches' executions change in PRPs, CLAUDE.md and memory files."""
 
         def call(batch: Batch, actor: Actor) -> str:
-            run = services.update_context(batch=batch, actor=actor)
+            run = update_context(batch=batch, actor=actor)
             return f"run {run.number} proposes an update on {batch.context_branch}."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
@@ -306,7 +309,7 @@ class TaskAdmin(History):
         """Give failed phases up; their work is kept, what depends on them stays blocked."""
 
         def call(task: Task, actor: Actor) -> str:
-            return f"dropped, its work is kept as {services.drop_phase(task=task, actor=actor)}."
+            return f"dropped, its work is kept as {drop_phase(task=task, actor=actor)}."
 
         each_row(self, request, queryset.select_related("run__batch__project").order_by("pk"), call)
 
@@ -315,7 +318,7 @@ class TaskAdmin(History):
         """Take the branch that a conflict's page names for a resolution by hand."""
 
         def call(task: Task, actor: Actor) -> str:
-            branch = services.resolution_branch(task)
+            branch = resolution_branch(task)
             opened = services.take_resolution(task=task, commit=branch, actor=actor)
             return f"{branch} is judged and merged; to be done again: {', '.join(one.name for one in opened)}."
 

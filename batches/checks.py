@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from batches.sandboxing import sandbox_level
+from batches.engine.sandboxing import sandbox_level
 from subagents.sandbox import SandboxUnavailable
 
 

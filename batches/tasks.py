@@ -9,7 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches import host, issues, keeping, landings, notices, predictions
+from batches.engine import predictions, ticker
+from batches.integrations import linear_issues, notifications
+from batches.repositories import kept_work, merges
 from ce_web.cluster import stop_requested
 
 
@@ -27,36 +29,36 @@ def tick_slice() -> str:
     end = time.monotonic() + settings.CE_SLICE_SECONDS
     while not stop_requested():
         try:
-            with host.ticker_lock():
+            with ticker.ticker_lock():
                 try:
-                    host.Ticker(settings.CE_HOST).run(settings.CE_SLICE_SECONDS, should_stop=stop_requested)
+                    ticker.Ticker(settings.CE_HOST).run(settings.CE_SLICE_SECONDS, should_stop=stop_requested)
                 finally:
                     if not stop_requested():
-                        if issues.has_work(timezone.now()):
+                        if linear_issues.has_work(timezone.now()):
                             async_task("batches.tasks.create_issues", q_options={"save": False, "cluster": settings.CE_HOST})
-                        if notices.has_work(timezone.now()):
+                        if notifications.has_work(timezone.now()):
                             async_task("batches.tasks.send_notices", q_options={"save": False, "cluster": settings.CE_HOST})
                         enqueue_tick()
             return "done"
-        except host.TickerBusy as busy:
+        except ticker.TickerBusy as busy:
             if not busy.by_command:
                 return "another ticker is at work"
             if time.monotonic() > end:
                 enqueue_tick()
                 return "a command is the ticker"
-            time.sleep(host.ROUND_SECONDS)
+            time.sleep(ticker.ROUND_SECONDS)
     return "stopping"
 
 
 def create_issues() -> str:
     """Create the issues that wait; several at once get in nobody's way, each row is claimed."""
-    issues.work()
+    linear_issues.work()
     return "done"
 
 
 def send_notices() -> str:
     """Send the messages that wait; several at once get in nobody's way, each row is claimed."""
-    notices.work()
+    notifications.work()
     return "done"
 
 
@@ -69,8 +71,8 @@ def ensure_ticker() -> str:
 
 def look_around() -> str:
     """What a host does each minute beside its ticker: put right a merge cut short, foresee conflicts of live runs, measure kept folders."""
-    landings.finish_landings()
+    merges.finish_landings()
     now = timezone.now()
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
-    keeping.measure_checkouts(settings.CE_HOST, now)
+    kept_work.measure_checkouts(settings.CE_HOST, now)
     return f"{foreseen} conflicts foreseen"

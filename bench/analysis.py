@@ -72,9 +72,9 @@ def peak_mib() -> float:
 
 def measure(case: str, rounds: int) -> dict[str, float]:
     """Run in the child: seconds of reading, of analysing and of both from text; peak MiB in all, and over the bare interpreter."""
-    from batches.core.analysis import analyse_document
-    from batches.core.graph import analyse
-    from batches.core.plan import read_plan
+    from batches.core.plans.analysis import analyse_document
+    from batches.core.plans.graph import analyse
+    from batches.core.plans.reader import read_plan
 
     kind, size = case.split()
     text = plan_of(kind, int(size))
@@ -101,7 +101,7 @@ def measure_networkx(case: str, rounds: int) -> dict[str, float]:
     """Run in the child: the same graph with networkx alone: build, cycle check, generations, longest path; then ancestor sets for all."""
     import networkx as nx
 
-    from batches.core.plan import read_plan
+    from batches.core.plans.reader import read_plan
 
     kind, size = case.split()
     phases = read_plan(plan_of(kind, int(size))).plan.phases

@@ -56,9 +56,9 @@ def measure() -> None:
     from django.db import connection
     from django.utils import timezone
 
-    from batches import history
-    from batches.core.metrics import percentile
-    from batches.core.trends import Filters
+    from batches.core.metrics.types import Filters
+    from batches.core.percentile import percentile
+    from batches.metrics import history
     from batches.models import Attempt, AttemptFact, RunFact
 
     now = timezone.now()

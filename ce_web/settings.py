@@ -55,11 +55,11 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
-    "batches.middleware.say_wrong_method",
-    "batches.middleware.RefuseNul",
+    "batches.pages.middleware.say_wrong_method",
+    "batches.pages.middleware.RefuseNul",
 ]
 # Outermost, so that every answer has them: also an error's, also a redirect's.
-MIDDLEWARE[:0] = ["batches.middleware.secure_headers", "batches.middleware.htmx_sign_in"]
+MIDDLEWARE[:0] = ["batches.pages.middleware.secure_headers", "batches.pages.middleware.htmx_sign_in"]
 
 ROOT_URLCONF = "ce_web.urls"
 WSGI_APPLICATION = "ce_web.wsgi.application"
@@ -75,7 +75,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "batches.context.page",
+                "batches.pages.context_processors.page",
             ],
         },
     },
@@ -111,7 +111,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_CALLABLE = "batches.views.sign_in.locked_out"
+AXES_LOCKOUT_CALLABLE = "batches.pages.accounts.sign_in.locked_out"
 AXES_ENABLE_ADMIN = False
 
 # Served over TLS by a proxy: set CE_HTTPS=1. Loopback without TLS is the default.
@@ -122,7 +122,7 @@ SECURE_HSTS_SECONDS = 31536000 if CE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = CE_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CE_HTTPS else None
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "batches.views.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "batches.pages.errors.csrf_failure"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_time_zone("TIME_ZONE", "UTC")
@@ -150,7 +150,7 @@ CACHES = {
 
 CE_UPLOAD_BYTES = env_int("CE_UPLOAD_BYTES", 1_000_000, minimum=1_000, maximum=100_000_000)
 DATA_UPLOAD_MAX_NUMBER_FILES = 50  # plans uploaded at once; each is held in memory
-FILE_UPLOAD_HANDLERS = ["batches.uploads.LimitedUpload"]
+FILE_UPLOAD_HANDLERS = ["batches.pages.uploads.LimitedUpload"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = CE_UPLOAD_BYTES * 3 + 65_536  # a pasted plan, percent-encoded
 
 # The engine. Every figure is a default that a project or a run may override where its form says so.
@@ -184,7 +184,7 @@ DEFAULT_FROM_EMAIL = env_str("CE_MAIL_FROM", "ce-web@localhost")
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_SSL, EMAIL_USE_TLS = env_mail("CE_MAIL_URL", "")
 EMAIL_TIMEOUT = 8
 
-# Where agents and the settings page ask; the key itself is read in batches/keys.py.
+# Where agents and the settings page ask; the key itself is read in batches/integrations/api_keys.py.
 CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 
 Q_CLUSTER = {

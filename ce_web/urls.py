@@ -7,7 +7,8 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from batches.views import errors, sign_in
+from batches.pages import errors
+from batches.pages.accounts import sign_in
 
 admin.site.site_header = "CE Web"
 admin.site.site_title = "CE Web"
@@ -21,7 +22,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     # What browsers ask for on pages that name no icon: the administration's.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
-    path("", include("batches.urls")),
+    path("", include("batches.pages.urls")),
 ]
 
 handler400 = errors.bad_request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from subagents.records import record
+from subagents.record import record
 from subagents.workspace import EXCLUDES, BlockedEntries, Repository, RepositoryProblem, text_of
 
 

@@ -22,8 +22,8 @@ from subagents.files import (
     read_tail,
     write_atomic,
 )
-from subagents.places import OrchestrationFiles, TaskFiles
-from subagents.records import record, replace
+from subagents.orchestration_files import OrchestrationFiles, TaskFiles
+from subagents.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

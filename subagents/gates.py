@@ -13,7 +13,7 @@ import time
 from subagents.backends.steps import shell_command
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
 from subagents.environment import site_packages
-from subagents.records import replace
+from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.standard_gates import find_markers, find_oversized, parseable
 

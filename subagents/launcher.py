@@ -31,10 +31,10 @@ from subagents.contract import (
 from subagents.credentials import KEY_FD, offer
 from subagents.environment import allowed
 from subagents.files import sha256_hex
-from subagents.nursery import AGENTS
+from subagents.fork_server import AGENTS
+from subagents.fork_server_client import Nursery
 from subagents.procfs import boot_id, name_of, process_start, stat_fields
-from subagents.records import record
-from subagents.warm_start import Nursery
+from subagents.record import record
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False

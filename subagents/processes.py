@@ -13,7 +13,7 @@ import select
 import time
 
 from subagents.files import SubagentError
-from subagents.records import record
+from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

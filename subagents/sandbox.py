@@ -16,7 +16,7 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
 
 from subagents.environment import allowed, for_commands
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
-from subagents.records import record
+from subagents.record import record
 from subagents.redaction import Redacted
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ import time
 
 from subagents.files import SubagentError
 from subagents.processes import Finished, run
-from subagents.records import record
+from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

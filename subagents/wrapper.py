@@ -42,7 +42,7 @@ def main(attempt_dir: str) -> int:
     if not publish_once(os.path.join(attempt_dir, "started.json"), started.encode()):
         return STARTED_BEFORE
     gc.disable()  # importing makes no garbage, only work for the collector
-    from subagents.keeper import keep
+    from subagents.supervisor import keep
 
     gc.enable()
     keep(attempt_dir, lock, began)

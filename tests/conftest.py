@@ -43,7 +43,7 @@ def pytest_make_collect_report(collector):
 @pytest.fixture(autouse=True)
 def polls_are_told_what_is(monkeypatch):
     """Without the rest between two looks at a page that many watch; only what measures it has it."""
-    monkeypatch.setattr("batches.views.live.REST", 0.0)
+    monkeypatch.setattr("batches.pages.batches.live.REST", 0.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The doors between the rooms (style.md §2), read from the syntax trees of all our modules.
+"""Which module may import or do what, read from the syntax trees of all our modules.
 
 Each rule is one function that yields faults; `BAD` holds for each rule a small module that must be refused, so that
 a rule which can no longer fail is found out.
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,10 +18,10 @@ OURS = ("batches", "subagents", "ce_web")
 # What may start or end processes, and what may run git.
 PROCESS_STARTERS = (
     "subagents/launcher.py",
-    "subagents/nursery.py",
-    "subagents/warm_start.py",
+    "subagents/fork_server.py",
+    "subagents/fork_server_client.py",
     "subagents/wrapper.py",
-    "subagents/keeper.py",
+    "subagents/supervisor.py",
     "subagents/runner.py",
     "subagents/gates.py",
     "subagents/processes.py",
@@ -31,35 +32,26 @@ PROCESS_STARTERS = (
     "batches/management/commands/up.py",
 )
 GIT_RUNNER = "subagents/workspace.py"
+# They check what a form or an upload holds, and show no page.
+NOT_PAGES = ("batches/pages/forms.py", "batches/pages/uploads.py")
 STATE_WRITER = "batches/runs/transitions.py"
 TASK_SENDER = "batches/tasks.py"
 
-# From the bottom up: a module may use those of its own level and below.
+# Folders and files of batches/ from the bottom up: a module may use its own folder and those below; on the top level also its neighbours.
 LEVELS = (
-    ("batches.core",),
-    ("batches.models",),
-    ("batches.runs.transitions",),
-    (
-        *("batches.actors", "batches.repositories", "batches.records", "batches.reporting", "batches.roles", "batches.signin"),
-        *("batches.audit", "batches.notices", "batches.trail", "batches.keys", "batches.logs", "batches.sandboxing"),
-        *("batches.environment", "batches.importing", "batches.planning", "batches.plans", "batches.snapshots", "batches.specs"),
-        *("batches.integrations", "batches.issues"),
-        *("batches.bulk", "batches.facts"),
-        *("batches.history", "batches.history_attempts", "batches.history_runs", "batches.history_scope"),
-        *("batches.contexts", "batches.evidence", "batches.ledger", "batches.predictions", "batches.reviews", "batches.starting"),
-    ),
-    (
-        *("batches.autopilot", "batches.orchestrator", "batches.operations", "batches.landings", "batches.services", "batches.ticks"),
-        *("batches.discovery", "batches.installation", "batches.keeping", "batches.resolutions", "batches.host"),
-        *("batches.demo", "batches.people", "batches.remedies", "batches.tokens"),
-    ),
-    ("batches.tasks",),
-    (
-        *("batches.views", "batches.forms", "batches.admin", "batches.checks", "batches.urls", "batches.context", "batches.middleware"),
-        "batches.uploads",
-        *("batches.management", "batches.templatetags"),
-    ),
+    ("core",),
+    ("models",),
+    ("accounts", "metrics"),
+    ("runs", "plans"),
+    ("repositories",),
+    ("gates", "integrations"),
+    ("review", "projects"),
+    ("engine",),
+    ("tasks", "templatetags"),
+    ("pages", "admin", "checks", "management"),
 )
+WIRING = ("batches/__init__.py", "batches/apps.py", "batches/migrations/")
+FILES_DIRECTLY_IN_BATCHES = 8
 
 CLOCKS = {"time", "random", "secrets", "uuid", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "glob", "fileinput", "mmap", "fcntl"}
@@ -141,27 +133,31 @@ def _catches_missing(attempt: ast.Try) -> bool:
 
 
 def levels_point_down(module: Module) -> Iterator[tuple[int, str]]:
-    """batches: views, admin, commands and tasks over services over models over core, never the other way."""
-    own = _level(module.name)
-    if own is None:
+    """batches: pages, admin and commands over packages over models over core, never the other way or across."""
+    own = _folder(module.name)
+    if own not in _LEVEL_OF:
         return
     for line, name in module.imports:
-        other = _level(name)
-        if other is not None and other > own:
-            yield line, f"{module.name} may not import {name}, which stands above it"
+        other = _folder(name)
+        if other == own or other not in _LEVEL_OF:
+            continue
+        if _LEVEL_OF[other] > _LEVEL_OF[own] or (_LEVEL_OF[other] == _LEVEL_OF[own] != len(LEVELS) - 1):
+            yield line, f"{module.name} may not import {name}, which does not stand below it"
 
 
-def _level(name: str) -> int | None:
-    return next((number for number, roots in enumerate(LEVELS) if _under(name, *roots)), None)
+_LEVEL_OF = {folder: number for number, folders in enumerate(LEVELS) for folder in folders}
 
 
-def every_module_has_a_level(module: Module) -> Iterator[tuple[int, str]]:
-    """Every module of batches has its place, so that the rule above sees it."""
-    wiring = module.within("batches/__init__.py", "batches/apps.py", "batches/runs/__init__.py", "batches/migrations/") or module.within(
-        "batches/integrations/"
-    )
-    if module.within("batches/") and not wiring and _level(module.name) is None:
-        yield 1, f"{module.name} has no level: give it one in LEVELS"
+def _folder(name: str) -> str:
+    """The folder or file of batches/ that a module belongs to; "" for others."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "batches" and len(parts) > 1 else ""
+
+
+def every_folder_has_a_level(module: Module) -> Iterator[tuple[int, str]]:
+    """Every folder and file of batches/ has its level, so that the rule above sees it."""
+    if module.within("batches/") and not module.within(*WIRING) and _folder(module.name) not in _LEVEL_OF:
+        yield 1, f"{module.name} has no level: give its folder one in LEVELS"
 
 
 def one_module_runs_git(module: Module) -> Iterator[tuple[int, str]]:
@@ -195,16 +191,16 @@ def few_modules_start_processes(module: Module) -> Iterator[tuple[int, str]]:
                 yield call.lineno, f"{module.path} may not start or end processes (os.{name})"
 
 
-def views_read_rows_only(module: Module) -> Iterator[tuple[int, str]]:
-    """views: no files, no subagents, no processes; a page shows rows."""
-    if not module.within("batches/views/"):
+def pages_read_rows_only(module: Module) -> Iterator[tuple[int, str]]:
+    """pages: no files, no subagents, no processes; a page shows rows."""
+    if not module.within("batches/pages/") or module.within(*NOT_PAGES):
         return
     for line, name in module.imports:
         if _under(name, "subagents", *FILES, *PROCESSES):
-            yield line, f"a view may not import {name}: pages read rows only"
+            yield line, f"a page may not import {name}: pages read rows only"
     for call in module.calls():
         if (isinstance(call.func, ast.Name) and call.func.id == "open") or _method(call) in FILE_METHODS:
-            yield call.lineno, f"a view may not touch files ({_method(call)})"
+            yield call.lineno, f"a page may not touch files ({_method(call)})"
 
 
 def one_module_sends_tasks(module: Module) -> Iterator[tuple[int, str]]:
@@ -238,62 +234,63 @@ RULES = (
     core_is_pure,
     subagents_stand_alone,
     levels_point_down,
-    every_module_has_a_level,
+    every_folder_has_a_level,
     one_module_runs_git,
     few_modules_start_processes,
-    views_read_rows_only,
+    pages_read_rows_only,
     one_module_sends_tasks,
     one_module_writes_states,
 )
 
 # (rule, path, source): each must be refused by that rule.
 BAD = (
-    (core_is_pure, "batches/core/plan.py", "from django.db import models"),
-    (core_is_pure, "batches/core/plan.py", "def f():\n    import pathlib"),
-    (core_is_pure, "batches/core/plan.py", "import time"),
-    (core_is_pure, "batches/core/plan.py", "from datetime import datetime\nx = datetime.now()"),
-    (core_is_pure, "batches/core/plan.py", "x = open('plan.md')"),
-    (core_is_pure, "batches/core/plan.py", "from subagents.workspace import open_repository"),
-    (core_is_pure, "batches/core/plan.py", "from .. import services"),
+    (core_is_pure, "batches/core/plans/reader.py", "from django.db import models"),
+    (core_is_pure, "batches/core/plans/reader.py", "def f():\n    import pathlib"),
+    (core_is_pure, "batches/core/plans/reader.py", "import time"),
+    (core_is_pure, "batches/core/plans/reader.py", "from datetime import datetime\nx = datetime.now()"),
+    (core_is_pure, "batches/core/plans/reader.py", "x = open('plan.md')"),
+    (core_is_pure, "batches/core/plans/reader.py", "from subagents.workspace import open_repository"),
+    (core_is_pure, "batches/core/plans/reader.py", "from ... import tasks"),
     (subagents_stand_alone, "subagents/runner.py", "from batches.core.states import Event"),
     (subagents_stand_alone, "subagents/backends/claude.py", "import django"),
     (subagents_stand_alone, "subagents/gates.py", "import networkx as nx"),
     (subagents_stand_alone, "subagents/gates.py", "try:\n    import django\nexcept ImportError:\n    pass"),
     (subagents_stand_alone, "subagents/gates.py", "try:\n    x = 1\nexcept ImportError:\n    import yaml"),
-    (levels_point_down, "batches/models.py", "from batches import services"),
-    (levels_point_down, "batches/core/graph.py", "from batches.models import Phase"),
-    (levels_point_down, "batches/services.py", "def f():\n    from batches.tasks import enqueue_tick"),
-    (levels_point_down, "batches/host.py", "import batches.views.pages"),
-    (every_module_has_a_level, "batches/helpers.py", "x = 1"),
+    (levels_point_down, "batches/models/runs.py", "from batches.runs import transitions"),
+    (levels_point_down, "batches/accounts/roles.py", "from batches.metrics import facts"),
+    (levels_point_down, "batches/core/plans/graph.py", "from batches.models import Phase"),
+    (levels_point_down, "batches/engine/services.py", "def f():\n    from batches.tasks import enqueue_tick"),
+    (levels_point_down, "batches/engine/ticker.py", "import batches.pages.urls"),
+    (every_folder_has_a_level, "batches/helpers.py", "x = 1"),
     (one_module_runs_git, "subagents/gates.py", "run(['git', 'status'])"),
-    (one_module_runs_git, "batches/host.py", "argv = ('/usr/bin/git', 'log')"),
+    (one_module_runs_git, "batches/engine/ticker.py", "argv = ('/usr/bin/git', 'log')"),
     (one_module_runs_git, "subagents/launcher.py", "import os\nos.system('git gc')"),
-    (few_modules_start_processes, "batches/services.py", "import subprocess"),
-    (few_modules_start_processes, "batches/host.py", "from subagents.processes import run"),
+    (few_modules_start_processes, "batches/engine/services.py", "import subprocess"),
+    (few_modules_start_processes, "batches/engine/ticker.py", "from subagents.processes import run"),
     (few_modules_start_processes, "subagents/contract.py", "import os\nos.execv('/bin/sh', [])"),
-    (few_modules_start_processes, "batches/host.py", "import os\nos.killpg(1, 9)"),
-    (views_read_rows_only, "batches/views/pages.py", "from subagents.contract import Heartbeat"),
-    (views_read_rows_only, "batches/views/pages.py", "def f(path):\n    return path.read_text()"),
-    (views_read_rows_only, "batches/views/pages.py", "def f(path):\n    return open(path)"),
-    (one_module_sends_tasks, "batches/services.py", "from django_q.tasks import async_task"),
-    (one_module_sends_tasks, "batches/host.py", "import django_q.tasks"),
-    (one_module_writes_states, "batches/services.py", "def f(task):\n    task.state = 'failed'"),
-    (one_module_writes_states, "batches/host.py", "def f(tasks):\n    tasks.filter(pk=1).update(state='failed')"),
-    (one_module_writes_states, "batches/host.py", "def f(tasks):\n    tasks.bulk_update(tasks, fields=['state'])"),
+    (few_modules_start_processes, "batches/engine/ticker.py", "import os\nos.killpg(1, 9)"),
+    (pages_read_rows_only, "batches/pages/plans/plans.py", "from subagents.contract import Heartbeat"),
+    (pages_read_rows_only, "batches/pages/plans/plans.py", "def f(path):\n    return path.read_text()"),
+    (pages_read_rows_only, "batches/pages/plans/plans.py", "def f(path):\n    return open(path)"),
+    (one_module_sends_tasks, "batches/engine/services.py", "from django_q.tasks import async_task"),
+    (one_module_sends_tasks, "batches/engine/ticker.py", "import django_q.tasks"),
+    (one_module_writes_states, "batches/engine/services.py", "def f(task):\n    task.state = 'failed'"),
+    (one_module_writes_states, "batches/engine/ticker.py", "def f(tasks):\n    tasks.filter(pk=1).update(state='failed')"),
+    (one_module_writes_states, "batches/engine/ticker.py", "def f(tasks):\n    tasks.bulk_update(tasks, fields=['state'])"),
     (one_module_writes_states, "batches/admin.py", "def f(run):\n    setattr(run, 'state', 'failed')"),
 )
 
 # Near misses: what the rules above must let through.
 GOOD = (
-    ("batches/core/plan.py", "from subagents.contract import GateSpec\nfrom datetime import datetime\nimport networkx as nx"),
+    ("batches/core/plans/reader.py", "from subagents.contract import GateSpec\nfrom datetime import datetime\nimport networkx as nx"),
     ("subagents/backends/claude.py", "import claude_agent_sdk"),
     ("subagents/syntax.py", "try:\n    import yaml\nexcept ImportError:\n    yaml = None"),
     ("subagents/workspace.py", "argv = ['git', 'status']"),
     ("subagents/gates.py", "message = 'git init, then commit'"),
-    ("batches/tasks.py", "from django_q.tasks import async_task\nfrom batches import host"),
+    ("batches/tasks.py", "from django_q.tasks import async_task\nfrom batches.engine import ticker"),
     ("batches/runs/transitions.py", "def f(self):\n    self.update(state='failed')"),
-    ("batches/host.py", "def f(tasks):\n    return tasks.filter(state='failed').update(message='')"),
-    ("batches/views/pages.py", "from batches import services\nfrom batches.models import Batch"),
+    ("batches/engine/ticker.py", "def f(tasks):\n    return tasks.filter(state='failed').update(message='')"),
+    ("batches/pages/plans/plans.py", "from batches.engine import services\nfrom batches.models import Batch"),
 )
 
 
@@ -311,9 +308,35 @@ def test_no_module_breaks_a_rule():
     assert not found, "\n".join(found)
 
 
-def test_the_rooms_are_where_the_rules_look():
+def test_the_rules_look_at_files_that_exist():
     seen = {str(path.relative_to(ROOT)) for path in our_files()}
-    assert {"batches/core/states.py", "batches/models/runs.py", GIT_RUNNER, STATE_WRITER, TASK_SENDER, "ce_web/cluster.py"} <= seen
+    assert {"batches/core/engine/states.py", "batches/models/runs.py", GIT_RUNNER, STATE_WRITER, TASK_SENDER, "ce_web/cluster.py"} <= seen
+
+
+def import_circles(modules: list[Module]) -> list[list[str]]:
+    """Groups of modules that import each other, wherever in the file the import stands; none is wanted."""
+    names = {module.name for module in modules}
+    graph = nx.DiGraph()
+    for module in modules:
+        for _, name in module.imports:
+            target = name if name in names else name.rpartition(".")[0]
+            if target in names and target != module.name:
+                graph.add_edge(module.name, target)
+    return [sorted(circle) for circle in nx.strongly_connected_components(graph) if len(circle) > 1]
+
+
+def test_no_modules_import_each_other():
+    assert import_circles([Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files()]) == []
+
+
+def test_a_circle_is_found_also_inside_a_function():
+    first = Module("batches/gates/ledger.py", "from batches.gates import sign_offs")
+    second = Module("batches/gates/sign_offs.py", "def f():\n    from batches.gates.ledger import entries")
+    assert import_circles([first, second]) == [["batches.gates.ledger", "batches.gates.sign_offs"]]
+
+
+def test_few_files_stand_directly_in_batches():
+    assert len(list((ROOT / "batches").glob("*.py"))) <= FILES_DIRECTLY_IN_BATCHES
 
 
 @pytest.mark.parametrize(("rule", "path", "source"), BAD, ids=lambda value: getattr(value, "__name__", None))

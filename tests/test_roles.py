@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 
-from batches.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
 
 pytestmark = pytest.mark.django_db
 ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)

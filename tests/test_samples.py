@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batches.core.gates import bind_gate
-from batches.core.graph import analyse
-from batches.core.plan import read_plan
+from batches.core.gates.binding import bind_gate
+from batches.core.plans.graph import analyse
+from batches.core.plans.reader import read_plan
 from subagents.contract import GateKind
 from subagents.workspace import RepositoryProblem, create_repository
 from tests.installation import ROOT

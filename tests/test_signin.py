@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from batches.signin import check_link, make_link, use_link
+from batches.accounts.sign_in_links import check_link, make_link, use_link
 
 pytestmark = pytest.mark.django_db
 BASE = "http://127.0.0.1:8000/"

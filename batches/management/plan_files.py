@@ -7,8 +7,8 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from batches.core.analysis import DocumentReport, analyse_document
-from batches.core.plan import PlanIssue
+from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.plans.reader import PlanIssue
 
 
 def add_plan_arguments(parser: ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 from django.db import models
 
-from batches.core.conflicts import ConflictKind
-from batches.core.project_gates import When
+from batches.core.gates.project_gates import When
+from batches.core.plans.conflicts import ConflictKind
 
 
 def choices(enum: type) -> list[tuple[str, str]]:

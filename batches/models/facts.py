@@ -3,11 +3,7 @@
 
 from django.db import models
 
-from batches.core.states import (
-    FailureReason,
-    Operation,
-    RunState,
-)
+from batches.core.engine.states import FailureReason, Operation, RunState
 from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.projects import Project

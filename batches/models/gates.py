@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from batches.core.ledger import Opinion
+from batches.core.gates.ledger import Opinion
 from batches.models.batches import Gate
 from batches.models.choices import choices
 from batches.models.reviews import Review

@@ -8,8 +8,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from batches.core.changes import FilePolicy
-from batches.core.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
+from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
+from batches.core.review.declared_changes import FilePolicy
 from batches.models.choices import GateWhen, Network, Scheduling, choices
 
 

@@ -10,9 +10,9 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
-from batches.core.chain import OPEN_CHAIN_STATES, ChainState, Step
-from batches.core.pricing import input_cost
-from batches.core.states import (
+from batches.core.engine.autopilot_steps import OPEN_CHAIN_STATES, ChainState, Step
+from batches.core.engine.pricing import input_cost
+from batches.core.engine.states import (
     ENDED_RUN_STATES,
     ENDED_TASK_STATES,
     LIVE_RUN_STATES,

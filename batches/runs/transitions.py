@@ -6,8 +6,8 @@ from typing import Protocol
 from django.db import transaction
 from django.db.models import F
 
-from batches.core.chain import ChainState
-from batches.core.states import (
+from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.states import (
     ENDED_RUN_STATES,
     Event,
     RunEvent,

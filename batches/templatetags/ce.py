@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from batches.core import words
-from batches.core.state_styles import look, sign, state_word, style_of
+from batches.core.text import words
+from batches.core.text.state_styles import look, sign, state_word, style_of
 
 register = template.Library()
 register.filter(look)

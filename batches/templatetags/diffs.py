@@ -6,8 +6,8 @@ from itertools import pairwise
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from batches.core.diff import DiffFile, DiffLine, compared, side_by_side
-from batches.core.syntax import style_lines
+from batches.core.text.diff import DiffFile, DiffLine, compared, side_by_side
+from batches.core.text.highlight import style_lines
 from batches.templatetags.ce import shown
 
 register = template.Library()

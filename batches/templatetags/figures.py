@@ -7,10 +7,11 @@ from django import template
 from django.utils.html import conditional_escape, escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from batches.core import figures, words
-from batches.core.figures import Figure, Row
-from batches.core.state_styles import STATE_STYLES
-from batches.core.trends import Headline
+from batches.core.metrics import plotly_json
+from batches.core.metrics.plotly_json import Figure, Row
+from batches.core.metrics.types import Headline
+from batches.core.text import words
+from batches.core.text.state_styles import STATE_STYLES
 from batches.templatetags.ce import pill
 
 register = template.Library()
@@ -23,7 +24,7 @@ def _text(value: float | Decimal | None, unit: str) -> str:
     if unit == "percent":
         return f"{float(value):.0f} %"
     whole = unit in ("count", "runs") and float(value).is_integer()
-    return figures.shown(int(value) if whole else value, KINDS.get(unit, unit))
+    return plotly_json.shown(int(value) if whole else value, KINDS.get(unit, unit))
 
 
 @register.filter
@@ -78,7 +79,7 @@ def _cells(figure: Figure, row: Row) -> Iterator[str]:
         if column.name == "state" and value in STATE_STYLES:
             yield f"<td>{pill(str(value))}</td>"
             continue
-        text = conditional_escape(figures.shown(value, column.kind))
+        text = conditional_escape(plotly_json.shown(value, column.kind))
         if at == 0 and row.href:
             text = f'<a href="{escape(row.href)}">{text}</a>'
         yield f"<td class=num>{text}</td>" if column.is_number else f"<td>{text}</td>"

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
+from batches.core.text.fragments import render_all
+
 register = template.Library()
 
 
 @register.simple_tag
 def whole(fragments: Mapping[str, str], *names: str) -> SafeString:
     """The named pieces, which templates of ours have rendered and escaped already."""
-    from batches.views.live import whole as joined
-
-    return mark_safe(joined(fragments, *names))
+    return mark_safe(render_all(fragments, *names))
 
 
 @register.simple_tag

@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from batches.core import words
-from batches.core.logs import LogLine
+from batches.core.text import words
+from batches.core.text.fragments import LINE
+from batches.core.text.log_lines import LogLine
 from batches.templatetags.ce import shown
-from batches.views.live import LINE
 
 register = template.Library()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from subagents.contract import Failure
-from subagents.records import record
+from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 
-from subagents.backends import inside
+from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key
@@ -86,7 +86,7 @@ def preload() -> None:
     """Import what an attempt needs of other packages; where the extra is missing, nothing: the attempt says so."""
     import asyncio  # noqa: F401 -- loaded for the forks of this process
 
-    from subagents.backends import door  # noqa: F401
+    from subagents.backends import api_proxy  # noqa: F401
     from subagents.spending import request_cost
 
     with contextlib.suppress(SdkMissing):
@@ -124,7 +124,7 @@ class _Session:
         self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
     ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
-        from subagents.backends.door import Door
+        from subagents.backends.api_proxy import Door
 
         self.began = began
         self.spending = Spending()
@@ -182,14 +182,14 @@ class _Session:
         """What the SDK starts in the program's place: it enters the attempt's sandbox and becomes the program there."""
         spec, level = self.spec, self.spec.sandbox or "rlimit"
         network = spec.room.get("network") in ("steps", "all")
-        room = room_for(spec, self.checkout, network=network, readable=(inside.HERE,), writable=(self._home(),))
+        room = room_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
         command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
         order = os.path.join(spec.attempt_dir, "inside.json")
         with open(order, "w", encoding="utf-8") as file:
             door = self.door.open(spec.attempt_dir)
-            json.dump(inside.order(level, replace(room, owner=own_user()), self.checkout, door, command), file)
+            json.dump(api_proxy_inside.order(level, replace(room, owner=own_user()), self.checkout, door, command), file)
         path = os.path.join(spec.attempt_dir, "claude-program")
-        words = {"python": sys.executable, "inside": inside.HERE, "order": order}
+        words = {"python": sys.executable, "inside": api_proxy_inside.HERE, "order": order}
         with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o700)) as file:
             file.write(PROGRAM.format(**{name: shlex.quote(word) for name, word in words.items()}))
         return path

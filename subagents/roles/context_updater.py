@@ -6,7 +6,7 @@ from subagents.checkout import Checkout
 from subagents.contract import ContractError, ResultStatus, TaskResult
 from subagents.documents import NotADocument, read_document, with_front_matter
 from subagents.reporting import title_of
-from subagents.roles.asking import ask, failed, use_of
+from subagents.roles.ask_model import ask, failed, use_of
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False

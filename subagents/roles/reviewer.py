@@ -7,7 +7,7 @@ import os
 from subagents.checkout import Checkout
 from subagents.contract import ContractError, GateKind, GateSpec, GateStatus, ResultStatus, TaskResult
 from subagents.documents import NotADocument, read_document
-from subagents.roles.asking import ask, failed, use_of
+from subagents.roles.ask_model import ask, failed, use_of
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False

@@ -11,9 +11,9 @@ from itertools import count
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from batches import facts
-from batches.core.conflicts import ConflictKind
-from batches.core.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
+from batches.core.engine.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
+from batches.core.plans.conflicts import ConflictKind
+from batches.metrics import facts
 from batches.models import (
     Attempt,
     Batch,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from batches import services, snapshots
+from batches.engine import snapshots
 from batches.models import Attempt
+from batches.projects.services import create_project
 from subagents import launcher
 from tests.batches.world import ACTOR, World
 
@@ -30,7 +31,7 @@ def world(transactional_db, settings, tmp_path: Path, repository: Path) -> Itera
     settings.CE_DATA_DIR = tmp_path / "data"
     settings.CE_HEARTBEAT_SECONDS = 0.2
     settings.CE_SANDBOX = "rlimit"  # steps of these tests give signs in files outside; tests/batches/test_sandbox.py has the others
-    made = World(repository, services.create_project(name="Test", repository=str(repository), actor=ACTOR))
+    made = World(repository, create_project(name="Test", repository=str(repository), actor=ACTOR))
     snapshots.gated_phases.cache_clear()  # a flushed database may give the same ids again
     snapshots.remaining_hours.cache_clear()
     yield made

@@ -2,8 +2,8 @@
 
 import pytest
 
-from batches import services
 from batches.models import Batch
+from batches.plans.services import import_plan
 from tests.batches.builders import make_user
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -17,7 +17,7 @@ def test_every_operation_is_started_from_the_admin_too(client, world: World):
         return client.post(f"/admin/batches/{model}/", {"action": action, "_selected_action": [pk]}, follow=True).text
 
     text = plan(phase("1", steps=writes("1"), gates=("`test -f part-1.txt`",)))
-    made = services.import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
+    made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
     assert "Batch 1 is being generated." in press("plan", "generate_selected", made.pk)
     batch = Batch.objects.get()
     assert world.finish(batch.runs.get()).state == "succeeded"

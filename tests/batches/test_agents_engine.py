@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from batches import services
-from batches.environment import check_environment
-from batches.keys import ENTER
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.engine.environment import check_environment
+from batches.engine.execution_plan import plan_execution
+from batches.integrations.api_keys import ENTER
 from tests.batches.world import World, phase, plan
 
 pytestmark = pytest.mark.process
@@ -70,7 +71,7 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
     assert backend("steps") == ("ok", "steps can do every step")
     assert backend("claude") == ("error", f"There is no key. {ENTER}")
     batch = world.generated(plan(prose("1")))
-    note = services.plan_execution(batch=batch, options=services.ExecuteOptions(backend="claude")).notes[0]
+    note = plan_execution(batch=batch, options=ExecuteOptions(backend="claude")).notes[0]
     assert note == f"The backend claude cannot work yet. There is no key. {ENTER}"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "fake-key-of-a-test")
     assert backend("claude") == ("ok", "claude can do every step")

@@ -8,10 +8,14 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from batches import services, tokens
-from batches.actors import Actor
+from batches.accounts import api_tokens
+from batches.accounts.actor import Actor
+from batches.engine import services
 from batches.models import Plan, Run, Transition
-from batches.urls import urlpatterns
+from batches.pages.urls import urlpatterns
+from batches.plans.services import import_plan
+from batches.projects.services import create_project
+from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.test_people import add
 from tests.batches.world import ACTOR
@@ -42,7 +46,7 @@ class Program:
 
     def __init__(self, user) -> None:
         self.client = Client(enforce_csrf_checks=True)
-        self.headers = {"Authorization": f"Bearer {tokens.make_token(name='test', days=7, actor=Actor.person(user))[1]}"}
+        self.headers = {"Authorization": f"Bearer {api_tokens.make_token(name='test', days=7, actor=Actor.person(user))[1]}"}
 
     def __call__(self, verb: str, path: str, body: object = None):
         text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
@@ -51,8 +55,8 @@ class Program:
 
 @pytest.fixture
 def batch(repository: Path):
-    project = services.create_project(name="Test", repository=str(repository), actor=ACTOR)
-    plan = services.import_plan(text=PLAN, file_name="plan.md", project=project, actor=ACTOR)
+    project = create_project(name="Test", repository=str(repository), actor=ACTOR)
+    plan = import_plan(text=PLAN, file_name="plan.md", project=project, actor=ACTOR)
     return services.generate(plan=plan, project=project, actor=ACTOR)
 
 
@@ -89,8 +93,8 @@ def test_without_a_token_that_works_nothing_is_answered_a_cookie_counts_for_noth
 
 
 def test_too_many_bad_tokens_are_answered_with_429_and_how_long(client, db):
-    answers = [client.get("/api/batches/", headers={"Authorization": f"Bearer ce_{number}"}) for number in range(tokens.BAD_TRIES + 1)]
-    assert [one.status_code for one in answers] == [401] * tokens.BAD_TRIES + [429]
+    answers = [client.get("/api/batches/", headers={"Authorization": f"Bearer ce_{number}"}) for number in range(api_tokens.BAD_TRIES + 1)]
+    assert [one.status_code for one in answers] == [401] * api_tokens.BAD_TRIES + [429]
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 900
 
 
@@ -107,7 +111,7 @@ def test_status_is_what_the_command_prints_and_plans_are_read_as_the_commands_re
 
 def test_a_plan_is_kept_made_a_batch_executed_and_cancelled_in_the_name_of_the_token(root, batch):
     Run.objects.update(state="succeeded", ended_at=timezone.now(), reported_at=timezone.now(), report="All done.")
-    services.open_repository(batch.project.repository).ensure_branch(batch.branch, batch.base_commit)
+    open_repository(batch.project.repository).ensure_branch(batch.branch, batch.base_commit)
     assert root("GET", "/api/batches/1/report/").json()["report"] == "All done."
     kept = root("POST", f"/api/plans/?project={batch.project.slug}&file_name=a/b.md", PLAN).json()
     assert kept["valid"] and Plan.objects.get(pk=kept["plan"]).file_name == "b.md"

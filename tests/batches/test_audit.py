@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.accounts.audit_trail import SOURCES, Chosen, read_trail
+from batches.integrations.installation import set_default_backend
 from batches.models import AuditEvent, Landing, Transition
-from batches.trail import SOURCES, Chosen, read_trail
 from tests.batches import builders
 from tests.batches.test_people import add
 
@@ -43,7 +43,7 @@ def done(root):
     conflict = builders.make_conflict(batch, "a.py", ("1", "2a"), "serialize")
     conflict.__class__.objects.update(decided_by=root, decided_at=now)
     batch.plan.decisions.create(file="a.py", kind="same_stage", phases=["1"], decision="warn", decided_by=root, decided_at=now)
-    services.set_default_backend(backend="steps", actor=Actor.person(root))
+    set_default_backend(backend="steps", actor=Actor.person(root))
     add("eve", "viewer", Actor.person(root))
     return batch
 

@@ -5,11 +5,14 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils import timezone
 
-from batches import autopilot, services
-from batches.actors import Actor
-from batches.core.chain import ChainState
-from batches.host import Ticker
+from batches.accounts.actor import Actor
+from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import ServiceError
+from batches.engine import autopilot, services
+from batches.engine.ticker import Ticker
 from batches.models import Batch, Chain, Run
+from batches.plans.services import import_plan
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -21,8 +24,8 @@ UNSOUND = plan(phase("1", steps=writes("1")))  # no gates: the review before say
 
 
 def begun(world: World, text: str) -> Chain:
-    made = services.import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=services.ExecuteOptions(), whole=True)
+    made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
+    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), whole=True)
     return batch.chains.get()
 
 
@@ -50,7 +53,7 @@ def test_a_verdict_stops_it_and_a_persons_reason_lets_it_go_on(world: World):
     assert chain.step == "review_before" and "needs revision" in chain.reason
     assert operations(chain.batch) == ["generate", "review before"]
     ada = get_user_model().objects.create_superuser("ada", password="a long password")
-    with pytest.raises(services.ServiceError, match="Give the reason"):
+    with pytest.raises(ServiceError, match="Give the reason"):
         autopilot.go_on(chain=chain, actor=Actor.person(ada))
     autopilot.go_on(chain=chain, actor=Actor.person(ada), reason="A script of one line")
     world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
@@ -101,16 +104,16 @@ def test_left_alone_a_run_goes_on_and_nothing_follows_it(world: World):
     world.finish(chain.run)
     assert chain.run.state == "succeeded"
     assert operations(chain.batch) == ["generate"]
-    with pytest.raises(services.ServiceError, match="cancelled already"):
+    with pytest.raises(ServiceError, match="cancelled already"):
         autopilot.leave(chain=chain, actor=ACTOR)
 
 
 def test_started_on_a_batch_it_begins_where_the_batch_stands(world: World):
     batch = world.generated(SOUND)
     world.finish(world.execute(batch))
-    chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=services.ExecuteOptions()), ChainState.FINISHED)
+    chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=ExecuteOptions()), ChainState.FINISHED)
     assert operations(batch) == ["generate", "execute", "review after", "update_context"]
-    with pytest.raises(services.ServiceError, match="does not wait"):
+    with pytest.raises(ServiceError, match="does not wait"):
         autopilot.go_on(chain=chain, actor=ACTOR)
 
 

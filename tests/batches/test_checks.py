@@ -2,9 +2,9 @@
 
 import pytest
 
-from batches import sandboxing
 from batches.checks import check_queue, check_sandbox
 from batches.core.errors import ServiceError
+from batches.engine import sandboxing
 from subagents import sandbox
 
 

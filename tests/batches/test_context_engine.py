@@ -3,9 +3,11 @@
 import pytest
 from django.core.management import call_command
 
-from batches import services
-from batches.core.prp import read_prp
+from batches.core.engine.prp import read_prp
+from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
+from batches.projects.services import update_project
+from batches.review.services import accept_context, reject_context, update_context
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -29,7 +31,7 @@ def executed(world: World) -> Batch:
 
 
 def updated(world: World, batch: Batch) -> tuple[Run, ContextChange]:
-    run = world.finish(services.update_context(batch=batch, actor=ACTOR))
+    run = world.finish(update_context(batch=batch, actor=ACTOR))
     return run, ContextChange.objects.get(run=run)
 
 
@@ -63,13 +65,13 @@ def test_what_is_accepted_is_merged_and_a_second_update_changes_nothing(world: W
     batch = executed(world)
     before = users_own(world)
     _, change = updated(world, batch)
-    services.accept_context(change=change, actor=ACTOR)
+    accept_context(change=change, actor=ACTOR)
     assert change.decision == "accepted"
     assert change.decided_cause == ACTOR.cause
     assert world.git("rev-parse", batch.branch) == change.merge_commit
     assert world.git("diff", batch.branch, "ce/context-1") == ""
-    with pytest.raises(services.ServiceError, match="nothing to decide"):
-        services.reject_context(change=change, reason="", actor=ACTOR)
+    with pytest.raises(ServiceError, match="nothing to decide"):
+        reject_context(change=change, reason="", actor=ACTOR)
     run, again = updated(world, batch)
     assert (again.decision, again.files, again.diff) == ("unchanged", [], "")
     assert world.git("rev-parse", batch.branch) == change.merge_commit == world.git("rev-parse", "ce/context-1")
@@ -82,7 +84,7 @@ def test_what_is_rejected_is_not_merged_and_its_commits_stay_when_a_later_update
     batch = executed(world)
     tip = world.git("rev-parse", batch.branch)
     _, first = updated(world, batch)
-    services.reject_context(change=first, reason="Not  now", actor=ACTOR)
+    reject_context(change=first, reason="Not  now", actor=ACTOR)
     assert (first.decision, first.reason) == ("rejected", "Not now")
     assert world.git("rev-parse", batch.branch) == tip
     _, second = updated(world, batch)
@@ -96,12 +98,12 @@ def test_only_the_newest_proposal_can_be_decided(world: World):
     batch = executed(world)
     _, first = updated(world, batch)
     updated(world, batch)
-    with pytest.raises(services.ServiceError, match="decide about that one"):
-        services.accept_context(change=first, actor=ACTOR)
+    with pytest.raises(ServiceError, match="decide about that one"):
+        accept_context(change=first, actor=ACTOR)
 
 
 def test_by_setting_it_is_accepted_at_once(world: World):
-    services.update_project(project=world.project, changes={"accept_context": True}, actor=ACTOR)
+    update_project(project=world.project, changes={"accept_context": True}, actor=ACTOR)
     batch = executed(world)
     _, change = updated(world, batch)
     assert (change.decision, change.decided_cause) == ("accepted", "policy:accept_context")
@@ -123,8 +125,8 @@ def test_a_link_in_place_of_claude_md_is_left_alone_and_said(world: World):
 
 def test_an_update_before_execution_is_refused(world: World):
     batch = world.generated(TEXT)
-    with pytest.raises(services.ServiceError, match="has not been executed yet"):
-        services.update_context(batch=batch, actor=ACTOR)
+    with pytest.raises(ServiceError, match="has not been executed yet"):
+        update_context(batch=batch, actor=ACTOR)
 
 
 def test_the_command_proposes_and_says_how_to_look_at_it(world: World, capsys):

@@ -9,7 +9,11 @@ import subprocess
 import pytest
 from django.utils import timezone
 
-from batches import facts, services
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import NothingToDo, ServiceError
+from batches.engine import services
+from batches.engine.execution_plan import plan_execution
+from batches.metrics import facts
 from batches.models import Attempt, AttemptFact, GateCheck, Result, Run, RunFact, Transition
 from tests.batches.world import ACTOR, SEED_FLOW, World, phase, plan, writes
 
@@ -159,7 +163,7 @@ def test_a_budget_that_is_used_up_stops_the_run_and_a_larger_one_goes_on_without
     assert (run.state, run.stop_reason) == ("cancelled", "budget"), run.report
     assert world.states(run) == {"1": "succeeded", "2": "succeeded", "3": "cancelled"}
     assert world.task(run, "3").message.startswith("Stopped for the budget: $0.80 of $1.00 is spent.")
-    services.resume(batch=batch, actor=ACTOR, options=services.ExecuteOptions(budget_usd="2"))
+    services.resume(batch=batch, actor=ACTOR, options=ExecuteOptions(budget_usd="2"))
     run = world.finish(run)
     assert run.state == "succeeded", run.report
     assert [len(world.attempts(run, name)) for name in ("1", "2", "3")] == [1, 1, 1]
@@ -222,7 +226,7 @@ def test_one_after_the_other_avoids_the_merge_conflict(world: World):
 def test_on_conflict_abort_starts_nothing_and_names_the_file(world: World):
     text = plan(phase("1a", files="shared.txt"), phase("1b", files="shared.txt"))
     batch = world.generated(text)
-    with pytest.raises(services.ServiceError, match=r"shared\.txt \(phases 1a, 1b\)"):
+    with pytest.raises(ServiceError, match=r"shared\.txt \(phases 1a, 1b\)"):
         world.execute(batch, on_conflict="abort")
     assert not batch.runs.executions().exists()
 
@@ -244,7 +248,7 @@ def test_a_prose_step_needs_an_agent_and_is_never_pretended(world: World):
 
 def test_stages_and_phases_can_be_executed_alone_and_what_is_done_is_not_repeated(world: World):
     batch = world.generated(SEED_FLOW)
-    with pytest.raises(services.ServiceError, match="Phase 1 must be done first"):
+    with pytest.raises(ServiceError, match="Phase 1 must be done first"):
         world.execute(batch, stage=2)
     assert world.states(world.finish(world.execute(batch, stage=1))) == {"1": "succeeded"}
     assert world.states(world.finish(world.execute(batch, phase="2b"))) == {"2b": "succeeded"}
@@ -253,7 +257,7 @@ def test_stages_and_phases_can_be_executed_alone_and_what_is_done_is_not_repeate
     assert (rest.forecast_runs, rest.forecast_hours) == (2, 2.0) and 0 < rest.forecast_seconds <= rest.forecast_p90_seconds
     assert set(world.states(rest)) >= {"2a", "3"} and "1" not in world.states(rest) and "2b" not in world.states(rest)
     assert rest.state == "succeeded"
-    with pytest.raises(services.NothingToDo):
+    with pytest.raises(NothingToDo):
         world.execute(batch)
 
 
@@ -296,7 +300,7 @@ def test_a_checkout_that_vanishes_fails_the_attempt_with_a_sentence_and_retry_ma
 def test_a_repository_that_is_gone_is_named_before_anything_is_started(world: World):
     batch = world.generated(plan(phase("1")))
     world.repository.rename(world.repository.with_name("elsewhere"))
-    with pytest.raises(services.ServiceError, match="does not exist"):
+    with pytest.raises(ServiceError, match="does not exist"):
         world.execute(batch)
     assert not batch.runs.executions().exists()
     world.repository.with_name("elsewhere").rename(world.repository)
@@ -307,7 +311,7 @@ def test_uncommitted_work_of_the_user_is_named_and_left_alone(world: World):
     (world.repository / "README.md").write_text("half done\n")
     (world.repository / "draft.txt").write_text("not added\n")
     batch = world.generated(plan(phase("1", steps=writes("1"))))
-    note = services.plan_execution(batch=batch, options=services.ExecuteOptions()).notes[0]
+    note = plan_execution(batch=batch, options=ExecuteOptions()).notes[0]
     assert note.startswith("2 files have uncommitted changes")
     world.finish(world.execute(batch))
     assert (world.repository / "README.md").read_text() == "half done\n"

@@ -3,9 +3,9 @@
 import pytest
 from django.utils import timezone
 
-from batches.evidence import _lines, done_of, done_of_phases
 from batches.models import Attempt, GateCheck
-from batches.reviews import _other_gates
+from batches.review.conclude import _other_gates
+from batches.review.evidence import _lines, done_of, done_of_phases
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db

@@ -2,8 +2,9 @@
 
 import pytest
 
-from batches import services
+from batches.engine import services
 from batches.models import GateCheck
+from batches.projects.services import update_project
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -82,7 +83,7 @@ def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_
         ("stage-1", "Lint of the project", "passed"),
         ("stage-1", "Tests of the project", "passed"),
     ]
-    services.update_project(project=world.project, changes={"lint_command": "true", "test_command": ""}, actor=ACTOR)
+    update_project(project=world.project, changes={"lint_command": "true", "test_command": ""}, actor=ACTOR)
     services.retry(run=run, names=["2"], actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
@@ -101,6 +102,6 @@ def test_a_standard_gate_stops_a_phase_that_leaves_conflict_markers_until_the_pr
     run = world.finish(world.execute(world.generated(plan(phase("1", steps=(markers,))))))
     assert "standard gate 1 \"No conflict markers in changed files\" failed" in world.task(run, "1").message
     assert "part-1.txt:1: conflict markers" in run.report
-    services.update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
+    update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"

@@ -5,8 +5,9 @@ import os
 import pytest
 from django.utils.html import strip_tags
 
-from batches import orchestrator, services
+from batches.engine import orchestrator, services
 from batches.models import Attempt
+from batches.projects.services import update_project
 from subagents.contract import TaskSpec
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -29,7 +30,7 @@ def test_an_undeclared_deletion_passes_and_is_listed_unless_the_project_says_oth
 
 @pytest.mark.parametrize("setting", ["deletions", "undeclared_edits"])
 def test_an_undeclared_deletion_fails_the_phase_by_name_and_a_retry_passes_once_the_setting_allows_it(world: World, setting: str):
-    services.update_project(project=world.project, changes={setting: "fail"}, actor=ACTOR)
+    update_project(project=world.project, changes={setting: "fail"}, actor=ACTOR)
     before = users_own(world)
     batch = world.generated(DELETES)
     run = world.finish(world.execute(batch))
@@ -40,7 +41,7 @@ def test_an_undeclared_deletion_fails_the_phase_by_name_and_a_retry_passes_once_
     assert "README.md" in world.files_on(batch.branch) and "part-1.txt" not in world.files_on(batch.branch)
     kept = world.attempts(run, "1")[0]
     assert kept.merge_commit == "" and "part-1.txt" in world.files_on(kept.ref)
-    services.update_project(project=world.project, changes={setting: "allow"}, actor=ACTOR)
+    update_project(project=world.project, changes={setting: "allow"}, actor=ACTOR)
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
     assert "README.md" not in world.files_on(batch.branch)

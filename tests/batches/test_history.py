@@ -13,16 +13,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches import demo, facts, history, remedies
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.pricing import MODELS
+from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError, WrongChoice
-from batches.core.pricing import MODELS
-from batches.core.states import Operation
-from batches.core.trends import Filters
-from batches.importing import next_number
+from batches.core.metrics.types import Filters
+from batches.metrics import demo, facts, history
 from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact
-from batches.planning import ExecuteOptions
-from batches.starting import new_run
+from batches.plans.to_batch import next_number
+from batches.projects import remedies
+from batches.runs.create import new_run
 from tests.batches.builders import make_batch, make_project, make_user
 
 pytestmark = pytest.mark.django_db

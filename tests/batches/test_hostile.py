@@ -8,9 +8,11 @@ import time
 import pytest
 from django.utils import timezone
 
-from batches import host, reporting, services
-from batches.host import Ticker
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.engine import reporting, services, ticker
+from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run
+from batches.plans.services import import_plan
 from tests.batches.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes
 from tests.installation import wait_for
@@ -150,7 +152,7 @@ def json_plan(*keys: str) -> str:
 
 @pytest.mark.parametrize("key", ["1.lock", "a..b", "a.", "stage-1", "CON", "1" * 90, "x" * 40, "1.1.1.1.1.1.1", "A-b_c"])
 def test_odd_key_is_refused_with_its_place_or_works(world: World, key: str):
-    made = services.import_plan(text=json_plan(key, "other"), file_name="plan.json", project=world.project, actor=ACTOR)
+    made = import_plan(text=json_plan(key, "other"), file_name="plan.json", project=world.project, actor=ACTOR)
     if made.error_count:
         return
     batch = services.generate(plan=made, project=world.project, actor=ACTOR)
@@ -160,7 +162,7 @@ def test_odd_key_is_refused_with_its_place_or_works(world: World, key: str):
 
 
 def test_what_was_stopped_together_with_the_ticker_is_given_time_to_be_heard(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(host, "BLIND_SECONDS", 1.0)
+    monkeypatch.setattr(ticker, "BLIND_SECONDS", 1.0)
     world.project.silence_seconds = 1
     world.project.save()
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 1; echo x > part-1.txt",)))))
@@ -174,8 +176,8 @@ def test_what_was_stopped_together_with_the_ticker_is_given_time_to_be_heard(wor
 
 
 def test_what_was_to_follow_follows_also_when_the_ticker_died_after_the_report(world: World):
-    made = services.import_plan(text=plan(phase("1", steps=writes("1"))), file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=services.ExecuteOptions())
+    made = import_plan(text=plan(phase("1", steps=writes("1"))), file_name="plan.md", project=world.project, actor=ACTOR)
+    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
     first = batch.runs.get()
     world.ticker = Hasty("test-host")
     world.until(lambda: not Run.objects.get(pk=first.pk).is_live)

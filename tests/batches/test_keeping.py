@@ -8,9 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from batches import services
-from batches.keeping import measure_checkouts
 from batches.models import Attempt, Batch
+from batches.repositories.kept_work import clean_up, measure_checkouts, restore
 from tests.batches import builders
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan
@@ -56,7 +55,7 @@ def test_a_clean_up_archives_what_is_not_committed_and_removes_the_folder(world:
     Path(attempt.checkout, "late.txt").write_text("found out later\n")
     measure_checkouts("test-host", timezone.now())
     before = users_own(world)
-    done = services.clean_up(batch=batch, actor=ACTOR)
+    done = clean_up(batch=batch, actor=ACTOR)
     assert (done.removed, done.stays) == (1, ()) and done.bytes > 0
     assert not os.path.exists(attempt.checkout)
     attempt.refresh_from_db()
@@ -65,8 +64,8 @@ def test_a_clean_up_archives_what_is_not_committed_and_removes_the_folder(world:
     assert world.git("rev-parse", attempt.ref) == attempt.head_commit == world.git("rev-parse", f"{attempt.archive_ref}^")
     assert users_own(world) == before
     assert world.git("fsck", "--no-dangling") == ""
-    assert services.clean_up(batch=batch, actor=ACTOR).removed == 0
-    branch = services.restore(attempt=attempt, actor=ACTOR)
+    assert clean_up(batch=batch, actor=ACTOR).removed == 0
+    branch = restore(attempt=attempt, actor=ACTOR)
     assert world.git("show", f"{branch}:late.txt") == "found out later"
 
 
@@ -77,7 +76,7 @@ def test_a_folder_with_what_cannot_be_archived_stays_and_says_why(world: World, 
     commit = ["-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "-q", "--allow-empty", "-m", "x"]
     subprocess.run(["git", "-C", str(inner), *commit], check=True)
     measure_checkouts("test-host", timezone.now())
-    done = services.clean_up(batch=batch, actor=ACTOR)
+    done = clean_up(batch=batch, actor=ACTOR)
     assert done.removed == 0 and "inner is another git repository" in done.stays[0]
     assert inner.is_dir()
 
@@ -85,7 +84,7 @@ def test_a_folder_with_what_cannot_be_archived_stays_and_says_why(world: World, 
 def test_a_folder_of_another_host_is_left_alone(world: World, batch: Batch, settings):
     measure_checkouts("test-host", timezone.now())
     settings.CE_HOST = "another"
-    done = services.clean_up(batch=batch, actor=ACTOR)
+    done = clean_up(batch=batch, actor=ACTOR)
     assert "its folder is on test-host" in done.stays[0]
     assert os.path.isdir(attempt_of(batch).checkout)
 

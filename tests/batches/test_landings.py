@@ -7,9 +7,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.errors import NothingToDo, ServiceError
+from batches.engine import services
 from batches.models import Batch, Landing
+from batches.repositories.merges import bring_in_base, finish_landings, merge_batch, preview_merge
 from tests.batches import builders
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -32,21 +34,21 @@ def whole(world: World) -> bool:
 
 def test_a_fast_forward_brings_the_users_checkout_along_and_is_recorded(world: World, batch: Batch):
     before = world.git("rev-parse", "main")
-    preview = services.preview_merge(batch)
+    preview = preview_merge(batch)
     assert (preview.refusal, preview.folder, preview.undone, preview.later) == ("", str(world.repository), (), ())
     assert preview.changes.deleted == ("README.md",)
-    landing = services.merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.batch_commit))
+    landing = merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.batch_commit))
     assert world.git("rev-parse", "HEAD", "main").split() == [world.git("rev-parse", batch.branch)] * 2
     assert (world.repository / "part-2.txt").exists() and not (world.repository / "README.md").exists()
     assert whole(world)
     assert (landing.merged, landing.cause, landing.from_commit) == (True, ACTOR.cause, before)
-    with pytest.raises(services.ServiceError, match=r"main holds everything of ce/batch-1 already"):
-        services.merge_batch(batch=batch, actor=ACTOR)
+    with pytest.raises(ServiceError, match=r"main holds everything of ce/batch-1 already"):
+        merge_batch(batch=batch, actor=ACTOR)
 
 
 def test_a_merge_commit_has_both_sides_as_parents_and_names_who_asked(world: World, batch: Batch):
     before, tip = world.git("rev-parse", "main"), world.git("rev-parse", batch.branch)
-    services.merge_batch(batch=batch, actor=ACTOR, fast_forward=False)
+    merge_batch(batch=batch, actor=ACTOR, fast_forward=False)
     assert world.git("log", "-1", "--format=%P", "main").split() == [before, tip]
     assert f"CE-Asked-By: {ACTOR.cause}" in world.git("log", "-1", "--format=%B", "main")
     assert whole(world)
@@ -55,25 +57,25 @@ def test_a_merge_commit_has_both_sides_as_parents_and_names_who_asked(world: Wor
 def test_a_base_that_moved_is_refused_until_it_was_brought_in(world: World, batch: Batch):
     world.commit("other.txt", "by a person\n")
     before = users_own(world)
-    with pytest.raises(services.ServiceError, match=r"main has moved: it has 1 commit .* --bring-in"):
-        services.merge_batch(batch=batch, actor=ACTOR)
+    with pytest.raises(ServiceError, match=r"main has moved: it has 1 commit .* --bring-in"):
+        merge_batch(batch=batch, actor=ACTOR)
     assert users_own(world) == before
-    services.bring_in_base(batch=batch, actor=ACTOR)
+    bring_in_base(batch=batch, actor=ACTOR)
     assert users_own(world) == before
-    preview = services.preview_merge(batch)
+    preview = preview_merge(batch)
     assert preview.refusal == "" and [commit.subject for commit in preview.later] == ["Add other.txt", "Merge main into ce/batch-1"]
-    services.merge_batch(batch=batch, actor=ACTOR)
+    merge_batch(batch=batch, actor=ACTOR)
     assert whole(world) and (world.repository / "other.txt").exists() and (world.repository / "part-1.txt").exists()
 
 
 def test_dirty_files_refuse_it_and_stay_and_so_does_a_look_that_is_out_of_date(world: World, batch: Batch):
-    preview = services.preview_merge(batch)
-    with pytest.raises(services.ServiceError, match="has moved since you looked"):
-        services.merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.base_commit))
+    preview = preview_merge(batch)
+    with pytest.raises(ServiceError, match="has moved since you looked"):
+        merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.base_commit))
     (world.repository / "README.md").write_text("half done\n")
     before = users_own(world)
-    with pytest.raises(services.ServiceError, match=r"not committed: README\.md\. Commit or stash"):
-        services.merge_batch(batch=batch, actor=ACTOR)
+    with pytest.raises(ServiceError, match=r"not committed: README\.md\. Commit or stash"):
+        merge_batch(batch=batch, actor=ACTOR)
     assert users_own(world) == before
     assert not Landing.objects.exists()
 
@@ -82,23 +84,23 @@ def test_a_live_run_and_a_person_without_the_right_are_refused(world: World):
     made = world.generated(plan(phase("1", steps=("sleep 60",))))
     run = world.execute(made)
     world.running(run, "1")
-    with pytest.raises(services.ServiceError, match="busy with run"):
-        services.merge_batch(batch=made, actor=ACTOR)
+    with pytest.raises(ServiceError, match="busy with run"):
+        merge_batch(batch=made, actor=ACTOR)
     services.cancel(run=run, actor=ACTOR)
     world.finish(run)
     with pytest.raises(PermissionDenied):
-        services.merge_batch(batch=made, actor=Actor.person(builders.make_user("vic", admin=False)))
+        merge_batch(batch=made, actor=Actor.person(builders.make_user("vic", admin=False)))
 
 
 def test_a_merge_whose_process_died_is_put_right_by_the_next_look(world: World, batch: Batch):
     base, tip = world.git("rev-parse", "main"), world.git("rev-parse", batch.branch)
     common = {"batch": batch, "base_branch": "main", "method": "ff", "cause": "person:ada", "batch_commit": tip}
     row = Landing.objects.create(**common, from_commit=base, to_commit=tip, asked_at=timezone.now())
-    with pytest.raises(services.ServiceError, match="is being merged right now"):
-        services.merge_batch(batch=batch, actor=ACTOR)
+    with pytest.raises(ServiceError, match="is being merged right now"):
+        merge_batch(batch=batch, actor=ACTOR)
     world.git("read-tree", "-m", "-u", base, tip)  # and killed here: the files are there, the branch is not
     Landing.objects.update(asked_at=timezone.now() - timedelta(hours=1))
-    assert services.finish_landings() == 1
+    assert finish_landings() == 1
     row.refresh_from_db()
     assert row.merged is True and world.git("rev-parse", "main") == tip and whole(world)
 
@@ -144,12 +146,12 @@ def test_the_command_shows_refuses_with_1_and_merges(world: World, batch: Batch,
 def test_the_gates_are_judged_again_on_what_was_brought_in_and_may_be_retried(world: World, client, admin_user):
     gate = "`! grep -q broken other.txt`"
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=(gate,)), phase("2", needs="1", steps=writes("2"), gates=(gate,))))
-    with pytest.raises(services.NothingToDo, match="no phase of batch 1 has been merged"):
+    with pytest.raises(NothingToDo, match="no phase of batch 1 has been merged"):
         services.judge_again(batch=batch, actor=ACTOR)
     world.commit("other.txt", "whole\n")
     assert world.finish(world.execute(batch)).state == "succeeded"
     world.commit("other.txt", "broken\n")
-    services.bring_in_base(batch=batch, actor=ACTOR)
+    bring_in_base(batch=batch, actor=ACTOR)
     client.force_login(admin_user)
     page = f"/batches/{batch.number}/merge/"
     assert "Judge the gates again" in client.get(page).text
@@ -162,4 +164,4 @@ def test_the_gates_are_judged_again_on_what_was_brought_in_and_may_be_retried(wo
     world.commit("other.txt", "mended\n")
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
-    assert "Judge the gates again" not in client.get(page).text and services.preview_merge(batch).later == ()
+    assert "Judge the gates again" not in client.get(page).text and preview_merge(batch).later == ()

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from batches import host, orchestrator, services
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import WrongChoice
+from batches.engine import orchestrator, services
+from batches.engine import ticker as engine_ticker
+from batches.engine.attempt_results import End
+from batches.engine.execution_plan import changes_of_run, plan_execution
+from batches.engine.snapshots import Moment, budget_of
+from batches.engine.task_specs import build_spec
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
-from batches.planning import changes_of_run
-from batches.records import End
 from batches.runs.transitions import move_task
-from batches.snapshots import Moment, budget_of
-from batches.specs import build_spec
 from subagents.contract import TaskResult
 from subagents.launcher import Observation
 from tests.batches import builders
@@ -138,7 +141,7 @@ def test_raising_the_budget_and_resume_goes_on_where_it_was_stopped(wide):
     Attempt.objects.filter(task__run=run).update(cost_usd=D("0.5"))
     step(run)
     assert run.state == "cancelled"
-    services.resume(batch=run.batch, actor=ACTOR, options=services.ExecuteOptions(budget_usd="$2.00", models={"3": "opus"}))
+    services.resume(batch=run.batch, actor=ACTOR, options=ExecuteOptions(budget_usd="$2.00", models={"3": "opus"}))
     step(run)
     assert Attempt.objects.live().get().model == "opus"
     assert (run.state, run.stop_reason, run.budget_usd) == ("running", "", D(2))
@@ -216,12 +219,12 @@ def test_the_model_goes_by_complexity_unless_the_run_or_the_phase_has_one_and_a_
 )
 def test_what_is_no_model_and_no_amount_is_refused_with_the_way_out(options, says):
     batch = builders.make_batch("1 2 3")
-    with pytest.raises(services.WrongChoice, match=says.replace("(", r"\(")):
-        services.plan_execution(batch=batch, options=services.ExecuteOptions(**options))
+    with pytest.raises(WrongChoice, match=says.replace("(", r"\(")):
+        plan_execution(batch=batch, options=ExecuteOptions(**options))
 
 
 def test_a_live_run_takes_a_new_budget_and_more_at_once_ends_the_lowering():
-    changes = changes_of_run(services.ExecuteOptions(budget_usd="12.50", max_parallel=6, model=""))
+    changes = changes_of_run(ExecuteOptions(budget_usd="12.50", max_parallel=6, model=""))
     assert changes == {"budget_usd": D("12.5"), "max_parallel": 6, "parallel_limit": None, "model": ""}
 
 
@@ -229,8 +232,8 @@ def test_a_live_run_takes_a_new_budget_and_more_at_once_ends_the_lowering():
 
 def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, client, settings, monkeypatch):
     run = wide()
-    monkeypatch.setattr(host, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)
-    ticker = host.Ticker("build-1")
+    monkeypatch.setattr(engine_ticker, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)
+    ticker = engine_ticker.Ticker("build-1")
     ticker._advance_all({}, 100.0)
     ticker._renew(NOW, 100.0)
     run.refresh_from_db()
@@ -239,7 +242,7 @@ def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, cl
     assert "Disk nearly full." in client.get(f"/batches/{run.batch.number}/").text
     shown = client.get("/health/")
     assert shown.status_code == 503 and "nothing starts there" in shown.text
-    assert not host.has_low_space(settings.CE_FREE_SPACE_BYTES) and not host.has_low_space(None)
+    assert not engine_ticker.has_low_space(settings.CE_FREE_SPACE_BYTES) and not engine_ticker.has_low_space(None)
 
 
 def test_health_says_what_is_there(client, monkeypatch):

@@ -7,11 +7,13 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from batches import issues, reporting, services
+from batches.engine import reporting
+from batches.integrations import linear_issues
 from batches.integrations.linear import LinearError, check_address, reset_seconds
 from batches.integrations.sealed import Unreadable, seal, unseal
 from batches.models import Batch, LinearIssue, Project
-from batches.specs import prp_of
+from batches.plans.prp_document import prp_of
+from batches.projects.services import update_project
 from tests.batches.builders import make_batch, make_user
 from tests.batches.linear_server import TOKEN, LinearServer, as_usual, created_and_lost, hangs, limited, refused
 from tests.batches.world import ACTOR, SEED_FLOW, World
@@ -33,8 +35,8 @@ def batch(server) -> Batch:
     """Four PRPs, written, that want their issues; of rows alone."""
     done = dict.fromkeys(("1", "2a", "2b", "3"), "succeeded")
     made = make_batch("1 -> 2a 2b -> 3", states=done, run_state="succeeded", operation="generate")
-    services.update_project(project=made.project, changes={"linear_team": "ENG", "linear_token": TOKEN}, actor=ACTOR)
-    issues.want_issues(made)
+    update_project(project=made.project, changes={"linear_team": "ENG", "linear_token": TOKEN}, actor=ACTOR)
+    linear_issues.want_issues(made)
     return made
 
 
@@ -47,22 +49,22 @@ def due_again() -> None:
 
 
 def test_every_prp_gets_one_issue_in_the_order_of_the_plan(batch, server):
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert [row.identifier for row in rows()] == ["ENG-1", "ENG-2", "ENG-3", "ENG-4"]
     assert [name for name, _ in server.asked] == ["Team", "Create", "Create", "Create", "Create"]
     first = next(iter(server.issues.values()))
     assert first["title"].startswith(f"PRP-{batch.number}.1.1: ") and f"ce/batch-{batch.number}" in first["description"]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert len(server.issues) == 4
     assert "Created 4 Linear issues. Ready for execution." in reporting.generated_summary(batch)
 
 
 def test_an_answer_that_was_lost_makes_no_second_issue(batch, server):
     server.instead = [as_usual, created_and_lost]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert "status 502" in rows()[0].error and len(server.issues) == 4
     due_again()
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert rows()[0].identifier == "ENG-1" and not rows()[0].error
     assert len(server.issues) == 4 and server.count("Issue") == 1
 
@@ -71,32 +73,32 @@ def test_whoever_was_killed_between_creating_and_keeping_is_followed_by_one_who_
     row = rows()[0]
     server.made({"input": {"id": str(row.uid), "teamId": "team-1"}})
     LinearIssue.objects.filter(pk=row.pk).update(tries=1, claimed_until=timezone.now() + timedelta(seconds=30))
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert rows()[0].url == "", "somebody may still be at it"
     LinearIssue.objects.filter(pk=row.pk).update(claimed_until=timezone.now() - timedelta(seconds=1))
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert rows()[0].identifier == "ENG-1" and len(server.issues) == 4
 
 
 def test_a_rate_limit_puts_all_off_until_its_reset(batch, server):
     server.instead = [as_usual, as_usual, limited(600)]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     made, *others = rows()
     assert made.identifier == "ENG-1"
     for row in others:
         assert row.error == "Linear's rate limit is reached."
         assert 500 < (row.next_try_at - timezone.now()).total_seconds() <= 601
     asked = len(server.asked)
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert len(server.asked) == asked, "nothing is asked before its time"
     due_again()
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert all(row.url for row in rows()) and len(server.issues) == 4
 
 
 def test_a_server_that_hangs_is_left_after_the_time_limit_and_tried_later(batch, server):
     server.instead = [hangs]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert {row.error for row in rows()} == {"Linear did not answer within 5 s."}
     assert all(row.next_try_at > timezone.now() for row in rows())
     assert server.count("Team") == 1
@@ -104,7 +106,7 @@ def test_a_server_that_hangs_is_left_after_the_time_limit_and_tried_later(batch,
 
 def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, client):
     server.instead = [as_usual, refused]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     failed = rows()[0]
     assert failed.error == "Linear refused: The team is archived." and failed.tries == 1
     assert (failed.next_try_at - timezone.now()).total_seconds() > 50
@@ -117,7 +119,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     assert "https://linear.app/test/issue/ENG-1" in page and "Create them now" in page
     said = client.post(f"/batches/{batch.number}/issues/", follow=True).text
     assert "1 Linear issue will be created" in said
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert all(row.url for row in rows())
     again = client.post(f"/batches/{batch.number}/issues/", follow=True).text
     assert "has its issue" in again
@@ -125,18 +127,18 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
 
 def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_the_token(batch, server):
     Project.objects.update(linear_team="NOPE")
-    issues.work(batch=Batch.objects.get())
+    linear_issues.work(batch=Batch.objects.get())
     assert rows()[0].error == "Linear has no team 'NOPE' that this token can see."
     due_again()
-    services.update_project(project=batch.project, changes={"linear_token": "lin_secret_other"}, actor=ACTOR)
-    issues.work(batch=Batch.objects.get())
+    update_project(project=batch.project, changes={"linear_token": "lin_secret_other"}, actor=ACTOR)
+    linear_issues.work(batch=Batch.objects.get())
     assert rows()[0].error == "Linear refused: bad token …"
     assert server.issues == {}
 
 
 def test_redirects_are_not_followed(batch, server):
     server.instead = [lambda *_: (307, {"Location": "http://127.0.0.1:1/"}, {})]
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert rows()[0].error == "Linear answered with a redirect, which is not followed."
 
 
@@ -161,16 +163,16 @@ def test_the_token_is_kept_sealed_and_never_rendered(batch, client, settings):
 
 def test_a_token_that_cannot_be_read_any_more_is_said(batch, server, settings):
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
-    issues.work(batch=batch)
+    linear_issues.work(batch=batch)
     assert "enter it anew" in rows()[0].error and server.asked == []
 
 
 def test_a_token_of_the_environment_serves_projects_without_one(batch, server, settings):
-    services.update_project(project=batch.project, changes={"linear_forget": True}, actor=ACTOR)
-    assert not issues.is_configured(batch.project)
+    update_project(project=batch.project, changes={"linear_forget": True}, actor=ACTOR)
+    assert not linear_issues.is_configured(batch.project)
     settings.LINEAR_API_KEY = TOKEN
-    assert issues.is_configured(batch.project)
-    issues.work(batch=Batch.objects.get())
+    assert linear_issues.is_configured(batch.project)
+    linear_issues.work(batch=Batch.objects.get())
     assert len(server.issues) == 4
 
 
@@ -205,7 +207,7 @@ def test_what_is_sealed_differs_each_time_and_comes_back():
 
 @pytest.mark.process
 def test_the_command_creates_the_issues_and_writes_their_addresses_into_the_prps(world: World, server, capsys):
-    services.update_project(project=world.project, changes={"linear_team": "ENG", "linear_token": TOKEN}, actor=ACTOR)
+    update_project(project=world.project, changes={"linear_team": "ENG", "linear_token": TOKEN}, actor=ACTOR)
     path = world.repository.parent / "plan.md"
     path.write_text(SEED_FLOW)
     call_command("batch_gen_prp", str(path))
@@ -220,7 +222,7 @@ def test_the_command_creates_the_issues_and_writes_their_addresses_into_the_prps
     document = world.git("show", "ce/batch-1:PRPs/feature-requests/PRP-1.1.1-part-1.md")
     assert 'issue: "https://linear.app/test/issue/ENG-1"' in document.split("---")[1]
     assert world.git("log", "-1", "--format=%s", "ce/batch-1") == "PRP-1: Link issues - A small plan"
-    assert not issues.has_work(timezone.now())
+    assert not linear_issues.has_work(timezone.now())
     batch = Batch.objects.get()
     again = prp_of(batch, batch.phases.first(), timezone.now())
     assert dict(again.extra) == {"issue": "https://linear.app/test/issue/ENG-1"}, "written anew it has the address too"
@@ -228,7 +230,7 @@ def test_the_command_creates_the_issues_and_writes_their_addresses_into_the_prps
 
 @pytest.mark.process
 def test_linear_out_of_order_stops_nothing(world: World, server, capsys):
-    services.update_project(project=world.project, changes={"linear_team": "GONE", "linear_token": TOKEN}, actor=ACTOR)
+    update_project(project=world.project, changes={"linear_team": "GONE", "linear_token": TOKEN}, actor=ACTOR)
     path = world.repository.parent / "plan.md"
     path.write_text(SEED_FLOW)
     call_command("batch_gen_prp", str(path))

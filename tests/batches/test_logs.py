@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batches import logs
+from batches.engine import log_reader
 from batches.models import Attempt, Project
 from subagents.contract import OrchestrationFiles
 from tests.batches import builders
@@ -73,19 +73,19 @@ def test_next_and_previous_go_from_hit_to_hit(client, attempt):
 
 
 def test_a_search_that_takes_too_long_says_how_far_it_came_and_goes_on_from_there(client, attempt, monkeypatch):
-    monkeypatch.setattr(logs, "CHUNK_BYTES", 20_000)
-    monkeypatch.setattr(logs, "SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr(log_reader, "CHUNK_BYTES", 20_000)
+    monkeypatch.setattr(log_reader, "SEARCH_SECONDS", -1.0)
     first = client.get(address(attempt), {"q": "line 2500"}).context["page"].search
     assert first.hits == () and 1 < first.go_on < 2_500
-    monkeypatch.setattr(logs, "SEARCH_SECONDS", 60.0)
+    monkeypatch.setattr(log_reader, "SEARCH_SECONDS", 60.0)
     assert client.get(address(attempt), {"q": "line 2500", "since": first.go_on}).context["page"].search.hits == (2_500,)
 
 
 @pytest.mark.parametrize("chunk", [7, 100, 1_000, 300_000])
 def test_lines_are_found_whatever_the_borders_of_chunks_cut(attempt, monkeypatch, chunk):
-    monkeypatch.setattr(logs, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(log_reader, "CHUNK_BYTES", chunk)
     data = b"".join(f"{number}\n".encode() for number in range(1, 201)) + b"not ended"
-    log = logs.Log(None, data, f"chunk-{chunk}")
+    log = log_reader.Log(None, data, f"chunk-{chunk}")
     assert log.lines == 200
     for first in (1, 2, 50, 199, 200):
         assert [line.text for line in log.page(first, 3)] == [str(number) for number in range(first, min(201, first + 3))]

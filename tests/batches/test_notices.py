@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.utils import timezone
 
-from batches import notices, reporting, services
-from batches.actors import Actor
-from batches.integrations import webhook
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.engine import reporting
+from batches.integrations import notifications, webhook
 from batches.integrations.sealed import seal
 from batches.models import Chain, Notice, Project, Run
+from batches.projects.services import update_project
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -59,15 +61,15 @@ def ended(state: str, *, url: str = "", mail: str = "", form: str = "json", **fi
     batch = builders.make_batch("1 -> 2", states={"1": "failed" if state == "failed" else "succeeded"}, run_state=state, **fields)
     Project.objects.update(notify_webhook_sealed=seal(url) if url else "", notify_mail=mail, notify_format=form)
     run = Run.objects.select_related("batch__project").get(batch=batch)
-    notices.tell_end(run, timezone.now())
+    notifications.tell_end(run, timezone.now())
     return run
 
 
 def test_a_batch_that_ends_is_told_once_by_webhook_with_all_facts(receiver):
     run = ended("succeeded", url=receiver.url)
-    notices.tell_end(run, timezone.now())
-    notices.work()
-    notices.work()
+    notifications.tell_end(run, timezone.now())
+    notifications.work()
+    notifications.work()
     (got,) = receiver.got
     assert (got["event"], got["batch_id"], got["state"], got["url"]) == ("ended", 1, "succeeded", "http://127.0.0.1:8000/batches/1/")
     assert got["text"].startswith("Batch 1: Text statistics has succeeded.")
@@ -77,7 +79,7 @@ def test_a_batch_that_ends_is_told_once_by_webhook_with_all_facts(receiver):
 
 def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
     ended("failed", url=receiver.url, form="slack")
-    notices.work()
+    notifications.work()
     assert receiver.got == [{"text": "Batch 1: Text statistics failed: 1.\nhttp://127.0.0.1:8000/batches/1/"}]
     assert Notice.objects.get().event == "needs_person"
 
@@ -86,15 +88,15 @@ def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
 def test_what_is_refused_is_kept_with_why_and_tried_again_later(receiver, status, said):
     ended("succeeded", url=receiver.url)
     receiver.statuses = [status]
-    notices.work()
+    notifications.work()
     notice = Notice.objects.get()
     assert said in notice.error and "secret" not in notice.error and notice.next_try_at > timezone.now() + timedelta(seconds=50)
-    assert not notices.has_work(timezone.now()) and notices.has_work(timezone.now() + timedelta(minutes=2))
+    assert not notifications.has_work(timezone.now()) and notifications.has_work(timezone.now() + timedelta(minutes=2))
     Notice.objects.update(next_try_at=timezone.now())
-    notices.work()
+    notifications.work()
     assert len(receiver.got) == 2 and Notice.objects.get().sent_at
-    Notice.objects.update(sent_at=None, tries=notices.TRIES)
-    assert not notices.has_work(timezone.now()), "given up"
+    Notice.objects.update(sent_at=None, tries=notifications.TRIES)
+    assert not notifications.has_work(timezone.now()), "given up"
 
 
 def test_a_receiver_that_says_nothing_holds_nobody_up_for_longer_than_is_allowed(receiver):
@@ -129,12 +131,12 @@ def test_a_test_message_takes_the_right_to_change_the_project(receiver, client):
 def test_mail_goes_to_every_address(settings, mailoutbox):
     settings.EMAIL_HOST = "mail.example.org"
     ended("succeeded", mail="a@example.org, b@example.org")
-    notices.work()
+    notifications.work()
     (sent,) = mailoutbox
     assert sent.to == ["a@example.org", "b@example.org"] and "/batches/1/" in sent.body and "\n" not in sent.subject
     settings.EMAIL_HOST = ""
     Notice.objects.update(sent_at=None)
-    notices.work()
+    notifications.work()
     assert "CE_MAIL_URL" in Notice.objects.get().error
 
 
@@ -144,9 +146,9 @@ def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_
     run.refresh_from_db()
     run = Run.objects.select_related("batch__project").get(pk=run.pk)
     Chain.objects.create(batch=run.batch, run=run, whole=True, step="execute", state="going")
-    notices.tell_end(run, timezone.now())
+    notifications.tell_end(run, timezone.now())
     assert not Notice.objects.exists()
-    from batches import autopilot
+    from batches.engine import autopilot
 
     autopilot._stop(run.chains.get(), run, "The review says: needs revision.", timezone.now())
     assert Notice.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
@@ -183,14 +185,14 @@ def test_however_this_machine_is_written_it_is_not_sent_to(host):
 @pytest.mark.parametrize("url", ["http://example.org/", "ftp://x/", "https://", "https://a:b@example.org/", "https://x/\r\nA: b", "x"])
 def test_a_webhook_is_plain_https(url):
     project = builders.make_project()
-    with pytest.raises(services.ServiceError):
-        services.update_project(project=project, changes={"notify_webhook": url}, actor=Actor("test"))
+    with pytest.raises(ServiceError):
+        update_project(project=project, changes={"notify_webhook": url}, actor=Actor("test"))
 
 
 def test_the_webhook_is_kept_encrypted_and_never_shown(client):
     project = builders.make_project()
     client.force_login(builders.make_user())
-    services.update_project(project=project, changes={"notify_webhook": "https://hooks.example.org/T0/secret"}, actor=Actor("test"))
+    update_project(project=project, changes={"notify_webhook": "https://hooks.example.org/T0/secret"}, actor=Actor("test"))
     assert "secret" not in project.notify_webhook_sealed and "hooks.example.org" not in client.get(f"/projects/{project.slug}/").text
-    services.update_project(project=project, changes={"notify_forget": True}, actor=Actor("test"))
+    update_project(project=project, changes={"notify_forget": True}, actor=Actor("test"))
     assert project.notify_webhook_sealed == ""

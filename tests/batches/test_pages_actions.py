@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from batches.models import Batch, Conflict, Plan, Project, Run, Task, Transition
-from batches.views import list_queries
+from batches.pages.batches import list_queries
 from tests.batches import builders
 from tests.batches.builders import make_user
 

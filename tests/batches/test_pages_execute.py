@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches import services
+from batches.plans.services import import_plan
 from tests.batches.builders import make_user
 from tests.batches.world import ACTOR, World, phase, plan
 
@@ -42,7 +42,7 @@ def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, cl
 
 
 def test_a_form_that_is_sent_twice_makes_one_batch_and_another_form_another(world: World, client):
-    kept = services.import_plan(text=plan(phase("1")), file_name="plan.md", project=world.project, actor=ACTOR)
+    kept = import_plan(text=plan(phase("1")), file_name="plan.md", project=world.project, actor=ACTOR)
     client.force_login(make_user())
     address = f"/plans/{kept.pk}/execute/"
 

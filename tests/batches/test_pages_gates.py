@@ -8,14 +8,14 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from batches import services
-from batches.actors import Actor
-from batches.core.ledger import GateState, count_states
-from batches.core.states import TaskKind
-from batches.ledger import read_ledger
+from batches.accounts.actor import Actor
+from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.core.engine.states import TaskKind
+from batches.core.gates.ledger import GateState, count_states
+from batches.gates.ledger import read_ledger
+from batches.gates.sign_offs import tick_gate
 from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, GateTick, Result, Task
-from batches.reviews import conclude_review
-from batches.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.review.conclude import conclude_review
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -170,7 +170,7 @@ def test_ticking_and_withdrawing_take_the_right_to(client, batch, role, may):
 
 def test_a_command_is_nobody_who_could_give_a_word(batch):
     with pytest.raises(PermissionDenied, match="signed-in person"):
-        services.tick_gate(gate=unverified(batch), reason="x", actor=Actor.command("test"))
+        tick_gate(gate=unverified(batch), reason="x", actor=Actor.command("test"))
 
 
 def test_a_check_on_the_merged_tree_counts_until_the_phase_is_carried_out_anew(batch):

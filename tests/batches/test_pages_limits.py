@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from batches import facts, history
-from batches.core.trends import Filters
+from batches.core.metrics.types import Filters
+from batches.metrics import facts, history
 from batches.models import Attempt, Batch, Run, Task
 from tests.batches import builders
 

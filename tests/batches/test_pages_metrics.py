@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches import facts
-from batches.core.history_figures import BARS, chapters, figures
-from batches.core.trends import Filters
-from batches.history import read_history
+from batches.core.metrics.charts import BARS, chapters, figures
+from batches.core.metrics.types import Filters
+from batches.metrics import facts
+from batches.metrics.history import read_history
 from batches.models import AttemptFact, Batch, Project, Run, RunFact
-from batches.views.metrics import PageLinks
+from batches.pages.metrics.metrics import PageLinks
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db

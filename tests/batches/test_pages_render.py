@@ -9,11 +9,11 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from batches import facts
+from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, GateTick, Host, Phase, Plan, Project, Result, Run, Task
-from batches.views import batch_detail
-from batches.views.board import read_board
-from batches.views.phase import TABS
+from batches.pages.batches import detail
+from batches.pages.batches.board import read_board
+from batches.pages.batches.phase import TABS
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -160,8 +160,8 @@ def test_a_poll_without_news_costs_six_queries_and_answers_204(client, ada, djan
 
 
 def test_polls_of_many_watchers_share_a_look_that_is_a_moment_old_and_none_goes_back(client, ada, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr("batches.views.live.REST", 1e6)  # the most there is: a second
-    monkeypatch.setattr("batches.views.live.REST_SECONDS", 3600.0)
+    monkeypatch.setattr("batches.pages.batches.live.REST", 1e6)  # the most there is: a second
+    monkeypatch.setattr("batches.pages.batches.live.REST_SECONDS", 3600.0)
     batch = builders.running_batch()
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)
     ask = functools.partial(client.get, f"/batches/{batch.number}/progress/", headers={"HX-Request": "true"})
@@ -222,7 +222,7 @@ def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)
     Batch.objects.bump(batch.pk)
     made = []
-    monkeypatch.setattr(batch_detail, "render_pieces", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
+    monkeypatch.setattr(detail, "render_pieces", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
     for _ in range(100):
         assert client.get(f"/batches/{batch.number}/progress/", {"v": version}, headers={"HX-Request": "true"}).status_code == 200
     assert made == [1]

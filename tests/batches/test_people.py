@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from batches import people, tokens
-from batches.actors import Actor
+from batches.accounts import api_tokens, users
+from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
 from batches.models import ApiToken, AuditEvent
 from tests.batches import builders
@@ -22,7 +22,7 @@ def quick_hashes(settings):
 
 
 def add(name: str, role: str, actor: Actor = Actor("test")) -> User:  # noqa: B008 -- frozen
-    return people.add_user(name=name, email="", role=role, by_link=True, base_url="http://testserver/", actor=actor).user
+    return users.add_user(name=name, email="", role=role, by_link=True, base_url="http://testserver/", actor=actor).user
 
 
 def said() -> list[str]:
@@ -70,25 +70,25 @@ def test_the_last_administrator_stays(root, way):
     other = add("eve", "admin")
     actor = Actor.person(other)
     if way == "role":
-        people.change_user(user=root, email="", role="executor", actor=actor)
+        users.change_user(user=root, email="", role="executor", actor=actor)
     else:
-        people.set_active(user=root, active=False, actor=actor)
-    assert list(people.administrators()) == [other]
+        users.set_active(user=root, active=False, actor=actor)
+    assert list(users.administrators()) == [other]
     with pytest.raises(ServiceError, match="last administrator"):
-        people.change_user(user=other, email="", role="viewer", actor=actor)
+        users.change_user(user=other, email="", role="viewer", actor=actor)
     with pytest.raises(ServiceError, match=r"last administrator|yourself"):
-        people.set_active(user=other, active=False, actor=Actor("command:test"))
+        users.set_active(user=other, active=False, actor=Actor("command:test"))
     other.refresh_from_db()
-    assert people.role_of(other) == "admin" and other.is_active and other.is_staff
+    assert users.role_of(other) == "admin" and other.is_active and other.is_staff
 
 
 def test_somebody_switched_off_is_signed_out_at_once_and_reset_ends_every_session(client, root, django_user_model):
     eve = add("eve", "viewer")
     client.force_login(eve)
-    access = people.reset_access(user=eve, by_link=False, base_url="", actor=Actor("test"))
+    access = users.reset_access(user=eve, by_link=False, base_url="", actor=Actor("test"))
     assert client.get("/batches/").status_code == 302 and access.password not in repr(access)
     client.force_login(User.objects.get(pk=eve.pk))
-    people.set_active(user=eve, active=False, actor=Actor("test"))
+    users.set_active(user=eve, active=False, actor=Actor("test"))
     assert client.get("/batches/").status_code == 302
 
 
@@ -108,33 +108,33 @@ def test_a_token_is_shown_once_kept_as_a_hash_and_revoked_by_its_owner_or_an_adm
     assert page.status_code == 201 and text in page.text and text not in str(token.__dict__) and text not in client.get("/account/").text
     assert client.post("/account/tokens/", {"name": "nightly", "lives": "30"}).status_code == 400, "one standing token of a name"
     now = timezone.now()
-    assert tokens.token_of(text, address="127.0.0.1", now=now).user == root
+    assert api_tokens.token_of(text, address="127.0.0.1", now=now).user == root
     token.refresh_from_db()
     assert token.last_used_at == now
-    assert tokens.token_of(text, address=None, now=now + timedelta(days=31)) is None
+    assert api_tokens.token_of(text, address=None, now=now + timedelta(days=31)) is None
     eve = add("eve", "executor")
     client.force_login(eve)
     assert client.post(f"/tokens/{token.pk}/revoke/").status_code == 404, "to others there is no such token"
     client.force_login(root)
     assert client.post(f"/tokens/{token.pk}/revoke/").status_code == 302
-    assert tokens.token_of(text, address=None, now=now) is None
+    assert api_tokens.token_of(text, address=None, now=now) is None
     assert said()[-1] == f"Token that does not work any more: nightly (…{text[-4:]}) of root"
 
 
 def test_bad_tokens_are_counted_by_address_and_a_good_one_passes_all_the_same(root):
-    _, good = tokens.make_token(name="good", days=None, actor=Actor.person(root))
+    _, good = api_tokens.make_token(name="good", days=None, actor=Actor.person(root))
     now = timezone.now()
-    for number in range(tokens.BAD_TRIES):
-        assert tokens.token_of(f"ce_{number}", address="10.0.0.1", now=now) is None
+    for number in range(api_tokens.BAD_TRIES):
+        assert api_tokens.token_of(f"ce_{number}", address="10.0.0.1", now=now) is None
     rows = AuditEvent.objects.count()
-    with pytest.raises(tokens.TooManyBadTokens) as refused:
-        tokens.token_of("ce_again", address="10.0.0.1", now=timezone.now())
+    with pytest.raises(api_tokens.TooManyBadTokens) as refused:
+        api_tokens.token_of("ce_again", address="10.0.0.1", now=timezone.now())
     assert 0 < refused.value.retry_seconds <= 900 and AuditEvent.objects.count() == rows, "a flood writes nothing"
-    assert tokens.token_of("ce_other", address="10.0.0.2", now=timezone.now()) is None
-    assert tokens.token_of(good, address="10.0.0.1", now=timezone.now()).user == root
+    assert api_tokens.token_of("ce_other", address="10.0.0.2", now=timezone.now()) is None
+    assert api_tokens.token_of(good, address="10.0.0.1", now=timezone.now()).user == root
     root.is_active = False
     root.save()
-    assert tokens.token_of(good, address="10.0.0.2", now=timezone.now()) is None
+    assert api_tokens.token_of(good, address="10.0.0.2", now=timezone.now()) is None
 
 
 def test_sign_ins_and_refusals_are_kept_without_what_was_typed_as_an_unknown_name(client):

@@ -6,10 +6,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from batches import services
-from batches.core.conflicts import conflict_id
+from batches.core.plans.conflicts import conflict_id
 from batches.models import Plan, PlanDecision
-from batches.uploads import LimitedUpload
+from batches.pages.uploads import LimitedUpload
+from batches.plans.services import decide_plan_conflicts, import_plan, report_of
 from tests.batches import builders
 from tests.batches.world import ACTOR, phase, plan, writes
 
@@ -32,11 +32,11 @@ def ada(client):
 
 
 def kept(text: str = CLASH, **options) -> Plan:
-    return services.import_plan(text=text, file_name="plan.md", project=None, actor=ACTOR, **options)
+    return import_plan(text=text, file_name="plan.md", project=None, actor=ACTOR, **options)
 
 
 def field_of(text: str) -> str:
-    (conflict,) = (one for one in services.report_of(Plan(text=text)).analysis.conflicts if one.kind != "ordered")
+    (conflict,) = (one for one in report_of(Plan(text=text)).analysis.conflicts if one.kind != "ordered")
     return f"decision-{conflict_id(conflict)}"
 
 
@@ -250,7 +250,7 @@ def test_the_confirmation_shows_what_was_decided_and_what_was_not(client, ada):
     builders.make_project()
     made = kept()
     assert "1 file conflict, 1 not decided" in client.get(f"/plans/{made.pk}/execute/").text
-    services.decide_plan_conflicts(plan=made, decisions={field_of(CLASH).removeprefix("decision-"): "serialize"}, actor=ACTOR)
+    decide_plan_conflicts(plan=made, decisions={field_of(CLASH).removeprefix("decision-"): "serialize"}, actor=ACTOR)
     text = client.get(f"/plans/{made.pk}/execute/").text
     assert "1 file conflict, all decided" in text
     assert "2 stages, longest chain" not in text

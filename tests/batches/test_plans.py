@@ -8,11 +8,16 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from batches import facts, services
-from batches.actors import Actor
-from batches.core.conflicts import conflict_id
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
+from batches.core.plans.conflicts import conflict_id
+from batches.engine import services
+from batches.engine.environment import check_environment
+from batches.engine.execution_plan import plan_execution
+from batches.metrics import facts
 from batches.models import Attempt, Conflict, Host, Plan, PlanDecision
+from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, import_plan, report_of
 from tests.batches import builders
 from tests.batches.world import ACTOR, phase, plan, writes
 
@@ -20,11 +25,11 @@ CLASH = plan(phase("1", files="a.txt", steps=writes("1")), phase("2", files="a.t
 
 
 def kept(text: str = CLASH, **options) -> Plan:
-    return services.import_plan(text=text, file_name="plan.md", project=None, actor=ACTOR, **options)
+    return import_plan(text=text, file_name="plan.md", project=None, actor=ACTOR, **options)
 
 
 def only_conflict(made: Plan) -> str:
-    (conflict,) = services.report_of(made).analysis.conflicts
+    (conflict,) = report_of(made).analysis.conflicts
     return conflict_id(conflict)
 
 
@@ -60,49 +65,49 @@ class TestDecisions:
     def test_the_latest_decision_counts_and_the_earlier_one_is_kept(self):
         made = kept()
         ada = builders.make_user()
-        services.decide_plan_conflicts(plan=made, decisions={only_conflict(made): "warn"}, actor=ACTOR)
-        services.decide_plan_conflicts(plan=made, decisions={only_conflict(made): "serialize"}, actor=Actor.person(ada))
-        (row,) = services.decisions_of(made).values()
+        decide_plan_conflicts(plan=made, decisions={only_conflict(made): "warn"}, actor=ACTOR)
+        decide_plan_conflicts(plan=made, decisions={only_conflict(made): "serialize"}, actor=Actor.person(ada))
+        (row,) = decisions_of(made).values()
         assert (row.decision, row.decided_by) == ("serialize", ada)
         assert PlanDecision.objects.count() == 2
 
     def test_a_new_version_keeps_who_decided_unless_the_choice_is_another(self):
         ada = builders.make_user()
         first = kept(decisions={})
-        services.decide_plan_conflicts(plan=first, decisions={only_conflict(first): "serialize"}, actor=Actor.person(ada))
-        (taken,) = services.decisions_of(first).values()
-        (same,) = services.decisions_of(kept(edited=first, decisions={only_conflict(first): "serialize"})).values()
+        decide_plan_conflicts(plan=first, decisions={only_conflict(first): "serialize"}, actor=Actor.person(ada))
+        (taken,) = decisions_of(first).values()
+        (same,) = decisions_of(kept(edited=first, decisions={only_conflict(first): "serialize"})).values()
         assert (same.decided_by, same.decided_at) == (ada, taken.decided_at)
-        (other,) = services.decisions_of(kept(edited=first, decisions={only_conflict(first): "warn"})).values()
+        (other,) = decisions_of(kept(edited=first, decisions={only_conflict(first): "warn"})).values()
         assert (other.decision, other.decided_by) == ("warn", None)
 
     def test_a_decision_lapses_when_other_phases_meet_at_the_file(self):
         first = kept()
-        services.decide_plan_conflicts(plan=first, decisions={only_conflict(first): "warn"}, actor=ACTOR)
-        assert not services.decisions_of(kept(CLASH + phase("3", files="a.txt", steps=writes("3")), edited=first))
+        decide_plan_conflicts(plan=first, decisions={only_conflict(first): "warn"}, actor=ACTOR)
+        assert not decisions_of(kept(CLASH + phase("3", files="a.txt", steps=writes("3")), edited=first))
 
     def test_what_cannot_be_decided_is_refused(self):
         made = kept()
         with pytest.raises(ServiceError, match="no such conflict"):
-            services.decide_plan_conflicts(plan=made, decisions={"x": "warn"}, actor=ACTOR)
+            decide_plan_conflicts(plan=made, decisions={"x": "warn"}, actor=ACTOR)
         with pytest.raises(ServiceError, match="can be decided as"):
-            services.decide_plan_conflicts(plan=made, decisions={only_conflict(made): "abort"}, actor=ACTOR)
+            decide_plan_conflicts(plan=made, decisions={only_conflict(made): "abort"}, actor=ACTOR)
         with pytest.raises(PermissionDenied):
             bob = Actor.person(builders.make_user("bob", admin=False))
-            services.decide_plan_conflicts(plan=made, decisions={only_conflict(made): "warn"}, actor=bob)
+            decide_plan_conflicts(plan=made, decisions={only_conflict(made): "warn"}, actor=bob)
         assert not PlanDecision.objects.exists()
 
 
 @pytest.mark.process
 def test_a_decision_of_the_plan_is_carried_into_the_batch_with_who_and_when(world):
-    made = services.import_plan(text=CLASH, file_name="plan.md", project=world.project, actor=ACTOR)
+    made = import_plan(text=CLASH, file_name="plan.md", project=world.project, actor=ACTOR)
     ada = builders.make_user()
-    services.decide_plan_conflicts(plan=made, decisions={only_conflict(made): "serialize"}, actor=Actor.person(ada))
-    (taken,) = services.decisions_of(made).values()
+    decide_plan_conflicts(plan=made, decisions={only_conflict(made): "serialize"}, actor=Actor.person(ada))
+    (taken,) = decisions_of(made).values()
     batch = services.generate(plan=made, project=world.project, actor=ACTOR)
     conflict = Conflict.objects.get(batch=batch)
     assert (conflict.decision, conflict.decided_by, conflict.decided_at) == ("serialize", ada, taken.decided_at)
-    assert services.plan_execution(batch=batch, options=services.ExecuteOptions()).after == {"2": ("1",)}
+    assert plan_execution(batch=batch, options=ExecuteOptions()).after == {"2": ("1",)}
 
 
 @pytest.mark.django_db
@@ -112,14 +117,14 @@ def test_the_history_of_a_forecast_holds_finished_executions_with_an_estimate():
     now = timezone.now()
     Attempt.objects.filter(outcome="succeeded").update(launched_at=now - timedelta(hours=1), ended_at=now)
     facts.rebuild(anew=True)
-    history = services.finished_phases()
+    history = finished_phases()
     wanted = Attempt.objects.filter(outcome="succeeded", task__phase__hours__gt=0, task__run__operation="execute").count()
     assert len(history) == wanted > 0
     assert {round(one.actual_hours, 6) for one in history} == {1.0}
 
 
 def checks(project, **options) -> dict[str, tuple[str, str]]:
-    return {one.name: (one.state, one.text) for one in services.check_environment(project=project, **options)}
+    return {one.name: (one.state, one.text) for one in check_environment(project=project, **options)}
 
 
 @pytest.mark.process

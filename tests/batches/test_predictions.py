@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from batches import services
+from batches.engine import services
+from batches.engine.predictions import predict_conflicts
 from batches.models import Batch, PredictedConflict, Run
-from batches.predictions import predict_conflicts
 from batches.tasks import look_around
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan

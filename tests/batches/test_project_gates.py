@@ -5,9 +5,9 @@ import io
 import pytest
 from django.core.management import call_command
 
-from batches import services
 from batches.core.errors import ServiceError
 from batches.models import Project
+from batches.projects.services import update_project
 from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -69,7 +69,7 @@ def test_saved_gates_are_listed_before_anything_runs_on_page_and_command_line(cl
 def test_what_is_no_gate_is_refused(changes, said):
     project = builders.make_project()
     with pytest.raises(ServiceError, match=said):
-        services.update_project(project=project, changes=changes, actor=ACTOR)
+        update_project(project=project, changes=changes, actor=ACTOR)
 
 
 def test_changing_the_gates_takes_the_right_to_change_a_project(client):

@@ -6,11 +6,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from batches import facts
-from batches.core.pricing import input_cost
+from batches.core.engine.pricing import input_cost
+from batches.engine.attempt_results import End, record_end
+from batches.engine.task_specs import build_spec, earlier_failure, resumed_spec
+from batches.metrics import facts
 from batches.models import Attempt
-from batches.records import End, record_end
-from batches.specs import build_spec, earlier_failure, resumed_spec
 from subagents.contract import TaskResult, replace
 from subagents.launcher import Observation
 from tests.batches import builders

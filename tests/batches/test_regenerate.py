@@ -3,9 +3,13 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from batches import services
-from batches.core.review import Moment
+from batches.core.errors import ServiceError
+from batches.core.review.rules import Moment
+from batches.engine import services
 from batches.models import Batch, Review
+from batches.plans.services import import_plan
+from batches.projects.services import update_project
+from batches.review.services import review
 from tests.batches.builders import make_user
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -23,12 +27,12 @@ SECOND = plan(
 
 
 def edited(world: World, batch: Batch) -> None:
-    services.import_plan(text=SECOND, file_name="plan.md", project=world.project, actor=ACTOR, edited=batch.plan)
+    import_plan(text=SECOND, file_name="plan.md", project=world.project, actor=ACTOR, edited=batch.plan)
 
 
 def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(world: World, client):
     batch = world.generated(FIRST)
-    world.finish(services.review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
+    world.finish(review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
     old = world.git("rev-parse", batch.branch)
     kept = batch.phases.get(key="2").pk
     edited(world, batch)
@@ -58,14 +62,14 @@ def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(wor
 
 
 def test_a_review_of_the_old_prps_lets_nothing_of_the_new_ones_through(world: World):
-    services.update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
+    update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     gates = ("`test -f part-1.txt`", "`test -s part-1.txt`", "`grep -q done part-1.txt`")
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=gates, title="Write the first part")))
-    world.finish(services.review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
+    world.finish(review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
     assert Review.objects.get().passes
     world.finish(services.regenerate(batch=batch, plan=batch.plan, actor=ACTOR))
     batch.project.refresh_from_db()
-    with pytest.raises(services.ServiceError, match="has none yet"):
+    with pytest.raises(ServiceError, match="has none yet"):
         world.execute(batch)
 
 

@@ -8,8 +8,10 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils.html import strip_tags
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.errors import NothingToDo, ServiceError
+from batches.engine import services
+from batches.engine.conflict_resolutions import drop_phase
 from batches.models import Batch, GateCheck, Run, Task, Transition
 from tests.batches import builders
 from tests.batches.test_review_engine import users_own
@@ -115,7 +117,7 @@ def test_a_resolution_whose_gates_fail_is_not_merged_and_can_be_mended(world: Wo
 
 def test_what_is_no_resolution_is_refused_with_what_is_missing(world: World, collision: Collision):
     def refused(name: str, match: str) -> None:
-        with pytest.raises(services.ServiceError, match=match):
+        with pytest.raises(ServiceError, match=match):
             services.take_resolution(task=collision.task, commit=name, actor=ACTOR)
 
     refused("", "Name the branch")
@@ -148,13 +150,13 @@ def test_a_dropped_phase_is_kept_under_an_archive_reference_and_only_its_name_ta
     move = Transition.objects.get(task=collision.task, event="drop")
     assert (move.from_state, move.to_state, move.cause) == ("failed", "cancelled", f"person:{admin_user.username}")
     assert "can be dropped" in client.post("/admin/batches/task/", action, follow=True).text
-    with pytest.raises(services.ServiceError, match="can be dropped"):
-        services.drop_phase(task=collision.task, actor=ACTOR)
-    with pytest.raises(services.ServiceError, match="Nothing to retry"):
+    with pytest.raises(ServiceError, match="can be dropped"):
+        drop_phase(task=collision.task, actor=ACTOR)
+    with pytest.raises(ServiceError, match="Nothing to retry"):
         services.retry(run=collision.run, actor=ACTOR)
-    with pytest.raises(services.NothingToDo, match="dropped"):
+    with pytest.raises(NothingToDo, match="dropped"):
         services.resume(batch=collision.batch, actor=ACTOR)
-    with pytest.raises(services.NothingToDo, match=r"\(Phases 1b, 2\) was dropped"):
+    with pytest.raises(NothingToDo, match=r"\(Phases 1b, 2\) was dropped"):
         world.execute(collision.batch)
     services.retry(run=collision.run, actor=ACTOR, names=["1b"])
     assert world.finish(collision.run).state == "succeeded"

@@ -7,10 +7,17 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 
-from batches import services
-from batches.actors import Actor
-from batches.core.review import Moment
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import ServiceError
+from batches.core.review.rules import Moment
+from batches.engine import services
+from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Finding, GateOpinion, Review, Run
+from batches.plans.services import import_plan
+from batches.projects.services import update_project
+from batches.review import services as review_services
+from batches.review.services import overrule_review, usual_moment
 from tests.batches.world import ACTOR, SEED_FLOW, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -21,7 +28,7 @@ REPORT = "PRPs/reviews/batch-1-review.md"
 
 
 def reviewed(world: World, batch: Batch, moment: Moment) -> tuple[Run, Review]:
-    run = world.finish(services.review(batch=batch, actor=ACTOR, moment=moment))
+    run = world.finish(review_services.review(batch=batch, actor=ACTOR, moment=moment))
     return run, Review.objects.get(run=run)
 
 
@@ -115,41 +122,41 @@ def test_a_prp_document_that_is_gone_from_the_branch_is_found_by_the_reviewer(wo
 
 
 def test_a_project_that_requires_a_review_blocks_execute_until_it_approves(world: World):
-    services.update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
+    update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     batch = world.generated(SOUND)
     batch.project.refresh_from_db()
-    with pytest.raises(services.ServiceError, match="requires a review before Execute"):
+    with pytest.raises(ServiceError, match="requires a review before Execute"):
         world.execute(batch)
-    assert any("requires a review" in note for note in services.plan_execution(batch=batch, options=services.ExecuteOptions()).notes)
+    assert any("requires a review" in note for note in plan_execution(batch=batch, options=ExecuteOptions()).notes)
     reviewed(world, batch, Moment.BEFORE)
     assert world.finish(world.execute(batch)).state == "succeeded"
 
 
 def test_a_verdict_is_overruled_by_a_named_person_with_a_reason_only(world: World):
-    services.update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
+    update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     batch = world.generated(plan(phase("1", steps=writes("1"))))
     _, review = reviewed(world, batch, Moment.BEFORE)
     assert review.verdict == "needs_revision"
     batch = Batch.objects.select_related("project").get(pk=batch.pk)
-    with pytest.raises(services.ServiceError, match="says: needs revision"):
+    with pytest.raises(ServiceError, match="says: needs revision"):
         world.execute(batch)
     ada = Actor.person(get_user_model().objects.create_superuser("ada", password="a long password"))
     with pytest.raises(PermissionDenied):
-        services.overrule_review(review=review, reason="I know", actor=ACTOR)
-    with pytest.raises(services.ServiceError, match="reason"):
-        services.overrule_review(review=review, reason=" \n", actor=ada)
-    services.overrule_review(review=review, reason="A script\nof one line", actor=ada)
+        overrule_review(review=review, reason="I know", actor=ACTOR)
+    with pytest.raises(ServiceError, match="reason"):
+        overrule_review(review=review, reason=" \n", actor=ada)
+    overrule_review(review=review, reason="A script\nof one line", actor=ada)
     assert (review.overruled_name, review.overrule_reason) == ("ada", "A script of one line")
-    with pytest.raises(services.ServiceError, match="already"):
-        services.overrule_review(review=review, reason="Again", actor=ada)
+    with pytest.raises(ServiceError, match="already"):
+        overrule_review(review=review, reason="Again", actor=ada)
     assert world.finish(world.execute(batch)).state == "succeeded"
 
 
 @pytest.mark.parametrize(("text", "executed"), [(SOUND, True), (plan(phase("1", steps=writes("1"))), False)])
 def test_execute_of_a_plan_goes_through_the_required_review_and_stops_where_it_does_not_approve(world: World, text: str, executed: bool):
-    services.update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
-    made = services.import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=services.ExecuteOptions())
+    update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
+    made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
+    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
     world.finish(batch.runs.get())
     world.finish(batch.runs.get(operation="review"))
     assert batch.runs.filter(operation="execute").exists() is executed
@@ -191,9 +198,9 @@ def test_the_command_prints_the_verdict_and_ends_with_1_when_it_does_not_approve
 
 def test_a_review_is_refused_where_there_is_nothing_to_judge(world: World):
     batch = world.generated(SOUND)
-    with pytest.raises(services.ServiceError, match="No phase of batch 1 has been executed yet"):
-        services.review(batch=batch, actor=ACTOR, moment=Moment.AFTER)
-    assert services.usual_moment(batch) is Moment.BEFORE
+    with pytest.raises(ServiceError, match="No phase of batch 1 has been executed yet"):
+        review_services.review(batch=batch, actor=ACTOR, moment=Moment.AFTER)
+    assert usual_moment(batch) is Moment.BEFORE
 
 
 def test_a_review_after_execution_keeps_an_opinion_about_each_unverified_gate_and_without_a_model_it_is_not_judged(world: World):

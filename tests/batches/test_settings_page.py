@@ -9,9 +9,11 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 
-from batches import keys, services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.integrations import api_keys
+from batches.integrations.installation import keep_api_key, try_api_key
 from batches.models import Installation, SettingChange
+from batches.projects.services import create_project
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +45,7 @@ def test_nobody_else_sees_or_changes_them(client, role):
     assert client.get("/settings/").status_code == 403
     assert [client.post(address, {"key": KEY, "default_backend": "claude"}).status_code for address in ADDRESSES] == [403] * 4
     with pytest.raises(PermissionDenied):
-        services.keep_api_key(key=KEY, actor=Actor.person(user))
+        keep_api_key(key=KEY, actor=Actor.person(user))
     assert not Installation.objects.exists() and not SettingChange.objects.exists()
 
 
@@ -54,7 +56,7 @@ def test_anonymous_is_asked_to_sign_in(client):
 def test_key_is_kept_encrypted_and_only_its_end_is_shown(client, admin):
     page = client.post("/settings/key/", {"key": f" {KEY} "}, follow=True).text
     assert "ends in <code>tail</code>" in page and KEY not in page and 'value="fake' not in page
-    assert keys.api_key().value == KEY and KEY not in repr(keys.api_key())
+    assert api_keys.api_key().value == KEY and KEY not in repr(api_keys.api_key())
     with connection.cursor() as cursor:
         cursor.execute("SELECT api_key FROM batches_installation")
         kept = cursor.fetchone()[0]
@@ -71,7 +73,7 @@ def test_key_that_is_refused_is_not_echoed(client, admin):
 def test_kept_key_can_be_removed(client, admin):
     client.post("/settings/key/", {"key": KEY})
     page = client.post("/settings/key/forget/", follow=True).text
-    assert keys.api_key().value == "" and "There is no key." in page
+    assert api_keys.api_key().value == "" and "There is no key." in page
     assert [change.name for change in SettingChange.objects.all()] == ["API key removed", "API key"]
 
 
@@ -80,9 +82,9 @@ def test_key_of_another_secret_key_cannot_be_read_and_is_asked_for_again(client,
     settings.SECRET_KEY = "another secret key that is long enough for it all"
     client.force_login(admin)
     page = client.get("/settings/").text
-    assert "SECRET_KEY has changed" in page and keys.api_key().value == ""
+    assert "SECRET_KEY has changed" in page and api_keys.api_key().value == ""
     client.post("/settings/key/", {"key": KEY})
-    assert keys.api_key().value == KEY
+    assert api_keys.api_key().value == KEY
 
 
 def test_environment_comes_before_the_file_and_the_file_before_the_page(client, admin, monkeypatch, tmp_path):
@@ -90,9 +92,9 @@ def test_environment_comes_before_the_file_and_the_file_before_the_page(client, 
     file = tmp_path / "key"
     file.write_text("key-of-the-file-0123456789\n")
     monkeypatch.setenv("CE_API_KEY_FILE", str(file))
-    assert keys.api_key().value == "key-of-the-file-0123456789"
+    assert api_keys.api_key().value == "key-of-the-file-0123456789"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "key-of-the-environment")
-    assert keys.api_key().value == "key-of-the-environment"
+    assert api_keys.api_key().value == "key-of-the-environment"
     assert "ANTHROPIC_API_KEY" in client.get("/settings/").text
 
 
@@ -103,13 +105,13 @@ def test_file_that_cannot_be_used_is_named(client, admin, monkeypatch, tmp_path)
 
 def test_only_agents_are_handed_the_key(client, admin):
     client.post("/settings/key/", {"key": KEY})
-    assert (keys.key_for("steps"), keys.key_for("claude")) == ("", KEY)
+    assert (api_keys.key_for("steps"), api_keys.key_for("claude")) == ("", KEY)
 
 
 def test_default_backend_is_that_of_new_projects(client, admin, repository):
     assert client.post("/settings/", {"default_backend": "nothing"}).status_code == 400
     assert client.post("/settings/", {"default_backend": "claude"}).status_code == 302
-    made = services.create_project(name="New", repository=str(repository), actor=Actor.person(admin))
+    made = create_project(name="New", repository=str(repository), actor=Actor.person(admin))
     assert made.backend == "claude"
     assert "default backend" in client.get("/settings/").text
 
@@ -176,7 +178,7 @@ def test_try_ends_when_nothing_answers(client, admin, api):
     done = threading.Event()
     api.append(lambda request: done.wait(30))
     client.post("/settings/key/", {"key": KEY})
-    trial = services.try_api_key(actor=Actor.person(admin), seconds=0.2)
+    trial = try_api_key(actor=Actor.person(admin), seconds=0.2)
     done.set()
     assert not trial.works and "did not answer within 0.2 s" in trial.said
 

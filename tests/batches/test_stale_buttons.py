@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from batches import services
-from batches.host import Ticker
+from batches.core.errors import ServiceError
+from batches.engine import services
+from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run, Transition
 from tests.batches.test_hostile import Hasty
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -20,9 +21,9 @@ UNTIL_TOLD = "until test -e {0}; do sleep 0.02; done; echo x > part-{1}.txt"
 def test_retry_pressed_twice_tries_once(world: World):
     run = world.finish(world.execute(world.generated(plan(phase("1", steps=(ONCE_FAILED.format("1"),))))))
     services.retry(run=run, actor=ACTOR, names=["1"])
-    with pytest.raises(services.ServiceError, match="Phase 1 is pending"):
+    with pytest.raises(ServiceError, match="Phase 1 is pending"):
         services.retry(run=run, actor=ACTOR, names=["1"])
-    with pytest.raises(services.ServiceError, match="Nothing to retry"):
+    with pytest.raises(ServiceError, match="Nothing to retry"):
         services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
     assert len(world.attempts(run, "1")) == 2
@@ -35,7 +36,7 @@ def test_retry_while_others_run_tries_only_what_failed(world: World):
     world.until(lambda: world.states(run)["1"] == "failed" and world.states(run)["2"] == "running")
     services.retry(run=run, actor=ACTOR, names=["1"])
     world.until(lambda: world.states(run)["1"] == "succeeded")
-    with pytest.raises(services.ServiceError, match="Phase 2 is running"):
+    with pytest.raises(ServiceError, match="Phase 2 is running"):
         services.retry(run=run, actor=ACTOR, names=["2"])
     go.touch()
     assert world.finish(run).state == "succeeded"
@@ -47,7 +48,7 @@ def test_retry_of_a_run_that_is_being_cancelled_is_refused_not_swallowed(world: 
     run = world.execute(world.generated(text))
     world.until(lambda: world.states(run)["1"] == "failed" and world.states(run)["2"] == "running")
     services.cancel(run=run, actor=ACTOR)
-    with pytest.raises(services.ServiceError, match="being cancelled"):
+    with pytest.raises(ServiceError, match="being cancelled"):
         services.retry(run=run, actor=ACTOR, names=["1"])
     assert world.finish(run).state == "cancelled"
     services.retry(run=run, actor=ACTOR, names=["1"])  # now it may
@@ -62,7 +63,7 @@ def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: Worl
     world.finish(run)
     assert Transition.objects.filter(run=run, event="cancel").count() == 2  # the phase, and the run
     for action in (services.cancel, services.pause, services.unpause):
-        with pytest.raises(services.ServiceError, match="is cancelled already"):
+        with pytest.raises(ServiceError, match="is cancelled already"):
             action(run=run, actor=ACTOR)
 
 
@@ -113,7 +114,7 @@ def test_batch_branch_that_is_checked_out_holds_the_merge_up_with_that_reason_an
     assert f"{batch.branch} is checked out in" in world.task(run, "1").message
     assert world.git("status", "--porcelain") == ""
     assert "part-1.txt" in world.files_on(attempt.ref)
-    with pytest.raises(services.ServiceError, match="is checked out in"):
+    with pytest.raises(ServiceError, match="is checked out in"):
         services.retry(run=run, actor=ACTOR)
     world.git("checkout", "-q", "main")
     services.retry(run=run, actor=ACTOR)
@@ -133,7 +134,7 @@ def test_batch_branch_that_is_deleted_is_named_and_work_goes_on_once_it_is_back(
     services.unpause(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "failed" and f"has no branch {batch.branch}" in world.task(run, "2").message
-    with pytest.raises(services.ServiceError, match=f"has no branch {batch.branch}"):
+    with pytest.raises(ServiceError, match=f"has no branch {batch.branch}"):
         services.retry(run=run, actor=ACTOR)
     world.git("branch", batch.branch, tip)
     services.retry(run=run, actor=ACTOR)

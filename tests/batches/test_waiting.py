@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from itertools import pairwise
 from types import SimpleNamespace
 
-from batches import host
+from batches.engine import ticker
 
 
 def test_a_command_that_is_the_engine_looks_around_each_minute_as_the_schedule_would(monkeypatch):
@@ -15,9 +15,9 @@ def test_a_command_that_is_the_engine_looks_around_each_minute_as_the_schedule_w
         clock.now += 20
         return clock.now > 300
 
-    monkeypatch.setattr(host, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(host, "ticker_lock", lambda **_: nullcontext())
-    monkeypatch.setattr(host, "Ticker", lambda _: SimpleNamespace(run=lambda _, should_stop: should_stop()))
-    host.tick_until(over, lambda: looked.append(clock.now))
+    monkeypatch.setattr(ticker, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(ticker, "ticker_lock", lambda **_: nullcontext())
+    monkeypatch.setattr(ticker, "Ticker", lambda _: SimpleNamespace(run=lambda _, should_stop: should_stop()))
+    ticker.tick_until(over, lambda: looked.append(clock.now))
     assert looked and all(later - earlier >= 60 for earlier, later in pairwise([0.0, *looked]))
     assert len(looked) >= 3

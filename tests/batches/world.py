@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batches import services
-from batches.actors import Actor
-from batches.host import Ticker, ticker_lock
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.engine import services
+from batches.engine.ticker import Ticker, ticker_lock
 from batches.models import Attempt, Batch, Project, Run, Task
+from batches.plans.services import import_plan
 
 ACTOR = Actor.command("test")
 DEADLINE_SECONDS = 60.0
@@ -74,13 +76,13 @@ class World:
         self.git("commit", "-q", "-m", f"Add {name}")
 
     def generated(self, text: str) -> Batch:
-        made = services.import_plan(text=text, file_name="plan.md", project=self.project, actor=ACTOR)
+        made = import_plan(text=text, file_name="plan.md", project=self.project, actor=ACTOR)
         batch = services.generate(plan=made, project=self.project, actor=ACTOR)
         self.finish(batch.runs.get())
         return batch
 
     def execute(self, batch: Batch, **options: object) -> Run:
-        return services.execute(batch=batch, actor=ACTOR, options=services.ExecuteOptions(**options))
+        return services.execute(batch=batch, actor=ACTOR, options=ExecuteOptions(**options))
 
     def until(self, condition: Callable[[], bool], what: str = "the condition") -> None:
         """Tick until the condition holds; no sleeping, a deadline instead."""

@@ -41,7 +41,7 @@ class Threaded(ThreadingMixIn, WSGIServer):
 
 def build_rows() -> list[Shot]:
     """Make the rows, and name what to draw of them. Needs a migrated database."""
-    from batches import facts
+    from batches.metrics import facts
     from tests.batches import builders
 
     titles = {

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches import facts
+from batches.metrics import facts
 from batches.models import Batch, RunFact
 from tests.batches import builders
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from batches.core.states import RUN_MOVES, TASK_MOVES, Event, RunEvent, RunState, TaskState
+from batches.core.engine.states import RUN_MOVES, TASK_MOVES, Event, RunEvent, RunState, TaskState
 from tests.chaos.site import Site
 
 DRAFT = re.compile(r"^\..*\.[0-9]+\.[0-9a-f]{8}$")  # what an interrupted atomic write leaves

@@ -14,19 +14,20 @@ from types import CodeType, FrameType
 from django.conf import settings
 from django.db import connections
 
-from batches import autopilot, host, landings, orchestrator, records, reporting, services
+from batches.engine import attempt_results, autopilot, orchestrator, reporting, services, ticker
 from batches.models import Run
+from batches.repositories import merges
 from subagents import launcher, workspace
 
 # Whose lines are meant: everything between looking at an attempt and having acted on what was decided.
 SCOPE: dict[str, tuple[str, ...]] = {
-    host.__file__: ("_observe_all", "_observe", "_missing", "_mirror", "_advance_all", "_tidy", "_remove_checkouts"),
+    ticker.__file__: ("_observe_all", "_observe", "_missing", "_mirror", "_advance_all", "_tidy", "_remove_checkouts"),
     orchestrator.__file__: ("*",),
-    records.__file__: ("record_end", "store_result", "fill_diffs", "write_missing_result"),
+    attempt_results.__file__: ("record_end", "store_result", "fill_diffs", "write_missing_result"),
     reporting.__file__: ("finish", "_write_files"),
     autopilot.__file__: ("follow_up", "_start"),
     services.__file__: ("start_execution",),
-    landings.__file__: ("bring_in",),
+    merges.__file__: ("bring_in",),
     workspace.__file__: ("merge", "merge_of", "bring_in", "move_ref", "make_commit", "ensure_branch"),
     launcher.__file__: ("prepare", "_put_away", "launch", "void", "stop", "tidy"),
 }
@@ -62,10 +63,10 @@ def tick(runs: int, story: str, seconds: float) -> None:
     def done() -> bool:
         return Run.objects.filter(reported_at__isnull=False).count() >= runs
 
-    ticker = host.Ticker(settings.CE_HOST)
+    own = ticker.Ticker(settings.CE_HOST)
     sys.settrace(die_at_a_new_line(story))
-    with host.ticker_lock():
-        ticker.run(seconds, should_stop=done)
+    with ticker.ticker_lock():
+        own.run(seconds, should_stop=done)
     sys.settrace(None)
     os._exit(0 if done() else 3)
 

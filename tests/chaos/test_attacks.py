@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from batches import services
+from batches.engine import services
 from batches.models import Attempt, Project
+from batches.projects.services import create_project
 from subagents import launcher
 from tests.batches.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -250,7 +251,7 @@ def test_a_hundred_phases_at_once_with_fifty_slots(world: World, settings):
 def test_second_project_goes_on_when_the_repository_of_the_first_is_broken(world: World, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(world.repository, other)
-    second = services.create_project(name="Second", repository=str(other), actor=ACTOR)
+    second = create_project(name="Second", repository=str(other), actor=ACTOR)
     text = plan(phase("1", steps=("sleep 0.5", *writes("1"))))
     broken, first = world.generated(text), world.project
     world.project = second

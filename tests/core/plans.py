@@ -1,6 +1,6 @@
 """The smallest plans that a test of the reader needs."""
 
-from batches.core.plan import PlanReading, read_plan
+from batches.core.plans.reader import PlanReading, read_plan
 
 FIELDS = {
     "Goal": "Do it",

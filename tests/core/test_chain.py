@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.core.chain import Standing, Step, first_step, step_after, steps_of
+from batches.core.engine.autopilot_steps import Standing, Step, first_step, step_after, steps_of
 
 
 def walk(**how: bool) -> list[Step]:

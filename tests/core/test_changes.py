@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.core.changes import FileRow, compare_files, refusal, undeclared
+from batches.core.review.declared_changes import FileRow, compare_files, refusal, undeclared
 
 ALLOW = {"undeclared_edits": "allow", "deletions": "allow"}
 

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.context import BlockUnclear, PhaseRecord, front_matter, markers, memories, render_block, with_block
-from batches.core.drift import Evidence, measure_drift
-from batches.core.review import GateFact
+from batches.core.review.context_update import (
+    BlockUnclear,
+    PhaseRecord,
+    front_matter,
+    markers,
+    memories,
+    render_block,
+    with_block,
+)
+from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.rules import GateFact
 
 DRIFT = measure_drift(Evidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
 GATES = (GateFact("x", True, "passed"),)

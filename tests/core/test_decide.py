@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from batches.core.budget import Budget
-from batches.core.decide import (
+from batches.core.engine.budget import Budget
+from batches.core.engine.decide import (
     SUCCESS,
     AttemptView,
     Block,
@@ -30,7 +30,7 @@ from batches.core.decide import (
     decide,
     waiting_for,
 )
-from batches.core.states import FailureReason, RunEvent, RunState, TaskKind, TaskState, Waiting
+from batches.core.engine.states import FailureReason, RunEvent, RunState, TaskKind, TaskState, Waiting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy(silence_seconds=60, launch_seconds=30, phase_limit_seconds=3600, crash_restarts=2)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.diff import compared, read_diff, side_by_side
-from batches.core.syntax import style_lines
+from batches.core.text.diff import compared, read_diff, side_by_side
+from batches.core.text.highlight import style_lines
 
 DIFF = """diff --git a/x.py b/x.py
 index 1..2 100644

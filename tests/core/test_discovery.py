@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from batches.core.discovery import Proposal, manifests_of, propose
+from batches.core.gates.discovery import Proposal, manifests_of, propose
 
 PYTEST = "python -m pytest -q"
 COVERAGE = "python -m coverage run -m pytest -q && python -m coverage report"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.drift import DriftBand, Evidence, band_of, mean_drift, measure_drift
+from batches.core.review.drift import DriftBand, Evidence, band_of, mean_drift, measure_drift
 
 # planned, changed, steps, done, estimated, actual -> files, unexpected, steps, time, whole
 TABLE = (

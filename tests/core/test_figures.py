@@ -7,8 +7,18 @@ from decimal import Decimal
 import plotly.graph_objects as graph_objects
 import pytest
 
-from batches.core.figures import Bars, Point, Series, bars, dated, lying_bars, points, shown, ticks
-from batches.core.spreadsheet import csv_of
+from batches.core.metrics.plotly_json import (
+    Bars,
+    Point,
+    Series,
+    bars,
+    dated,
+    lying_bars,
+    points,
+    shown,
+    ticks,
+)
+from batches.core.text.csv import csv_of
 
 HOSTILE = '<a href="javascript:x">\u202e'
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from batches.core.findings import (
+from batches.core.metrics.findings import (
     SURE,
     AttemptCount,
     Evidence,
@@ -17,7 +17,7 @@ from batches.core.findings import (
     find,
     percentile_of_others,
 )
-from batches.core.metrics import percentile
+from batches.core.percentile import percentile
 
 SHOP = ProjectSettings("shop", "Shop", 60, 60.0, 4, "", False, False)
 

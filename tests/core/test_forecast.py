@@ -4,9 +4,19 @@ from decimal import Decimal
 
 import pytest
 
-from batches.core.forecast import OWN_RUNS, FinishedPhase, Ratios, Schedule, added_hours, expected_saving, forecast, forecast_run, ratios_of
-from batches.core.graph import analyse, chain_with, serial_edges
-from batches.core.plan_types import PhaseSpec
+from batches.core.plans.forecast import (
+    OWN_RUNS,
+    FinishedPhase,
+    Ratios,
+    Schedule,
+    added_hours,
+    expected_saving,
+    forecast,
+    forecast_run,
+    ratios_of,
+)
+from batches.core.plans.graph import analyse, chain_with, serial_edges
+from batches.core.plans.types import PhaseSpec
 
 
 def spec(key: str, hours: float | None = 1.0, complexity: str = "low", needs: tuple[str, ...] = ()) -> PhaseSpec:

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from batches.core.gates import bind_gate, bind_gates
+from batches.core.gates.binding import bind_gate, bind_gates
 from subagents.contract import GateKind, GateSpec
 
 DECLARED = ("src/app.py", "tests/test_app.py")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batches.core.conflicts import ConflictKind
-from batches.core.globs import GlobPairs, Meeting, glob_meets
-from batches.core.graph import UnknownDependency, analyse, find_cycles
-from batches.core.plan_types import PhaseSpec
+from batches.core.plans.conflicts import ConflictKind
+from batches.core.plans.globs import GlobPairs, Meeting, glob_meets
+from batches.core.plans.graph import UnknownDependency, analyse, find_cycles
+from batches.core.plans.types import PhaseSpec
 
 
 def serialise(phases: Sequence[PhaseSpec], keys: Sequence[str]) -> tuple[PhaseSpec, ...]:

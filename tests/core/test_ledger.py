@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batches.core.ledger import COLUMNS, Check, Entry, GateState, Opinion, Said, Tick, count_states, count_words, ledger_csv
+from batches.core.gates.ledger import (
+    COLUMNS,
+    Check,
+    Entry,
+    GateState,
+    Opinion,
+    Said,
+    Tick,
+    count_states,
+    count_words,
+    ledger_csv,
+)
 from subagents.contract import GateOrigin
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.logs import read_line, styled
-from batches.core.remaining import Part, hours_left, longest_chain, unblocked_by
-from batches.core.words import strip_ansi
+from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
+from batches.core.text.log_lines import read_line, styled
+from batches.core.text.words import strip_ansi
 
 
 @pytest.mark.parametrize(

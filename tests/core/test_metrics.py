@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.core.metrics import known_sum, percentile
+from batches.core.percentile import known_sum, percentile
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 2.5), (0.9, 3.7), (1.0, 4.0)])

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batches.core import decide as core
-from batches.core.budget import Budget
-from batches.core.states import (
+from batches.core.engine import decide as core
+from batches.core.engine.budget import Budget
+from batches.core.engine.states import (
     ENDED_TASK_STATES,
     LIVE_TASK_STATES,
     Event,

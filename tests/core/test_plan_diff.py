@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.plan_diff import diff_texts, lines_of
+from batches.core.plans.text_diff import diff_texts, lines_of
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=30).map("\n".join)
 

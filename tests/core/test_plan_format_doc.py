@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from batches.core.plan import IssueCode, read_plan
+from batches.core.plans.reader import IssueCode, read_plan
 from tests.core.test_plan_hostile import WARNINGS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "plan-format.md").read_text()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.core.plan import apply_repair, read_plan
+from batches.core.plans.reader import apply_repair, read_plan
 from tests.core.plans import LISTS, codes, one, phase, plan
 
 

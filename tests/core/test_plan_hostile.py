@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from batches.core.analysis import analyse_document
-from batches.core.plan import read_plan
+from batches.core.plans.analysis import analyse_document
+from batches.core.plans.reader import read_plan
 from tests.core.plans import LISTS, codes, phase, plan
 
 BASE_LINES = 5  # in plan(phase(...)): title, blank, heading, blank, then the fields from line 5 on
@@ -250,7 +250,7 @@ def test_twice_the_text_takes_about_twice_the_time():
 
 
 def test_case_table_has_every_code():
-    from batches.core.plan import IssueCode
+    from batches.core.plans.reader import IssueCode
 
     tested = {code for _, code, _ in CASES} | {"too-large"}
     assert {code.value for code in IssueCode} - tested == {"file-prose", "repeated-heading", "too-many-globs"}  # tested elsewhere

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core import plan_markdown
-from batches.core.analysis import analyse_document
-from batches.core.plan import (
+from batches.core.plans import blocks as plans_blocks
+from batches.core.plans.analysis import analyse_document
+from batches.core.plans.reader import (
     GateText,
     IssueCode,
     PhaseSpec,
@@ -226,8 +226,8 @@ def shape(blocks):
 
 @given(LINES)
 def test_blocks_put_together_by_hand_are_those_of_the_parser(lines):
-    whole = plan_markdown._tree(plan_markdown._PARSER.parse("\n".join(lines)), 0)
-    assert shape(plan_markdown.read_blocks(lines)) == shape(whole)
+    whole = plans_blocks._tree(plans_blocks._PARSER.parse("\n".join(lines)), 0)
+    assert shape(plans_blocks.read_blocks(lines)) == shape(whole)
 
 
 @given(LINES, st.integers(1, 6))

@@ -1,7 +1,7 @@
 """The seed's own plan, read, analysed and written back."""
 
-from batches.core.analysis import analyse_document
-from batches.core.plan import parse_plan, read_plan, render_plan
+from batches.core.plans.analysis import analyse_document
+from batches.core.plans.reader import parse_plan, read_plan, render_plan
 
 SEED = """# My Feature Plan
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from batches.core.budget import reservation
+from batches.core.engine.budget import reservation
+from batches.core.engine.pricing import MODELS, NO_MODEL, ModelChoice, check_model, choose_model, model_of_attempt
 from batches.core.errors import WrongChoice
-from batches.core.pricing import MODELS, NO_MODEL, ModelChoice, check_model, choose_model, model_of_attempt
 
 D = Decimal
 

@@ -1,6 +1,6 @@
 """Gates beside the plan's: which are judged after a phase, and which on a merged tree."""
 
-from batches.core.project_gates import GateRules, ProjectGate, StandardGate, When, standard_of, usual_standard_gates
+from batches.core.gates.project_gates import GateRules, ProjectGate, StandardGate, When, standard_of, usual_standard_gates
 from subagents.contract import GateKind, GateOrigin, GateSpec
 
 LINT = ProjectGate("lint", "ruff check .", When.PHASE)

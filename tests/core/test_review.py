@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.drift import Evidence, measure_drift
-from batches.core.review import (
+from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.rules import (
     ConflictFacts,
     Finding,
     GateFact,

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from batches.core.states import (
+from batches.core.engine.states import (
     ENDED_RUN_STATES,
     ENDED_TASK_STATES,
     LIVE_TASK_STATES,

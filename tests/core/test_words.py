@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.diff import read_diff
-from batches.core.layout import lay_out
-from batches.core.logs import read_log
-from batches.core.words import bytes_words, duration, strip_ansi, tokens, usd, visible
+from batches.core.plans.graph_layout import lay_out
+from batches.core.text.diff import read_diff
+from batches.core.text.log_lines import read_log
+from batches.core.text.words import bytes_words, duration, strip_ansi, tokens, usd, visible
 
 
 @pytest.mark.parametrize(

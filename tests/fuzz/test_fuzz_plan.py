@@ -11,8 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from batches.core.analysis import analyse_document
-from batches.core.plan import IssueCode, PlanIssue, PlanSpec, apply_repair, parse_plan, read_plan, render_plan
+from batches.core.plans.analysis import analyse_document
+from batches.core.plans.reader import (
+    IssueCode,
+    PlanIssue,
+    PlanSpec,
+    apply_repair,
+    parse_plan,
+    read_plan,
+    render_plan,
+)
 from tests.core.plans import linked, phase, plan
 from tests.core.test_plan_metamorphic import FAULTY, bare
 

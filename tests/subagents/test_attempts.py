@@ -28,9 +28,9 @@ from subagents.contract import (
     TaskType,
     replace,
 )
-from subagents.keeper import _within
 from subagents.processes import RESET_SIGNALS
 from subagents.procfs import boot_id
+from subagents.supervisor import _within
 from tests.subagents.conftest import World, commit_files, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process

@@ -25,7 +25,7 @@ from subagents.contract import (
     replace,
     write_atomic,
 )
-from subagents.records import record
+from subagents.record import record
 from tests.subagents.conftest import World
 
 RESULT = TaskResult(

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from subagents.backends.door import Door, reset_of
+from subagents.backends.api_proxy import Door, reset_of
 
 NOW = 1_790_000_000.0
 USED_UP = ("anthropic-ratelimit-tokens-remaining", "0")

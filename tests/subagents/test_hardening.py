@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from subagents.foresight import Work, look_ahead
-from subagents.landing import Landing, find_place
+from subagents.merge_preview import Work, look_ahead
+from subagents.merges import Landing, find_place
 from subagents.workspace import BlockedEntries, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.landing import Landing, find_place
+from subagents.merges import Landing, find_place
 from subagents.workspace import RefMoved, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import checkout_of, everything_in

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from subagents import launcher, warm_start
+from subagents import fork_server_client, launcher
 from subagents.contract import ResultStatus
-from subagents.warm_start import Nursery
+from subagents.fork_server_client import Nursery
 from tests.subagents.conftest import World, marked, steps, wait_for
 
 pytestmark = pytest.mark.process
@@ -66,7 +66,7 @@ def test_attempts_outlive_their_nursery_and_the_next_launch_finds_another_way(wo
 
 
 def test_stopped_nursery_does_not_hold_up_a_launch(world: World, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm_start, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(fork_server_client, "ANSWER_SECONDS", 0.1)
     os.kill(nursery._process.pid, signal.SIGSTOP)
     spec = world.spec()
     assert world.run(spec).result is not None

@@ -9,12 +9,12 @@ from django.conf import settings
 from django.core.management.base import CommandError, OutputWrapper
 from django.utils import timezone
 
-from batches.core.chain import ChainState
-from batches.core.states import Operation, RunState, TaskState
-from batches.core.words import duration
-from batches.host import tick_until
+from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.states import Operation, RunState, TaskState
+from batches.core.text.words import duration
+from batches.engine.predictions import predict_conflicts
+from batches.engine.ticker import tick_until
 from batches.models import Attempt, Batch, Chain, Run, Task
-from batches.predictions import predict_conflicts
 
 LOOK_SECONDS, LOOK_AHEAD_SECONDS = 0.5, 3.0
 EXIT_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from batches.core.analysis import DocumentReport
-from batches.core.conflicts import ConflictKind, FileConflict
-from batches.core.forecast import DEFAULT_SCHEDULE, added_hours
+from batches.core.plans.analysis import DocumentReport
+from batches.core.plans.conflicts import ConflictKind, FileConflict
+from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
 from batches.management.plan_files import add_plan_arguments, counted, hours, issue_line, read_reports
 
 

@@ -6,13 +6,15 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import autopilot, services
-from batches.actors import Actor
-from batches.core.chain import ChainState
+from batches.accounts.actor import Actor
+from batches.core.engine.autopilot_steps import ChainState
+from batches.core.errors import ServiceError, WrongChoice
+from batches.engine import autopilot, services
 from batches.management.commands._waiting import find_batch, wait_for_chain
 from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
 from batches.models import Batch, Chain
+from batches.plans.services import import_plan
 
 
 class Command(BaseCommand):
@@ -41,9 +43,9 @@ class Command(BaseCommand):
                     self._leave(batch, actor)
                     return
                 chain = self._from_batch(batch, options, actor)
-        except services.WrongChoice as error:
+        except WrongChoice as error:
             raise CommandError(str(error), returncode=2) from error
-        except (services.ServiceError, PermissionDenied) as error:
+        except (ServiceError, PermissionDenied) as error:
             raise CommandError(str(error), returncode=1) from error
         if options["detach"]:
             self.stdout.write(f"Batch {chain.batch.number} is on autopilot.")
@@ -62,7 +64,7 @@ class Command(BaseCommand):
         name, text = read_plan_file(options["plan"])
         project = find_project(options["project"])
         analysed(name, text, self.stderr)
-        plan = services.import_plan(text=text, file_name=name, project=project, actor=actor)
+        plan = import_plan(text=text, file_name=name, project=project, actor=actor)
         batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), whole=True)
         return batch.chains.get()
 
@@ -77,6 +79,6 @@ class Command(BaseCommand):
     def _leave(self, batch: Batch, actor: Actor) -> None:
         chain = batch.chains.open().first()
         if chain is None:
-            raise services.ServiceError(f"Batch {batch.number} is not on autopilot.")
+            raise ServiceError(f"Batch {batch.number} is not on autopilot.")
         autopilot.leave(chain=chain, actor=actor)
         self.stdout.write(f"Batch {batch.number}: nothing follows by itself any more; what runs goes on.")

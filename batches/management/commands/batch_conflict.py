@@ -4,8 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError, WrongChoice
+from batches.engine import services
+from batches.engine.conflict_resolutions import ConflictView, conflict_of, drop_phase
+from batches.engine.execution_plan import find_phase
 from batches.management.commands._waiting import find_batch
 from batches.models import Task
 
@@ -25,24 +28,24 @@ class Command(BaseCommand):
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_conflict")
         try:
-            phase = services.find_phase(list(batch.phases.all()), options["phase"])
+            phase = find_phase(list(batch.phases.all()), options["phase"])
             tasks = Task.objects.newest_of(batch, None).filter(phase=phase).select_related("run__batch__project")
             task = tasks.last()
             if task is None:
-                raise services.ServiceError(f"Phase {phase.key} has not been carried out yet.")
+                raise ServiceError(f"Phase {phase.key} has not been carried out yet.")
             if options["take"]:
                 services.take_resolution(task=task, commit=options["take"], actor=actor)
                 self.stdout.write(f"Taken. Its gates are judged, then it is merged: manage.py batch_status --batch {batch.number}")
             elif options["drop"]:
-                self.stdout.write(f"Dropped. Its work is kept as {services.drop_phase(task=task, actor=actor)}.")
+                self.stdout.write(f"Dropped. Its work is kept as {drop_phase(task=task, actor=actor)}.")
             else:
-                self._show(services.conflict_of(task))
-        except services.WrongChoice as error:
+                self._show(conflict_of(task))
+        except WrongChoice as error:
             raise CommandError(str(error), returncode=2) from error
-        except services.ServiceError as error:
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
 
-    def _show(self, view: services.ConflictView) -> None:
+    def _show(self, view: ConflictView) -> None:
         number, key = view.task.run.batch.number, view.task.name
         self.stdout.write(f"Phase {key}, attempt {view.attempt.number}, collides with {view.task.run.batch.branch} at:")
         for side in view.files:

@@ -5,11 +5,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import services
-from batches.actors import Actor
-from batches.core.forecast import RunForecast, Saving
-from batches.core.pricing import MODELS
-from batches.core.words import duration, usd
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.pricing import MODELS
+from batches.core.errors import NothingToDo, ServiceError, WrongChoice
+from batches.core.plans.forecast import RunForecast, Saving
+from batches.core.text.words import duration, usd
+from batches.engine import services
+from batches.engine.execution_plan import (
+    BACKENDS,
+    ExecutionPlan,
+    forecast_of,
+    plan_execution,
+    saving_of,
+)
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
 
@@ -39,12 +48,12 @@ class Command(BaseCommand):
                 self._preview(batch, options)
                 return
             run = self._start(batch, options)
-        except services.NothingToDo as nothing:
+        except NothingToDo as nothing:
             self.stdout.write(str(nothing))
             return
-        except services.WrongChoice as error:
+        except WrongChoice as error:
             raise CommandError(str(error), returncode=2) from error
-        except services.ServiceError as error:
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         if options["detach"] or options["cancel"]:
             doing = "is being cancelled" if options["cancel"] else "is going on"
@@ -63,7 +72,7 @@ class Command(BaseCommand):
         if options["retry_phase"]:
             run = batch.runs.executions().order_by("-number").first()
             if run is None:
-                raise services.ServiceError(f"Batch {batch.number} has not been executed yet.")
+                raise ServiceError(f"Batch {batch.number} has not been executed yet.")
             services.retry(
                 run=run,
                 actor=actor,
@@ -74,7 +83,7 @@ class Command(BaseCommand):
             return run
         if options["resume"]:
             return services.resume(batch=batch, actor=actor, options=execute_options(options))
-        plan = services.plan_execution(batch=batch, options=execute_options(options))
+        plan = plan_execution(batch=batch, options=execute_options(options))
         run = services.execute(batch=batch, actor=actor, options=execute_options(options))
         for line in _models(plan):
             self.stderr.write(line, str)
@@ -84,16 +93,16 @@ class Command(BaseCommand):
         if options["cancel"]:
             live = batch.runs.live().first()
             if live is None:
-                raise services.ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
+                raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
         elif options["retry_phase"] or options["resume"]:
             run = batch.runs.executions().order_by("-number").first()
             names = services.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []
             if not names:
-                raise services.NothingToDo(f"Nothing to do: batch {batch.number} has nothing that failed, was blocked or cancelled.")
+                raise NothingToDo(f"Nothing to do: batch {batch.number} has nothing that failed, was blocked or cancelled.")
             self.stdout.write(f"Would try again: {', '.join(names)}")
         else:
-            plan = services.plan_execution(batch=batch, options=execute_options(options))
+            plan = plan_execution(batch=batch, options=execute_options(options))
             for number, phases in plan.stages:
                 parallel = " (parallel)" if len(phases) > 1 else ""
                 self.stdout.write(f"Stage {number}: {', '.join(f'{phase.prp_id} Phase {phase.key}' for phase in phases)}{parallel}")
@@ -107,9 +116,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"Phase {key} starts after {', '.join(names)} (one after the other)")
             for gate in batch.project.gate_rules.project:
                 self.stdout.write(f"Gate of the project: {gate.command} ({gate.text}, {gate.often})")
-            if (saving := services.saving_of(batch, plan)) is not None:
+            if (saving := saving_of(batch, plan)) is not None:
                 self.stdout.write(f"Expected: {_saving_words(saving)}")
-            self.stdout.write(f"Forecast: {_forecast_words(services.forecast_of(batch, plan))}")
+            self.stdout.write(f"Forecast: {_forecast_words(forecast_of(batch, plan))}")
             for note in plan.notes:
                 self.stdout.write(f"Note: {note}")
         self.stdout.write("Nothing was changed.")
@@ -123,7 +132,7 @@ def _forecast_words(told: RunForecast | None) -> str:
     return f"{low} to {high}{cost} (median to 90th percentile, from {told.runs} finished phases)"
 
 
-def _models(plan: services.ExecutionPlan) -> list[str]:
+def _models(plan: ExecutionPlan) -> list[str]:
     """Which model each phase gets, a line for each choice; none when no model is used."""
     of: dict[str, list[str]] = {}
     for key, choice in plan.models.items():
@@ -149,7 +158,7 @@ def _model(name: str | None) -> str | None:
 def add_how(parser: CommandParser) -> None:
     """The options that say how an execution is carried out."""
     parser.add_argument("--max-parallel", type=int, help="phases at once (default: the project's)")
-    parser.add_argument("--backend", choices=services.BACKENDS, help="who does the steps (default: the project's)")
+    parser.add_argument("--backend", choices=BACKENDS, help="who does the steps (default: the project's)")
     parser.add_argument("--timeout", type=float, metavar="MIN", help="time limit of a phase, in minutes")
     parser.add_argument("--model", choices=[*MODELS, "auto"], help="model of every phase; auto: by complexity (default: the project's)")
     parser.add_argument("--retry-model", choices=[*MODELS, "auto"], help="model after a failed attempt")
@@ -161,9 +170,9 @@ def add_how(parser: CommandParser) -> None:
     parser.add_argument("--scheduling", choices=Scheduling.values, help="stages wait for each other, or phases for their dependencies")
 
 
-def execute_options(options: dict[str, Any]) -> services.ExecuteOptions:
+def execute_options(options: dict[str, Any]) -> ExecuteOptions:
     """What was given on the command line, as the services take it."""
-    return services.ExecuteOptions(
+    return ExecuteOptions(
         stage=options.get("stage"),
         phase=options.get("phase"),
         max_parallel=options["max_parallel"],

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from batches import facts
+from batches.metrics import facts
 
 
 class Command(BaseCommand):

@@ -6,13 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
-from batches import issues, reporting, services
-from batches.actors import Actor
-from batches.core.analysis import DocumentReport, analyse_document
-from batches.core.prp import Prp, prp_id
+from batches.accounts.actor import Actor
+from batches.core.engine.prp import Prp, prp_id
+from batches.core.errors import ServiceError
+from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.engine import reporting, services
+from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import counted, issue_line
 from batches.models import Batch, Project
+from batches.plans.services import import_plan
 
 
 class Command(BaseCommand):
@@ -36,13 +39,13 @@ class Command(BaseCommand):
             return
         actor = Actor.command("batch_gen_prp")
         try:
-            plan = services.import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
+            plan = import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
             if old is None:
                 batch = services.generate(plan=plan, project=project, actor=actor)
             else:
                 batch = old
                 services.regenerate(batch=batch, plan=plan, actor=actor)
-        except services.ServiceError as error:
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         run = batch.runs.latest("number")
         if options["detach"]:
@@ -52,7 +55,7 @@ class Command(BaseCommand):
         if exit_code(run):
             self.stdout.write(run.report)
             sys.exit(1)
-        issues.work(batch=batch)
+        linear_issues.work(batch=batch)
         self.stdout.write(reporting.generated_summary(batch))
 
     def _overwritten(self, options: dict[str, Any], project: Project, report: DocumentReport) -> Batch | None:

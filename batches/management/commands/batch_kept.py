@@ -6,11 +6,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from batches import services
-from batches.actors import Actor
-from batches.core.words import bytes_words
-from batches.keeping import measure_checkouts
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.core.text.words import bytes_words
 from batches.management.commands._waiting import find_batch
+from batches.repositories.kept_work import clean_up, kept_attempts, measure_checkouts, restore
 
 
 class Command(BaseCommand):
@@ -29,19 +29,19 @@ class Command(BaseCommand):
         measure_checkouts(settings.CE_HOST, timezone.now())
         try:
             if options["restore"]:
-                attempt = services.kept_attempts(batch).filter(pk=options["restore"]).first()
+                attempt = kept_attempts(batch).filter(pk=options["restore"]).first()
                 if attempt is None:
-                    raise services.ServiceError(f"Batch {batch.number} keeps no attempt {options['restore']}; the list has the ids.")
-                self.stdout.write(f"Restored as the branch {services.restore(attempt=attempt, actor=actor)}.")
+                    raise ServiceError(f"Batch {batch.number} keeps no attempt {options['restore']}; the list has the ids.")
+                self.stdout.write(f"Restored as the branch {restore(attempt=attempt, actor=actor)}.")
             elif options["clean_up"]:
-                done = services.clean_up(batch=batch, actor=actor)
+                done = clean_up(batch=batch, actor=actor)
                 self.stdout.write(f"{done.removed} folders removed, {bytes_words(done.bytes)} freed.")
                 if done.stays:
                     raise CommandError("Stays: " + "; ".join(done.stays), returncode=1)
             else:
-                for one in services.kept_attempts(batch):
+                for one in kept_attempts(batch):
                     folder = "" if one.checkout_removed_at else f"  {bytes_words(one.checkout_bytes)} in {one.checkout}"
                     name = f"{one.task.name}, attempt {one.number} ({one.outcome})"
                     self.stdout.write(f"{one.pk}: {name}  {one.archive_ref or one.ref}{folder}")
-        except services.ServiceError as error:
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error

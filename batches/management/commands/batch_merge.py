@@ -4,9 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.engine import services
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.repositories.merges import MergePreview, bring_in_base, merge_batch, preview_merge
 
 
 class Command(BaseCommand):
@@ -27,7 +29,7 @@ class Command(BaseCommand):
         actor = Actor.command("batch_merge")
         try:
             if options["bring_in"] and not options["dry_run"]:
-                services.bring_in_base(batch=batch, actor=actor)
+                bring_in_base(batch=batch, actor=actor)
                 self.stdout.write(f"{batch.branch} holds what {batch.base_branch} has.")
                 self.stdout.write(f"Judge its gates on that: manage.py batch_merge --batch {batch.number} --judge")
                 return
@@ -37,18 +39,18 @@ class Command(BaseCommand):
                 if exit_code(run):
                     raise CommandError("The gates did not pass; nothing was merged.", returncode=1)
                 return
-            preview = services.preview_merge(batch)
+            preview = preview_merge(batch)
             self._show(batch.branch, batch.base_branch, preview)
             if options["dry_run"]:
                 if preview.refusal:
                     raise CommandError(preview.refusal, returncode=1)
                 return
-            landing = services.merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
-        except services.ServiceError as error:
+            landing = merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         self.stdout.write(f"Merged: {landing.base_branch} is at {landing.to_commit[:12]} now.")
 
-    def _show(self, branch: str, base: str, preview: services.MergePreview) -> None:
+    def _show(self, branch: str, base: str, preview: MergePreview) -> None:
         files = preview.changes
         counts = (("created", files.created), ("modified", files.modified), ("deleted", files.deleted))
         said = ", ".join(f"{len(paths)} {word}" for word, paths in counts)

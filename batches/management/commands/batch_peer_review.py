@@ -5,11 +5,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import services
-from batches.actors import Actor
-from batches.core.review import Moment
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.core.review.rules import Moment
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Review
+from batches.review.services import review, usual_moment
 
 
 class Command(BaseCommand):
@@ -25,10 +26,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit code 1 when the verdict is needs revision or rejected, or when there is none."""
         batch = find_batch(options["batch"])
-        moment = options["moment"] or services.usual_moment(batch)
+        moment = options["moment"] or usual_moment(batch)
         try:
-            run = services.review(batch=batch, actor=Actor.command("batch_peer_review"), moment=moment)
-        except services.ServiceError as error:
+            run = review(batch=batch, actor=Actor.command("batch_peer_review"), moment=moment)
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         if options["detach"]:
             self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from batches import reporting
-from batches.core.words import duration
+from batches.core.text.words import duration
+from batches.engine import reporting
 from batches.management.commands._waiting import find_batch
 
 

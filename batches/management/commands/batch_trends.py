@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from batches import history
 from batches.core.errors import WrongChoice
-from batches.core.trends import Filters
-from batches.core.trends_text import trends_text
+from batches.core.metrics.text import trends_text
+from batches.core.metrics.types import Filters
+from batches.metrics import history
 from batches.models import Project
 
 

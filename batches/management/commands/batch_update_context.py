@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import ContextChange
+from batches.review.services import update_context
 
 
 class Command(BaseCommand):
@@ -22,8 +23,8 @@ class Command(BaseCommand):
         """Exit code 1 when nothing could be proposed."""
         batch = find_batch(options["batch"])
         try:
-            run = services.update_context(batch=batch, actor=Actor.command("batch_update_context"))
-        except services.ServiceError as error:
+            run = update_context(batch=batch, actor=Actor.command("batch_update_context"))
+        except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         if options["detach"]:
             self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")

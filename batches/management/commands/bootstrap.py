@@ -10,11 +10,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, transaction
 
-from batches import services
-from batches.actors import Actor
+from batches.accounts.actor import Actor
+from batches.accounts.sign_in_links import make_link
 from batches.management.commands.up import address, refuse_port_in_use
 from batches.models import Project
-from batches.signin import make_link
+from batches.plans.services import import_plan
+from batches.projects.services import create_project
 from subagents.workspace import create_repository
 
 ADMINISTRATOR = "admin"
@@ -84,6 +85,6 @@ def make_sample(repository: Path) -> None:
         )
     actor = Actor.command("bootstrap")
     with transaction.atomic():
-        project = services.create_project(name=SAMPLE_NAME, repository=str(repository), actor=actor)
+        project = create_project(name=SAMPLE_NAME, repository=str(repository), actor=actor)
         for path in sorted((Path(settings.BASE_DIR) / "examples" / "plans").glob("*.md")):
-            services.import_plan(text=path.read_text(encoding="utf-8"), file_name=path.name, project=project, actor=actor)
+            import_plan(text=path.read_text(encoding="utf-8"), file_name=path.name, project=project, actor=actor)

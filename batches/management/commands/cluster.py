@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
-from batches import host
+from batches.engine import ticker
 from batches.tasks import enqueue_tick
 from ce_web.cluster import run_cluster
 
@@ -22,8 +22,8 @@ class Command(BaseCommand):
         parser.description = f"{self.help} Usually `manage.py up` runs it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = host.startup_report(settings.CE_HOST)
-        os.environ[host.STARTUP_VARIABLE] = report
+        report = ticker.startup_report(settings.CE_HOST)
+        os.environ[ticker.STARTUP_VARIABLE] = report
         self.stdout.write(report)
         self.stdout.flush()
         keep_ticking(settings.CE_HOST)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from batches import demo
+from batches.metrics import demo
 
 
 class Command(BaseCommand):

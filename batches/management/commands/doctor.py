@@ -16,10 +16,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from batches.keys import BACKENDS_WITH_KEY, ENTER, api_key
+from batches.engine.sandboxing import sandbox_level
+from batches.integrations.api_keys import BACKENDS_WITH_KEY, ENTER, api_key
 from batches.management.commands.up import TICKER_SILENT_SECONDS, ticker_mark
 from batches.models import Project
-from batches.sandboxing import sandbox_level
 from ce_web.cluster import cluster_pid_file
 from subagents.backends import missing
 from subagents.contract import SubagentError

@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches import audit
-from batches.actors import Actor
+from batches.accounts import audit_log
+from batches.accounts.actor import Actor
+from batches.accounts.sign_in_links import make_link
 from batches.management.commands.up import address
-from batches.signin import make_link
 
 
 class Command(BaseCommand):
@@ -27,5 +27,5 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {options['username']!r}. Users: {known}.")
         if not user.is_active:
             raise CommandError(f"The user {options['username']!r} is switched off and cannot sign in.")
-        audit.record(audit.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}")
+        audit_log.record(audit_log.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}")
         self.stdout.write(make_link(user, address(options["host"], options["port"])))

@@ -1,0 +1,101 @@
+"""API tokens: made by a person for programs of theirs, shown once, kept as a hash. A bad one is refused, and soon not even looked at."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from batches.accounts import audit_log
+from batches.accounts.actor import Actor
+from batches.accounts.users import CHANGE
+from batches.core.errors import ServiceError
+from batches.models import ApiToken, AuditEvent
+
+PREFIX = "ce_"
+LIVES_DAYS = (7, 30, 90, 365)
+TOKENS_EACH = 20  # standing ones of one person
+USED_EVERY = timedelta(minutes=1)  # how exactly the last use is kept: not every request writes
+BAD_TRIES, BAD_WINDOW = 10, timedelta(minutes=15)  # refused tokens of one address until it has to wait
+
+
+class TooManyBadTokens(Exception):
+    """So many bad tokens came from there that no other is looked at for `retry_seconds`."""
+
+    def __init__(self, retry_seconds: int) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(f"Too many bad tokens came from this address. Try again in {retry_seconds} s.")
+
+
+def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, str]:
+    """A token of the actor's own and its text, which cannot be had again; `days` None: it does not end by itself. Raises ServiceError."""
+    user = actor.user
+    if not isinstance(user, User):
+        raise ServiceError("A token belongs to a person.")
+    name = " ".join(name.split())
+    if not name:
+        raise ServiceError("A token needs a name: what it is for.")
+    if days is not None and days not in LIVES_DAYS:
+        raise ServiceError(f"A token lives for {', '.join(map(str, LIVES_DAYS))} days, or until it is revoked.")
+    now, text = timezone.now(), PREFIX + secrets.token_urlsafe(32)
+    if standing(user, now).count() >= TOKENS_EACH:
+        raise ServiceError(f"You have {TOKENS_EACH} tokens. Revoke one that is not used any more.")
+    try:
+        with transaction.atomic():
+            ends = None if days is None else now + timedelta(days=days)
+            made = ApiToken.objects.create(
+                user=user, name=name[:80], digest=digest(text), ending=text[-4:], created_at=now, expires_at=ends
+            )
+            life = "without an end" if days is None else f"for {days} days"
+            audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Made the token {made}, {life}")
+    except IntegrityError:
+        raise ServiceError(f"You have a token called {name} already. Revoke it, or choose another name.") from None
+    return made, text
+
+
+def revoke_token(*, token: ApiToken, actor: Actor) -> None:
+    """End a token of one's own, or as an administrator anybody's. Raises ServiceError, PermissionDenied."""
+    if actor.user is None or token.user_id != actor.user.pk:
+        actor.require(CHANGE)
+    with transaction.atomic():
+        if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            raise ServiceError(f"The token {token} is revoked already.")
+        audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Revoked the token {token} of {token.user.get_username()}")
+
+
+def standing(user: User, now: datetime) -> QuerySet[ApiToken]:
+    """Tokens of the user that work."""
+    return user.api_tokens.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+
+
+def token_of(text: str, *, address: str | None, now: datetime) -> ApiToken | None:
+    """The token that works, with its user; None for one that is unknown, revoked, too old or of somebody who is switched off.
+
+    A refusal is written down. Raises TooManyBadTokens when there were too many from that address; good ones pass all the same.
+    """
+    found = None
+    if text.startswith(PREFIX) and len(text) < 100:
+        found = ApiToken.objects.filter(digest=digest(text)).select_related("user").first()
+    if found is not None and found.revoked_at is None and found.user.is_active and (found.expires_at is None or found.expires_at > now):
+        if found.last_used_at is None or now - found.last_used_at >= USED_EVERY:
+            ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
+        return found
+    _count_refusal(found, audit_log.address_or_none(address), now)
+    return None
+
+
+def _count_refusal(found: ApiToken | None, address: str | None, now: datetime) -> None:
+    bad = AuditEvent.objects.filter(kind=audit_log.Kind.TOKEN, refused=True, address=address, at__gt=now - BAD_WINDOW)
+    times = list(bad.order_by("-at").values_list("at", flat=True)[:BAD_TRIES])
+    if len(times) >= BAD_TRIES:
+        raise TooManyBadTokens(max(1, round((times[-1] + BAD_WINDOW - now).total_seconds())))
+    what = "Token that is not known" if found is None else f"Token that does not work any more: {found} of {found.user.get_username()}"
+    audit_log.record(audit_log.Kind.TOKEN, f"address:{address or 'unknown'}", what, address=address, refused=True)
+
+
+def digest(text: str) -> str:
+    """What is kept of a token. It has 256 random bits, so that a slow hash would protect nothing more."""
+    return hashlib.sha256(text.encode()).hexdigest()

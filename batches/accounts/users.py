@@ -1,0 +1,156 @@
+"""Who may sign in, and what each may do. Whatever is asked, somebody who can administer the installation is left."""
+
+import secrets
+from dataclasses import dataclass
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+
+from batches.accounts import audit_log
+from batches.accounts.actor import Actor
+from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.accounts.sign_in_links import make_link
+from batches.core.errors import ServiceError
+
+CHANGE = "auth.change_user"
+ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)
+PASSWORD_BYTES = 15  # 20 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How somebody gets in, to be shown once and kept nowhere: a password, or a link that works once."""
+
+    user: User
+    password: str = ""
+    link: str = ""
+
+    def __repr__(self) -> str:
+        return f"Access(user={self.user!r})"  # never the secret
+
+
+def role_of(user: User) -> str:
+    """The highest of the four groups that the user is in; a superuser is an administrator; "" for none of them."""
+    if user.is_superuser:
+        return ADMIN
+    names = {group.name for group in user.groups.all()}
+    return next((role for role in reversed(ROLES) if role in names), "")
+
+
+def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, actor: Actor) -> Access:
+    """A new person, who gets in by a link that works once (under `base_url`) or by a password. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE)
+    user = User(username=User.normalize_username(name.strip()), email=email.strip())
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        raise ServiceError(" ".join(error.messages)) from None
+    try:
+        with transaction.atomic():
+            user.set_unusable_password()
+            user.save()
+            _give(user, role)
+            audit_log.record(audit_log.Kind.USER, actor.cause, f"Added {user.username} as {role}")
+            return _access(user, by_link=by_link, base_url=base_url)
+    except IntegrityError:
+        raise ServiceError(f"There is a person called {name} already.") from None
+
+
+def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
+    """Another address or role. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE)
+    with transaction.atomic():
+        row = _locked(user)
+        before = role_of(row)
+        row.email = email.strip()
+        try:
+            row.clean_fields(exclude=["password"])
+        except ValidationError as error:
+            raise ServiceError(" ".join(error.messages)) from None
+        row.save(update_fields=["email"])
+        if role != before:
+            _give(row, role)
+            _refuse_lock_out(row)
+            audit_log.record(audit_log.Kind.USER, actor.cause, f"{row.username}: role {before or 'none'} → {role}")
+
+
+def set_active(*, user: User, active: bool, actor: Actor) -> None:
+    """Switch somebody off, who is signed out at once and whose tokens stop working, or on again. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE)
+    if not active and actor.user is not None and actor.user.pk == user.pk:
+        raise ServiceError("You cannot switch yourself off; another administrator can.")
+    with transaction.atomic():
+        row = _locked(user)
+        if row.is_active == active:
+            raise ServiceError(f"{row.username} is switched {'on' if active else 'off'} already.")
+        row.is_active = active
+        row.save(update_fields=["is_active"])
+        _refuse_lock_out(row)
+        audit_log.record(audit_log.Kind.USER, actor.cause, f"Switched {row.username} {'on' if active else 'off'}")
+
+
+def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
+    """A new way in for whoever lost the password: the old one stops working, sessions end. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE)
+    with transaction.atomic():
+        row = _locked(user)
+        if not row.is_active:
+            raise ServiceError(f"{row.username} is switched off; switch the account on first.")
+        row.set_unusable_password()
+        row.save(update_fields=["password"])
+        audit_log.record(audit_log.Kind.USER, actor.cause, f"New {'sign-in link' if by_link else 'password'} for {row.username}")
+        return _access(row, by_link=by_link, base_url=base_url)
+
+
+def change_own_password(*, user: User, password: str) -> None:
+    """`user`'s own new password, whose other sessions end. Raises ServiceError for a weak one."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ServiceError(" ".join(error.messages)) from None
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit_log.record(audit_log.Kind.USER, Actor.person(user).cause, "Changed the own password")
+
+
+def administrators() -> QuerySet[User]:
+    """Everybody who can sign in and manage people."""
+    return User.objects.filter(Q(is_superuser=True) | Q(groups__name=ADMIN), is_active=True).distinct()
+
+
+def _locked(user: User) -> User:
+    """The row as it is now, held with every administrator's until the transaction ends: two that go at once wait for each other."""
+    people = get_user_model()._default_manager.select_for_update(of=("self",)).order_by("pk")
+    list(people.filter(pk__in=[*administrators().values_list("pk", flat=True), user.pk]).values_list("pk", flat=True))
+    return User.objects.get(pk=user.pk)
+
+
+def _give(user: User, role: str) -> None:
+    if role not in ROLES:
+        raise ServiceError(f"There is no role {role!r}; there is: {', '.join(ROLES)}.")
+    user.groups.remove(*Group.objects.filter(name__in=ROLES))
+    user.groups.add(Group.objects.get(name=role))
+    if role != ADMIN:
+        user.is_superuser = False
+    user.is_staff = role == ADMIN
+    user.save(update_fields=["is_superuser", "is_staff"])
+
+
+def _refuse_lock_out(user: User) -> None:
+    """Raises ServiceError, which takes the transaction back, when nobody would be left who can manage people."""
+    if not administrators().exists():
+        raise ServiceError(f"{user.username} is the last administrator. Make somebody else one first.")
+
+
+def _access(user: User, *, by_link: bool, base_url: str) -> Access:
+    if by_link:
+        return Access(user, link=make_link(user, base_url))
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return Access(user, password=password)

@@ -1,0 +1,72 @@
+"""Operations that follow one another by themselves: what comes next, and where a batch that stands somewhere begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from batches.core.engine.states import Operation
+
+
+class Step(StrEnum):
+    """The steps of a whole chain, in their order; each is one run."""
+
+    GENERATE = "generate"
+    REVIEW_BEFORE = "review_before"
+    EXECUTE = "execute"
+    REVIEW_AFTER = "review_after"
+    UPDATE_CONTEXT = "update_context"
+
+
+class ChainState(StrEnum):
+    """`stopped` waits for a person; it goes on where it stands."""
+
+    GOING = "going"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+OPEN_CHAIN_STATES = frozenset({ChainState.GOING, ChainState.STOPPED})
+OPERATION_OF: Mapping[Step, Operation] = MappingProxyType(
+    {
+        Step.GENERATE: Operation.GENERATE,
+        Step.REVIEW_BEFORE: Operation.REVIEW,
+        Step.EXECUTE: Operation.EXECUTE,
+        Step.REVIEW_AFTER: Operation.REVIEW,
+        Step.UPDATE_CONTEXT: Operation.UPDATE_CONTEXT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What has been done with a batch so far."""
+
+    generated: bool = False
+    review_before_passes: bool = False  # the latest one of the PRPs as they are
+    executed: bool = False  # every phase
+    review_after_passes: bool = False  # a review since the last execution lets it through
+
+
+def steps_of(*, whole: bool, review_required: bool) -> tuple[Step, ...]:
+    """All five for an autopilot; otherwise up to the execution, with the review before it only where the project requires one."""
+    if whole:
+        return tuple(Step)
+    return (Step.GENERATE, Step.REVIEW_BEFORE, Step.EXECUTE) if review_required else (Step.GENERATE, Step.EXECUTE)
+
+
+def step_after(step: Step, *, whole: bool, review_required: bool) -> Step | None:
+    """What follows `step` when it came out well; None at the end of the chain."""
+    order = list(Step)
+    later = [one for one in steps_of(whole=whole, review_required=review_required) if order.index(one) > order.index(step)]
+    return later[0] if later else None
+
+
+def first_step(standing: Standing) -> Step:
+    """Where an autopilot over a batch that stands so begins: nothing that is done and approved is repeated."""
+    if not standing.generated:
+        return Step.GENERATE
+    if not standing.executed:
+        return Step.EXECUTE if standing.review_before_passes else Step.REVIEW_BEFORE
+    return Step.UPDATE_CONTEXT if standing.review_after_passes else Step.REVIEW_AFTER

@@ -1,0 +1,505 @@
+"""What a run does next: a snapshot in, a list of decisions out. No clock, no database, no process.
+
+`orchestrator.advance` calls `decide` until it has nothing more to say, applying each answer through the transition
+table in one transaction and acting on it after commit (engine.md §2.4). Facts that only a host can see (a process is
+gone, a heartbeat is old) arrive as values in the snapshot.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from batches.core.engine.budget import Budget
+from batches.core.engine.states import (
+    ENDED_TASK_STATES,
+    LIVE_TASK_STATES,
+    RESTARTABLE_REASONS,
+    FailureReason,
+    RunEvent,
+    RunState,
+    TaskKind,
+    TaskState,
+    Waiting,
+)
+from batches.core.text.words import usd
+from subagents.contract import Fault
+
+MAX_BACKOFF_SECONDS = 60.0  # between a crash or a fault of the network and the restart
+MAX_RATE_LIMIT_BACKOFF_SECONDS = 900.0  # when nobody says when requests are taken again
+MAX_RATE_LIMIT_SECONDS = 8 * 86400.0  # providers' longest limits are a week; a later moment is no moment to believe
+SUCCESS = "success"  # an attempt's verdict when its result says so; otherwise the verdict is a FailureReason
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """What is known of the live attempt of a task. Ages are seconds of the host's monotonic clock."""
+
+    number: int
+    launched_seconds: float  # since it was launched
+    started: bool = False  # its wrapper published its start
+    silent_seconds: float = 0.0  # since the last new heartbeat, or since the start
+    running_seconds: float = 0.0  # since the start
+    stop_reason: FailureReason | None = None  # it was told to stop, for this reason
+    stopping_seconds: float = 0.0  # since it was told
+    exited: bool = False  # the process, with all that it started, is gone
+    verdict: str = ""  # "" while it lives; then SUCCESS or a FailureReason
+    message: str = ""  # one sentence about the verdict
+    merged: bool = False  # its commits are on the batch branch, or there are none to merge
+    merge_conflicts: tuple[str, ...] = ()  # files that could not be merged
+    cost_usd: Decimal | None = None  # so far; None: unknown
+    reserved_usd: Decimal | None = None  # at its launch; None: it uses no model, or there was nothing to keep
+    fault: str = ""  # what kind of agent_error its verdict is, a word of Fault
+    retry_at: datetime | None = None  # with rate_limited: when requests are taken again, if anybody said
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    name: str
+    stage: int
+    position: int
+    state: TaskState
+    kind: TaskKind = TaskKind.PHASE
+    waits_for: tuple[str, ...] = ()  # must have succeeded
+    after: tuple[str, ...] = ()  # must have ended, in whatever way
+    reason: str = ""
+    blocked_by: str = ""
+    restarts: int = 0
+    not_before: datetime | None = None
+    remaining: float = 0.0  # length of the longest path from here to an end, this task included
+    attempt: AttemptView | None = None
+    reserve_usd: Decimal | None = None  # what its launch would reserve; None: nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Start nothing more and end: for the budget once nothing is at work, for a refused key at once."""
+
+    reason: FailureReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """The latest pause, by the wall clock. A clock that was set back to before `since` has ended it."""
+
+    since: datetime
+    until: datetime
+
+    def holds(self, now: datetime) -> bool:
+        return self.since <= now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    state: RunState
+    tasks: tuple[TaskView, ...]
+    max_parallel: int
+    paused: bool = False
+    cancel_requested: bool = False
+    fail_fast: bool = False
+    by_stage: bool = True  # False: dataflow
+    free_slots: int = 1_000_000  # on the host that asks
+    unchecked_stages: frozenset[int] = frozenset()  # merged trees there that no gate has seen yet
+    budget: Budget | None = None
+    phase_cap_usd: Decimal | None = None
+    rate_limit: RateLimit | None = None
+    rate_limits: int = 0  # pauses since the last phase that succeeded
+    halted: Halt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits of a run, in seconds unless said otherwise."""
+
+    silence_seconds: float = 60.0
+    launch_seconds: float = 30.0
+    phase_limit_seconds: float = 3600.0
+    stop_grace_seconds: float = 8.0  # the wrapper needs up to 5 to end its tree after SIGTERM
+    limit_grace_seconds: float = 10.0  # the wrapper keeps the limit itself; the host steps in after this
+    crash_restarts: int = 2
+    fault_restarts: int = 4  # after an overload or a fault of the network
+    rate_limit_seconds: float = 15.0  # the least pause; doubled each time until a phase succeeds
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Tell the attempt's process to end; `force` after it had its time."""
+
+    task: str
+    reason: FailureReason
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    task: str
+    reason: FailureReason
+    message: str
+    restart: bool  # a fault of the machinery: try again by itself, after a back-off
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Back to the queue, no failure: the provider takes no requests. The run starts nothing until then; a pause is never made shorter."""
+
+    task: str
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    task: str
+    reason: FailureReason = FailureReason.CANCELLED
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    task: str
+    because: str  # the task whose failure is the root
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start the task, with this much of the budget set aside for it, and the most that its agent may spend."""
+
+    task: str
+    reserve_usd: Decimal | None = None
+    max_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStage:
+    """Judge the stage's gates again, on the merged tree."""
+
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    event: RunEvent
+
+
+Decision = StartRun | Stop | Merge | Succeed | Fail | Defer | Cancel | Block | Launch | CheckStage | Halt | EndRun
+
+
+def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
+    """Everything that should happen to the run at once, in the order in which it is to be applied.
+
+    A decision is about the snapshot only; what follows from it comes with the next call. The list is empty when there
+    is nothing to do but wait. `now` is used for back-off alone; ages are facts of the snapshot.
+    """
+    if snapshot.state is RunState.QUEUED and not snapshot.cancel_requested:
+        return [StartRun()]
+    if snapshot.state not in (RunState.QUEUED, RunState.RUNNING):
+        return []
+    decisions: list[Decision] = []
+    if snapshot.halted is None and (refused := _refused_key(snapshot)) is not None:
+        decisions.append(refused)
+    decisions += _about_live(snapshot, now, policy)
+    pending = [task for task in snapshot.tasks if task.state is TaskState.PENDING]
+    if snapshot.cancel_requested:
+        decisions += [Cancel(task.name) for task in pending]
+        return decisions or _end(snapshot)
+    if snapshot.halted is not None:
+        decisions += [Cancel(task.name, snapshot.halted.reason, snapshot.halted.message) for task in pending]
+        return decisions or _end(snapshot)
+    blocked = _blocked(snapshot)
+    decisions += blocked
+    if any(isinstance(decision, Succeed | Fail | Defer | Cancel | Halt) for decision in decisions):
+        return decisions  # what may be launched now is seen in the next snapshot
+    unlaunchable = {decision.task for decision in blocked}
+    checks = [CheckStage(stage) for stage in sorted(snapshot.unchecked_stages) if _phases_ended(snapshot, stage)]
+    decisions += checks
+    if not checks and not snapshot.paused and not _rate_limited(snapshot, now):
+        decisions += _launches(snapshot, now, unlaunchable)
+    return decisions or _end(snapshot)
+
+
+def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
+    """What keeps the run from starting more; None when nothing is ready, or nothing is in the way.
+
+    To be asked once `decide` has nothing more to say.
+    """
+    if snapshot.state is RunState.QUEUED:
+        return Waiting.QUEUE
+    if snapshot.state is not RunState.RUNNING or snapshot.cancel_requested or snapshot.halted or not _ready(snapshot, now, ()):
+        return None
+    if snapshot.paused:
+        return Waiting.PERSON
+    if _rate_limited(snapshot, now):
+        return Waiting.RATE_LIMIT
+    return Waiting.SLOT if _free_slots(snapshot) <= 0 else Waiting.BUDGET if snapshot.budget is not None else None
+
+
+def _rate_limited(snapshot: Snapshot, now: datetime) -> bool:
+    return snapshot.rate_limit is not None and snapshot.rate_limit.holds(now)
+
+
+def _refused_key(snapshot: Snapshot) -> Halt | None:
+    """An attempt whose key was refused: every other would fail of the same, so the whole run stops."""
+    for task in snapshot.tasks:
+        if task.state in LIVE_TASK_STATES and task.attempt is not None and task.attempt.exited and task.attempt.fault == Fault.KEY_REFUSED:
+            said = (task.attempt.message or "The key was refused").rstrip(".")
+            return Halt(FailureReason.AGENT_ERROR, f"{said}. The run was stopped: every phase uses that key. Mend it, then resume.")
+    return None
+
+
+def _about_live(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
+    overspent = _overspent(snapshot)
+    decisions: list[Decision] = []
+    for task in snapshot.tasks:
+        if task.state in LIVE_TASK_STATES and task.attempt is not None:
+            decision = _about_attempt(task, task.attempt, snapshot, now, policy, overspent)
+            if decision is not None:
+                decisions.append(decision)
+    return decisions
+
+
+def _about_attempt(
+    task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy, overspent: bool
+) -> Decision | None:
+    if attempt.exited:
+        return _settle(task, attempt, snapshot, now, policy)
+    if attempt.stop_reason is not None:
+        overdue = attempt.stopping_seconds > policy.stop_grace_seconds
+        return Stop(task.name, attempt.stop_reason, force=True) if overdue else None
+    if _ends_at_once(snapshot):
+        return Stop(task.name, FailureReason.CANCELLED, force=False)
+    if not attempt.started:
+        late = attempt.launched_seconds > policy.launch_seconds
+        return Stop(task.name, FailureReason.NEVER_STARTED, force=True) if late else None
+    if attempt.silent_seconds > policy.silence_seconds:
+        return Stop(task.name, FailureReason.TIMEOUT, force=True)
+    if attempt.running_seconds > policy.phase_limit_seconds + policy.limit_grace_seconds:
+        return Stop(task.name, FailureReason.PHASE_TIME_LIMIT, force=True)
+    if overspent and attempt.reserved_usd is not None:
+        return Stop(task.name, FailureReason.BUDGET, force=False)
+    return None
+
+
+def _ends_at_once(snapshot: Snapshot) -> bool:
+    """Whether what runs is to be stopped too. For the budget it need not be: it is within what was reserved."""
+    return snapshot.cancel_requested or (snapshot.halted is not None and snapshot.halted.reason is not FailureReason.BUDGET)
+
+
+def _settle(task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy) -> Decision:
+    """The process is gone: say what became of the task. Work that was finished counts, whatever was asked meanwhile."""
+    if attempt.verdict == SUCCESS:
+        if attempt.merge_conflicts:
+            files = ", ".join(attempt.merge_conflicts)
+            sentence = f"Could not be merged: {files}. Others changed the same places first; a retry works on top of theirs."
+            return Fail(task.name, FailureReason.MERGE_CONFLICT, sentence, restart=False)
+        return Succeed(task.name) if attempt.merged else Merge(task.name)
+    if attempt.fault == Fault.KEY_REFUSED:
+        return Fail(task.name, FailureReason.AGENT_ERROR, attempt.message, restart=False)
+    if _ends_at_once(snapshot) or attempt.verdict == FailureReason.CANCELLED:
+        halt = snapshot.halted
+        return Cancel(task.name, halt.reason, halt.message) if halt and not snapshot.cancel_requested else Cancel(task.name)
+    reason = FailureReason(attempt.verdict)
+    if reason is FailureReason.RATE_LIMITED:
+        until = _pause_until(snapshot, attempt.retry_at, now, policy)
+        return Defer(task.name, until, attempt.message or "The provider takes no requests for now.")
+    if reason is FailureReason.BUDGET and snapshot.budget is not None and (attempt.stop_reason or snapshot.phase_cap_usd is None):
+        # Not a cap of its own: it met the end of the whole batch's money.
+        return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "It was stopped; what it had committed is kept."))
+    restart = task.restarts < restart_limit(reason, attempt.fault, policy)
+    return Fail(task.name, reason, attempt.message, restart)
+
+
+def restart_limit(reason: str, fault: str, policy: Policy) -> int:
+    """How often a task that failed for this is started again by itself."""
+    if reason == FailureReason.AGENT_ERROR and fault == Fault.TRANSIENT:
+        return policy.fault_restarts
+    return policy.crash_restarts if reason in RESTARTABLE_REASONS else 0
+
+
+def back_off_seconds(reason: str, restarts: int) -> float:
+    """How long to wait before restart number `restarts` + 1: machinery may be tried at once, an overload needs room."""
+    first, factor = (2.0, 4) if reason == FailureReason.AGENT_ERROR else (0.5, 2)
+    return min(MAX_BACKOFF_SECONDS, first * float(factor ** min(restarts, 20)))
+
+
+def _pause_until(snapshot: Snapshot, retry_at: datetime | None, now: datetime, policy: Policy) -> datetime:
+    """When the run goes on: at the moment that the provider named, but after a pause that doubles while nothing succeeds."""
+    if snapshot.rate_limit is not None and snapshot.rate_limit.holds(now):
+        least = snapshot.rate_limit.until  # others met the same limit: one pause for all
+    else:
+        doubled = policy.rate_limit_seconds * 2 ** min(snapshot.rate_limits, 20)
+        least = now + timedelta(seconds=min(doubled, MAX_RATE_LIMIT_BACKOFF_SECONDS))
+    believable = retry_at is not None and retry_at <= now + timedelta(seconds=MAX_RATE_LIMIT_SECONDS)
+    return max(least, retry_at) if believable and retry_at is not None else least
+
+
+def _blocked(snapshot: Snapshot) -> list[Block]:
+    """Pending tasks that can no longer be reached, each with the failure at the root."""
+    by_name = {task.name: task for task in snapshot.tasks}
+    lost = {
+        task.name: task.blocked_by or task.name
+        for task in snapshot.tasks
+        if task.state in (TaskState.FAILED, TaskState.BLOCKED, TaskState.CANCELLED)
+    }
+    failed = [task for task in snapshot.tasks if task.state is TaskState.FAILED]
+    failed_checks = [task for task in failed if task.kind is TaskKind.STAGE_CHECK]
+    blocks: list[Block] = []
+    # In stage order, so that a chain of any length is blocked in one go.
+    for task in sorted(snapshot.tasks, key=lambda task: (task.stage, task.position)):
+        if task.state is not TaskState.PENDING or task.name not in by_name:
+            continue
+        cause = next((name for name in task.waits_for if name in lost), None)
+        check = next((check for check in failed_checks if check.stage < task.stage), None)
+        if cause is not None:
+            root = lost[cause]
+            blocks.append(Block(task.name, root, f"Waits for {cause}, which {_fate(by_name[cause])}."))
+        elif check is not None:
+            root = check.name
+            blocks.append(Block(task.name, root, f"The merged result of stage {check.stage} fails its gates."))
+        elif snapshot.fail_fast and failed:
+            root = failed[0].name
+            blocks.append(Block(task.name, root, f"Fail-fast: {root} failed."))
+        else:
+            continue
+        lost[task.name] = root
+    return blocks
+
+
+def _fate(task: TaskView) -> str:
+    if task.state is TaskState.CANCELLED and task.reason == FailureReason.BUDGET:
+        return "was stopped for the budget"
+    words = {TaskState.FAILED: "failed", TaskState.CANCELLED: "was cancelled"}
+    return words.get(task.state, "is blocked itself")
+
+
+def _launches(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> Sequence[Launch | Halt]:
+    """The ready tasks that there are free slots and money for; Halt when there is no money for any and none can come free."""
+    slots = _free_slots(snapshot)
+    if slots <= 0:
+        return []
+    ready = _ready(snapshot, now, excluded)
+    left = None if snapshot.budget is None else snapshot.budget.limit_usd - committed_usd(snapshot)
+    chosen: list[TaskView] = []
+    unaffordable: TaskView | None = None
+    for task in ready:
+        need = task.reserve_usd or Decimal(0)
+        if left is not None and need and need > left:
+            unaffordable = unaffordable or task
+        elif len(chosen) < slots:
+            chosen.append(task)
+            left = None if left is None else left - need
+    if unaffordable is not None and not chosen and snapshot.budget is not None:
+        if _live_attempts(snapshot) or any(task.state is TaskState.PENDING and _backs_off(task, now) for task in snapshot.tasks):
+            return []
+        need_words = f"The next phase reserves {usd(unaffordable.reserve_usd)}."
+        return [Halt(FailureReason.BUDGET, _out_of_budget(snapshot.budget, need_words))]
+    return [Launch(task.name, task.reserve_usd, _most(snapshot, task, left)) for task in chosen]
+
+
+def _most(snapshot: Snapshot, task: TaskView, left: Decimal | None) -> Decimal | None:
+    """What its agent may spend at the very most: the cap of a phase, else its reservation and what nobody has reserved."""
+    if task.reserve_usd is None or snapshot.phase_cap_usd is not None or left is None:
+        return task.reserve_usd
+    return task.reserve_usd + left
+
+
+def committed_usd(snapshot: Snapshot) -> Decimal:
+    """What is spent, and what the attempts at work may still spend: their reservation, or more when they have spent more."""
+    assert snapshot.budget is not None
+    return snapshot.budget.spent_usd + sum((_commitment(attempt) for attempt in _live_attempts(snapshot)), Decimal(0))
+
+
+def _commitment(attempt: AttemptView) -> Decimal:
+    reserved, cost = attempt.reserved_usd or Decimal(0), attempt.cost_usd
+    return reserved if cost is None else cost if attempt.exited else max(reserved, cost)
+
+
+def _overspent(snapshot: Snapshot) -> bool:
+    """Whether what is known to be spent, that of attempts at work included, is beyond the budget."""
+    if snapshot.budget is None:
+        return False
+    known = sum((attempt.cost_usd or Decimal(0) for attempt in _live_attempts(snapshot)), Decimal(0))
+    return snapshot.budget.spent_usd + known > snapshot.budget.limit_usd
+
+
+def _live_attempts(snapshot: Snapshot) -> list[AttemptView]:
+    return [task.attempt for task in snapshot.tasks if task.state in LIVE_TASK_STATES and task.attempt is not None]
+
+
+def _out_of_budget(budget: Budget, more: str) -> str:
+    return f"Stopped for the budget: {usd(budget.spent_usd)} of {usd(budget.limit_usd)} is spent. {more} Raise the budget and resume."
+
+
+def _free_slots(snapshot: Snapshot) -> int:
+    # A process that is gone holds no slot, although its work may still have to be merged.
+    live = sum(task.state in LIVE_TASK_STATES and not (task.attempt and task.attempt.exited) for task in snapshot.tasks)
+    return min(snapshot.max_parallel - live, snapshot.free_slots)
+
+
+def _ready(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> list[TaskView]:
+    """The pending tasks that wait for no other; with dataflow the longest remaining path first."""
+    skip = set(excluded)
+    states = {task.name: task.state for task in snapshot.tasks}
+    barrier = _open_stage(snapshot) if snapshot.by_stage else None
+    ready = [
+        task
+        for task in snapshot.tasks
+        if task.state is TaskState.PENDING
+        and task.name not in skip
+        and (barrier is None or task.stage <= barrier)
+        and not _backs_off(task, now)
+        and all(states.get(name) is TaskState.SUCCEEDED for name in task.waits_for)
+        and all(states.get(name, TaskState.SUCCEEDED) in ENDED_TASK_STATES for name in task.after)
+    ]
+    if snapshot.by_stage:
+        ready.sort(key=lambda task: (task.stage, task.position))
+    else:
+        ready.sort(key=lambda task: (-task.remaining, task.position))
+    return ready
+
+
+def _backs_off(task: TaskView, now: datetime) -> bool:
+    """Whether the task is still to wait after a crash; a wait beyond the longest means that the clock was set back."""
+    return task.not_before is not None and now < task.not_before <= now + timedelta(seconds=MAX_BACKOFF_SECONDS)
+
+
+def _open_stage(snapshot: Snapshot) -> int:
+    """The first stage that has not ended: with stage scheduling nothing after it may start."""
+    unfinished = [task.stage for task in snapshot.tasks if task.state not in ENDED_TASK_STATES]
+    return min(unfinished, default=0)
+
+
+def _phases_ended(snapshot: Snapshot, stage: int) -> bool:
+    return all(task.state in ENDED_TASK_STATES for task in snapshot.tasks if task.stage == stage)
+
+
+def _end(snapshot: Snapshot) -> list[Decision]:
+    if any(task.state not in ENDED_TASK_STATES for task in snapshot.tasks):
+        return []
+    return [EndRun(run_outcome(snapshot.tasks, cancelled=snapshot.cancel_requested))]
+
+
+def run_outcome(tasks: Sequence[TaskView], *, cancelled: bool) -> RunEvent:
+    """How a run ends whose tasks have all ended: a function of its tasks, and of a person's wish to cancel."""
+    states = {task.state for task in tasks}
+    if states <= {TaskState.SUCCEEDED}:
+        return RunEvent.SUCCEED
+    if cancelled or TaskState.FAILED not in states:
+        return RunEvent.CANCEL
+    return RunEvent.FAIL

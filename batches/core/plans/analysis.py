@@ -1,0 +1,85 @@
+"""One document read and analysed: what the preview page, `manage.py analyze` and the import of a plan all look at."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from batches.core.plans.graph import Analysis, analyse
+from batches.core.plans.reader import PlanIssue, PlanReading, read_plan
+from batches.core.plans.source import MAX_PLAN_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentReport:
+    """A reading and, unless its dependencies run in circles, the analysis of its phases."""
+
+    reading: PlanReading
+    analysis: Analysis | None
+    cycles: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the plan has no error."""
+        return not self.reading.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `analyze --json` prints (framework.md §5)."""
+        analysis = self.analysis
+        return {
+            "title": self.reading.plan.title,
+            "phases": [
+                {
+                    "key": phase.key,
+                    "title": phase.title,
+                    "goal": phase.goal or None,
+                    "hours": phase.hours,
+                    "hours_text": phase.hours_text,
+                    "complexity": phase.complexity or None,
+                    "files": list(phase.files),
+                    "dependencies": list(phase.dependencies),
+                    "steps": [step.text for step in phase.steps],
+                    "gates": [gate.text for gate in phase.gates],
+                    "line": phase.line,
+                }
+                for phase in self.reading.plan.phases
+            ],
+            "stages": [list(stage) for stage in analysis.stages] if analysis else [],
+            "conflicts": [
+                {"file": conflict.file, "phases": list(conflict.phases), "kind": conflict.kind.value}
+                for conflict in (analysis.conflicts if analysis else ())
+            ],
+            "cycles": [list(cycle) for cycle in self.cycles],
+            "critical_path": list(analysis.critical_path) if analysis else [],
+            "total_hours": analysis.total_hours if analysis else None,
+            "longest_chain_hours": analysis.longest_chain_hours if analysis else None,
+            "errors": [_issue(issue) for issue in self.reading.errors],
+            "warnings": [_issue(issue) for issue in self.reading.warnings],
+        }
+
+
+def _issue(issue: PlanIssue) -> dict[str, Any]:
+    return {"line": issue.line, "code": issue.code.value, "field": issue.field, "phase": issue.phase, "message": issue.message}
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Reading makes many objects that all live to its end; looking among them for garbage costs a tenth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def analyse_document(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> DocumentReport:
+    """Read and analyse a plan. Never raises for content: phases stand as far as they could be read, stages unless there is a cycle."""
+    with _collector_paused():
+        reading = read_plan(source, max_bytes)
+        analysis = analyse(reading.plan.phases)
+    if analysis.cycles:
+        return DocumentReport(reading, None, analysis.cycles)
+    return DocumentReport(reading, analysis)

@@ -1,0 +1,294 @@
+"""Which phases a “Dependencies” value names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
+
+from batches.core.plans.labels import KEY
+
+_NONE = re.compile(
+    r"^(?:none|no dependenc(?:y|ies)|no|nothing|n/?a|nil|independent|standalone|not applicable|[-\u2013\u2014]+)"
+    r"(?=$|[\s.,;:(\u2013\u2014-])",
+    re.IGNORECASE,
+)
+_ALL = re.compile(
+    r"\b(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?(?P<which>previous|prior|preceding|earlier|above|other|remaining)?\s*phases?\b"
+    r"(?P<after>\s+(?:above|before(?:\s+this)?|so far))?(?!\s*[-:]?\s*[0-9])"
+    r"|\b(?:all|everything)\s+(?:of\s+)?(?:the\s+)?(?:previous|prior|preceding|earlier|above|before|so far)(?!\w)",
+    re.IGNORECASE,
+)
+_PREVIOUS = re.compile(r"\b(?:the\s+)?(?:previous|prior|preceding)\s+phase\b|^(?:the\s+)?previous(?:\s+one)?\.?$", re.IGNORECASE)
+_MENTION = re.compile(r"\bphases?(?:\b|(?=[0-9_]))[\s:#_-]*", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*\)")
+_STRUCK = re.compile(r"~~[^~]*~~")
+# What a phase may run beside is not what it waits for.
+_BESIDE = re.compile(
+    r"\b(?:in\s+)?(?:parallel\s+(?:with|to)|concurrent(?:ly)?\s+with|alongside|independent(?:ly)?\s+(?:of|from)|at\s+the\s+same\s+time\s+as)\s+"
+    r"(?:the\s+)?$",
+    re.IGNORECASE,
+)
+_SPELLED = re.compile(rf"(?:{KEY})")
+
+
+@lru_cache(maxsize=16)
+def _key_patterns(words: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The patterns of a key after “Phase”, and of a further one after it; `words` are the keys of a plan that are words, joined by |."""
+    key = rf"(?P<key>{words}{'|' if words else ''}{KEY})(?!\w|/(?!(?:{words}{'|' if words else ''}{KEY})(?![\w/])))"
+    joined = r"(?P<range>-|\u2013|\u2014|to|through|thru|\.\.\.?)|(?:[,;/&+]|and\b|or\b)(?:\s*(?:and|or|&)\b)?"
+    first = rf"[`\"'*\u201c]*{key}[`\"'*\u201d]*"
+    following = rf"\s*(?:{joined})\s*(?:phases?\s+)?[`\"'*]*{key}[`\"'*]*"
+    return re.compile(first, re.IGNORECASE), re.compile(following, re.IGNORECASE)
+
+
+_SEPARATOR = re.compile(r"[,;\n]|\s+and\s+|\s+&\s+|\s+\+\s+")
+_BARE = re.compile(rf"^#?[`\"'*]*(?P<key>{KEY})[`\"'*]*\.?$")
+_BARE_RANGE = re.compile(rf"^(?P<low>{KEY})\s*(?:-|\u2013|\u2014|to|through|\.\.\.?)\s*(?P<high>{KEY})$")
+_EXPLAINS = re.compile(
+    r"\s[-\u2013\u2014]+\s|\u2014|:\s|\s(?:for|because|since|as|so|which|must|needs?|provides?|when|if|then|before|until|once|to)\s",
+    re.IGNORECASE,
+)
+_PLAIN_LIST = re.compile(rf"Phase {KEY}(?:, (?:Phase )?{KEY})*")  # what most values look like
+_JUNK = re.compile(r"^(?:(?:must|should)\s+be\s+)?(?:complete[d]?|done|finished|merged|both|required|only|etc)?[.!\s]*$", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class References:
+    """What a value names: positions of phases, whether it says “None”, and what could not be understood."""
+
+    places: list[int] = field(default_factory=list)
+    says_none: bool = False
+    undefined: list[str] = field(default_factory=list)  # names of phases that there are none of, as written
+    prose: list[str] = field(default_factory=list)  # text that names no phase
+    beside: list[int] = field(default_factory=list)  # phases that it only says it may run beside
+
+
+class PhaseNames:
+    """The phases of a plan by every name that a dependency may call them."""
+
+    def __init__(self, keys: Sequence[str], titles: Sequence[str]) -> None:
+        self.keys = tuple(keys)
+        self._titles = titles
+        self._by_key: dict[str, int] = {}
+        self._by_title: dict[str, int] | None = None
+        self._by_stem: dict[str, list[str]] | None = None
+        self._comparisons = 0
+        # The longest first, so that "core-api" is not taken for "core"; a plan of very many has to name them by themselves.
+        words = sorted((re.escape(key) for key in keys if not _SPELLED.fullmatch(key)), key=len, reverse=True)
+        self.words = "|".join(words) if len(words) <= 500 else ""
+        for place, key in enumerate(keys):
+            self._by_key.setdefault(key.lower(), place)
+
+    def key(self, name: str) -> int | None:
+        """The position of the phase with this key, in any case."""
+        return self._by_key.get(name.lower())
+
+    def title(self, name: str) -> int | None:
+        """The position of the phase with this full title, or “key: title”, in any case; None when two share it."""
+        if self._by_title is None:
+            self._by_title = {}
+            for place, title in enumerate(self._titles):
+                for form in {_folded(title), _folded(f"{self.keys[place]} {title}")}:
+                    if form:
+                        self._by_title[form] = -1 if form in self._by_title else place
+        found = self._by_title.get(_folded(re.sub(r"^\s*phase\s+", "", name, flags=re.IGNORECASE)), -1)
+        return None if found < 0 else found
+
+    def nearest(self, name: str) -> str:
+        """The key that an undefined name most likely meant; "" when none or more than one comes near, or after very many questions."""
+        lowered = name.lower()
+        if self._by_stem is None:
+            self._by_stem = {}
+            for key in self._by_key:
+                self._by_stem.setdefault(_LETTERS_AT_END.sub("", key), []).append(key)
+        if re.fullmatch(r"[0-9]+\.0+", lowered) and (whole := self.key(lowered.partition(".")[0])) is not None:
+            return self.keys[whole]
+        if lowered.isdecimal() and (whole := self.key(f"{lowered}.0")) is not None:
+            return self.keys[whole]
+        same_number = self._by_stem.get(lowered, [])
+        if len(same_number) == 1:
+            return self.keys[self._by_key[same_number[0]]]
+        without_letter = _LETTERS_AT_END.sub("", lowered)
+        if without_letter != lowered and without_letter in self._by_key:
+            return self.keys[self._by_key[without_letter]]
+        # Comparing letter by letter is dear: a plan gets as many hints as a person would read.
+        self._comparisons += 2 * len(self.keys)
+        if self._comparisons > _MAX_COMPARISONS:
+            return ""
+        near = get_close_matches(lowered[:60], self._by_key, n=2, cutoff=0.6)
+        if len(near) == 1:
+            return self.keys[self._by_key[near[0]]]
+        titles = {_folded(title)[:60]: place for place, title in enumerate(self._titles)}
+        close = get_close_matches(_folded(name)[:60], titles, n=2, cutoff=0.75)
+        return self.keys[titles[close[0]]] if len(close) == 1 else ""
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def _without_brackets(text: str) -> str:
+    """Text without what stands in round or square brackets, nested ones too; an unclosed one runs to the end."""
+    kept: list[str] = []
+    depth = 0
+    for char in text:
+        if char in "([":
+            depth += 1
+        elif char in ")]":
+            depth = max(0, depth - 1)
+        elif not depth:
+            kept.append(char)
+    return "".join(kept)
+
+
+def read_references(value: str, names: PhaseNames, place: int) -> References:
+    """The phases that `value` names, for the phase at position `place`.
+
+    Understood: keys, “Phase 2a”, full titles, in any case; lists with commas and “and”; “Phases 1, 2”; ranges “Phase 4-8” in
+    document order; “All previous phases”; reasons in brackets or after a dash. A clause that names no phase is prose, unless it
+    carries on the reason that the clause before it began.
+    """
+    found = References()
+    if value == "None":
+        found.says_none = True
+        return found
+    if _PLAIN_LIST.fullmatch(value):
+        for name in value.split(","):
+            _take(name.strip().removeprefix("Phase "), names, found)
+        return found
+    whole = value.strip().strip("*_").strip()
+    titled = names.title(whole)
+    if titled is not None:
+        found.places.append(titled)
+        return found
+    text = _without_brackets(_LINK.sub(r"\1", _STRUCK.sub("", value)).replace("**", "").replace("`", "")).strip()
+    nothing = _NONE.match(text)
+    if nothing:
+        found.says_none = True
+        rest = text[nothing.end() :].strip()
+        # "None, Phase 2" contradicts itself; "None - can run beside Phase 2" explains itself.
+        if not rest.startswith((",", ";")) and not rest.lower().startswith("and "):
+            return found
+        text = rest.lstrip(",; ").removeprefix("and ")
+    if not text.strip(" .,;"):
+        if not nothing and value.strip():
+            found.prose.append(value.strip())
+        return found
+    text = _take_groups(text, names, place, found)
+    explaining = False
+    for clause in _clauses(text):
+        if clause == _TAKEN:
+            explaining = False
+            continue
+        clause = clause.strip().strip(".").strip()
+        if not clause or _JUNK.match(clause):
+            continue
+        before = len(found.places) + len(found.undefined)
+        _read_clause(clause, names, found)
+        if len(found.places) + len(found.undefined) > before or clause.startswith(_TAKEN):
+            explaining = bool(_EXPLAINS.search(clause))
+        elif not explaining and _TAKEN not in clause:
+            found.prose.append(clause)
+    if not (found.places or found.undefined):
+        if nothing:
+            found.prose.clear()  # “None; can start at once”
+        elif found.beside and not found.prose:
+            found.prose.append(value.strip())
+    return found
+
+
+_LETTERS_AT_END = re.compile(r"[a-z]+$")
+_MAX_COMPARISONS = 10_000
+_ENDS = re.compile(r"\s*(?:$|[,;.)])")
+_TAKEN = "\x01"  # stands for mentions already read; the source has no control characters
+
+
+def _take_groups(text: str, names: PhaseNames, place: int, found: References) -> str:
+    """Read every “Phase …” group and every “all previous phases” out of `text`, leaving _TAKEN in its place."""
+
+    def every(which: re.Match[str]) -> str:
+        others = (which["which"] or "").lower() in ("other", "remaining")
+        found.places.extend(other for other in range(len(names.keys)) if (other != place if others else other < place))
+        return _TAKEN
+
+    def one_before(_: re.Match[str]) -> str:
+        if place:
+            found.places.append(place - 1)
+        return _TAKEN
+
+    text = _PREVIOUS.sub(one_before, _ALL.sub(every, text))
+    first_key, next_key = _key_patterns(names.words)
+    kept: list[str] = []
+    at = 0
+    for mention in _MENTION.finditer(text):
+        if mention.start() < at:
+            continue
+        first = first_key.match(text, mention.end())
+        if not first or (
+            first["key"].isalpha() and len(first["key"]) == 1 and names.key(first["key"]) is None and not _ENDS.match(text, first.end())
+        ):
+            continue  # “phase a” of a sentence
+        kept.append(text[at : mention.start()])
+        into = References() if _BESIDE.search(kept[-1]) else found
+        kept.append(_TAKEN)
+        at = first.end()
+        low = first["key"]
+        _take(low, names, into)
+        while following := next_key.match(text, at):
+            if following["key"].isalpha() and names.key(following["key"]) is None:
+                break
+            if following["range"]:
+                _take_range(low, following["key"], names, into)
+            else:
+                _take(following["key"], names, into)
+            low, at = following["key"], following.end()
+        found.beside.extend(into.places if into is not found else ())
+    kept.append(text[at:])
+    return "".join(kept)
+
+
+def _take(key: str, names: PhaseNames, found: References) -> None:
+    known = names.key(key)
+    if known is None:
+        found.undefined.append(key)
+    else:
+        found.places.append(known)
+
+
+def _take_range(low: str, high: str, names: PhaseNames, found: References) -> None:
+    """All phases from `low` to `high` (`low` itself is taken already): between them in document order."""
+    first, last = names.key(low), names.key(high)
+    if first is None or last is None:
+        _take(high, names, found)
+        return
+    found.places.extend(range(first + 1, last + 1) if first <= last else range(last, first))
+
+
+def _clauses(text: str) -> list[str]:
+    return [clause for clause in _SEPARATOR.split(text) if clause is not None]
+
+
+def _read_clause(clause: str, names: PhaseNames, found: References) -> None:
+    """A clause that is a bare key, a bare range or a full title."""
+    known = names.key(clause)
+    if known is not None:
+        found.places.append(known)
+        return
+    bare = _BARE.match(clause)
+    if bare and (names.key(bare["key"]) is not None or not bare["key"].isalpha()):
+        _take(bare["key"], names, found)
+        return
+    span = _BARE_RANGE.match(clause)
+    if span:
+        _take(span["low"], names, found)
+        _take_range(span["low"], span["high"], names, found)
+        return
+    titled = names.title(clause)
+    if titled is not None:
+        found.places.append(titled)
+        return
+    # "2 - the base", "2a: for the models"
+    head = re.match(rf"^(?P<key>{KEY})\s*(?:[:\u2013\u2014]|-)\s+\S", clause)
+    if head and names.key(head["key"]) is not None:
+        _take(head["key"], names, found)

@@ -1,0 +1,383 @@
+"""How long a plan will probably take, and cost: its estimates times what finished phases really took of theirs."""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Protocol
+
+from batches.core.percentile import percentile
+from batches.core.plans.graph import Analysis, chain_with, serial_edges
+from batches.core.plans.types import PhaseSpec
+
+OWN_RUNS = 3  # the history of a model, or of the project, counts alone from so many runs of a complexity on; below it a wider one does
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPhase:
+    """One finished execution of a phase: what was estimated, what it took, in hours."""
+
+    complexity: str
+    project: int
+    estimated_hours: float
+    actual_hours: float
+    cost_usd: Decimal | None = None
+    model: str = ""  # "": none was used
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Actual ÷ estimate of one complexity: median and p90 over `runs` executions, of this project alone or of all, with `model` or (None)
+    with any."""
+
+    complexity: str
+    median: float
+    p90: float
+    runs: int
+    own_project: bool
+    cost_median: float | None  # dollars for an estimated hour
+    cost_p90: float | None
+    cost_runs: int
+    model: str | None = None
+
+
+class Ratios:
+    """What finished phases really took of their estimates. Estimates of zero hours say nothing."""
+
+    def __init__(self, history: Sequence[FinishedPhase], project: int | None) -> None:
+        self._groups: dict[tuple[str, bool, str | None], list[FinishedPhase]] = {}
+        for one in history:
+            if one.estimated_hours > 0:
+                for own in {False, one.project == project}:
+                    for model in (None, one.model):
+                        self._groups.setdefault((one.complexity, own, model), []).append(one)
+        self._known: dict[tuple[str, str | None], Ratio | None] = {}
+
+    def of(self, complexity: str, model: str | None = None) -> Ratio | None:
+        """Of the narrowest history that has OWN_RUNS executions: of this project with this model, of all projects with it, of this project,
+        of all. `model` None: whatever was used. None: nothing of this complexity was ever finished."""
+        key = (complexity, model)
+        if key not in self._known:
+            self._known[key] = self._ratio(complexity, model)
+        return self._known[key]
+
+    def by_complexity(self) -> dict[str, Ratio]:
+        """{complexity: ratio}, whatever model was used."""
+        names = dict.fromkeys(complexity for complexity, _, _ in self._groups)
+        return {name: ratio for name in names if (ratio := self.of(name)) is not None}
+
+    def _ratio(self, complexity: str, model: str | None) -> Ratio | None:
+        models = (None,) if model is None else (model, None)
+        for chosen in models:
+            for own in (True, False):
+                found = self._groups.get((complexity, own, chosen), [])
+                if len(found) >= OWN_RUNS or (found and not own and chosen is None):
+                    return _ratio(complexity, found, own, chosen)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Median to p90. Hours of the longest chain and of all work; dollars where costs are known, None where not.
+
+    `left_out` are phases that it does not cover: no estimate, or nothing of their complexity was ever finished.
+    """
+
+    ratios: tuple[Ratio, ...]
+    chain_hours: tuple[float, float]
+    work_hours: tuple[float, float]
+    cost_usd: tuple[float, float] | None
+    covered: int
+    left_out: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        return sum(ratio.runs for ratio in self.ratios)
+
+    @property
+    def chain_seconds(self) -> tuple[float, float]:
+        return self.chain_hours[0] * 3600, self.chain_hours[1] * 3600
+
+    @property
+    def work_seconds(self) -> tuple[float, float]:
+        return self.work_hours[0] * 3600, self.work_hours[1] * 3600
+
+
+def ratios_of(history: Sequence[FinishedPhase], project: int | None) -> dict[str, Ratio]:
+    """{complexity: ratio} for every complexity that was ever finished, whatever model was used."""
+    return Ratios(history, project).by_complexity()
+
+
+def _ratio(complexity: str, found: Sequence[FinishedPhase], own: bool, model: str | None) -> Ratio:
+    ratios = [one.actual_hours / one.estimated_hours for one in found]
+    costs = [float(one.cost_usd) / one.estimated_hours for one in found if one.cost_usd is not None]
+    return Ratio(
+        complexity=complexity,
+        median=percentile(ratios, 0.5) or 0.0,
+        p90=percentile(ratios, 0.9) or 0.0,
+        runs=len(found),
+        own_project=own,
+        cost_median=percentile(costs, 0.5),
+        cost_p90=percentile(costs, 0.9),
+        cost_runs=len(costs),
+        model=model,
+    )
+
+
+def forecast(
+    phases: Sequence[PhaseSpec],
+    analysis: Analysis,
+    history: Sequence[FinishedPhase],
+    project: int | None = None,
+    extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    models: Mapping[str, str] = MappingProxyType({}),
+) -> Forecast | None:
+    """What `phases` will probably take, or None when nothing comparable has been finished yet.
+
+    `extra` as for `chain_with`: phases that run one after the other though nothing in the plan says so. `models` are those
+    that phases will get, by key, where that is known.
+    """
+    ratios = Ratios(history, project)
+    of_phase = {phase.key: ratio for phase in phases if (ratio := ratios.of(phase.complexity, models.get(phase.key))) is not None}
+    covered = [phase for phase in phases if phase.hours is not None and phase.key in of_phase]
+    if not covered:
+        return None
+    used = {phase.key: of_phase[phase.key] for phase in covered}
+    chains, works = [], []
+    for factor in ("median", "p90"):
+        scaled = [
+            replace(phase, hours=(phase.hours or 0.0) * getattr(used[phase.key], factor) if phase.key in used else None) for phase in phases
+        ]
+        chains.append(chain_with(scaled, analysis.stages, extra)[1] or 0.0)
+        works.append(sum(phase.hours for phase in scaled if phase.hours is not None))
+    return Forecast(
+        ratios=tuple(dict.fromkeys(used.values())),
+        chain_hours=(chains[0], chains[1]),
+        work_hours=(works[0], works[1]),
+        cost_usd=expected_cost(covered, used),
+        covered=len(covered),
+        left_out=tuple(phase.key for phase in phases if phase.key not in used),
+    )
+
+
+def expected_cost(phases: Sequence["Timed"], ratios: Mapping[str, Ratio]) -> tuple[float, float] | None:
+    """Dollars (median, 90th percentile), only when the cost of every phase can be told: a part would look like the whole.
+
+    `ratios` are by phase.
+    """
+    low = high = 0.0
+    for phase in phases:
+        ratio = ratios.get(phase.key)
+        if ratio is None or ratio.cost_median is None or ratio.cost_p90 is None or phase.hours is None:
+            return None
+        low += phase.hours * ratio.cost_median
+        high += phase.hours * ratio.cost_p90
+    return low, high
+
+
+class Timed(Protocol):
+    """A phase, as a plan or a row has it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def hours(self) -> float | None: ...
+    @property
+    def complexity(self) -> str: ...
+    @property
+    def dependencies(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Hours from the first start to the last end, with so many phases at once, stage by stage and under dataflow scheduling."""
+
+    stages_hours: float
+    dataflow_hours: float
+    slots: int
+    from_history: bool  # the estimates were scaled by what finished phases really took, all of them
+
+    @property
+    def hours(self) -> float:
+        return self.stages_hours - self.dataflow_hours
+
+    @property
+    def stages_seconds(self) -> float:
+        return self.stages_hours * 3600
+
+    @property
+    def dataflow_seconds(self) -> float:
+        return self.dataflow_hours * 3600
+
+    @property
+    def seconds(self) -> float:
+        return self.hours * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How phases would be run: so many at once, stage by stage or each as soon as what it depends on is merged."""
+
+    slots: int = 4
+    by_stage: bool = True
+
+
+DEFAULT_SCHEDULE = Schedule()
+
+
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """Median to p90 of a whole run as it is scheduled; `planned_hours` is what the estimates alone give, so that their quotient is the
+    pace of an estimated hour."""
+
+    seconds: tuple[float, float]
+    cost_usd: tuple[float, float] | None
+    runs: int  # finished phases that it rests on
+    planned_hours: float
+
+
+def forecast_run(
+    phases: Sequence[Timed],
+    stage_of: Mapping[str, int],
+    ratios: Ratios,
+    schedule: Schedule,
+    extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    models: Mapping[str, str] = MappingProxyType({}),
+) -> RunForecast | None:
+    """How long the run will take, in document order of `phases`; None unless every one has an estimate and something like it was finished.
+
+    `extra` and `models` as for `forecast`. Phases that are not among them count as done.
+    """
+    used: dict[str, Ratio] = {}
+    hours: dict[str, float] = {}
+    for phase in phases:
+        ratio = ratios.of(phase.complexity, models.get(phase.key))
+        if phase.hours is None or ratio is None:
+            return None
+        used[phase.key], hours[phase.key] = ratio, phase.hours
+    if not hours:
+        return None
+    after = {
+        phase.key: tuple(dict.fromkeys(key for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours)) for phase in phases
+    }
+
+    def lasts(factor: Callable[[Ratio], float]) -> float:
+        scaled = {key: value * factor(used[key]) for key, value in hours.items()}
+        return makespan(scaled, after, stage_of, schedule.slots, by_stage=schedule.by_stage)
+
+    return RunForecast(
+        seconds=(lasts(lambda ratio: ratio.median) * 3600, lasts(lambda ratio: ratio.p90) * 3600),
+        cost_usd=expected_cost(phases, used),
+        runs=sum(ratio.runs for ratio in set(used.values())),
+        planned_hours=lasts(lambda ratio: 1.0),
+    )
+
+
+def added_hours(
+    phases: Sequence[Timed], stage_of: Mapping[str, int], groups: Sequence[Sequence[str]], group: Sequence[str], schedule: Schedule
+) -> float | None:
+    """By how many hours the whole plan takes longer when `group` runs one after the other too, where `groups` do so already.
+
+    By the plan's estimates, unknown ones counting 0; None when none is known. Never below 0: where another order happens to pack
+    better, nothing is promised.
+    """
+    now, then = (planned_hours(phases, stage_of, chosen, schedule) for chosen in (groups, [*groups, group]))
+    return None if now is None or then is None else max(0.0, then - now)
+
+
+def planned_hours(
+    phases: Sequence[Timed], stage_of: Mapping[str, int], groups: Sequence[Sequence[str]], schedule: Schedule
+) -> float | None:
+    """How long `phases` take by their estimates under `schedule` when each of `groups` runs one after the other; None without any hours."""
+    if all(phase.hours is None for phase in phases):
+        return None
+    extra = serial_edges([phase.key for phase in phases], stage_of, groups)
+    hours = {phase.key: phase.hours or 0.0 for phase in phases}
+    after = {phase.key: tuple(dict.fromkeys((*phase.dependencies, *extra.get(phase.key, ())))) for phase in phases}
+    return makespan(hours, after, stage_of, schedule.slots, by_stage=schedule.by_stage)
+
+
+def expected_saving(
+    phases: Sequence[Timed],
+    stage_of: Mapping[str, int],
+    ratios: Mapping[str, Ratio],
+    slots: int,
+    extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Saving | None:
+    """What dataflow scheduling would save over stages; None when the hours of a phase are not known, or there is none.
+
+    Hours are estimates times the median of `ratios`; `extra` as for `chain_with`. Phases that are not among `phases`
+    count as done.
+    """
+    hours = {}
+    for phase in phases:
+        if phase.hours is None:
+            return None
+        ratio = ratios.get(phase.complexity)
+        hours[phase.key] = phase.hours * (ratio.median if ratio else 1.0)
+    if not hours:
+        return None
+    after = {
+        phase.key: tuple({key: None for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours}) for phase in phases
+    }
+    scaled = all(phase.complexity in ratios for phase in phases)
+    return Saving(
+        makespan(hours, after, stage_of, slots, by_stage=True), makespan(hours, after, stage_of, slots, by_stage=False), slots, scaled
+    )
+
+
+def makespan(
+    hours: Mapping[str, float], after: Mapping[str, Sequence[str]], stage_of: Mapping[str, int], slots: int, *, by_stage: bool
+) -> float:
+    """When the last of the phases ends if the engine's own rules start them (`decide`) and each takes its `hours`.
+
+    By stage: none starts before the stages below it have ended, document order. Otherwise each starts as soon as what it
+    comes `after` has ended, longest remaining path first. `hours` is in document order; `after` leads to earlier stages, or
+    to earlier phases of the same.
+    """
+    place = {key: index for index, key in enumerate(hours)}
+    followers: dict[str, list[str]] = {key: [] for key in hours}
+    for key, earlier in after.items():
+        for name in earlier:
+            followers[name].append(key)
+    remaining: dict[str, float] = {}
+    for key in sorted(hours, key=lambda key: (stage_of[key], place[key]), reverse=True):
+        remaining[key] = hours[key] + max((remaining[name] for name in followers[key]), default=0.0)
+    waiting = {key: len(after[key]) for key in hours}
+    unfinished: dict[int, int] = {}
+    for key in hours:
+        unfinished[stage_of[key]] = unfinished.get(stage_of[key], 0) + 1
+    held: dict[int, list[str]] = {}  # ready, but for its stage
+    ready: list[tuple[float, int, str]] = []
+    open_stage = min(unfinished)
+
+    def offer(key: str) -> None:
+        if by_stage and stage_of[key] > open_stage:
+            held.setdefault(stage_of[key], []).append(key)
+        else:
+            heapq.heappush(ready, (stage_of[key] if by_stage else -remaining[key], place[key], key))
+
+    for key, count in waiting.items():
+        if not count:
+            offer(key)
+    running: list[tuple[float, int, str]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < slots:
+            key = heapq.heappop(ready)[2]
+            heapq.heappush(running, (now + hours[key], place[key], key))
+        now = running[0][0]
+        while running and running[0][0] == now:
+            ended = heapq.heappop(running)[2]
+            unfinished[stage_of[ended]] -= 1
+            for name in followers[ended]:
+                waiting[name] -= 1
+                if not waiting[name]:
+                    offer(name)
+        while unfinished.get(open_stage) == 0:
+            del unfinished[open_stage]
+            open_stage = min(unfinished, default=open_stage)
+            for key in held.pop(open_stage, ()):
+                offer(key)
+    return now

@@ -1,0 +1,51 @@
+"""A plan written out as markdown that reads back as the same plan."""
+
+import re
+
+from batches.core.plans.types import PhaseSpec, PlanSpec
+
+
+def _hours(phase: PhaseSpec) -> str:
+    if phase.hours_text:
+        return phase.hours_text
+    return f"{phase.hours:g}" if phase.hours is not None else ""
+
+
+def _indented(text: str, width: int) -> str:
+    pad = " " * width
+    return "\n".join(pad + line if line and number else line for number, line in enumerate(text.split("\n")))
+
+
+def _fence(command: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`{3,}", command)), default=2)
+    marks = "`" * (longest + 1)
+    return f"{marks}sh\n{command}\n{marks}"
+
+
+def _phase(phase: PhaseSpec) -> str:
+    lines = [f"### Phase {phase.key}" + (f": {phase.title}" if phase.title else ""), ""]
+    for label, value in (("Goal", phase.goal), ("Estimated Hours", _hours(phase)), ("Complexity", phase.complexity)):
+        if value:  # what was never known is left out, so that reading it back calls it missing
+            lines.append(f"**{label}**: {value}")
+    if phase.files:
+        lines += ["**Files Modified**:", *(f"- `{path}`" for path in phase.files), ""]
+    else:
+        lines.append("**Files Modified**: None")
+    lines.append("**Dependencies**: " + (", ".join(f"Phase {key}" for key in phase.dependencies) or "None"))
+    if phase.steps:
+        lines += ["", "**Implementation Steps**:"]
+        for number, step in enumerate(phase.steps, start=1):
+            marker = f"{number}. "
+            pad = " " * len(marker)
+            lines.append(marker + _indented(step.text, len(marker)))
+            for command in step.commands:
+                lines.append("\n".join(pad + line if line else "" for line in _fence(command).split("\n")))
+    if phase.gates:
+        lines += ["", "**Validation Gates**:"]
+        lines += [f"- [{'x' if gate.checked else ' '}] {_indented(gate.text, 2)}" for gate in phase.gates]
+    return "\n".join(lines) + "\n"
+
+
+def render_plan(plan: PlanSpec) -> str:
+    """The plan in the framework's own format: reading it back gives the same plan, line numbers aside."""
+    return "\n".join([f"# {plan.title}", "", "## Phases", "", *(_phase(phase) for phase in plan.phases)])

@@ -1,0 +1,619 @@
+"""The sections of a document that are phases, and the field entries inside each: what is written, not yet what it means."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as made
+
+from batches.core.plans.blocks import Block, Item, TooIntricate, nested_fences, read_blocks
+from batches.core.plans.files import names_no_file
+from batches.core.plans.labels import (
+    FIELD_OF,
+    REQUIRED,
+    Field,
+    PhaseHeading,
+    field_named,
+    label_name,
+    phase_heading,
+    read_label,
+)
+
+MAX_PHASES = 25_000
+SHELL_LANGUAGES = frozenset({"", "sh", "bash", "shell", "console", "zsh"})
+_ADD_UP = frozenset({Field.FILES, Field.STEPS, Field.GATES})
+_COLLECTS = frozenset({Field.STEPS, Field.GATES, Field.FILES, Field.DEPENDENCIES})
+_NUMBERED_LINE = re.compile(r"^([0-9]{1,6})[.)]\s+(.*)$")
+_STEP_HEADING = re.compile(r"(?:step|task)\s+#?(?P<number>[0-9]{1,4})\s*(?:[:.)\u2013\u2014]|-(?=\s))\s*(?P<text>\S.*)", re.IGNORECASE)
+_MARKER = re.compile(r"^\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s+|$)")
+_QUOTE = re.compile(r"^(?:\s{0,3}>\s?)+")
+_CHECKBOX = re.compile(r"^\[([ xX])\](?:\s+|$)")
+_FILE_GROUPS = frozenset(
+    {"create", "modify", "delete", "update", "new", "edit", "add", "remove", "created", "modified", "deleted", "updated", "existing"}
+)
+_HEADING_IN_FENCE = re.compile(r"^[ >]{0,8}#{1,6}[ \t]+(.*)$")
+_SECOND_LABEL = re.compile(r"\s*(?:[|\u00b7\u2022;]\s*|\s)(?=\*\*[A-Z][^*\n]{1,40}(?:\*\*\s*:|:\s*\*\*))")
+_BULLET_PHASE = re.compile(r"^(?:\[[ xX]\]\s*)?\**phase\s", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One item of a list: its text without command fences, those commands, its box, its line (1-based), its number as written."""
+
+    text: str
+    line: int
+    commands: tuple[str, ...] = ()
+    box: bool | None = None
+    number: int | None = None
+    heading: bool = False  # a numbered sub-heading; what stands below it is part of it
+    loose: bool = False  # read from a paragraph's line, since CommonMark lets only a 1 open a list below text
+
+
+@dataclass(slots=True)
+class Written:
+    """One occurrence of a field: under which name, where, the text after its label, and the items below."""
+
+    field: Field
+    name: str
+    line: int
+    inline: str = ""
+    entries: list[Entry] = made(default_factory=list)
+    texts: list[tuple[int, str]] = made(default_factory=list)  # paragraphs below, with their lines
+    nested: bool = False  # under a sub-heading that is no field: it speaks of a part of the phase
+    open_label: bool = False  # an unknown sub-label stands between the last item and here
+
+
+@dataclass(slots=True)
+class Section:
+    """A phase heading and what stands below it. Lines are 1-based; `end_line` is the heading's last line."""
+
+    heading: PhaseHeading
+    level: int
+    line: int
+    end_line: int
+    indent: int = 0  # of what belongs to it, where the phase is an item of a list
+    blocks: list[Block] = made(default_factory=list)
+    written: list[Written] = made(default_factory=list)
+    unknown: list[tuple[int, str]] = made(default_factory=list)  # labels that are no field of ours
+    grouped: dict[Field, list[Written]] | None = None  # `written` by field, made when first asked for
+
+    def counted(self, wanted: Field) -> list[Written]:
+        """The occurrences of a field that speak of the phase.
+
+        Those under sub-headings of other names (“#### Item 1”) speak of a part of it, unless there is only the one. Lists of files,
+        steps and gates add up wherever they stand.
+        """
+        grouped = self.grouped
+        if grouped is None:
+            grouped = self.grouped = {}
+            nested = set()
+            for written in self.written:
+                grouped.setdefault(written.field, []).append(written)
+                if written.nested:
+                    nested.add(written.field)
+            for one in nested - _ADD_UP:
+                every = grouped[one]
+                grouped[one] = [written for written in every if not written.nested] or (every if len(every) == 1 else [])
+        return grouped.get(wanted, [])
+
+    def required(self) -> set[Field]:
+        """Which of a phase's required fields the section has."""
+        return {wanted for wanted in REQUIRED if self.counted(wanted)}
+
+
+@dataclass(slots=True)
+class Document:
+    """A document's title, its phase sections in order, and what the reader has to say of its structure."""
+
+    title: str = ""
+    sections: list[Section] = made(default_factory=list)
+    bad_keys: list[Section] = made(default_factory=list)
+    twins: list[Section] = made(default_factory=list)  # full phases under a key that another has
+    fenced_headings: list[int] = made(default_factory=list)
+    unclosed_fence: int = 0
+    too_many_at: int = 0  # the line of the first phase heading that is one too many
+    stopped_at: int = 0  # the line from which on nothing was read, being too intricate
+
+
+def _item_text(lines: Sequence[str], item: Item, dropped: Iterable[Block]) -> str:
+    """An item's source without its marker, its indentation and the lines of `dropped` blocks."""
+    gone: set[int] = set()
+    for block in dropped:
+        gone.update(range(block.start, block.end))
+    kept: list[str] = []
+    width = 0
+    for number in range(item.start, min(item.end, len(lines))):
+        line = lines[number]
+        if line.lstrip().startswith(">"):
+            line = _QUOTE.sub("", line)
+        if number == item.start:
+            marker = _MARKER.match(line)
+            width = marker.end() if marker else 0
+            if marker and not line[width:].strip():
+                width = len(line.rstrip()) + 1
+            line = line[width:]
+        elif number in gone:
+            continue
+        else:
+            indent = len(line) - len(line.lstrip(" "))
+            line = line[min(indent, width) :]
+        line = line.rstrip()
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def _is_command(block: Block) -> bool:
+    language = block.info.split(maxsplit=1)[0].strip("{}.").lower() if block.info else ""
+    return block.kind == "fence" and language in SHELL_LANGUAGES
+
+
+def _command(block: Block) -> str:
+    """The commands of a fence; of a console transcript only what follows the prompts."""
+    body = block.text.strip("\n")
+    if block.info.split(maxsplit=1)[:1] == ["console"] or all(line.startswith("$ ") for line in body.split("\n") if line.strip()):
+        typed = [line[2:] for line in body.split("\n") if line.startswith(("$ ", "> "))]
+        if typed and any(line.startswith("$ ") for line in body.split("\n")):
+            return "\n".join(typed)
+    return body
+
+
+def _fences(blocks: Iterable[Block]) -> list[Block]:
+    """The command fences among `blocks` and inside their lists and quotes, in order."""
+    found: list[Block] = []
+    waiting = list(blocks)[::-1]
+    while waiting:
+        block = waiting.pop()
+        if _is_command(block):
+            found.append(block)
+        inner = [*(block.blocks or ()), *(child for item in block.items or () for child in item.blocks)]
+        waiting.extend(inner[::-1])
+    return found
+
+
+class _SectionReader:
+    """Walks the blocks of one phase and files what it finds under the phase's fields."""
+
+    def __init__(self, section: Section, lines: Sequence[str]) -> None:
+        self.section, self.lines = section, lines
+        self.current: Written | None = None
+        self.heading_level = 0  # of the sub-heading that made `current` a field
+        self.nested = False
+
+    def walk(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            if self._below_heading(block):
+                continue
+            if block.kind == "heading":
+                self._heading(block)
+            elif block.kind == "paragraph":
+                self._paragraph(block.text, block.start + 1)
+            elif block.kind == "list":
+                self._list(block)
+            elif block.kind == "fence":
+                if not self._absorbed(block):
+                    self._fence(block)
+            elif block.kind == "code":
+                self._absorbed(block)
+            elif block.kind == "quote":
+                self.walk(block.blocks or ())
+
+    def _start(self, named: Field, name: str, line: int, inline: str) -> Written:
+        self.current = Written(named, label_name(name), line, inline, nested=self.nested)
+        self.section.written.append(self.current)
+        return self.current
+
+    def _heading(self, block: Block) -> None:
+        named = field_named(block.text)
+        head, colon, tail = block.text.partition(":")
+        if named is None and colon and tail.strip():
+            named = field_named(head)
+        else:
+            head, tail = block.text, ""
+        if named is not None:
+            self.nested = False if block.level <= self.section.level + 1 else self.nested
+            self._start(named, head, block.start + 1, tail.strip())
+            self.heading_level = block.level
+            return
+        current = self.current
+        if current is not None and current.field in (Field.STEPS, Field.GATES):
+            deeper = block.level > self.heading_level if self.heading_level else _STEP_HEADING.match(block.text) and not current.open_label
+            if deeper:
+                self._sub_heading(current, block)
+                return
+        self.current, self.heading_level = None, 0
+        self.nested = True
+
+    def _sub_heading(self, current: Written, block: Block) -> None:
+        """A heading below one of steps or gates: a step of its own when it is numbered (“#### Step 1: Build”), else a sub-label."""
+        numbered = _STEP_HEADING.match(" ".join(block.text.replace("**", "").split()))
+        if current.field is Field.STEPS and numbered and all(entry.heading for entry in current.entries):
+            current.entries.append(Entry(numbered["text"].strip(), block.start + 1, number=int(numbered["number"]), heading=True))
+            current.open_label = False
+        else:
+            current.open_label = True
+
+    def _below_heading(self, block: Block) -> bool:
+        """Whether a block belongs to a step that is a heading; its lines and commands are the step's then."""
+        current = self.current
+        if block.kind == "heading" or current is None or not (current.entries and current.entries[-1].heading) or current.open_label:
+            return False
+        if block.kind == "rule" or (block.kind == "paragraph" and (label := read_label(block.text.split("\n", 1)[0])) and label.field):
+            return False
+        entry = current.entries[-1]
+        if _is_command(block):
+            entry.commands += (_command(block),)
+            return True
+        gone = {at for fence in _fences([block]) for at in range(fence.start, fence.end)}
+        entry.commands += tuple(_command(fence) for fence in _fences([block]))
+        below = (self.lines[at].rstrip() for at in range(block.start, block.end) if at not in gone)
+        entry.text = "\n".join([entry.text, *below]).rstrip()
+        return True
+
+    def _paragraph(self, text: str, first_line: int) -> None:
+        written = text.split("\n")
+        table = next((at for at in range(len(written) - 1) if _is_table(written, at)), -1) if "|" in text else -1
+        if table >= 0:
+            self._lines(written[:table], first_line)
+            end = next((at for at in range(table, len(written)) if "|" not in written[at]), len(written))
+            self._table(written[table:end], first_line + table)
+            written, first_line = written[end:], first_line + end
+        self._lines(written, first_line)
+
+    def _table(self, rows: Sequence[str], first_line: int) -> None:
+        """A table of two columns with the names of fields in the first is those fields; below a label of files it lists them."""
+        header, *below = [_cells(row) for row in rows]
+        named = [(first_line + number, cells) for number, cells in enumerate(below[1:], start=2) if cells]
+        if len(header) == 2 and sum(field_named(cells[0]) is not None for _, cells in named) >= 2:
+            for line, cells in named:
+                field = field_named(cells[0])
+                if field is not None:
+                    self._start(field, cells[0].replace("*", "").rstrip(":"), line, cells[1] if len(cells) > 1 else "")
+            self.current = None
+        elif self.current is not None and self.current.field is Field.FILES and not self.current.inline:
+            column = next((at for at, name in enumerate(header) if re.search(r"\b(?:files?|paths?)\b", name, re.IGNORECASE)), 0)
+            self.current.entries.extend(Entry(cells[column], line) for line, cells in named if len(cells) > column and cells[column])
+
+    def _lines(self, written: Sequence[str], first_line: int) -> None:
+        for offset, raw in enumerate(written):
+            line = raw.strip()
+            number = first_line + offset
+            if offset and len(raw) - len(raw.lstrip(" ")) >= 4:
+                self._more(line, number, offset > 0)
+                continue
+            pieces = _SECOND_LABEL.split(line) if line.count("**") >= 4 else [line]
+            if len(pieces) > 1 and not all((label := read_label(piece)) and label.field for piece in pieces):
+                pieces = [line]
+            for piece in pieces:
+                self._line(piece, number, offset)
+
+    def _line(self, line: str, number: int, offset: int) -> None:
+        label = read_label(line)
+        if label is None:
+            self._more(line, number, offset > 0)
+        elif label.field is not None:
+            self.heading_level = 0
+            self._start(label.field, label.name, number, label.value)
+        elif (
+            (current := self.current) is not None
+            and current.field not in _COLLECTS
+            and not (label.value or current.inline or current.texts or current.entries or label.colon)
+        ):
+            self._more(line, number, offset > 0)  # “#### Complexity” and, below it, “**High** (prod)”
+        else:
+            self._unknown_label(label.name, label.value, number)
+
+    def _unknown_label(self, name: str, value: str, number: int) -> None:
+        current = self.current
+        if current is not None and current.field in (Field.STEPS, Field.GATES) and not value:
+            current.open_label = True
+            return
+        if current is not None and current.field is Field.FILES and label_name(name) in _FILE_GROUPS:
+            if value:
+                current.entries.append(Entry(value, number))
+            return
+        if not self.nested and (current is None or current.field not in (Field.STEPS, Field.GATES)):
+            self.section.unknown.append((number, name))
+        if current is not None and current.field in (Field.STEPS, Field.GATES) and self.heading_level:
+            return
+        self.current = None
+
+    def _more(self, line: str, number: int, continues: bool) -> None:
+        """A line without a label: it carries on the value above, or is a numbered step that CommonMark sees no list in."""
+        current = self.current
+        if current is None:
+            return
+        if current.field in (Field.STEPS, Field.GATES):
+            numbered = _NUMBERED_LINE.match(line)
+            last = next((entry.number for entry in reversed(current.entries) if entry.number is not None), None)
+            if numbered and (int(numbered[1]) == (last or 0) + 1 or not current.entries):
+                current.entries.append(_boxed(Entry(numbered[2], number, number=int(numbered[1]), loose=True)))
+                current.open_label = False
+            elif continues and current.entries and not current.open_label and current.entries[-1].line < number and not current.texts:
+                current.entries[-1].text += "\n" + line
+            elif not current.entries and not continues and current.inline == "":
+                return
+            return
+        if continues and not current.texts and not current.entries:
+            current.inline = f"{current.inline} {line}".strip()
+        elif continues and current.texts:
+            before, text = current.texts[-1]
+            current.texts[-1] = (before, f"{text} {line}")
+        elif not current.inline and not current.entries:
+            current.texts.append((number, line))
+        else:
+            self.current = None  # a paragraph of its own below a value that is complete
+
+    def _absorbed(self, block: Block) -> bool:
+        """Whether an indented block below a loose item is part of that item; its lines are then the item's."""
+        current = self.current
+        if current is None or current.open_label or not current.entries or not current.entries[-1].loose:
+            return False
+        first = self.lines[block.start]
+        indent = len(first) - len(first.lstrip(" "))
+        if indent < 2:
+            return False
+        entry = current.entries[-1]
+        if _is_command(block):
+            entry.commands += (_command(block),)
+        else:
+            below = (line[min(indent, len(line) - len(line.lstrip(" "))) :].rstrip() for line in self.lines[block.start : block.end])
+            entry.text = "\n".join([entry.text, *below]).rstrip()
+        return True
+
+    def _list(self, block: Block) -> None:
+        if not self._absorbed(block):
+            self._items(block.items or [])
+
+    def _items(self, items: Sequence[Item]) -> None:
+        """The items of a list, up to one that a label runs into without a blank line; what follows it is that label's."""
+        for place, item in enumerate(items):
+            cut = _lazy_label(item, self.lines)
+            if cut:
+                lazy = "\n".join(self.lines[cut : item.end]).rstrip()
+                item.end = cut
+                _trim(item.blocks, cut)
+                self._whole_items(items[: place + 1])
+                self._paragraph(lazy, cut + 1)
+                if items[place + 1 :]:
+                    self._items(items[place + 1 :])
+                return
+        self._whole_items(items)
+
+    def _whole_items(self, items: Sequence[Item]) -> None:
+        current = self.current
+        if current is not None and current.field in _COLLECTS and self._belongs(current, items):
+            current.open_label = False
+            for item in _named_items(items) if current.field is Field.FILES else items:
+                current.entries.append(self._entry(item))
+            return
+        if current is not None and current.field not in _COLLECTS and not current.inline and not current.texts:
+            labelled = any(item.blocks and item.blocks[0].kind == "paragraph" and _label_of(item) for item in items)
+            if not labelled:
+                current.texts.extend((item.start + 1, _item_text(self.lines, item, ())) for item in items)
+                return
+        if current is not None and current.field in (Field.STEPS, Field.GATES) and current.open_label:
+            self.current = None
+        if not self.nested:
+            self._labelled_items(items)
+
+    def _belongs(self, current: Written, items: Sequence[Item]) -> bool:
+        """Whether a list carries on a field: at once, or after a bold sub-label where its numbers or boxes run on."""
+        if current.field in (Field.FILES, Field.DEPENDENCIES):
+            labelled = sum(1 for item in items if (named := _label_of(item)) is not None and named in FIELD_OF)
+            return labelled < len(items) or not items
+        if not current.entries or not current.open_label:
+            return not (current.inline and not current.entries and not current.texts and items and _label_of(items[0]) in FIELD_OF)
+        first = items[0] if items else None
+        if first is None:
+            return False
+        if first.number is not None:
+            last = next((entry.number for entry in reversed(current.entries) if entry.number is not None), None)
+            return last is not None and first.number == last + 1
+        return current.entries[-1].box is not None and self._entry(first).box is not None
+
+    def _labelled_items(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if _label_of(item) not in FIELD_OF or not item.blocks:
+                continue
+            head = item.blocks[0]
+            self.heading_level = 0
+            self._paragraph(_CHECKBOX.sub("", head.text), head.start + 1)
+            self.walk(item.blocks[1:])
+            self.current = None
+
+    def _entry(self, item: Item) -> Entry:
+        if len(item.blocks) == 1 and item.blocks[0].kind == "paragraph" and "\n" not in item.blocks[0].text:
+            return _boxed(Entry(item.blocks[0].text, item.start + 1, number=item.number))
+        fences = _fences(item.blocks)
+        text = _item_text(self.lines, item, fences)
+        return _boxed(Entry(text, item.start + 1, tuple(_command(fence) for fence in fences), number=item.number))
+
+    def _fence(self, block: Block) -> None:
+        current = self.current
+        if current is None:
+            return
+        if current.field is Field.STEPS and current.entries and _is_command(block):
+            current.entries[-1].commands += (_command(block),)
+        elif current.field is Field.FILES and not current.inline and not current.entries:
+            names = [(block.start + 2 + offset, line) for offset, line in enumerate(block.text.split("\n")) if line.strip()]
+            if any(line[0].isspace() or not line.isascii() for _, line in names):
+                # Which directory a line of a drawn tree lies in is a guess; the message asks for paths.
+                names = [(block.start + 1, "a tree drawn in a code fence")]
+            current.entries.extend(Entry(line.strip(), number) for number, line in names)
+
+
+def _named_items(items: Iterable[Item]) -> Iterator[Item]:
+    """The items of a list of files; for one that only heads a list below it (“Create:”, “Backend”), those below."""
+    for item in items:
+        head, below = item.blocks[:1], [block for block in item.blocks[1:] if block.kind == "list"]
+        if head and below and head[0].kind == "paragraph" and names_no_file(head[0].text):
+            for block in below:
+                yield from _named_items(block.items or ())
+        else:
+            yield item
+
+
+_SEPARATOR_ROW = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+
+
+def _is_table(lines: Sequence[str], at: int) -> bool:
+    """Whether a table begins at `at`: a row with bars above a row of dashes."""
+    return "|" in lines[at] and "|" in lines[at + 1] and bool(_SEPARATOR_ROW.fullmatch(lines[at + 1]))
+
+
+def _cells(row: str) -> list[str]:
+    """The cells of a table's row."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))]
+
+
+def _lazy_label(item: Item, lines: Sequence[str]) -> int:
+    """The line (0-based) at which a label at the margin runs on an item's text without a blank line between; 0 without one.
+
+    CommonMark takes such a line for the item's (“3. Verify” and, next line, “**Validation Gates**:”); people mean a new field.
+    """
+    for at in range(item.start + 1, item.end):
+        line = lines[at]
+        if line[:1] in ("*", "_") or line[:1].isupper():
+            label = read_label(line.strip())
+            if label is not None and (label.field is not None or not label.value):
+                return at
+    return 0
+
+
+def _trim(blocks: Sequence[Block], end: int) -> None:
+    """Leave out of a paragraph at the end of `blocks`, however deep, the lines from `end` on."""
+    last = blocks[-1] if blocks else None
+    while last is not None and last.kind != "paragraph":
+        inner = last.blocks if last.kind == "quote" else last.items[-1].blocks if last.items else None
+        last = inner[-1] if inner else None
+    if last is not None and last.start < end < last.end:
+        last.text = "\n".join(last.text.split("\n")[: end - last.start])
+        last.end = end
+
+
+def _boxed(entry: Entry) -> Entry:
+    box = _CHECKBOX.match(entry.text) if entry.text[:1] == "[" else None
+    if box:
+        entry.box = box[1] in "xX"
+        entry.text = entry.text[box.end() :]
+    return entry
+
+
+def _label_of(item: Item) -> str | None:
+    """The folded name of the label that an item begins with, None without one."""
+    if not item.blocks or item.blocks[0].kind != "paragraph":
+        return None
+    line = _CHECKBOX.sub("", item.blocks[0].text.split("\n", 1)[0])
+    label = read_label(line)
+    return label_name(label.name) if label else None
+
+
+def _extends(key: str, parent: str) -> bool:
+    """Whether a key such as 2.1A names a part of the phase 2."""
+    return key.lower().startswith(parent.lower()) and len(key) > len(parent)
+
+
+def _blocks(lines: Sequence[str], document: Document) -> Iterator[Block]:
+    try:
+        yield from read_blocks(lines)
+    except TooIntricate as stopped:
+        document.stopped_at = stopped.line + 1
+
+
+def _close(section: Section, lines: Sequence[str]) -> None:
+    """Read a section whose blocks are all there. They are dropped at once, for a long plan has very many, but those of a weak heading:
+    it may turn out to be none, and they part of the section around it."""
+    _SectionReader(section, lines).walk(section.blocks)
+    if not section.heading.weak:
+        section.blocks = []
+
+
+def read_document(lines: Sequence[str]) -> Document:
+    """The phases of a document given as its lines."""
+    document = Document()
+    lines = nested_fences(lines) if any("```m" in line for line in lines) else lines
+    candidates: list[Section] = []
+    parents: list[Section | None] = []
+    current: Section | None = None
+    top_lists: list[Block] = []
+    for block in _blocks(lines, document):
+        if block.kind == "fence":
+            if not block.closed:
+                document.unclosed_fence = block.start + 1
+            for at in range(block.start + 1, block.end):
+                seen = _HEADING_IN_FENCE.match(lines[at])
+                heading = phase_heading(seen[1]) if seen else None
+                if heading is not None and not (heading.weak or heading.bad_key):
+                    document.fenced_headings.append(at + 1)
+        if block.kind == "heading":
+            found = phase_heading(block.text)
+            if found and not (current and block.level > current.level and _extends(found.key, current.heading.key)):
+                if len(candidates) == MAX_PHASES:
+                    document.too_many_at = block.start + 1
+                    break
+                parents.append(current if current and block.level > current.level else None)
+                if candidates:
+                    _close(candidates[-1], lines)
+                current = Section(found, block.level, block.start + 1, block.end)
+                candidates.append(current)
+                continue
+            if current and block.level <= current.level:
+                current = None
+            if current is None and block.level == 1 and not document.title:
+                document.title = " ".join(block.text.replace("**", "").split())
+        if current is not None:
+            current.blocks.append(block)
+        elif block.kind == "list" and not candidates:
+            top_lists.append(block)
+    if candidates:
+        _close(candidates[-1], lines)
+    kept: list[Section] = []
+    for section, parent in zip(candidates, parents, strict=True):
+        if section.heading.weak and len(section.required()) < 2:
+            if parent is not None:
+                _SectionReader(parent, lines).walk(section.blocks)
+                parent.grouped = None
+        elif section.heading.bad_key:
+            document.bad_keys.append(section)
+        else:
+            kept.append(section)
+    if not candidates:
+        kept = _bullet_phases(top_lists, lines)
+    document.sections = _without_containers(document, kept)
+    return document
+
+
+def _without_containers(document: Document, sections: list[Section]) -> list[Section]:
+    """`sections` without a level-1 heading that only holds the others: it is the document's title, whatever it is called."""
+    if len(sections) > 1 and sections[0].level == 1 and not sections[0].written and all(other.level > 1 for other in sections[1:]):
+        if not document.title:
+            document.title = f"Phase {sections[0].heading.key}: {sections[0].heading.title}"
+        return sections[1:]
+    return sections
+
+
+def _bullet_phases(lists: Iterable[Block], lines: Sequence[str]) -> list[Section]:
+    """Phases written as a list (“- Phase 0: Spike”), for a document without a single phase heading.
+
+    Every item of the list has to be one, with something below it; at least two. A list that only mentions phases is none.
+    """
+    found: list[Section] = []
+    for block in lists:
+        items = block.items or []
+        if not all(
+            len(item.blocks) > 1 and item.blocks[0].kind == "paragraph" and _BULLET_PHASE.match(item.blocks[0].text) for item in items
+        ):
+            continue
+        for item in items:
+            head, _, rest = _CHECKBOX.sub("", item.blocks[0].text).partition("\n")
+            heading = phase_heading(head)
+            if heading is None or heading.weak or heading.bad_key or not heading.title:
+                continue
+            marker = _MARKER.match(lines[item.start])
+            section = Section(heading, 6, item.start + 1, item.start + 1, marker.end() if marker else 2)
+            reader = _SectionReader(section, lines)
+            if rest:
+                reader._paragraph(rest, item.start + 2)
+            reader.walk(item.blocks[1:])
+            found.append(section)
+    return found if len(found) > 1 else []

@@ -1,0 +1,88 @@
+"""The report of a review as markdown: PRPs/reviews/batch-44-review.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batches.core.review.rules import Finding, Moment, Risk, Verdict
+from batches.core.text.markdown import inline, table_row
+
+FOLDER = "PRPs/reviews"
+
+WORDS = {
+    Verdict.APPROVED: "Approved",
+    Verdict.WARNINGS: "Approved with warnings",
+    Verdict.REVISION: "Needs revision",
+    Verdict.REJECTED: "Rejected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the report says of one PRP; drift and lines are None before execution, or where nobody knows."""
+
+    prp_id: str
+    title: str
+    risk: Risk
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    state: str = ""
+    drift: int | None = None
+    lines_added: int | None = None
+    lines_removed: int | None = None
+
+
+def report_path(batch: int) -> str:
+    """Where the report stands in the repository; a later review takes the place of an earlier one, which git keeps."""
+    return f"{FOLDER}/batch-{batch}-review.md"
+
+
+def render_report(
+    *, batch: int, title: str, run: int, moment: Moment, verdict: Verdict, parts: Sequence[Part], findings: Sequence[Finding], semantic: str
+) -> str:
+    """The whole report; `findings` are the batch's own."""
+    subject = "the PRPs, before execution" if moment is Moment.BEFORE else "the code that came out"
+    lines = [
+        f"# Review of batch {batch}: {inline(title)}",
+        "",
+        f"**Verdict**: {WORDS[verdict]}",
+        f"**Judged**: {subject} (run {run})",
+        f"**Semantic review**: {semantic}",
+        "",
+        "## PRPs",
+        "",
+    ]
+    if moment is Moment.BEFORE:
+        lines += ["| PRP | Title | Risk | Verdict |", "|---|---|---|---|"]
+        lines += [table_row(part.prp_id, part.title, _risk(part.risk), WORDS[part.verdict]) for part in parts]
+    else:
+        lines += ["| PRP | Title | State | Drift | Diff | Risk | Verdict |", "|---|---|---|---|---|---|---|"]
+        for part in parts:
+            came_out = (part.state or "not run", _percent(part.drift), _size(part))
+            lines.append(table_row(part.prp_id, part.title, *came_out, _risk(part.risk), WORDS[part.verdict]))
+    lines += ["", "## Batch", "", *_listed(findings)]
+    for part in parts:
+        lines += ["", f"## {part.prp_id}: {inline(part.title)}", "", *_listed(part.findings)]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(findings: Sequence[Finding]) -> list[str]:
+    if not findings:
+        return ["Nothing to say."]
+    rows = []
+    for finding in findings:
+        rows.append(f"- **{finding.severity}** ({finding.category}) {inline(finding.place)}: {inline(finding.message)}")
+        if finding.suggestion:
+            rows.append(f"  - Suggestion: {inline(finding.suggestion)}")
+    return rows
+
+
+def _risk(risk: Risk) -> str:
+    return f"{risk.shown} ({risk.band})"
+
+
+def _percent(value: int | None) -> str:
+    return "—" if value is None else f"{value} %"
+
+
+def _size(part: Part) -> str:
+    return "—" if part.lines_added is None or part.lines_removed is None else f"+{part.lines_added} −{part.lines_removed}"

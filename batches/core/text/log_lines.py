@@ -1,0 +1,189 @@
+"""Logs as people read them: one JSON object a line, said in words; colours of a terminal become named styles."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from batches.core.text.words import ANSI
+
+_TIME_KEYS = ("at", "time", "ts", "timestamp")
+_KIND_KEYS = ("kind", "event", "level", "type", "stream")
+_TEXT_KEYS = ("text", "message", "line", "output", "progress", "command", "note", "data")
+LOG_TEXT_LIMIT = 8_000  # characters; the journal cuts output there too
+
+COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_WEIGHTS = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike"}
+_WEIGHTS_OFF = {22: ("bold", "dim"), 23: ("italic",), 24: ("underline",), 27: ("inverse",), 29: ("strike",)}
+_CUBE = (0, 95, 135, 175, 215, 255)  # levels of the 6 x 6 x 6 cube of 256 colours
+_SGR = re.compile(r"\x1b\[([0-9;:]*)m")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How text[start:end] looks: names such as "red bold", "on-red"; never anything from the log itself."""
+
+    start: int
+    end: int
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of an attempt's log; `at` is None when the line does not say, `who` names the task where several meet.
+
+    `kind` is "error" or "warning" where the line says so, else what it calls itself ("step", "output", ...). `number`
+    counts from 1 in the whole log; 0 where that is not known. `hits` are (start, end) of what was searched for.
+    """
+
+    at: datetime | None
+    kind: str
+    text: str
+    who: str = ""
+    styles: tuple[Style, ...] = ()
+    number: int = 0
+    hits: tuple[tuple[int, int], ...] = ()
+
+    def searched(self, needle: str) -> "LogLine":
+        """The line with the places where it has `needle`, whatever its case."""
+        return replace(self, hits=tuple(found_at(self.text, needle)))
+
+
+def read_log(tail: str, *, who: str = "", limit: int = 200) -> tuple[LogLine, ...]:
+    """The last `limit` lines of a log of JSON objects. A line that is none is shown as it is, never dropped."""
+    lines = [line for line in tail.split("\n") if line.strip()]
+    return tuple(read_line(line, who) for line in lines[-limit:])
+
+
+def read_line(line: str, who: str = "", number: int = 0) -> LogLine:
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        return LogLine(None, "", *_plain(line, who), number)
+    at = _moment(next((data[key] for key in _TIME_KEYS if key in data), None))
+    kinds = [str(data[key]) for key in _KIND_KEYS if isinstance(data.get(key), str)]
+    kind = next((name for name in kinds if name in ("error", "warning")), kinds[0] if kinds else "")
+    said = [data[key] for key in _TEXT_KEYS if isinstance(data.get(key), str)]
+    texts = [text for text in said if text.strip()]
+    rest = {key: value for key, value in data.items() if key not in (*_TIME_KEYS, *_KIND_KEYS, *_TEXT_KEYS)}
+    if kind and not said:  # an empty line of output is an empty line
+        texts = [f"{kind} " + " ".join(f"{key}={_short(value)}" for key, value in rest.items())]
+    elif isinstance(rest.get("exit_code"), int) and not any("exit code" in text for text in texts):
+        texts.append(f"exit code {rest['exit_code']}")
+    text = " · ".join(item.rstrip("\n") for item in texts) or ("" if said else line)
+    return LogLine(at, kind, *_plain(text, who), number)
+
+
+def _plain(text: str, who: str) -> tuple[str, str, tuple[Style, ...]]:
+    shown, styles = styled(text)
+    return shown[:LOG_TEXT_LIMIT], who, tuple(style for style in styles if style.end <= LOG_TEXT_LIMIT)
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, str):
+            found = datetime.fromisoformat(value)
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def found_at(text: str, needle: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each place where `text` has `needle`, whatever its case, without overlaps."""
+    if not needle:
+        return
+    # Lower case may be longer than what it was made of ("İ"): then only equal letters are marked.
+    lowered, wanted = (text.lower(), needle.lower()) if len(text.lower()) == len(text) else (text, needle)
+    place = lowered.find(wanted)
+    while place >= 0:
+        yield place, place + len(wanted)
+        place = lowered.find(wanted, place + len(wanted))
+
+
+def styled(text: str) -> tuple[str, tuple[Style, ...]]:
+    """(`text` without terminal sequences, what its colour sequences mean). Cursor moves and titles are dropped."""
+    if "\x1b" not in text:
+        return text, ()
+    parts: list[str] = []
+    styles: list[Style] = []
+    at, start, length = _Pen(), 0, 0
+
+    def say(piece: str) -> None:
+        nonlocal length
+        if not piece:
+            return
+        parts.append(piece)
+        if names := at.names():
+            if styles and styles[-1].end == length and styles[-1].names == names:
+                styles[-1] = replace(styles[-1], end=length + len(piece))
+            else:
+                styles.append(Style(length, length + len(piece), names))
+        length += len(piece)
+
+    for found in ANSI.finditer(text):
+        say(text[start : found.start()])
+        start = found.end()
+        if colour := _SGR.fullmatch(found.group()):
+            at.change(colour.group(1))
+    say(text[start:])
+    return "".join(parts), tuple(styles)
+
+
+class _Pen:
+    """What the sequences so far have set."""
+
+    def __init__(self) -> None:
+        self.fore = self.back = ""
+        self.weights: set[str] = set()
+
+    def names(self) -> str:
+        return " ".join(name for name in (self.fore, self.back, *sorted(self.weights)) if name)
+
+    def change(self, text: str) -> None:
+        """Take in the numbers of one SGR sequence; what is not known is passed over."""
+        codes = [int(code) if code.isascii() and code.isdigit() and len(code) < 4 else 0 for code in text.replace(":", ";").split(";")]
+        while codes:
+            code = codes.pop(0)
+            if code == 0:
+                self.__init__()  # type: ignore[misc]  # everything as it was at first
+            elif code in _WEIGHTS:
+                self.weights.add(_WEIGHTS[code])
+            elif code in _WEIGHTS_OFF:
+                self.weights -= set(_WEIGHTS_OFF[code])
+            elif code in (38, 48):
+                name = _extended(codes)
+                self.fore, self.back = (name, self.back) if code == 38 else (self.fore, f"on-{name}")
+            elif code in (39, 49):
+                self.fore, self.back = ("", self.back) if code == 39 else (self.fore, "")
+            elif 30 <= code <= 37 or 90 <= code <= 97:
+                self.fore = COLOURS[code % 10]
+            elif 40 <= code <= 47 or 100 <= code <= 107:
+                self.back = f"on-{COLOURS[code % 10]}"
+
+
+def _extended(codes: list[int]) -> str:
+    """The nearest of the eight colours to "5;n" or "2;r;g;b", which are taken from the front of `codes`."""
+    mode = codes.pop(0) if codes else 0
+    if mode == 5:
+        index = codes.pop(0) if codes else 0
+        if index < 16:
+            return COLOURS[index % 8]
+        if index >= 232:
+            return "white" if index > 243 else "black"
+        cube = index - 16
+        red, green, blue = _CUBE[cube // 36 % 6], _CUBE[cube // 6 % 6], _CUBE[cube % 6]
+    else:
+        red, green, blue = ([*codes[:3], 0, 0, 0])[:3]
+        del codes[:3]
+    strongest = max(red, green, blue, 1)
+    return COLOURS[sum(bit for bit, level in ((1, red), (2, green), (4, blue)) if level > strongest * 0.6 and level > 60)]

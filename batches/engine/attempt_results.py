@@ -1,0 +1,239 @@
+"""Facts of an attempt turned into rows: heartbeat, verdict, result, gates, diff."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from batches.core.engine.decide import SUCCESS
+from batches.core.engine.states import FailureReason
+from batches.core.review.declared_changes import undeclared
+from batches.models import Attempt, Gate, GateCheck, Result
+from batches.repositories.repository import repository_of
+from subagents.contract import (
+    USAGE_FIGURES,
+    GateOrigin,
+    GateStatus,
+    Heartbeat,
+    OrchestrationFiles,
+    ResultStatus,
+    SubagentError,
+    TaskResult,
+    TaskSpec,
+    TaskType,
+    dump_json,
+    read_tail,
+    write_atomic,
+)
+from subagents.redaction import redact
+
+if TYPE_CHECKING:
+    from subagents.launcher import Observation
+
+DIFF_BYTES = 512 * 1024
+LOG_TAIL_BYTES = 64 * 1024
+
+SENTENCES = {
+    FailureReason.TIMEOUT: "No heartbeat for longer than the limit; it was stopped.",
+    FailureReason.NEVER_STARTED: "It was launched, but showed no sign of life in time.",
+    FailureReason.CRASHED: "Its process ended without a result.",
+    FailureReason.PHASE_TIME_LIMIT: "It ran longer than the time limit of a phase; it was stopped.",
+    FailureReason.CANCELLED: "Cancelled.",
+}
+
+
+def heartbeat_fields(beat: Heartbeat, now: datetime, clock: float) -> dict[str, object]:
+    """The attempt's columns as this new heartbeat has them."""
+    return {
+        "last_beat_at": now,
+        "beat_clock": clock,
+        "last_progress_at": _moment(beat.last_progress),
+        "heartbeat": beat.to_json(),
+        "step": beat.step,
+        "total_steps": beat.total_steps,
+        "progress": beat.progress[:500],
+        "tokens_used": beat.tokens_used,
+        "cost_usd": beat.cost_usd,
+        "elapsed_seconds": beat.elapsed_seconds,
+    }
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
+    except (ValueError, OverflowError):  # no date, or none that there is in UTC
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of an attempt as its host saw it: the process, with all that it started, is gone, and its files are final.
+
+    A success counts even when the attempt was told to stop meanwhile; otherwise why it was stopped is the reason.
+    """
+
+    attempt: Attempt
+    spec: TaskSpec
+    look: "Observation"
+    verdict: str  # SUCCESS or a FailureReason
+    message: str
+    result: TaskResult  # made up if it left none
+
+    @classmethod
+    def of(cls, attempt: Attempt, spec: TaskSpec, look: "Observation") -> Self:
+        return cls(attempt, spec, look, *_verdict(attempt, spec, look))
+
+    @property
+    def to_merge(self) -> bool:
+        """Whether it left commits that belong on the batch branch."""
+        return self.verdict == SUCCESS and self.result.head_commit not in ("", self.attempt.base_commit)
+
+
+def record_end(end: End, now: datetime) -> None:
+    """Write down, once, that the attempt is over, with what it left. In the caller's transaction."""
+    attempt, look = end.attempt, end.look
+    changes: dict[str, object] = {
+        "exited_at": now,
+        "verdict": end.verdict,
+        "message": end.message,
+        "exit_code": look.ended.exit_code if look.ended else None,
+    }
+    if look.started is not None and look.started.pid and attempt.started_at is None:
+        changes |= {"started_at": wall_time(look.started.started_at), "pid": look.started.pid}
+    changes |= _result_fields(end.result) | log_fields(end.spec)
+    if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
+        _store_result(end)
+
+
+def log_fields(spec: TaskSpec, known_bytes: int = -1) -> dict[str, object]:
+    """The attempt's columns about its log; empty when it has not grown beyond `known_bytes`."""
+    size, text = read_tail(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).log, LOG_TAIL_BYTES)
+    return {} if size in (0, known_bytes) else {"log_tail": text, "log_bytes": size}
+
+
+def wall_time(seconds: float) -> datetime:
+    """Seconds since the epoch as a moment."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _verdict(attempt: Attempt, spec: TaskSpec, look: "Observation") -> tuple[str, str, TaskResult]:
+    if look.result is not None and look.result.status == ResultStatus.SUCCESS:
+        return SUCCESS, "", look.result
+    if look.result is not None:
+        told = FailureReason(look.result.failure_reason)
+        if attempt.stop_reason and told in (FailureReason.CANCELLED, FailureReason.CRASHED):
+            told = FailureReason(attempt.stop_reason)
+        sentence = look.result.errors[0] if look.result.errors else SENTENCES.get(told, told)
+        return told, sentence, look.result
+    if look.result_error is not None and not attempt.stop_reason:
+        reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {look.result_error}"
+    else:
+        reason = FailureReason(attempt.stop_reason or FailureReason.CRASHED)
+        sentence = attempt.message or SENTENCES[reason]
+    return reason, sentence, _no_result(attempt, spec, reason, sentence)
+
+
+def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence: str) -> TaskResult:
+    return TaskResult(
+        task_id=spec.task_id,
+        prp_id=spec.prp_id,
+        status=ResultStatus.FAILED,
+        attempt=attempt.number,
+        token=attempt.token,
+        failure_reason=reason,
+        errors=(sentence,),
+        steps_completed=max(0, (attempt.step or 1) - 1),
+        total_steps=len(spec.steps),
+        base_commit=attempt.base_commit,
+        tokens_used=attempt.tokens_used,
+        cost_usd=None if attempt.cost_usd is None else float(attempt.cost_usd),
+        elapsed_seconds=attempt.elapsed_seconds or 0.0,
+    )
+
+
+def write_missing_result(spec: TaskSpec, result: TaskResult) -> None:
+    """An attempt that was killed leaves no result: write one for those who read the files. Raises OSError."""
+    write_atomic(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).result, dump_json(result.to_json()))
+
+
+def _result_fields(result: TaskResult) -> dict[str, object]:
+    """The attempt's columns as its result has them; what the result does not know is left alone."""
+    known: dict[str, object] = {
+        "tokens_used": result.tokens_used,
+        "cost_usd": result.cost_usd,
+        "elapsed_seconds": result.elapsed_seconds or None,
+        "session": result.session[:100] or None,
+        "fault": result.fault or None,
+        "retry_at": _moment(result.retry_at),
+        "sandbox": result.sandbox[:40] or None,
+        **{name: result.usage.get(name) for name in USAGE_FIGURES},
+    }
+    return {name: value for name, value in known.items() if value is not None} | {
+        "head_commit": result.head_commit,
+        "tree": result.tree,
+    }
+
+
+def _store_result(end: End) -> None:
+    attempt, spec, result = end.attempt, end.spec, end.result
+    changed = (*result.files_created, *result.files_modified, *result.files_deleted)
+    Result.objects.create(
+        attempt=attempt,
+        data=result.to_json(),
+        status=result.status,
+        steps_completed=result.steps_completed,
+        total_steps=result.total_steps,
+        files_created=list(result.files_created),
+        files_modified=list(result.files_modified),
+        files_deleted=list(result.files_deleted),
+        undeclared=undeclared(spec.files_modified, changed) if spec.type == TaskType.EXECUTE else [],
+        commits=list(result.commits),
+        diff=None if result.head_commit else "",
+    )
+    if not result.gates:
+        return
+    batch_id = attempt.task.run.batch_id
+    gates = {(gate.phase.key, gate.position): gate for gate in Gate.objects.filter(phase__batch=batch_id).select_related("phase")}
+    bound = [
+        (gates.get((outcome.phase or spec.key, outcome.position)) if outcome.origin == GateOrigin.PLAN else None, outcome)
+        for outcome in result.gates
+    ]
+    GateCheck.objects.bulk_create(
+        GateCheck(
+            gate=gate,
+            attempt=attempt,
+            origin=outcome.origin,
+            position=outcome.position,
+            text="" if gate else outcome.text,
+            kind=outcome.kind,
+            status=outcome.status,
+            command=outcome.command,
+            exit_code=outcome.exit_code,
+            commit=outcome.commit,
+            output=outcome.output,
+            seconds=outcome.seconds,
+            note=outcome.note,
+            flaky=outcome.flaky and outcome.status == GateStatus.PASSED,
+            first_exit_code=outcome.first_exit_code,
+            first_output=outcome.first_output,
+            at=timezone.now(),
+        )
+        for gate, outcome in bound
+        if gate is not None or (outcome.origin != GateOrigin.PLAN and outcome.text)
+    )
+
+
+def fill_diffs(results: QuerySet[Result], limit: int | None = None) -> None:
+    """Read the diffs that were left for later, so that the next phase did not have to wait for them."""
+    waiting = results.filter(diff=None).select_related("attempt__task__run__batch__project").defer("attempt__log_tail", "data")
+    for result in waiting[:limit]:
+        attempt = result.attempt
+        try:
+            found = repository_of(attempt.task.run.batch).diff(attempt.base_commit, attempt.head_commit, DIFF_BYTES)
+            diff = found.text + (f"\n… cut at {DIFF_BYTES // 1024} KiB\n" if found.truncated else "")
+        except SubagentError as problem:
+            diff = f"The diff cannot be read: {problem}\n"
+        Result.objects.filter(pk=result.pk, diff=None).update(diff=redact(diff))

@@ -1,0 +1,155 @@
+"""A phase that could not be merged: both sides, and what a person can do about it besides trying again."""
+
+import re
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.engine.states import Event, FailureReason, TaskKind, TaskState, TransitionRefused
+from batches.core.errors import ServiceError
+from batches.core.text.diff import Diff, read_diff
+from batches.models import Attempt, Batch, Task
+from batches.repositories.repository import checked_repository
+from batches.runs.transitions import move_task
+from subagents.contract import SubagentError
+from subagents.workspace import MergeConflict, RefMoved, Repository, branch_ref
+
+EXECUTE_BATCH = "batches.execute_batch"
+FILES_SHOWN, SIDE_BYTES, SIDE_LINES = 30, 64 * 1024, 600
+COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A file that collides, with what each side did to it since where the phase began."""
+
+    path: str
+    merged: Diff
+    phase: Diff
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictView:
+    """What a person needs to decide. `files` are those that collide now; none: by now it would merge."""
+
+    task: Task
+    attempt: Attempt
+    files: tuple[Side, ...]
+    left_out: int
+    branch_commit: str
+    resolution_branch: str
+    commands: tuple[str, ...]
+    dependents: tuple[str, ...]
+
+
+def conflict_of(task: Task) -> ConflictView:
+    """The conflict as it stands now. Raises ServiceError when the phase has none, or git cannot say."""
+    attempt = _collided(task)
+    batch = task.run.batch
+    try:
+        repository = checked_repository(batch)
+        tip = repository.branch_commit(batch.branch)
+        joined = repository.merge_trees(tip, attempt.head_commit)
+        paths = joined.files if isinstance(joined, MergeConflict) else ()
+        sides = tuple(
+            Side(path, _side(repository, attempt, tip, path), _side(repository, attempt, attempt.head_commit, path))
+            for path in paths[:FILES_SHOWN]
+        )
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    branch = resolution_branch(task)
+    folder = f"{batch.project.repository}-{branch.replace('/', '-')}"
+    commands = (
+        f"git -C {shlex.quote(batch.project.repository)} worktree add -b {branch} {shlex.quote(folder)} {batch.branch}",
+        f"cd {shlex.quote(folder)}",
+        f"git merge {attempt.ref}",
+        "# mend the files that collide, then:",
+        "git add --all && git commit",
+    )
+    waiting = task.run.tasks.filter(state=TaskState.BLOCKED, blocked_by=task.name).values_list("name", flat=True)
+    return ConflictView(task, attempt, sides, max(0, len(paths) - FILES_SHOWN), tip, branch, commands, tuple(waiting))
+
+
+def resolution_branch(task: Task) -> str:
+    """The branch on which a person is asked to resolve the phase's conflict by hand."""
+    return f"resolve/batch-{task.run.batch.number}-{task.name}"
+
+
+def _side(repository: Repository, attempt: Attempt, commit: str, path: str) -> Diff:
+    found = repository.diff(attempt.base_commit, commit, SIDE_BYTES, [path])
+    return read_diff(found.text, limit=SIDE_LINES)
+
+
+def _collided(task: Task) -> Attempt:
+    attempt = task.attempts.order_by("-number").first()
+    if task.state != TaskState.FAILED or task.reason != FailureReason.MERGE_CONFLICT or attempt is None:
+        raise ServiceError(f"Phase {task.name} of batch {task.run.batch.number} has no merge conflict: it is {task.state}.")
+    if not attempt.merge_conflicts:
+        raise ServiceError(f"No files collided: {task.message} Retry the phase once that is mended.")
+    return attempt
+
+
+def check_resolution(task: Task, name: str) -> str:
+    """The commit that `name`, a branch or a commit's id, stands for, when it resolves the task's conflict.
+
+    It must hold the phase's own work, merge into the batch's branch, and bring nothing that is never merged.
+    Raises ServiceError with what is missing and the way out.
+    """
+    name = name.strip()
+    batch = task.run.batch
+    # After a resolution whose gates failed the conflict itself is an attempt further back.
+    attempt = task.attempts.exclude(merge_conflicts=None).order_by("-number").first()
+    if attempt is None or task.state != TaskState.FAILED:
+        raise ServiceError(f"Phase {task.name} has no merge conflict to resolve: it is {task.state}.")
+    if not name:
+        raise ServiceError("Name the branch or the commit that resolves the conflict.")
+    try:
+        repository = checked_repository(batch)
+        commit = repository.find_commit(branch_ref(name)) or (repository.find_commit(name) if COMMIT_ID.fullmatch(name) else None)
+        if commit is None:
+            raise ServiceError(f"{batch.project.repository} has no branch or commit {name}. Commit your resolution there, then take it.")
+        if not repository.is_ancestor(attempt.head_commit, commit):
+            raise ServiceError(f"{name} does not hold the work of phase {task.name}. Merge it first: git merge {attempt.ref}")
+        joined = repository.merge_trees(repository.branch_commit(batch.branch), commit)
+        if isinstance(joined, MergeConflict):
+            files = ", ".join(joined.files)
+            raise ServiceError(f"{name} collides with {batch.branch}: {files}. Merge {batch.branch} into it, resolve, then take it.")
+        base = repository.merge_base(attempt.base_commit, commit) or attempt.base_commit
+        if blocked := repository.blocked_entries(base, commit):
+            raise ServiceError(f"{name} holds what is never merged: {'; '.join(blocked)}.")
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    return commit
+
+
+def drop_phase(*, task: Task, actor: Actor) -> str:
+    """Give a failed phase up: what depends on it stays blocked, its commits are kept under an archive reference, which is returned.
+
+    A retry by its name takes it up again. Raises ServiceError, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    batch = task.run.batch
+    if task.kind != TaskKind.PHASE or task.state != TaskState.FAILED:
+        raise ServiceError(f"Only a phase that failed can be dropped; {task.name} is {task.state}.")
+    attempt = task.attempts.order_by("-number").first()
+    try:
+        repository = checked_repository(batch)
+        ref = f"refs/ce/archive/batch-{batch.number}/run-{task.run.number}/{task.name}/{attempt.number if attempt else 0}"
+        kept = (attempt and (attempt.head_commit or attempt.base_commit)) or repository.branch_commit(batch.branch)
+        with suppress(RefMoved):  # there already
+            repository.move_ref(ref, kept, None)
+        message = f"Dropped by {actor.cause.partition(':')[2]}. Its work is kept as {ref}."
+        with transaction.atomic():
+            reason = {"reason": FailureReason.CANCELLED, "message": message}
+            if not move_task(task, Event.DROP, now=timezone.now(), cause=actor.cause, attempt=attempt, dropped_ref=ref, **reason):
+                raise ServiceError(f"Phase {task.name} has moved on meanwhile. Look at it again.")
+            Batch.objects.bump(batch.pk)
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    except TransitionRefused as refused:
+        raise ServiceError(str(refused)) from refused
+    return ref

@@ -1,0 +1,105 @@
+"""Whether a project's surroundings are ready for a plan: looked at before anybody presses Execute."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from batches.core.text import words
+from batches.integrations.api_keys import lacking
+from batches.models import Host, Project
+from batches.repositories.repository import checked_repository
+from subagents.backends import BACKENDS
+from subagents.contract import SubagentError
+from subagents.workspace import Repository
+
+TICK_LATE_SECONDS = 10.0  # the watchdog of `manage.py up` restarts the cluster by then
+DISK_LOW_BYTES = 2 * 1024**3
+COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands no prose
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCheck:
+    """One line: `state` is ok, warning, error or unknown; `text` says what was seen, `hint` the way out."""
+
+    name: str
+    state: str
+    text: str
+    hint: str = ""
+
+
+def check_environment(*, project: Project | None, backend: str = "", prose_phases: Sequence[str] = ()) -> tuple[EnvironmentCheck, ...]:
+    """What a person should know before a plan is executed on `project`. Nothing is changed; never raises for what it finds.
+
+    `prose_phases` are the keys of phases with a step that has no command; `backend` "" is the project's.
+    """
+    checks: list[EnvironmentCheck] = []
+    if project is None:
+        checks.append(EnvironmentCheck("Repository", "unknown", "no project chosen yet", "The project is chosen before Execute."))
+    else:
+        checks += _repository(project)
+        checks.append(_backend(backend or project.backend, prose_phases, project.agent_command))
+    return (*checks, *_hosts())
+
+
+def _repository(project: Project) -> list[EnvironmentCheck]:
+    try:
+        repository = checked_repository(project)
+    except SubagentError as problem:
+        return [EnvironmentCheck("Repository", "error", str(problem), "Mend it, or choose another project.")]
+    found = [EnvironmentCheck("Repository", "ok", project.repository)]
+    try:
+        commit = repository.branch_commit(project.base_branch)
+        found.append(EnvironmentCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
+    except SubagentError as problem:
+        found.append(EnvironmentCheck("Base branch", "error", str(problem), "Set another base branch in the project's settings."))
+    found.append(_working_tree(repository))
+    return found
+
+
+def _working_tree(repository: Repository) -> EnvironmentCheck:
+    try:
+        dirty = repository.dirty_summary()
+    except SubagentError as problem:
+        return EnvironmentCheck("Your files", "unknown", str(problem))
+    if not dirty:
+        return EnvironmentCheck("Your files", "ok", "nothing uncommitted")
+    noun = "file has" if dirty == 1 else "files have"
+    text = f"{dirty} {noun} uncommitted changes"
+    return EnvironmentCheck("Your files", "warning", text, "The batch does not see them and leaves them alone.")
+
+
+def _backend(backend: str, prose_phases: Sequence[str], command: str) -> EnvironmentCheck:
+    if backend not in BACKENDS:
+        return EnvironmentCheck("Backend", "error", f"there is no backend {backend}", f"There is: {', '.join(BACKENDS)}.")
+    if backend == "command" and not command.strip():
+        return EnvironmentCheck("Backend", "error", "no command of an agent is configured", "Enter it in the project's settings.")
+    if lacks := lacking(backend):
+        return EnvironmentCheck("Backend", "error", lacks, f"Until then {COMMANDS_ONLY} runs the commands of steps.")
+    if backend != COMMANDS_ONLY or not prose_phases:
+        return EnvironmentCheck("Backend", "ok", f"{backend} can do every step")
+    named = ", ".join(prose_phases[:8]) + (f" and {len(prose_phases) - 8} more" if len(prose_phases) > 8 else "")
+    text = f"{backend} runs commands only; steps in prose in phase{'' if len(prose_phases) == 1 else 's'} {named}"
+    return EnvironmentCheck("Backend", "error", text, "Give those steps a fenced command, or choose a backend with an agent.")
+
+
+def _hosts() -> list[EnvironmentCheck]:
+    """Ticker and disk as the hosts' own rows tell them."""
+    now = timezone.now()
+    hosts = list(Host.objects.all())
+    alive = [host for host in hosts if host.last_tick_at and now - host.last_tick_at <= timedelta(seconds=TICK_LATE_SECONDS)]
+    if alive:
+        ticker = EnvironmentCheck("Ticker", "ok", f"alive on {', '.join(host.name for host in alive[:4])}")
+    else:
+        seen = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
+        text = "has never reported" if seen is None else f"silent for {words.duration((now - seen).total_seconds())}"
+        ticker = EnvironmentCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
+    known = [(free, host.name) for host in alive or hosts if isinstance(free := host.facts.get("disk_free_bytes"), int)]
+    if not known:
+        return [ticker, EnvironmentCheck("Disk", "unknown", "no host has reported its free space")]
+    free, name = min(known)
+    text = f"{words.bytes_words(free)} free on {name}"
+    if free < DISK_LOW_BYTES:
+        return [ticker, EnvironmentCheck("Disk", "warning", text, "Checkouts and logs need room; remove old ones or move CE_DATA_DIR.")]
+    return [ticker, EnvironmentCheck("Disk", "ok", text)]

@@ -1,0 +1,450 @@
+"""One step of a run: snapshot, decide, record in one transaction, act after commit (engine.md §2.4).
+
+`advance` is idempotent and is called by the holder of a host's ticker lock alone, so no two of them act at once; a
+crash between record and act leaves a launched attempt without a process, which the ordinary rules restart.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from batches.core.engine import decide as core
+from batches.core.engine.states import (
+    ENDED_RUN_STATES,
+    Event,
+    FailureReason,
+    Operation,
+    RunEvent,
+    TaskKind,
+    Waiting,
+)
+from batches.core.plans.conflicts import covering_entries
+from batches.core.review import declared_changes
+from batches.engine.attempt_results import End, record_end
+from batches.engine.snapshots import Moment, TaskRow, policy_of, stage_merges, take_snapshot, task_rows
+from batches.engine.task_specs import new_attempt
+from batches.integrations.api_keys import key_for
+from batches.metrics import facts
+from batches.models import Attempt, Batch, Conflict, Run, Scheduling, Task
+from batches.repositories.repository import repository_of
+from batches.runs.transitions import move_run, move_task
+from subagents import launcher
+from subagents.contract import SubagentError, TaskSpec
+from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What is to be done in the world once the transaction is committed."""
+
+    launches: tuple[Attempt, ...] = ()
+    stops: tuple[tuple[Attempt, bool], ...] = ()
+    merges: tuple[Attempt, ...] = ()
+    pause: core.RateLimit | None = None  # for the other runs of the same backend
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a call of `advance` did: the attempts it launched, each with its process id (0: none), and whether to call again at once."""
+
+    launched: tuple[tuple[Attempt, int], ...]
+    unfinished: bool
+
+
+def advance(run_id: int, moment: Moment, ends: Sequence[End] = (), unmerged: Sequence[Attempt] = ()) -> Progress:
+    """Carry the run on by one step: record the `ends` that its host saw, or merge one attempt, and start what may start.
+
+    `unmerged` are attempts whose success is recorded and whose commits are not on the batch branch yet. Merges take git
+    some 10 ms each; between two of them the host looks at its processes, so that slots that were freed meanwhile are
+    filled first. A single end that succeeded is merged before it is recorded: what waits for it starts a transaction
+    sooner, and a crash in between costs nothing, the merge is found again.
+
+    Raises whatever the database raises; then nothing of the step that failed is recorded, and the next call does it.
+    """
+    merged: Merged | None = None
+    merging = not ends and bool(unmerged)
+    if merging:
+        merged = merge(unmerged[0], TaskSpec.from_json(unmerged[0].spec), unmerged[0].head_commit)
+    elif len(ends) == 1 and ends[0].to_merge and not unmerged:
+        merging = True
+        merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit)
+    step = _step(run_id, moment, ends, merged)
+    # A merge that others kept from happening is tried again, but not at once.
+    return Progress(step.launched, unfinished=bool(step.merges) and (merged is not None or not merging))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    launched: tuple[tuple[Attempt, int], ...]
+    merges: tuple[Attempt, ...]
+
+
+def _step(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None" = None) -> Step:
+    """Record what follows from the rows, then start and stop processes accordingly."""
+    acts = _record(run_id, moment, ends, merged)
+    launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
+    for attempt, force in acts.stops:
+        _stop(attempt, force)
+    if acts.pause is not None:
+        _pause_others(run_id, acts.pause)
+    return Step(launched, acts.merges)
+
+
+def _record(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None") -> Acts:
+    """One transaction: lock, write the facts, then decide and write until nothing more follows from the rows alone."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
+        for end in ends:
+            record_end(end, moment.now)
+        if merged is not None:
+            merged.record(run.batch_id)
+        tasks = task_rows(run.tasks.all())
+        live = Attempt.objects.live().filter(task__run=run).defer("log_tail", "heartbeat", "spec")
+        attempts = {attempt.task_id: attempt for attempt in live}
+        policy = policy_of(run, moment)
+        writer = _Writer(run, tasks, attempts, moment, merged.commit if merged else "", policy)
+        while True:
+            snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.moment)
+            decisions = core.decide(snapshot, moment.now, policy)
+            for decision in decisions:
+                writer.apply(decision)
+            if not decisions or writer.merges:
+                break  # what a merge comes to is seen outside, after commit
+        if not decisions:
+            writer.wait(core.waiting_for(snapshot, moment.now))
+        writer.record_facts()
+        if writer.moved or ends:
+            Batch.objects.bump(run.batch_id)
+    for end in ends:
+        level = logging.INFO if end.verdict == core.SUCCESS else logging.WARNING
+        ids = (end.spec.batch_id, end.spec.name, end.spec.attempt)
+        logger.log(level, "batch=%s task=%s attempt=%s ended verdict=%s %s", *ids, end.verdict, end.message)
+    return writer.acts()
+
+
+class _Writer:
+    """Applies decisions within one transaction and collects what is to be done after it."""
+
+    def __init__(
+        self, run: Run, tasks: dict[str, TaskRow], attempts: dict[int, Attempt], moment: Moment, tip: str, policy: core.Policy
+    ) -> None:
+        self.run, self.tasks, self.attempts, self.began, self.policy = run, tasks, attempts, moment, policy
+        self.launches: list[Attempt] = []
+        self.stops: list[tuple[Attempt, bool]] = []
+        self.merges: list[Attempt] = []
+        self.tip = tip
+        self.settled: list[int] = []
+        self.moved = self.ended = False
+        self.pause: core.RateLimit | None = None
+
+    def acts(self) -> Acts:
+        return Acts(tuple(self.launches), tuple(self.stops), tuple(self.merges), self.pause)
+
+    @property
+    def moment(self) -> Moment:
+        return replace(self.began, free_slots=self.began.free_slots - len(self.launches))
+
+    def apply(self, decision: core.Decision) -> None:
+        match decision:
+            case core.StartRun():
+                self._move_run(RunEvent.START)
+            case core.EndRun(event):
+                self._move_run(event)
+            case core.Launch(name):
+                self._launch(self.tasks[name], decision)
+            case core.Stop(name, reason, force):
+                self._stop(self.tasks[name], reason, force)
+            case core.Merge(name):
+                self.merges.append(self.attempts[self.tasks[name].pk])
+            case core.Succeed(name):
+                self._settle(self.tasks[name], Event.SUCCEED, Attempt.Outcome.SUCCEEDED)
+                if self.run.rate_limits:
+                    self._change(rate_limits=0)
+            case core.Fail(name, reason, message, restart):
+                self._fail(self.tasks[name], reason, message, restart)
+            case core.Defer(name, until, message):
+                self._defer(self.tasks[name], until, message)
+            case core.Cancel(name, reason, message):
+                self._cancel(self.tasks[name], reason, message)
+            case core.Halt(reason, message):
+                self._change(stop_reason=reason, stop_message=message)
+                logger.warning("batch=%s run=%s halted reason=%s %s", self.run.batch.number, self.run.number, reason, message)
+            case core.Block(name, because, message):
+                self._move(self.tasks[name], Event.BLOCK, message=message, blocked_by=because)
+            case core.CheckStage(stage):
+                self._check(stage)
+
+    def record_facts(self) -> None:
+        """What figures are made of, of the attempts that were settled and of the run when it ended."""
+        if self.settled:
+            facts.record_attempts(self.settled)
+        if self.ended:
+            facts.record_runs([self.run.pk])
+
+    def _move_run(self, event: RunEvent) -> None:
+        cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.moment.cause
+        move_run(self.run, event, now=self.moment.now, cause=cause, message=self.run.stop_message)
+        self.ended = self.run.state in ENDED_RUN_STATES
+        logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
+
+    def _move(
+        self, task: TaskRow, event: Event, *, attempt: Attempt | None = None, reason: str = "", message: str = "", **fields: object
+    ) -> None:
+        moved = move_task(
+            task,
+            event,
+            now=self.moment.now,
+            cause=self.moment.cause,
+            attempt=attempt,
+            reason=reason,
+            message=message,
+            bump=False,
+            **fields,
+        )
+        self.moved = self.moved or moved
+        if moved:
+            logger.info(
+                "batch=%s task=%s attempt=%s %s%s",
+                self.run.batch.number,
+                task.name,
+                attempt.number if attempt else "-",
+                event,
+                f" reason={reason}" if reason else "",
+            )
+
+    def _change(self, **columns: object) -> None:
+        """Write columns of the run, and let the next snapshot see them."""
+        Run.objects.filter(pk=self.run.pk).update(**columns)
+        for name, value in columns.items():
+            setattr(self.run, name, value)
+        self.moved = True
+
+    def wait(self, now_for: Waiting | None) -> None:
+        """Note what the run waits for from now on, and how long it waited for what it waited for before."""
+        before, since = self.run.waiting_for, self.run.waiting_since
+        if before == (now_for or ""):
+            return
+        waited = dict(self.run.waited)
+        if before and since is not None:
+            seconds = max(0.0, (self.moment.now - since).total_seconds())  # less than nothing: the clock was set back
+            waited[before] = round(waited.get(before, 0.0) + seconds, 3)
+        self._change(waiting_for=now_for or "", waiting_since=self.moment.now if now_for else None, waited=waited)
+
+    def _launch(self, task: TaskRow, decision: core.Launch) -> None:
+        problem, base = "", ""
+        if task.kind == TaskKind.STAGE_CHECK:
+            self._cover(task)
+        whole = Task.objects.select_related("phase", "stage").get(pk=task.pk)
+        try:
+            self.tip = self.tip or self._find_tip()
+            # A resolution is compared with what it was made on, which others may have gone beyond.
+            base = (repository_of(self.run.batch).merge_base(self.tip, whole.resolution) if whole.resolution else None) or self.tip
+        except RefMoved as busy:  # its lock is broken after some seconds
+            logger.warning("batch=%s task=%s launch put off: %s", self.run.batch.number, task.name, busy)
+            task.not_before = self.moment.now + timedelta(seconds=1)
+            Task.objects.filter(pk=task.pk).update(not_before=task.not_before)
+            self.moved = True
+            return
+        except SubagentError as error:
+            problem = str(error)
+        attempt = new_attempt(self.run, whole, base, self.moment, decision, self._ready_at(task))
+        self._move(task, Event.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
+        self.attempts[task.pk] = attempt
+        if problem:  # the repository or the branch is gone: there is nothing to start on
+            Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.moment.now)
+            self._fail(task, FailureReason.AGENT_ERROR, problem, restart=False)
+        else:
+            self.launches.append(attempt)
+
+    def _ready_at(self, task: TaskRow) -> datetime:
+        """Since when nothing in the plan keeps the task from starting, nor its own back-off: what it waited for is over since then."""
+        names = {*task.waits_for, *task.after}
+        by_stage = self.run.scheduling == Scheduling.STAGES
+        before = [one for one in self.tasks.values() if one.name in names or (by_stage and one.stage_number < task.stage_number)]
+        moments = (self.run.started_at, task.changed_at, task.not_before, *(one.changed_at for one in before))
+        return min(self.moment.now, max((moment for moment in moments if moment is not None), default=self.moment.now))
+
+    def _find_tip(self) -> str:
+        """The commit that work starts on; the first task of a batch makes its branch. Raises SubagentError."""
+        batch, repository = self.run.batch, repository_of(self.run.batch)
+        if self.run.operation == Operation.GENERATE and not Attempt.objects.filter(task__run__batch=batch).exists():
+            return repository.ensure_branch(batch.branch, batch.base_commit)
+        return repository.branch_commit(self.run.branch)
+
+    def _stop(self, task: TaskRow, reason: FailureReason, force: bool) -> None:
+        attempt = self.attempts[task.pk]
+        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(stop_reason=reason, stop_clock=self.moment.clock)
+        attempt.stop_reason, attempt.stop_clock = reason, self.moment.clock
+        self.moved = True
+        self.stops.append((attempt, force))
+        logger.info("batch=%s task=%s attempt=%s stop reason=%s force=%s", self.run.batch.number, task.name, attempt.number, reason, force)
+
+    def _settle(self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object) -> None:
+        attempt = self.attempts.pop(task.pk)
+        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(
+            ended_at=self.moment.now, outcome=outcome, reason=reason, message=message
+        )
+        self._move(task, event, attempt=attempt, reason=reason, message=message, **fields)
+        self.settled.append(attempt.pk)
+
+    def _fail(self, task: TaskRow, reason: FailureReason, message: str, restart: bool) -> None:
+        fault = self.attempts[task.pk].fault
+        self._settle(task, Event.FAIL, Attempt.Outcome.FAILED, reason, message)
+        if restart:
+            pause = core.back_off_seconds(reason, task.restarts)
+            limit = core.restart_limit(reason, fault, self.policy)
+            move_task(
+                task,
+                Event.RETRY,
+                now=self.moment.now,
+                cause="policy:restart after a crash" if not fault else "policy:restart after a fault of the provider",
+                message=f"Restarted by itself ({task.restarts + 1} of {limit}) after: {message}",
+                restarts=task.restarts + 1,
+                not_before=self.moment.now + timedelta(seconds=pause),
+                bump=False,
+            )
+
+    def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
+        """Put the task back and pause the run: fewer at once from now on, but one limit that several meet counts once."""
+        self._settle(task, Event.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
+        run, now = self.run, self.moment.now
+        if run.rate_limited_since and run.rate_limited_until and core.RateLimit(run.rate_limited_since, run.rate_limited_until).holds(now):
+            until = max(until, run.rate_limited_until)
+            self._change(rate_limited_until=until)
+        else:
+            self._change(
+                rate_limited_since=now,
+                rate_limited_until=until,
+                rate_limits=run.rate_limits + 1,
+                parallel_limit=max(1, run.parallel // 2),
+            )
+        self.pause = core.RateLimit(now, until)
+        logger.warning("batch=%s run=%s rate limited until %s", run.batch.number, run.number, until.isoformat())
+
+    def _cancel(self, task: TaskRow, reason: FailureReason, message: str) -> None:
+        if task.pk in self.attempts:
+            self._settle(task, Event.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
+        else:
+            self._move(task, Event.CANCEL, reason=reason, message=message or "Cancelled before it started.")
+
+    def _cover(self, task: TaskRow) -> None:
+        """A stage check judges what is merged when it starts; one that was asked for by itself, what it was made for."""
+        if all(other.kind == TaskKind.STAGE_CHECK for other in self.tasks.values()):
+            return
+        members = [other.pk for other in self.tasks.values() if other.stage_id == task.stage_id]
+        task.covers = sorted(attempt.pk for attempts in stage_merges(members).values() for attempt in attempts)
+        Task.objects.filter(pk=task.pk).update(covers=task.covers)
+
+    def _check(self, number: int) -> None:
+        members = [task for task in self.tasks.values() if task.stage_number == number]
+        phases = [task for task in members if task.kind == TaskKind.PHASE]
+        rounds = sum(task.kind == TaskKind.STAGE_CHECK for task in members)
+        name = f"stage-{number}" if not rounds else f"stage-{number}.{rounds + 1}"
+        Task.objects.create(
+            run=self.run,
+            kind=TaskKind.STAGE_CHECK,
+            stage_id=phases[0].stage_id,
+            name=name,
+            position=max(task.position for task in members),
+            changed_at=self.moment.now,
+        )
+        self.tasks |= task_rows(self.run.tasks.filter(name=name))
+        self.moved = True
+
+
+def launch(attempt: Attempt) -> int:
+    """Start the process; returns its id, or 0. What goes wrong here is left to the rules: not started in time, restarted or failed."""
+    try:
+        launcher.prepare(TaskSpec.from_json(attempt.spec))
+        return launcher.launch(attempt.directory, key_for(attempt.spec["backend"]))
+    except (OSError, ValueError, SubagentError) as error:
+        logger.error("batch=%s task=%s attempt=%s launch: %s", attempt.spec["batch_id"], attempt.task_id, attempt.number, error)
+        Attempt.objects.filter(pk=attempt.pk).update(message=f"Could not be launched: {error}")
+        return 0
+
+
+def _pause_others(run_id: int, pause: core.RateLimit) -> None:
+    """The key that met a limit is that of every run of the backend: none of them starts anything before its end.
+
+    Not in the transaction of the run that met it, which holds that run's row: two such would wait for each other.
+    """
+    met = Run.objects.filter(pk=run_id).values("backend")
+    others = Run.objects.live().filter(backend__in=met).exclude(pk=run_id).exclude(rate_limited_until__gte=pause.until)
+    for other in others.order_by("pk").values_list("pk", "batch_id"):
+        with transaction.atomic():
+            Run.objects.filter(pk=other[0]).update(rate_limited_since=pause.since, rate_limited_until=pause.until)
+            Batch.objects.bump(other[1])
+
+
+def _stop(attempt: Attempt, force: bool) -> None:
+    if attempt.started_at is None and launcher.void(attempt.directory):
+        return  # it can never start any more; the next look at its files sees that
+    launcher.stop(attempt.directory, force)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came of merging an attempt: columns of its row. `commit` is the merge commit, or "" when there is none."""
+
+    attempt_id: int
+    commit: str
+    facts: Mapping[str, object]
+    collided: tuple[str, ...] = ()
+
+    def record(self, batch_id: int) -> None:
+        """Write it to the attempt's row, once. In the caller's transaction."""
+        Attempt.objects.filter(pk=self.attempt_id, ended_at=None, merge_commit="").update(**self.facts)
+        if self.collided:
+            announced = Conflict.objects.filter(batch=batch_id).exclude(collided=True)
+            above = covering_entries([*self.collided, *announced.values_list("file", flat=True)])
+            met = {entry for file in self.collided for entry in (file, *above.get(file, ()))}
+            announced.filter(file__in=met).update(collided=True)
+
+
+def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
+    """Merge the attempt's commits into the branch of its run; safe to repeat: a second merge finds the first.
+
+    None when it cannot be merged just now: the next look tries again.
+    """
+    run = attempt.task.run
+    try:
+        repository = repository_of(run.batch)
+        reason, refusal = _refusal(repository, run, spec, head_commit)
+        if refusal:
+            return Merged(attempt.pk, "", {"verdict": reason, "message": refusal})
+        subject = f"{spec.prp_id}: Merge phase {spec.key} - {spec.phase_name}"
+        outcome = repository.merge(run.branch, head_commit, subject, {"CE-Attempt": attempt.ref})
+        if isinstance(outcome, MergeConflict):
+            return Merged(attempt.pk, "", {"merge_conflicts": list(outcome.files)}, outcome.files)
+        if isinstance(outcome, AlreadyMerged):
+            commit, tree = repository.merge_of(run.branch, head_commit)
+        else:
+            commit, tree = outcome.commit, outcome.tree
+        return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree})
+    except RefMoved as busy:  # another git is at work on the branch, or was killed there: its lock is broken after some seconds
+        logger.warning("batch=%s attempt=%s merge put off: %s", run.batch.number, attempt.pk, busy)
+        return None
+    except SubagentError as problem:
+        facts = {"verdict": FailureReason.MERGE_CONFLICT, "message": f"Could not be merged: {problem}"}
+        return Merged(attempt.pk, "", facts)
+
+
+def _refusal(repository: Repository, run: Run, spec: TaskSpec, head_commit: str) -> tuple[FailureReason, str]:
+    """Why these commits may not be merged although their gates passed, by what git says of them and not by what was claimed.
+
+    Links that leave the tree and other repositories never are; the rest is the project's choice. Raises GitError.
+    """
+    if blocked := repository.blocked_entries(spec.base_commit, head_commit):
+        return FailureReason.AGENT_ERROR, f"Not merged: {'; '.join(blocked)}"
+    project = run.batch.project
+    policies = {"undeclared_edits": project.undeclared_edits, "deletions": project.deletions}
+    if run.operation != Operation.EXECUTE or declared_changes.FilePolicy.FAIL not in policies.values():
+        return FailureReason.GATE_FAILED, ""
+    found = repository.changes(spec.base_commit, head_commit)
+    files = (found.created, found.modified, found.deleted)
+    return FailureReason.GATE_FAILED, declared_changes.refusal(spec.files_modified, *files, **policies)

@@ -1,0 +1,257 @@
+"""What a run came to: the aggregated result file, the printed report, the archive (framework.md §3, the seed's phases 5 and 6)."""
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
+from batches.core.gates.ledger import GateState, count_states, count_words
+from batches.core.text.words import duration, tokens, usd
+from batches.engine.predictions import settle_conflicts, settle_predictions
+from batches.gates.ledger import read_ledger
+from batches.integrations import notifications
+from batches.metrics.facts import record_runs
+from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
+from batches.review.conclude import conclude_review
+from batches.review.context_updates import conclude_context
+from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, write_atomic
+
+OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # of a failed gate, as the report quotes it
+
+
+def generated_summary(batch: Batch) -> str:
+    """What `batch_gen_prp` prints, line for line as the seed has it."""
+    lines = [f"Batch {batch.number} Generated:"]
+    count = 0
+    for stage in batch.stages.prefetch_related("phases"):
+        ids = [phase.prp_id for phase in sorted(stage.phases.all(), key=lambda phase: phase.order)]
+        count += len(ids)
+        lines.append(f"  Stage {stage.number}: {', '.join(ids)}{' (parallel)' if len(ids) > 1 else ''}")
+    issues = list(LinearIssue.objects.filter(phase__batch=batch))
+    created = sum(bool(issue.url) for issue in issues)
+    what = _counted(created, "Linear issue") if created else _counted(count, "PRP")
+    lines += ["", f"Created {what}. Ready for execution."]
+    if missing := len(issues) - created:
+        reasons = " ".join(dict.fromkeys(issue.error or "Not tried yet." for issue in issues if not issue.url))
+        lines.append(f"Warning: {_counted(missing, 'Linear issue')} could not be created yet, to be tried again by itself: {reasons}")
+    return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def finish(run: Run, now: datetime) -> None:
+    """Write result file, report and archive of an ended run; safe to repeat. Files that cannot be written are named in the report."""
+    settle_predictions(run, now)
+    settle_conflicts(run.batch)
+    concluded = conclude_review(run) or conclude_context(run)
+    result = batch_result(run) | (concluded.result if concluded else {})
+    report = report_text(run, result) + (f"\n\n{concluded.report}" if concluded else "")
+    try:
+        _write_files(run, result)
+    except OSError as error:
+        report += f"\n\nThe result file could not be written: {error}"
+    with transaction.atomic():
+        # Not when it was reopened meanwhile: then it will have another end, with a report of its own.
+        ended = Run.objects.ended().filter(pk=run.pk, reported_at=None, ended_at=run.ended_at)
+        if ended.update(reported_at=now, result=result, report=report):
+            record_runs([run.pk])  # by now it is known which predictions came true
+            Batch.objects.bump(run.batch_id)
+            notifications.tell_end(run, now)
+
+
+def _write_files(run: Run, result: dict[str, object]) -> None:
+    files = OrchestrationFiles(run.batch.project.repository)
+    if not os.path.isdir(files.repository):
+        raise FileNotFoundError(f"{files.repository} does not exist")
+    data = json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n"
+    if run.operation == Operation.EXECUTE:
+        target = files.batch_result(run.batch.number)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        write_atomic(target, data)
+    archived = files.archived_batch_result(run.batch.number, run.number)
+    os.makedirs(os.path.dirname(archived), exist_ok=True)
+    write_atomic(archived, data)
+    last = dict(Attempt.objects.filter(task__run=run).order_by("number").values_list("task__name", "number"))
+    for name, number in last.items():
+        files.archive_task(run.batch.number, run.number, name, number)
+
+
+def status_of(batch: Batch) -> tuple[Run, dict[str, object]]:
+    """The run that says where a batch stands (its last execution, else its last run), and its result as far as it is."""
+    run = batch.runs.executions().order_by("-number").first() or batch.runs.order_by("-number").first()
+    assert run is not None  # a batch is made with its first run
+    run.batch = batch
+    return run, batch_result(run)
+
+
+def batch_result(run: Run) -> dict[str, object]:
+    """The aggregated result: every phase of the batch with its latest task of this operation; unknown is null."""
+    batch = run.batch
+    latest: dict[int, Task] = {}
+    for task in Task.objects.filter(run__batch=batch, run__operation=run.operation, kind=TaskKind.PHASE).order_by("run__number"):
+        assert task.phase_id is not None
+        latest[task.phase_id] = task
+    attempts: dict[int, list[Attempt]] = {}
+    query = Attempt.objects.filter(task__in=[task.pk for task in latest.values()]).select_related("result")
+    for attempt in query.prefetch_related("gate_checks__gate").defer("log_tail", "result__diff", "spec"):
+        attempts.setdefault(attempt.task_id, []).append(attempt)
+    phases = list(batch.phases.select_related("stage"))
+    results = [_phase_result(phase, latest.get(phase.pk), attempts) for phase in phases]
+    checks = [task for task in run.tasks.select_related("stage") if task.kind == TaskKind.STAGE_CHECK]
+    return {
+        "batch_id": batch.number,
+        "title": batch.title,
+        "operation": run.operation,
+        "run": run.number,
+        "status": {RunState.SUCCEEDED: "success"}.get(RunState(run.state), run.state),
+        "branch": batch.branch,
+        "base_branch": batch.base_branch,
+        "base_commit": batch.base_commit,
+        "started_at": run.started_at and run.started_at.isoformat(),
+        "ended_at": run.ended_at and run.ended_at.isoformat(),
+        "elapsed_seconds": _seconds(run.started_at, run.ended_at),
+        "tokens_used": _sum(entry["tokens_used"] for entry in results),
+        "cost_usd": _sum(entry["cost_usd"] for entry in results),
+        **({"gates": gate_counts(batch)} if run.operation == Operation.EXECUTE else {}),
+        "stages": [_stage_result(number, results, checks) for number in sorted({phase.stage.number for phase in phases})],
+        "results": results,
+        "conflicts": [
+            {"file": conflict.file, "phases": conflict.phases, "kind": conflict.kind, "collided": conflict.collided}
+            for conflict in batch.conflicts.all()
+        ],
+    }
+
+
+def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> dict[str, object]:
+    tried = attempts.get(task.pk, []) if task else []
+    last = tried[-1] if tried else None
+    result = getattr(last, "result", None) if last else None
+    gates = list(last.gate_checks.all()) if last else []
+    return {
+        "phase": phase.key,
+        "prp_id": phase.prp_id,
+        "title": phase.title,
+        "stage": phase.stage.number,
+        "status": {TaskState.SUCCEEDED: "success"}.get(TaskState(task.state), task.state) if task else "not run",
+        "reason": task.reason if task else "",
+        "message": task.message if task else "",
+        "attempts": len(tried),
+        "started_at": last and last.started_at and last.started_at.isoformat(),
+        "ended_at": last and last.ended_at and last.ended_at.isoformat(),
+        "elapsed_seconds": last.elapsed_seconds if last else None,
+        "tokens_used": _sum(attempt.tokens_used for attempt in tried),
+        "cost_usd": _sum(None if attempt.cost_usd is None else float(attempt.cost_usd) for attempt in tried),
+        **{name: _counts(gates, origin) for origin, name in GATE_LISTS.items()},
+        "failed_gates": [
+            {"text": check.title, "command": check.command, "exit_code": check.exit_code, "output": _last_lines(check.output)}
+            for check in gates
+            if check.status == "failed"
+        ],
+        "files_created": result.files_created if result else [],
+        "files_modified": result.files_modified if result else [],
+        "files_deleted": result.files_deleted if result else [],
+        "undeclared": result.undeclared if result else [],
+        "merge_commit": last.merge_commit if last else "",
+    }
+
+
+def _counts(checks: Iterable[GateCheck], origin: GateOrigin) -> dict[str, int]:
+    """How the gates of this origin were judged; `flaky` are those of the passed ones that failed at first."""
+    own = [check for check in checks if check.origin == origin]
+    counts = {word: sum(check.status == word for check in own) for word in ("passed", "failed", "unverified")}
+    return counts | {"flaky": sum(check.flaky for check in own)}
+
+
+def _last_lines(output: str) -> str:
+    """What a check said last, short enough for a report."""
+    return "\n".join(line[:OUTPUT_WIDTH] for line in output.rstrip().splitlines()[-OUTPUT_LINES:])
+
+
+def _stage_result(number: int, results: list[dict[str, object]], checks: list[Task]) -> dict[str, object]:
+    members = [entry for entry in results if entry["stage"] == number]
+    states = {str(entry["status"]) for entry in members}
+    check = next((task for task in reversed(checks) if task.stage.number == number), None)
+    status = (
+        "success" if states == {"success"} else "failed" if "failed" in states else sorted(states)[0] if len(states) == 1 else "partial"
+    )
+    if check is not None and check.state == TaskState.FAILED:
+        status = "failed"
+    return {
+        "stage": number,
+        "status": status,
+        "phases": [entry["phase"] for entry in members],
+        "merged_gates": None if check is None else {"status": check.state, "message": check.message},
+    }
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return None if start is None or end is None else round((end - start).total_seconds(), 3)
+
+
+def _sum(values: object) -> float | None:
+    """The sum of what is known; None when nothing is."""
+    known = [value for value in values if value is not None]  # type: ignore[attr-defined]  # any iterable
+    return sum(known) if known else None
+
+
+def gate_counts(batch: Batch) -> dict[GateState, int]:
+    """How many gates of the batch stand where, after its newest attempts."""
+    return count_states(read_ledger(batch))
+
+
+def report_text(run: Run, result: dict[str, object]) -> str:
+    """The report that a command prints and the batch page shows."""
+    entries: list[dict] = result["results"]  # type: ignore[assignment]  # built above
+    done = sum(entry["status"] == "success" for entry in entries)
+    lines = [
+        f"Batch {run.batch.number}: {run.batch.title}",
+        f"{run.get_operation_display().capitalize()}: {run.state}, {done} of {len(entries)} phases done "
+        f"in {duration(result['elapsed_seconds'])}",
+        f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
+    ]
+    if gates := result.get("gates"):
+        lines.append(f"Gates: {count_words(gates)}")  # type: ignore[arg-type]  # built above
+    for stage in result["stages"]:  # type: ignore[attr-defined]  # built above
+        lines += ["", f"Stage {stage['stage']}: {stage['status']}"]
+        for entry in entries:
+            if entry["stage"] == stage["stage"]:
+                lines.append(_phase_line(entry))
+                if entry["status"] != "success" and entry["message"]:
+                    lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
+                for gate in entry["failed_gates"]:
+                    lines += [f"        | {line}" for line in gate["output"].splitlines()]
+        if stage["merged_gates"]:
+            merged = stage["merged_gates"]
+            lines.append(f"  Gates on the merged tree: {merged['status']}{' - ' + merged['message'] if merged['message'] else ''}")
+    failed = [entry["phase"] for entry in entries if entry["status"] in ("failed", "cancelled")]
+    if failed and run.operation == Operation.EXECUTE:
+        lines += ["", "Next: mend what the reasons name, then retry:"]
+        lines += [f"  manage.py batch_exe_prp --batch {run.batch.number} --retry-phase {key}" for key in failed]
+    elif run.state == RunState.SUCCEEDED and run.operation == Operation.EXECUTE:
+        lines += ["", f"Next: look at the branch (git log {run.batch.branch}) and when you like it:"]
+        lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
+    return "\n".join(lines)
+
+
+def _gates_word(name: str, counts: dict[str, int]) -> str:
+    judged = counts["passed"] + counts["failed"] + counts["unverified"]
+    more = "".join(f", {counts[word]} {word}" for word in ("flaky", "unverified") if counts[word])
+    return f"{name} {counts['passed']}/{judged}{more}"
+
+
+def _phase_line(entry: dict) -> str:
+    marks = {"success": "✓", "failed": "✕", "blocked": "⊘", "cancelled": "–"}
+    parts = [f"{entry['status']}", duration(entry["elapsed_seconds"])]
+    for origin, name in GATE_LISTS.items():
+        counts = entry[name]
+        # The server's own are many and green: only what is not is worth a word here.
+        if any(counts.values()) and (origin != GateOrigin.STANDARD or counts["failed"] or counts["unverified"]):
+            parts.append(_gates_word("gates" if origin == GateOrigin.PLAN else f"{origin} gates", counts))
+    if entry["attempts"] > 1:
+        parts.append(f"{entry['attempts']} attempts")
+    return f"  {marks.get(entry['status'], '○')} {entry['prp_id']} Phase {entry['phase']}: {entry['title']} ({', '.join(parts)})"

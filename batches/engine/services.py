@@ -1,0 +1,441 @@
+"""What a person can ask for. Each function checks the right to ask, says in words what cannot be done, and writes rows.
+
+Nothing here starts a process: the ticker sees the rows within a quarter of a second.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.engine.autopilot_steps import ChainState, Step
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.states import (
+    RETRYABLE_TASK_STATES,
+    Event,
+    Operation,
+    RunEvent,
+    RunState,
+    TaskKind,
+    TaskState,
+    TransitionRefused,
+)
+from batches.core.errors import NothingToDo, ServiceError, WrongChoice
+from batches.core.plans.analysis import DocumentReport
+from batches.engine.conflict_resolutions import check_resolution
+from batches.engine.execution_plan import (
+    changes_of_run,
+    chosen_models,
+    forecast_columns,
+    forecast_of,
+    plan_execution,
+    refuse_unreviewed,
+)
+from batches.integrations import linear_issues
+from batches.models import Attempt, Batch, Conflict, LinearIssue, OnConflict, Plan, Project, Run, Task
+from batches.plans.services import decisions_of, report_of
+from batches.plans.to_batch import create_conflicts, create_phases, next_number, replace_phases
+from batches.repositories.merges import bring_in
+from batches.repositories.repository import checked_repository
+from batches.runs.create import free_run, new_run, open_chain, refuse_busy
+from batches.runs.transitions import move_chain, move_run, move_task
+from subagents.contract import SubagentError
+from subagents.workspace import RefMoved, branch_ref
+
+EXECUTE_BATCH = "batches.execute_batch"
+
+
+# Batches and runs
+
+
+def generate(
+    *, plan: Plan, project: Project, actor: Actor, then: ExecuteOptions | None = None, whole: bool = False, asked_by: UUID | None = None
+) -> Batch:
+    """Make the plan executable on the project: a batch with its rows, and the run that writes its PRPs.
+
+    Its branch is made when that run starts its first task: rows without a branch are harmless, and whoever is killed
+    before the commit leaves no branch without rows.
+
+    With `then` the execution follows when that one has succeeded; with `whole` also the reviews before and after it and
+    the update of the context. `asked_by` names the form that was sent: the second time it gives the batch of the first.
+    Raises ServiceError, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    if asked_by is not None and (made := Batch.objects.filter(asked_by=asked_by).first()):
+        return made
+    report = _sound_report(plan)
+    try:
+        repository = checked_repository(project)
+        base_commit = repository.branch_commit(project.base_branch)
+        repository.exclude()
+        with transaction.atomic():
+            batch = Batch.objects.create(
+                number=next_number(repository.branches()),
+                project=project,
+                plan=plan,
+                title=report.reading.plan.title[:300],
+                base_branch=project.base_branch,
+                base_commit=base_commit,
+                created_by=actor.user,
+                asked_by=asked_by,
+            )
+            create_phases(batch, report)
+            create_conflicts(batch, report, decisions_of(plan))
+            if linear_issues.is_configured(project):
+                linear_issues.want_issues(batch)
+            if then is not None:
+                plan_execution(batch=batch, options=then)  # refuse now what would be refused later
+            run = free_run(batch, Operation.GENERATE, actor)
+            if then is not None:
+                open_chain(run, Step.GENERATE, then, actor, whole=whole)
+            return batch
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    except IntegrityError:
+        if asked_by is not None and (made := Batch.objects.filter(asked_by=asked_by).first()):
+            return made  # the other of two at the same moment
+        raise
+
+
+def _sound_report(plan: Plan) -> DocumentReport:
+    report = report_of(plan)
+    if report.reading.errors:
+        shown = "; ".join(f"line {issue.line}: {issue.message}" for issue in report.reading.errors[:5])
+        more = f" (and {len(report.reading.errors) - 5} more)" if len(report.reading.errors) > 5 else ""
+        raise ServiceError(f"The plan has {_count(len(report.reading.errors), 'error')}: {shown}{more}")
+    return report
+
+
+def regeneration_refusal(batch: Batch) -> str:
+    """Why the batch cannot be made anew; "" while nothing of it has been executed."""
+    run = batch.runs.filter(operation__in=[Operation.EXECUTE, Operation.UPDATE_CONTEXT]).order_by("number").first()
+    if run is None:
+        return ""
+    begun = f"run {run.number} ({run.get_operation_display()}) has begun on it"
+    return f"Batch {batch.number} cannot be written anew: {begun}. Make a new batch."
+
+
+def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
+    """Make the batch anew from `plan`, its own or another version, while nothing of it has been executed.
+
+    Its branch starts again from the base branch, with what was on it kept under a reference; earlier reviews of its PRPs
+    count no more. Returns the run that writes the PRPs. Raises ServiceError, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    report = _sound_report(plan)
+    try:
+        repository = checked_repository(batch)
+        base_commit = repository.branch_commit(batch.project.base_branch)
+        with transaction.atomic():
+            refuse_busy(batch)
+            if refusal := regeneration_refusal(batch):
+                raise ServiceError(refusal)
+            repository.refuse_checked_out(batch.branch)
+            for chain in batch.chains.open():
+                move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
+            replace_phases(batch, report)
+            create_conflicts(batch, report, decisions_of(plan))
+            if linear_issues.is_configured(batch.project):
+                linear_issues.want_issues(batch)
+            LinearIssue.objects.filter(phase__batch=batch).update(linked=False)
+            title, base = report.reading.plan.title[:300], batch.project.base_branch
+            about = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
+            Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **about)
+            Batch.objects.bump(batch.pk)
+            batch.refresh_from_db()
+            run = free_run(batch, Operation.GENERATE, actor)
+            at = repository.ensure_branch(batch.branch, base_commit)
+            if at != base_commit:
+                with suppress(RefMoved):  # kept already
+                    repository.move_ref(f"refs/ce/generated/batch-{batch.number}/before-run-{run.number}", at, None)
+                repository.move_ref(branch_ref(batch.branch), base_commit, at)
+            return run
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+
+
+def request_issues(*, batch: Batch, actor: Actor) -> int:
+    """Have the Linear issues that the batch lacks created, those that failed among them; returns how many. Raises ServiceError."""
+    actor.require(EXECUTE_BATCH)
+    if not linear_issues.is_configured(batch.project):
+        raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")
+    with transaction.atomic():
+        linear_issues.want_issues(batch)
+        lacking = LinearIssue.objects.filter(phase__batch=batch, url="").update(next_try_at=timezone.now())
+        if not lacking:
+            raise NothingToDo(f"Every PRP of batch {batch.number} has its issue.")
+        Batch.objects.bump(batch.pk)
+    return lacking
+
+
+def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
+    """Start the execution of what is not done yet; a chain that waited for a person ends.
+
+    Raises ServiceError, NothingToDo, PermissionDenied.
+    """
+    with transaction.atomic():
+        run = start_execution(batch=batch, actor=actor, options=options)
+        for chain in batch.chains.open():
+            reason = f"Run {run.number} was started by hand."
+            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
+    return run
+
+
+def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
+    """`execute`, whoever asks: a person, or a chain that has come there. Raises ServiceError, NothingToDo, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    try:
+        with transaction.atomic():
+            refuse_busy(batch)
+            refuse_unreviewed(batch)
+            plan = plan_execution(batch=batch, options=options)
+            bring_in(batch)
+            run = new_run(batch, Operation.EXECUTE, options, actor, _selection(options), forecast_columns(forecast_of(batch, plan)))
+            selected = {phase.key for phase in plan.phases}
+            Task.objects.bulk_create(
+                Task(
+                    run=run,
+                    phase=phase,
+                    stage=phase.stage,
+                    name=phase.key,
+                    position=phase.position,
+                    model=plan.options.models.get(phase.key, ""),
+                    waits_for=[key for key in phase.dependencies if key in selected],
+                    after=list(plan.after.get(phase.key, ())),
+                )
+                for phase in plan.phases
+            )
+            Batch.objects.bump(batch.pk)
+            return run
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+
+
+def judge_again(*, batch: Batch, actor: Actor) -> Run:
+    """Judge all gates of the batch once more on its branch as it is, such as after commits of the base branch were brought in.
+
+    Raises ServiceError, NothingToDo, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    with transaction.atomic():
+        refuse_busy(batch)
+        done = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE, task__phase__isnull=False)
+        covers = dict(done.exclude(merge_commit="").order_by("ended_at", "pk").values_list("task__phase", "pk"))
+        if not covers:
+            raise NothingToDo(f"Nothing to judge: no phase of batch {batch.number} has been merged yet.")
+        run = new_run(batch, Operation.EXECUTE, ExecuteOptions(), actor, "gates")
+        last = batch.phases.filter(pk__in=covers).order_by("stage__number", "position").last()
+        Task.objects.create(
+            run=run,
+            kind=TaskKind.STAGE_CHECK,
+            stage_id=last.stage_id,
+            name="gates",
+            position=last.position,
+            covers=sorted(covers.values()),
+            changed_at=timezone.now(),
+        )
+        Batch.objects.bump(batch.pk)
+        return run
+
+
+def _selection(options: ExecuteOptions) -> str:
+    if options.phase is not None:
+        return f"phase {options.phase}"
+    return "" if options.stage is None else f"stage {options.stage}"
+
+
+# Runs that exist
+
+
+def retry(
+    *,
+    run: Run,
+    actor: Actor,
+    names: Sequence[str] = (),
+    options: ExecuteOptions | None = None,
+    resolution: str = "",
+    resume_session: bool = False,
+) -> list[Task]:
+    """Try tasks again (none named: all that failed or were cancelled and not dropped), with what they blocked; the run goes on.
+
+    New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
+    With `resolution`, a commit that was checked, what is named is not carried out again: that commit is judged instead.
+    With `resume_session` an agent goes on with its last session and work where that is possible, else it begins afresh.
+    `options` change how the run goes on, such as a longer time limit; only how it goes, not what it consists of.
+    Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    changes = changes_of_run(options or ExecuteOptions())
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run.pk)
+            latest = run.batch.runs.filter(operation=run.operation).order_by("-number").first()
+            if not run.is_live:
+                refuse_busy(run.batch)
+            if latest is not None and latest.pk != run.pk:
+                raise ServiceError(f"Run {run.number} of batch {run.batch.number} is not its latest; retry there.")
+            if run.is_live and (run.cancel_requested or run.stop_reason):
+                doing = "cancelled" if run.cancel_requested else "stopped"
+                raise ServiceError(f"Run {run.number} of batch {run.batch.number} is being {doing}; retry once it has ended.")
+            tasks = list(run.tasks.select_related("run"))
+            chosen = _retryable(tasks, names)
+            resolved = {task.pk for task in chosen} if resolution else set()
+            if not resolution:
+                bring_in(run.batch)
+            checks = _checks_of(tasks, chosen)
+            chosen += checks
+            roots = {task.name for task in chosen}
+            reopened = [task for task in tasks if task in chosen or (task.state == TaskState.BLOCKED and task.blocked_by in roots)]
+            for task in reopened:
+                extra: dict[str, object] = {"resolution": resolution if task.pk in resolved else "", "dropped_ref": ""}
+                extra["resume_session"] = resume_session
+                if task in checks:
+                    extra["after"] = sorted(roots - {check.name for check in checks})
+                move_task(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
+            rules = run.batch.project.gate_rules.to_json()  # mended settings count, like a mended base branch
+            Run.objects.filter(pk=run.pk).update(gate_rules=rules, **changes)
+            _choose_models(run, options)
+            if not run.is_live:
+                move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
+            for chain in run.chains.open():
+                move_chain(chain, ChainState.GOING, now=now, cause=actor.cause)
+            return reopened
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    except TransitionRefused as refused:
+        raise ServiceError(str(refused)) from refused
+
+
+def _choose_models(run: Run, options: ExecuteOptions | None) -> None:
+    """Give phases of a run that exists models of their own, for their next attempts. Raises WrongChoice."""
+    if options is not None and options.models:
+        for key, name in chosen_models(list(run.batch.phases.all()), options).items():
+            run.tasks.filter(phase__key=key).update(model=name)
+
+
+def retry_preview(run: Run, names: Sequence[str], options: ExecuteOptions | None = None) -> list[str]:
+    """The names of the tasks that `retry` would open again, changing nothing. Raises ServiceError."""
+    changes_of_run(options or ExecuteOptions())
+    tasks = list(run.tasks.all())
+    chosen = _retryable(tasks, names or [task.name for task in tasks if task.state in RETRYABLE_TASK_STATES])
+    roots = {task.name for task in chosen}
+    return [task.name for task in tasks if task in chosen or (task.state == TaskState.BLOCKED and task.blocked_by in roots)]
+
+
+def _checks_of(tasks: Sequence[Task], chosen: Sequence[Task]) -> list[Task]:
+    """Failed checks of the stages that the chosen phases belong to: they judge anew once those phases have ended."""
+    stages = {task.stage_id for task in chosen if task.kind == TaskKind.PHASE}
+    return [
+        task
+        for task in tasks
+        if task.kind == TaskKind.STAGE_CHECK and task.state == TaskState.FAILED and task.stage_id in stages and task not in chosen
+    ]
+
+
+def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    if not names:
+        chosen = [task for task in tasks if task.state in (TaskState.FAILED, TaskState.CANCELLED) and not task.dropped_ref]
+        if not chosen:
+            raise ServiceError("Nothing to retry: no phase failed or was cancelled, but for dropped ones, which are retried by name.")
+        return chosen
+    by_name = {task.name.lower(): task for task in tasks}
+    chosen = []
+    for name in names:
+        task = by_name.get(name.lower())
+        if task is None:
+            raise WrongChoice(f"This run has no phase {name!r}; it has: {', '.join(task.name for task in tasks)}.")
+        if task.state not in RETRYABLE_TASK_STATES:
+            raise ServiceError(f"Phase {task.name} is {task.state}; only what failed, was blocked or cancelled can be tried again.")
+        chosen.append(task)
+    return chosen
+
+
+def retry_task(*, task: Task, actor: Actor, resume_session: bool = False) -> list[Task]:
+    """Try one task again, with what it blocked; `resume_session` as for `retry`. Raises ServiceError, PermissionDenied."""
+    return retry(run=task.run, actor=actor, names=[task.name], resume_session=resume_session)
+
+
+def take_resolution(*, task: Task, commit: str, actor: Actor) -> list[Task]:
+    """Take a person's resolution of a merge conflict: a branch or commit. Its gates are judged; then it is merged.
+
+    Returns the tasks that are pending again. Raises ServiceError with what is wrong with it and the way out, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    found = check_resolution(task, commit)
+    return retry(run=task.run, actor=actor, names=[task.name], resolution=found)
+
+
+def resume(*, batch: Batch, actor: Actor, options: ExecuteOptions | None = None) -> Run:
+    """Go on with the batch's latest execute run: what failed, was cancelled or blocked is tried again; nothing done is repeated.
+
+    `options` as for `retry`. Raises ServiceError, NothingToDo, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH)
+    changes = changes_of_run(options or ExecuteOptions())
+    run = batch.runs.executions().order_by("-number").first()
+    if run is None:
+        raise ServiceError(f"Batch {batch.number} has not been executed yet; there is nothing to resume.")
+    if run.is_live:
+        Run.objects.filter(pk=run.pk).update(**changes)
+        _choose_models(run, options)
+        if run.paused:
+            unpause(run=run, actor=actor)
+        return run
+    if run.state == RunState.SUCCEEDED:
+        raise NothingToDo(f"Nothing to do: run {run.number} of batch {batch.number} has succeeded.")
+    names = list(run.tasks.resumable().values_list("name", flat=True))
+    if not names:
+        raise NothingToDo("Nothing to do: what is left was dropped or waits for it. Retry a dropped phase by its name to take it up again.")
+    retry(run=run, actor=actor, names=names, options=options)
+    run.refresh_from_db()
+    return run
+
+
+def cancel(*, run: Run, actor: Actor) -> None:
+    """Stop the run: nothing more is started, and every process of it is ended. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    with transaction.atomic():
+        if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
+            run.refresh_from_db()
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
+        for chain in run.chains.open():
+            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
+        Batch.objects.bump(run.batch_id)
+
+
+def pause(*, run: Run, actor: Actor) -> None:
+    """Let running phases finish and start none. Raises ServiceError, PermissionDenied."""
+    _set_paused(run, actor, True)
+
+
+def unpause(*, run: Run, actor: Actor) -> None:
+    """Go on after a pause. Raises ServiceError, PermissionDenied."""
+    _set_paused(run, actor, False)
+
+
+def _set_paused(run: Run, actor: Actor, paused: bool) -> None:
+    actor.require(EXECUTE_BATCH)
+    with transaction.atomic():
+        if not Run.objects.live().filter(pk=run.pk).update(paused=paused):
+            run.refresh_from_db()
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
+        Batch.objects.bump(run.batch_id)
+
+
+def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
+    """Keep a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
+        raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")
+    with transaction.atomic():
+        Conflict.objects.filter(pk=conflict.pk).update(decision=decision, decided_by=actor.user, decided_at=timezone.now())
+        Batch.objects.bump(conflict.batch_id)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,256 @@
+"""The rows of a run as the values that `decide` takes."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from batches.core.engine import decide as core
+from batches.core.engine.budget import Budget, reservation
+from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
+from batches.core.engine.states import ENDED_TASK_STATES, FailureReason, Operation, RunState, TaskKind, TaskState
+from batches.core.gates.project_gates import GateRules, When
+from batches.models import Attempt, Gate, Phase, Run, Task
+from subagents.contract import GateKind
+
+HISTORY = 200  # attempts that an estimate looks back on
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and where a step is made: wall time, the host's monotonic clock in seconds, its name and free slots."""
+
+    now: datetime
+    clock: float
+    host: str
+    free_slots: int
+    patient: bool = False  # nobody watched for a while: silence proves nothing yet
+
+    @property
+    def cause(self) -> str:
+        return f"host:{self.host}"
+
+
+def policy_of(run: Run, moment: Moment) -> core.Policy:
+    """The limits of this run, in seconds."""
+    return core.Policy(
+        silence_seconds=math.inf if moment.patient else run.silence_seconds,
+        launch_seconds=math.inf if moment.patient else settings.CE_LAUNCH_SECONDS,
+        phase_limit_seconds=run.phase_limit_seconds,
+        crash_restarts=settings.CE_CRASH_RESTARTS,
+        rate_limit_seconds=settings.CE_RATE_LIMIT_SECONDS,
+    )
+
+
+@dataclass(slots=True)
+class TaskRow:
+    """The columns of a task that decisions rest on, without the cost of a model instance: a run may have hundreds."""
+
+    pk: int
+    run_id: int
+    name: str
+    kind: str
+    phase_id: int | None
+    stage_id: int
+    stage_number: int
+    position: int
+    state: str
+    reason: str
+    blocked_by: str
+    restarts: int
+    not_before: datetime | None
+    waits_for: list[str]
+    after: list[str]
+    covers: list[int]
+    changed_at: datetime
+    message: str = ""
+
+
+ROW_COLUMNS = [name if name != "stage_number" else "stage__number" for name in TaskRow.__slots__ if name != "message"]
+
+
+def task_rows(tasks: QuerySet[Task]) -> dict[str, TaskRow]:
+    """{name: row}, in the order of the plan."""
+    return {row.name: row for row in (TaskRow(*values) for values in tasks.order_by("position", "pk").values_list(*ROW_COLUMNS))}
+
+
+def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], moment: Moment) -> core.Snapshot:
+    """The rows as values; `attempts` maps a task's id to its live attempt."""
+    reserves = _reservations(run, tasks)
+    remaining = remaining_hours(run.batch_id, run.batch.edition) if run.scheduling == "dataflow" else {}
+    views = tuple(
+        core.TaskView(
+            name=task.name,
+            stage=task.stage_number,
+            position=task.position,
+            state=TaskState(task.state),
+            kind=TaskKind(task.kind),
+            waits_for=tuple(task.waits_for),
+            after=tuple(task.after),
+            reason=task.reason,
+            blocked_by=task.blocked_by,
+            restarts=task.restarts,
+            not_before=task.not_before,
+            remaining=remaining.get(task.phase_id or 0, 0.0),
+            attempt=_view(attempts[task.pk], moment) if task.pk in attempts else None,
+            reserve_usd=reserves.get(task.pk),
+        )
+        for task in tasks
+    )
+    return core.Snapshot(
+        state=RunState(run.state),
+        tasks=views,
+        max_parallel=run.parallel,
+        paused=run.paused,
+        cancel_requested=run.cancel_requested,
+        fail_fast=run.fail_fast,
+        by_stage=run.scheduling == "stages",
+        free_slots=moment.free_slots,
+        unchecked_stages=frozenset(unchecked_stages(run, tasks)),
+        budget=budget_of(run),
+        phase_cap_usd=run.phase_cap_usd,
+        rate_limit=(
+            core.RateLimit(run.rate_limited_since, run.rate_limited_until) if run.rate_limited_since and run.rate_limited_until else None
+        ),
+        rate_limits=run.rate_limits,
+        halted=core.Halt(FailureReason(run.stop_reason), run.stop_message) if run.stop_reason else None,
+    )
+
+
+def budget_of(run: Run) -> Budget | None:
+    """What the batch of the run may spend and has spent, over all its runs; None when nothing was set."""
+    if run.budget_usd is None:
+        return None
+    return Budget(run.budget_usd, Attempt.objects.filter(task__run__batch=run.batch_id).spent())
+
+
+def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
+    """{task: what its next attempt reserves} of the pending phases; empty when there is neither a budget nor a cap, or no model."""
+    limits = run.budget_usd is not None or run.phase_cap_usd is not None
+    pending = [task for task in tasks if task.state == TaskState.PENDING and task.phase_id is not None]
+    if not limits or not pending or run.backend in BACKENDS_WITHOUT_MODEL:
+        return {}
+    history = _history(run) if run.phase_cap_usd is None else {}
+    rows = Task.objects.filter(pk__in=[task.pk for task in pending]).select_related("phase")
+    failed: dict[int, list[tuple[str, str]]] = {}
+    for task_id, reason, fault in Attempt.objects.filter(task__in=rows, outcome=Attempt.Outcome.FAILED).values_list(
+        "task_id", "reason", "fault"
+    ):
+        failed.setdefault(task_id, []).append((reason, fault))
+    found = {}
+    for task in rows:
+        assert task.phase is not None  # stage checks were left out
+        choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
+        amount = reservation(
+            cap_usd=run.phase_cap_usd,
+            history_usd=history.get(model_of_attempt(choice, failed.get(task.pk, ())), ()),
+            limit_usd=run.budget_usd,
+            max_parallel=run.parallel,
+        )
+        if amount is not None:
+            found[task.pk] = amount
+    return found
+
+
+def _history(run: Run) -> dict[str, list[Decimal]]:
+    """{model: what phases of the project cost with it lately, for the same operation}."""
+    known = Attempt.objects.filter(
+        task__run__batch__project=run.batch.project_id, task__run__operation=run.operation, cost_usd__gt=0, ended_at__isnull=False
+    )
+    found: dict[str, list[Decimal]] = {}
+    for model, cost in known.order_by("-pk").values_list("model", "cost_usd")[:HISTORY]:
+        found.setdefault(model, []).append(cost)
+    return found
+
+
+def _view(attempt: Attempt, moment: Moment) -> core.AttemptView:
+    # A clock that ran backwards means a reboot: the processes are gone, and the lock says so.
+    def age(clock: float | None) -> float:
+        return 0.0 if clock is None else max(0.0, moment.clock - clock)
+
+    elapsed = attempt.elapsed_seconds or 0.0
+    return core.AttemptView(
+        number=attempt.number,
+        launched_seconds=age(attempt.launched_clock),
+        started=attempt.started_at is not None,
+        silent_seconds=age(attempt.beat_clock),
+        running_seconds=elapsed + age(attempt.beat_clock) if attempt.started_at else 0.0,
+        stop_reason=FailureReason(attempt.stop_reason) if attempt.stop_reason else None,
+        stopping_seconds=age(attempt.stop_clock),
+        exited=attempt.exited_at is not None,
+        verdict=attempt.verdict,
+        message=attempt.message,
+        merged=bool(attempt.merge_commit) or not has_commits(attempt),
+        merge_conflicts=tuple(attempt.merge_conflicts or ()),
+        cost_usd=attempt.cost_usd,
+        reserved_usd=attempt.reserved_usd,
+        fault=attempt.fault,
+        retry_at=attempt.retry_at,
+    )
+
+
+def has_commits(attempt: Attempt) -> bool:
+    """Whether the attempt left anything that is to be merged."""
+    return bool(attempt.head_commit) and attempt.head_commit != attempt.base_commit
+
+
+def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
+    """Stages whose merged tree no gate has seen: several phases met there and no stage check covers them yet.
+
+    A phase that was merged onto an unmoved branch was judged on the very tree that came out, so nothing is run twice.
+    A gate of the project that waits for the end of a stage has seen no tree before.
+    """
+    if run.operation != Operation.EXECUTE:
+        return []
+    rules = GateRules.from_json(run.gate_rules)
+    gated, every, at_end = gated_phases(run.batch_id, run.batch.edition), rules.has(When.PHASE), rules.has(When.STAGE)
+    if not (gated or every or at_end):
+        return []
+    by_stage: dict[int, list[TaskRow]] = {}
+    for task in tasks:
+        by_stage.setdefault(task.stage_number, []).append(task)
+    ended = {stage: members for stage, members in by_stage.items() if all(task.state in ENDED_TASK_STATES for task in members)}
+    merged = stage_merges(task.pk for members in ended.values() for task in members)
+    unchecked = []
+    for stage, members in ended.items():
+        own = [attempt for task in members for attempt in merged.get(task.pk, ())]
+        judged = [attempt for task in members if every or task.phase_id in gated for attempt in merged.get(task.pk, ())]
+        covered = [task.covers for task in members if task.kind == TaskKind.STAGE_CHECK]
+        if not own or sorted(attempt.pk for attempt in own) in covered:
+            continue
+        if at_end or not seen_merged(judged, own):
+            unchecked.append(stage)
+    return unchecked
+
+
+def seen_merged(judged: Iterable[Attempt], merged: Sequence[Attempt]) -> bool:
+    """Whether the gates of each `judged` attempt saw the tree that came out of all the `merged` ones."""
+    final = max(merged, key=lambda attempt: (attempt.ended_at is not None, attempt.ended_at)).merge_tree
+    return all(attempt.tree == final for attempt in judged)
+
+
+@lru_cache(maxsize=256)
+def gated_phases(batch_id: int, edition: int) -> frozenset[int]:
+    """The phases of a batch with a gate that a rule can check. They change with its edition only, so this is looked up once."""
+    bound = Gate.objects.filter(phase__batch=batch_id).exclude(kind=GateKind.UNVERIFIED)
+    return frozenset(bound.values_list("phase_id", flat=True))
+
+
+@lru_cache(maxsize=256)
+def remaining_hours(batch_id: int, edition: int) -> Mapping[int, float]:
+    """{phase: hours of the longest path from it to an end}; changes like the gates."""
+    return dict(Phase.objects.filter(batch_id=batch_id).values_list("pk", "remaining_hours"))
+
+
+def stage_merges(task_ids: Iterable[int]) -> dict[int, list[Attempt]]:
+    """{task: its merged attempt} of those of these tasks that were merged."""
+    found: dict[int, list[Attempt]] = {}
+    merged = Attempt.objects.filter(task__in=list(task_ids), outcome=Attempt.Outcome.SUCCEEDED).exclude(merge_commit="")
+    for attempt in merged.only("pk", "task_id", "tree", "merge_tree", "ended_at"):
+        found.setdefault(attempt.task_id, []).append(attempt)
+    return found

@@ -1,0 +1,232 @@
+"""Work orders: the row of a new attempt and the spec that its process reads (framework.md §3)."""
+
+import json
+import secrets
+import shlex
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from batches.core.engine.decide import Launch
+from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
+from batches.core.engine.prp import render_prp
+from batches.core.engine.roles import ROLES
+from batches.core.engine.states import Operation, TaskKind
+from batches.core.gates.project_gates import GateRules, When
+from batches.core.review.context_update import front_matter
+from batches.core.review.rules import Moment as ReviewMoment
+from batches.core.review.rules import capped, review_outcome, review_prp
+from batches.engine.sandboxing import sandbox_level
+from batches.engine.snapshots import Moment, gated_phases, seen_merged
+from batches.models import Attempt, Phase, Project, Result, Run, Task
+from batches.plans.prp_document import issue_front_matter, prp_of
+from batches.review.evidence import done_of, facts_of, record_of
+from subagents.contract import GateKind, GateSpec, StepPlan, TaskSpec, TaskType
+from subagents.contract import replace as replace_record
+
+GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # of an earlier attempt, for the next one's prompt
+
+
+def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: Launch, ready_at: datetime) -> Attempt:
+    """The row of the next attempt, with the spec that its process will read. The number is the fence.
+
+    `launch` says what of the budget is set aside for it; since `ready_at` it has waited for what the run waits for.
+    """
+    last = task.attempts.order_by("-number").values_list("number", flat=True).first() or 0
+    number = last + 1
+    batch = run.batch
+    place = f"batch-{batch.number}/run-{run.number}/{task.name}/{number}"
+    attempt = Attempt(
+        task=task,
+        number=number,
+        token=secrets.token_hex(16),
+        host=moment.host,
+        directory=str(Path(settings.CE_DATA_DIR) / "attempts" / batch.project.slug / place),
+        checkout=str(Path(settings.CE_DATA_DIR) / "checkouts" / batch.project.slug / place.replace("/", "-")),
+        ref=f"refs/ce/attempts/{place}",
+        base_commit=base_commit,
+        sandbox=sandbox_level().level,
+        launched_at=moment.now,
+        launched_clock=moment.clock,
+        reserved_usd=launch.reserve_usd,
+        ready_at=ready_at,
+        waited_for=run.waiting_for if moment.now > ready_at else "",
+    )
+    spec = build_spec(run, task, attempt)
+    if last and task.resume_session:
+        spec = resumed_spec(spec, task)
+    spec = replace_record(
+        spec,
+        model=model_of(run, task),
+        earlier_failure=earlier_failure(task) if last and run.backend not in BACKENDS_WITHOUT_MODEL else "",
+        max_cost_usd=None if launch.max_cost_usd is None else float(launch.max_cost_usd),
+    )
+    attempt.spec, attempt.model = spec.to_json(), spec.model
+    attempt.save(force_insert=True)
+    return attempt
+
+
+def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:
+    """The spec that goes on with the last attempt's session and work, where they are on this host and the base is the same."""
+    last = task.attempts.select_related("task").order_by("-number").first()
+    if last is None or not last.session or last.base_commit != spec.base_commit or not Path(last.directory).is_dir():
+        return spec
+    start = last.head_commit or last.base_commit
+    return replace_record(spec, session=last.session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}, "start": start})
+
+
+def earlier_failure(task: Task) -> str:
+    """What the task's last attempt failed of, for the agent that tries again; "" when it did not fail."""
+    last = task.attempts.order_by("-number").first()
+    if last is None or last.outcome != Attempt.Outcome.FAILED:
+        return ""
+    parts = [f"Attempt {last.number}: {last.reason}. {last.message}"]
+    for check in last.gate_checks.filter(status="failed").select_related("gate"):
+        shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
+        parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{check.output[-GATE_CHARACTERS:]}")
+    lines = [line for text in last.log_tail.split("\n")[-LOG_LINES:] if (line := _log_message(text))]
+    if lines:
+        parts.append("The last lines of its log:\n" + "\n".join(lines))
+    return "\n\n".join(parts)[:EARLIER_CHARACTERS]
+
+
+def _log_message(line: str) -> str:
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):  # the first line may be cut
+        return ""
+
+
+def model_of(run: Run, task: Task) -> str:
+    """The model of the task's next attempt; "" when it uses none: a stage check runs gates only."""
+    if task.phase is None:
+        return ""
+    choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
+    failures = task.attempts.filter(outcome=Attempt.Outcome.FAILED).values_list("reason", "fault")
+    return model_of_attempt(choice, failures)
+
+
+def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
+    """The work order of an attempt as its process reads it (framework.md §3)."""
+    batch, phase = run.batch, task.phase
+    role, kind = ROLES[Operation(run.operation)]
+    rules = GateRules.from_json(run.gate_rules)
+    common = TaskSpec(
+        task_id=task.name if phase is None else f"phase-{phase.key}",
+        type=TaskType.STAGE_CHECK if phase is None else kind,
+        role=role,
+        prp_id=f"PRP-{batch.number}.{task.stage.number}" if phase is None else phase.prp_id,
+        batch_id=batch.number,
+        run=run.number,
+        stage=task.stage.number,
+        key=task.name if phase is None else phase.key,
+        phase_name=f"Gates of stage {task.stage.number} on the merged tree" if phase is None else phase.title,
+        goal="" if phase is None else phase.goal,
+        attempt=attempt.number,
+        token=attempt.token,
+        repository=batch.project.repository,
+        base_commit=attempt.base_commit,
+        attempt_ref=attempt.ref,
+        checkout=attempt.checkout,
+        attempt_dir=attempt.directory,
+        created_at=attempt.launched_at.isoformat(),
+        timeout_seconds=run.phase_limit_seconds,
+        heartbeat_seconds=min(settings.CE_HEARTBEAT_SECONDS, run.silence_seconds / 2),
+        backend=run.backend,
+        options=_options(run),
+        context_file=str(Path(attempt.directory).parent.parent / "context.md") if batch.project.shared_context else "",
+        rerun_gates=rules.rerun,
+        sandbox=attempt.sandbox,
+        room=_room(batch.project),
+    )
+    if phase is None:
+        return replace_record(common, payload=_stage_payload(run, task, rules))
+    full = replace_record(
+        common,
+        complexity=phase.complexity,
+        estimated_hours=phase.hours,
+        steps=tuple(StepPlan.from_json(step) for step in phase.steps),
+        gates=_gates_of(phase, rules) if run.operation == Operation.EXECUTE else (),
+        files_modified=tuple(phase.files),
+        dependencies=tuple(phase.dependencies),
+    )
+    if task.resolution:
+        return replace_record(full, steps=(), payload={"start": task.resolution})
+    if run.operation == Operation.GENERATE:
+        document = prp_of(batch, phase, attempt.launched_at)
+        return replace_record(full, payload={"path": document.path, "text": render_prp(document)})
+    if run.operation == Operation.REVIEW:
+        return replace_record(full, payload=_review_payload(run, phase, attempt))
+    if run.operation == Operation.UPDATE_CONTEXT:
+        path = prp_of(batch, phase, attempt.launched_at).path
+        front = front_matter(record_of(phase, done_of(phase))) | dict(issue_front_matter(phase))
+        return replace_record(full, payload={"path": path, "front": front})
+    return full
+
+
+def _options(run: Run) -> dict[str, object]:
+    """What the run's backend has to know besides; never a key."""
+    if run.backend == "command":
+        return {"command": shlex.split(run.batch.project.agent_command)}
+    return {"base_url": settings.CE_API_BASE_URL} if run.backend == "claude" else {}
+
+
+def _room(project: Project) -> dict[str, object]:
+    """What commands of an attempt may reach beyond their own, and how much they may take."""
+    return {
+        "network": project.network,
+        "paths": [line.strip() for line in project.tool_paths.split("\n") if line.strip()],
+        "memory_bytes": settings.CE_COMMAND_MEMORY_BYTES,
+        "file_bytes": settings.CE_COMMAND_FILE_BYTES,
+        "processes": settings.CE_COMMAND_PROCESSES,
+    }
+
+
+def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, object]:
+    """What the rules found in this PRP, before execution, or in what came of it."""
+    facts = facts_of(phase)
+    after = run.review.moment == ReviewMoment.AFTER
+    done = done_of(phase)
+    findings = capped(review_outcome(facts, done.outcome) if after else review_prp(facts))
+    changed = list(record_of(phase, done).files) if after else []
+    path = prp_of(run.batch, phase, attempt.launched_at).path
+    unverified = [{"position": gate.position, "text": gate.text} for gate in phase.gates.all() if gate.kind == GateKind.UNVERIFIED]
+    return {
+        "moment": str(run.review.moment),
+        "path": path,
+        "findings": [finding.to_json() for finding in findings],
+        "changed": changed,
+        "unverified": unverified,
+    }
+
+
+def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
+    """The phase's own gates, then those of the project and of the server."""
+    own = tuple(GateSpec.from_json(gate.spec) for gate in phase.gates.all())
+    return (*own, *rules.of_phase(phase.files, has_steps=bool(phase.steps)))
+
+
+def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
+    """What a stage check judges: the gates of its merged phases again, unless each was judged on the merged tree itself,
+    and the gates of the stage as a whole over all that its phases changed."""
+    covered = list(Attempt.objects.filter(pk__in=task.covers).select_related("task"))
+    gated = gated_phases(run.batch_id, run.batch.edition)
+    judged = covered if rules.has(When.PHASE) else [one for one in covered if one.task.phase_id in gated]
+    # A run of this check alone was asked for because the branch has gone on.
+    seen = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
+    changed = Result.objects.filter(attempt__in=task.covers).values_list("files_created", "files_modified")
+    return {
+        "phases": [] if seen else _covered_phases(task),
+        "gates": [gate.to_json() for gate in rules.of_stage(seen=seen)],
+        "changed": sorted({path for created, modified in changed for path in (*created, *modified)}),
+    }
+
+
+def _covered_phases(task: Task) -> list[dict[str, object]]:
+    phases = Phase.objects.filter(tasks__attempts__in=task.covers).prefetch_related("gates").distinct()
+    return [{"key": phase.key, "gates": [gate.spec for gate in phase.gates.all()], "files_modified": list(phase.files)} for phase in phases]
+
+
+
+

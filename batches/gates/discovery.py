@@ -1,0 +1,24 @@
+"""Looking at a project's repository for the commands that could be its gates: read from git, nothing is run."""
+
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.core.gates.discovery import Proposal, manifests_of, propose
+from batches.models import Project
+from batches.repositories.repository import checked_repository
+from subagents.contract import SubagentError
+from subagents.documents import list_files, read_start
+
+MANIFEST_BYTES = 256 * 1024
+
+
+def look_at_repository(*, project: Project, actor: Actor) -> Proposal:
+    """The commands that the base branch's files speak for; nothing is kept. Raises ServiceError, PermissionDenied."""
+    actor.require("batches.change_project")
+    try:
+        repository = checked_repository(project)
+        commit = repository.branch_commit(project.base_branch)
+        files = list_files(repository, commit)
+        contents = {path: read_start(repository, commit, path, MANIFEST_BYTES).decode("utf-8", "replace") for path in manifests_of(files)}
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    return propose(files, contents)

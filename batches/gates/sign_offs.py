@@ -1,0 +1,82 @@
+"""A person's word about a gate that no rule can check: given with a reason, withdrawn with another, never forgotten."""
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.core.gates.ledger import Entry, GateState
+from batches.gates.ledger import read_ledger
+from batches.models import Attempt, Batch, Gate, GateTick
+
+TICK_GATE = "batches.tick_gate"
+REASON_CHARACTERS = 2000
+
+
+def tick_gate(*, gate: Gate, reason: str, actor: Actor) -> GateTick:
+    """Note that a signed-in person found the gate to hold, and why; it speaks for the attempt that is there now, not for a later one.
+
+    Raises ServiceError for a gate that was judged by the server, or whose phase has not succeeded; PermissionDenied.
+    """
+    name = _person(actor)
+    words = _reason(reason, "Say why it holds: what you looked at. It stays beside your name.")
+    batch = gate.phase.batch
+    entry = next(one for one in read_ledger(batch, gate.phase.key) if one.gate == gate.pk)
+    _refuse(gate, entry)
+    assert entry.in_phase is not None  # what is unverified was judged
+    attempt = Attempt.objects.only("outcome").get(pk=entry.in_phase.attempt)
+    if attempt.outcome != Attempt.Outcome.SUCCEEDED:
+        raise ServiceError(f"Phase {gate.phase.key} has not succeeded; retry it first, and tick what it then leaves.")
+    try:
+        with transaction.atomic():
+            made = GateTick.objects.create(
+                gate=gate,
+                attempt=attempt,
+                commit=entry.in_phase.commit,
+                user=actor.user,
+                name=name,
+                at=timezone.now(),
+                reason=words,
+            )
+            Batch.objects.bump(batch.pk)
+            return made
+    except IntegrityError:
+        raise ServiceError("Somebody ticked this gate just now.") from None
+
+
+def _refuse(gate: Gate, entry: Entry) -> None:
+    if entry.state == GateState.TICKED and entry.tick is not None:
+        raise ServiceError(f"This gate is ticked already, by {entry.tick.name}.")
+    if entry.state == GateState.PLANNED or entry.in_phase is None:
+        raise ServiceError(f"Phase {gate.phase.key} has not been judged yet; there is nothing to tick.")
+    if entry.state != GateState.UNVERIFIED:
+        raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is ticked.")
+
+
+def withdraw_tick(*, tick: GateTick, reason: str, actor: Actor) -> None:
+    """Take a tick back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
+    name = _person(actor)
+    words = _reason(reason, "Say why the tick is withdrawn. It stays in the history.")
+    with transaction.atomic():
+        changed = GateTick.objects.filter(pk=tick.pk, withdrawn_at=None).update(
+            withdrawn_by=actor.user, withdrawn_name=name, withdrawn_at=timezone.now(), withdraw_reason=words
+        )
+        if not changed:
+            raise ServiceError("This tick was withdrawn already.")
+        Batch.objects.bump(tick.gate.phase.batch_id)
+    tick.refresh_from_db()
+
+
+def _person(actor: Actor) -> str:
+    actor.require(TICK_GATE)
+    if actor.user is None:
+        raise PermissionDenied("A gate is ticked by a signed-in person, on the page of its phase or of the gates.")
+    return str(actor.user.get_username())
+
+
+def _reason(text: str, otherwise: str) -> str:
+    words = " ".join(text.split())
+    if not words:
+        raise ServiceError(otherwise)
+    return words

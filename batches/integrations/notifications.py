@@ -1,0 +1,152 @@
+"""Messages out of the browser: that a batch has ended or needs a person, to a webhook and by mail, as its project says.
+
+A row is written with what it tells, in the same transaction; a task of the queue delivers it, tries again later when that
+fails, and keeps why. A message never stops anything, and is sent twice at most if its sender was killed in between.
+"""
+
+import logging
+import smtplib
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from urllib.parse import urljoin
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import F, Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.engine.states import Operation, RunState
+from batches.core.errors import ServiceError
+from batches.integrations.sealed import Unreadable, unseal
+from batches.integrations.webhook import WebhookError, send
+from batches.models import Notice, Project, Run
+
+logger = logging.getLogger(__name__)
+
+CLAIM = timedelta(seconds=60)  # longer than one can take
+TRIES = 8
+FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
+WORK_SECONDS = 12.0  # of one call of `work`; a task of the queue has 30
+UNSENT = (WebhookError, Unreadable, OSError, smtplib.SMTPException)
+Event = Notice.Event
+
+
+def want(run: Run, event: "Notice.Event", text: str, about: str, now: datetime) -> None:
+    """Have this told to whomever the project names; once for the same `about`. In the caller's transaction."""
+    rows = (
+        Notice(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
+        for channel in _channels(run.batch.project)
+    )
+    Notice.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def tell_end(run: Run, now: datetime) -> None:
+    """What the end of a run means to a person: nothing, when another run follows by itself."""
+    if run.chains.going().exists():
+        return
+    name = f"Batch {run.batch.number}: {run.batch.title}"
+    about = f"ended {run.ended_at.isoformat() if run.ended_at else ''}"
+    if run.operation == Operation.EXECUTE:
+        if run.state == RunState.SUCCEEDED:
+            want(run, Event.ENDED, f"{name} has succeeded.", about, now)
+        elif run.state == RunState.CANCELLED:
+            want(run, Event.ENDED, f"{name} was cancelled. {run.stop_message}".strip(), about, now)
+        else:
+            failed = list(run.tasks.filter(state="failed").values_list("name", flat=True)[:8])
+            want(run, Event.PERSON, f"{name} failed{': ' + ', '.join(failed) if failed else ''}.", about, now)
+    elif run.state == RunState.FAILED:
+        want(run, Event.PERSON, f"{name}: run {run.number} ({run.get_operation_display()}) failed.", about, now)
+    elif run.operation == Operation.UPDATE_CONTEXT and run.context_change.decision == "proposed":
+        want(run, Event.PERSON, f"{name}: the update of the context waits for a decision.", about, now)
+
+
+def waiting(now: datetime) -> QuerySet[Notice]:
+    """Messages to be sent now."""
+    unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
+    return Notice.objects.filter(unclaimed, sent_at=None, tries__lt=TRIES, next_try_at__lte=now)
+
+
+def has_work(now: datetime) -> bool:
+    return waiting(now).exists()
+
+
+def work(seconds: float = WORK_SECONDS) -> None:
+    """Send what waits for at most some `seconds`. Safe to repeat, and to run beside another."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        now = timezone.now()
+        row = waiting(now).select_related("run__batch__project").order_by("next_try_at", "pk").first()
+        if row is None:
+            return
+        if waiting(now).filter(pk=row.pk).update(claimed_until=now + CLAIM, tries=F("tries") + 1):
+            _deliver(row)
+
+
+def try_channels(*, project: Project, actor: Actor) -> str:
+    """Send a test message over each channel of the project now. Raises ServiceError with what did not work, PermissionDenied."""
+    actor.require("batches.change_project")
+    text = f"This is a test message of the project {project.name}."
+    done: list[str] = []
+    failed: list[str] = []
+    for channel in _channels(project):
+        try:
+            _send(channel, project, text, _site_address("batches:project_detail", project.slug), {"event": "test", "project": project.slug})
+        except UNSENT as problem:
+            failed.append(f"{channel.label}: {problem}")
+        else:
+            done.append(str(channel.label))
+    if failed:
+        raise ServiceError(" ".join(failed) + (f" Sent by {' and '.join(done)}." if done else ""))
+    if not done:
+        raise ServiceError("Nobody is told anything: save a webhook or mail addresses first.")
+    return f"A test message was sent by {' and '.join(done)}."
+
+
+def _channels(project: Project) -> "list[Notice.Channel]":
+    return [
+        *([Notice.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
+        *([Notice.Channel.MAIL] if project.notify_mail.strip() else []),
+    ]
+
+
+def _deliver(row: Notice) -> None:
+    batch, tries = row.run.batch, row.tries + 1
+    number = batch.number
+    address = _site_address("batches:detail", number)
+    details = {"event": row.event, "batch_id": number, "title": batch.title, "project": batch.project.slug}
+    details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
+    try:
+        _send(row.channel, batch.project, row.text, address, details)
+    except UNSENT as problem:
+        pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
+        later = timezone.now() + pause
+        Notice.objects.filter(pk=row.pk).update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
+        logger.warning("batch=%s notice=%s try=%s %s: %s", number, row.pk, tries, row.channel, problem)
+        return
+    Notice.objects.filter(pk=row.pk).update(claimed_until=None, error="", sent_at=timezone.now())
+    logger.info("batch=%s notice=%s sent by %s", number, row.pk, row.channel)
+
+
+def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object]) -> None:
+    """`details` are what a webhook in JSON tells besides. Raises one of UNSENT."""
+    if channel == Notice.Channel.MAIL:
+        if not settings.EMAIL_HOST:
+            raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
+        receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]
+        subject = " ".join(text.split())[:150]
+        EmailMessage(subject, f"{text}\n\n{address}\n".strip() + "\n", settings.DEFAULT_FROM_EMAIL, receivers).send()
+        return
+    if not project.notify_webhook_sealed:
+        raise WebhookError("The project has no webhook any more.")
+    payload: dict[str, object] = {"text": f"{text}\n{address}" if address else text}  # what Slack and its likes read
+    if project.notify_format == Project.NotifyFormat.JSON:
+        payload |= {**details, "url": address or None}
+    send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE)
+
+
+def _site_address(name: str, *args: object) -> str:
+    """Of a page; "" while nobody has said how this site is reached."""
+    return urljoin(settings.CE_SITE_URL + "/", reverse(name, args=args)) if settings.CE_SITE_URL else ""

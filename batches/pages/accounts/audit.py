@@ -1,0 +1,79 @@
+"""The audit trail, for administrators: who did what, and when; as a page and as CSV."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from batches.accounts.audit_trail import KINDS, Chosen, read_trail
+from batches.core.text.csv import csv_of
+from batches.pages.accounts.users import refuse_others
+
+PAGE_SIZE, LAST_PAGE = 50, 100
+CSV_ROWS = 10_000
+
+
+class Choice(forms.Form):
+    """What to show of the trail; whatever is empty means all."""
+
+    who = forms.CharField(required=False, max_length=150, label="Who", widget=forms.TextInput(attrs={"placeholder": "Any name"}))
+    what = forms.ChoiceField(required=False, label="What", choices=[("", "Everything"), *KINDS.items()])
+    batch = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1, label="Batch")
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    rules = forms.BooleanField(required=False, label="Also hosts and policies")
+
+    def chosen(self) -> Chosen:
+        """The valid form; days are those of the installation's time zone, the last one whole."""
+        data = self.cleaned_data
+        day = timedelta(days=1)
+        return Chosen(data["who"].strip(), data["what"], data["batch"], _begin(data["since"]), _begin(data["until"], day), data["rules"])
+
+
+def _begin(day: date | None, later: timedelta = timedelta(0)) -> datetime | None:
+    try:
+        return None if day is None else timezone.make_aware(datetime.combine(day + later, time.min))
+    except OverflowError:
+        return None
+
+
+@require_safe
+def audit(request: HttpRequest) -> HttpResponse:
+    refuse_others(request)
+    form = Choice(request.GET or None)
+    valid = form.is_valid() or not form.is_bound
+    number = request.GET.get("page", "1")
+    page = min(int(number), LAST_PAGE) if number.isascii() and number.isdigit() and 0 < len(number) < 6 and int(number) else 1
+    chosen = form.chosen() if form.is_bound and valid else Chosen()
+    entries = read_trail(chosen, PAGE_SIZE + 1, (page - 1) * PAGE_SIZE) if valid else []
+    context: dict[str, Any] = {
+        "form": form,
+        "entries": entries[:PAGE_SIZE],
+        "page_number": page,
+        "newer": page - 1,
+        "older": page + 1 if len(entries) > PAGE_SIZE and page < LAST_PAGE else 0,
+        "is_last": page == LAST_PAGE and len(entries) > PAGE_SIZE,
+        "narrowed": chosen != Chosen(),
+        "csv_query": urlencode({name: value for name, value in request.GET.items() if name != "page" and value}),
+        "kinds": KINDS,
+    }
+    return render(request, "batches/audit.html", context, status=200 if valid else 400)
+
+
+@require_safe
+def audit_csv(request: HttpRequest) -> HttpResponse:
+    """The newest 10,000 acts of the choice."""
+    refuse_others(request)
+    form = Choice(request.GET)
+    if not form.is_valid():
+        return audit(request)
+    rows = read_trail(form.chosen(), CSV_ROWS)
+    names = ("at", "who", "kind", "what", "batch", "detail", "refused")
+    text = csv_of(names, ([one.at, one.who, one.kind, one.what, one.batch, one.detail, one.refused] for one in rows))
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,188 @@
+"""People and their ways in: the administrators' page of everybody, and everybody's own account."""
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from batches.accounts import api_tokens, users
+from batches.core.errors import BatchError
+from batches.models import ApiToken
+from batches.pages.common import act, actor_of
+from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
+
+
+def refuse_others(request: HttpRequest) -> None:
+    """Raises PermissionDenied for whoever may not manage people."""
+    if not request.user.has_perm(users.CHANGE):
+        raise PermissionDenied("Managing people takes the group admin.")
+
+
+def _base_url(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/")
+
+
+# For administrators
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def user_list(request: HttpRequest) -> HttpResponse:
+    """Everybody; POST adds a person and shows the way in once."""
+    refuse_others(request)
+    form = UserNew(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            access = users.add_user(
+                name=data["name"],
+                email=data["email"],
+                role=data["role"],
+                by_link=data["way"] == "link",
+                base_url=_base_url(request),
+                actor=actor_of(request),
+            )
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            return _access_page(request, access, "Added")
+    working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now()))
+    everybody = User.objects.prefetch_related("groups").annotate(token_count=Count("api_tokens", filter=working)).order_by("username")
+    context = {"form": form, "users": [(one, users.role_of(one)) for one in everybody]}
+    return render(request, "batches/user_list.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One person; POST keeps another role or address."""
+    refuse_others(request)
+    user = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
+    role = users.role_of(user)
+    form = UserChange(request.POST or None, initial={"email": user.email, "role": role})
+    if request.method == "POST" and form.is_valid():
+        try:
+            users.change_user(user=user, **form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Kept.")
+            return redirect("batches:user", pk)
+    context = {
+        "person": user,
+        "role": role,
+        "form": form,
+        "tokens": user.api_tokens.all(),
+        "now": timezone.now(),
+        "is_self": user.pk == request.user.pk,
+    }
+    return render(request, "batches/user_detail.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+def user_active(request: HttpRequest, pk: int) -> HttpResponse:
+    refuse_others(request)
+    user, active = get_object_or_404(User, pk=pk), request.POST.get("active") == "on"
+
+    def verb() -> str:
+        users.set_active(user=user, active=active, actor=actor_of(request))
+        return f"{user.username} may sign in again." if active else f"{user.username} is signed out and cannot sign in any more."
+
+    return act(request, verb, reverse("batches:user", args=[pk]))
+
+
+@require_POST
+def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
+    """A new way in, shown once: never by a redirect, which would have to keep it somewhere."""
+    refuse_others(request)
+    user = get_object_or_404(User, pk=pk)
+    try:
+        access = users.reset_access(
+            user=user, by_link=request.POST.get("way") != "password", base_url=_base_url(request), actor=actor_of(request)
+        )
+    except BatchError as error:
+        messages.error(request, str(error))
+        return redirect("batches:user", pk)
+    return _access_page(request, access, "New access for")
+
+
+def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpResponse:
+    return render(request, "batches/user_access.html", {"access": access, "what": what}, status=201)
+
+
+# Everybody's own
+
+
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    return _account(request)
+
+
+@sensitive_post_parameters()
+@require_POST
+def own_password(request: HttpRequest) -> HttpResponse:
+    user = _self(request)
+    form = OwnPassword(request.POST, user=user)
+    if form.is_valid():
+        try:
+            users.change_own_password(user=user, password=form.cleaned_data["new"])
+        except BatchError as error:
+            form.add_error("new", str(error))
+        else:
+            update_session_auth_hash(request, user)
+            messages.success(request, "Your password is changed. Other sessions of yours have ended.")
+            return redirect("batches:account")
+    return _account(request, password_form=form)
+
+
+@require_POST
+def token_new(request: HttpRequest) -> HttpResponse:
+    """A token of one's own; its text is in this answer and nowhere else."""
+    form = TokenNew(request.POST)
+    if form.is_valid():
+        try:
+            made, text = api_tokens.make_token(name=form.cleaned_data["name"], days=form.days, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            return render(request, "batches/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
+    return _account(request, token_form=form)
+
+
+@require_POST
+def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """One's own, or as an administrator anybody's; to others there is no such token."""
+    seen = ApiToken.objects.select_related("user")
+    if not request.user.has_perm(users.CHANGE):
+        seen = seen.filter(user_id=request.user.pk)
+    token = get_object_or_404(seen, pk=pk)
+
+    def verb() -> str:
+        api_tokens.revoke_token(token=token, actor=actor_of(request))
+        return f"The token {token} works no more."
+
+    mine = token.user_id == request.user.pk and "/users/" not in request.headers.get("Referer", "")
+    return act(request, verb, reverse("batches:account") if mine else reverse("batches:user", args=[token.user_id]))
+
+
+def _self(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every page but the sign-in takes a signed-in person
+    return request.user
+
+
+def _account(request: HttpRequest, password_form: OwnPassword | None = None, token_form: TokenNew | None = None) -> HttpResponse:
+    user = _self(request)
+    forms = (password_form or OwnPassword(user=user), token_form or TokenNew())
+    context = {
+        "role": users.role_of(user),
+        "password_form": forms[0],
+        "token_form": forms[1],
+        "tokens": user.api_tokens.all(),
+        "now": timezone.now(),
+    }
+    return render(request, "batches/account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -1,0 +1,292 @@
+"""The JSON API (docs/api.md): what the pages show and do, for programs that bring a person's token.
+
+Every answer is a JSON object; one that went wrong is {"error": SENTENCE} with the status that says whose turn it is. Rights
+are checked where the pages check them, in the services; a cookie counts for nothing here, so that no other site can act.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from batches.accounts import api_tokens, audit_log
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import BatchError, ServiceError, WrongChoice
+from batches.core.metrics.types import Filters
+from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.engine import reporting, services
+from batches.metrics import history
+from batches.models import ApiToken, Batch, Plan, Project, Run
+from batches.pages.batches.actions import execute_form, execute_or_go_on
+from batches.pages.batches.batch_list import rows_of, wanted_page
+from batches.pages.batches.board import latest_run
+from batches.pages.batches.detail import find_batch
+from batches.plans.services import import_plan, report_of
+
+Answer = Callable[..., JsonResponse]
+BODY_BYTES = 64 * 1024  # of a JSON object; a plan has the limit of plans
+
+
+class BadRequest(Exception):
+    """What came cannot be used; the message is for whoever wrote the program."""
+
+
+def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
+    """A view that takes these methods (GET=, POST=) from whoever brings a token that works; an Actor comes after the request."""
+
+    @csrf_exempt
+    @login_not_required
+    def view(request: HttpRequest, **where: Any) -> HttpResponse:
+        try:
+            token = _token(request)
+        except api_tokens.TooManyBadTokens as wait:
+            return JsonResponse({"error": str(wait)}, status=429, headers={"Retry-After": str(wait.retry_seconds)})
+        if token is None:
+            said = "Send a token that works: Authorization: Bearer TOKEN. You make one on the page Your account."
+            return JsonResponse({"error": said}, status=401, headers={"WWW-Authenticate": 'Bearer realm="CE Web"'})
+        function = methods.get("GET" if request.method == "HEAD" else request.method or "")
+        if function is None:
+            return JsonResponse({"error": f"Here goes {', '.join(methods)}."}, status=405, headers={"Allow": ", ".join(methods)})
+        request.user = token.user
+        actor = Actor(f"{Actor.person(token.user).cause} (token {token.name})"[:200], token.user)
+        return _guarded(function, request, actor, where)
+
+    return view
+
+
+def _guarded(function: Answer, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:
+    try:
+        return function(request, actor, **where)
+    except (BadRequest, WrongChoice) as error:
+        return JsonResponse({"error": str(error)}, status=400)
+    except PermissionDenied as error:
+        return JsonResponse({"error": str(error) or "You may not do this."}, status=403)
+    except Http404:
+        return JsonResponse({"error": "There is no such thing."}, status=404)
+    except RequestDataTooBig:
+        return JsonResponse({"error": "The request is too large."}, status=413)
+    except BatchError as error:
+        return JsonResponse({"error": str(error)}, status=409)
+
+
+def _token(request: HttpRequest) -> ApiToken | None:
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    return api_tokens.token_of(text.strip(), address=audit_log.address_of(request), now=timezone.now())
+
+
+def _object(request: HttpRequest, *names: str) -> dict[str, Any]:
+    """The body as a JSON object with no other members than `names`; no body is an empty one. Raises BadRequest."""
+    if len(request.body) > BODY_BYTES:
+        raise RequestDataTooBig
+    try:
+        data = json.loads(request.body or b"{}", parse_constant=_no_constant)
+        text = json.dumps(data, ensure_ascii=False)
+        text.encode()  # half a surrogate pair is no text
+        if "\\u0000" in text.replace("\\\\", ""):
+            raise ValueError("a NUL character stands in it")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The body cannot be used as JSON: {error}.") from None
+    if not isinstance(data, dict):
+        raise BadRequest("The body has to be a JSON object.")
+    if unknown := sorted(set(data) - set(names)):
+        raise BadRequest(f"Unknown here: {', '.join(unknown)}. There is: {', '.join(names) or 'nothing'}.")
+    return data
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Batches
+
+
+def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
+    _view, _search, page = wanted_page(request)
+    return JsonResponse(
+        {
+            "count": page.paginator.count,
+            "page": page.number,
+            "pages": page.paginator.num_pages,
+            "batches": [
+                {
+                    "batch_id": row.batch.number,
+                    "title": row.batch.title,
+                    "project": row.batch.project.slug,
+                    "state": row.state,
+                    "phases_done": row.done,
+                    "phases": row.total,
+                    "tokens_used": row.tokens,
+                    "cost_usd": None if row.cost is None else float(row.cost),
+                    "started_at": row.started_at,
+                    "elapsed_seconds": row.seconds,
+                    "seconds_left": row.left,
+                    "url": request.build_absolute_uri(reverse("batches:detail", args=[row.batch.number])),
+                }
+                for row in rows_of(page)
+            ],
+        }
+    )
+
+
+def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
+    """A batch of a plan that was imported; with "execute" it is carried out as well, with "autopilot" reviewed and written down, too."""
+    data = _object(request, "plan", "project", "execute", "autopilot")
+    plan = Plan.objects.filter(pk=data["plan"]).first() if type(data.get("plan")) is int else None  # True is no id
+    if plan is None:
+        raise BadRequest("plan is the id of a plan that was imported.")
+    project = _project(data.get("project")) or plan.project
+    if project is None:
+        raise BadRequest("The plan belongs to no project: name one as project.")
+    whole = _yes(data, "autopilot")
+    then = ExecuteOptions() if whole or _yes(data, "execute") else None
+    batch = services.generate(plan=plan, project=project, actor=actor, then=then, whole=whole)
+    return _accepted(request, batch, batch.runs.latest("number"), status=201)
+
+
+def batch(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """What `batch_status --json` prints."""
+    return JsonResponse(reporting.status_of(find_batch(number))[1])
+
+
+def report(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """The report of its latest run that was reported; null while there is none."""
+    runs = find_batch(number).runs.filter(reported_at__isnull=False).defer("result")
+    run = runs.executions().order_by("-number").first() or runs.order_by("-number").first()
+    text = {} if run is None else {"run": run.number, "operation": run.operation, "reported_at": run.reported_at}
+    return JsonResponse({"batch_id": number, **text, "report": run.report if run else None})
+
+
+EXECUTE_NAMES = (
+    *("what", "backend", "max_parallel", "timeout_minutes", "scheduling", "on_conflict", "fail_fast"),
+    *("model", "retry_model", "models", "budget_usd", "phase_cap_usd"),
+)
+
+
+def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """As on the confirmation page, with its names: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
+    found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
+    actor.require("batches.execute_batch")
+    models = data.pop("models", {})
+    if not isinstance(models, dict):
+        raise BadRequest("models is an object: {phase key: model}.")
+    fields = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
+    fields |= {f"model-{key}": str(value) for key, value in models.items()} | {"project": str(found.project_id)}
+    form, last, _left = execute_form(found, fields, {})
+    if unknown := sorted(name for name in fields if name not in form.fields):
+        raise BadRequest(f"No phase that can be given a model: {', '.join(name.removeprefix('model-') for name in unknown)}.")
+    if not form.is_valid():
+        raise BadRequest(" ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()))
+    execute_or_go_on(found, form, last, actor)
+    return _accepted(request, found, _last_run(found))
+
+
+def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Phases of the last run by their keys, or all that failed; with what they blocked."""
+    found, data = find_batch(number), _object(request, "phases")
+    names = data.get("phases", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadRequest("phases is a list of phase keys.")
+    run = _last_run(found)
+    opened = services.retry(run=run, actor=actor, names=names)
+    run.refresh_from_db()
+    return _accepted(request, found, run, phases=[task.name for task in opened])
+
+
+def cancel(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    found, _ = find_batch(number), _object(request)
+    run = _last_run(found)
+    services.cancel(run=run, actor=actor)
+    return _accepted(request, found, run)
+
+
+def _last_run(found: Batch) -> Run:
+    run = latest_run(found)
+    if run is None:
+        raise ServiceError(f"Batch {found.number} has no run.")
+    return run
+
+
+def _accepted(request: HttpRequest, found: Batch, run: Run, *, status: int = 202, **more: object) -> JsonResponse:
+    url = request.build_absolute_uri(reverse("batches:detail", args=[found.number]))
+    about = {"batch_id": found.number, "run": run.number, "operation": run.operation, "state": run.state, "url": url}
+    return JsonResponse(about | more, status=status)
+
+
+# Plans
+
+
+def plans(request: HttpRequest, actor: Actor) -> JsonResponse:
+    """Keep the plan in the body, also one with faults, on the project ?project= (its slug), called ?file_name=."""
+    project = _project(request.GET.get("project"))
+    name = request.GET.get("file_name", "")[:255]
+    plan = import_plan(text=_plan_bytes(request), file_name=name, project=project, actor=actor)
+    found = report_of(plan)
+    url = request.build_absolute_uri(reverse("batches:plan_detail", args=[plan.pk]))
+    return JsonResponse({"plan": plan.pk, "title": plan.title, "version": plan.version, "url": url, **_faults(found)}, status=201)
+
+
+def validate(request: HttpRequest, actor: Actor) -> JsonResponse:
+    """Errors and warnings of the plan in the body; nothing is kept."""
+    return JsonResponse(_faults(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES)))
+
+
+def analyze(request: HttpRequest, actor: Actor) -> JsonResponse:
+    """What `analyze --json` prints of the plan in the body; nothing is kept."""
+    return JsonResponse(dict(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES).to_json()))
+
+
+def _faults(found: DocumentReport) -> dict[str, object]:
+    whole = found.to_json()
+    return {"valid": found.is_valid, "errors": whole["errors"], "warnings": whole["warnings"]}
+
+
+def _plan_bytes(request: HttpRequest) -> bytes:
+    if len(request.body) > settings.CE_UPLOAD_BYTES:
+        raise RequestDataTooBig
+    if not request.body:
+        raise BadRequest("The body is the plan: curl --data-binary @PLAN.md")
+    return request.body
+
+
+# Projects and figures
+
+
+def projects(request: HttpRequest, actor: Actor) -> JsonResponse:
+    fields = ("slug", "name", "base_branch", "backend")
+    return JsonResponse({"projects": list(Project.objects.order_by("name").values(*fields))})
+
+
+def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
+    """What the page Metrics is made of, filtered by the same parameters as the page; unknown is null, money is text."""
+    try:
+        filters = Filters.read(request.GET)
+    except WrongChoice as error:
+        raise BadRequest(str(error)) from error
+    return JsonResponse(history.to_json(history.read_history(filters, now=timezone.now())))
+
+
+def _project(slug: object) -> Project | None:
+    """The project of that slug; None when none is asked for. Raises BadRequest, Http404."""
+    if slug is None or slug == "":
+        return None
+    if not isinstance(slug, str):
+        raise BadRequest("project is the slug of a project.")
+    return get_object_or_404(Project, slug=slug)
+
+
+def _yes(data: Mapping[str, Any], name: str) -> bool:
+    value = data.get(name, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} is true or false.")
+    return value

@@ -1,0 +1,249 @@
+"""What a person can press on a batch: each is one service call."""
+
+from collections.abc import Mapping
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.accounts.actor import Actor
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.states import RETRYABLE_TASK_STATES
+from batches.core.errors import BatchError, ServiceError
+from batches.core.gates.binding import GateKind
+from batches.engine import autopilot, services
+from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
+from batches.models import Batch, Chain, Conflict, Phase, Plan, Run, Task
+from batches.pages.batches.board import latest_run
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.common import act, actor_of
+from batches.pages.forms import Execute
+
+
+def _page(number: int) -> str:
+    return reverse("batches:detail", args=[number])
+
+
+def _run_of(batch: Batch) -> Run:
+    run = latest_run(batch)
+    if run is None:
+        raise ServiceError(f"Batch {batch.number} has not been started yet.")
+    return run
+
+
+@require_POST
+def start_autopilot(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        chain = autopilot.start(batch=batch, actor=actor_of(request), options=ExecuteOptions())
+        return f"On autopilot, beginning with run {chain.run.number} ({chain.run.get_operation_display()})."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    chain = get_object_or_404(Chain.objects.select_related("batch"), pk=pk, batch__number=number)
+
+    def verb() -> str:
+        autopilot.go_on(chain=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
+        return "Going on."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    chain = get_object_or_404(Chain.objects.select_related("batch"), pk=pk, batch__number=number)
+
+    def verb() -> str:
+        autopilot.leave(chain=chain, actor=actor_of(request))
+        return "Nothing follows by itself any more; what runs goes on."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def pause(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        services.pause(run=_run_of(batch), actor=actor_of(request))
+        return "Paused: what runs finishes, nothing new is started."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def unpause(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        services.unpause(run=_run_of(batch), actor=actor_of(request))
+        return "Going on."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        services.cancel(run=_run_of(batch), actor=actor_of(request))
+        return "Cancelling: every running phase is being stopped."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def retry(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        return _opened(services.retry(run=_run_of(batch), actor=actor_of(request)))
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    batch = find_batch(number)
+    task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
+
+    def verb() -> str:
+        return _opened(services.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
+
+    came_from_phase = task.phase is not None and "/phases/" in request.headers.get("Referer", "")
+    return act(request, verb, reverse("batches:phase", args=[number, task.phase.key]) if came_from_phase else _page(number))
+
+
+def _opened(tasks: list[Task]) -> str:
+    return f"To be tried again: {', '.join(task.name for task in tasks)}."
+
+
+@require_POST
+def regenerate(request: HttpRequest, number: int) -> HttpResponse:
+    """From the latest version of its plan."""
+    batch = find_batch(number)
+
+    def verb() -> str:
+        plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
+        run = services.regenerate(batch=batch, plan=plan, actor=actor_of(request))
+        return f"Run {run.number} writes the work orders anew, from version {plan.version} of the plan."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def request_issues(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        count = services.request_issues(batch=batch, actor=actor_of(request))
+        return f"{count} Linear issue{'' if count == 1 else 's'} will be created within seconds."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
+def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    conflict = get_object_or_404(Conflict, pk=pk, batch__number=number)
+
+    def verb() -> str:
+        services.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
+        return f"Decided for {conflict.file}."
+
+    return act(request, verb, _page(number))
+
+
+def _chosen_before(run: Run | None) -> dict[str, str]:
+    """Models and limits of the run before, which stay chosen."""
+    if run is None:
+        return {}
+    amounts = {"budget_usd": run.budget_usd, "phase_cap_usd": run.phase_cap_usd}
+    own = run.tasks.filter(phase__isnull=False).exclude(model="").values_list("name", "model")
+    return {
+        "model": run.model,
+        "retry_model": run.retry_model,
+        **{name: f"{amount:.2f}" for name, amount in amounts.items() if amount is not None},
+        **{f"model-{name}": model for name, model in own},
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def execute(request: HttpRequest, number: int) -> HttpResponse:
+    """The confirmation of a batch that exists: what is left to do, and how."""
+    batch = find_batch(number)
+    if not may_execute(request):
+        raise PermissionDenied("Executing takes the group executor or admin.")
+    data = request.POST.copy() if request.method == "POST" else None
+    if data is not None:
+        data["project"] = str(batch.project_id)
+    form, last, left = execute_form(batch, data, {"what": request.GET.get("what", "")})
+    context: dict[str, object] = {"batch": batch, "form": form, "title": batch.title}
+    options, status = ExecuteOptions(), 200
+    if data is not None:
+        if form.is_valid():
+            options = form.options()
+        try:
+            if form.is_valid() and "dry_run" not in data:
+                execute_or_go_on(batch, form, last, actor_of(request))
+                return redirect("batches:detail", number)
+            if form.is_valid():
+                context["preview_note"] = "A preview of what Execute would do; nothing was changed."
+                if form.goes_on and last is not None:
+                    names = services.retry_preview(last, form.names, options)
+                    context["preview_note"] = f"Execute would try again: {', '.join(names)}. Nothing was changed."
+        except BatchError as error:
+            form.add_error(None, str(error))
+        status = 400 if form.errors else 200
+    try:
+        plan = plan_execution(batch=batch, options=options)
+        context |= {"plan_of_run": plan, "saving": saving_of(batch, plan), "expected_usd": cost_of(batch, plan)}
+        context["told"] = forecast_of(batch, plan)
+        context |= {"count": len(plan.phases), "stage_count": len(plan.stages)}
+    except BatchError as error:
+        if data is not None and "dry_run" in data and not form.errors:
+            form.add_error(None, str(error))
+            context.pop("preview_note", None)
+            status = 400
+        elif not form.errors:
+            context["refusal"] = str(error)
+    context["models"] = form.models(batch.project, left)
+    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget}
+    context["gates"] = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
+    context["unchecked_gates"] = sum(gate.kind == GateKind.UNVERIFIED for gate in context["gates"])
+    context["checked_gates"] = len(context["gates"]) - context["unchecked_gates"]
+    return render(request, "batches/execute.html", context, status=status)
+
+
+def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[str, str]) -> tuple[Execute, Run | None, QuerySet[Phase]]:
+    """What can be chosen for the batch, its last execution, and the phases that are left to do."""
+    last = batch.runs.executions().order_by("-number").first()
+    again = list(last.tasks.filter(state__in=RETRYABLE_TASK_STATES)) if last is not None and not last.is_live else []
+    left = batch.phases.exclude(tasks__run__operation="execute", tasks__state="succeeded")
+    form = Execute(
+        data,
+        initial={"project": batch.project_id, "on_conflict": "warn", **initial, **_chosen_before(last)},
+        stages=batch.stages.values_list("number", flat=True),
+        phases=batch.phases.values_list("key", flat=True),
+        again=[task.name for task in again],
+        open_phases=[phase.key for phase in left],
+    )
+    return form, last, left
+
+
+def execute_or_go_on(batch: Batch, form: Execute, last: Run | None, actor: Actor) -> None:
+    """Do what the valid form asks for: a new run, or the last one goes on. Raises ServiceError, PermissionDenied."""
+    if not form.goes_on:
+        services.execute(batch=batch, actor=actor, options=form.options())
+    elif form.names and last is not None:
+        services.retry(run=last, actor=actor, names=form.names, options=form.options())
+    else:
+        services.resume(batch=batch, actor=actor, options=form.options())

@@ -1,0 +1,175 @@
+"""The list of batches: filters with counts, search, fifty a page."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.paginator import Page, Paginator
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from batches.core.engine.remaining import Part
+from batches.core.engine.states import Operation, RunState, TaskKind
+from batches.core.text.state_styles import look
+from batches.models import Attempt, Batch, Plan, Project, Run, Task
+from batches.pages.batches import list_queries
+from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.plans.services import SAMPLE
+
+PAGE_SIZE = 50
+ALWAYS = ("all", "running", "failed", "done")  # filters that are offered though they hold nothing
+LIVE = (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One batch of the list; tokens and cost are None where no attempt said."""
+
+    batch: Batch
+    state: str
+    word: str
+    counts: dict[str, int]
+    done: int
+    total: int
+    tokens: int | None
+    cost: Decimal | None
+    started_at: datetime | None
+    seconds: float | None
+    left: float | None  # ≈ seconds
+    live: bool
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("batches:list")
+
+
+@require_safe
+def batch_list(request: HttpRequest) -> HttpResponse:
+    """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
+    polled, asked = request.headers.get("HX-Request") == "true", request.GET.copy()
+    seen = "".join(asked.pop("v", [])[-1:])
+    request.GET = asked  # links and the next poll are made from what is left
+    view, search, page = wanted_page(request)
+    batches = list(page.object_list)
+    counts = _counts(search, fresh=not polled)
+    version = "-".join([*(f"{batch.pk}.{batch.version}" for batch in batches), *map(str, counts.values())])
+    if polled and seen == version:
+        return HttpResponse(status=204)
+    rows = rows_of(page)
+    context = {
+        "rows": rows,
+        "page": page,
+        "view": view,
+        "search": search,
+        "counts": counts,
+        "views": [(name, counts[name]) for name in list_queries.VIEWS if counts[name] or name == view or name in ALWAYS],
+        "version": version,
+        "any_live": any(row.live for row in rows),
+        "address": f"{request.path}?{asked.urlencode()}",
+        **({} if counts["all"] or search else _first_steps()),
+    }
+    if not polled:
+        return render(request, "batches/batch_list.html", context)
+    before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
+    same_rows = list(before) == [str(batch.pk) for batch in batches]
+    news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
+    return render(request, "batches/_rows_since.html", context | {"news": news})
+
+
+def _counts(search: str, *, fresh: bool) -> dict[str, int]:
+    """How many batches each filter holds. All who wait for news of the same search share one look, at most a poll's pause old."""
+    key = f"list-counts.{hashlib.sha256(search.encode(errors='replace')).hexdigest()}"
+    known = None if fresh else cache.get(key)
+    if known is None:
+        known = list_queries.view_counts(list_queries.search(Batch.objects.all(), search))
+        cache.set(key, known, settings.CE_POLL_SECONDS)
+    return known
+
+
+def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
+    """(filter, searched text, the page of batches) that the address asks for."""
+    view = request.GET.get("view", "all")
+    view = view if view in list_queries.VIEWS else "all"
+    search = request.GET.get("q", "")[:200]
+    matching = list_queries.search(Batch.objects.with_state(), search)
+    found = list_queries.in_view(matching, view).select_related("project")
+    return view, search, Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def rows_of(page: Page[Batch]) -> list[Row]:
+    batches = page.object_list
+    phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
+    now = timezone.now()
+    rows = []
+    for batch in batches:
+        state, word = batch_state(batch.operation, batch.run_state, batch.run_paused, batch.run_stop_reason)
+        counts: dict[str, int] = {}
+        for task_state, number in phases.get(batch.pk, {}).items():
+            counts[look(task_state)] = counts.get(look(task_state), 0) + number
+        started, ended = batch.run_started_at, batch.run_ended_at
+        totals = spent.get(batch.pk, {})
+        rows.append(
+            Row(
+                batch=batch,
+                state=state,
+                word=word,
+                counts=counts,
+                done=counts.get("succeeded", 0),
+                total=sum(counts.values()),
+                tokens=totals.get("tokens"),
+                cost=totals.get("cost"),
+                started_at=started,
+                seconds=((ended or now) - started).total_seconds() if started else None,
+                left=left.get(batch.pk),
+                live=batch.run_state in LIVE,
+            )
+        )
+    return rows
+
+
+def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
+    """{batch: ≈ seconds left} of those that are being executed, as their own pages say it. Three queries when there are any."""
+    executing = {
+        batch.run_id: batch.pk  # type: ignore[attr-defined]  # annotated by with_state
+        for batch in batches
+        if batch.run_state == RunState.RUNNING and not batch.run_paused and batch.operation == Operation.EXECUTE  # type: ignore[attr-defined]
+    }
+    if not executing:
+        return {}
+    mattering = Q(outcome=Attempt.Outcome.SUCCEEDED) | Q(ended_at=None)
+    attempts = Attempt.objects.filter(mattering, task__run__batch__in=executing.values(), task__kind=TaskKind.PHASE)
+    attempts = attempts.filter(task__run__operation=Operation.EXECUTE)
+    done: dict[int, list[tuple[float | None, float | None]]] = {}
+    steps: dict[int, tuple[int | None, int | None]] = {}
+    columns = ("task_id", "task__run__batch_id", "task__phase__hours", "launched_at", "ended_at", "step", "total_steps")
+    for task, batch, hours, launched, ended, step, total in attempts.values_list(*columns):
+        if ended is None:
+            steps[task] = (step, total)
+        else:
+            done.setdefault(batch, []).append(((ended - launched).total_seconds(), hours))
+    left: dict[int, list[Part]] = {}
+    columns = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
+    to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")
+    for task, run, key, stage, needs, hours in to_come.values_list(*columns):
+        left.setdefault(run, []).append(Part.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
+    found = {}
+    for run in Run.objects.filter(pk__in=executing).only("max_parallel", "parallel_limit", "scheduling", "batch_id"):
+        by_stage = run.scheduling == "stages"
+        seconds = time_left(left.get(run.pk, []), done.get(run.batch_id, []), slots=run.parallel, by_stage=by_stage)
+        if seconds is not None:
+            found[run.batch_id] = seconds
+    return found
+
+
+def _first_steps() -> dict[str, object]:
+    """What the empty page can point to: a plan that is there already, or the project to make first."""
+    sound = Plan.objects.filter(error_count=0).defer("text").order_by("pk")
+    return {"sample": sound.filter(file_name=SAMPLE).first() or sound.first(), "has_project": Project.objects.exists()}

@@ -1,0 +1,704 @@
+"""What the pages of one batch show, read from rows in a fixed number of queries."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property, lru_cache
+
+from django.conf import settings
+
+from batches.core.engine.autopilot_steps import ChainState, Step
+from batches.core.engine.pricing import choose_model
+from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
+from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.gates.ledger import FILTERS, GateState, count_states
+from batches.core.plans.conflicts import ConflictKind
+from batches.core.text.log_lines import LogLine, read_log
+from batches.core.text.state_styles import look, sign
+from batches.gates.ledger import read_ledger
+from batches.models import Attempt, Batch, Chain, Conflict, Host, Landing, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
+
+ATTENTION_SHOWN = 8
+PREDICTIONS_SHOWN = 100
+ROWS_SHOWN = 40  # phases of one stage that are listed beside its cards; the rest is on the stage's page
+LOGS_READ = 6  # attempts whose tails make up the batch's log
+LOG_LINES = 120
+CHAIN_SHOWN = 12  # phases of the critical path
+TIMELINE_UP_TO = 150  # tasks
+SETTLE = timedelta(seconds=30)  # after its end a run may still be about to be reported or followed
+LATE_SHARE = 0.75  # of the silence limit; from then on a silent attempt is shown as such
+# What the board does not show of an attempt, a phase and a task: rows are many, and making them costs by the column.
+HEAVY = (
+    *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
+    *("base_commit", "head_commit", "tree", "merge_commit", "merge_tree", "archive_ref", "checkout_bytes", "checkout_removed_at"),
+    *("launched_clock", "relaunched_clock", "beat_clock", "stop_clock", "pid", "exit_code", "verdict", "fault", "stop_reason"),
+)
+HEAVY_OF_PHASE = ("goal", "hours_text", "files", "steps")
+HEAVY_OF_TASK = ("after", "covers", "resolution", "not_before", "restarts")
+
+STEP_WORDS: Mapping[Step, str] = {
+    Step.GENERATE: "Generate",
+    Step.REVIEW_BEFORE: "Review before",
+    Step.EXECUTE: "Execute",
+    Step.REVIEW_AFTER: "Review after",
+    Step.UPDATE_CONTEXT: "Update context",
+}
+TO_COME = {TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING}
+REASONS: Mapping[str, str] = {
+    FailureReason.TIMEOUT: "No heartbeat within the limit",
+    FailureReason.NEVER_STARTED: "Its process never started",
+    FailureReason.CRASHED: "Its process died",
+    FailureReason.BAD_RESULT: "Its result could not be read",
+    FailureReason.GATE_FAILED: "A validation gate failed",
+    FailureReason.MERGE_CONFLICT: "It could not be merged",
+    FailureReason.AGENT_ERROR: "The agent reported an error",
+    FailureReason.RATE_LIMITED: "The rate limit was reached",
+    FailureReason.BUDGET: "The budget was reached",
+    FailureReason.NEEDS_AGENT: "It needs an agent",
+    FailureReason.CANCELLED: "It was cancelled",
+    FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",
+}
+
+
+def why(reason: str, message: str) -> str:
+    """One sentence for a failure: what the engine said, else what the reason means."""
+    return message or REASONS.get(reason, reason.replace("_", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a tab's title and icon, and a notification, say of what its page shows."""
+
+    look: str
+    title: str
+    attention: int  # things that want a person
+    live: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseCard:
+    """One phase with the task that last worked on it and that task's last attempt; None where there is none yet."""
+
+    phase: Phase
+    task: Task | None
+    attempt: Attempt | None
+    late: bool
+    stuck: bool = False
+    model: str = ""  # of its attempt, else what it would get; "": none is used
+
+    @property
+    def state(self) -> str:
+        return self.task.state if self.task else "planned"
+
+    @property
+    def shown_state(self) -> str:
+        """Its state as pages name it: silent and stuck ones are told apart from those at work."""
+        return "stale" if self.late else "stuck" if self.stuck else self.state
+
+    @property
+    def look(self) -> str:
+        return "stale" if self.late or self.stuck else look(self.state)
+
+    @property
+    def element_id(self) -> str:
+        return f"phase-{self.phase.position}"
+
+    @property
+    def why(self) -> str:
+        if self.task is None:
+            return ""
+        if self.state == TaskState.BLOCKED:
+            return self.task.message or f"Waits for {self.task.blocked_by}, which failed"
+        return why(self.task.reason, self.task.message) if self.task.reason else self.task.message
+
+    @property
+    def elapsed(self) -> float | None:
+        return elapsed_of(self.attempt)
+
+    @property
+    def part(self) -> Part:
+        """What is left of it."""
+        attempt = self.attempt if self.task is not None and self.task.is_live else None
+        steps = (attempt.step, attempt.total_steps) if attempt is not None else (None, None)
+        return Part.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *steps)
+
+
+def elapsed_of(attempt: Attempt | None) -> float | None:
+    """Seconds from launch to end of an ended attempt; None while it runs (the page's clock ticks) or when there is none."""
+    if attempt is None or attempt.ended_at is None:
+        return None
+    return max(0.0, (attempt.ended_at - attempt.launched_at).total_seconds())
+
+
+USUAL_WEIGHS = 2  # phases
+
+
+def time_left(
+    left: Sequence[Part], done: Iterable[tuple[float | None, float | None]], *, slots: int, by_stage: bool, usual: float | None = None
+) -> float | None:
+    """≈ seconds until all of `left` is done, at the pace of what is `done` as (seconds, hours), None below two of these.
+
+    With a `usual` pace (seconds an hour, from history) it is known from the start, and counts as much as USUAL_WEIGHS phases done.
+    """
+    rates = [seconds / hours for seconds, hours in done if seconds is not None and hours]
+    if usual is not None:
+        rates += [usual] * USUAL_WEIGHS
+    if len(rates) < 2 or not left:
+        return None
+    return hours_left(left, slots=slots, by_stage=by_stage) * sum(rates) / len(rates)
+
+
+@dataclass(frozen=True, slots=True)
+class StageCard:
+    """One stage: its phases, its numbers, and the check of its gates on the merged tree."""
+
+    stage: Stage
+    cards: tuple[PhaseCard, ...]
+    check: Task | None
+    active: bool
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return Counter(card.look if card.look != "stale" else "running" for card in self.cards)
+
+    @property
+    def state(self) -> str:
+        """Derived, never stored: the most telling state among its tasks."""
+        states = {card.state for card in self.cards} | ({self.check.state} if self.check else set())
+        for state in (TaskState.RUNNING, TaskState.LAUNCHING, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED):
+            if state in states:
+                return state
+        if states <= {TaskState.SUCCEEDED}:
+            return TaskState.SUCCEEDED
+        return TaskState.PENDING if self.active or states - {"planned"} else "planned"
+
+    @property
+    def done(self) -> int:
+        return sum(card.state == TaskState.SUCCEEDED for card in self.cards)
+
+    @property
+    def open_cards(self) -> tuple[PhaseCard, ...]:
+        """Phases that get a card: what runs or failed, and in a small stage everything."""
+        if not self.active:
+            return ()
+        if len(self.cards) <= 12:
+            return self.cards
+        return tuple(card for card in self.cards if card.look in {"stale", "running", "failed"})
+
+    @property
+    def rows(self) -> tuple[PhaseCard, ...]:
+        """Phases listed in one line each: none beside the cards of a wide stage that is at work."""
+        if self.active and len(self.cards) > ROWS_SHOWN:
+            return ()
+        carded = {card.phase.pk for card in self.open_cards}
+        return tuple(card for card in self.cards if card.phase.pk not in carded)[:ROWS_SHOWN]
+
+    @property
+    def rows_left(self) -> int:
+        return len(self.cards) - len(self.open_cards) - len(self.rows)
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds from the first launch to the last end; None while any of its phases has not ended."""
+        attempts = [card.attempt for card in self.cards]
+        if any(attempt is None or attempt.ended_at is None for attempt in attempts):
+            return None
+        known = [attempt for attempt in attempts if attempt is not None and attempt.ended_at is not None]
+        if not known:
+            return None
+        last = max(attempt.ended_at for attempt in known if attempt.ended_at)
+        return (last - min(attempt.launched_at for attempt in known)).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that a person should look at: a failure, silence, no progress, a stage check, a conflict still to decide."""
+
+    element_id: str
+    state: str
+    title: str
+    key: str
+    text: str
+    task: Task | None
+    late_since: datetime | None = None
+    stuck_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One phase on the time axis; all in per cent of the run's length so far."""
+
+    card: PhaseCard
+    wait_from: float
+    start: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The batch's budget in US dollars; `reserved` is what the attempts at work may still spend of their reservations."""
+
+    limit: Decimal
+    spent: Decimal
+    reserved: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        return max(Decimal(0), self.limit - self.spent - self.reserved)
+
+    @property
+    def spent_width(self) -> str:
+        return self._width(self.spent)
+
+    @property
+    def reserved_width(self) -> str:
+        return self._width(min(self.reserved, max(Decimal(0), self.limit - self.spent)))
+
+    def _width(self, amount: Decimal) -> str:
+        return f"{min(100.0, 100 * float(amount / self.limit)) if self.limit else 100.0:.2f}%"
+
+
+def spending_of(run: Run | None, attempts: Sequence[Attempt]) -> Spending | None:
+    """Where the budget of the run's batch stands after these attempts, all that the batch had; None when there is no budget.
+
+    An unknown cost of an ended attempt counts as what it had reserved, as the engine counts it.
+    """
+    if run is None or run.budget_usd is None:
+        return None
+    spent = reserved = Decimal(0)
+    for attempt in attempts:
+        known, kept = attempt.cost_usd or Decimal(0), attempt.reserved_usd or Decimal(0)
+        if attempt.ended_at is None:
+            spent, reserved = spent + known, reserved + max(Decimal(0), kept - known)
+        elif attempt.cost_usd is not None or attempt.started_at is not None:
+            spent += kept if attempt.cost_usd is None else known
+    return Spending(run.budget_usd, spent, reserved)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A batch as its page shows it at `now`."""
+
+    batch: Batch
+    run: Run | None
+    now: datetime
+    stages: tuple[StageCard, ...]
+    conflicts: tuple[Conflict, ...]
+    attempts: Mapping[int, Attempt]
+    tokens: int | None
+    cost: Decimal | None
+    gates: Mapping[GateState, int] = field(default_factory=dict)
+    landing: Landing | None = None
+    predictions: tuple[PredictedConflict, ...] = ()
+    spending: Spending | None = None
+    log: tuple[LogLine, ...] = field(default=())
+    issues: tuple[LinearIssue, ...] = ()
+    low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes), while phases wait for it
+    chain: Chain | None = None  # the latest, as far as a page speaks of it
+
+    @property
+    def gate_links(self) -> list[tuple[str, str, int]]:
+        """(state, its words, how many gates) of the states that there are."""
+        return [(state, name, self.gates[GateState(state)]) for state, name in FILTERS.items() if state and GateState(state) in self.gates]
+
+    @cached_property
+    def cards(self) -> list[PhaseCard]:
+        return [card for stage in self.stages for card in stage.cards]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for stage in self.stages:
+            total.update(stage.counts)
+        return total
+
+    @property
+    def total(self) -> int:
+        return len(self.cards)
+
+    @property
+    def done(self) -> int:
+        counted = self.executing or (self.run is not None and self.run.is_live)
+        return sum(card.state == TaskState.SUCCEEDED for card in self.cards) if counted else 0
+
+    @property
+    def failed(self) -> int:
+        return self.counts.get("failed", 0)
+
+    @property
+    def executing(self) -> bool:
+        """Whether an execute run is what the page shows (else work orders are being written, or nothing happened yet)."""
+        return self.run is not None and self.run.operation == Operation.EXECUTE
+
+    @property
+    def is_live(self) -> bool:
+        return is_live(self.run, self.now)
+
+    @property
+    def state(self) -> str:
+        return batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[0] if self.run else "planned"
+
+    @property
+    def word(self) -> str:
+        return batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[1] if self.run else ""
+
+    @property
+    def rate_limited(self) -> bool:
+        """Whether the run waits for the end of a rate limit."""
+        run = self.run
+        return bool(run and run.is_live and run.rate_limited_until and run.rate_limited_until > self.now)
+
+    @property
+    def current_stage(self) -> int | None:
+        """The first stage that has not ended well; None before the first execution."""
+        if not self.executing and not (self.run and self.run.is_live):
+            return None
+        for stage in self.stages:
+            if stage.done < len(stage.cards):
+                return stage.stage.number
+        return len(self.stages) or None
+
+    @property
+    def seconds(self) -> float | None:
+        if self.run is None or self.run.started_at is None or self.run.ended_at is None:
+            return None
+        return max(0.0, (self.run.ended_at - self.run.started_at).total_seconds())
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """≈ hours that are left × seconds an hour costs, by the forecast of the run and by what it did so far; None while neither tells."""
+        run = self.run
+        if run is None or not self.executing or run.state != RunState.RUNNING or run.paused:
+            return None
+        done = [(card.elapsed, card.phase.hours) for card in self.cards if card.state == TaskState.SUCCEEDED]
+        usual = run.forecast_seconds / run.forecast_hours if run.forecast_seconds and run.forecast_hours else None
+        return time_left(self._left, done, slots=run.parallel, by_stage=run.scheduling == "stages", usual=usual)
+
+    @cached_property
+    def _left(self) -> list[Part]:
+        """What is still to be carried out by this run, in the order of the stages."""
+        return [card.part for card in self.cards if card.state in TO_COME] if self.executing else []
+
+    @cached_property
+    def unblocks(self) -> Mapping[str, int]:
+        """{phase: how many others cannot start before it is done} of those that are not done."""
+        return unblocked_by([card.part for card in self.cards if card.state != TaskState.SUCCEEDED]) if self.executing else {}
+
+    @cached_property
+    def critical_path(self) -> tuple[str, ...]:
+        """The longest chain of what is left, as it stands now; empty when no more than one phase is."""
+        chain, _hours = longest_chain(self._left)
+        return chain if len(chain) > 1 else ()
+
+    @property
+    def critical_shown(self) -> list[PhaseCard]:
+        """The first phases of the critical path."""
+        cards = {card.phase.key: card for card in self.cards}
+        return [cards[key] for key in self.critical_path[:CHAIN_SHOWN]]
+
+    @property
+    def critical_left(self) -> int:
+        return max(0, len(self.critical_path) - CHAIN_SHOWN)
+
+    @property
+    def mark(self) -> Mark:
+        """At a glance "(1) ◐ 3/4 · Batch 44: Shop"; the icon warns while something wants a person."""
+        waiting, state = len(self.attention), (self.word or self.state).replace("_", " ")
+        words = f"{waiting} need{'s' if waiting == 1 else ''} attention" if waiting else f"{state}: {self.done} of {self.total} phases done"
+        title = f"{sign(self.state)} {self.done}/{self.total} · Batch {self.batch.number}: {self.batch.title}"
+        return Mark(
+            look="stale" if waiting and self.is_live else look(self.state),
+            title=f"({waiting}) {title}" if waiting else title,
+            attention=waiting,
+            live=self.is_live,
+            words=words,
+        )
+
+    @cached_property
+    def attention(self) -> list[Attention]:
+        found = []
+        for stage in self.stages:
+            for card in stage.cards:
+                if card.state == TaskState.FAILED and card.task:
+                    found.append(Attention(f"why-{card.element_id}", "failed", card.phase.title, card.phase.key, card.why, card.task))
+                elif card.late and card.attempt:
+                    seen = card.attempt.last_beat_at or card.attempt.launched_at
+                    found.append(Attention(f"why-{card.element_id}", "stale", card.phase.title, card.phase.key, "", card.task, seen))
+                elif card.stuck and card.attempt:
+                    since = card.attempt.last_progress_at
+                    name = f"why-{card.element_id}"
+                    found.append(Attention(name, "stuck", card.phase.title, card.phase.key, "", card.task, stuck_since=since))
+            if stage.check and stage.check.state == TaskState.FAILED:
+                name = f"Gates of stage {stage.stage.number} on the merged tree"
+                text = why(stage.check.reason, stage.check.message)
+                found.append(Attention(f"why-stage-{stage.stage.number}", "failed", name, "", text, stage.check))
+        met: dict[tuple[str, ...], list[str]] = {}
+        for one in self.foreseen:
+            met.setdefault(tuple(one.phases), []).append(one.file)
+        for keys, files in met.items():
+            title = f"Phases {' and '.join(keys)} will collide" if len(keys) > 1 else f"Phase {keys[0]} will collide with what is merged"
+            named = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+            text = f"{named}: as they stand now these cannot be merged. The later one would fail; a retry works on top of the other."
+            found.append(Attention(f"why-meet-{'-'.join(keys)}", "warning", title, "", text, None))
+        return found
+
+    @property
+    def foreseen(self) -> list[PredictedConflict]:
+        """Conflicts that would happen if what goes on now were merged; none once its attempts have ended."""
+        live = {attempt.pk for attempt in self.attempts.values() if attempt.ended_at is None}
+        return [one for one in self.predictions if one.gone_at is None and not live.isdisjoint((one.first_id, one.second_id))]
+
+    @property
+    def attention_shown(self) -> list[Attention]:
+        return self.attention[:ATTENTION_SHOWN]
+
+    @property
+    def attention_left(self) -> int:
+        return max(0, len(self.attention) - ATTENTION_SHOWN)
+
+    @property
+    def open_conflicts(self) -> list[Conflict]:
+        """Conflicts that can happen; overlaps of ordered phases are information and are shown on the plan."""
+        return [conflict for conflict in self.conflicts if conflict.kind != ConflictKind.ORDERED]
+
+    @property
+    def can_merge(self) -> bool:
+        """Something was carried out, and nothing runs: a person may want it on the base branch."""
+        return not self.is_live and self.done > 0
+
+    @property
+    def can_retry(self) -> bool:
+        return not self.is_live and any(card.state == TaskState.FAILED for card in self.cards)
+
+    @property
+    def can_resume(self) -> bool:
+        """Something is left to do although nothing runs: cancelled, blocked, or never selected."""
+        return not self.is_live and self.executing and any(card.state != TaskState.SUCCEEDED for card in self.cards)
+
+    @property
+    def chain_steps(self) -> list[tuple[str, str]]:
+        """(state, words) of each step of an autopilot."""
+        if self.chain is None:
+            return []
+        order = list(Step)
+        at = order.index(Step(self.chain.step))
+        here = {ChainState.GOING: "running", ChainState.STOPPED: "stale", ChainState.FINISHED: "succeeded"}.get(
+            ChainState(self.chain.state), "cancelled"
+        )
+        return [("succeeded" if place < at else here if place == at else "planned", STEP_WORDS[step]) for place, step in enumerate(order)]
+
+    @property
+    def issues_lacking(self) -> int:
+        return sum(not issue.url for issue in self.issues)
+
+    @property
+    def issue_errors(self) -> list[LinearIssue]:
+        """One issue for each reason why some could not be created."""
+        return list({issue.error: issue for issue in self.issues if issue.error and not issue.url}.values())
+
+    @property
+    def can_regenerate(self) -> bool:
+        """Its work orders can be written anew: a run has written them, and nothing was executed."""
+        return not self.is_live and self.run is not None and self.run.operation == Operation.GENERATE
+
+    @property
+    def can_autopilot(self) -> bool:
+        return not self.is_live and not (self.chain and self.chain.is_open)
+
+    @property
+    def can_execute(self) -> bool:
+        return not self.is_live and not self.executing
+
+    @property
+    def timeline(self) -> list[TimelineRow]:
+        """Every launched phase on the axis from the run's start to its end, or to now."""
+        if self.run is None or self.run.started_at is None or self.total > TIMELINE_UP_TO:
+            return []
+        launched = [(card, card.attempt) for card in self.cards if card.attempt and card.task and card.task.run_id == self.run.pk]
+        if not launched:
+            return []
+        zero = min(self.run.started_at, *(attempt.launched_at for _card, attempt in launched))
+        end = self.run.ended_at or self.now
+        span = max((end - zero).total_seconds(), 0.001)
+
+        def at(moment: datetime) -> float:
+            return min(100.0, max(0.0, 100 * (moment - zero).total_seconds() / span))
+
+        ends = {card.task.name: attempt.ended_at for card, attempt in launched if card.task}
+        rows = []
+        for card, attempt in sorted(launched, key=lambda pair: (pair[1].launched_at, pair[0].phase.position)):
+            ready = [moment for name in (card.task.waits_for if card.task else []) if (moment := ends.get(name))]
+            start = at(attempt.launched_at)
+            rows.append(TimelineRow(card, min(at(max(ready, default=zero)), start), start, max(0.4, at(attempt.ended_at or end) - start)))
+        return rows
+
+
+LOOKING: Mapping[str, str] = {Operation.REVIEW: "in review", Operation.UPDATE_CONTEXT: "updating context"}
+
+
+def batch_state(operation: str | None, state: str | None, paused: bool | None, stop_reason: str | None = "") -> tuple[str, str]:
+    """A batch's state as (state, word) for the pill; a prepared batch that never ran is not a success.
+
+    Nor is one that was stopped for its budget a failure.
+    """
+    if state == RunState.CANCELLED and stop_reason == FailureReason.BUDGET:
+        return state, "stopped for the budget"
+    if state is None:
+        return "planned", ""
+    if paused and state == RunState.RUNNING:
+        return "paused", ""
+    if operation == Operation.GENERATE:
+        if state in {RunState.QUEUED, RunState.RUNNING}:
+            return "running", "preparing"
+        if state == RunState.SUCCEEDED:
+            return "planned", "ready"
+    if operation in LOOKING and state in {RunState.QUEUED, RunState.RUNNING}:
+        return "running", LOOKING[operation]
+    return state, ""
+
+
+def is_live(run: Run | None, now: datetime) -> bool:
+    """Whether a page should keep asking: a live run, or one that ended a moment ago and is still to be reported or followed."""
+    if run is None:
+        return False
+    if run.is_live:
+        return True
+    awaited = run.reported_at is None or run.followed  # as `shown` annotates it
+    return bool(awaited and run.ended_at and now - run.ended_at < SETTLE)
+
+
+def is_late(attempt: Attempt | None, run: Run | None, now: datetime) -> bool:
+    """A live attempt whose last sign of life is long enough ago to be worth a look."""
+    if attempt is None or run is None or attempt.ended_at is not None:
+        return False
+    seen = attempt.last_beat_at or attempt.launched_at
+    return (now - seen).total_seconds() > LATE_SHARE * run.silence_seconds
+
+
+def is_stuck(attempt: Attempt | None, now: datetime) -> bool:
+    """A live attempt that says it lives, and whose agent has done nothing for so long that somebody should look."""
+    if attempt is None or attempt.ended_at is not None or attempt.last_progress_at is None:
+        return False
+    return (now - attempt.last_progress_at).total_seconds() > settings.CE_NO_PROGRESS_SECONDS
+
+
+def latest_run(batch: Batch) -> Run | None:
+    return batch.runs.shown().defer("result").order_by("-number").first()
+
+
+def version_of(batch: Batch, run: Run | None, now: datetime) -> str:
+    """What a page compares: the batch's version, which attempts are silent or stuck, and whether it is over."""
+    late: list[int] = []
+    stuck: list[int] = []
+    if run and run.is_live:
+        late, stuck = Attempt.objects.late_and_stuck(batch, run, now, LATE_SHARE, settings.CE_NO_PROGRESS_SECONDS)
+    silent = ".".join([*(str(pk) for pk in late), *(f"i{pk}" for pk in stuck)])
+    return f"{batch.version}-{silent}{'' if is_live(run, now) else '-end'}"
+
+
+def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool = True) -> Board:
+    """The whole board. Queries: stages, phases, issues, tasks, attempts, conflicts and log tails, whatever the size.
+
+    Rows are wide and many: what only a phase's own page shows is not read, and no row is joined to one that is here already.
+    """
+    stages, phases = _planned(batch.pk, batch.created_at, batch.edition)
+    issues = {issue.phase_id: issue for issue in LinearIssue.objects.filter(phase__batch=batch)}
+    tasks = list(Task.objects.newest_of(batch, run).defer(*HEAVY_OF_TASK))
+    of_phase = {task.phase_id: task for task in tasks if task.kind == TaskKind.PHASE}
+    checks = {task.stage_id: task for task in tasks if task.kind == TaskKind.STAGE_CHECK}
+    attempts = list(Attempt.objects.filter(task__run__batch=batch).defer(*HEAVY).order_by("task_id", "number"))
+    last = {attempt.task_id: attempt for attempt in attempts}
+
+    def card(phase: Phase) -> PhaseCard:
+        task = of_phase.get(phase.pk)
+        attempt = last.get(task.pk) if task else None
+        late = is_late(attempt, run, now)
+        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model_shown(phase, task, attempt, run))
+
+    grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}
+    for phase in phases:
+        grouped[phase.stage_id].append(card(phase))
+    tokens = [attempt.tokens_used for attempt in attempts if attempt.tokens_used is not None]
+    costs = [attempt.cost_usd for attempt in attempts if attempt.cost_usd is not None]
+    return Board(
+        batch=batch,
+        run=run,
+        now=now,
+        stages=tuple(
+            StageCard(stage, tuple(grouped[stage.pk]), checks.get(stage.pk), _is_active(grouped[stage.pk], checks.get(stage.pk), run))
+            for stage in stages
+        ),
+        conflicts=tuple(batch.conflicts.all()),
+        attempts=last,
+        tokens=sum(tokens) if tokens else None,
+        cost=sum(costs, Decimal(0)) if costs else None,
+        predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
+        landing=batch.landings.first() if with_log else None,
+        spending=spending_of(run, attempts),
+        log=_log(attempts, tasks) if with_log else (),
+        chain=_chain(batch) if with_log else None,
+        gates=count_states(read_ledger(batch)) if with_log else {},
+        issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
+        low_space=_low_space() if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
+    )
+
+
+def _low_space() -> tuple[tuple[str, int], ...]:
+    """The hosts that start nothing, since too little is free on their disks, with the bytes that are."""
+    told = [(host.name, host.facts.get("disk_free_bytes")) for host in Host.objects.all()]
+    return tuple((name, free) for name, free in told if isinstance(free, int) and free < settings.CE_FREE_SPACE_BYTES)
+
+
+@lru_cache(maxsize=32)
+def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[Stage], list[Phase]]:
+    """The stages and phases of an edition of a batch: written once with it, and never changed. Nobody may change the rows either."""
+    stages = list(Stage.objects.filter(batch=batch_pk))
+    phases = list(Phase.objects.filter(batch=batch_pk).defer(*HEAVY_OF_PHASE))
+    in_stage = {stage.pk: stage for stage in stages}
+    for phase in phases:
+        phase.stage = in_stage[phase.stage_id]
+    return stages, phases
+
+
+def _chain(batch: Batch) -> Chain | None:
+    """The latest chain: an autopilot, or the execution of a plan that was held up."""
+    chain = batch.chains.select_related("run").first()
+    return chain if chain is not None and (chain.whole or chain.state == ChainState.STOPPED) else None
+
+
+def model_shown(phase: Phase, task: Task | None, attempt: Attempt | None, run: Run | None) -> str:
+    """The model of its last attempt, else what the run gives it; "" when no model is used."""
+    if attempt is not None and (attempt.model or attempt.ended_at is None):
+        return attempt.model
+    if run is None or task is None:
+        return ""
+    return choose_model(run.backend, phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model).model
+
+
+def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) -> bool:
+    if run is None:
+        return False
+    live = {TaskState.LAUNCHING, TaskState.RUNNING}
+    if any(card.state in live for card in cards) or (check is not None and check.state in live):
+        return True
+    return any(card.state == TaskState.FAILED for card in cards)
+
+
+def _log(attempts: Sequence[Attempt], tasks: Sequence[Task]) -> tuple[LogLine, ...]:
+    names = {task.pk: task.name for task in tasks}
+    known = [attempt for attempt in attempts if attempt.task_id in names and attempt.log_bytes]
+    live = [attempt for attempt in known if attempt.ended_at is None]
+    chosen = sorted(live or known, key=lambda attempt: attempt.ended_at or attempt.launched_at)[-LOGS_READ:]
+    if not chosen:
+        return ()
+    tails = dict(Attempt.objects.filter(pk__in=[attempt.pk for attempt in chosen]).values_list("pk", "log_tail"))
+    lines = []
+    for attempt in chosen:
+        previous = attempt.launched_at
+        for line in read_log(tails[attempt.pk], who=names[attempt.task_id], limit=LOG_LINES):
+            previous = line.at or previous
+            lines.append((previous, len(lines), line))
+    return tuple(line for _at, _place, line in sorted(lines, key=lambda entry: entry[:2]))[-LOG_LINES:]

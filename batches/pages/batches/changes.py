@@ -1,0 +1,100 @@
+"""What the phases of a batch changed, against what the plan declares: before anything is merged into the base branch."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from batches.core.engine.states import Operation, TaskKind
+from batches.core.review.declared_changes import FileRow, compare_files
+from batches.models import Attempt, Batch, Phase, Result, Task
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.diffs import ShownDiff, diff_address, diff_mode, own_query, remember_mode, shown_diff
+
+FILES_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanges:
+    """A phase with its newest attempt and what git says that one changed: so far, until it has ended with a result."""
+
+    phase: Phase
+    task: Task | None
+    attempt: Attempt | None
+    result: Result | None
+    rows: tuple[FileRow, ...]
+
+    @property
+    def state(self) -> str:
+        return self.task.state if self.task else "planned"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{"created", "modified", "deleted", "untouched", "undeclared": files}."""
+        counts = dict.fromkeys(("created", "modified", "deleted", "untouched", "undeclared"), 0)
+        for row in self.rows:
+            counts[row.what] += 1
+            counts["undeclared"] += not row.declared
+        return counts
+
+
+def files_of(phase: Phase, result: Result | None) -> tuple[FileRow, ...]:
+    """The phase's declared files beside those that the attempt with this result changed."""
+    if result is None:
+        return ()
+    return compare_files(phase.files, result.files_created, result.files_modified, result.files_deleted)
+
+
+def files_so_far(phase: Phase, attempt: Attempt | None) -> tuple[FileRow, ...]:
+    """The same for an attempt at work, as the host saw its files within the last minute; none before its first look."""
+    if attempt is None or attempt.ended_at is not None or attempt.work_files is None:
+        return ()
+    seen = attempt.work_files
+    return compare_files(phase.files, seen["created"], seen["modified"], seen["deleted"])
+
+
+def read_changes(batch: Batch) -> list[PhaseChanges]:
+    """Every phase, in the plan's order, by its newest execution. Three queries."""
+    tasks = {
+        task.phase_id: task
+        for task in Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE).order_by("run__number")
+    }
+    attempts = {
+        attempt.task_id: attempt
+        for attempt in Attempt.objects.filter(task__in=[task.pk for task in tasks.values()])
+        .select_related("result")
+        .defer("spec", "heartbeat", "log_tail", "result__diff", "result__data")
+        .order_by("number")
+    }
+    found = []
+    for phase in batch.phases.select_related("stage"):
+        task = tasks.get(phase.pk)
+        attempt = attempts.get(task.pk) if task else None
+        result = getattr(attempt, "result", None) if attempt else None
+        found.append(PhaseChanges(phase, task, attempt, result, files_of(phase, result) or files_so_far(phase, attempt)))
+    return found
+
+
+@require_safe
+def changes(request: HttpRequest, number: int) -> HttpResponse:
+    """Files by phase; the diff of one phase with ?phase=."""
+    batch = find_batch(number)
+    phases = read_changes(batch)
+    total = {name: sum(one.counts[name] for one in phases) for name in ("created", "modified", "deleted", "undeclared")}
+    wanted = request.GET.get("phase", "")
+    chosen = next((one for one in phases if one.phase.key == wanted), None)
+    diff: ShownDiff | None = None
+    if chosen is not None and chosen.result is not None:
+        text = Result.objects.values_list("diff", flat=True).get(pk=chosen.result.pk) or ""
+        diff = shown_diff(text, diff_mode(request), own_query(request), diff_address(number, chosen.result.attempt_id))
+    context = {
+        "batch": batch,
+        "phases": phases,
+        "total": total,
+        "chosen": chosen,
+        "diff": diff,
+        "executes": may_execute(request),
+        "files_shown": FILES_SHOWN,
+    }
+    return remember_mode(request, render(request, "batches/changes.html", context))

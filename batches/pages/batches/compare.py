@@ -1,0 +1,128 @@
+"""Two batches side by side, and what a batch's page says of its place among the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from batches.core.engine.states import Operation
+from batches.core.metrics.plotly_json import Series, lying_bars
+from batches.core.metrics.types import BatchView, PhasePoint
+from batches.metrics import history
+from batches.models import RunFact
+
+CHOICES = 200  # of the latest batches; an older one is named in the address
+Number = float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure of both; `better`: which way is good, "less", "more" or ""."""
+
+    name: str
+    unit: str
+    first: Number
+    second: Number
+    better: str = ""
+
+    @property
+    def change(self) -> float | None:
+        """Of the second against the first."""
+        return (self.second - self.first) / self.first if self.first and self.second is not None else None
+
+    @property
+    def winner(self) -> str:
+        """ "first", "second" or "" where neither is better, or it cannot be told."""
+        if self.first is None or self.second is None or self.first == self.second or not self.better:
+            return ""
+        return "first" if (self.first < self.second) == (self.better == "less") else "second"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One phase of both, matched by its title; None where the other has none."""
+
+    title: str
+    first: PhasePoint | None
+    second: PhasePoint | None
+
+
+@require_safe
+def compare(request: HttpRequest) -> HttpResponse:
+    """?a= and ?b= are numbers of batches; without both the page asks for them."""
+    wanted = {name: _number(request.GET.get(name, "")) for name in ("a", "b")}
+    chosen = [number for number in wanted.values() if number is not None]
+    found = {one.run.batch: one for one in history.read_batches(chosen)} if chosen else {}
+    first, second = (found.get(wanted[name] or 0) for name in ("a", "b"))
+    context = {
+        "wanted": wanted,
+        "choices": _choices(chosen),
+        "missing": [number for number in dict.fromkeys(chosen) if number not in found],
+        "first": first,
+        "second": second,
+        "same": first is not None and first is second,
+    }
+    if first and second:
+        context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
+        context |= _stages(first, second)
+    return render(request, "batches/compare.html", context)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
+
+
+def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
+    """(number, title, project) of the latest batches with an ended execution, and of those that are chosen already."""
+    facts = RunFact.objects.filter(operation=Operation.EXECUTE)
+    columns = ("batch__number", "batch__title", "project__name")
+    latest = list(facts.order_by("-batch__number").values_list(*columns).distinct()[:CHOICES])
+    here = {number for number, *_ in latest}
+    older = [number for number in chosen if number not in here]
+    return latest + (list(facts.filter(batch__number__in=older).order_by().values_list(*columns).distinct()) if older else [])
+
+
+def _lines(first: BatchView, second: BatchView) -> list[Line]:
+    a, b = first.run, second.run
+    cost = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
+    return [
+        Line("Duration", "seconds", a.seconds, b.seconds, "less"),
+        Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
+        Line("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
+        Line("Waiting", "seconds", a.waits.total, b.waits.total, "less"),
+        Line("Estimated", "hours", a.estimated_hours, b.estimated_hours),
+        Line("Phases that succeeded", "count", a.phases, b.phases),
+        Line("Attempts", "count", a.attempts, b.attempts),
+        Line("Failed attempts", "count", a.failed, b.failed, "less"),
+        Line("Retries", "count", a.retries, b.retries, "less"),
+        Line("Tokens", "tokens", a.tokens.total, b.tokens.total, "less"),
+        Line("Tokens read from cache", "tokens", a.tokens.cache_read, b.tokens.cache_read),
+        Line("Tokens for a phase", "tokens", a.tokens_per_phase, b.tokens_per_phase, "less"),
+        Line("Cost", "usd", *cost, "less"),
+        Line("Gates passed", "count", a.gates_passed, b.gates_passed),
+        Line("Gates failed", "count", a.gates_failed, b.gates_failed, "less"),
+        Line("Conflicts foreseen", "count", a.conflicts_predicted, b.conflicts_predicted),
+        Line("Conflicts met", "count", a.conflicts_real, b.conflicts_real, "less"),
+        Line("Drift from the plan", "percent", a.drift, b.drift, "less"),
+    ]
+
+
+def _pairs(first: BatchView, second: BatchView) -> list[Pair]:
+    """In the order of the first batch's phases, then what only the second has."""
+    others = {one.title: one for one in reversed(second.phases)}
+    pairs = [Pair(one.title, one, others.pop(one.title, None)) for one in first.phases]
+    left = {id(one) for one in others.values()}
+    return pairs + [Pair(one.title, None, one) for one in second.phases if id(one) in left]
+
+
+def _stages(first: BatchView, second: BatchView) -> dict[str, object]:
+    one, other = dict(first.stages), dict(second.stages)
+    rows = [(stage, one.get(stage), other.get(stage)) for stage in sorted(one.keys() | other.keys())]
+    series = [
+        Series(f"batch {first.run.batch}", [seconds for _, seconds, _ in rows], "var(--running-bar)"),
+        Series(f"batch {second.run.batch}", [seconds for *_, seconds in rows], "var(--stale-bar)", "/"),
+    ]
+    return {"stages": rows, "plot": lying_bars([f"Stage {stage}" for stage, *_ in rows], series, "seconds")}

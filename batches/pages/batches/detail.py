@@ -1,0 +1,131 @@
+"""One batch, live: the page, what its poll answers, one stage in full, the graph."""
+
+import time
+from datetime import datetime
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from batches.core.engine.remaining import longest_chain
+from batches.core.engine.states import Operation
+from batches.core.metrics.types import BatchView
+from batches.core.plans.graph_layout import lay_out
+from batches.metrics import history
+from batches.models import Batch, Run
+from batches.pages.batches.board import Board, batch_state, latest_run, read_board, version_of
+from batches.pages.batches.live import STOP_POLLING, answer, cached_pieces, look, remember
+
+STAGE_PAGE_SIZE = 100
+
+
+def find_batch(number: int) -> Batch:
+    return get_object_or_404(Batch.objects.select_related("project", "plan", "created_by"), number=number)
+
+
+def may_execute(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("batches.execute_batch"))
+
+
+@require_safe
+def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+    run = latest_run(batch)
+    now = timezone.now()
+    version = version_of(batch, run, now)
+    executes, began = may_execute(request), time.monotonic()
+    fragments = pieces_of(batch, run, now, version, executes)
+    remember(cache_key(batch.pk, batch.created_at, executes), version, fragments, time.monotonic() - began)
+    context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
+    context["state"] = batch_state(run.operation, run.state, run.paused, run.stop_reason)[0] if run else "planned"
+    return render(request, "batches/batch_detail.html", context)
+
+
+@require_safe
+def progress(request: HttpRequest, number: int) -> HttpResponse:
+    """What changed since version `v`: 204 when nothing did, 286 with the last of it when the run is over."""
+    identity = Batch.objects.filter(number=number).values_list("pk", "created_at").first()
+    if identity is None:
+        raise Http404
+    executes, seen = may_execute(request), request.GET.get("v", "")
+
+    def refresh() -> tuple[str, dict[str, str]]:
+        batch = find_batch(number)
+        run, now = latest_run(batch), timezone.now()
+        version = version_of(batch, run, now)
+        return version, pieces_of(batch, run, now, version, executes)
+
+    key = cache_key(*identity, executes)
+    told = look(key, seen, refresh)
+    over = told.version.endswith("-end")
+    if seen == told.version:
+        return HttpResponse(status=STOP_POLLING if over else 204)
+    context = {"fragments": answer(key, seen, told), "version": told.version}
+    return HttpResponse(render_to_string("batches/_progress.html", context), status=STOP_POLLING if over else 200)
+
+
+def cache_key(pk: int, created_at: datetime, executes: bool) -> str:
+    """What names this batch among all that a cache may have seen, also after the database was made anew."""
+    return f"batch.{pk}.{created_at.timestamp()}.{int(executes)}"
+
+
+def pieces_of(batch: Batch, run: Run | None, now: datetime, version: str, executes: bool) -> dict[str, str]:
+    """{name: markup} of every live part of the page."""
+    key = cache_key(batch.pk, batch.created_at, executes)
+    return cached_pieces(key, version, lambda: render_pieces(read_board(batch, run, now), executes))
+
+
+def render_pieces(board: Board, executes: bool) -> dict[str, str]:
+    context = {"board": board, "mark": board.mark, "batch": board.batch, "run": board.run, "executes": executes, "place": place_of(board)}
+    parts = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
+    parts += ("place", "issues", "conflicts")
+    fragments = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
+    for stage in board.stages:
+        name = f"stage-{stage.stage.number}"
+        fragments[name] = render_to_string("batches/_stage.html", context | {"stage": stage})
+        for card in stage.open_cards:
+            fragments[f"{name}/{card.element_id}"] = render_to_string("batches/_phase_card.html", context | {"card": card})
+    fragments["timeline"] = render_to_string("batches/_timeline.html", context)
+    fragments["log"] = render_to_string("batches/_log.html", context)
+    return fragments
+
+
+def place_of(board: Board) -> BatchView | None:
+    """The latest ended execution among those of its project; None while one is going on, and of other operations."""
+    if board.run is None or board.is_live or board.run.operation != Operation.EXECUTE:
+        return None
+    return next(iter(history.read_batches([board.batch.number])), None)
+
+
+@require_safe
+def stage_detail(request: HttpRequest, number: int, stage_number: int) -> HttpResponse:
+    """All phases of one stage, a hundred a page: for the stages too wide for the batch's page."""
+    batch = find_batch(number)
+    stage = get_object_or_404(batch.stages, number=stage_number)
+    board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
+    card = next(card for card in board.stages if card.stage.pk == stage.pk)
+    page = Paginator(card.cards, STAGE_PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "batches/stage_detail.html", {"batch": batch, "board": board, "stage": card, "page": page})
+
+
+@require_safe
+def graph(request: HttpRequest, number: int) -> HttpResponse:
+    """The stages as a picture with the states in it: a fragment for htmx, a page of its own otherwise."""
+    batch = find_batch(number)
+    board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
+    cards = {card.phase.key: card for card in board.cards}
+    stages = [[card.phase.key for card in stage.cards] for stage in board.stages]
+    path = board.critical_path or planned_path(board)
+    chosen = {key: card.task.after for key, card in cards.items() if card.task is not None}
+    layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
+    context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
+    fragment = request.headers.get("HX-Request") == "true"
+    return render(request, "batches/_graph.html" if fragment else "batches/graph.html", context)
+
+
+def planned_path(board: Board) -> tuple[str, ...]:
+    """The chain with the most hours of the whole plan, for when nothing of it is left to be done."""
+    return longest_chain([card.part for card in board.cards])[0]

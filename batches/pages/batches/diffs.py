@@ -1,0 +1,100 @@
+"""The diff of one attempt: a list of its files, small ones at once, large ones when they are asked for."""
+
+from dataclasses import dataclass
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from batches.core.text.diff import Diff, DiffFile, read_diff
+from batches.models import Result
+
+MODES = ("unified", "split")
+MODE_COOKIE, YEAR_SECONDS = "diff", 31_536_000
+OPEN_LINES = 800  # of all files that are open at first
+FILE_LINES = 400  # a longer file is folded, and comes when it is opened
+MOST_LINES = 6_000  # of one file, at once
+ALL_LINES = 200_000
+HEAVY = ("attempt__spec", "attempt__heartbeat", "attempt__log_tail")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A file of a diff with its place from 1; `here`: its lines are on the page, else they are fetched from `address`."""
+
+    place: int
+    file: DiffFile
+    here: bool
+    open: bool
+    address: str
+
+    @property
+    def left_out(self) -> int:
+        return max(0, len(self.file.lines) - MOST_LINES)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDiff:
+    diff: Diff
+    files: tuple[ShownFile, ...]
+    mode: str
+    query: str  # of the page that shows it, for the links that change the mode
+    most: int = MOST_LINES
+
+
+def diff_mode(request: HttpRequest) -> str:
+    """How the reader wants diffs: as the address says, else as chosen last."""
+    wanted = request.GET.get("view") or request.COOKIES.get(MODE_COOKIE, "")
+    return wanted if wanted in MODES else MODES[0]
+
+
+def remember_mode(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Keep a choice that the address makes for the next diff."""
+    if request.GET.get("view") in MODES:
+        response.set_cookie(MODE_COOKIE, request.GET["view"], max_age=YEAR_SECONDS, samesite="Lax", httponly=True)
+    return response
+
+
+def own_query(request: HttpRequest) -> str:
+    """The query string of this page to which a mode can be added."""
+    values = request.GET.copy()
+    values.pop("view", None)
+    return f"?{values.urlencode()}&" if values else "?"
+
+
+def shown_diff(text: str, mode: str, query: str, address: str = "", *, chosen: int | None = None) -> ShownDiff:
+    """What of a diff is on the page at once: files while there is room, and the chosen one. Without `address` all of it is."""
+    diff = read_diff(text, limit=ALL_LINES)
+    files, room = [], OPEN_LINES
+    for place, file in enumerate(diff.files, start=1):
+        size = len(file.lines)
+        opened = size <= min(room, FILE_LINES)
+        room -= size if opened else 0
+        here = not address or opened or place == chosen
+        files.append(ShownFile(place, file, here, opened or place == chosen, f"{address}?file={place}&view={mode}" if address else ""))
+    return ShownDiff(diff, tuple(files), mode, query)
+
+
+def diff_address(number: int, attempt_pk: int) -> str:
+    return reverse("batches:diff", args=[number, attempt_pk])
+
+
+@require_safe
+def diff(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    """The page of an attempt's diff; asked by htmx with ?file= only the lines of that file."""
+    results = Result.objects.select_related("attempt__task__run__batch", "attempt__task__phase").defer("data", *HEAVY)
+    result = get_object_or_404(results, attempt=pk, attempt__task__run__batch__number=number)
+    wanted = request.GET.get("file", "")
+    chosen = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 8 else None
+    mode = diff_mode(request)
+    shown = shown_diff(result.diff or "", mode, own_query(request), diff_address(number, pk), chosen=chosen)
+    if request.headers.get("HX-Request") == "true":
+        one = next((file for file in shown.files if file.place == chosen), None)
+        if one is None:
+            raise Http404
+        return render(request, "batches/_diff_file.html", {"one": one, "diff": shown})
+    attempt = result.attempt
+    context = {"batch": attempt.task.run.batch, "attempt": attempt, "diff": shown, "unread": result.diff is None}
+    return remember_mode(request, render(request, "batches/diff.html", context))
+

@@ -1,0 +1,102 @@
+"""The gate ledger of a batch as a page and as CSV, and what a person says about a gate that no rule can check."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
+from batches.gates.ledger import outputs_of, read_ledger
+from batches.gates.sign_offs import REASON_CHARACTERS, TICK_GATE, tick_gate, withdraw_tick
+from batches.models import Gate, GateCheck, GateTick
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import act, actor_of
+
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry with what its checks printed."""
+
+    entry: Entry
+    own: GateCheck | None
+    merged: GateCheck | None
+
+
+@require_safe
+def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
+    """All gates of the batch, a hundred a page; ?state= shows those that stand so, ?phase= those of one phase."""
+    batch = find_batch(number)
+    entries = read_ledger(batch)
+    state, chosen = _filtered(request, entries)
+    page = Paginator(chosen, PAGE_SIZE).get_page(request.GET.get("page"))
+    outputs = outputs_of(page.object_list)
+    context = {
+        "batch": batch,
+        "counts": count_states(entries),
+        "filters": FILTERS,
+        "state": state,
+        "page": page,
+        "lines": [_line(entry, outputs) for entry in page.object_list],
+        "total": len(entries),
+        "ticks": request.user.has_perm(TICK_GATE),
+        "history": GateTick.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
+        "rules": batch.project.gate_rules,
+    }
+    return render(request, "batches/gates.html", context)
+
+
+def _filtered(request: HttpRequest, entries: Sequence[Entry]) -> tuple[str, list[Entry]]:
+    state = request.GET.get("state", "")
+    state = state if state in FILTERS else ""
+    return state, [entry for entry in entries if not state or entry.state == state]
+
+
+def _line(entry: Entry, outputs: dict[int, GateCheck]) -> Line:
+    own, merged = (outputs.get(check.row) if check else None for check in (entry.in_phase, entry.at_stage_end))
+    return Line(entry, own, merged)
+
+
+@require_safe
+def gate_csv(request: HttpRequest, number: int) -> HttpResponse:
+    """The ledger, or what ?state= leaves of it, as a file for a spreadsheet."""
+    batch = find_batch(number)
+    state, chosen = _filtered(request, read_ledger(batch))
+    name = f"batch-{batch.number}-gates{f'-{state}' if state else ''}.csv"
+    return HttpResponse(
+        ledger_csv(chosen), content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@require_POST
+def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    gate = get_object_or_404(Gate.objects.select_related("phase__batch"), pk=pk, phase__batch__number=number)
+
+    def verb() -> str:
+        made = tick_gate(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        return f"Ticked by {made.name}: the name, the time and the reason stay beside the gate."
+
+    return act(request, verb, _back(request, gate))
+
+
+@require_POST
+def withdraw(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    one = get_object_or_404(GateTick.objects.select_related("gate__phase__batch"), pk=pk, gate__phase__batch__number=number)
+
+    def verb() -> str:
+        withdraw_tick(tick=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        return "Withdrawn: the gate is unverified again, and both words stay in the history."
+
+    return act(request, verb, _back(request, one.gate))
+
+
+def _back(request: HttpRequest, gate: Gate) -> str:
+    """To the page that the form stood on: the phase's own, or the ledger."""
+    if request.GET.get("from") == "phase":
+        return f"{reverse('batches:phase', args=[gate.phase.batch.number, gate.phase.key])}?tab=gates"
+    return reverse("batches:gates", args=[gate.phase.batch.number])

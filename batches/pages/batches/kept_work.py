@@ -1,0 +1,48 @@
+"""What was not merged: commits and folders of a batch's attempts, a branch for them, and room."""
+
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from batches.core.text.words import bytes_words
+from batches.models import Attempt
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.common import act, actor_of
+from batches.repositories.kept_work import clean_up, kept_attempts, restore
+
+PAGE_SIZE = 50
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def kept(request: HttpRequest, number: int) -> HttpResponse:
+    """The list; a POST with `restore`, an attempt's id, makes a branch of it, one with `clean` removes the folders."""
+    batch = find_batch(number)
+    if request.method == "POST":
+        if not may_execute(request):
+            raise PermissionDenied("Restoring and cleaning up take the group executor or admin.")
+
+        def verb() -> str:
+            if "clean" in request.POST:
+                done = clean_up(batch=batch, actor=actor_of(request))
+                said = f"{done.removed} folders removed, {bytes_words(done.bytes)} freed."
+                return " ".join([said, *(f"Stays: {line}." for line in done.stays[:20])])
+            wanted = request.POST.get("restore", "")
+            pk = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 18 else 0
+            attempt = get_object_or_404(Attempt.objects.select_related("task__run__batch__project"), pk=pk, task__run__batch=batch)
+            return f"Restored as the branch {restore(attempt=attempt, actor=actor_of(request))}."
+
+        return act(request, verb, reverse("batches:kept", args=[number]))
+    found = kept_attempts(batch).defer("spec", "heartbeat", "log_tail")
+    folders = found.filter(checkout_bytes__isnull=False, checkout_removed_at=None)
+    sizes = list(folders.values_list("checkout_bytes", flat=True))
+    context = {
+        "batch": batch,
+        "executes": may_execute(request),
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "folder_count": len(sizes),
+        "folder_bytes": sum(sizes),
+    }
+    return render(request, "batches/kept.html", context)

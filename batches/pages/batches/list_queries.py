@@ -1,0 +1,68 @@
+"""What the list of batches asks of the database: filters, numbers of batches, phases, and what was spent."""
+
+from collections.abc import Iterable
+
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
+
+from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
+from batches.models import Attempt, Batch, Phase, Task
+from batches.models.batches import BatchQuerySet
+
+# The filters of the list page over a batch's latest run.
+VIEWS = {
+    "all": Q(),
+    "running": Q(run_state__in=sorted(LIVE_RUN_STATES)),
+    "failed": Q(run_state=RunState.FAILED),
+    "done": Q(run_state=RunState.SUCCEEDED) & ~Q(operation=Operation.GENERATE),
+    "ready": Q(run_state__isnull=True) | Q(run_state=RunState.SUCCEEDED, operation=Operation.GENERATE),
+    "cancelled": Q(run_state=RunState.CANCELLED),
+}
+
+
+def in_view(batches: BatchQuerySet, view: str) -> BatchQuerySet:
+    """Only the batches of one filter of the list page (see VIEWS); needs `with_state`."""
+    return batches.filter(VIEWS[view])
+
+
+def view_counts(batches: BatchQuerySet) -> dict[str, int]:
+    """How many batches each filter of the list page holds."""
+    return batches.with_state().aggregate(**{name: Count("pk", filter=condition) for name, condition in VIEWS.items()})
+
+
+def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
+    """Batches whose number is, or whose title or project's name holds, `text`."""
+    words = text.strip()
+    if not words:
+        return batches
+    found = Q(title__icontains=words) | Q(project__name__icontains=words)
+    number = words.removeprefix("#")
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        found |= Q(number=int(number))
+    return batches.filter(found)
+
+
+def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:
+    """{batch id: {task state, or "planned": phases}} by the newest execute task of each phase. One query."""
+    newest = Task.objects.filter(phase=OuterRef("pk"), run__operation=Operation.EXECUTE).order_by("-run__number")
+    rows = (
+        Phase.objects.filter(batch__in=[batch.pk for batch in batches])
+        .order_by()
+        .annotate(now=Subquery(newest.values("state")[:1]))
+        .values_list("batch_id", "now")
+        .annotate(phases=Count("pk"))
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for batch_id, state, phases in rows:
+        counts.setdefault(batch_id, {})[state or "planned"] = phases
+    return counts
+
+
+def spent(batches: Iterable[Batch]) -> dict[int, dict[str, object]]:
+    """{batch id: {"tokens", "cost"}} over all attempts; None where no attempt said. One query."""
+    rows = (
+        Attempt.objects.filter(task__run__batch__in=[batch.pk for batch in batches])
+        .order_by()
+        .values("task__run__batch_id")
+        .annotate(tokens=Sum("tokens_used"), cost=Sum("cost_usd"))
+    )
+    return {row["task__run__batch_id"]: row for row in rows}

@@ -1,0 +1,69 @@
+"""Merging a batch into the branch it came from: what it would bring, why not, and the button."""
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.core.errors import BatchError
+from batches.engine import services
+from batches.pages.batches.changes import read_changes
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import act, actor_of
+from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def merge(request: HttpRequest, number: int) -> HttpResponse:
+    """The confirmation; a POST merges exactly what the page showed."""
+    batch = find_batch(number)
+    if not request.user.has_perm("batches.merge_batch"):
+        raise PermissionDenied("Merging takes the group executor or admin.")
+    if request.method == "POST":
+        expected = (request.POST.get("base", ""), request.POST.get("tip", ""))
+        fast_forward = request.POST.get("method") != "no_ff"
+
+        def verb() -> str:
+            landing = merge_batch(batch=batch, actor=actor_of(request), fast_forward=fast_forward, expected=expected)
+            return f"{landing.base_branch} is at {landing.to_commit[:12]} now."
+
+        return act(request, verb, reverse("batches:merge", args=[number]))
+    context: dict[str, object] = {"batch": batch, "landings": batch.landings.all()[:20]}
+    try:
+        preview = preview_merge(batch)
+    except BatchError as error:
+        context["problem"] = str(error)
+    else:
+        files = preview.changes
+        of_phases = {row.path: row.declared for one in read_changes(batch) for row in one.rows if row.what != "untouched"}
+        rows = [
+            (path, what, of_phases.get(path))
+            for what, paths in (("deleted", files.deleted), ("modified", files.modified), ("created", files.created))
+            for path in paths
+        ]
+        context |= {"preview": preview, "rows": rows}
+    return render(request, "batches/merge.html", context)
+
+
+@require_POST
+def judge_again(request: HttpRequest, number: int) -> HttpResponse:
+    """Run the gates on the branch as it is; the batch's page follows them."""
+    batch = find_batch(number)
+
+    def verb() -> str:
+        services.judge_again(batch=batch, actor=actor_of(request))
+        return "The gates are judged again, on the branch as it is now."
+
+    return act(request, verb, reverse("batches:detail", args=[number]))
+
+
+@require_POST
+def bring_in(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        bring_in_base(batch=batch, actor=actor_of(request))
+        return f"{batch.branch} holds what {batch.base_branch} has."
+
+    return act(request, verb, reverse("batches:merge", args=[number]))

@@ -1,0 +1,292 @@
+"""One phase: what was asked, what its gates said, its log, diff and result, for each attempt."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from batches.core.engine.states import Operation
+from batches.core.gates.ledger import Entry, GateState, Said, Tick
+from batches.core.text.log_lines import LogLine, read_log
+from batches.core.text.state_styles import sign, state_word
+from batches.gates.ledger import read_ledger
+from batches.gates.sign_offs import TICK_GATE
+from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
+from batches.pages.batches.board import (
+    Mark,
+    PhaseCard,
+    is_late,
+    is_stuck,
+    latest_run,
+    model_shown,
+    version_of,
+    why,
+)
+from batches.pages.batches.changes import files_of
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
+from batches.pages.batches.live import STOP_POLLING, cached_pieces, changed_since
+
+TABS = ("spec", "gates", "log", "diff", "result", "attempts")
+LOG_SHOWN = 1_000
+TRANSITIONS_SHOWN = 200
+RESULT_CHARACTERS = 60_000
+HEAVY_OF_ATTEMPT = ("attempt__spec", "attempt__log_tail", "attempt__heartbeat")
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """A gate with how the chosen attempt judged it and how the stage check did on the merged tree.
+
+    `gate` is None for those of the project and of the server, which are known by their judgement alone.
+    """
+
+    place: int
+    gate: Gate | None
+    check: GateCheck | None
+    merged: GateCheck | None = None
+    tick: Tick | None = None
+    said: Said | None = None
+    can_be_ticked: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.gate.text if self.gate else self.check.text if self.check else ""
+
+    @property
+    def kind(self) -> str:
+        return self.gate.kind if self.gate else self.check.kind if self.check else ""
+
+    @property
+    def origin(self) -> str:
+        return self.check.origin if self.check else "plan"
+
+    @property
+    def command(self) -> str:
+        return (self.check.command if self.check else "") or (self.gate.command if self.gate else "")
+
+    @property
+    def state(self) -> str:
+        state = state_of(self.check)
+        return GateState.TICKED if state == GateState.UNVERIFIED and self.tick else state
+
+    @property
+    def merged_state(self) -> str:
+        return state_of(self.merged)
+
+    @property
+    def ticked_by(self) -> str:
+        return f"ticked by {self.tick.name}" if self.tick else ""
+
+
+def state_of(check: GateCheck | None) -> str:
+    """How a check went; one that passed the second time is flaky."""
+    return GateState.PLANNED if check is None else GateState.FLAKY if check.flaky else check.status
+
+
+@dataclass(frozen=True)
+class PhaseView:
+    """A phase as its page shows it; `chosen` is the attempt that the tabs are about."""
+
+    batch: Batch
+    run: Run | None
+    card: PhaseCard
+    attempts: tuple[Attempt, ...]
+    chosen: Attempt | None
+    gates: tuple[GateRow, ...]
+    result: Result | None
+    waiting: int
+    now: datetime
+
+    @property
+    def phase(self) -> Phase:
+        return self.card.phase
+
+    @property
+    def tries(self) -> int:
+        """How many attempts the chosen one's task has had so far."""
+        return sum(self.chosen is not None and attempt.task_id == self.chosen.task_id for attempt in self.attempts)
+
+    @property
+    def is_execution(self) -> bool:
+        return self.chosen is not None and self.chosen.task.run.operation == Operation.EXECUTE
+
+    @property
+    def is_latest(self) -> bool:
+        return not self.attempts or self.chosen == self.attempts[-1]
+
+    @property
+    def reason(self) -> str:
+        """One sentence about why the chosen attempt, or the task, is where it is."""
+        failed = [(place, row) for place, row in enumerate(self.gates, start=1) if row.check and row.check.status == "failed"]
+        attempt = self.chosen
+        if attempt is not None and attempt.reason == "gate_failed" and failed:
+            place, row = failed[0]
+            check = row.check
+            said = "" if check is None else check.note if check.exit_code is None else f"{check.command} gave exit code {check.exit_code}"
+            return f"Failed at gate {place} of {len(self.gates)}" + (f": {said}" if said else "")
+        if attempt is not None and not self.is_latest:
+            return why(attempt.reason, attempt.message) if attempt.reason else attempt.message
+        return self.card.why
+
+    @property
+    def mark(self) -> Mark:
+        """"◐ 2a Login page · Batch 44"; a phase that runs no more and did not succeed wants a person."""
+        state, task = self.card.shown_state, self.card.task
+        name = f"{self.card.phase.key} {self.card.phase.title}"
+        return Mark(
+            look=self.card.look,
+            title=f"{sign(state)} {name} · Batch {self.batch.number}",
+            attention=int(state in ("failed", "stale", "stuck")),
+            live=task is not None and task.is_live,
+            words=f"{name}: {state_word(state)}",
+        )
+
+
+@require_safe
+def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
+    """The page; asked by htmx with ?v= it answers like the batch's progress."""
+    batch = find_batch(number)
+    phase = get_object_or_404(Phase.objects.select_related("stage"), batch=batch, key=key)
+    run = latest_run(batch)
+    now = timezone.now()
+    version = version_of(batch, run, now)
+    over = version.endswith("-end")
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in TABS else ""
+    attempt_pk = request.GET.get("attempt", "")
+    attempt_pk = attempt_pk if attempt_pk.isascii() and attempt_pk.isdigit() and len(attempt_pk) < 18 else ""
+    executes, ticks, mode = may_execute(request), request.user.has_perm(TICK_GATE), diff_mode(request)
+    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk}.{mode}.{int(executes)}{int(ticks)}"
+
+    def pieces() -> dict[str, str]:
+        view = read_phase(batch, run, phase, attempt_pk, now)
+        return render_pieces(view, tab, mode, executes, ticks)
+
+    live = request.headers.get("HX-Request") == "true"
+    seen = request.GET.get("v", "")
+    if live and seen == version:
+        return HttpResponse(status=STOP_POLLING if over else 204)
+    current = cached_pieces(cache_key, version, pieces)
+    if live:
+        context = {"fragments": changed_since(cache_key, seen, current), "version": version}
+        return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
+    context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
+    return remember_mode(request, render(request, "batches/phase_detail.html", context))
+
+
+def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now: datetime) -> PhaseView:
+    """Everything the page shows. Queries: tasks, attempts, gates, checks (two kinds), result, dependents."""
+    task = Task.objects.newest_of(batch, run).filter(phase=phase).select_related("run").last()
+    attempts = list(
+        Attempt.objects.filter(task__phase=phase).select_related("task__run").defer("spec").order_by("task__run__number", "number")
+    )
+    of_task = [attempt for attempt in attempts if task and attempt.task_id == task.pk]
+    newest = of_task[-1] if of_task else None
+    chosen = next((attempt for attempt in attempts if attempt_pk and attempt.pk == int(attempt_pk)), newest)
+    gates = list(phase.gates.all())
+    about = Q(gate__phase=phase) | Q(gate=None, attempt=chosen)
+    checks = list(GateCheck.objects.filter(about).select_related("attempt__task").defer(*HEAVY_OF_ATTEMPT).order_by("attempt_id", "pk"))
+    own = {check.gate_id: check for check in checks if chosen and check.attempt_id == chosen.pk}
+    late = is_late(newest, run, now)
+    model = model_shown(phase, task, newest, task.run if task else None)
+    merged = {check.gate_id: check for check in checks if check.attempt.task.phase_id is None}
+    rows = [GateRow(place, gate, own.get(gate.pk), merged.get(gate.pk)) for place, gate in enumerate(gates, start=1)]
+    if chosen is not None and chosen == newest:
+        rows = _with_people(rows, read_ledger(batch, phase.key))
+    rows += [GateRow(place, None, check) for place, check in enumerate([one for one in checks if one.gate_id is None], start=len(rows) + 1)]
+    return PhaseView(
+        batch=batch,
+        run=run,
+        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model),
+        attempts=tuple(attempts),
+        chosen=chosen,
+        gates=tuple(rows),
+        result=Result.objects.filter(attempt=chosen).first() if chosen else None,
+        waiting=_dependents(batch, phase.key),
+        now=now,
+    )
+
+
+def _with_people(rows: list[GateRow], entries: Sequence[Entry]) -> list[GateRow]:
+    """The gates with the tick and the opinion that there are about the newest attempt."""
+    found = {entry.gate: entry for entry in entries if entry.gate is not None}
+    return [
+        replace(row, tick=entry.tick, said=entry.said, can_be_ticked=entry.can_be_ticked)
+        for row in rows
+        if row.gate and (entry := found[row.gate.pk])
+    ]
+
+
+def _dependents(batch: Batch, key: str) -> int:
+    """How many phases cannot start before this one is done, directly or not."""
+    graph = dict(batch.phases.values_list("key", "dependencies"))
+    reached: set[str] = set()
+    grew = True
+    while grew:
+        more = {name for name, needs in graph.items() if name not in reached and (key in needs or reached & set(needs))}
+        grew = bool(more)
+        reached |= more
+    return len(reached)
+
+
+def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
+    tab = tab or _usual_tab(view)
+    context: dict[str, object] = {
+        "view": view,
+        "batch": view.batch,
+        "phase": view.phase,
+        "run": view.run,
+        "card": view.card,
+        "chosen": view.chosen,
+        "result": view.result,
+        "executes": executes,
+        "ticks": ticks,
+        "tab": tab,
+        "tabs": TABS,
+    }
+    body = context | _tab_context(view, tab, mode)
+    pieces = {
+        "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
+        "phase-head": render_to_string("batches/_phase_head.html", context),
+        "phase-tabs": render_to_string("batches/_phase_tabs.html", context),
+        "phase-body": render_to_string(f"batches/_tab_{tab}.html", body),
+    }
+    if body.get("lines"):
+        pieces["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
+    return pieces
+
+
+def _usual_tab(view: PhaseView) -> str:
+    """What a person most likely came for: the log of what runs, the gates of what failed at one, else the spec."""
+    if view.card.task is not None and view.card.task.is_live:
+        return "log"
+    if view.chosen is not None and view.chosen.reason == "gate_failed":
+        return "gates"
+    if view.chosen is not None and view.chosen.outcome == Attempt.Outcome.FAILED:
+        return "log"
+    return "spec"
+
+
+def _tab_context(view: PhaseView, tab: str, mode: str) -> dict[str, object]:
+    if tab == "log":
+        lines: tuple[LogLine, ...] = read_log(view.chosen.log_tail, limit=LOG_SHOWN) if view.chosen else ()
+        return {"lines": lines, "log_shown": 2 * LOG_SHOWN}
+    if tab == "diff" and view.result is not None:
+        address = diff_address(view.batch.number, view.result.attempt_id)
+        query = f"?tab=diff&attempt={view.result.attempt_id}&"
+        diff = None if view.result.diff is None else shown_diff(view.result.diff, mode, query, address)
+        return {"diff": diff, "files": files_of(view.phase, view.result) if view.is_execution else ()}
+    if tab == "result" and view.result is not None:
+        return {"result_json": json.dumps(view.result.data, indent=2, ensure_ascii=False)[:RESULT_CHARACTERS]}
+    if tab == "attempts":
+        moves = Transition.objects.filter(task__phase=view.phase).select_related("attempt").order_by("-pk")
+        return {"moves": moves[:TRANSITIONS_SHOWN]}
+    return {}

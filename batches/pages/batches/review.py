@@ -1,0 +1,65 @@
+"""The reviews of one batch: verdict, scores, findings; starting one, and a person's word against one."""
+
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.core.errors import WrongChoice
+from batches.core.review.rules import Moment
+from batches.models import Batch, Review
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.common import act, actor_of
+from batches.review import services as review_services
+from batches.review.services import overrule_review, usual_moment
+
+SCORES_PAGE_SIZE = 100
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def review(request: HttpRequest, number: int) -> HttpResponse:
+    """The latest review, or that of ?run=; a POST starts one."""
+    batch = find_batch(number)
+    if request.method == "POST":
+        return _start(request, batch)
+    reviews = list(Review.objects.filter(run__batch=batch).select_related("run")[:50])
+    wanted = request.GET.get("run", "")
+    chosen = next((one for one in reviews if str(one.run.number) == wanted), reviews[0] if reviews else None)
+    context = {
+        "batch": batch,
+        "reviews": reviews,
+        "review": chosen,
+        "live": batch.runs.live().first() or (chosen.run if chosen and chosen.run.reported_at is None else None),
+        "usual": usual_moment(batch),
+        "executes": may_execute(request),
+        "scores": Paginator(chosen.scores if chosen else [], SCORES_PAGE_SIZE).get_page(request.GET.get("page")),
+        "findings": list(chosen.findings.all()) if chosen else [],
+    }
+    return render(request, "batches/review.html", context)
+
+
+def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
+    if not may_execute(request):
+        raise PermissionDenied("Reviewing takes the group executor or admin.")
+
+    def verb() -> str:
+        moment = request.POST.get("moment", "")
+        if moment not in set(Moment):
+            raise WrongChoice(f"There is no review {moment!r}; there is: {', '.join(Moment)}.")
+        run = review_services.review(batch=batch, actor=actor_of(request), moment=Moment(moment))
+        return f"Run {run.number} reviews batch {batch.number}."
+
+    return act(request, verb, reverse("batches:review", args=[batch.number]))
+
+
+@require_POST
+def overrule(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    one = get_object_or_404(Review.objects.select_related("run__batch"), pk=pk, run__batch__number=number)
+
+    def verb() -> str:
+        overrule_review(review=one, reason=request.POST.get("reason", "")[:2000], actor=actor_of(request))
+        return "Overruled: your name and the reason stay beside the verdict."
+
+    return act(request, verb, f"{reverse('batches:review', args=[number])}?run={one.run.number}")

@@ -1,0 +1,202 @@
+"""Whether this installation is well: read from rows, Django and the disk's own figures."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import django
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django_q.models import OrmQ
+
+from batches.core.engine.pricing import MODELS
+from batches.core.text import words
+from batches.integrations.api_keys import api_key
+from batches.models import Attempt, Host, Run
+
+TICK_LATE_SECONDS = 10.0  # the watchdog of manage.py up restarts the cluster by then
+QUEUE_LATE_SECONDS = 60.0
+ROOM = "Checkouts and logs need room: clean up kept work on the batches' pages, remove what is old, or move CE_DATA_DIR."
+PACKAGES = (
+    *("Django", "django-q2", "django-htmx", "django-axes", "networkx", "markdown-it-py", "gunicorn"),
+    *("claude-agent-sdk", "genai-prices"),  # optional
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `state` is ok, warning, error or unknown; `text` says what was seen, `hint` what to do."""
+
+    name: str
+    state: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    host: Host
+    state: str
+    silent_seconds: float | None
+    live: int
+
+    @property
+    def free(self) -> int | None:
+        value = self.host.facts.get("disk_free_bytes")
+        return value if isinstance(value, int) else None
+
+    @property
+    def at_start(self) -> str:
+        """What became of its attempts while nobody watched, as it found out when its cluster started."""
+        return str(self.host.facts.get("at start") or "")
+
+    @property
+    def sandbox(self) -> str:
+        return str(self.host.facts.get("sandbox") or "")
+
+    @property
+    def python(self) -> str:
+        return str(self.host.facts.get("python") or "")
+
+
+@require_safe
+def health(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    live: dict[str, int] = {}
+    for name in Attempt.objects.live().values_list("host", flat=True):
+        live[name] = live.get(name, 0) + 1
+    hosts = [_host_row(host, live.get(host.name, 0), now) for host in Host.objects.all()]
+    findings = [_database(now), _ticker(hosts), _workers(hosts), _queue(now), _work(now), _disk(hosts), _sandbox(hosts), _key()]
+    worst = max((finding.state for finding in findings), key=("unknown", "ok", "warning", "error").index)
+    context = {
+        "findings": findings,
+        "worst": worst,
+        "hosts": hosts,
+        "versions": list(_versions()),
+        "data_directory": settings.CE_DATA_DIR,
+        "settings": _settings(),
+        "models": list(MODELS.values()),
+    }
+    return render(request, "batches/health.html", context, status=503 if worst == "error" else 200)
+
+
+def _host_row(host: Host, live: int, now: datetime) -> HostRow:
+    silent = (now - host.last_tick_at).total_seconds() if host.last_tick_at else None
+    lost = host.lease_until is not None and host.lease_until < now
+    state = "error" if silent is None or lost else "warning" if silent > TICK_LATE_SECONDS else "ok"
+    return HostRow(host, state, silent, live)
+
+
+def _database(now: datetime) -> Finding:
+    kind = "PostgreSQL" if connection.vendor == "postgresql" else "SQLite"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+        return Finding("Database", "ok", f"{kind} answers")
+    except DatabaseError as error:
+        return Finding("Database", "error", f"{kind}: {error}", "See DATABASE_URL, and the database's own log.")
+
+
+def _queue(now: datetime) -> Finding:
+    """django-q2 keeps as `lock` the moment from which a row may be pulled; a row long past it is not being served."""
+    waiting = OrmQ.objects.count()
+    oldest = OrmQ.objects.aggregate(oldest=Min("lock"))["oldest"]
+    if not waiting or oldest is None:
+        return Finding("Queue", "ok", "empty")
+    age = (now - oldest).total_seconds()
+    text = f"{waiting} waiting, the oldest for {words.duration(max(age, 0.0))}"
+    if age > QUEUE_LATE_SECONDS:
+        return Finding("Queue", "error", text, "No worker takes tasks: is manage.py up or the cluster running?")
+    return Finding("Queue", "ok", text)
+
+
+def _work(now: datetime) -> Finding:
+    runs, attempts = Run.objects.live().count(), Attempt.objects.live().count()
+    return Finding("Work", "ok", f"{runs} live run{'' if runs == 1 else 's'}, {attempts} attempt{'' if attempts == 1 else 's'} at work")
+
+
+def _disk(hosts: Sequence[HostRow]) -> Finding:
+    """Free space as the hosts' tickers last reported it; a host that reports none leaves it unknown."""
+    known = [(int(free), row.host) for row in hosts if isinstance(free := row.host.facts.get("disk_free_bytes"), int)]
+    if not known:
+        return Finding("Disk", "unknown", f"{words.UNKNOWN} (no host has reported its free space)")
+    free, host = min(known, key=lambda pair: pair[0])
+    limit = settings.CE_FREE_SPACE_BYTES
+    text = f"{words.bytes_words(free)} free on {host.name}"
+    if free < limit:
+        text += f", less than {words.bytes_words(limit)}: nothing starts there"
+        return Finding("Disk", "error", text, f"{ROOM} What runs goes on; what waits starts by itself then.")
+    if free < 2 * limit:
+        return Finding("Disk", "warning", f"{text}; below {words.bytes_words(limit)} nothing would start", ROOM)
+    return Finding("Disk", "ok", text)
+
+
+def _ticker(hosts: Sequence[HostRow]) -> Finding:
+    if not hosts:
+        return Finding("Ticker", "error", "has never reported", "Start CE Web with manage.py up: its cluster carries the ticker.")
+    late = [row for row in hosts if row.state != "ok"]
+    if late:
+        names = ", ".join(f"{row.host.name} ({words.duration(row.silent_seconds)})" for row in late)
+        state = "warning" if len(late) < len(hosts) else "error"
+        return Finding("Ticker", state, f"silent: {names}", "Nothing starts or ends on a silent host. Is its cluster running?")
+    return Finding("Ticker", "ok", f"{len(hosts)} host{'' if len(hosts) == 1 else 's'} alive")
+
+
+def _workers(hosts: Sequence[HostRow]) -> Finding:
+    """The ticker is carried by a worker of the host's cluster, so one that ticks proves that workers take tasks."""
+    count = int(settings.Q_CLUSTER["workers"])
+    alive = [row.host.name for row in hosts if row.state == "ok"]
+    if not alive:
+        return Finding("Workers", "unknown" if not hosts else "error", "no cluster has been heard of", "Start it with manage.py up.")
+    return Finding("Workers", "ok", f"{count} on each of {', '.join(alive)}" if len(alive) > 1 else f"{count} on {alive[0]}")
+
+
+def _sandbox(hosts: Sequence[HostRow]) -> Finding:
+    """What commands run in, as each host found out by trying."""
+    levels = {row.host.name: str(row.host.facts.get("sandbox") or words.UNKNOWN).partition(",")[0].partition(";")[0] for row in hosts}
+    if not levels:
+        return Finding("Sandbox", "unknown", words.UNKNOWN)
+    text = next(iter(levels.values())) if len(set(levels.values())) == 1 else ", ".join(f"{name}: {one}" for name, one in levels.items())
+    weak = any(level == "rlimit" for level in levels.values())
+    hint = "Commands have the rights of the server's user. Install bubblewrap; docs/security.md says what each level needs."
+    return Finding("Sandbox", "warning" if weak else "ok", text, hint)
+
+
+def _key() -> Finding:
+    """Whether there is a key for agents; without one the backend steps works all the same."""
+    key = api_key()
+    if key.value:
+        return Finding("API key", "ok", f"there, from {key.source}")
+    return Finding("API key", "warning" if key.source else "unknown", f"none. {key.problem}" if key.source else "none: agents cannot work",
+                   "An administrator enters one on the page Settings. Steps that are shell commands need none.")
+
+
+def _versions() -> list[tuple[str, str]]:
+    system = f"{platform.system()} {platform.release()}"
+    found = [("Python", platform.python_version()), ("Platform", system), ("Django", django.get_version())]
+    for name in PACKAGES[1:]:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, words.UNKNOWN))
+    return found
+
+
+def _settings() -> list[tuple[str, str]]:
+    return [
+        ("Silence limit", words.duration(settings.CE_SILENCE_SECONDS)),
+        ("Heartbeat every", words.duration(settings.CE_HEARTBEAT_SECONDS)),
+        ("No-progress warning after", words.duration(settings.CE_NO_PROGRESS_SECONDS)),
+        ("Phase time limit", words.duration(settings.CE_PHASE_LIMIT_SECONDS)),
+        ("Attempts at once on a host", str(settings.CE_SLOTS)),
+        ("Upload limit", f"{settings.CE_UPLOAD_BYTES:,} bytes"),
+        ("Time zone", settings.TIME_ZONE),
+    ]

@@ -1,0 +1,108 @@
+"""Projects: the repositories that batches work on, and the defaults of their runs."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from batches.core.errors import BatchError
+from batches.gates.discovery import look_at_repository
+from batches.integrations.notifications import TRIES, try_channels
+from batches.models import Notice, Project
+from batches.pages.common import act, actor_of
+from batches.pages.forms import ProjectGates, ProjectNew, ProjectSettings
+from batches.projects.services import create_project, update_project
+
+
+@require_safe
+def project_list(request: HttpRequest) -> HttpResponse:
+    projects = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
+    return render(request, "batches/project_list.html", {"projects": projects})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_new(request: HttpRequest) -> HttpResponse:
+    if not request.user.has_perm("batches.add_project"):
+        raise PermissionDenied("Adding a project takes the group admin.")
+    form = ProjectNew(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            project = create_project(**form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"Added {project.name}.")
+            return redirect("batches:project_detail", project.slug)
+    return render(request, "batches/project_new.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    project = get_object_or_404(Project, slug=slug)
+    may_change = request.user.has_perm("batches.change_project")
+    if request.method == "POST" and not may_change:
+        raise PermissionDenied("Changing a project takes the group admin.")
+    form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Kept.")
+            return redirect("batches:project_detail", project.slug)
+    context = {
+        "project": project,
+        "form": form,
+        "may_change": may_change,
+        "rules": project.gate_rules,
+        "batches": project.batches.with_state().order_by("-number")[:10],
+        "notices": Notice.objects.filter(run__batch__project=project)[:5] if may_change else [],
+        "notice_tries": TRIES,
+        "plans": project.plans.defer("text")[:10],
+    }
+    return render(request, "batches/project_detail.html", context, status=400 if form.errors else 200)
+
+
+@require_POST
+def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
+    """A test message to whomever the project names, now."""
+    project = get_object_or_404(Project, slug=slug)
+    return act(
+        request,
+        lambda: try_channels(project=project, actor=actor_of(request)),
+        reverse("batches:project_detail", args=[project.slug]),
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
+    """The gates beside the plans'. "look" fills the form with what the repository speaks for; only "Save" keeps anything."""
+    project = get_object_or_404(Project, slug=slug)
+    if not request.user.has_perm("batches.change_project"):
+        raise PermissionDenied("Changing a project takes the group admin.")
+    data = request.POST.copy() if request.method == "POST" else None
+    found, looked = None, data is not None and "look" in data
+    refusal = ""
+    if data is not None and looked:
+        try:
+            found = look_at_repository(project=project, actor=actor_of(request))
+        except BatchError as error:
+            refusal = str(error)
+        for name in ("lint", "test", "coverage"):
+            if one := getattr(found, name, None):
+                data[f"{name}_command"] = one.command
+    form = ProjectGates(data, instance=Project.objects.get(pk=project.pk))
+    if data is not None and not looked and form.is_valid():
+        try:
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Kept. They are judged from the next run or retry on.")
+            return redirect("batches:project_gates", project.slug)
+    context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
+    return render(request, "batches/project_gates.html", context, status=400 if form.errors and not looked else 200)

@@ -1,0 +1,117 @@
+"""Settings of the whole installation, for administrators: what runs phases, the API key, what holds on this host."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.core.engine import pricing
+from batches.core.errors import ServiceError
+from batches.core.text import words
+from batches.integrations.api_keys import api_key
+from batches.integrations.installation import CHANGE, forget_api_key, keep_api_key, set_default_backend, try_api_key
+from batches.models import Host, Installation, SettingChange
+from batches.pages.common import act, actor_of
+from batches.pages.forms import ApiKeyForm, InstallationForm
+
+CHANGES_SHOWN = 20
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def for_admins(view: View) -> View:
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm(CHANGE):
+            raise PermissionDenied("The settings of the installation take the group admin.")
+        return view(request)
+
+    return guarded
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_admins
+def installation(request: HttpRequest) -> HttpResponse:
+    """The page; POST keeps the default backend."""
+    row = Installation.objects.filter(pk=1).first() or Installation(pk=1)
+    form = InstallationForm(request.POST or None, initial={"default_backend": row.default_backend})
+    if request.method == "POST" and form.is_valid():
+        set_default_backend(backend=form.cleaned_data["default_backend"], actor=actor_of(request))
+        messages.success(request, "Kept.")
+        return redirect("batches:settings")
+    return _page(request, form, ApiKeyForm(), 400 if form.errors else 200)
+
+
+@require_POST
+@for_admins
+def keep_key(request: HttpRequest) -> HttpResponse:
+    form = ApiKeyForm(request.POST)
+    if not form.is_valid():
+        row = Installation.objects.filter(pk=1).first() or Installation(pk=1)
+        return _page(request, InstallationForm(initial={"default_backend": row.default_backend}), form, 400)
+
+    def verb() -> str:
+        keep_api_key(key=form.cleaned_data["key"], actor=actor_of(request))
+        return "The key is kept, encrypted."
+
+    return act(request, verb, reverse("batches:settings"))
+
+
+@require_POST
+@for_admins
+def forget_key(request: HttpRequest) -> HttpResponse:
+    def verb() -> str:
+        forget_api_key(actor=actor_of(request))
+        return "The key that was kept here is removed."
+
+    return act(request, verb, reverse("batches:settings"))
+
+
+@require_POST
+@for_admins
+def try_key(request: HttpRequest) -> HttpResponse:
+    def verb() -> str:
+        trial = try_api_key(actor=actor_of(request))
+        if not trial.works:
+            raise ServiceError(trial.said)
+        return trial.said
+
+    return act(request, verb, reverse("batches:settings"))
+
+
+def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, status: int) -> HttpResponse:
+    key = api_key()
+    context = {
+        "form": form,
+        "key_form": key_form,
+        "key": {"source": key.source, "ending": key.ending, "problem": key.problem, "there": bool(key.value)},
+        "kept": Installation.objects.filter(pk=1).exclude(api_key="").exists(),
+        "address": settings.CE_API_BASE_URL,
+        "models": pricing.MODELS.values(),
+        "sandboxes": [(host.name, host.facts.get("sandbox", words.UNKNOWN)) for host in Host.objects.all()],
+        "asked": settings.CE_SANDBOX,
+        "limits": _limits(),
+        "changes": SettingChange.objects.all()[:CHANGES_SHOWN],
+    }
+    return render(request, "batches/settings.html", context, status=status)
+
+
+def _limits() -> list[tuple[str, str, str]]:
+    """(what, how much, the variable that sets it)."""
+
+    def gigabytes(value: int) -> str:
+        return f"{value // 2**30} GB" if value else "no limit"
+
+    return [
+        ("Attempts at once on a host", str(settings.CE_SLOTS), "CE_SLOTS"),
+        ("Time limit of a phase", words.duration(settings.CE_PHASE_LIMIT_SECONDS), "CE_PHASE_LIMIT_SECONDS"),
+        ("Silence limit", words.duration(settings.CE_SILENCE_SECONDS), "CE_SILENCE_SECONDS"),
+        ("Memory of a command", gigabytes(settings.CE_COMMAND_MEMORY_BYTES), "CE_COMMAND_MEMORY_GB"),
+        ("Largest file of a command", gigabytes(settings.CE_COMMAND_FILE_BYTES), "CE_COMMAND_FILE_GB"),
+        ("Processes of an attempt", str(settings.CE_COMMAND_PROCESSES or "no limit"), "CE_COMMAND_PROCESSES"),
+    ]

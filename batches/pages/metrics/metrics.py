@@ -1,0 +1,212 @@
+"""What the history teaches: figures with their tables, findings with their remedy, and the success criteria."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from batches.core.engine.states import Operation
+from batches.core.errors import WrongChoice
+from batches.core.metrics.charts import chapters, figures
+from batches.core.metrics.findings import Finding, RemedyCode
+from batches.core.metrics.plotly_json import Figure, bare
+from batches.core.metrics.types import Filters, History
+from batches.core.text.csv import csv_of
+from batches.metrics import history
+from batches.models import Project
+from batches.pages.common import act, actor_of
+from batches.projects import remedies
+
+PERIODS = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
+OPERATIONS = {
+    Operation.EXECUTE: "Execute",
+    Operation.GENERATE: "Generate",
+    Operation.REVIEW: "Review",
+    Operation.UPDATE_CONTEXT: "Update context",
+}
+HEADLINES = ("success_share", "seconds_median", "cost_per_batch", "tokens_per_phase", "error_share")
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PageLinks:
+    """Where bars lead to, with what the page is filtered by (core.history_figures.Links)."""
+
+    filters: Filters
+
+    def batch(self, number: int) -> str:
+        return _batch(number)
+
+    def phase(self, batch: int, key: str) -> str:
+        return reverse("batches:phase", args=[batch, key])
+
+    def days(self, start: date, end: date) -> str:
+        narrowed = {"period": "range", "from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
+        return _address("batches:metrics", self.filters.query(**narrowed))
+
+    def attempts(self, **narrowed: str) -> str:
+        return _address("batches:metrics_attempts", self.filters.query() | narrowed)
+
+
+@lru_cache(maxsize=1024)
+def _batch(number: int) -> str:
+    """Kept, because each of the latest runs is named in several figures."""
+    return reverse("batches:detail", args=[number])
+
+
+def _address(name: str, query: Mapping[str, str], *args: str) -> str:
+    address = reverse(name, args=args)
+    return f"{address}?{urlencode(query)}" if query else address
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A finding with where its remedy leads: a form of these hidden fields, or a page."""
+
+    finding: Finding
+    fields: tuple[tuple[str, str], ...]
+    href: str
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The page. A wrong filter is said, and the page shows what it does without filters."""
+    fault = ""
+    try:
+        filters = Filters.read(request.GET)
+    except WrongChoice as error:
+        filters, fault = Filters(), str(error)
+    seen = history.read_history(filters, now=timezone.now())
+    links = PageLinks(filters)
+    first = {name: seen.headline(name) for name in HEADLINES}
+    context = {
+        "history": seen,
+        "filters": filters,
+        "fault": fault,
+        "headlines": list(first.values()),
+        "others": [one for one in seen.headlines if one.code not in first],
+        "chapters": chapters(seen, links) if seen.runs or seen.attempts else (),
+        "cards": [_card(one) for one in seen.findings],
+        "periods": [(name, _address("batches:metrics", filters.query(period=name, **{"from": "", "to": ""}))) for name in PERIODS],
+        "period_names": PERIODS,
+        "operations": OPERATIONS,
+        "exports": urlencode(filters.query()),
+        "all_time": _address("batches:metrics", filters.query(period="all", **{"from": "", "to": ""})),
+        "back": request.get_full_path(),
+        "plotly": settings.CE_PLOTLY_NAME,
+    }
+    return render(request, "batches/metrics.html", context, status=400 if fault else 200)
+
+
+def _card(one: Finding) -> Card:
+    remedy = one.remedy
+    if remedy.is_applied:
+        fields = {"code": remedy.code.value, "project": remedy.project} | {name: str(value) for name, value in remedy.params.items()}
+        return Card(one, tuple(fields.items()), "")
+    return Card(one, (), _page_of(remedy.code, remedy.params))
+
+
+def _page_of(code: RemedyCode, params: Mapping[str, str | int]) -> str:
+    """The page where a person carries out what is no setting."""
+    match code:
+        case RemedyCode.CHECK_HEALTH:
+            return reverse("batches:health")
+        case RemedyCode.CHECK_GATES:
+            return reverse("batches:gates", args=[params["batch"]])
+        case RemedyCode.SPLIT_PHASE:
+            return reverse("batches:phase", args=[params["batch"], params["phase"]])
+        case RemedyCode.OPEN_SETTINGS:
+            return reverse("batches:project_detail", args=[params["project"]])
+    return reverse("batches:detail", args=[params["batch"]])
+
+
+def _read(request: HttpRequest) -> tuple[Filters, History]:
+    """What an export tells. A wrong filter is a 400 with the sentence that says why."""
+    try:
+        filters = Filters.read(request.GET)
+    except WrongChoice as error:
+        raise BadRequest(str(error)) from error
+    return filters, history.read_history(filters, now=timezone.now())
+
+
+def _figure(request: HttpRequest, name: str) -> Figure:
+    filters, seen = _read(request)
+    found = next((one for one in figures(seen, PageLinks(filters)) if one.name == name), None)
+    if found is None:
+        raise Http404(f"There is no figure {name!r}.")
+    return found
+
+
+@require_safe
+def metrics_csv(request: HttpRequest, name: str) -> HttpResponse:
+    """The table of one figure, for a spreadsheet."""
+    figure = _figure(request, name)
+    text = csv_of([one.name for one in figure.columns], ([bare(value) for value in row.values] for row in figure.rows))
+    return HttpResponse(
+        text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{figure.name}.csv"'}
+    )
+
+
+@require_safe
+def metrics_json(request: HttpRequest, name: str) -> HttpResponse:
+    """The same table as one object: figure, title, columns, and rows as objects."""
+    figure = _figure(request, name)
+    names = [one.name for one in figure.columns]
+    rows = [dict(zip(names, (bare(value) for value in row.values), strict=True)) for row in figure.rows]
+    return JsonResponse({"figure": figure.name, "title": figure.title, "note": figure.note, "columns": names, "rows": rows})
+
+
+@require_safe
+def metrics_all_json(request: HttpRequest) -> HttpResponse:
+    """Everything the page is made of, as `manage.py batch_trends --json` prints it."""
+    _, seen = _read(request)
+    return JsonResponse(history.to_json(seen))
+
+
+@require_safe
+def metrics_attempts(request: HttpRequest) -> HttpResponse:
+    """The attempts that a figure was counted from, fifty a page: ?reason=, ?kind=, ?complexity= beside the page's filters."""
+    try:
+        filters = Filters.read(request.GET)
+    except WrongChoice as error:
+        raise BadRequest(str(error)) from error
+    narrowed = {name: request.GET.get(name, "")[:300] for name in ("reason", "kind", "complexity")}
+    found = history.attempts_of(filters, timezone.now(), **narrowed).select_related("attempt__task__phase", "batch", "project")
+    found = found.defer(
+        "attempt__spec", "attempt__log_tail", "attempt__heartbeat", "attempt__task__phase__steps", "attempt__task__phase__goal"
+    )
+    context = {
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "filters": filters,
+        "narrowed": [(name, value) for name, value in narrowed.items() if value],
+        "period": PERIODS.get(filters.period, ""),
+        "back": _address("batches:metrics", filters.query()),
+        "wide": _address("batches:metrics_attempts", filters.query()),
+    }
+    return render(request, "batches/metrics_attempts.html", context)
+
+
+@require_POST
+def apply_remedy(request: HttpRequest) -> HttpResponse:
+    """Change the setting that a finding names; the form shows what it changes before it is sent."""
+    project = get_object_or_404(Project, slug=request.POST.get("project", ""))
+    params = {name: value for name, value in request.POST.items() if name not in ("csrfmiddlewaretoken", "code", "project", "next")}
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+        back = reverse("batches:metrics")
+
+    def verb() -> str:
+        return remedies.apply_remedy(code=request.POST.get("code", ""), project=project, params=params, actor=actor_of(request))
+
+    return act(request, verb, back)

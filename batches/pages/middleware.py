@@ -1,0 +1,100 @@
+"""Headers of every answer, and what an expired session means to a page that polls."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils.cache import patch_cache_control
+
+from batches.pages.errors import wrong_method
+
+# Nothing from elsewhere and nothing inline. `data:` images are the admin's own icons.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "manifest-src 'self'",
+    )
+)
+PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+# What a person typed as a plan is kept whole, whatever is in it; the reader names the line of what cannot be read.
+PLAN_TEXT_FIELD = "text"
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+def secure_headers(get_response: Answer) -> Answer:
+    """Content-Security-Policy, Permissions-Policy, and no caching of pages (nosniff comes from Django)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        if not response.has_header("Cache-Control"):
+            patch_cache_control(response, no_store=True)
+        return response
+
+    return middleware
+
+
+def htmx_sign_in(get_response: Answer) -> Answer:
+    """A polling page whose session ended is taken to the sign-in page; a 302 would be swapped into the page."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if "HX-Request" not in request.headers or not isinstance(response, HttpResponseRedirect):
+            return response
+        address = resolve_url(settings.LOGIN_URL)
+        if not response.url.startswith(address):
+            return response
+        page = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        redirect = HttpResponse(status=204)
+        redirect["HX-Redirect"] = f"{address}?{urlencode({'next': page})}" if page else address
+        return redirect
+
+    return middleware
+
+
+def say_wrong_method(get_response: Answer) -> Answer:
+    """Django answers a wrong method with an empty page; here it is a sentence like any other error."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if not isinstance(response, HttpResponseNotAllowed) or response.content:
+            return response
+        said = wrong_method(request, response["Allow"])
+        said["Allow"] = response["Allow"]
+        return said
+
+    return middleware
+
+
+class RefuseNul:
+    """No NUL in an address or a field: PostgreSQL keeps none in a text and breaks where SQLite looks for it and finds nothing.
+
+    Stands behind the check of the CSRF token, which reads the fields of a form.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        """Raises BadRequest."""
+        asked = [request.path_info, *(value for values in request.GET.lists() for value in (values[0], *values[1]))]
+        if request.method == "POST" and request.content_type in FORM_TYPES:
+            asked += [value for name, values in request.POST.lists() if name != PLAN_TEXT_FIELD for value in values]
+        if any("\0" in value for value in asked):
+            raise BadRequest("A NUL character stands in the request.")

@@ -1,0 +1,226 @@
+"""The editor of a plan beside its live preview: a new plan, a new version of one, files that are uploaded."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.core.errors import BatchError
+from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.plans.text_diff import lines_of
+from batches.core.plans.types import PlanIssue, apply_repair
+from batches.models import Plan, Project
+from batches.pages.common import actor_of
+from batches.pages.errors import too_large
+from batches.pages.forms import PlanText
+from batches.pages.plans.preview import Preview, models_chosen, schedule_of
+from batches.pages.uploads import is_too_large
+from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
+
+DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
+DECISIONS_KEPT = 500  # choices that one form carries
+ERRORS_OF_A_FILE = 5
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def plan_new(request: HttpRequest) -> HttpResponse:
+    """GET: the editor (with ?from= an earlier plan's text). POST: keep the text, or each of the files, as a new plan."""
+    _require_author(request)
+    if request.method != "POST":
+        start = request.GET.get("from", "")
+        if start.isascii() and start.isdigit() and len(start) < 18:
+            plan = get_object_or_404(Plan, pk=int(start))
+            return _editor(request, plan.text, plan.file_name, project=plan.project_id)
+        return _editor(request, "", "")
+    return _keep(request, None)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET: the editor with this version's text. POST: keep it as the next version of the series."""
+    _require_author(request)
+    plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
+    if request.method == "POST":
+        return _keep(request, plan)
+    decisions = {key: one.decision for key, one in decisions_of(plan).items()}
+    return _editor(request, plan.text, plan.file_name, edited=plan, decisions=decisions, project=plan.project_id)
+
+
+def _require_author(request: HttpRequest) -> None:
+    if not request.user.has_perm("batches.add_plan"):
+        raise PermissionDenied("Writing plans takes the group author, executor or admin.")
+
+
+def _keep(request: HttpRequest, edited: Plan | None) -> HttpResponse:
+    uploads = request.FILES.getlist("file")
+    form = PlanText(request.POST)
+    text, decisions = request.POST.get("text", ""), _decisions(request)
+    if not form.is_valid():
+        return _editor(request, text, "", form=form, status=400, edited=edited, decisions=decisions)
+    project = form.cleaned_data["project"]
+    if len(uploads) > 1:
+        return _keep_all(request, uploads, project)
+    if uploads and is_too_large(uploads[0]):
+        return too_large(request, settings.CE_UPLOAD_BYTES)
+    # A form sends every line end as CRLF, whatever the text had.
+    source: str | bytes = uploads[0].read() if uploads else form.cleaned_data["text"].replace("\r\n", "\n")
+    name = str(uploads[0].name) if uploads else form.cleaned_data["file_name"]
+    if edited is not None and isinstance(source, str) and _is_same(edited, source, project, decisions):
+        messages.info(request, f"Nothing was changed, so version {edited.version} stays the latest.")
+        return redirect("batches:plan_detail", edited.pk)
+    try:
+        plan = import_plan(
+            text=source, file_name=name, project=project, actor=actor_of(request), edited=edited, decisions=decisions
+        )
+    except BatchError as error:
+        form.add_error(None, str(error))
+        return _editor(
+            request, source if isinstance(source, str) else "", name, form=form, status=400, edited=edited, decisions=decisions
+        )
+    return redirect("batches:plan_detail", plan.pk)
+
+
+def _is_same(edited: Plan, source: str, project: Project | None, decisions: Mapping[str, str]) -> bool:
+    before = {key: one.decision for key, one in decisions_of(edited).items()}
+    return lines_of(source) == lines_of(edited.text) and project == edited.project and before | dict(decisions) == before
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What became of one file: the plan that it is kept as, or why it was not."""
+
+    name: str
+    plan: Plan | None = None
+    errors: tuple[PlanIssue, ...] = ()
+    refusal: str = ""
+
+    @property
+    def more_errors(self) -> int:
+        return self.plan.error_count - len(self.errors) if self.plan else 0
+
+
+def _keep_all(request: HttpRequest, uploads: list[UploadedFile], project: Project | None) -> HttpResponse:
+    """Keep each file on its own and say what became of each; one that cannot be kept does not concern the others."""
+    outcomes = [_keep_one(request, upload, project) for upload in uploads]
+    kept = sum(one.plan is not None for one in outcomes)
+    status = 200 if kept else 413 if all(is_too_large(upload) for upload in uploads) else 400
+    context = {"outcomes": outcomes, "kept": kept, "refused": len(outcomes) - kept}
+    return render(request, "batches/plan_uploaded.html", context, status=status)
+
+
+def _keep_one(request: HttpRequest, upload: UploadedFile, project: Project | None) -> Uploaded:
+    name = str(upload.name)
+    if is_too_large(upload):
+        return Uploaded(name, refusal=f"It has {upload.size:,} bytes; at most {settings.CE_UPLOAD_BYTES:,} are read (CE_UPLOAD_BYTES).")
+    try:
+        plan = import_plan(text=upload.read(), file_name=name, project=project, actor=actor_of(request))
+    except BatchError as error:
+        return Uploaded(name, refusal=str(error))
+    errors = report_of(plan).reading.errors if plan.error_count else ()
+    return Uploaded(name, plan=plan, errors=errors[:ERRORS_OF_A_FILE])
+
+
+def _editor(
+    request: HttpRequest,
+    text: str,
+    name: str,
+    *,
+    form: PlanText | None = None,
+    status: int = 200,
+    edited: Plan | None = None,
+    decisions: Mapping[str, str] | None = None,
+    project: int | None = None,
+) -> HttpResponse:
+    projects = list(Project.objects.all())
+    chosen = request.POST.get("project") if request.method == "POST" else project
+    if not chosen and len(projects) == 1 and request.method != "POST" and edited is None:
+        chosen = projects[0].pk
+    context = {
+        "text": text,
+        "file_name": name,
+        "form": form or PlanText(),
+        "projects": projects,
+        "chosen": str(chosen or ""),
+        "preview": _preview_of(text, decisions or {}, str(chosen or "")),
+        "limit": settings.CE_UPLOAD_BYTES,
+        "editing": True,
+        "edited": edited,
+        "posted": request.method == "POST",
+        "example": Plan.objects.filter(file_name=SAMPLE, error_count=0).defer("text").order_by("pk").first(),
+    }
+    return render(request, "batches/plan_new.html", context, status=status)
+
+
+def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Preview | None:
+    if not text.strip():
+        return None
+    number = int(project) if project.isascii() and project.isdigit() and len(project) < 18 else None
+    chosen, report = Project.objects.filter(pk=number).first() if number else None, _report(text)
+    return Preview(
+        report,
+        text=text,
+        decisions=decisions,
+        history=finished_phases(),
+        project=number,
+        schedule=schedule_of(chosen),
+        models=models_chosen(chosen, report),
+    )
+
+
+def _report(text: str) -> DocumentReport:
+    return analyse_document(text, settings.CE_UPLOAD_BYTES)
+
+
+def _decisions(request: HttpRequest) -> dict[str, str]:
+    """{conflict_id: choice} of the fields that the preview puts into the form."""
+    found = [(match[1], request.POST[name]) for name in request.POST if (match := DECISION_FIELD.fullmatch(name))]
+    return {key: choice for key, choice in found[:DECISIONS_KEPT] if choice in ("warn", "serialize")}
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode("utf-8", "surrogatepass")) <= settings.CE_UPLOAD_BYTES
+
+
+@require_POST
+def plan_preview(request: HttpRequest) -> HttpResponse:
+    """What the editor's text is, as a fragment; nothing is kept."""
+    text = request.POST.get("text", "")
+    if not _fits(text):
+        return too_large(request, settings.CE_UPLOAD_BYTES)
+    preview = _preview_of(text, _decisions(request), request.POST.get("project", ""))
+    return render(request, "batches/_preview.html", {"preview": preview, "editing": True})
+
+
+@require_POST
+def preview_graph(request: HttpRequest) -> HttpResponse:
+    """The picture of a large plan in the editor, as a fragment, when somebody asks for it."""
+    text = request.POST.get("text", "")
+    if not _fits(text):
+        return too_large(request, settings.CE_UPLOAD_BYTES)
+    preview = Preview(_report(text), text=text, decisions=_decisions(request))
+    return render(request, "batches/_plan_graph.html", {"preview": preview})
+
+
+@require_POST
+def plan_repair(request: HttpRequest) -> HttpResponse:
+    """The editor again, with one repair made in its text. Only a repair that the reader offers for this text is made."""
+    text = request.POST.get("text", "")
+    edited = None
+    if (previous := request.POST.get("edited", "")).isdigit() and previous.isascii() and len(previous) < 18:
+        edited = get_object_or_404(Plan, pk=int(previous))
+    reading = _report(text).reading
+    offered = [issue.repair for issue in (*reading.errors, *reading.warnings) if issue.repair is not None]
+    wanted = request.POST.get("repair", "")
+    chosen = next((repair for repair in offered if repair.id == wanted), None)
+    if chosen is None:
+        messages.error(request, "The text has changed since; look at the list again.")
+    else:
+        text = apply_repair(text, chosen)
+    return _editor(request, text, request.POST.get("file_name", ""), edited=edited, decisions=_decisions(request))

@@ -1,0 +1,192 @@
+"""Plans that are kept: the list, one version with what was decided, its differences, and the confirmation before it is executed."""
+
+from collections.abc import Mapping
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from batches.core.errors import BatchError
+from batches.core.plans.text_diff import diff_texts, lines_of
+from batches.engine import services
+from batches.engine.environment import check_environment
+from batches.models import Batch, Plan, Project
+from batches.pages.common import act, actor_of
+from batches.pages.forms import Execute
+from batches.pages.plans.preview import Preview, models_chosen, schedule_of
+from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
+
+PAGE_SIZE = 50
+SOURCE_LINES = 5_000  # of a kept plan; a longer one is shown up to here and said so
+VERSIONS_SHOWN = 100
+
+
+@require_safe
+def plan_list(request: HttpRequest) -> HttpResponse:
+    """The latest version of every series; the batches of all its versions are counted."""
+    series = Coalesce(OuterRef("first_version"), OuterRef("pk"))
+    used = (
+        Batch.objects.annotate(series=Coalesce(F("plan__first_version"), F("plan")))
+        .filter(series=series)
+        .order_by()
+        .values("series")
+        .annotate(count=Count("pk"))
+        .values("count")
+    )
+    plans = Plan.objects.latest_versions().select_related("project", "created_by").defer("text")
+    plans = plans.annotate(used=Coalesce(Subquery(used, output_field=IntegerField()), 0)).order_by("-pk")
+    search = request.GET.get("q", "")[:200].strip()
+    if search:
+        plans = plans.filter(title__icontains=search)
+    page = Paginator(plans, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(request, "batches/plan_list.html", {"page": page, "search": search})
+
+
+def _versions(plan: Plan) -> QuerySet[Plan]:
+    """All versions of the series, the latest first, without their texts."""
+    return Plan.objects.series_of(plan).defer("text").select_related("created_by").order_by("-version")
+
+
+def _preview(plan: Plan) -> Preview:
+    decided = decisions_of(plan)
+    report = report_of(plan)
+    return Preview(
+        report,
+        text=plan.text,
+        decisions={key: one.decision for key, one in decided.items()},
+        decided=decided,
+        history=finished_phases(),
+        project=plan.project_id,
+        schedule=schedule_of(plan.project),
+        models=models_chosen(plan.project, report),
+    )
+
+
+@require_safe
+def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    plan = get_object_or_404(Plan.objects.select_related("project", "created_by"), pk=pk)
+    preview = _preview(plan)
+    lines = lines_of(plan.text)
+    versions = list(_versions(plan).annotate(used=Count("batches"))[:VERSIONS_SHOWN])
+    context = {
+        "plan": plan,
+        "preview": preview,
+        "versions": versions,
+        "latest": versions[0],
+        "lines": lines[:SOURCE_LINES],
+        "lines_left": max(0, len(lines) - SOURCE_LINES),
+        "bad_lines": {issue.line for issue in preview.errors},
+        "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
+        "decides": request.user.has_perm("batches.add_plan"),
+    }
+    return render(request, "batches/plan_detail.html", context)
+
+
+@require_safe
+def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
+    """The picture of a large plan: a fragment for the plan's page, a page of its own without JavaScript."""
+    plan = get_object_or_404(Plan, pk=pk)
+    fragment = request.headers.get("HX-Request") == "true"
+    template = "batches/_plan_graph.html" if fragment else "batches/plan_graph.html"
+    return render(request, template, {"plan": plan, "preview": _preview(plan)})
+
+
+@require_safe
+def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
+    """The surroundings of a project for this plan; ?project= and ?backend= as chosen on the confirmation."""
+    plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
+    wanted = request.GET.get("project", "")
+    project = plan.project
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 18:
+        project = get_object_or_404(Project, pk=int(wanted))
+    prose = [phase.key for phase in Preview(report_of(plan)).prose_phases]
+    checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose)
+    fragment = request.headers.get("HX-Request") == "true"
+    template = "batches/_plan_checks.html" if fragment else "batches/plan_checks.html"
+    return render(request, template, {"plan": plan, "project": project, "checks": checks})
+
+
+@require_POST
+def plan_decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep one choice about a conflict of this version."""
+    plan = get_object_or_404(Plan, pk=pk)
+
+    def verb() -> str:
+        chosen: Mapping[str, str] = {request.POST.get("conflict", ""): request.POST.get("decision", "")}
+        (conflict,) = decide_plan_conflicts(plan=plan, decisions=chosen, actor=actor_of(request))
+        return f"Decided for {conflict.file}."
+
+    return act(request, verb, reverse("batches:plan_detail", args=[pk]) + "#conflicts-title")
+
+
+@require_safe
+def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
+    """What changed from one version of the series to another: ?from= and ?to= version numbers; the last two unless said."""
+    plan = get_object_or_404(Plan.objects.defer("text"), pk=pk)
+    versions = list(_versions(plan))
+    by_number = {one.version: one for one in versions}
+    new = by_number.get(_number(request.GET.get("to", "")), plan)
+    earlier = next((one for one in versions if one.version < new.version), new)
+    old = by_number.get(_number(request.GET.get("from", "")), earlier)
+    texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
+    context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
+    return render(request, "batches/plan_diff.html", context)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
+    """The confirmation; POST makes the batch, and executes it when its work orders are written."""
+    plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
+    if not request.user.has_perm("batches.execute_batch"):
+        raise PermissionDenied("Executing takes the group executor or admin.")
+    preview = _preview(plan)
+    if preview.errors:
+        messages.error(request, "This plan has errors; mend them first.")
+        return redirect("batches:plan_detail", plan.pk)
+    project = plan.project or Project.objects.first()
+    form = Execute(
+        request.POST or None,
+        initial={"project": project, "on_conflict": "warn"},
+        stages=range(1, len(preview.stages) + 1),
+        phases=[phase.key for phase in preview.phases],
+        open_phases=[phase.key for phase in preview.phases],
+    )
+    status, slots = 200, project.max_parallel if project else 4
+    if request.method == "POST" and form.is_valid():
+        slots = form.cleaned_data["max_parallel"] or form.cleaned_data["project"].max_parallel
+    if request.method == "POST" and not ("dry_run" in request.POST and form.is_valid()):
+        if form.is_valid():
+            sent = form.cleaned_data["sent"]
+            if sent and Batch.objects.filter(asked_by=sent).exists():
+                messages.info(request, "This form was sent before: here is the batch that it made. Open the plan to make another.")
+            try:
+                batch = services.generate(
+                    plan=plan,
+                    project=form.cleaned_data["project"],
+                    actor=actor_of(request),
+                    then=form.options(),
+                    whole="autopilot" in request.POST,
+                    asked_by=sent,
+                )
+            except BatchError as error:
+                form.add_error(None, str(error))
+            else:
+                return redirect("batches:detail", batch.number)
+        status = 400
+    context = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
+    context |= {"projects": Project.objects.all(), "title": plan.title}
+    context["models"] = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
+    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    context |= {"count": len(preview.phases), "stage_count": len(preview.stages), "slots": slots}
+    context |= {"expected_usd": preview.forecast.cost_usd if preview.forecast else None, "budget": form.budget}
+    return render(request, "batches/execute.html", context, status=status)

@@ -1,0 +1,282 @@
+"""A plan as its page shows it before anything runs: faults, stages, conflicts, hours, gates, steps that need an agent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.gates.binding import GateKind, GateSpec, bind_gate
+from batches.core.plans.analysis import DocumentReport
+from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
+from batches.core.plans.forecast import (
+    DEFAULT_SCHEDULE,
+    FinishedPhase,
+    Forecast,
+    Saving,
+    Schedule,
+    added_hours,
+    expected_saving,
+    forecast,
+    ratios_of,
+)
+from batches.core.plans.graph import Analysis, chain_with, serial_edges
+from batches.core.plans.graph_layout import Layout, lay_out
+from batches.core.plans.text_diff import lines_of
+from batches.core.plans.types import PhaseSpec, PlanIssue
+from batches.engine.execution_plan import models_of
+from batches.models import PlanDecision, Project, Scheduling
+
+GRAPH_AT_ONCE = 150  # phases; a larger graph is drawn when asked for
+GRAPH_UP_TO = 600  # a still larger one is listed by stage only
+ISSUES_SHOWN = 100
+CONFLICTS_SHOWN = 50
+COSTS_BUDGET = 40_000  # phases times conflicts for which the cost in time is worked out while somebody types
+
+
+def models_chosen(project: Project | None, report: DocumentReport) -> dict[str, str]:
+    """{phase: model} as the settings of the project choose them; empty while it is not known."""
+    if project is None:
+        return {}
+    return {key: one.model for key, one in models_of(project, report.reading.plan.phases, ExecuteOptions()).items()}
+
+
+def schedule_of(project: Project | None) -> Schedule:
+    """How the project would run a plan; the defaults without one."""
+    return Schedule(project.max_parallel, project.scheduling == Scheduling.STAGES) if project is not None else DEFAULT_SCHEDULE
+
+
+@dataclass(frozen=True, slots=True)
+class BoundGate:
+    phase: PhaseSpec
+    gate: GateSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictView:
+    """Phases that meet at a file: what was decided, by whom, and what running them one after the other adds."""
+
+    id: str
+    file: str
+    phases: tuple[str, ...]
+    line: int
+    cost_hours: float | None
+    decision: str
+    decided: PlanDecision | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A report with what follows from it for a page, given what was decided about its conflicts (by `conflict_id`)."""
+
+    report: DocumentReport
+    text: str = ""
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    decided: Mapping[str, PlanDecision] = field(default_factory=dict)
+    history: Sequence[FinishedPhase] = ()
+    project: int | None = None
+    models: Mapping[str, str] = field(default_factory=dict)  # {phase: model} as the project's settings choose them
+    schedule: Schedule = DEFAULT_SCHEDULE  # the project's own, which says what a conflict's choice costs
+
+    @property
+    def analysis(self) -> Analysis | None:
+        return self.report.analysis
+
+    @property
+    def phases(self) -> tuple[PhaseSpec, ...]:
+        return self.report.reading.plan.phases
+
+    @property
+    def title(self) -> str:
+        return self.report.reading.plan.title
+
+    @property
+    def errors(self) -> Sequence[PlanIssue]:
+        return self.report.reading.errors
+
+    @property
+    def warnings(self) -> Sequence[PlanIssue]:
+        return self.report.reading.warnings
+
+    @property
+    def errors_shown(self) -> Sequence[PlanIssue]:
+        return self.errors[:ISSUES_SHOWN]
+
+    @property
+    def warnings_shown(self) -> Sequence[PlanIssue]:
+        return self.warnings[:ISSUES_SHOWN]
+
+    @cached_property
+    def by_key(self) -> dict[str, PhaseSpec]:
+        return {phase.key: phase for phase in self.phases}
+
+    @property
+    def stages(self) -> list[list[PhaseSpec]]:
+        return [[self.by_key[key] for key in stage] for stage in self.analysis.stages] if self.analysis else []
+
+    @property
+    def draws_at_once(self) -> bool:
+        return 0 < len(self.phases) <= GRAPH_AT_ONCE
+
+    @property
+    def draws_when_asked(self) -> bool:
+        return GRAPH_AT_ONCE < len(self.phases) <= GRAPH_UP_TO
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """The picture of the stages, or None without stages and above GRAPH_UP_TO phases."""
+        if self.analysis is None or not self.phases or len(self.phases) > GRAPH_UP_TO:
+            return None
+        dependencies = {phase.key: phase.dependencies for phase in self.phases}
+        return lay_out(self.analysis.stages, dependencies, self.critical_path, self._edges)
+
+    @cached_property
+    def gates(self) -> list[BoundGate]:
+        return [
+            BoundGate(phase, bind_gate(position, gate.text, phase.files))
+            for phase in self.phases
+            for position, gate in enumerate(phase.gates, start=1)
+        ]
+
+    @property
+    def gates_that_run(self) -> list[BoundGate]:
+        return [bound for bound in self.gates if bound.gate.kind != GateKind.UNVERIFIED]
+
+    @property
+    def gates_nobody_can_check(self) -> list[BoundGate]:
+        return [bound for bound in self.gates if bound.gate.kind == GateKind.UNVERIFIED]
+
+    @cached_property
+    def prose_phases(self) -> list[PhaseSpec]:
+        """Phases with a step that has no command: they need an agent."""
+        return [phase for phase in self.phases if any(not step.commands for step in phase.steps)]
+
+    @property
+    def prose_steps(self) -> int:
+        return sum(not step.commands for phase in self.phases for step in phase.steps)
+
+    @property
+    def step_count(self) -> int:
+        return sum(len(phase.steps) for phase in self.phases)
+
+    @cached_property
+    def open_conflicts(self) -> list[FileConflict]:
+        """Those that can happen; what ordered phases share is information."""
+        return [one for one in self.analysis.conflicts if one.kind is not ConflictKind.ORDERED] if self.analysis else []
+
+    @property
+    def conflict_count(self) -> int:
+        return len(self.open_conflicts)
+
+    @property
+    def undecided_count(self) -> int:
+        return sum(conflict_id(one) not in self.decisions for one in self.open_conflicts)
+
+    @cached_property
+    def same_stage(self) -> list[ConflictView]:
+        """Conflicts of phases that run side by side in any case."""
+        return self._views(ConflictKind.SAME_STAGE)
+
+    @cached_property
+    def cross_stage(self) -> list[ConflictView]:
+        """Conflicts that can happen under dataflow scheduling only."""
+        return self._views(ConflictKind.CROSS_STAGE)
+
+    @property
+    def conflicts(self) -> list[ConflictView]:
+        return [*self.same_stage, *self.cross_stage]
+
+    @property
+    def conflicts_left(self) -> int:
+        return self.conflict_count - len(self.conflicts)
+
+    @cached_property
+    def ordered(self) -> list[FileConflict]:
+        """Files that phases share which depend on one another."""
+        return [one for one in self.analysis.conflicts if one.kind is ConflictKind.ORDERED] if self.analysis else []
+
+    @property
+    def spare_decisions(self) -> dict[str, str]:
+        """Choices about conflicts that the text does not have at the moment: they wait, in case it has them again."""
+        present = {conflict_id(one) for one in self.open_conflicts}
+        return {key: decision for key, decision in self.decisions.items() if key not in present}
+
+    @cached_property
+    def serialised(self) -> list[tuple[str, ...]]:
+        """The groups of phases that were chosen to run one after the other."""
+        return list(self._serialised_by.values())
+
+    @cached_property
+    def _serialised_by(self) -> dict[str, tuple[str, ...]]:
+        """{conflict: its phases} of those that were chosen to run one after the other."""
+        found = {conflict_id(one): one.phases for one in self.open_conflicts} if "serialize" in self.decisions.values() else {}
+        return {key: phases for key, phases in found.items() if self.decisions.get(key) == "serialize"}
+
+    @cached_property
+    def _edges(self) -> dict[str, tuple[str, ...]]:
+        return serial_edges(self.by_key, self.analysis.stage_of, self.serialised) if self.analysis else {}
+
+    @cached_property
+    def _chain(self) -> tuple[tuple[str, ...], float | None]:
+        return chain_with(self.phases, self.analysis.stages, self._edges) if self.analysis else ((), None)
+
+    @property
+    def critical_path(self) -> tuple[str, ...]:
+        """The longest chain, with what runs one after the other by choice."""
+        return self._chain[0]
+
+    @property
+    def chain_hours(self) -> float | None:
+        return self._chain[1]
+
+    @property
+    def speed_up(self) -> float | None:
+        total = self.analysis.total_hours if self.analysis else None
+        return total / self.chain_hours if total and self.chain_hours else None
+
+    @cached_property
+    def forecast(self) -> Forecast | None:
+        """From the installation's own history; None when it has nothing comparable yet."""
+        if self.analysis is None:
+            return None
+        return forecast(self.phases, self.analysis, self.history, self.project, self._edges, self.models)
+
+    def saving(self, slots: int) -> Saving | None:
+        """What dataflow scheduling would save over stages with so many phases at once; None when hours are not known."""
+        if self.analysis is None:
+            return None
+        return expected_saving(self.phases, self.analysis.stage_of, ratios_of(self.history, self.project), slots, self._edges)
+
+    def _views(self, kind: ConflictKind) -> list[ConflictView]:
+        found = [one for one in self.open_conflicts if one.kind is kind][:CONFLICTS_SHOWN]
+        costed = max(5, COSTS_BUDGET // max(1, len(self.phases)))
+        return [self._view(conflict, with_cost=number < costed) for number, conflict in enumerate(found)]
+
+    def _view(self, conflict: FileConflict, *, with_cost: bool) -> ConflictView:
+        key = conflict_id(conflict)
+        decision = self.decisions.get(key, "")
+        row = self.decided.get(key)
+        cost = None
+        if with_cost and self.analysis is not None:
+            others = [phases for other, phases in self._serialised_by.items() if other != key]
+            cost = added_hours(self.phases, self.analysis.stage_of, others, conflict.phases, self.schedule)
+        return ConflictView(
+            id=key,
+            file=conflict.file,
+            phases=conflict.phases,
+            line=self._line_of(conflict),
+            cost_hours=cost,
+            decision=decision,
+            decided=row if row is not None and row.decision == decision else None,
+        )
+
+    @cached_property
+    def _source(self) -> list[str]:
+        return lines_of(self.text)
+
+    def _line_of(self, conflict: FileConflict) -> int:
+        """Where the last of the phases names the file; its heading where it is spelled otherwise."""
+        phase = self.by_key[conflict.phases[-1]]
+        following = min((one.line for one in self.phases if one.line > phase.line), default=len(self._source) + 1)
+        name = conflict.file.rstrip("/")
+        lines = range(phase.line, min(following, len(self._source) + 1))
+        return next((line for line in lines if line and name in self._source[line - 1]), phase.line)

@@ -1,0 +1,60 @@
+"""What a finding proposes, done at a press: one setting of a project, changed by whoever may change its settings."""
+
+from collections.abc import Mapping
+
+from batches.accounts.actor import Actor
+from batches.core.engine.pricing import check_model
+from batches.core.errors import ServiceError, WrongChoice
+from batches.core.metrics.findings import APPLIED, RemedyCode
+from batches.models import Project
+from batches.projects.services import update_project
+
+# {remedy: (the project's setting, the parameter that holds its new value, least, most)}
+_NUMBERS = {
+    RemedyCode.RAISE_PHASE_LIMIT: ("phase_limit_minutes", "minutes", 1, 7 * 24 * 60),
+    RemedyCode.RAISE_SILENCE_LIMIT: ("silence_seconds", "seconds", 10, 24 * 3600),
+    RemedyCode.FEWER_AT_ONCE: ("max_parallel", "phases", 1, 256),
+    RemedyCode.MORE_AT_ONCE: ("max_parallel", "phases", 1, 256),
+}
+
+
+def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], actor: Actor) -> str:
+    """Change the setting of `project` that the remedy names; returns a sentence of what was changed, for the page.
+
+    It is in the log of what people did, like every change of a project. Runs that go on keep their limits. Raises
+    ServiceError when there is no such remedy, its value is out of range, or nothing would change; PermissionDenied.
+    """
+    actor.require("batches.change_project")
+    if code not in APPLIED:
+        raise ServiceError(f"There is nothing to apply for {code!r}.")
+    if project.demo:
+        raise ServiceError(f"{project.name} is a demonstration: nothing runs there, so there is nothing to set.")
+    field, value = _change(RemedyCode(code), params)
+    project.refresh_from_db()
+    before = getattr(project, field)
+    if before == value:
+        raise ServiceError(f"{_name(field)} of {project.name} is {_shown(value)} already.")
+    update_project(project=project, changes={field: value}, actor=actor)
+    return f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}. Runs that begin from now on follow it."
+
+
+def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, object]:
+    if remedy is RemedyCode.SHARE_CONTEXT:
+        return "shared_context", True
+    if remedy is RemedyCode.FAIL_UNDECLARED:
+        return "undeclared_edits", "fail"
+    if remedy is RemedyCode.RETRY_MODEL:
+        return "retry_model", check_model(str(params.get("model", "")))
+    field, name, least, most = _NUMBERS[remedy]
+    text = str(params.get(name, ""))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise WrongChoice(f"{_name(field)} is a whole number from {least} to {most}, not {text!r}.")
+    return field, int(text)
+
+
+def _name(field: str) -> str:
+    return str(Project._meta.get_field(field).verbose_name).capitalize()
+
+
+def _shown(value: object) -> str:
+    return {True: "on", False: "off", None: "the installation's", "": "by complexity"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]  # any value is a key or is shown

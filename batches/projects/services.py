@@ -1,0 +1,130 @@
+"""Projects: add one, change its settings. Each function checks the right to ask and says in words what cannot be done."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from batches.accounts import audit_log
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.core.gates.project_gates import StandardGate
+from batches.integrations.sealed import seal
+from batches.integrations.webhook import WebhookError, check_url
+from batches.models import Installation, Project
+from subagents.contract import SubagentError
+from subagents.workspace import open_repository
+
+PROJECT_SETTINGS = frozenset(
+    {
+        *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
+        *("model", "retry_model", "budget_usd", "phase_cap_usd"),
+        *("fail_fast", "require_review", "accept_context", "shared_context"),
+        *("undeclared_edits", "deletions", "network", "tool_paths"),
+        *("linear_team", "linear_token", "linear_forget"),
+        *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),
+        *(f"{name}_{part}" for name in ("lint", "test", "coverage") for part in ("command", "when")),
+        *("standard_gates", "largest_file_mb", "rerun_gates"),
+    }
+)
+
+
+def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:
+    """A project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
+    actor.require("batches.add_project")
+    name = " ".join(name.split())
+    if not name:
+        raise ServiceError("A project needs a name.")
+    path = _repository_path(repository)
+    try:
+        opened = open_repository(path)
+        branch = base_branch.strip() or opened.default_branch()
+        opened.branch_commit(branch)
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    base_slug = slugify(name) or "project"
+    taken = set(Project.objects.filter(slug__startswith=base_slug).values_list("slug", flat=True))
+    unique = next(candidate for candidate in _numbered(base_slug) if candidate not in taken)
+    try:
+        with transaction.atomic():
+            audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Added the project {name} on {path}")
+            return Project.objects.create(
+                name=name,
+                slug=unique,
+                repository=path,
+                base_branch=branch,
+                backend=Installation.objects.filter(pk=1).values_list("default_backend", flat=True).first() or "steps",
+                created_by=actor.user,
+            )
+    except IntegrityError:
+        if Project.objects.filter(repository=path).exists():
+            raise ServiceError(f"There is a project on {path} already.") from None
+        raise ServiceError(f"There is a project called {name} already.") from None
+
+
+def update_project(*, project: Project, changes: Mapping[str, object], actor: Actor) -> None:
+    """Keep new settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
+    actor.require("batches.change_project")
+    unknown = set(changes) - PROJECT_SETTINGS
+    if unknown:
+        raise ServiceError(f"These are no settings of a project: {', '.join(sorted(unknown))}.")
+    changes = dict(changes)
+    token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
+    if token or forget:
+        changes["linear_token_sealed"] = seal(token) if token else ""
+    webhook, forget = str(changes.pop("notify_webhook", "")).strip(), changes.pop("notify_forget", False)
+    if webhook or forget:
+        changes["notify_webhook_sealed"] = seal(_checked_webhook(webhook)) if webhook else ""
+    _check_gates(changes)
+    changed = sorted(name for name, value in changes.items() if getattr(project, name) != value)
+    branch = changes.get("base_branch", project.base_branch)
+    if branch != project.base_branch:
+        try:
+            open_repository(project.repository).branch_commit(str(branch))
+        except SubagentError as problem:
+            raise ServiceError(str(problem)) from problem
+    try:
+        with transaction.atomic():
+            Project.objects.filter(pk=project.pk).update(**changes)
+            if changed:
+                audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Changed {project.name}: {', '.join(changed).replace('_', ' ')}")
+    except IntegrityError:
+        raise ServiceError(f"There is a project called {changes.get('name')} already.") from None
+    project.refresh_from_db()
+
+
+def _checked_webhook(address: str) -> str:
+    """The address, if its form allows to send there; whether it may be reached is found out when something is sent."""
+    try:
+        check_url(address, private=settings.CE_WEBHOOK_PRIVATE)
+    except WebhookError as problem:
+        raise ServiceError(str(problem)) from None
+    return address
+
+
+def _check_gates(changes: Mapping[str, object]) -> None:
+    """Raises ServiceError for a gate's command of more than one line, and for a standard gate that there is none of."""
+    for name in ("lint", "test", "coverage"):
+        if not str(changes.get(f"{name}_command", "")).isprintable():
+            raise ServiceError(f"The {name} command is one line of text; put a longer one into a script of the repository.")
+    names = changes.get("standard_gates", [])
+    if not isinstance(names, list) or not set(names) <= set(StandardGate):
+        raise ServiceError(f"The standard gates are some of: {', '.join(StandardGate)}.")
+
+
+def _repository_path(text: str) -> str:
+    path = Path(text.strip()).expanduser()
+    if not text.strip() or "\0" in text or not path.is_absolute():
+        raise ServiceError("Give the absolute path of a git repository on this machine, such as /home/me/code/shop.")
+    return os.path.realpath(path)
+
+
+def _numbered(base: str) -> Iterable[str]:
+    yield base
+    number = 2
+    while True:
+        yield f"{base[:70]}-{number}"
+        number += 1

@@ -1,0 +1,225 @@
+"""Merging a batch into the branch it came from, when a person asks: the only move of a branch that is the user's.
+
+The row is committed before git acts and closed after it, so that what a killed process left in between is found and
+put right, by the next who asks or by the host's minute.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.engine.states import Operation, TaskKind, TaskState
+from batches.core.errors import ServiceError
+from batches.models import Attempt, Batch, Landing, Task
+from batches.repositories.repository import checked_repository
+from batches.runs.create import refuse_busy
+from subagents.contract import SubagentError
+from subagents.merges import Landing as GitLanding
+from subagents.merges import find_place
+from subagents.workspace import Changes, Commit, MergeConflict, Repository
+
+MERGE_BATCH, EXECUTE_BATCH = "batches.merge_batch", "batches.execute_batch"
+COMMITS_SHOWN = 200
+ABANDONED_SECONDS = 120.0  # longer than any call of git: whoever made the row is gone
+
+
+@dataclass(frozen=True, slots=True)
+class MergePreview:
+    """What merging would bring, and why it cannot be done now; `refusal` "" when it can.
+
+    `moved` are commits of the base branch that the batch has not seen; `later` those on the batch's branch that came
+    after the last phase was merged and the gates were judged last. `undone` names phases that are not done.
+    """
+
+    base_commit: str
+    batch_commit: str
+    commits: tuple[Commit, ...]
+    changes: Changes
+    moved: tuple[Commit, ...]
+    later: tuple[Commit, ...]
+    undone: tuple[str, ...]
+    folder: str
+    refusal: str
+
+
+def preview_merge(batch: Batch) -> MergePreview:
+    """Look, and change nothing. Raises ServiceError when the repository or a branch is not there."""
+    try:
+        repository = checked_repository(batch)
+        base, tip = repository.branch_commit(batch.base_branch), repository.branch_commit(batch.branch)
+        moved = repository.commits(tip, base, COMMITS_SHOWN)
+        commits = repository.commits(base, tip, COMMITS_SHOWN)
+        # Against what both share, so that what only the base branch has is not shown as taken away.
+        changes = repository.changes(repository.merge_base(base, tip) or base, tip)
+        later = _later(repository, batch, tip)
+        refusal, folder = _refusal(repository, batch, base, tip, moved)
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    return MergePreview(base, tip, commits, changes, moved, later, _undone(batch), folder, refusal)
+
+
+def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: Sequence[Commit]) -> tuple[str, str]:
+    """(why not, or "", the folder where the base branch is checked out, or "")."""
+    folder = ""
+    try:
+        refuse_busy(batch)
+        if base == tip or repository.is_ancestor(tip, base):
+            return f"{batch.base_branch} holds everything of {batch.branch} already.", folder
+        if moved:
+            return (
+                f"{batch.base_branch} has moved: it has {_count(len(moved))} that {batch.branch} has not seen, and no gate has judged them "
+                f"together. Bring {batch.base_branch} into {batch.branch} first (the button, or manage.py batch_merge "
+                f"--batch {batch.number} --bring-in), look at the result, then merge."
+            ), folder
+        place = find_place(repository, batch.base_branch)
+        folder = place.folder if place else ""
+        GitLanding(repository, batch.base_branch, base, tip, place, _scratch()).check()
+    except (SubagentError, ServiceError) as problem:
+        return str(problem), folder
+    return "", folder
+
+
+def _later(repository: Repository, batch: Batch, tip: str) -> tuple[Commit, ...]:
+    executed = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE)
+    judged = Q(task__kind=TaskKind.STAGE_CHECK, outcome=Attempt.Outcome.SUCCEEDED)
+    last = executed.filter(~Q(merge_commit="") | judged).order_by("ended_at").last()
+    seen = (last.merge_commit or last.base_commit) if last else ""
+    return repository.commits(seen, tip, COMMITS_SHOWN) if seen and repository.find_commit(seen) else ()
+
+
+def _undone(batch: Batch) -> tuple[str, ...]:
+    executed = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, state=TaskState.SUCCEEDED)
+    done = set(executed.values_list("phase_id", flat=True))
+    return tuple(key for pk, key in batch.phases.values_list("pk", "key") if pk not in done)
+
+
+def merge_batch(
+    *, batch: Batch, actor: Actor, fast_forward: bool = True, expected: tuple[str, str] | None = None
+) -> Landing:
+    """Merge the batch's branch into its base branch; a folder where that is checked out follows, files and index.
+
+    With `expected` (base commit, batch commit), what the person has looked at, nothing else is merged. Raises
+    ServiceError with the reason and the way out, PermissionDenied; then nothing has changed.
+    """
+    actor.require(MERGE_BATCH)
+    finish_landings(batch, at_once=True)
+    seen = preview_merge(batch)
+    if seen.refusal:
+        raise ServiceError(seen.refusal)
+    if expected is not None and expected != (seen.base_commit, seen.batch_commit):
+        raise ServiceError(f"{batch.base_branch} or {batch.branch} has moved since you looked. Look again, then merge.")
+    try:
+        repository = checked_repository(batch)
+        target = seen.batch_commit
+        if not fast_forward:
+            trailers = f"CE-Batch: {batch.number}\nCE-Asked-By: {' '.join(actor.cause.split())}\n"
+            message = f"Merge batch {batch.number}: {batch.title}\n\n{trailers}"
+            target = repository.make_commit(repository.tree(seen.batch_commit), (seen.base_commit, seen.batch_commit), message)
+        landing = _open(batch, actor, seen, target, fast_forward)
+        try:
+            _of_git(landing).carry_out()
+        except SubagentError as problem:
+            _close(landing, merged=False, problem=str(problem))
+            raise
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    _close(landing, merged=True)
+    return landing
+
+
+def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forward: bool) -> Landing:
+    try:
+        with transaction.atomic():
+            return Landing.objects.create(
+                batch=batch,
+                base_branch=batch.base_branch,
+                method=Landing.Method.FAST_FORWARD if fast_forward else Landing.Method.MERGE_COMMIT,
+                from_commit=seen.base_commit,
+                batch_commit=seen.batch_commit,
+                to_commit=target,
+                folder=seen.folder,
+                cause=actor.cause,
+                asked_by=actor.user,
+                asked_at=timezone.now(),
+            )
+    except IntegrityError:
+        raise ServiceError(f"Batch {batch.number} is being merged by somebody else right now.") from None
+
+
+def _of_git(landing: Landing) -> GitLanding:
+    repository = checked_repository(landing.batch)
+    place = find_place(repository, landing.base_branch)
+    return GitLanding(repository, landing.base_branch, landing.from_commit, landing.to_commit, place, _scratch())
+
+
+def _scratch() -> str:
+    return str(Path(settings.CE_DATA_DIR) / "landings")
+
+
+def _close(landing: Landing, *, merged: bool, problem: str = "") -> None:
+    with transaction.atomic():
+        open_ones = Landing.objects.filter(pk=landing.pk, ended_at=None)
+        open_ones.update(ended_at=timezone.now(), merged=merged, problem=problem)
+        Batch.objects.bump(landing.batch_id)
+    landing.refresh_from_db()
+
+
+def finish_landings(batch: Batch | None = None, *, at_once: bool = False) -> int:
+    """Put right merges whose process died in the midst, forwards or back; how many were. Safe to repeat.
+
+    Rows that are young may belong to somebody at work. With `at_once` that is said. Raises ServiceError.
+    """
+    settled = 0
+    rows = Landing.objects.filter(ended_at=None).select_related("batch__project")
+    for landing in rows if batch is None else rows.filter(batch=batch):
+        if timezone.now() - landing.asked_at < timedelta(seconds=ABANDONED_SECONDS):
+            if at_once:
+                raise ServiceError(f"Batch {landing.batch.number} is being merged right now. If it stays so, try again in two minutes.")
+            continue
+        try:
+            merged = _of_git(landing).settle()
+        except SubagentError as problem:
+            Landing.objects.filter(pk=landing.pk, ended_at=None).update(problem=str(problem))
+            if at_once:
+                raise ServiceError(str(problem)) from problem
+            continue
+        _close(landing, merged=merged, problem="" if merged else "Interrupted, and put back as it was.")
+        settled += 1
+    return settled
+
+
+def bring_in(batch: Batch) -> None:
+    """New commits of the base branch, such as a person's fix, become part of the batch branch before work goes on.
+
+    Raises ServiceError when they cannot be merged, naming the files; SubagentError.
+    """
+    repository = checked_repository(batch)
+    repository.exclude()
+    outcome = repository.bring_in(batch.branch, batch.base_branch)
+    if isinstance(outcome, MergeConflict):
+        raise ServiceError(
+            f"New commits of {batch.base_branch} cannot be merged into {batch.branch}: {', '.join(outcome.files)}. "
+            f"Merge {batch.base_branch} into {batch.branch} by hand, then try again."
+        )
+
+
+def bring_in_base(*, batch: Batch, actor: Actor) -> None:
+    """The same, asked by a person before a merge into the base branch. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    refuse_busy(batch)
+    try:
+        bring_in(batch)
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+    Batch.objects.bump(batch.pk)
+
+
+def _count(number: int) -> str:
+    return "1 commit" if number == 1 else f"{number} commits"

@@ -1,0 +1,204 @@
+"""What a review run came to: the verdict and its findings as rows, and the report as a commit on the batch branch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from batches.core.engine.states import Operation, RunState
+from batches.core.gates.ledger import GateState, Opinion
+from batches.core.review.report import WORDS, Part, render_report, report_path
+from batches.core.review.rules import Finding as FoundBy
+from batches.core.review.rules import (
+    Moment,
+    PhaseFacts,
+    Severity,
+    judge,
+    review_batch,
+    review_other_gates,
+    risk_of,
+)
+from batches.gates.ledger import read_ledger
+from batches.models import Batch, Finding, GateOpinion, Phase, Result, Review, Run
+from batches.repositories.repository import repository_of
+from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
+from subagents.contract import SubagentError
+from subagents.documents import commit_documents
+
+NO_REVIEWER = "not judged: the reviewer said nothing"
+
+
+def conclude_review(run: Run) -> Conclusion | None:
+    """Settle the review of a run that has succeeded; None for any other run. Safe to repeat: verdict and findings are written once."""
+    if run.operation != Operation.REVIEW or run.state != RunState.SUCCEEDED:
+        return None
+    review = Review.objects.get(run=run)
+    if not review.verdict:
+        _settle(run, review)
+    return Conclusion({"review": _result_of(review)}, _report_of(review))
+
+
+def _settle(run: Run, review: Review) -> None:
+    batch = run.batch
+    phases = list(batch.phases.select_related("stage").prefetch_related("gates"))
+    facts = {phase.key: facts_of(phase) for phase in phases}
+    moment = Moment(review.moment)
+    said = _said(run)
+    done = done_of_phases(phases) if moment is Moment.AFTER else {}
+    parts = [_part(phase, facts[phase.key], done.get(phase.pk), said.get(phase.pk, {})) for phase in phases]
+    if moment is Moment.BEFORE:
+        whole = review_batch(list(facts.values()), conflicts_of(batch), longest_chain(facts))
+    else:
+        whole = review_other_gates(_other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
+    verdict = judge([*whole, *(finding for part in parts for finding in part.findings)])
+    notes = dict.fromkeys(str(report.get("semantic", {}).get("note", NO_REVIEWER)) for report in said.values())
+    semantic = "; ".join(notes) or NO_REVIEWER
+    path = report_path(batch.number)
+    about = {"batch": batch.number, "title": batch.title, "run": run.number, "moment": moment, "verdict": verdict}
+    text = render_report(**about, parts=parts, findings=whole, semantic=semantic)  # type: ignore[arg-type]  # named and typed above
+    written = {"path": path, "text": text, **_write(run, path, text)}
+    scores = [_score(phase, part) for phase, part in zip(phases, parts, strict=True)]
+    rows = [(None, finding) for finding in whole]
+    rows += [(phase, finding) for phase, part in zip(phases, parts, strict=True) for finding in part.findings]
+    with transaction.atomic():
+        changed = Review.objects.filter(pk=review.pk, verdict="").update(verdict=verdict, semantic=semantic, scores=scores, **written)
+        if changed:
+            Finding.objects.bulk_create(_row(review, place, phase, finding) for place, (phase, finding) in enumerate(rows, start=1))
+            if moment is Moment.AFTER:
+                GateOpinion.objects.bulk_create(_opinions(review, {phase.key: said.get(phase.pk, {}) for phase in phases}))
+    review.refresh_from_db()
+
+
+def _other_gates(batch: Batch, prp_ids: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """(place, gate, state) of every gate of the project and of the server that was judged."""
+    for entry in read_ledger(batch):
+        if entry.gate is None and entry.last is not None:
+            place = prp_ids.get(entry.phase, entry.phase) if entry.phase else f"stage {entry.stage}"
+            yield f"{place}, {entry.origin} gate", entry.text, entry.state
+
+
+def _said(run: Run) -> dict[int, dict]:
+    """{phase: what its reviewer reported}."""
+    results = Result.objects.filter(attempt__task__run=run, attempt__outcome="succeeded").values_list("attempt__task__phase_id", "data")
+    return {phase_id: data.get("report") or {} for phase_id, data in results}
+
+
+def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
+    """What the reviewers say of each gate that no rule could check, "not judged" where they say nothing that counts.
+
+    An opinion counts with evidence and from a model; it never changes how a gate was judged.
+    """
+    asked = review.run.tasks.filter(attempts__outcome="succeeded").values_list("phase__key", "attempts__model")
+    models = {key: model or review.run.backend for key, model in asked}
+    made = []
+    for entry in read_ledger(review.run.batch):
+        if entry.gate is None or entry.in_phase is None or entry.last is None or entry.last.state != GateState.UNVERIFIED:
+            continue
+        semantic = said.get(entry.phase, {}).get("semantic") or {}
+        found = next((one for one in semantic.get("opinions") or () if one.get("gate") == entry.position), {})
+        opinion, evidence = str(found.get("opinion", "")), str(found.get("evidence", "")).strip()
+        counts = opinion in (Opinion.HOLDS, Opinion.DOES_NOT_HOLD) and evidence and semantic.get("judged") is True
+        otherwise = "no opinion with evidence was given" if semantic.get("judged") else str(semantic.get("note", NO_REVIEWER))
+        made.append(
+            GateOpinion(
+                gate_id=entry.gate,
+                attempt_id=entry.in_phase.attempt,
+                review=review,
+                opinion=opinion if counts else Opinion.NOT_JUDGED,
+                evidence=evidence or otherwise,
+                model=models.get(entry.phase, review.run.backend)[:80] if counts else "",
+            )
+        )
+    return made
+
+
+def _part(phase: Phase, facts: PhaseFacts, done: Done | None, said: dict) -> Part:
+    findings = tuple(_found(item) for item in said.get("findings", ()))
+    common = (phase.prp_id, phase.title, risk_of(facts), judge(findings), findings)
+    if done is None:
+        return Part(*common)
+    outcome = done.outcome
+    drift = outcome.drift.shown if outcome.drift else None
+    return Part(*common, state=outcome.state, drift=drift, lines_added=outcome.lines_added, lines_removed=outcome.lines_removed)
+
+
+def _found(item: dict[str, object]) -> FoundBy:
+    """A finding as the reviewer's process wrote it; a severity that we do not know counts as major, never as nothing."""
+    severity = str(item.get("severity", ""))
+    texts = [str(item.get(name, "")) for name in ("category", "place", "message", "suggestion")]
+    return FoundBy(Severity(severity) if severity in set(Severity) else Severity.MAJOR, *texts)
+
+
+def _write(run: Run, path: str, text: str) -> dict[str, str]:
+    """Put the report onto the batch branch: columns of the review that say how that went."""
+    message = f"PRP-{run.batch.number}: Review - {run.batch.title}\n"
+    scratch = str(Path(settings.CE_DATA_DIR) / "documents")
+    try:
+        repository = repository_of(run.batch)
+        made = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
+    except (SubagentError, OSError) as problem:
+        return {"commit": "", "problem": f"The report could not be written onto {run.batch.branch}: {problem}"}
+    return {"commit": made or "", "problem": ""}
+
+
+def _score(phase: Phase, part: Part) -> dict[str, object]:
+    return {
+        "phase": phase.key,
+        "prp_id": part.prp_id,
+        "title": part.title,
+        "score": part.risk.shown,
+        "band": str(part.risk.band),
+        "verdict": str(part.verdict),
+        "state": part.state,
+        "drift": part.drift,
+        "lines_added": part.lines_added,
+        "lines_removed": part.lines_removed,
+        "findings": len(part.findings),
+    }
+
+
+def _row(review: Review, position: int, phase: Phase | None, finding: FoundBy) -> Finding:
+    return Finding(
+        review=review,
+        phase=phase,
+        position=position,
+        severity=finding.severity,
+        category=finding.category[:40],
+        place=finding.place[:1000],
+        message=finding.message,
+        suggestion=finding.suggestion,
+    )
+
+
+def _result_of(review: Review) -> dict[str, object]:
+    findings: Sequence[Finding] = list(review.findings.select_related("phase"))
+    return {
+        "moment": review.moment,
+        "verdict": review.verdict,
+        "semantic": review.semantic,
+        "report": review.path,
+        "commit": review.commit or None,
+        "prps": review.scores,
+        "findings": [
+            {
+                "phase": finding.phase.key if finding.phase else None,
+                "severity": finding.severity,
+                "category": finding.category,
+                "place": finding.place,
+                "message": finding.message,
+                "suggestion": finding.suggestion,
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _report_of(review: Review) -> str:
+    lines = [f"Verdict: {WORDS[review.verdict]}", f"Semantic review: {review.semantic}"]  # type: ignore[index]  # stored as the enum's text
+    lines += [f"  {score['prp_id']} risk {score['score']} ({score['band']}), {score['findings']} findings" for score in review.scores]
+    for finding in review.findings.all():
+        if finding.severity != Severity.INFO:
+            lines.append(f"  {finding.severity}: {finding.place}: {finding.message}")
+    lines.append(review.problem or f"Report: {review.path} on {review.run.batch.branch}")
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""Runs begin here: a queued row with its limits. Only one run of a batch is live, and the database sees to it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from batches.accounts.actor import Actor
+from batches.core.engine.autopilot_steps import Step
+from batches.core.engine.execute_options import ExecuteOptions, dollars
+from batches.core.engine.states import Operation, Waiting
+from batches.core.errors import ServiceError
+from batches.models import Batch, Chain, OnConflict, Run, Scheduling, Task
+
+
+def new_run(
+    batch: Batch,
+    operation: Operation,
+    options: ExecuteOptions,
+    actor: Actor,
+    selection: str = "",
+    told: Mapping[str, object] = MappingProxyType({}),
+) -> Run:
+    """A queued run of the batch; `told` are the columns of its forecast.
+
+    Raises ServiceError when another is live, or the batch is made up.
+    """
+    project = batch.project
+    if project.demo:
+        raise ServiceError(f"Batch {batch.number} is a demonstration: it was made up, and nothing of it can be executed.")
+    limit = project.phase_limit_seconds if options.timeout_minutes is None else options.timeout_minutes * 60
+    number = (batch.runs.aggregate(highest=Max("number"))["highest"] or 0) + 1
+    try:
+        with transaction.atomic():
+            return Run.objects.create(
+                batch=batch,
+                number=number,
+                operation=operation,
+                selection=selection,
+                backend=options.backend or project.backend,
+                scheduling=options.scheduling or project.scheduling,
+                on_conflict=options.on_conflict or OnConflict.WARN,
+                max_parallel=options.max_parallel or project.max_parallel,
+                model=project.model if options.model is None else options.model,
+                retry_model=project.retry_model if options.retry_model is None else options.retry_model,
+                budget_usd=project.budget_usd if options.budget_usd is None else dollars(options.budget_usd, "The budget"),
+                phase_cap_usd=project.phase_cap_usd if options.phase_cap_usd is None else dollars(options.phase_cap_usd, "The cap"),
+                **_pause_of_others(options.backend or project.backend),
+                fail_fast=project.fail_fast if options.fail_fast is None else options.fail_fast,
+                gate_rules=project.gate_rules.to_json(),
+                phase_limit_seconds=limit,
+                silence_seconds=project.silence_seconds or settings.CE_SILENCE_SECONDS,
+                waiting_for=Waiting.QUEUE,
+                waiting_since=timezone.now(),
+                created_by=actor.user,
+                **told,
+            )
+    except IntegrityError:
+        live = batch.runs.live().first()
+        doing = f"run {live.number} ({live.get_operation_display()})" if live else "another run"
+        raise ServiceError(f"Batch {batch.number} is busy with {doing}. Wait for its end, or cancel it.") from None
+
+
+def _pause_of_others(backend: str) -> dict[str, object]:
+    """A rate limit that other runs of the backend wait for holds for a new run too."""
+    now = timezone.now()
+    others = Run.objects.live().filter(backend=backend, rate_limited_since__lte=now, rate_limited_until__gt=now)
+    until = others.aggregate(latest=Max("rate_limited_until"))["latest"]
+    return {"rate_limited_since": now, "rate_limited_until": until} if until else {}
+
+
+def refuse_busy(batch: Batch) -> None:
+    """Raises ServiceError when a run of the batch is live."""
+    live = batch.runs.live().first()
+    if live is not None:
+        raise ServiceError(
+            f"Batch {batch.number} is busy with run {live.number} ({live.get_operation_display()}). Wait for its end, or cancel it."
+        )
+
+
+def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = "") -> Run:
+    """A queued run with one task a phase, in no order: none waits for another. Raises ServiceError as `new_run`."""
+    run = new_run(batch, operation, ExecuteOptions(scheduling=Scheduling.DATAFLOW), actor, selection)
+    Task.objects.bulk_create(
+        Task(run=run, phase=phase, stage=phase.stage, name=phase.key, position=phase.position)
+        for phase in batch.phases.select_related("stage")
+    )
+    return run
+
+
+def open_chain(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, whole: bool) -> Chain:
+    """What follows the run by itself. Raises ServiceError when another chain of the batch is open."""
+    try:
+        with transaction.atomic():
+            return Chain.objects.create(
+                batch_id=run.batch_id,
+                run=run,
+                step=step,
+                whole=whole,
+                options=asdict(options),
+                created_by=actor.user,
+                moved_cause=actor.cause,
+            )
+    except IntegrityError:
+        raise ServiceError(f"Batch {run.batch.number} is on autopilot already. Let it go on, or stop it first.") from None
