@@ -20,17 +20,16 @@ from batches.models import (
     ApiToken,
     Attempt,
     AuditEvent,
+    AutopilotRun,
+    BaseMerge,
     Batch,
-    Chain,
     Conflict,
     ContextChange,
     Finding,
     Gate,
     GateCheck,
     GateOpinion,
-    GateTick,
     Host,
-    Landing,
     LinearIssue,
     Phase,
     Plan,
@@ -40,6 +39,7 @@ from batches.models import (
     Result,
     Review,
     Run,
+    SignOff,
     Stage,
     Task,
     Transition,
@@ -258,7 +258,7 @@ class RunAdmin(History):
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
 
 
-@admin.register(Chain)
+@admin.register(AutopilotRun)
 class ChainAdmin(History):
     list_display = ["batch", "whole", "step", "state", "reason", "run", "moved_at", "moved_cause", "created_by"]
     list_filter = ["state", "step", "whole"]
@@ -266,20 +266,20 @@ class ChainAdmin(History):
     actions = ["go_on_selected", "leave_selected"]
 
     @admin.action(description="Let selected chains go on", permissions=["view"])
-    def go_on_selected(self, request: HttpRequest, queryset: QuerySet[Chain]) -> None:
+    def go_on_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
         """Let those that wait go on; one that waits for a verdict is overruled on its batch's page."""
 
-        def call(chain: Chain, actor: Actor) -> str:
+        def call(chain: AutopilotRun, actor: Actor) -> str:
             autopilot.go_on(chain=chain, actor=actor)
             return "goes on."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
 
     @admin.action(description="End selected chains", permissions=["view"])
-    def leave_selected(self, request: HttpRequest, queryset: QuerySet[Chain]) -> None:
+    def leave_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
         """Nothing follows by itself any more; what runs goes on."""
 
-        def call(chain: Chain, actor: Actor) -> str:
+        def call(chain: AutopilotRun, actor: Actor) -> str:
             autopilot.leave(chain=chain, actor=actor)
             return "ended."
 
@@ -347,7 +347,7 @@ class GateCheckAdmin(History):
     list_select_related = ["gate", "attempt__task__run__batch"]
 
 
-@admin.register(GateTick)
+@admin.register(SignOff)
 class GateTickAdmin(History):
     list_display = ["gate", "attempt", "name", "at", "reason", "withdrawn_name", "withdrawn_at", "withdraw_reason"]
     search_fields = ["name", "reason", "gate__text"]
@@ -391,7 +391,7 @@ class TransitionAdmin(History):
     list_select_related = ["run__batch", "task__run__batch"]
 
 
-@admin.register(Landing)
+@admin.register(BaseMerge)
 class LandingAdmin(History):
     list_display = ["batch", "base_branch", "method", "merged", "problem", "cause", "asked_at", "ended_at"]
     list_filter = ["merged", "method"]

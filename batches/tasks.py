@@ -71,7 +71,7 @@ def ensure_ticker() -> str:
 
 def look_around() -> str:
     """What a host does each minute beside its ticker: put right a merge cut short, foresee conflicts of live runs, measure kept folders."""
-    merges.finish_landings()
+    merges.finish_merges()
     now = timezone.now()
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)

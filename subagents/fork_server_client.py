@@ -1,4 +1,4 @@
-"""The launcher's end of its nursery: asks it for wrappers, and does without it when it does not answer."""
+"""The launcher's end of its fork server: asks it for wrappers, and does without it when it does not answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import threading
 from subagents.environment import allowed
 from subagents.fork_server import MARKER_ROOM
 
-NURSERY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fork_server.py")
+FORK_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fork_server.py")
 ANSWER_SECONDS = 2.0
 
 
-class Nursery:
-    """This process's nursery (nursery.py), which is given `arguments`. Whatever goes wrong with it, a launch does without."""
+class ForkServer:
+    """This process's fork server (fork server.py), which is given `arguments`. Whatever goes wrong with it, a launch does without."""
 
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
@@ -31,7 +31,7 @@ class Nursery:
             self._alive()
 
     def launch(self, attempt_dir: str, key: int | None = None) -> int | None:
-        """The new wrapper's pid, or None when there is no nursery ready to ask. `key`: a descriptor that the wrapper gets."""
+        """The new wrapper's pid, or None when there is no fork server ready to ask. `key`: a descriptor that the wrapper gets."""
         with self._lock:
             process = self._alive()
             if process is None or self._requests is None:
@@ -49,7 +49,7 @@ class Nursery:
                 return None
 
     def _alive(self) -> subprocess.Popen[bytes] | None:
-        """The nursery of this very process (a fork must not share its parent's), begun when there is none."""
+        """The fork server of this very process (a fork must not share its parent's), begun when there is none."""
         if self._owner != os.getpid():
             if self._requests is not None:
                 self._requests.close()  # this fork's copy only
@@ -61,7 +61,7 @@ class Nursery:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", NURSERY, *self._arguments],
+                    [sys.executable, "-I", "-S", FORK_SERVER, *self._arguments],
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     env={**allowed(), "CE_ATTEMPT": MARKER_ROOM},

@@ -32,7 +32,7 @@ from subagents.credentials import KEY_FD, offer
 from subagents.environment import allowed
 from subagents.files import sha256_hex
 from subagents.fork_server import AGENTS
-from subagents.fork_server_client import Nursery
+from subagents.fork_server_client import ForkServer
 from subagents.procfs import boot_id, name_of, process_start, stat_fields
 from subagents.record import record
 from subagents.workspace import attached_repository
@@ -120,7 +120,7 @@ def _put_away(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
 def launch(attempt_dir: str, key: str = "") -> int:
     """Start the attempt's wrapper in a session of its own; returns its pid. Harmless when one runs or ran. Raises OSError.
 
-    By a fork of this process's nursery where that is ready, else by starting Python: the same wrapper either way. The
+    By a fork of this process's fork server where that is ready, else by starting Python: the same wrapper either way. The
     agent's `key` goes by a pipe: it is in no argument, environment or file.
     """
     descriptor = offer(key) if key else None
@@ -128,7 +128,7 @@ def launch(attempt_dir: str, key: str = "") -> int:
         # The one for agents is begun by the first agent, who does not wait for it.
         pid = _agents.launch(attempt_dir, descriptor) if key else None
         if pid is None:
-            pid = _nursery.launch(attempt_dir, descriptor)
+            pid = _fork_server.launch(attempt_dir, descriptor)
         return pid if pid is not None else start(attempt_dir, descriptor).pid
     finally:
         if descriptor is not None:
@@ -136,8 +136,8 @@ def launch(attempt_dir: str, key: str = "") -> int:
 
 
 def warm(*, agents: bool = False) -> None:
-    """Have the nursery, or the one for agents, ready for a later launch; returns at once."""
-    (_agents if agents else _nursery).warm()
+    """Have the fork server, or the one for agents, ready for a later launch; returns at once."""
+    (_agents if agents else _fork_server).warm()
 
 
 def start(attempt_dir: str, key: int | None = None) -> subprocess.Popen[bytes]:
@@ -169,7 +169,7 @@ def reap() -> None:
             del _children[pid]
 
 
-_nursery, _agents = Nursery(), Nursery(AGENTS)
+_fork_server, _agents = ForkServer(), ForkServer(AGENTS)
 
 
 def observe(attempt_dir: str, spec: TaskSpec) -> Observation:

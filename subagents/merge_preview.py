@@ -36,7 +36,7 @@ class Work:
 
 
 @record
-class Foresight:
+class ConflictPreview:
     """`collisions` {names of one or two: files}, one name: with the branch. `examined` are all that were looked at, `changed` by name."""
 
     collisions: Mapping[tuple[str, ...], tuple[str, ...]]
@@ -44,7 +44,7 @@ class Foresight:
     changed: Mapping[str, Changes]
 
 
-def look_ahead(repository: Repository, branch_commit: str, works: Sequence[Work], scratch: str, seconds: float) -> Foresight:
+def look_ahead(repository: Repository, branch_commit: str, works: Sequence[Work], scratch: str, seconds: float) -> ConflictPreview:
     """Compare the works with each other and with the branch, as far as `seconds` reach.
 
     `scratch` is a folder of ours that is removed before and after. Work that cannot be read right now counts by its
@@ -83,7 +83,7 @@ class _Look:
     def __init__(self, project: Repository, private: Repository, scratch: str, deadline: float) -> None:
         self.project, self.private, self.scratch, self.deadline = project, private, scratch, deadline
 
-    def look(self, tip: str, works: Sequence[Work]) -> Foresight:
+    def look(self, tip: str, works: Sequence[Work]) -> ConflictPreview:
         commits: dict[str, str] = {}
         changed: dict[str, Changes] = {}
         bases = {work.name: work.base for work in works}
@@ -111,7 +111,7 @@ class _Look:
                     if isinstance(joined, MergeConflict):
                         collisions[names] = joined.files
                 examined.add(names)
-        return Foresight(collisions, frozenset(examined), changed)
+        return ConflictPreview(collisions, frozenset(examined), changed)
 
     def _between(self, base: str, tip: str) -> set[str]:
         return _paths(self.private.changes(base, tip))

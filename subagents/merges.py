@@ -76,7 +76,7 @@ def _working_trees(repository: Repository) -> Iterator[Place]:
 
 
 @record
-class Landing:
+class BranchMerge:
     """A move of the user's `branch` from commit `base` to commit `new`; `place` is where it is checked out, if anywhere.
 
     `scratch` is a folder of ours for an index. `new` must contain `base`.
@@ -138,7 +138,7 @@ class Landing:
 class _Checkout:
     """The user's working tree and index during a landing."""
 
-    def __init__(self, landing: Landing, place: Place) -> None:
+    def __init__(self, landing: BranchMerge, place: Place) -> None:
         self.landing, self.place, self.repository = landing, place, landing.repository
         self.changes: Changes = landing.repository.changes(landing.base, landing.new)
 

@@ -46,10 +46,10 @@ RESERVE_BYTES = 16 * 1024
 BAD_SPEC = 5
 
 
-def keep(attempt_dir: str, lock: int, began: float) -> NoReturn:
+def supervise(attempt_dir: str, lock: int, began: float) -> NoReturn:
     """Start the runner, watch it to its end, write the end, end the process."""
     try:
-        _keep(attempt_dir, lock, began)
+        _supervise(attempt_dir, lock, began)
     except BaseException:  # noqa: BLE001 -- the wrapper's outermost frame: the launcher keeps what it says in wrapper.err
         import traceback
 
@@ -58,7 +58,7 @@ def keep(attempt_dir: str, lock: int, began: float) -> NoReturn:
     os._exit(0)  # nothing is left to flush or close; the interpreter's own way out takes 3 ms
 
 
-def _keep(attempt_dir: str, lock: int, began: float) -> None:
+def _supervise(attempt_dir: str, lock: int, began: float) -> None:
     try:
         spec = TaskSpec.from_json(read_json_file(os.path.join(attempt_dir, "spec.json"), SPEC_BYTES), "spec.json")
         files = OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
@@ -92,14 +92,14 @@ def _keep(attempt_dir: str, lock: int, began: float) -> None:
         run_attempt(spec, write_end, journal)  # never returns
     os.close(write_end)
     _reserve(attempt_dir)
-    Keeper(attempt_dir, spec, files.heartbeat, files.result, journal, began).watch(pid, read_end, wake_read)
+    Supervisor(attempt_dir, spec, files.heartbeat, files.result, journal, began).watch(pid, read_end, wake_read)
 
 
 def _noted(number: int, frame: object) -> None:
     """A signal whose only effect is the byte in the wake-up pipe."""
 
 
-class Keeper:
+class Supervisor:
     """What the wrapper knows of its runner, and the two contract files that it alone writes."""
 
     def __init__(self, attempt_dir: str, spec: TaskSpec, heartbeat: str, result: str, journal: Journal, began: float) -> None:

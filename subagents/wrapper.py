@@ -42,10 +42,10 @@ def main(attempt_dir: str) -> int:
     if not publish_once(os.path.join(attempt_dir, "started.json"), started.encode()):
         return STARTED_BEFORE
     gc.disable()  # importing makes no garbage, only work for the collector
-    from subagents.supervisor import keep
+    from subagents.supervisor import supervise
 
     gc.enable()
-    keep(attempt_dir, lock, began)
+    supervise(attempt_dir, lock, began)
 
 
 if __name__ == "__main__":

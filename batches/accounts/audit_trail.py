@@ -12,16 +12,16 @@ from django.db.models.functions import Concat
 
 from batches.models import (
     AuditEvent,
-    Chain,
+    AutopilotRun,
+    BaseMerge,
     Conflict,
     ContextChange,
-    GateTick,
-    Landing,
     Plan,
     PlanDecision,
     Review,
     Run,
     SettingChange,
+    SignOff,
     Transition,
 )
 
@@ -123,7 +123,7 @@ SOURCES: Sequence[Source] = (
     ),
     Source(
         "runs",
-        lambda: Chain.objects.exclude(moved_cause=""),
+        lambda: AutopilotRun.objects.exclude(moved_cause=""),
         "moved_at",
         F("moved_cause"),
         ("state", "step", "reason"),
@@ -133,7 +133,7 @@ SOURCES: Sequence[Source] = (
     ),
     Source(
         "gates",
-        GateTick.objects.all,
+        SignOff.objects.all,
         "at",
         _named("name"),
         ("gate__phase__key", "gate__text", "reason"),
@@ -142,7 +142,7 @@ SOURCES: Sequence[Source] = (
     ),
     Source(
         "gates",
-        lambda: GateTick.objects.filter(withdrawn_at__isnull=False),
+        lambda: SignOff.objects.filter(withdrawn_at__isnull=False),
         "withdrawn_at",
         _named("withdrawn_name"),
         ("gate__phase__key", "gate__text", "withdraw_reason"),
@@ -160,7 +160,7 @@ SOURCES: Sequence[Source] = (
         "run__batch__number",
         "-overruled_at",
     ),
-    Source("merges", Landing.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
+    Source("merges", BaseMerge.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
     Source(
         "context",
         lambda: ContextChange.objects.filter(decided_at__isnull=False),

@@ -13,7 +13,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.core.engine.autopilot_steps import ChainState, Standing, Step, first_step, step_after
+from batches.core.engine.autopilot_steps import AutopilotState, Standing, Step, first_step, step_after
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.errors import NothingToDo, ServiceError
@@ -21,15 +21,15 @@ from batches.core.review.rules import Moment
 from batches.engine import services
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
-from batches.models import Batch, Chain, Phase, Review, Run, Task
+from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
 from batches.review.services import EXECUTE_BATCH, overrule_review, review, update_context
-from batches.runs.create import open_chain, refuse_busy
-from batches.runs.transitions import move_chain
+from batches.runs.create import open_autopilot, refuse_busy
+from batches.runs.transitions import move_autopilot
 
 MOMENT_OF = {Step.REVIEW_BEFORE: Moment.BEFORE, Step.REVIEW_AFTER: Moment.AFTER}
 
 
-def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Chain:
+def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRun:
     """Carry the batch on from where it stands to the update of its context. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     step = first_step(standing(batch))
@@ -40,7 +40,7 @@ def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Chain:
             services.retry(run=run, actor=actor, names=_retryable(run))
         else:
             step, run = _start(step, batch, options, actor, whole=True)
-        return open_chain(run, step, options, actor, whole=True)
+        return open_autopilot(run, step, options, actor, whole=True)
 
 
 def standing(batch: Batch) -> Standing:
@@ -63,7 +63,7 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
     """
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
-        chain = run.chains.going().select_for_update().first()
+        chain = run.autopilot_runs.going().select_for_update().first()
         if chain is None or run.is_live or run.reported_at is None:
             return None
         if refusal := _refusal(run, chain):
@@ -71,7 +71,7 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
             return None
         following = step_after(Step(chain.step), whole=chain.whole, review_required=run.batch.project.require_review)
         if following is None:
-            move_chain(chain, ChainState.FINISHED, now=now, cause=_cause(chain), reason=_farewell(run))
+            move_autopilot(chain, AutopilotState.FINISHED, now=now, cause=_cause(chain), reason=_farewell(run))
             notifications.tell_end(run, now)
             return None
         try:
@@ -81,12 +81,12 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
             _stop(chain, run, str(refused), now)
             return None
         last = step_after(step, whole=chain.whole, review_required=False) is None and not chain.whole
-        state = ChainState.FINISHED if last else ChainState.GOING  # an execution needs nobody to follow it
-        move_chain(chain, state, now=now, cause=_cause(chain), step=step, run=started)
+        state = AutopilotState.FINISHED if last else AutopilotState.GOING  # an execution needs nobody to follow it
+        move_autopilot(chain, state, now=now, cause=_cause(chain), step=step, run=started)
         return started
 
 
-def go_on(*, chain: Chain, actor: Actor, reason: str = "") -> None:
+def go_on(*, chain: AutopilotRun, actor: Actor, reason: str = "") -> None:
     """Let a stopped chain go on where it stands: what failed is tried again; a verdict against it is overruled for `reason`.
 
     Raises ServiceError, PermissionDenied.
@@ -95,7 +95,7 @@ def go_on(*, chain: Chain, actor: Actor, reason: str = "") -> None:
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch").get(pk=chain.run_id)
         chain.refresh_from_db()
-        if chain.state != ChainState.STOPPED:
+        if chain.state != AutopilotState.STOPPED:
             raise ServiceError(f"{chain} does not wait for anybody: it is {chain.state}.")
         if run.state in (RunState.FAILED, RunState.CANCELLED):
             services.retry(run=run, actor=actor, names=_retryable(run))  # lets the chain go on, too
@@ -103,15 +103,15 @@ def go_on(*, chain: Chain, actor: Actor, reason: str = "") -> None:
         verdict = _verdict(chain)
         if verdict is not None and not verdict.passes:
             overrule_review(review=verdict, reason=reason, actor=actor)
-        move_chain(chain, ChainState.GOING, now=timezone.now(), cause=actor.cause)
+        move_autopilot(chain, AutopilotState.GOING, now=timezone.now(), cause=actor.cause)
 
 
-def leave(*, chain: Chain, actor: Actor) -> None:
+def leave(*, chain: AutopilotRun, actor: Actor) -> None:
     """End the chain: a run that is going on goes on, and nothing follows it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     chain.refresh_from_db()
-    if not chain.is_open or not move_chain(
-        chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."
+    if not chain.is_open or not move_autopilot(
+        chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."
     ):
         raise ServiceError(f"{chain} is {chain.state} already.")
 
@@ -134,7 +134,7 @@ def _start(step: Step, batch: Batch, options: ExecuteOptions, actor: Actor, *, w
     return step, review(batch=batch, actor=actor, moment=MOMENT_OF[step])
 
 
-def _refusal(run: Run, chain: Chain) -> str:
+def _refusal(run: Run, chain: AutopilotRun) -> str:
     """Why nothing may follow the run, for the person who is asked; "" when the next may."""
     name = f"Run {run.number} ({run.get_operation_display()})"
     if run.state == RunState.CANCELLED:
@@ -151,7 +151,7 @@ def _refusal(run: Run, chain: Chain) -> str:
     return ""
 
 
-def _verdict(chain: Chain) -> Review | None:
+def _verdict(chain: AutopilotRun) -> Review | None:
     """The latest review that the chain's step is about; None for a step that is no review."""
     moment = MOMENT_OF.get(Step(chain.step))
     return None if moment is None else latest_review(chain.batch, moment) or Review.objects.filter(run=chain.run_id).first()
@@ -164,8 +164,8 @@ def _farewell(run: Run) -> str:
     return "The update of the context waits for your decision." if change.decision == change.Decision.PROPOSED else ""
 
 
-def _stop(chain: Chain, run: Run, reason: str, now: datetime) -> None:
-    if not move_chain(chain, ChainState.STOPPED, now=now, cause=_cause(chain), reason=reason):
+def _stop(chain: AutopilotRun, run: Run, reason: str, now: datetime) -> None:
+    if not move_autopilot(chain, AutopilotState.STOPPED, now=now, cause=_cause(chain), reason=reason):
         return
     text = f"Batch {run.batch.number}: {run.batch.title} waits for you. {reason}"
     notifications.want(run, notifications.Event.PERSON, text, f"stopped {now.isoformat()}", now)
@@ -174,11 +174,11 @@ def _stop(chain: Chain, run: Run, reason: str, now: datetime) -> None:
         Run.objects.filter(pk=run.pk).update(report=Concat("report", Value(note)))
 
 
-def _cause(chain: Chain) -> str:
+def _cause(chain: AutopilotRun) -> str:
     return "policy:autopilot" if chain.whole else "policy:execute a plan"
 
 
-def _actor(chain: Chain) -> Actor:
+def _actor(chain: AutopilotRun) -> Actor:
     """In whose name the next run is started; rights that were taken away meanwhile stop the chain."""
     user = chain.created_by
     return Actor(f"person:{user.get_username()}", user) if user else Actor("command:autopilot")

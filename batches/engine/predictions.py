@@ -16,7 +16,7 @@ from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.models import Attempt, Batch, PredictedConflict, Run, Task
 from batches.repositories.repository import repository_of
 from subagents.contract import SubagentError
-from subagents.merge_preview import Foresight, Work, look_ahead
+from subagents.merge_preview import ConflictPreview, Work, look_ahead
 
 logger = logging.getLogger(__name__)
 SECONDS = 10.0  # for all runs of a host: the task cluster ends a task after 30
@@ -35,7 +35,7 @@ def predict_conflicts(host: str, now: datetime, seconds: float = SECONDS) -> int
         works = [
             Work(name, one.base_commit, one.checkout, os.path.join(one.directory, "index"), one.ref) for name, one in attempts.items()
         ]
-        scratch = str(Path(settings.CE_DATA_DIR) / f"foresight-{os.getpid()}")
+        scratch = str(Path(settings.CE_DATA_DIR) / f"merge-preview-{os.getpid()}")
         try:
             repository = repository_of(run.batch)
             found = look_ahead(repository, repository.branch_commit(run.branch), works, scratch, seconds / len(runs))
@@ -46,7 +46,7 @@ def predict_conflicts(host: str, now: datetime, seconds: float = SECONDS) -> int
     return foreseen
 
 
-def _keep(run: Run, attempts: Mapping[str, Attempt], found: Foresight, now: datetime) -> int:
+def _keep(run: Run, attempts: Mapping[str, Attempt], found: ConflictPreview, now: datetime) -> int:
     """Write what is new, close what is no longer true, and note what each has changed so far."""
     wanted = {(names, file) for names, files in found.collisions.items() for file in files}
     changed = False

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.core.engine.autopilot_steps import ChainState, Step
+from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
     RETRYABLE_TASK_STATES,
@@ -41,8 +41,8 @@ from batches.plans.services import decisions_of, report_of
 from batches.plans.to_batch import create_conflicts, create_phases, next_number, replace_phases
 from batches.repositories.merges import bring_in
 from batches.repositories.repository import checked_repository
-from batches.runs.create import free_run, new_run, open_chain, refuse_busy
-from batches.runs.transitions import move_chain, move_run, move_task
+from batches.runs.create import free_run, new_run, open_autopilot, refuse_busy
+from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
 
@@ -91,7 +91,7 @@ def generate(
                 plan_execution(batch=batch, options=then)  # refuse now what would be refused later
             run = free_run(batch, Operation.GENERATE, actor)
             if then is not None:
-                open_chain(run, Step.GENERATE, then, actor, whole=whole)
+                open_autopilot(run, Step.GENERATE, then, actor, whole=whole)
             return batch
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -135,8 +135,8 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
             if refusal := regeneration_refusal(batch):
                 raise ServiceError(refusal)
             repository.refuse_checked_out(batch.branch)
-            for chain in batch.chains.open():
-                move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
+            for chain in batch.autopilot_runs.open():
+                move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
             replace_phases(batch, report)
             create_conflicts(batch, report, decisions_of(plan))
             if linear_issues.is_configured(batch.project):
@@ -179,9 +179,9 @@ def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
     """
     with transaction.atomic():
         run = start_execution(batch=batch, actor=actor, options=options)
-        for chain in batch.chains.open():
+        for chain in batch.autopilot_runs.open():
             reason = f"Run {run.number} was started by hand."
-            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
+            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
     return run
 
 
@@ -302,8 +302,8 @@ def retry(
             _choose_models(run, options)
             if not run.is_live:
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
-            for chain in run.chains.open():
-                move_chain(chain, ChainState.GOING, now=now, cause=actor.cause)
+            for chain in run.autopilot_runs.open():
+                move_autopilot(chain, AutopilotState.GOING, now=now, cause=actor.cause)
             return reopened
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -403,8 +403,8 @@ def cancel(*, run: Run, actor: Actor) -> None:
         if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
             run.refresh_from_db()
             raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
-        for chain in run.chains.open():
-            move_chain(chain, ChainState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
+        for chain in run.autopilot_runs.open():
+            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
         Batch.objects.bump(run.batch_id)
 
 

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.utils import timezone
 
-from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import Event, FailureReason, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
@@ -305,7 +305,7 @@ class Ticker:
                 self._remove_checkouts(run)
                 reporting.finish(run, now)
         # On its own: a ticker that was killed between the two would never come back to a run that is reported.
-        for run in Run.objects.ended().filter(reported_at__isnull=False, chains__state=ChainState.GOING):
+        for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
             with apart(f"run={run.pk} cannot be followed up"):
                 autopilot.follow_up(run.pk, now)
         attempt_results.fill_diffs(Result.objects.filter(attempt__host=self.host), limit=5)

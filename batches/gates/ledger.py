@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Check, Entry, Opinion, Said, Tick
-from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, GateTick
+from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, SignOff
 from subagents.contract import GateOrigin
 
 LIGHT = (
@@ -32,7 +32,7 @@ def read_ledger(batch: Batch, key: str | None = None) -> tuple[Entry, ...]:
     newest = _newest_attempts(batch)
     place: dict[str, int] = {}
     own, merged, others = _sorted_out(checks, newest, place)
-    standing = GateTick.objects.filter(gate__phase__batch=batch, withdrawn_at=None)
+    standing = SignOff.objects.filter(gate__phase__batch=batch, withdrawn_at=None)
     ticks = {tick.gate_id: tick for tick in standing if tick.attempt_id in newest}
     said = {one.gate_id: one for one in GateOpinion.objects.filter(gate__phase__batch=batch).order_by("pk") if one.attempt_id in newest}
     entries = []
@@ -80,7 +80,7 @@ def _sorted_out(
     return own, merged, list(others.values())
 
 
-def _with_checks(gate: Entry, own: Check | None, merged: Check | None, tick: GateTick | None, said: GateOpinion | None) -> Entry:
+def _with_checks(gate: Entry, own: Check | None, merged: Check | None, tick: SignOff | None, said: GateOpinion | None) -> Entry:
     if own and merged and merged.attempt < own.attempt:
         merged = None  # the phase was carried out anew since
     return replace(

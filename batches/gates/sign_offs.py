@@ -8,13 +8,13 @@ from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
 from batches.gates.ledger import read_ledger
-from batches.models import Attempt, Batch, Gate, GateTick
+from batches.models import Attempt, Batch, Gate, SignOff
 
-TICK_GATE = "batches.tick_gate"
+SIGN_OFF = "batches.tick_gate"
 REASON_CHARACTERS = 2000
 
 
-def tick_gate(*, gate: Gate, reason: str, actor: Actor) -> GateTick:
+def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
     """Note that a signed-in person found the gate to hold, and why; it speaks for the attempt that is there now, not for a later one.
 
     Raises ServiceError for a gate that was judged by the server, or whose phase has not succeeded; PermissionDenied.
@@ -30,7 +30,7 @@ def tick_gate(*, gate: Gate, reason: str, actor: Actor) -> GateTick:
         raise ServiceError(f"Phase {gate.phase.key} has not succeeded; retry it first, and tick what it then leaves.")
     try:
         with transaction.atomic():
-            made = GateTick.objects.create(
+            made = SignOff.objects.create(
                 gate=gate,
                 attempt=attempt,
                 commit=entry.in_phase.commit,
@@ -54,12 +54,12 @@ def _refuse(gate: Gate, entry: Entry) -> None:
         raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is ticked.")
 
 
-def withdraw_tick(*, tick: GateTick, reason: str, actor: Actor) -> None:
+def withdraw_sign_off(*, tick: SignOff, reason: str, actor: Actor) -> None:
     """Take a tick back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
     name = _person(actor)
     words = _reason(reason, "Say why the tick is withdrawn. It stays in the history.")
     with transaction.atomic():
-        changed = GateTick.objects.filter(pk=tick.pk, withdrawn_at=None).update(
+        changed = SignOff.objects.filter(pk=tick.pk, withdrawn_at=None).update(
             withdrawn_by=actor.user, withdrawn_name=name, withdrawn_at=timezone.now(), withdraw_reason=words
         )
         if not changed:
@@ -69,7 +69,7 @@ def withdraw_tick(*, tick: GateTick, reason: str, actor: Actor) -> None:
 
 
 def _person(actor: Actor) -> str:
-    actor.require(TICK_GATE)
+    actor.require(SIGN_OFF)
     if actor.user is None:
         raise PermissionDenied("A gate is ticked by a signed-in person, on the page of its phase or of the gates.")
     return str(actor.user.get_username())

@@ -22,7 +22,7 @@ from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.integrations.sealed import Unreadable, unseal
 from batches.integrations.webhook import WebhookError, send
-from batches.models import Notice, Project, Run
+from batches.models import Notification, Project, Run
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +31,21 @@ TRIES = 8
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
 WORK_SECONDS = 12.0  # of one call of `work`; a task of the queue has 30
 UNSENT = (WebhookError, Unreadable, OSError, smtplib.SMTPException)
-Event = Notice.Event
+Event = Notification.Event
 
 
-def want(run: Run, event: "Notice.Event", text: str, about: str, now: datetime) -> None:
+def want(run: Run, event: "Notification.Event", text: str, about: str, now: datetime) -> None:
     """Have this told to whomever the project names; once for the same `about`. In the caller's transaction."""
     rows = (
-        Notice(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
+        Notification(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
         for channel in _channels(run.batch.project)
     )
-    Notice.objects.bulk_create(rows, ignore_conflicts=True)
+    Notification.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def tell_end(run: Run, now: datetime) -> None:
     """What the end of a run means to a person: nothing, when another run follows by itself."""
-    if run.chains.going().exists():
+    if run.autopilot_runs.going().exists():
         return
     name = f"Batch {run.batch.number}: {run.batch.title}"
     about = f"ended {run.ended_at.isoformat() if run.ended_at else ''}"
@@ -63,10 +63,10 @@ def tell_end(run: Run, now: datetime) -> None:
         want(run, Event.PERSON, f"{name}: the update of the context waits for a decision.", about, now)
 
 
-def waiting(now: datetime) -> QuerySet[Notice]:
+def waiting(now: datetime) -> QuerySet[Notification]:
     """Messages to be sent now."""
     unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
-    return Notice.objects.filter(unclaimed, sent_at=None, tries__lt=TRIES, next_try_at__lte=now)
+    return Notification.objects.filter(unclaimed, sent_at=None, tries__lt=TRIES, next_try_at__lte=now)
 
 
 def has_work(now: datetime) -> bool:
@@ -105,14 +105,14 @@ def try_channels(*, project: Project, actor: Actor) -> str:
     return f"A test message was sent by {' and '.join(done)}."
 
 
-def _channels(project: Project) -> "list[Notice.Channel]":
+def _channels(project: Project) -> "list[Notification.Channel]":
     return [
-        *([Notice.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
-        *([Notice.Channel.MAIL] if project.notify_mail.strip() else []),
+        *([Notification.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
+        *([Notification.Channel.MAIL] if project.notify_mail.strip() else []),
     ]
 
 
-def _deliver(row: Notice) -> None:
+def _deliver(row: Notification) -> None:
     batch, tries = row.run.batch, row.tries + 1
     number = batch.number
     address = _site_address("batches:detail", number)
@@ -123,16 +123,16 @@ def _deliver(row: Notice) -> None:
     except UNSENT as problem:
         pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
         later = timezone.now() + pause
-        Notice.objects.filter(pk=row.pk).update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
+        Notification.objects.filter(pk=row.pk).update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
         logger.warning("batch=%s notice=%s try=%s %s: %s", number, row.pk, tries, row.channel, problem)
         return
-    Notice.objects.filter(pk=row.pk).update(claimed_until=None, error="", sent_at=timezone.now())
+    Notification.objects.filter(pk=row.pk).update(claimed_until=None, error="", sent_at=timezone.now())
     logger.info("batch=%s notice=%s sent by %s", number, row.pk, row.channel)
 
 
 def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object]) -> None:
     """`details` are what a webhook in JSON tells besides. Raises one of UNSENT."""
-    if channel == Notice.Channel.MAIL:
+    if channel == Notification.Channel.MAIL:
         if not settings.EMAIL_HOST:
             raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
         receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]

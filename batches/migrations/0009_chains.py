@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('whole', models.BooleanField(default=False, help_text='Through reviews to the update of the context; otherwise up to the execution.')),
                 ('step', models.CharField(choices=[('generate', 'generate'), ('review_before', 'review before'), ('execute', 'execute'), ('review_after', 'review after'), ('update_context', 'update context')], default=batches.core.engine.autopilot_steps.Step['GENERATE'], max_length=16)),
-                ('state', models.CharField(choices=[('going', 'going'), ('stopped', 'stopped'), ('finished', 'finished'), ('cancelled', 'cancelled')], default=batches.core.engine.autopilot_steps.ChainState['GOING'], max_length=10)),
+                ('state', models.CharField(choices=[('going', 'going'), ('stopped', 'stopped'), ('finished', 'finished'), ('cancelled', 'cancelled')], default=batches.core.engine.autopilot_steps.AutopilotState['GOING'], max_length=10)),
                 ('options', models.JSONField(blank=True, default=dict, help_text='How its execution is carried out.')),
                 ('reason', models.TextField(blank=True, help_text='Why it stopped or ended, for people.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', [batches.core.engine.autopilot_steps.ChainState['GOING'], batches.core.engine.autopilot_steps.ChainState['STOPPED']])), fields=('batch',), name='one_open_chain_per_batch'), models.CheckConstraint(condition=models.Q(('state__in', [batches.core.engine.autopilot_steps.ChainState['CANCELLED'], batches.core.engine.autopilot_steps.ChainState['FINISHED'], batches.core.engine.autopilot_steps.ChainState['GOING'], batches.core.engine.autopilot_steps.ChainState['STOPPED']])), name='chain_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('state', batches.core.engine.autopilot_steps.ChainState['STOPPED']), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='stopped_chain_has_reason')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', [batches.core.engine.autopilot_steps.AutopilotState['GOING'], batches.core.engine.autopilot_steps.AutopilotState['STOPPED']])), fields=('batch',), name='one_open_chain_per_batch'), models.CheckConstraint(condition=models.Q(('state__in', [batches.core.engine.autopilot_steps.AutopilotState['CANCELLED'], batches.core.engine.autopilot_steps.AutopilotState['FINISHED'], batches.core.engine.autopilot_steps.AutopilotState['GOING'], batches.core.engine.autopilot_steps.AutopilotState['STOPPED']])), name='chain_state_known'), models.CheckConstraint(condition=models.Q(models.Q(('state', batches.core.engine.autopilot_steps.AutopilotState['STOPPED']), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='stopped_chain_has_reason')],
             },
         ),
         migrations.RunPython(keep_follow_ups, migrations.RunPython.noop),

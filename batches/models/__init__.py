@@ -1,36 +1,35 @@
 """All tables, so that Django finds them and imports stay short. Invariants are constraints, not hopes."""
 
-from batches.models.accounts import ApiToken, AuditEvent, Installation, Notice, SettingChange
+from batches.models.accounts import ApiToken, AuditEvent, Installation, Notification, SettingChange
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
-from batches.models.gates import GateCheck, GateOpinion, GateTick
+from batches.models.gates import GateCheck, GateOpinion, SignOff
 from batches.models.plans import Plan, PlanDecision
 from batches.models.projects import Project, check_agent_command
-from batches.models.reviews import ContextChange, Finding, Landing, Review
-from batches.models.runs import Attempt, Chain, Host, PredictedConflict, Result, Run, Task, Transition
+from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
+from batches.models.runs import Attempt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
 
 __all__ = [
     "ApiToken",
     "Attempt",
     "AttemptFact",
     "AuditEvent",
+    "AutopilotRun",
+    "BaseMerge",
     "Batch",
-    "Chain",
     "Conflict",
     "ContextChange",
     "Finding",
     "Gate",
     "GateCheck",
     "GateOpinion",
-    "GateTick",
     "GateWhen",
     "Host",
     "Installation",
-    "Landing",
     "LinearIssue",
     "Network",
-    "Notice",
+    "Notification",
     "OnConflict",
     "Phase",
     "Plan",
@@ -43,6 +42,7 @@ __all__ = [
     "RunFact",
     "Scheduling",
     "SettingChange",
+    "SignOff",
     "Stage",
     "StageFact",
     "Task",

@@ -81,7 +81,7 @@ class AuditEvent(models.Model):
         return f"{self.what} by {self.cause}"
 
 
-class Notice(models.Model):
+class Notification(models.Model):
     """One message that a batch has ended or needs a person, to one receiver, until it is sent or given up."""
 
     class Event(models.TextChoices):
@@ -92,7 +92,7 @@ class Notice(models.Model):
         WEBHOOK = "webhook", "webhook"
         MAIL = "mail", "mail"
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="notices")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="notifications")
     event = models.CharField(max_length=12, choices=Event)
     channel = models.CharField(max_length=7, choices=Channel)
     about = models.CharField(max_length=80, help_text="What is told; the same is told once.")
@@ -105,6 +105,8 @@ class Notice(models.Model):
     error = models.TextField(blank=True, help_text="Why it could not be sent when it was last tried.")
 
     class Meta:
+        db_table = "batches_notice"  # the name of its first release
+        verbose_name = "notification"
         ordering = ["-pk"]
         constraints = [models.UniqueConstraint(fields=["run", "channel", "about"], name="notice_once_per_channel")]
         indexes = [models.Index(fields=["next_try_at"], condition=Q(sent_at__isnull=True), name="unsent_notices")]

@@ -60,11 +60,13 @@ class GateCheck(models.Model):
         return self.gate.text if self.gate else self.text
 
 
-class GateTick(models.Model):
+class SignOff(models.Model):
     """A named person's word that a gate holds which no rule can check. Rows are only added; withdrawing completes one."""
 
-    gate = models.ForeignKey(Gate, models.CASCADE, related_name="ticks")
-    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="ticks", help_text="What was looked at; a later attempt has no tick.")
+    gate = models.ForeignKey(Gate, models.CASCADE, related_name="sign_offs")
+    attempt = models.ForeignKey(
+        Attempt, models.CASCADE, related_name="sign_offs", help_text="What was looked at; a later attempt has no tick."
+    )
     commit = models.CharField(max_length=64, blank=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     name = models.CharField(max_length=150, help_text="Who ticked it; stays when the account goes.")
@@ -76,6 +78,8 @@ class GateTick(models.Model):
     withdraw_reason = models.TextField(blank=True)
 
     class Meta:
+        db_table = "batches_gatetick"  # the name of its first release
+        verbose_name = "sign-off"
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["gate", "attempt"], condition=Q(withdrawn_at__isnull=True), name="one_standing_tick"),

@@ -107,14 +107,14 @@ class ContextChange(models.Model):
         return f"refs/ce/context/batch-{self.run.batch.number}/run-{self.run.number}"
 
 
-class Landing(models.Model):
+class BaseMerge(models.Model):
     """One merge of a batch's branch into its base branch that somebody asked for. Written before git acts, closed after it."""
 
     class Method(models.TextChoices):
         FAST_FORWARD = "ff", "fast-forward"
         MERGE_COMMIT = "no_ff", "merge commit"
 
-    batch = models.ForeignKey(Batch, models.CASCADE, related_name="landings")
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="base_merges")
     base_branch = models.CharField(max_length=200)
     method = models.CharField(max_length=5, choices=Method)
     from_commit = models.CharField(max_length=64, help_text="Where the base branch was.")
@@ -129,6 +129,8 @@ class Landing(models.Model):
     problem = models.TextField(blank=True, help_text="Why it was not merged.")
 
     class Meta:
+        db_table = "batches_landing"  # the name of its first release
+        verbose_name = "merge"
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(fields=["batch"], condition=Q(ended_at__isnull=True), name="one_open_landing_per_batch"),

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
-from batches.core.engine.autopilot_steps import OPEN_CHAIN_STATES, ChainState, Step
+from batches.core.engine.autopilot_steps import OPEN_AUTOPILOT_STATES, AutopilotState, Step
 from batches.core.engine.pricing import input_cost
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
@@ -46,7 +46,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         Annotates `followed`: whether another is about to follow it by itself.
         """
 
-        going = Chain.objects.filter(run=OuterRef("pk"), state=ChainState.GOING)
+        going = AutopilotRun.objects.filter(run=OuterRef("pk"), state=AutopilotState.GOING)
         over = Q(reported_at__isnull=False, followed=False)
         looks = Q(operation__in=[Operation.REVIEW, Operation.UPDATE_CONTEXT])
         return self.annotate(followed=Exists(going)).exclude(over & looks)
@@ -135,27 +135,27 @@ class Run(models.Model):
         return self.batch.context_branch if self.operation == Operation.UPDATE_CONTEXT else self.batch.branch
 
 
-class ChainQuerySet(models.QuerySet["Chain"]):
+class AutopilotRunQuerySet(models.QuerySet["AutopilotRun"]):
     def going(self) -> Self:
-        return self.filter(state=ChainState.GOING)
+        return self.filter(state=AutopilotState.GOING)
 
     def open(self) -> Self:
         """Chains that go on, or wait for a person."""
-        return self.filter(state__in=OPEN_CHAIN_STATES)
+        return self.filter(state__in=OPEN_AUTOPILOT_STATES)
 
 
-class Chain(models.Model):
+class AutopilotRun(models.Model):
     """Runs of a batch that follow one another by themselves: an autopilot (`whole`), or up to the execution of a plan.
 
     `run` is the one that stands at `step`. The next is started in the transaction that moves this row, by whoever holds
     the ticker's lock, so a crash leaves either the old step or the new one.
     """
 
-    batch = models.ForeignKey(Batch, models.CASCADE, related_name="chains")
-    run = models.ForeignKey(Run, models.CASCADE, related_name="chains")
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="autopilot_runs")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="autopilot_runs")
     whole = models.BooleanField(default=False, help_text="Through reviews to the update of the context; otherwise up to the execution.")
     step = models.CharField(max_length=16, choices=choices(Step), default=Step.GENERATE)
-    state = models.CharField(max_length=10, choices=choices(ChainState), default=ChainState.GOING)
+    state = models.CharField(max_length=10, choices=choices(AutopilotState), default=AutopilotState.GOING)
     options = models.JSONField(default=dict, blank=True, help_text="How its execution is carried out.")
     reason = models.TextField(blank=True, help_text="Why it stopped or ended, for people.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -163,14 +163,18 @@ class Chain(models.Model):
     moved_at = models.DateTimeField(auto_now_add=True)
     moved_cause = models.CharField(max_length=200, blank=True, help_text="person:NAME, command:NAME or policy:RULE.")
 
-    objects = ChainQuerySet.as_manager()
+    objects = AutopilotRunQuerySet.as_manager()
 
     class Meta:
+        db_table = "batches_chain"  # the name of its first release
+        verbose_name = "autopilot run"
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["batch"], condition=Q(state__in=sorted(OPEN_CHAIN_STATES)), name="one_open_chain_per_batch"),
-            models.CheckConstraint(condition=Q(state__in=sorted(ChainState)), name="chain_state_known"),
-            models.CheckConstraint(condition=~Q(state=ChainState.STOPPED) | ~Q(reason=""), name="stopped_chain_has_reason"),
+            models.UniqueConstraint(
+                fields=["batch"], condition=Q(state__in=sorted(OPEN_AUTOPILOT_STATES)), name="one_open_chain_per_batch"
+            ),
+            models.CheckConstraint(condition=Q(state__in=sorted(AutopilotState)), name="chain_state_known"),
+            models.CheckConstraint(condition=~Q(state=AutopilotState.STOPPED) | ~Q(reason=""), name="stopped_chain_has_reason"),
         ]
 
     def __str__(self) -> str:
@@ -178,7 +182,7 @@ class Chain(models.Model):
 
     @property
     def is_open(self) -> bool:
-        return self.state in OPEN_CHAIN_STATES
+        return self.state in OPEN_AUTOPILOT_STATES
 
 
 class TaskQuerySet(models.QuerySet["Task"]):

@@ -17,12 +17,11 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
-from batches.models import Attempt, Batch, Landing, Task
+from batches.models import Attempt, BaseMerge, Batch, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
-from subagents.merges import Landing as GitLanding
-from subagents.merges import find_place
+from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository
 
 MERGE_BATCH, EXECUTE_BATCH = "batches.merge_batch", "batches.execute_batch"
@@ -80,7 +79,7 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
             ), folder
         place = find_place(repository, batch.base_branch)
         folder = place.folder if place else ""
-        GitLanding(repository, batch.base_branch, base, tip, place, _scratch()).check()
+        BranchMerge(repository, batch.base_branch, base, tip, place, _scratch()).check()
     except (SubagentError, ServiceError) as problem:
         return str(problem), folder
     return "", folder
@@ -102,14 +101,14 @@ def _undone(batch: Batch) -> tuple[str, ...]:
 
 def merge_batch(
     *, batch: Batch, actor: Actor, fast_forward: bool = True, expected: tuple[str, str] | None = None
-) -> Landing:
+) -> BaseMerge:
     """Merge the batch's branch into its base branch; a folder where that is checked out follows, files and index.
 
     With `expected` (base commit, batch commit), what the person has looked at, nothing else is merged. Raises
     ServiceError with the reason and the way out, PermissionDenied; then nothing has changed.
     """
     actor.require(MERGE_BATCH)
-    finish_landings(batch, at_once=True)
+    finish_merges(batch, at_once=True)
     seen = preview_merge(batch)
     if seen.refusal:
         raise ServiceError(seen.refusal)
@@ -134,13 +133,13 @@ def merge_batch(
     return landing
 
 
-def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forward: bool) -> Landing:
+def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forward: bool) -> BaseMerge:
     try:
         with transaction.atomic():
-            return Landing.objects.create(
+            return BaseMerge.objects.create(
                 batch=batch,
                 base_branch=batch.base_branch,
-                method=Landing.Method.FAST_FORWARD if fast_forward else Landing.Method.MERGE_COMMIT,
+                method=BaseMerge.Method.FAST_FORWARD if fast_forward else BaseMerge.Method.MERGE_COMMIT,
                 from_commit=seen.base_commit,
                 batch_commit=seen.batch_commit,
                 to_commit=target,
@@ -153,31 +152,31 @@ def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forw
         raise ServiceError(f"Batch {batch.number} is being merged by somebody else right now.") from None
 
 
-def _of_git(landing: Landing) -> GitLanding:
+def _of_git(landing: BaseMerge) -> BranchMerge:
     repository = checked_repository(landing.batch)
     place = find_place(repository, landing.base_branch)
-    return GitLanding(repository, landing.base_branch, landing.from_commit, landing.to_commit, place, _scratch())
+    return BranchMerge(repository, landing.base_branch, landing.from_commit, landing.to_commit, place, _scratch())
 
 
 def _scratch() -> str:
     return str(Path(settings.CE_DATA_DIR) / "landings")
 
 
-def _close(landing: Landing, *, merged: bool, problem: str = "") -> None:
+def _close(landing: BaseMerge, *, merged: bool, problem: str = "") -> None:
     with transaction.atomic():
-        open_ones = Landing.objects.filter(pk=landing.pk, ended_at=None)
+        open_ones = BaseMerge.objects.filter(pk=landing.pk, ended_at=None)
         open_ones.update(ended_at=timezone.now(), merged=merged, problem=problem)
         Batch.objects.bump(landing.batch_id)
     landing.refresh_from_db()
 
 
-def finish_landings(batch: Batch | None = None, *, at_once: bool = False) -> int:
+def finish_merges(batch: Batch | None = None, *, at_once: bool = False) -> int:
     """Put right merges whose process died in the midst, forwards or back; how many were. Safe to repeat.
 
     Rows that are young may belong to somebody at work. With `at_once` that is said. Raises ServiceError.
     """
     settled = 0
-    rows = Landing.objects.filter(ended_at=None).select_related("batch__project")
+    rows = BaseMerge.objects.filter(ended_at=None).select_related("batch__project")
     for landing in rows if batch is None else rows.filter(batch=batch):
         if timezone.now() - landing.asked_at < timedelta(seconds=ABANDONED_SECONDS):
             if at_once:
@@ -186,7 +185,7 @@ def finish_landings(batch: Batch | None = None, *, at_once: bool = False) -> int
         try:
             merged = _of_git(landing).settle()
         except SubagentError as problem:
-            Landing.objects.filter(pk=landing.pk, ended_at=None).update(problem=str(problem))
+            BaseMerge.objects.filter(pk=landing.pk, ended_at=None).update(problem=str(problem))
             if at_once:
                 raise ServiceError(str(problem)) from problem
             continue

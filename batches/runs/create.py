@@ -14,7 +14,7 @@ from batches.core.engine.autopilot_steps import Step
 from batches.core.engine.execute_options import ExecuteOptions, dollars
 from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
-from batches.models import Batch, Chain, OnConflict, Run, Scheduling, Task
+from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
 
 
 def new_run(
@@ -92,11 +92,11 @@ def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = 
     return run
 
 
-def open_chain(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, whole: bool) -> Chain:
+def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, whole: bool) -> AutopilotRun:
     """What follows the run by itself. Raises ServiceError when another chain of the batch is open."""
     try:
         with transaction.atomic():
-            return Chain.objects.create(
+            return AutopilotRun.objects.create(
                 batch_id=run.batch_id,
                 run=run,
                 step=step,

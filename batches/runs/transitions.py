@@ -6,7 +6,7 @@ from typing import Protocol
 from django.db import transaction
 from django.db.models import F
 
-from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
     Event,
@@ -16,7 +16,7 @@ from batches.core.engine.states import (
     next_run_state,
     next_state,
 )
-from batches.models import Attempt, Batch, Chain, Run, RunFact, StageFact, Task, Transition
+from batches.models import Attempt, AutopilotRun, Batch, Run, RunFact, StageFact, Task, Transition
 
 
 class Movable(Protocol):
@@ -102,14 +102,14 @@ def move_task(
     return bool(moved)
 
 
-def move_chain(chain: Chain, target: ChainState, *, now: datetime, cause: str, reason: str = "", **fields: object) -> bool:
+def move_autopilot(chain: AutopilotRun, target: AutopilotState, *, now: datetime, cause: str, reason: str = "", **fields: object) -> bool:
     """Move an open chain, unless someone moved it first; `fields` are written in the same UPDATE.
 
     Returns False when the row is no longer in the state we read; the caller then does nothing.
     """
     fields |= {"reason": reason, "moved_at": now, "moved_cause": cause}
     with transaction.atomic():
-        moved = Chain.objects.open().filter(pk=chain.pk, state=chain.state).update(state=target, **fields)
+        moved = AutopilotRun.objects.open().filter(pk=chain.pk, state=chain.state).update(state=target, **fields)
         if moved:
             Batch.objects.bump(chain.batch_id)
     if moved:

@@ -41,7 +41,7 @@ class Refusal(Exception):
         super().__init__(message)
 
 
-class Door:
+class ApiProxy:
     """Opens once, for one program. `on_refused(status, reset)` is told of each 401, 403 and 429 as soon as the API says it;
     `reset` is when requests are taken again (seconds since the epoch), None when the API does not tell."""
 

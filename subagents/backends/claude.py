@@ -124,7 +124,7 @@ class _Session:
         self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
     ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
-        from subagents.backends.api_proxy import Door
+        from subagents.backends.api_proxy import ApiProxy
 
         self.began = began
         self.spending = Spending()
@@ -132,7 +132,7 @@ class _Session:
         self.done: list[int] = []
         self.session = ""
         self.resets_at: float | None = None
-        self.door = Door(str(spec.options.get("base_url") or API), key, self._on_refused)
+        self.door = ApiProxy(str(spec.options.get("base_url") or API), key, self._on_refused)
         self.answer: dict[str, Any] | None = None
         self.failure: Failure | None = None
         self.errors: list[str] = []

@@ -16,14 +16,13 @@ from batches.core.plans.conflicts import ConflictKind
 from batches.metrics import facts
 from batches.models import (
     Attempt,
+    AutopilotRun,
     Batch,
-    Chain,
     Conflict,
     ContextChange,
     Finding,
     Gate,
     GateCheck,
-    GateTick,
     Host,
     LinearIssue,
     Phase,
@@ -32,6 +31,7 @@ from batches.models import (
     Result,
     Review,
     Run,
+    SignOff,
     Stage,
     Task,
     Transition,
@@ -373,12 +373,12 @@ def _make_result(attempt: Attempt) -> None:
         )
 
 
-def make_tick(gate: Gate, *, name: str = "ada", withdrawn: bool = False) -> GateTick:
+def make_tick(gate: Gate, *, name: str = "ada", withdrawn: bool = False) -> SignOff:
     """A standing or withdrawn tick on the gate's newest attempt."""
     check = gate.checks.latest("pk")
     back = {"withdrawn_name": name, "withdrawn_at": timezone.now(), "withdraw_reason": "It was the wrong build."} if withdrawn else {}
     said = {"name": name, "at": timezone.now(), "reason": "Tried it on the staging server."}
-    return GateTick.objects.create(gate=gate, attempt=check.attempt, commit=check.commit, **said, **back)
+    return SignOff.objects.create(gate=gate, attempt=check.attempt, commit=check.commit, **said, **back)
 
 
 def make_other_check(attempt: Attempt, origin: str, position: int, text: str, *, status: str = "passed", **fields) -> GateCheck:
@@ -496,10 +496,10 @@ def wide_batch(phases: int = 500) -> Batch:
     return make_batch(f"1 -> {' '.join(middle)} -> 3", states=states, run_state="running", title=f"A batch of {phases} phases")
 
 
-def make_chain(batch: Batch, state: str, step: str, *, reason: str = "Run 1 (execute) failed: 2a. Mend it, then go on.") -> Chain:
+def make_chain(batch: Batch, state: str, step: str, *, reason: str = "Run 1 (execute) failed: 2a. Mend it, then go on.") -> AutopilotRun:
     """An autopilot of the batch that stands at `step` with its latest run."""
     run = batch.runs.latest("number")
-    return Chain.objects.create(batch=batch, run=run, whole=True, step=step, state=state, reason=reason)
+    return AutopilotRun.objects.create(batch=batch, run=run, whole=True, step=step, state=state, reason=reason)
 
 
 def make_linear_issues(batch: Batch) -> None:

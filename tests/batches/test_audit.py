@@ -10,7 +10,7 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.accounts.audit_trail import SOURCES, Chosen, read_trail
 from batches.integrations.installation import set_default_backend
-from batches.models import AuditEvent, Landing, Transition
+from batches.models import AuditEvent, BaseMerge, Transition
 from tests.batches import builders
 from tests.batches.test_people import add
 
@@ -38,7 +38,7 @@ def done(root):
     change = builders.make_context_change(batch, "accepted")
     change.__class__.objects.update(decided_cause="person:ada", decided_at=now)
     sides = {"from_commit": "a" * 40, "batch_commit": "b" * 40, "to_commit": "b" * 40, "base_branch": "main", "method": "ff"}
-    Landing.objects.create(batch=batch, cause="person:ada", asked_at=now, ended_at=now, merged=False, problem="It moved.", **sides)
+    BaseMerge.objects.create(batch=batch, cause="person:ada", asked_at=now, ended_at=now, merged=False, problem="It moved.", **sides)
     builders.make_chain(batch, "stopped", "execute")
     conflict = builders.make_conflict(batch, "a.py", ("1", "2a"), "serialize")
     conflict.__class__.objects.update(decided_by=root, decided_at=now)

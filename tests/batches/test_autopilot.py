@@ -6,12 +6,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
 from batches.engine import autopilot, services
 from batches.engine.ticker import Ticker
-from batches.models import Batch, Chain, Run
+from batches.models import AutopilotRun, Batch, Run
 from batches.plans.services import import_plan
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -23,15 +23,15 @@ NEEDS_APPROVAL = plan(phase("1", steps=writes("1"), gates=(*GATES, "`test -f APP
 UNSOUND = plan(phase("1", steps=writes("1")))  # no gates: the review before says so
 
 
-def begun(world: World, text: str) -> Chain:
+def begun(world: World, text: str) -> AutopilotRun:
     made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
     batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), whole=True)
-    return batch.chains.get()
+    return batch.autopilot_runs.get()
 
 
-def until(world: World, chain: Chain, state: ChainState) -> Chain:
-    world.until(lambda: Chain.objects.filter(pk=chain.pk, state=state).exists(), f"the chain is {state}")
-    return Chain.objects.select_related("run", "batch").get(pk=chain.pk)
+def until(world: World, chain: AutopilotRun, state: AutopilotState) -> AutopilotRun:
+    world.until(lambda: AutopilotRun.objects.filter(pk=chain.pk, state=state).exists(), f"the chain is {state}")
+    return AutopilotRun.objects.select_related("run", "batch").get(pk=chain.pk)
 
 
 def operations(batch: Batch) -> list[str]:
@@ -40,7 +40,7 @@ def operations(batch: Batch) -> list[str]:
 
 
 def test_an_autopilot_carries_a_plan_through_all_operations(world: World):
-    chain = until(world, begun(world, SOUND), ChainState.FINISHED)
+    chain = until(world, begun(world, SOUND), AutopilotState.FINISHED)
     assert operations(chain.batch) == ["generate", "review before", "execute", "review after", "update_context"]
     assert set(Run.objects.values_list("state", flat=True)) == {"succeeded"}
     assert chain.step == "update_context" and "waits for your decision" in chain.reason
@@ -49,7 +49,7 @@ def test_an_autopilot_carries_a_plan_through_all_operations(world: World):
 
 
 def test_a_verdict_stops_it_and_a_persons_reason_lets_it_go_on(world: World):
-    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    chain = until(world, begun(world, UNSOUND), AutopilotState.STOPPED)
     assert chain.step == "review_before" and "needs revision" in chain.reason
     assert operations(chain.batch) == ["generate", "review before"]
     ada = get_user_model().objects.create_superuser("ada", password="a long password")
@@ -62,11 +62,11 @@ def test_a_verdict_stops_it_and_a_persons_reason_lets_it_go_on(world: World):
 
 
 def test_a_failure_stops_it_and_a_retry_after_the_fix_carries_it_to_the_end(world: World):
-    chain = until(world, begun(world, NEEDS_APPROVAL), ChainState.STOPPED)
+    chain = until(world, begun(world, NEEDS_APPROVAL), AutopilotState.STOPPED)
     assert chain.step == "execute" and chain.run.state == "failed" and "failed: 1" in chain.reason
     world.commit("APPROVED", "yes\n")
     autopilot.go_on(chain=chain, actor=ACTOR)
-    chain = until(world, chain, ChainState.FINISHED)
+    chain = until(world, chain, AutopilotState.FINISHED)
     assert operations(chain.batch) == ["generate", "review before", "execute", "review after", "update_context"]
     assert chain.batch.runs.executions().count() == 1, "the failed run itself went on"
 
@@ -74,27 +74,27 @@ def test_a_failure_stops_it_and_a_retry_after_the_fix_carries_it_to_the_end(worl
 def test_a_new_ticker_takes_the_chain_up_where_the_old_one_died(world: World):
     chain = begun(world, SOUND)
     for step in ("review_before", "execute", "review_after", "update_context"):
-        world.until(lambda step=step: Chain.objects.get(pk=chain.pk).step == step, step)
+        world.until(lambda step=step: AutopilotRun.objects.get(pk=chain.pk).step == step, step)
         world.ticker = Ticker("test-host")  # the old one is gone with all that it remembered
-    until(world, chain, ChainState.FINISHED)
+    until(world, chain, AutopilotState.FINISHED)
 
 
 def test_following_up_twice_starts_one_run(world: World):
     chain = begun(world, SOUND)
     first = chain.run
-    world.until(lambda: Chain.objects.get(pk=chain.pk).step == "review_before")
+    world.until(lambda: AutopilotRun.objects.get(pk=chain.pk).step == "review_before")
     assert autopilot.follow_up(first.pk, timezone.now()) is None
     assert chain.batch.runs.filter(operation="review").count() == 1
 
 
 def test_cancelling_its_run_ends_the_chain(world: World):
     chain = begun(world, plan(phase("1", steps=("sleep 60",), gates=GATES)))
-    world.until(lambda: Chain.objects.get(pk=chain.pk).step == "execute")
+    world.until(lambda: AutopilotRun.objects.get(pk=chain.pk).step == "execute")
     run = chain.batch.runs.executions().get()
     services.cancel(run=run, actor=ACTOR)
     world.finish(run)
     chain.refresh_from_db()
-    assert chain.state == ChainState.CANCELLED
+    assert chain.state == AutopilotState.CANCELLED
     assert operations(chain.batch) == ["generate", "review before", "execute"]
 
 
@@ -111,21 +111,21 @@ def test_left_alone_a_run_goes_on_and_nothing_follows_it(world: World):
 def test_started_on_a_batch_it_begins_where_the_batch_stands(world: World):
     batch = world.generated(SOUND)
     world.finish(world.execute(batch))
-    chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=ExecuteOptions()), ChainState.FINISHED)
+    chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=ExecuteOptions()), AutopilotState.FINISHED)
     assert operations(batch) == ["generate", "execute", "review after", "update_context"]
     with pytest.raises(ServiceError, match="does not wait"):
         autopilot.go_on(chain=chain, actor=ACTOR)
 
 
 def test_executing_by_hand_ends_a_chain_that_waited(world: World):
-    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    chain = until(world, begun(world, UNSOUND), AutopilotState.STOPPED)
     run = world.execute(chain.batch)
     chain.refresh_from_db()
-    assert chain.state == ChainState.CANCELLED and f"Run {run.number}" in chain.reason
+    assert chain.state == AutopilotState.CANCELLED and f"Run {run.number}" in chain.reason
 
 
 def test_the_page_says_where_it_stands_why_it_stopped_and_has_the_button(world: World, client):
-    chain = until(world, begun(world, UNSOUND), ChainState.STOPPED)
+    chain = until(world, begun(world, UNSOUND), AutopilotState.STOPPED)
     client.force_login(get_user_model().objects.create_superuser("ada", password="a long password"))
     page = client.get(reverse("batches:detail", args=[1])).content.decode()
     assert "waits for you" in page and "needs revision" in page
@@ -134,4 +134,4 @@ def test_the_page_says_where_it_stands_why_it_stopped_and_has_the_button(world: 
     world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
     client.post(reverse("batches:leave", args=[1, chain.pk]))
     chain.refresh_from_db()
-    assert chain.state == ChainState.CANCELLED
+    assert chain.state == AutopilotState.CANCELLED

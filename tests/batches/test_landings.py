@@ -10,8 +10,8 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.core.errors import NothingToDo, ServiceError
 from batches.engine import services
-from batches.models import Batch, Landing
-from batches.repositories.merges import bring_in_base, finish_landings, merge_batch, preview_merge
+from batches.models import BaseMerge, Batch
+from batches.repositories.merges import bring_in_base, finish_merges, merge_batch, preview_merge
 from tests.batches import builders
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -77,7 +77,7 @@ def test_dirty_files_refuse_it_and_stay_and_so_does_a_look_that_is_out_of_date(w
     with pytest.raises(ServiceError, match=r"not committed: README\.md\. Commit or stash"):
         merge_batch(batch=batch, actor=ACTOR)
     assert users_own(world) == before
-    assert not Landing.objects.exists()
+    assert not BaseMerge.objects.exists()
 
 
 def test_a_live_run_and_a_person_without_the_right_are_refused(world: World):
@@ -95,12 +95,12 @@ def test_a_live_run_and_a_person_without_the_right_are_refused(world: World):
 def test_a_merge_whose_process_died_is_put_right_by_the_next_look(world: World, batch: Batch):
     base, tip = world.git("rev-parse", "main"), world.git("rev-parse", batch.branch)
     common = {"batch": batch, "base_branch": "main", "method": "ff", "cause": "person:ada", "batch_commit": tip}
-    row = Landing.objects.create(**common, from_commit=base, to_commit=tip, asked_at=timezone.now())
+    row = BaseMerge.objects.create(**common, from_commit=base, to_commit=tip, asked_at=timezone.now())
     with pytest.raises(ServiceError, match="is being merged right now"):
         merge_batch(batch=batch, actor=ACTOR)
     world.git("read-tree", "-m", "-u", base, tip)  # and killed here: the files are there, the branch is not
-    Landing.objects.update(asked_at=timezone.now() - timedelta(hours=1))
-    assert finish_landings() == 1
+    BaseMerge.objects.update(asked_at=timezone.now() - timedelta(hours=1))
+    assert finish_merges() == 1
     row.refresh_from_db()
     assert row.merged is True and world.git("rev-parse", "main") == tip and whole(world)
 

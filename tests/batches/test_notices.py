@@ -15,7 +15,7 @@ from batches.core.errors import ServiceError
 from batches.engine import reporting
 from batches.integrations import notifications, webhook
 from batches.integrations.sealed import seal
-from batches.models import Chain, Notice, Project, Run
+from batches.models import AutopilotRun, Notification, Project, Run
 from batches.projects.services import update_project
 from tests.batches import builders
 
@@ -73,7 +73,7 @@ def test_a_batch_that_ends_is_told_once_by_webhook_with_all_facts(receiver):
     (got,) = receiver.got
     assert (got["event"], got["batch_id"], got["state"], got["url"]) == ("ended", 1, "succeeded", "http://127.0.0.1:8000/batches/1/")
     assert got["text"].startswith("Batch 1: Text statistics has succeeded.")
-    notice = Notice.objects.get()
+    notice = Notification.objects.get()
     assert notice.sent_at and not notice.error and notice.tries == 1
 
 
@@ -81,7 +81,7 @@ def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
     ended("failed", url=receiver.url, form="slack")
     notifications.work()
     assert receiver.got == [{"text": "Batch 1: Text statistics failed: 1.\nhttp://127.0.0.1:8000/batches/1/"}]
-    assert Notice.objects.get().event == "needs_person"
+    assert Notification.objects.get().event == "needs_person"
 
 
 @pytest.mark.parametrize(("status", "said"), [(500, "refused the message (500)"), (302, "elsewhere (302)")])
@@ -89,13 +89,13 @@ def test_what_is_refused_is_kept_with_why_and_tried_again_later(receiver, status
     ended("succeeded", url=receiver.url)
     receiver.statuses = [status]
     notifications.work()
-    notice = Notice.objects.get()
+    notice = Notification.objects.get()
     assert said in notice.error and "secret" not in notice.error and notice.next_try_at > timezone.now() + timedelta(seconds=50)
     assert not notifications.has_work(timezone.now()) and notifications.has_work(timezone.now() + timedelta(minutes=2))
-    Notice.objects.update(next_try_at=timezone.now())
+    Notification.objects.update(next_try_at=timezone.now())
     notifications.work()
-    assert len(receiver.got) == 2 and Notice.objects.get().sent_at
-    Notice.objects.update(sent_at=None, tries=notifications.TRIES)
+    assert len(receiver.got) == 2 and Notification.objects.get().sent_at
+    Notification.objects.update(sent_at=None, tries=notifications.TRIES)
     assert not notifications.has_work(timezone.now()), "given up"
 
 
@@ -115,7 +115,7 @@ def test_a_test_message_goes_over_every_channel_at_once_and_says_what_did_not_wo
     assert "A test message was sent by webhook and mail." in client.post(address, follow=True).text
     (got,) = receiver.got
     assert (got["event"], got["project"], got["url"]) == ("test", project.slug, f"http://127.0.0.1:8000/projects/{project.slug}/")
-    assert mailoutbox[0].to == ["a@example.org"] and not Notice.objects.exists()
+    assert mailoutbox[0].to == ["a@example.org"] and not Notification.objects.exists()
     receiver.statuses = [500]
     told = client.post(address, follow=True).text
     assert "refused the message (500)" in told and "Sent by mail." in told
@@ -135,9 +135,9 @@ def test_mail_goes_to_every_address(settings, mailoutbox):
     (sent,) = mailoutbox
     assert sent.to == ["a@example.org", "b@example.org"] and "/batches/1/" in sent.body and "\n" not in sent.subject
     settings.EMAIL_HOST = ""
-    Notice.objects.update(sent_at=None)
+    Notification.objects.update(sent_at=None)
     notifications.work()
-    assert "CE_MAIL_URL" in Notice.objects.get().error
+    assert "CE_MAIL_URL" in Notification.objects.get().error
 
 
 def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_somebody():
@@ -145,13 +145,13 @@ def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_
     Project.objects.update(notify_mail="a@example.org")
     run.refresh_from_db()
     run = Run.objects.select_related("batch__project").get(pk=run.pk)
-    Chain.objects.create(batch=run.batch, run=run, whole=True, step="execute", state="going")
+    AutopilotRun.objects.create(batch=run.batch, run=run, whole=True, step="execute", state="going")
     notifications.tell_end(run, timezone.now())
-    assert not Notice.objects.exists()
+    assert not Notification.objects.exists()
     from batches.engine import autopilot
 
-    autopilot._stop(run.chains.get(), run, "The review says: needs revision.", timezone.now())
-    assert Notice.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
+    autopilot._stop(run.autopilot_runs.get(), run, "The review says: needs revision.", timezone.now())
+    assert Notification.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
 
 
 def test_the_report_of_a_run_asks_for_the_message(monkeypatch):
@@ -160,7 +160,7 @@ def test_the_report_of_a_run_asks_for_the_message(monkeypatch):
     Run.objects.update(reported_at=None)
     monkeypatch.setattr(reporting, "_write_files", lambda *_: None)
     reporting.finish(Run.objects.select_related("batch__project").get(batch=batch), timezone.now())
-    assert Notice.objects.get().event == "ended"
+    assert Notification.objects.get().event == "ended"
 
 
 @pytest.mark.parametrize(

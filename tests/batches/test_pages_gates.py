@@ -13,8 +13,8 @@ from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
 from batches.core.engine.states import TaskKind
 from batches.core.gates.ledger import GateState, count_states
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import tick_gate
-from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, GateTick, Result, Task
+from batches.gates.sign_offs import sign_off
+from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, Result, SignOff, Task
 from batches.review.conclude import conclude_review
 from tests.batches import builders
 
@@ -95,7 +95,7 @@ def test_the_csv_is_a_file_by_name_and_holds_the_whole_ledger(client, ada):
 def test_a_tick_is_kept_with_name_reason_and_commit_and_is_shown_as_a_persons_word(client, ada, batch):
     gate = unverified(batch)
     text = tick(client, gate).text
-    made = GateTick.objects.get()
+    made = SignOff.objects.get()
     assert (made.name, made.user, made.reason, made.commit, made.attempt.task.name) == ("ada", ada, "Looked at it.", "c0ffee" * 6, "1")
     assert 'data-state="queued"><span class="pill-icon" aria-hidden="true">☑</span>ticked by ada' in text
     [entry] = [one for one in read_ledger(batch) if one.gate == gate.pk]
@@ -106,14 +106,14 @@ def test_a_tick_is_kept_with_name_reason_and_commit_and_is_shown_as_a_persons_wo
 def test_a_tick_is_withdrawn_with_a_reason_and_both_stay(client, ada, batch):
     gate = unverified(batch)
     tick(client, gate)
-    one = GateTick.objects.get()
+    one = SignOff.objects.get()
     address = f"/batches/{batch.number}/ticks/{one.pk}/withdraw/"
     assert "Say why the tick is withdrawn" in client.post(address, {f"withdraw-{one.pk}": " "}, follow=True).text
     text = client.post(address, {f"withdraw-{one.pk}": "Wrong page."}, follow=True).text
     assert "Looked at it." in text and "Withdrawn by ada" in text and "Wrong page." in text
     assert "was withdrawn already" in client.post(address, {f"withdraw-{one.pk}": "Again."}, follow=True).text
     tick(client, gate, "The right page now.")
-    kept = list(GateTick.objects.values_list("reason", "withdraw_reason"))
+    kept = list(SignOff.objects.values_list("reason", "withdraw_reason"))
     assert kept == [("Looked at it.", "Wrong page."), ("The right page now.", "")]
 
 
@@ -124,8 +124,8 @@ def test_a_tick_speaks_for_the_attempt_that_was_looked_at_and_not_for_a_later_on
     [entry] = [one for one in read_ledger(batch) if one.gate == gate.pk]
     assert (entry.state, entry.tick) == (GateState.UNVERIFIED, None)
     tick(client, gate)
-    assert GateTick.objects.filter(withdrawn_at=None).count() == 2
-    assert GateTick.objects.latest("pk").attempt == later
+    assert SignOff.objects.filter(withdrawn_at=None).count() == 2
+    assert SignOff.objects.latest("pk").attempt == later
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_what_cannot_be_ticked_is_refused_with_the_reason(client, ada, key, kind
     batch = builders.failed_batch()
     gate = Gate.objects.get(phase__batch=batch, phase__key=key, kind=kind)
     assert said in tick(client, gate, reason).text
-    assert not GateTick.objects.exists()
+    assert not SignOff.objects.exists()
 
 
 def test_a_gate_is_ticked_once(client, ada, batch):
     gate = unverified(batch)
     tick(client, gate)
     assert "is ticked already, by ada" in tick(client, gate).text
-    assert GateTick.objects.count() == 1
+    assert SignOff.objects.count() == 1
 
 
 @pytest.mark.parametrize(("role", "may"), [(VIEWER, False), (AUTHOR, False), (EXECUTOR, True), (ADMIN, True)])
@@ -160,8 +160,8 @@ def test_ticking_and_withdrawing_take_the_right_to(client, batch, role, may):
     gate = unverified(batch)
     assert ("Tick in my name" in client.get(f"/batches/{batch.number}/gates/").text) is may
     assert tick(client, gate).status_code == (200 if may else 403)
-    assert GateTick.objects.exists() is may
-    one = GateTick.objects.first() or builders.make_tick(gate)
+    assert SignOff.objects.exists() is may
+    one = SignOff.objects.first() or builders.make_tick(gate)
     shown = client.get(f"/batches/{batch.number}/phases/1/?tab=gates").text
     assert "ticked by" in shown and ("Withdraw in my name" in shown) is may
     back = client.post(f"/batches/{batch.number}/ticks/{one.pk}/withdraw/", {f"withdraw-{one.pk}": "x"})
@@ -170,7 +170,7 @@ def test_ticking_and_withdrawing_take_the_right_to(client, batch, role, may):
 
 def test_a_command_is_nobody_who_could_give_a_word(batch):
     with pytest.raises(PermissionDenied, match="signed-in person"):
-        tick_gate(gate=unverified(batch), reason="x", actor=Actor.command("test"))
+        sign_off(gate=unverified(batch), reason="x", actor=Actor.command("test"))
 
 
 def test_a_check_on_the_merged_tree_counts_until_the_phase_is_carried_out_anew(batch):
@@ -230,7 +230,7 @@ def test_a_batch_that_never_ran_says_that_nothing_was_judged(client, ada):
 
 def test_ticks_and_opinions_can_be_looked_at_in_the_admin_and_not_changed(client, ada, batch):
     made = builders.make_tick(unverified(batch))
-    assert client.get("/admin/batches/gatetick/").status_code == 200
+    assert client.get("/admin/batches/signoff/").status_code == 200
     assert client.get("/admin/batches/gateopinion/").status_code == 200
-    assert client.post(f"/admin/batches/gatetick/{made.pk}/change/", {"name": "eve"}).status_code == 403
-    assert client.post(f"/admin/batches/gatetick/{made.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.post(f"/admin/batches/signoff/{made.pk}/change/", {"name": "eve"}).status_code == 403
+    assert client.post(f"/admin/batches/signoff/{made.pk}/delete/", {"post": "yes"}).status_code == 403

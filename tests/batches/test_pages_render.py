@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches.metrics import facts
-from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, GateTick, Host, Phase, Plan, Project, Result, Run, Task
+from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, Host, Phase, Plan, Project, Result, Run, SignOff, Task
 from batches.pages.batches import detail
 from batches.pages.batches.board import read_board
 from batches.pages.batches.phase import TABS
@@ -294,7 +294,7 @@ def test_a_nul_in_a_field_is_refused_and_in_a_plan_is_a_fault_of_the_plan(client
     gate = Gate.objects.select_related("phase__batch").first()
     address = reverse("batches:tick_gate", args=[gate.phase.batch.number, gate.pk])
     assert client.post(address, {f"tick-{gate.pk}": "seen\0"}).status_code == 400
-    assert not GateTick.objects.exists()
+    assert not SignOff.objects.exists()
     told = client.post(reverse("batches:preview"), {"text": "# Plan\n\0"})
     assert told.status_code == 200 and "U+0000" in told.content.decode()
 

@@ -166,11 +166,11 @@ def make_git_rows(done: "Batch", live: "Batch") -> None:
     """A merge into main, work of failed attempts, and a conflict that is foreseen."""
     from django.utils import timezone
 
-    from batches.models import Attempt, Landing, PredictedConflict
+    from batches.models import Attempt, BaseMerge, PredictedConflict
 
     now = timezone.now()
     sides = {"from_commit": "c0ffee" * 6, "batch_commit": "decade" * 6, "to_commit": "decade" * 6}
-    Landing.objects.create(
+    BaseMerge.objects.create(
         batch=done, base_branch="main", method="ff", cause="person:ada", asked_at=now, ended_at=now, merged=True, **sides
     )
     Attempt.objects.filter(outcome="failed").update(head_commit="decade" * 6, checkout_bytes=48_200_000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.models import Gate, GateTick
+from batches.models import Gate, SignOff
 from tests.batches import builders
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -23,5 +23,5 @@ def test_a_gate_is_ticked_on_its_phases_page_and_withdrawn_in_the_ledger(open_ta
     page.get_by_label("Why it no longer holds").fill("It was the wrong build.")
     page.get_by_role("button", name="Withdraw in my name").click()
     page.get_by_text("It was the wrong build.").wait_for()
-    tick = GateTick.objects.get()
+    tick = SignOff.objects.get()
     assert (tick.name, tick.withdrawn_name) == ("ada", "ada")

@@ -41,7 +41,7 @@ def plan(title: str, *phases: str) -> str:
 
 
 CHAIN = plan(
-    "Chain",
+    "AutopilotRun",
     phase("1", "true"),
     phase("2a", "true", after="Phase 1"),
     phase("2b", "true", after="Phase 1"),

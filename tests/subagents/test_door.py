@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from subagents.backends.api_proxy import Door, reset_of
+from subagents.backends.api_proxy import ApiProxy, reset_of
 
 NOW = 1_790_000_000.0
 USED_UP = ("anthropic-ratelimit-tokens-remaining", "0")
@@ -44,7 +44,7 @@ def test_door_answers_by_itself_what_is_not_handed_on(asked: str) -> None:
     request, status, words = ANSWERS[asked]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
-    door = Door(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
+    door = ApiProxy(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
 
     async def ask() -> str:
         server = await asyncio.start_server(door._serve, "127.0.0.1", 0)

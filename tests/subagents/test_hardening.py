@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from subagents.merge_preview import Work, look_ahead
-from subagents.merges import Landing, find_place
+from subagents.merges import BranchMerge, find_place
 from subagents.workspace import BlockedEntries, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of
@@ -119,7 +119,7 @@ def test_nothing_that_lies_in_an_agents_folder_is_run_by_any_of_our_operations(p
     repository.changes(base, commit)
     repository.commits(base, commit)
     repository.blocked_entries(base, commit)
-    landing = Landing(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing"))
+    landing = BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing"))
     if plant is own_configuration:  # its attributes name a filter: such files are left to the user's own git
         with pytest.raises(RepositoryProblem, match="go through a filter"):
             landing.carry_out()
@@ -140,7 +140,7 @@ def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_landing(proje
     user_git(project, "config", "core.fsmonitor", str(trap.script))
     plain_git(project, "status")
     assert trap.sprung()
-    Landing(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
+    BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
     assert (project / "a.txt").exists() and not trap.sprung()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.merges import Landing, find_place
+from subagents.merges import BranchMerge, find_place
 from subagents.workspace import RefMoved, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import checkout_of, everything_in
@@ -29,10 +29,10 @@ def new(project: Path, tmp_path: Path) -> str:
     return checkout.commit(checkout.snapshot(base), base, "Work", first=True)
 
 
-def landing(project: Path, tmp_path: Path, new: str) -> Landing:
+def landing(project: Path, tmp_path: Path, new: str) -> BranchMerge:
     repository = open_repository(project)
     place = find_place(repository, "main")
-    return Landing(repository, "main", repository.branch_commit("main"), new, place, str(tmp_path / "scratch"))
+    return BranchMerge(repository, "main", repository.branch_commit("main"), new, place, str(tmp_path / "scratch"))
 
 
 def is_whole(folder: Path, commit: str) -> bool:

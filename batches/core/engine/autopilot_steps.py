@@ -18,7 +18,7 @@ class Step(StrEnum):
     UPDATE_CONTEXT = "update_context"
 
 
-class ChainState(StrEnum):
+class AutopilotState(StrEnum):
     """`stopped` waits for a person; it goes on where it stands."""
 
     GOING = "going"
@@ -27,7 +27,7 @@ class ChainState(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN_CHAIN_STATES = frozenset({ChainState.GOING, ChainState.STOPPED})
+OPEN_AUTOPILOT_STATES = frozenset({AutopilotState.GOING, AutopilotState.STOPPED})
 OPERATION_OF: Mapping[Step, Operation] = MappingProxyType(
     {
         Step.GENERATE: Operation.GENERATE,

@@ -9,12 +9,12 @@ from django.conf import settings
 from django.core.management.base import CommandError, OutputWrapper
 from django.utils import timezone
 
-from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.text.words import duration
 from batches.engine.predictions import predict_conflicts
 from batches.engine.ticker import tick_until
-from batches.models import Attempt, Batch, Chain, Run, Task
+from batches.models import Attempt, AutopilotRun, Batch, Run, Task
 
 LOOK_SECONDS, LOOK_AHEAD_SECONDS = 0.5, 3.0
 EXIT_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
@@ -115,7 +115,7 @@ def _look_ahead() -> None:
 class ChainProgress:
     """Prints the progress of each run of a chain, from the one it stands at, and the report of each but the last."""
 
-    def __init__(self, chain: Chain, out: OutputWrapper, reports: OutputWrapper) -> None:
+    def __init__(self, chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> None:
         self.chain_id, self.out, self.reports = chain.pk, out, reports
         self._show(chain.run)
 
@@ -123,13 +123,13 @@ class ChainProgress:
         """True once the chain goes on no more and its last run has ended."""
         if not self.progress.done():
             return False
-        chain = Chain.objects.select_related("run").get(pk=self.chain_id)
+        chain = AutopilotRun.objects.select_related("run").get(pk=self.chain_id)
         if self.run.number < chain.run.number:
             self.reports.write(Run.objects.get(pk=self.run.pk).report + "\n")
             # A run that is over quickly has been followed by others since the last look.
             self._show(Run.objects.filter(batch=self.run.batch_id, number__gt=self.run.number).earliest("number"))
             return False
-        return chain.state != ChainState.GOING
+        return chain.state != AutopilotState.GOING
 
     def _show(self, run: Run) -> None:
         self.run, self.progress = run, Progress(run, self.out)
@@ -137,11 +137,11 @@ class ChainProgress:
         self.out.write(f"[{run.get_operation_display()}{moment}] run {run.number}", str)
 
 
-def wait_for_chain(chain: Chain, out: OutputWrapper, reports: OutputWrapper) -> Chain:
+def wait_for_chain(chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
     """`wait_for` over all runs of a chain; each report is written to `reports`. Returns the chain fresh."""
     progress = ChainProgress(chain, out, reports)
     _tick_until(progress.done, chain.batch.number, out)
-    chain = Chain.objects.select_related("run", "batch").get(pk=chain.pk)
+    chain = AutopilotRun.objects.select_related("run", "batch").get(pk=chain.pk)
     reports.write(chain.run.report)
     return chain
 

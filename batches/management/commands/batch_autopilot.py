@@ -7,13 +7,13 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.core.engine.autopilot_steps import ChainState
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import autopilot, services
 from batches.management.commands._waiting import find_batch, wait_for_chain
 from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
-from batches.models import Batch, Chain
+from batches.models import AutopilotRun, Batch
 from batches.plans.services import import_plan
 
 
@@ -52,32 +52,32 @@ class Command(BaseCommand):
             return
         chain = wait_for_chain(chain, self.stderr, self.stdout)
         self.stdout.write("")
-        if chain.state == ChainState.FINISHED:
+        if chain.state == AutopilotState.FINISHED:
             self.stdout.write(f"Autopilot: finished. {chain.reason}".rstrip())
             return
         self.stdout.write(f"Autopilot: {chain.state} at {chain.get_step_display()}. {chain.reason}")
-        if chain.state == ChainState.STOPPED:
+        if chain.state == AutopilotState.STOPPED:
             self.stdout.write(f"Then go on: manage.py batch_autopilot --batch {chain.batch.number}, or the button on the batch's page.")
         sys.exit(1)
 
-    def _from_plan(self, options: dict[str, Any], actor: Actor) -> Chain:
+    def _from_plan(self, options: dict[str, Any], actor: Actor) -> AutopilotRun:
         name, text = read_plan_file(options["plan"])
         project = find_project(options["project"])
         analysed(name, text, self.stderr)
         plan = import_plan(text=text, file_name=name, project=project, actor=actor)
         batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), whole=True)
-        return batch.chains.get()
+        return batch.autopilot_runs.get()
 
-    def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> Chain:
-        chain = batch.chains.open().first()
+    def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> AutopilotRun:
+        chain = batch.autopilot_runs.open().first()
         if chain is None:
             return autopilot.start(batch=batch, actor=actor, options=execute_options(options))
-        if chain.state == ChainState.STOPPED:
+        if chain.state == AutopilotState.STOPPED:
             autopilot.go_on(chain=chain, actor=actor)
         return chain
 
     def _leave(self, batch: Batch, actor: Actor) -> None:
-        chain = batch.chains.open().first()
+        chain = batch.autopilot_runs.open().first()
         if chain is None:
             raise ServiceError(f"Batch {batch.number} is not on autopilot.")
         autopilot.leave(chain=chain, actor=actor)

@@ -16,7 +16,7 @@ from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.binding import GateKind
 from batches.engine import autopilot, services
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
-from batches.models import Batch, Chain, Conflict, Phase, Plan, Run, Task
+from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
 from batches.pages.batches.board import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
@@ -47,7 +47,7 @@ def start_autopilot(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_POST
 def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    chain = get_object_or_404(Chain.objects.select_related("batch"), pk=pk, batch__number=number)
+    chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
         autopilot.go_on(chain=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
@@ -58,7 +58,7 @@ def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 @require_POST
 def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    chain = get_object_or_404(Chain.objects.select_related("batch"), pk=pk, batch__number=number)
+    chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
         autopilot.leave(chain=chain, actor=actor_of(request))

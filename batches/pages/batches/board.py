@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 
 from django.conf import settings
 
-from batches.core.engine.autopilot_steps import ChainState, Step
+from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
 from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
@@ -18,7 +18,7 @@ from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import look, sign
 from batches.gates.ledger import read_ledger
-from batches.models import Attempt, Batch, Chain, Conflict, Host, Landing, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
+from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
@@ -291,13 +291,13 @@ class Board:
     tokens: int | None
     cost: Decimal | None
     gates: Mapping[GateState, int] = field(default_factory=dict)
-    landing: Landing | None = None
+    landing: BaseMerge | None = None
     predictions: tuple[PredictedConflict, ...] = ()
     spending: Spending | None = None
     log: tuple[LogLine, ...] = field(default=())
     issues: tuple[LinearIssue, ...] = ()
     low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes), while phases wait for it
-    chain: Chain | None = None  # the latest, as far as a page speaks of it
+    chain: AutopilotRun | None = None  # the latest, as far as a page speaks of it
 
     @property
     def gate_links(self) -> list[tuple[str, str, int]]:
@@ -485,8 +485,8 @@ class Board:
             return []
         order = list(Step)
         at = order.index(Step(self.chain.step))
-        here = {ChainState.GOING: "running", ChainState.STOPPED: "stale", ChainState.FINISHED: "succeeded"}.get(
-            ChainState(self.chain.state), "cancelled"
+        here = {AutopilotState.GOING: "running", AutopilotState.STOPPED: "stale", AutopilotState.FINISHED: "succeeded"}.get(
+            AutopilotState(self.chain.state), "cancelled"
         )
         return [("succeeded" if place < at else here if place == at else "planned", STEP_WORDS[step]) for place, step in enumerate(order)]
 
@@ -636,7 +636,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         tokens=sum(tokens) if tokens else None,
         cost=sum(costs, Decimal(0)) if costs else None,
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
-        landing=batch.landings.first() if with_log else None,
+        landing=batch.base_merges.first() if with_log else None,
         spending=spending_of(run, attempts),
         log=_log(attempts, tasks) if with_log else (),
         chain=_chain(batch) if with_log else None,
@@ -663,10 +663,10 @@ def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[St
     return stages, phases
 
 
-def _chain(batch: Batch) -> Chain | None:
+def _chain(batch: Batch) -> AutopilotRun | None:
     """The latest chain: an autopilot, or the execution of a plan that was held up."""
-    chain = batch.chains.select_related("run").first()
-    return chain if chain is not None and (chain.whole or chain.state == ChainState.STOPPED) else None
+    chain = batch.autopilot_runs.select_related("run").first()
+    return chain if chain is not None and (chain.whole or chain.state == AutopilotState.STOPPED) else None
 
 
 def model_shown(phase: Phase, task: Task | None, attempt: Attempt | None, run: Run | None) -> str:

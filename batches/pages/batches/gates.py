@@ -11,8 +11,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
-from batches.gates.sign_offs import REASON_CHARACTERS, TICK_GATE, tick_gate, withdraw_tick
-from batches.models import Gate, GateCheck, GateTick
+from batches.gates.sign_offs import REASON_CHARACTERS, SIGN_OFF, sign_off, withdraw_sign_off
+from batches.models import Gate, GateCheck, SignOff
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
 
@@ -44,8 +44,8 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "page": page,
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
-        "ticks": request.user.has_perm(TICK_GATE),
-        "history": GateTick.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
+        "ticks": request.user.has_perm(SIGN_OFF),
+        "history": SignOff.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }
     return render(request, "batches/gates.html", context)
@@ -78,7 +78,7 @@ def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     gate = get_object_or_404(Gate.objects.select_related("phase__batch"), pk=pk, phase__batch__number=number)
 
     def verb() -> str:
-        made = tick_gate(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        made = sign_off(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
         return f"Ticked by {made.name}: the name, the time and the reason stay beside the gate."
 
     return act(request, verb, _back(request, gate))
@@ -86,10 +86,10 @@ def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 @require_POST
 def withdraw(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    one = get_object_or_404(GateTick.objects.select_related("gate__phase__batch"), pk=pk, gate__phase__batch__number=number)
+    one = get_object_or_404(SignOff.objects.select_related("gate__phase__batch"), pk=pk, gate__phase__batch__number=number)
 
     def verb() -> str:
-        withdraw_tick(tick=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        withdraw_sign_off(tick=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
         return "Withdrawn: the gate is unverified again, and both words stay in the history."
 
     return act(request, verb, _back(request, one.gate))

@@ -29,7 +29,7 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
             return f"{landing.base_branch} is at {landing.to_commit[:12]} now."
 
         return act(request, verb, reverse("batches:merge", args=[number]))
-    context: dict[str, object] = {"batch": batch, "landings": batch.landings.all()[:20]}
+    context: dict[str, object] = {"batch": batch, "landings": batch.base_merges.all()[:20]}
     try:
         preview = preview_merge(batch)
     except BatchError as error:

@@ -17,7 +17,7 @@ from batches.core.gates.ledger import Entry, GateState, Said, Tick
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import sign, state_word
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import TICK_GATE
+from batches.gates.sign_offs import SIGN_OFF
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
 from batches.pages.batches.board import (
     Mark,
@@ -163,7 +163,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     tab = tab if tab in TABS else ""
     attempt_pk = request.GET.get("attempt", "")
     attempt_pk = attempt_pk if attempt_pk.isascii() and attempt_pk.isdigit() and len(attempt_pk) < 18 else ""
-    executes, ticks, mode = may_execute(request), request.user.has_perm(TICK_GATE), diff_mode(request)
+    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF), diff_mode(request)
     cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk}.{mode}.{int(executes)}{int(ticks)}"
 
     def pieces() -> dict[str, str]:

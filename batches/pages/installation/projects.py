@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository
 from batches.integrations.notifications import TRIES, try_channels
-from batches.models import Notice, Project
+from batches.models import Notification, Project
 from batches.pages.common import act, actor_of
 from batches.pages.forms import ProjectGates, ProjectNew, ProjectSettings
 from batches.projects.services import create_project, update_project
@@ -60,7 +60,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "may_change": may_change,
         "rules": project.gate_rules,
         "batches": project.batches.with_state().order_by("-number")[:10],
-        "notices": Notice.objects.filter(run__batch__project=project)[:5] if may_change else [],
+        "notices": Notification.objects.filter(run__batch__project=project)[:5] if may_change else [],
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }
