@@ -23,7 +23,7 @@ def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpRespons
         said = verb()
     except BatchError as error:
         if request.headers.get("HX-Request") == "true":
-            return render(request, "batches/_notice.html", {"text": str(error), "state": "failed"}, status=409)
+            return render(request, "parts/_notice.html", {"text": str(error), "state": "failed"}, status=409)
         messages.error(request, str(error))
         return HttpResponseRedirect(back)
     messages.success(request, said)

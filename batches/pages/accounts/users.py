@@ -55,7 +55,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now()))
     everybody = User.objects.prefetch_related("groups").annotate(token_count=Count("api_tokens", filter=working)).order_by("username")
     context = {"form": form, "users": [(one, users.role_of(one)) for one in everybody]}
-    return render(request, "batches/user_list.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/user_list.html", context, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -81,7 +81,7 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "now": timezone.now(),
         "is_self": user.pk == request.user.pk,
     }
-    return render(request, "batches/user_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/user_detail.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -112,7 +112,7 @@ def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpResponse:
-    return render(request, "batches/user_access.html", {"access": access, "what": what}, status=201)
+    return render(request, "accounts/user_access.html", {"access": access, "what": what}, status=201)
 
 
 # Everybody's own
@@ -150,7 +150,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            return render(request, "batches/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
+            return render(request, "accounts/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
     return _account(request, token_form=form)
 
 
@@ -185,4 +185,4 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "tokens": user.api_tokens.all(),
         "now": timezone.now(),
     }
-    return render(request, "batches/account.html", context, status=400 if any(form.errors for form in forms) else 200)
+    return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -220,7 +220,7 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
     context["gates"] = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
     context["unchecked_gates"] = sum(gate.kind == GateKind.UNVERIFIED for gate in context["gates"])
     context["checked_gates"] = len(context["gates"]) - context["unchecked_gates"]
-    return render(request, "batches/execute.html", context, status=status)
+    return render(request, "plans/execute.html", context, status=status)
 
 
 def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[str, str]) -> tuple[Execute, Run | None, QuerySet[Phase]]:

@@ -77,7 +77,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         **({} if counts["all"] or search else _first_steps()),
     }
     if not polled:
-        return render(request, "batches/batch_list.html", context)
+        return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
     news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None

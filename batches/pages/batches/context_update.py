@@ -38,7 +38,7 @@ def context(request: HttpRequest, number: int) -> HttpResponse:
         "executes": may_execute(request),
         "diff": shown_diff(chosen.diff if chosen else "", diff_mode(request), own_query(request)),
     }
-    return remember_mode(request, render(request, "batches/context.html", shown))
+    return remember_mode(request, render(request, "batches/context_update.html", shown))
 
 
 @require_POST

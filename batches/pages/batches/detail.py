@@ -41,7 +41,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
     remember(cache_key(batch.pk, batch.created_at, executes), version, fragments, time.monotonic() - began)
     context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
     context["state"] = batch_state(run.operation, run.state, run.paused, run.stop_reason)[0] if run else "planned"
-    return render(request, "batches/batch_detail.html", context)
+    return render(request, "batches/detail.html", context)
 
 
 @require_safe
@@ -108,7 +108,7 @@ def stage_detail(request: HttpRequest, number: int, stage_number: int) -> HttpRe
     board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
     card = next(card for card in board.stages if card.stage.pk == stage.pk)
     page = Paginator(card.cards, STAGE_PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "batches/stage_detail.html", {"batch": batch, "board": board, "stage": card, "page": page})
+    return render(request, "batches/stage.html", {"batch": batch, "board": board, "stage": card, "page": page})
 
 
 @require_safe
@@ -123,7 +123,7 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
     context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
     fragment = request.headers.get("HX-Request") == "true"
-    return render(request, "batches/_graph.html" if fragment else "batches/graph.html", context)
+    return render(request, "parts/_graph.html" if fragment else "batches/graph.html", context)
 
 
 def planned_path(board: Board) -> tuple[str, ...]:

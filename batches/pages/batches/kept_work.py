@@ -45,4 +45,4 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
         "folder_count": len(sizes),
         "folder_bytes": sum(sizes),
     }
-    return render(request, "batches/kept.html", context)
+    return render(request, "batches/kept_work.html", context)

@@ -179,7 +179,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
         context = {"fragments": changed_since(cache_key, seen, current), "version": version}
         return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
     context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
-    return remember_mode(request, render(request, "batches/phase_detail.html", context))
+    return remember_mode(request, render(request, "batches/phase.html", context))
 
 
 def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now: datetime) -> PhaseView:

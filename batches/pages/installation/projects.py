@@ -20,7 +20,7 @@ from batches.projects.services import create_project, update_project
 @require_safe
 def project_list(request: HttpRequest) -> HttpResponse:
     projects = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
-    return render(request, "batches/project_list.html", {"projects": projects})
+    return render(request, "installation/project_list.html", {"projects": projects})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -36,7 +36,7 @@ def project_new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Added {project.name}.")
             return redirect("batches:project_detail", project.slug)
-    return render(request, "batches/project_new.html", {"form": form}, status=400 if form.errors else 200)
+    return render(request, "installation/project_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,7 +64,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }
-    return render(request, "batches/project_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "installation/project_detail.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -105,4 +105,4 @@ def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, "Kept. They are judged from the next run or retry on.")
             return redirect("batches:project_gates", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
-    return render(request, "batches/project_gates.html", context, status=400 if form.errors and not looked else 200)
+    return render(request, "installation/project_gates.html", context, status=400 if form.errors and not looked else 200)

@@ -98,7 +98,7 @@ def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, st
         "limits": _limits(),
         "changes": SettingChange.objects.all()[:CHANGES_SHOWN],
     }
-    return render(request, "batches/settings.html", context, status=status)
+    return render(request, "installation/settings.html", context, status=status)
 
 
 def _limits() -> list[tuple[str, str, str]]:

@@ -112,7 +112,7 @@ def _keep_all(request: HttpRequest, uploads: list[UploadedFile], project: Projec
     kept = sum(one.plan is not None for one in outcomes)
     status = 200 if kept else 413 if all(is_too_large(upload) for upload in uploads) else 400
     context = {"outcomes": outcomes, "kept": kept, "refused": len(outcomes) - kept}
-    return render(request, "batches/plan_uploaded.html", context, status=status)
+    return render(request, "plans/uploaded.html", context, status=status)
 
 
 def _keep_one(request: HttpRequest, upload: UploadedFile, project: Project | None) -> Uploaded:
@@ -155,7 +155,7 @@ def _editor(
         "posted": request.method == "POST",
         "example": Plan.objects.filter(file_name=SAMPLE, error_count=0).defer("text").order_by("pk").first(),
     }
-    return render(request, "batches/plan_new.html", context, status=status)
+    return render(request, "plans/editor.html", context, status=status)
 
 
 def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Preview | None:
@@ -195,7 +195,7 @@ def plan_preview(request: HttpRequest) -> HttpResponse:
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
     preview = _preview_of(text, _decisions(request), request.POST.get("project", ""))
-    return render(request, "batches/_preview.html", {"preview": preview, "editing": True})
+    return render(request, "plans/_preview.html", {"preview": preview, "editing": True})
 
 
 @require_POST
@@ -205,7 +205,7 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
     preview = Preview(_report(text), text=text, decisions=_decisions(request))
-    return render(request, "batches/_plan_graph.html", {"preview": preview})
+    return render(request, "plans/_graph.html", {"preview": preview})
 
 
 @require_POST

@@ -45,7 +45,7 @@ def plan_list(request: HttpRequest) -> HttpResponse:
     if search:
         plans = plans.filter(title__icontains=search)
     page = Paginator(plans, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "batches/plan_list.html", {"page": page, "search": search})
+    return render(request, "plans/list.html", {"page": page, "search": search})
 
 
 def _versions(plan: Plan) -> QuerySet[Plan]:
@@ -85,7 +85,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
         "decides": request.user.has_perm("batches.add_plan"),
     }
-    return render(request, "batches/plan_detail.html", context)
+    return render(request, "plans/detail.html", context)
 
 
 @require_safe
@@ -93,7 +93,7 @@ def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
     """The picture of a large plan: a fragment for the plan's page, a page of its own without JavaScript."""
     plan = get_object_or_404(Plan, pk=pk)
     fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_graph.html" if fragment else "batches/plan_graph.html"
+    template = "plans/_graph.html" if fragment else "plans/graph.html"
     return render(request, template, {"plan": plan, "preview": _preview(plan)})
 
 
@@ -108,7 +108,7 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     prose = [phase.key for phase in Preview(report_of(plan)).prose_phases]
     checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose)
     fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_checks.html" if fragment else "batches/plan_checks.html"
+    template = "plans/_checks.html" if fragment else "plans/checks.html"
     return render(request, template, {"plan": plan, "project": project, "checks": checks})
 
 
@@ -136,7 +136,7 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
     old = by_number.get(_number(request.GET.get("from", "")), earlier)
     texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
     context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
-    return render(request, "batches/plan_diff.html", context)
+    return render(request, "plans/diff.html", context)
 
 
 def _number(text: str) -> int:
@@ -189,4 +189,4 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
     context |= {"count": len(preview.phases), "stage_count": len(preview.stages), "slots": slots}
     context |= {"expected_usd": preview.forecast.cost_usd if preview.forecast else None, "budget": form.budget}
-    return render(request, "batches/execute.html", context, status=status)
+    return render(request, "plans/execute.html", context, status=status)
