@@ -19,6 +19,7 @@ from batches.core.text.fragments import LINE, OOB, with_inner
 
 STOP_POLLING = 286  # htmx: swap this answer and ask no more
 CACHE_SECONDS = 600
+_FIRST_TAG = re.compile(r"\s*<(\w+)")
 _AGE_WORDS = re.compile(r"(<time [^>]*data-age=[^>]*>)[^<]*")
 _locks = [threading.Lock() for _ in range(64)]  # a version is rendered once, not once for each watcher
 _refreshing = [threading.Lock() for _ in range(64)]
@@ -174,7 +175,7 @@ def changed(known: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
                 found.append(_grown(known.get(name), html) or with_inner(current, name))
         elif _settled(known.get(outer)) == _settled(current[outer]) and _settled(known.get(name)) != _settled(html):
             found.append(_grown(known.get(name), html) or html)
-    return [html.replace(OOB, ' hx-swap-oob="true"').replace(LINE, "") for html in found]
+    return [html.replace(OOB, 'hx-swap-oob="true"').replace(LINE, "") for html in found]
 
 
 def _grown(known: str | None, html: str) -> str | None:
@@ -182,18 +183,18 @@ def _grown(known: str | None, html: str) -> str | None:
     if known is None or LINE not in known or LINE not in html:
         return None
     (head, *before), (same_head, *now) = known.split(LINE), html.split(LINE)
-    if head != same_head or not head.endswith(">"):
+    tag = _FIRST_TAG.match(head)
+    if head != same_head or tag is None or not head.rstrip().endswith(">"):
         return None
-    tag = head[1:].partition(" ")[0].partition("<")[0]
-    end = f"</{tag}>"
-    old = Counter(entry.removesuffix(end) for entry in before)
+    end = f"</{tag[1]}>"
+    old = Counter(entry.rstrip().removesuffix(end).rstrip() for entry in before)
     new = []
-    for entry in (entry.removesuffix(end) for entry in now):
+    for entry in (entry.rstrip().removesuffix(end).rstrip() for entry in now):
         if old[entry]:
             old[entry] -= 1
         else:
             new.append(entry)
-    return head.replace(OOB, ' hx-swap-oob="beforeend"') + "".join(new) + end if len(new) < len(now) else None
+    return head.replace(OOB, 'hx-swap-oob="beforeend"') + "".join(new) + end if len(new) < len(now) else None
 
 
 def _settled(html: str | None) -> str | None:
