@@ -262,7 +262,7 @@
     const show = function () {
       button.hidden = false;
       button.setAttribute("aria-pressed", String(wantsNotes()));
-      button.textContent = Notification.permission === "denied" ? "Notifications are blocked" : wantsNotes() ? "Notifies you" : "Notify me";
+      button.textContent = Notification.permission === "denied" ? "Notifications are blocked" : wantsNotes() ? "Notifications on" : "Notify me";
       button.disabled = Notification.permission === "denied";
     };
     button.addEventListener("click", function () {

@@ -68,9 +68,9 @@
       timer = 0;
       try {
         localStorage.setItem(KEY, JSON.stringify({ text: text.value, name: fileName.value, decisions: decisions(), at: Date.now() }));
-        note.textContent = "Draft kept in this browser.";
+        note.textContent = "Draft saved in this browser.";
       } catch (error) {
-        note.textContent = "This browser keeps no draft: save before you leave.";
+        note.textContent = "This browser cannot store a draft: save before you leave.";
       }
     }
     function storeSoon() {
@@ -78,7 +78,7 @@
       timer = setTimeout(store, DRAFT_AFTER_MS);
     }
     function forget() {
-      try { localStorage.removeItem(KEY); } catch (error) { note.textContent = "This browser keeps no draft."; }
+      try { localStorage.removeItem(KEY); } catch (error) { note.textContent = "This browser cannot store a draft."; }
     }
     function kept() {
       try {
@@ -109,7 +109,7 @@
       if (text.value) store(); // what was sent and came back, such as a repaired text, is the newest
     } else if (draft && draft.text !== start && draft.text.trim()) {
       const when = new Date(draft.at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-      document.getElementById("draft-words").textContent = "This browser keeps a draft of " + when + " (" + draft.text.split("\n").length + " lines) that was not saved.";
+      document.getElementById("draft-words").textContent = "This browser has an unsaved draft of " + when + " (" + draft.text.split("\n").length + " lines).";
       offer.hidden = false;
     }
     document.getElementById("draft-take").addEventListener("click", function () {
@@ -147,7 +147,7 @@
         files.value = "";
         changed();
         store();
-        note.textContent = "Read " + file.name + ". Draft kept in this browser.";
+        note.textContent = "Read " + file.name + ". Draft saved in this browser.";
       });
     }
     function take(list) {

@@ -1,5 +1,7 @@
 """Templates can be read and reviewed like code, and what is only for their readers is not sent."""
 
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,29 @@ def test_lines_are_short():
     lines = [(path.name, line) for path in TEMPLATES for line in path.read_text(encoding="utf-8").splitlines()]
     assert sum(len(line) for _, line in lines) / len(lines) < 60
     assert [(name, line) for name, line in lines if len(line) > 160] == []
+
+
+def sentences(source: str) -> set[str]:
+    """What is written for people, of six words and more: texts between tags, labels and hints, in lower case."""
+    source = re.sub(r"\{#.*?#\}", "", source)
+    source = re.sub(r"\{\{.*?\}\}", "…", source)
+    source = re.sub(r"\s*\{%.*?%\}\s*", "|", source, flags=re.DOTALL)
+    hints = re.findall(r'(?:aria-label|title|placeholder)="([^"]*)"', source)
+    texts = re.sub(r'<(?:"[^"]*"|[^<>"])*>', "|", source).split("|")
+    found = set()
+    for sentence in (part for text in (*texts, *hints) for part in re.split(r"(?<=[.!?:;])\s", text)):
+        words = re.findall(r"[\w’'-]+", sentence.lower())
+        if len(words) >= 6:
+            found.add(" ".join(words))
+    return found
+
+
+def test_no_sentence_stands_in_two_templates():
+    places = defaultdict(list)
+    for path in TEMPLATES:
+        for sentence in sentences(path.read_text(encoding="utf-8")):
+            places[sentence].append(str(path.relative_to(ROOT)))
+    assert {sentence: names for sentence, names in places.items() if len(names) > 1} == {}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ SOURCES: Sequence[Source] = (
         "at",
         _named("name"),
         ("gate__phase__key", "gate__text", "reason"),
-        lambda key, text, reason: (f"Ticked a gate of phase {key}: {text}", reason, False),
+        lambda key, text, reason: (f"Signed off a gate of phase {key}: {text}", reason, False),
         "gate__phase__batch__number",
     ),
     Source(
@@ -146,7 +146,7 @@ SOURCES: Sequence[Source] = (
         "withdrawn_at",
         _named("withdrawn_name"),
         ("gate__phase__key", "gate__text", "withdraw_reason"),
-        lambda key, text, reason: (f"Withdrew the tick of a gate of phase {key}: {text}", reason, False),
+        lambda key, text, reason: (f"Withdrew the sign-off of a gate of phase {key}: {text}", reason, False),
         "gate__phase__batch__number",
         "-withdrawn_at",
     ),

@@ -128,9 +128,9 @@ def test_the_page_says_where_it_stands_why_it_stopped_and_has_the_button(world: 
     chain = until(world, begun(world, UNSOUND), AutopilotState.STOPPED)
     client.force_login(get_user_model().objects.create_superuser("ada", password="a long password"))
     page = client.get(reverse("batches:detail", args=[1])).content.decode()
-    assert "waits for you" in page and "needs revision" in page
+    assert "waiting for you" in page and "needs revision" in page
     answer = client.post(reverse("batches:go_on", args=[1, chain.pk]), {"reason": "It is small"}, follow=True)
-    assert "Going on." in answer.content.decode()
+    assert "Resumed." in answer.content.decode()
     world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
     client.post(reverse("batches:leave", args=[1, chain.pk]))
     chain.refresh_from_db()

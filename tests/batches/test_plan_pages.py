@@ -158,8 +158,8 @@ def test_several_files_are_kept_one_by_one_and_a_bad_one_does_not_spoil_the_othe
     ]
     response = client.post("/plans/new/", {"file": files})
     assert response.status_code == 200
-    assert "2 of 4 files kept as plans" in response.text
-    assert response.text.count("not kept") == 2
+    assert "2 of 4 files saved as plans" in response.text
+    assert response.text.count("not saved") == 2
     assert "picture.md cannot be kept" in response.text
     assert "It has 5,001 bytes; at most 5,000 are read" in response.text
     assert "Estimated Hours" in response.text

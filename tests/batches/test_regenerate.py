@@ -38,7 +38,7 @@ def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(wor
     edited(world, batch)
     world.commit("LATER", "a commit of the base branch\n")
     client.force_login(make_user())
-    assert "Write anew" in client.get("/batches/1/").text
+    assert "Regenerate…" in client.get("/batches/1/").text
     said = client.post("/batches/1/regenerate/", follow=True).text
     assert "from version 2 of the plan" in said
     run = world.finish(batch.runs.latest("number"))
@@ -58,7 +58,7 @@ def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(wor
     assert world.states(execution) == {"2": "succeeded", "4": "succeeded"}
     refused = client.post("/batches/1/regenerate/", follow=True).text
     assert "cannot be written anew: run 4 (execute) has begun on it" in refused
-    assert "Write anew" not in client.get("/batches/1/").text
+    assert "Regenerate…" not in client.get("/batches/1/").text
 
 
 def test_a_review_of_the_old_prps_lets_nothing_of_the_new_ones_through(world: World):

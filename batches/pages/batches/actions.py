@@ -51,7 +51,7 @@ def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         autopilot.go_on(chain=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
-        return "Going on."
+        return "Resumed."
 
     return act(request, verb, _page(number))
 
@@ -84,7 +84,7 @@ def unpause(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         services.unpause(run=_run_of(batch), actor=actor_of(request))
-        return "Going on."
+        return "Resumed."
 
     return act(request, verb, _page(number))
 

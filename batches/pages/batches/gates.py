@@ -79,7 +79,7 @@ def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         made = sign_off(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        return f"Ticked by {made.name}: the name, the time and the reason stay beside the gate."
+        return f"Signed off by {made.name}: the name, the time and the reason stay beside the gate."
 
     return act(request, verb, _back(request, gate))
 

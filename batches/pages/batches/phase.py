@@ -83,7 +83,7 @@ class GateRow:
 
     @property
     def ticked_by(self) -> str:
-        return f"ticked by {self.tick.name}" if self.tick else ""
+        return f"signed off by {self.tick.name}" if self.tick else ""
 
 
 def state_of(check: GateCheck | None) -> str:
