@@ -148,7 +148,7 @@ def test_the_sixth_wrong_password_is_answered_with_429_in_the_look_of_the_site(c
     assert [answer.status_code for answer in answers][-1] == 429
     assert answers[0].status_code == 200
     assert "Too many tries" in answers[-1].text
-    assert "ce.css" in answers[-1].text
+    assert "css/base.css" in answers[-1].text
 
 
 def test_a_page_that_is_not_there_answers_404_in_the_look_of_the_site(client, ada):
