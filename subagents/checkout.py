@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from subagents.own_git import configuration
 from subagents.record import record
 from subagents.workspace import EXCLUDES, BlockedEntries, Repository, RepositoryProblem, text_of
 
@@ -29,9 +30,7 @@ class Checkout:
         git = os.path.join(self.path, ".git")
         for folder in ("objects/info", "refs/heads", "info"):
             os.makedirs(os.path.join(git, folder), exist_ok=True)
-        sha256 = len(base) == 64
-        extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
-        _put(os.path.join(git, "config"), f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = false\n{extension}")
+        _put(os.path.join(git, "config"), configuration(len(base) == 64))
         _put(os.path.join(git, "objects/info/alternates"), os.path.join(self.repository.common_dir, "objects") + "\n")
         _put(os.path.join(git, "HEAD"), base + "\n")
         shallow = os.path.join(self.repository.common_dir, "shallow")
