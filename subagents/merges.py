@@ -62,9 +62,8 @@ def find_place(repository: Repository, branch: str) -> Place | None:
 def _working_trees(repository: Repository) -> Iterator[Place]:
     common = repository.common_dir
     yield Place(repository.path, repository.git_dir)
-    if repository.git_dir != common:
-        if os.path.basename(common) == ".git" and not repository.is_bare():
-            yield Place(os.path.dirname(common), common)
+    if repository.git_dir != common and os.path.basename(common) == ".git" and not repository.is_bare():
+        yield Place(os.path.dirname(common), common)
     linked = os.path.join(common, "worktrees")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(linked)):

@@ -14,6 +14,7 @@ from subagents.files import sha256_hex, write_atomic
 
 LINKED = ("objects", "refs", "packed-refs", "logs", "shallow")
 CONFIG_BYTES = 1 << 20
+MOST_BORROWED = 50
 
 _folders: list[str] = []  # the last one counts
 
@@ -35,7 +36,8 @@ def own_common_dir(common_dir: str) -> str:
         write_atomic(path, config, durable=False, mode=0o600)
         return place
     draft = f"{place}.{os.getpid()}.{os.urandom(4).hex()}"
-    os.makedirs(os.path.join(draft, "info"), mode=0o700)
+    for folder in (draft, os.path.join(draft, "info")):
+        os.mkdir(folder, 0o700)
     for name in LINKED:
         os.symlink(os.path.join(os.path.realpath(common_dir), name), os.path.join(draft, name))
     for name, text in (("config", config), ("info/exclude", b"/.ce/orchestration/\n")):
@@ -81,6 +83,22 @@ def extension_of(common_dir: str, name: str) -> str:
         if section.strip("[ ") == "extensions" and key.strip() == name:
             return value.split("#")[0].split(";")[0].strip().strip('"')
     return ""
+
+
+def object_folders(common_dir: str) -> tuple[str, ...]:
+    """The folder of a repository's objects, and those that it borrows from (git clone --shared, --reference), and so on."""
+    found: list[str] = []
+    waiting = [os.path.join(os.path.realpath(common_dir), "objects")]
+    while waiting and len(found) < MOST_BORROWED:
+        folder = waiting.pop(0)
+        if folder in found:
+            continue
+        found.append(folder)
+        borrowed = os.path.join(folder, "info/alternates")
+        with contextlib.suppress(OSError), open(borrowed, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n") for line in file]
+            waiting += [os.path.normpath(os.path.join(folder, line)) for line in lines if line and not line.startswith("#")]
+    return tuple(found)
 
 
 def _folder() -> str:

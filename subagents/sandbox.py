@@ -15,6 +15,7 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from subagents.environment import allowed, for_commands
+from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
 from subagents.record import record
 from subagents.redaction import Redacted
@@ -69,8 +70,8 @@ def room_for(spec: TaskSpec, checkout: str, *, network: bool, readable: Sequence
     from subagents.workspace import attached_repository
 
     asked = spec.room
-    objects = os.path.join(attached_repository(spec.repository).common_dir, "objects")
-    shown = (*tools(), objects, os.path.join(spec.attempt_dir, "bin"), *(str(path) for path in asked.get("paths", ())), *readable)
+    objects = object_folders(attached_repository(spec.repository).common_dir)
+    shown = (*tools(), *objects, os.path.join(spec.attempt_dir, "bin"), *(str(path) for path in asked.get("paths", ())), *readable)
     own = (checkout, os.path.join(spec.attempt_dir, "tmp"), os.path.join(spec.attempt_dir, "home"))
     limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}
     return Room(shown, (*own, *writable), network, **limits)

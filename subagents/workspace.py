@@ -18,7 +18,7 @@ from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
@@ -31,7 +31,7 @@ PERSONS_SETTINGS = (
     r"|index\.sparse)$"
 )
 PERSONS_FILES = {"excludesFile": "exclude", "attributesFile": "attributes"}
-MISSING_OBJECT = ("unable to read", "invalid object", "missing", "bad object", "Could not read", "could not fetch", "not found")
+MISSING_OBJECT = ("unable to read", "invalid object", "missing", "bad object", "could not read", "not found", "unpack tree")
 STALE_LOCK_SECONDS = 10.0  # git holds one for milliseconds
 
 _OPTIONS = (
@@ -191,6 +191,11 @@ def attached_repository(path: str) -> Repository:
     return _plain_repository(path) or _asked_repository(path)
 
 
+def repository_at(top: str, git_dir: str) -> Repository:
+    """The repository whose git directory is known: a submodule's. Raises RepositoryProblem (not_ours)."""
+    return _ours(top, git_dir, git_dir)
+
+
 def _plain_repository(top: str) -> Repository | None:
     git_dir = os.path.join(top, ".git")
     if os.path.isdir(os.path.join(git_dir, "objects")) and os.path.isfile(os.path.join(git_dir, "HEAD")):
@@ -219,7 +224,7 @@ def _asked_repository(top: str) -> Repository:
 def _ours(top: str, git_dir: str, common_dir: str) -> Repository:
     """The repository with our common directory, when it is this user's as git asks it. Raises RepositoryProblem."""
     # An explicit GIT_DIR passes over git's own check: a configuration and hooks of somebody else's are not ours to trust.
-    if any(_is_foreign(path) for path in (top, git_dir, common_dir)):
+    if any(_is_foreign(path) for path in {top, git_dir, common_dir}):
         answer = _git(["rev-parse", "--git-dir"], {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
         if answer.exit_code:
             raise _not_ours(top)
@@ -521,13 +526,56 @@ class Repository:
         return lines[1], bases[0] if bases else "", lines[-1]
 
     def merge_trees(self, ours: str, theirs: str) -> str | MergeConflict:
-        """The tree that merging these commits gives, or the files that collide; nothing is committed. Raises GitError."""
-        answer = self.git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, accept=(0, 1))
+        """The tree that merging these commits gives, or the files that collide; nothing is committed.
+
+        The attributes of `ours` decide as in a checkout of it (merge=union). Raises GitError, OSError.
+        """
+        asked = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+        with self.files_named(".gitattributes", ours) as folder:
+            answer = self.git(*asked, environment={"GIT_WORK_TREE": folder}, accept=(0, 1), directory=folder)
         rows = answer.out.split(b"\0")
         if answer.exit_code == 0:
             return text_of(rows[0])
         names = {text_of(row, strip=False) for row in rows[1:] if row}
         return MergeConflict(tuple(sorted(names)))
+
+    @contextlib.contextmanager
+    def files_named(self, name: str, commit: str) -> Iterator[str]:
+        """A folder, for as long as it is needed, that holds of a commit's files only those with this name. Raises GitError, OSError."""
+        folder = os.path.join(self.ours or self.git_dir, f"files-{os.getpid()}-{os.urandom(6).hex()}")
+        os.mkdir(folder, 0o700)
+        try:
+            for path, data in self.read_named(name, commit).items():
+                target = os.path.join(os.fsencode(folder), path)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, "xb") as file:
+                    file.write(data)
+            yield folder
+        finally:
+            import shutil  # here: every attempt imports this module, and few merge
+
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def read_named(self, name: str, commit: str) -> dict[bytes, bytes]:
+        """{path: content} of the regular files of a commit with this name, in whichever folder. Raises GitError."""
+        wanted = name.encode()
+        rows = (row.partition(b"\t") for row in self._out("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit).split(b"\0"))
+        found = {path: meta.split(b" ")[2] for meta, _, path in rows if path.rpartition(b"/")[2] == wanted and meta.startswith(b"100")}
+        return dict(zip(found, self.read_blobs(list(found.values())), strict=True))
+
+    def read_blobs(self, blobs: Sequence[bytes]) -> list[bytes]:
+        """The contents of these objects, in order. Raises GitError."""
+        if not blobs:
+            return []
+        answer, contents = self._out("cat-file", "--batch", given=b"\n".join(blobs) + b"\n"), []
+        for blob in blobs:
+            head, _, answer = answer.partition(b"\n")
+            if not head.startswith(blob + b" blob "):
+                raise GitError("cat-file", 0, text_of(head))
+            size = int(head.rsplit(b" ", 1)[1])
+            contents.append(answer[:size])
+            answer = answer[size + 1 :]
+        return contents
 
     def git(
         self,
@@ -540,13 +588,16 @@ class Repository:
         directory: str = "/",
         settings: Sequence[str] = (),
     ) -> Finished:
-        """Run git on this repository, hardened, in `directory`; `settings` are arguments that stand before the others. Raises GitError for an exit code other than those in `accept` (None: any will do)."""
+        """Run git on this repository, hardened, in `directory`; `settings` are arguments that stand before the others.
+
+        Raises GitError for an exit code other than those in `accept` (None: any will do), RepositoryProblem (partial).
+        """
         common = {"GIT_COMMON_DIR": self.ours} if self.ours else {}
         told = {"GIT_DIR": self.git_dir, **common, **(environment or {})}
         answer = _git([*settings, *arguments], told, directory=directory, given=given, limit=limit, seconds=seconds)
         if accept is not None and answer.exit_code not in accept:
             said = text_of(answer.err)[-500:]
-            if any(words in said for words in MISSING_OBJECT) and self._is_partial():
+            if any(words in said.lower() for words in MISSING_OBJECT) and self._is_partial():
                 message = f"{self.path} is a partial clone, and objects that are needed are not in it. Fetch them: "
                 raise RepositoryProblem("partial", f"{message}git -C {self.path} fetch --refetch --no-filter ({said})")
             raise GitError(arguments[0], answer.exit_code, said)

@@ -160,8 +160,11 @@ def configured_for_the_working_tree(project: Path, trap: Trap) -> None:
     (project / ".git/config.worktree").write_text(trap.config().replace("repositoryformatversion = 0", "bare = false"))
 
 
-@pytest.mark.parametrize("configure", [configured, configured_elsewhere, configured_for_the_working_tree], ids=lambda way: way.__name__)
-def test_nothing_that_the_project_itself_configures_is_run_on_an_attempts_files(project: Path, tmp_path: Path, trap: Trap, configure) -> None:
+WAYS = (configured, configured_elsewhere, configured_for_the_working_tree)
+
+
+@pytest.mark.parametrize("configure", WAYS, ids=lambda way: way.__name__)
+def test_nothing_that_the_project_itself_configures_is_run_on_an_attempts_files(project, tmp_path, trap: Trap, configure) -> None:
     base = commit_files(project, {"a.txt": "1\n", "b.md": "1\n2\n3\n"})
     configure(project, trap)
     trap.hooks(project / ".git/hooks")
