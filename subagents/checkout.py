@@ -16,14 +16,23 @@ SHOWN_REFS = ("refs/heads/", "refs/tags/")
 NAMED = 20
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
 @record
 class Checkout:
-    """An attempt's own files: a plain folder, an index of ours outside it, and commits kept under the attempt's reference."""
+    """An attempt's own files: a plain folder, an index of ours outside it, and commits kept under the attempt's reference.
+
+    `settings` are arguments of git for what it does here.
+    """
 
     repository: Repository
     path: str
     index: str
     ref: str
+    settings: tuple[str, ...] = ()
 
     def create(self, base: str) -> None:
         """Fill the folder with commit `base`, and give it a throw-away .git of its own. Raises GitError, OSError."""
@@ -37,6 +46,29 @@ class Checkout:
         for submodule in found_at_hand(self.repository, base, self._links()):
             if submodule.repository is not None:
                 self._inner(submodule.path, submodule.repository).fill(submodule.commit)
+
+    def has_submodules(self) -> bool:
+        """Whether the index holds any. Raises GitError."""
+        return os.path.exists(self.index) and bool(self._links())
+
+    def move(self, commit: str) -> None:
+        """Make files and index, which are as some commit has them, those of `commit`. Raises GitError."""
+        self._unlock()
+        self._git("read-tree", "--reset", "-u", "--end-of-options", commit)
+        if self.has_submodules():
+            raise RepositoryProblem("submodules", "submodules are only filled when a checkout is made")
+
+    def restore(self, paths: Sequence[str]) -> None:
+        """Write those of the paths that the index has, which are not there. Raises GitError."""
+        self._unlock()
+        known = {text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row}
+        given = b"".join(os.fsencode(path) + b"\0" for path in dict.fromkeys(paths) if path in known)
+        self._git("checkout-index", "--force", "-q", "-u", "-z", "--stdin", given=given)
+
+    def _unlock(self) -> None:
+        """Remove the lock of a git that was killed: the index is nobody else's."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.index + ".lock")
 
     def _inner(self, path: str, repository: Repository) -> Checkout:
         """The checkout of a submodule within this one; its index lies beside ours."""
@@ -133,7 +165,7 @@ class Checkout:
 
     def _git(self, *arguments: str, given: bytes = b"") -> bytes:
         environment = {"GIT_WORK_TREE": self.path, "GIT_INDEX_FILE": self.index}
-        return self.repository.git(*arguments, environment=environment, given=given, accept=(0,)).out
+        return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=(0,)).out
 
 
 def _put(path: str, text: str) -> None:

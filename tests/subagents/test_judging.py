@@ -265,6 +265,28 @@ def test_what_one_gate_leaves_no_other_finds(place, what: str) -> None:
     assert (left.status, found.status) == (PASSED, PASSED), found
 
 
+def test_a_place_that_is_used_again_holds_the_next_commit_and_nothing_else(place) -> None:
+    spec, folder = place
+    write(folder, a__txt="1\n", b__txt="1\n", run__sh="true\n", d___c__txt="1\n", __gitignore="*.log\n")
+
+    def look(command: str) -> GateStatus:
+        return judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))[0].status
+
+    leave = "git rm -q --cached b.txt; rm -r d; echo 9 > a.txt; touch left.log new; chmod +x run.sh; mkdir -p .git/hooks e/f"
+    assert look(leave) == PASSED
+    before = os.stat(Path(spec.attempt_dir, ".judge/1/checkout/b.txt"))
+    (folder / "b.txt").unlink()
+    write(folder, d___c__txt="2\n", f___g__txt="1\n")
+    same = 'test "$(ls -A)" = "$(printf ".git\n.gitignore\na.txt\nd\nf\nrun.sh")" -a "$(cat a.txt d/c.txt f/g.txt)" = "$(printf "1\n2\n1")"'
+    assert look(f"{same}; test ! -x run.sh") == PASSED
+    after = os.stat(Path(spec.attempt_dir, ".judge/1/checkout/.gitignore"))
+    assert after.st_mtime_ns <= before.st_mtime_ns, "what has not changed was not written again"
+    write(folder, __gitattributes="*.txt eol=crlf\n")  # decides how a file is written that itself has not changed
+    assert look("grep -q \"$(printf '\\r')\" a.txt") == PASSED
+    Path(spec.attempt_dir, ".judge/1/state").write_bytes(b"torn")
+    assert look("grep -q \"$(printf '\\r')\" a.txt; test ! -e left.log") == PASSED
+
+
 def test_a_gate_that_needs_what_another_left_says_so(place) -> None:
     commands = ("mkdir dist; touch dist/app", "test -e dist/app")
     outcome = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands)))[1]
@@ -285,7 +307,7 @@ def test_a_command_that_passes_the_second_time_is_flaky_and_both_outputs_are_kep
 def test_a_command_that_fails_twice_has_failed_and_is_not_flaky(place) -> None:
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo again >> ../runs; exit 4"))
     assert (outcome.status, outcome.flaky, outcome.exit_code, outcome.first_exit_code) == (FAILED, False, 4, 4)
-    assert Path(place[0].attempt_dir, "judge/runs").read_text() == "again\nagain\n"
+    assert Path(place[0].attempt_dir, ".judge/1/runs").read_text() == "again\nagain\n"
 
 
 def test_nothing_is_run_again_where_the_project_does_not_want_it(place) -> None:
