@@ -3,6 +3,7 @@
 import socket
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ce_web.env import (
     env_bool,
@@ -187,7 +188,7 @@ EMAIL_TIMEOUT = 8
 # Where agents and the settings page ask; the key itself is read in batches/integrations/api_keys.py.
 CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "ce",  # also the signing salt: the same on every host
     "cluster_name": CE_HOST,  # each host serves a queue of its own
     "orm": "default",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.core.exceptions import PermissionDenied
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +15,10 @@ class Actor:
     """`cause` goes into the history; `user` is None for a command, whose right is the shell's."""
 
     cause: str
-    user: "AbstractBaseUser | None" = None
+    user: "User | None" = None
 
     @classmethod
-    def person(cls, user: "AbstractBaseUser | AnonymousUser") -> Self:
+    def person(cls, user: "User | AnonymousUser") -> Self:
         """A signed-in person. Raises PermissionDenied for the anonymous."""
         if not user.is_authenticated:
             raise PermissionDenied("Sign in first.")
@@ -35,5 +35,5 @@ class Actor:
 
     def require(self, permission: str) -> None:
         """Raises PermissionDenied when a person lacks `permission` (such as "batches.execute_batch")."""
-        if self.user is not None and not self.user.has_perm(permission):  # type: ignore[attr-defined]  # PermissionsMixin
+        if self.user is not None and not self.user.has_perm(permission):
             raise PermissionDenied(f"{self.cause} may not do this ({permission}).")

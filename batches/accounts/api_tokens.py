@@ -33,7 +33,7 @@ class TooManyBadTokens(Exception):
 def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, str]:
     """A token of the actor's own and its text, which cannot be had again; `days` None: it does not end by itself. Raises ServiceError."""
     user = actor.user
-    if not isinstance(user, User):
+    if user is None:
         raise ServiceError("A token belongs to a person.")
     name = " ".join(name.split())
     if not name:

@@ -6,6 +6,8 @@ Each kind of row is one query, bounded by the page; there is no copy that could 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
@@ -72,7 +74,7 @@ class Source:
     """One kind of row as acts. `columns` are read and given to `words`, which returns (what, detail, refused)."""
 
     kind: str
-    rows: Callable[[], QuerySet]  # type: ignore[type-arg]  # of many models
+    rows: Callable[[], QuerySet[Any]]
     at: str
     who: object
     columns: tuple[str, ...]
@@ -208,7 +210,7 @@ SOURCES: Sequence[Source] = (
     *(
         Source(
             kind,
-            lambda kind=kind: AuditEvent.objects.filter(kind=kind),
+            partial(AuditEvent.objects.filter, kind=kind),
             "at",
             F("cause"),
             ("what", "address", "refused"),

@@ -122,7 +122,7 @@ class Linear:
             data = None
         errors = data.get("errors") if isinstance(data, dict) else None
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-        extensions = first.get("extensions") if isinstance(first.get("extensions"), dict) else {}
+        extensions = found if isinstance(found := first.get("extensions"), dict) else {}
         if answer.status_code == 429 or str(extensions.get("code", "")).upper() == "RATELIMITED":
             raise LinearError("Linear's rate limit is reached.", retry_seconds=reset_seconds(answer.headers, time.time()))
         if answer.is_redirect:
@@ -145,7 +145,8 @@ def reset_seconds(headers: Mapping[str, str], now: float) -> float:
     """
     if (seconds := _number(headers.get("Retry-After"))) is not None:
         return _bounded(seconds)
-    exhausted, others = [], []
+    exhausted: list[float] = []
+    others: list[float] = []
     for kind in ("Requests", "Endpoint-Requests", "Complexity"):
         if (reset := _number(headers.get(f"X-RateLimit-{kind}-Reset"))) is not None:
             left = _number(headers.get(f"X-RateLimit-{kind}-Remaining"))

@@ -1,6 +1,7 @@
 """Batches with their stages, phases, gates, predicted conflicts and issues."""
 
 import uuid
+from datetime import datetime
 from typing import Self
 
 from django.apps import apps
@@ -37,6 +38,15 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
 class Batch(models.Model):
     """One plan made executable on one project; its state is that of its runs (see BatchQuerySet.with_state)."""
+
+    # Annotated by BatchQuerySet.with_state.
+    run_id: int | None
+    operation: str | None
+    run_state: str | None
+    run_paused: bool | None
+    run_stop_reason: str | None
+    run_started_at: datetime | None
+    run_ended_at: datetime | None
 
     number = models.PositiveIntegerField(unique=True)
     project = models.ForeignKey(Project, models.PROTECT, related_name="batches")

@@ -58,6 +58,8 @@ class RunQuerySet(models.QuerySet["Run"]):
 class Run(models.Model):
     """One operation over a batch. A batch has one live run at most; retry re-opens the run it belongs to."""
 
+    followed: bool  # annotated by RunQuerySet.shown
+
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="runs")
     number = models.PositiveIntegerField(help_text="Counts the runs of the batch, from 1.")
     operation = models.CharField(max_length=20, choices=choices(Operation))
@@ -276,7 +278,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         since, idle_since = now - timedelta(seconds=share * run.silence_seconds), now - timedelta(seconds=idle_seconds)
         silent = Q(last_beat_at__lt=since) | Q(last_beat_at__isnull=True, launched_at__lt=since)
         found = self.live().filter(silent | Q(last_progress_at__lt=idle_since), task__run=run, task__run__batch=batch).order_by("pk")
-        late, stuck = [], []
+        late: list[int] = []
+        stuck: list[int] = []
         for pk, seen in found.values_list("pk", Coalesce("last_beat_at", "launched_at")):
             (late if seen < since else stuck).append(pk)
         return late, stuck

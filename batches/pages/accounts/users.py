@@ -159,7 +159,7 @@ def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """One's own, or as an administrator anybody's; to others there is no such token."""
     seen = ApiToken.objects.select_related("user")
     if not request.user.has_perm(users.CHANGE):
-        seen = seen.filter(user_id=request.user.pk)
+        seen = seen.filter(user=_self(request))
     token = get_object_or_404(seen, pk=pk)
 
     def verb() -> str:

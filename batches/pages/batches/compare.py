@@ -57,7 +57,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     chosen = [number for number in wanted.values() if number is not None]
     found = {one.run.batch: one for one in history.read_batches(chosen)} if chosen else {}
     first, second = (found.get(wanted[name] or 0) for name in ("a", "b"))
-    context = {
+    context: dict[str, object] = {
         "wanted": wanted,
         "choices": _choices(chosen),
         "missing": [number for number in dict.fromkeys(chosen) if number not in found],
@@ -87,7 +87,7 @@ def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
 
 def _lines(first: BatchView, second: BatchView) -> list[Line]:
     a, b = first.run, second.run
-    cost = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
+    costs = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
     return [
         Line("Duration", "seconds", a.seconds, b.seconds, "less"),
         Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
@@ -101,7 +101,7 @@ def _lines(first: BatchView, second: BatchView) -> list[Line]:
         Line("Tokens", "tokens", a.tokens.total, b.tokens.total, "less"),
         Line("Tokens read from cache", "tokens", a.tokens.cache_read, b.tokens.cache_read),
         Line("Tokens for a phase", "tokens", a.tokens_per_phase, b.tokens_per_phase, "less"),
-        Line("Cost", "usd", *cost, "less"),
+        Line("Cost", "usd", costs[0], costs[1], "less"),
         Line("Gates passed", "count", a.gates_passed, b.gates_passed),
         Line("Gates failed", "count", a.gates_failed, b.gates_failed, "less"),
         Line("Conflicts foreseen", "count", a.conflicts_predicted, b.conflicts_predicted),

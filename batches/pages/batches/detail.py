@@ -80,9 +80,9 @@ def pieces_of(batch: Batch, run: Run | None, now: datetime, version: str, execut
 
 def render_pieces(board: Board, executes: bool) -> dict[str, str]:
     context = {"board": board, "mark": board.mark, "batch": board.batch, "run": board.run, "executes": executes, "place": place_of(board)}
-    parts = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
+    parts: tuple[str, ...] = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
     parts += ("place", "issues", "conflicts")
-    fragments = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
+    fragments: dict[str, str] = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
     for stage in board.stages:
         name = f"stage-{stage.stage.number}"
         fragments[name] = render_to_string("batches/_stage.html", context | {"stage": stage})

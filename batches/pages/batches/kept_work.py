@@ -43,6 +43,6 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
         "executes": may_execute(request),
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "folder_count": len(sizes),
-        "folder_bytes": sum(sizes),
+        "folder_bytes": sum(size or 0 for size in sizes),
     }
     return render(request, "batches/kept.html", context)

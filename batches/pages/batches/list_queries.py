@@ -1,6 +1,7 @@
 """What the list of batches asks of the database: filters, numbers of batches, phases, and what was spent."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 
@@ -57,12 +58,12 @@ def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:
     return counts
 
 
-def spent(batches: Iterable[Batch]) -> dict[int, dict[str, object]]:
-    """{batch id: {"tokens", "cost"}} over all attempts; None where no attempt said. One query."""
+def spent(batches: Iterable[Batch]) -> dict[int, tuple[int | None, Decimal | None]]:
+    """{batch id: (tokens, US dollars)} over all attempts; None where no attempt said. One query."""
     rows = (
         Attempt.objects.filter(task__run__batch__in=[batch.pk for batch in batches])
         .order_by()
         .values("task__run__batch_id")
         .annotate(tokens=Sum("tokens_used"), cost=Sum("cost_usd"))
     )
-    return {row["task__run__batch_id"]: row for row in rows}
+    return {batch: (tokens, cost) for batch, tokens, cost in rows.values_list("task__run__batch_id", "tokens", "cost")}

@@ -176,7 +176,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
         return HttpResponse(status=STOP_POLLING if over else 204)
     current = cached_pieces(cache_key, version, pieces)
     if live:
-        context = {"fragments": changed_since(cache_key, seen, current), "version": version}
+        context: dict[str, object] = {"fragments": changed_since(cache_key, seen, current), "version": version}
         return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
     context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
     return remember_mode(request, render(request, "batches/phase_detail.html", context))
@@ -253,7 +253,7 @@ def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: b
         "tabs": TABS,
     }
     body = context | _tab_context(view, tab, mode)
-    pieces = {
+    pieces: dict[str, str] = {
         "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
         "phase-head": render_to_string("batches/_phase_head.html", context),
         "phase-tabs": render_to_string("batches/_phase_tabs.html", context),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -106,7 +107,7 @@ class Uploaded:
         return self.plan.error_count - len(self.errors) if self.plan else 0
 
 
-def _keep_all(request: HttpRequest, uploads: list[UploadedFile], project: Project | None) -> HttpResponse:
+def _keep_all(request: HttpRequest, uploads: "list[UploadedFile[Any]]", project: Project | None) -> HttpResponse:
     """Keep each file on its own and say what became of each; one that cannot be kept does not concern the others."""
     outcomes = [_keep_one(request, upload, project) for upload in uploads]
     kept = sum(one.plan is not None for one in outcomes)
@@ -115,7 +116,7 @@ def _keep_all(request: HttpRequest, uploads: list[UploadedFile], project: Projec
     return render(request, "batches/plan_uploaded.html", context, status=status)
 
 
-def _keep_one(request: HttpRequest, upload: UploadedFile, project: Project | None) -> Uploaded:
+def _keep_one(request: HttpRequest, upload: "UploadedFile[Any]", project: Project | None) -> Uploaded:
     name = str(upload.name)
     if is_too_large(upload):
         return Uploaded(name, refusal=f"It has {upload.size:,} bytes; at most {settings.CE_UPLOAD_BYTES:,} are read (CE_UPLOAD_BYTES).")

@@ -183,10 +183,10 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
             else:
                 return redirect("batches:detail", batch.number)
         status = 400
-    context = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
+    context: dict[str, object] = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
     context |= {"projects": Project.objects.all(), "title": plan.title}
-    context["models"] = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
-    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    models = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
+    context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"count": len(preview.phases), "stage_count": len(preview.stages), "slots": slots}
     context |= {"expected_usd": preview.forecast.cost_usd if preview.forecast else None, "budget": form.budget}
     return render(request, "batches/execute.html", context, status=status)
