@@ -54,13 +54,16 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     "batches.pages.middleware.say_wrong_method",
     "batches.pages.middleware.RefuseNul",
 ]
-# Outermost, so that every answer has them: also an error's, also a redirect's.
-MIDDLEWARE[:0] = ["batches.pages.middleware.secure_headers", "batches.pages.middleware.htmx_sign_in"]
+# Outermost, so that they cover every response, errors and redirects included.
+MIDDLEWARE[:0] = [
+    "django_htmx.middleware.HtmxMiddleware",
+    "batches.pages.middleware.secure_headers",
+    "batches.pages.middleware.htmx_sign_in",
+]
 
 ROOT_URLCONF = "ce_web.urls"
 WSGI_APPLICATION = "ce_web.wsgi.application"

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from batches.accounts.audit_trail import KINDS, Chosen, read_trail
 from batches.core.text.csv import csv_of
 from batches.pages.accounts.users import refuse_others
+from batches.pages.common import read_number
 
 PAGE_SIZE, LAST_PAGE = 50, 100
 CSV_ROWS = 10_000
@@ -47,8 +48,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     refuse_others(request)
     form = Choice(request.GET or None)
     valid = form.is_valid() or not form.is_bound
-    number = request.GET.get("page", "1")
-    page = min(int(number), LAST_PAGE) if number.isascii() and number.isdigit() and 0 < len(number) < 6 and int(number) else 1
+    page = min(read_number(request.GET.get("page")) or 1, LAST_PAGE)
     chosen = form.chosen() if form.is_bound and valid else Chosen()
     entries = read_trail(chosen, PAGE_SIZE + 1, (page - 1) * PAGE_SIZE) if valid else []
     context: dict[str, Any] = {

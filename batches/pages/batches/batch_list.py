@@ -21,6 +21,7 @@ from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 
 PAGE_SIZE = 50
@@ -54,7 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
     """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
-    polled, asked = request.headers.get("HX-Request") == "true", request.GET.copy()
+    polled, asked = bool(htmx(request)), request.GET.copy()
     seen = "".join(asked.pop("v", [])[-1:])
     request.GET = asked  # type: ignore[assignment]  # links and the next poll are made from what is left
     view, search, page = wanted_page(request)

@@ -13,6 +13,7 @@ from batches.core.metrics.plotly_json import Series, lying_bars
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
+from batches.pages.common import LARGEST_NUMBER, read_number
 
 CHOICES = 200  # of the latest batches; an older one is named in the address
 Number = float | int | None
@@ -53,7 +54,7 @@ class Pair:
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """?a= and ?b= are numbers of batches; without both the page asks for them."""
-    wanted = {name: _number(request.GET.get(name, "")) for name in ("a", "b")}
+    wanted = {name: read_number(request.GET.get(name), most=LARGEST_NUMBER) for name in ("a", "b")}
     chosen = [number for number in wanted.values() if number is not None]
     found = {one.run.batch: one for one in history.read_batches(chosen)} if chosen else {}
     first, second = (found.get(wanted[name] or 0) for name in ("a", "b"))
@@ -69,10 +70,6 @@ def compare(request: HttpRequest) -> HttpResponse:
         context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
 
 
 def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:

@@ -18,6 +18,7 @@ from batches.metrics import history
 from batches.models import Batch, Run
 from batches.pages.batches.board import Board, batch_state, latest_run, read_board, version_of
 from batches.pages.batches.live import STOP_POLLING, answer, cached_pieces, look, remember
+from batches.pages.common import htmx
 
 STAGE_PAGE_SIZE = 100
 
@@ -122,8 +123,7 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     chosen = {key: card.task.after for key, card in cards.items() if card.task is not None}
     layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
     context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
-    fragment = request.headers.get("HX-Request") == "true"
-    return render(request, "batches/_graph.html" if fragment else "batches/graph.html", context)
+    return render(request, "batches/_graph.html" if htmx(request) else "batches/graph.html", context)
 
 
 def planned_path(board: Board) -> tuple[str, ...]:

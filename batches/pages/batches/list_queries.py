@@ -8,6 +8,7 @@ from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.models import Attempt, Batch, Phase, Task
 from batches.models.batches import BatchQuerySet
+from batches.pages.common import LARGEST_NUMBER, read_number
 
 # The filters of the list page over a batch's latest run.
 VIEWS = {
@@ -36,9 +37,8 @@ def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
     if not words:
         return batches
     found = Q(title__icontains=words) | Q(project__name__icontains=words)
-    number = words.removeprefix("#")
-    if number.isascii() and number.isdigit() and len(number) < 10:
-        found |= Q(number=int(number))
+    if (number := read_number(words.removeprefix("#"), most=LARGEST_NUMBER)) is not None:
+        found |= Q(number=number)
     return batches.filter(found)
 
 

@@ -16,6 +16,7 @@ from django.core.cache import cache
 from django.db import connections
 
 from batches.core.text.fragments import LINE, OOB, with_inner
+from batches.pages.common import read_number
 
 STOP_POLLING = 286  # htmx: swap this answer and ask no more
 CACHE_SECONDS = 600
@@ -140,8 +141,7 @@ def answer(key: str, seen: str, told: Look) -> list[str]:
 
 def _number(version: str) -> int:
     """The batch's own version in what a page compares; 0 for what is none."""
-    digits = version.partition("-")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else 0
+    return read_number(version.partition("-")[0]) or 0
 
 
 def cached_pieces(key: str, version: str, render: Callable[[], dict[str, str]]) -> dict[str, str]:

@@ -33,6 +33,7 @@ from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
 from batches.pages.batches.live import STOP_POLLING, cached_pieces, changed_since
+from batches.pages.common import htmx, read_number
 
 TABS = ("spec", "gates", "log", "diff", "result", "attempts")
 LOG_SHOWN = 1_000
@@ -161,16 +162,15 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     over = version.endswith("-end")
     tab = request.GET.get("tab", "")
     tab = tab if tab in TABS else ""
-    attempt_pk = request.GET.get("attempt", "")
-    attempt_pk = attempt_pk if attempt_pk.isascii() and attempt_pk.isdigit() and len(attempt_pk) < 18 else ""
+    attempt_pk = read_number(request.GET.get("attempt"))
     executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF), diff_mode(request)
-    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk}.{mode}.{int(executes)}{int(ticks)}"
+    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(ticks)}"
 
     def pieces() -> dict[str, str]:
         view = read_phase(batch, run, phase, attempt_pk, now)
         return render_pieces(view, tab, mode, executes, ticks)
 
-    live = request.headers.get("HX-Request") == "true"
+    live = bool(htmx(request))
     seen = request.GET.get("v", "")
     if live and seen == version:
         return HttpResponse(status=STOP_POLLING if over else 204)
@@ -182,7 +182,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     return remember_mode(request, render(request, "batches/phase_detail.html", context))
 
 
-def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now: datetime) -> PhaseView:
+def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | None, now: datetime) -> PhaseView:
     """Everything the page shows. Queries: tasks, attempts, gates, checks (two kinds), result, dependents."""
     task = Task.objects.newest_of(batch, run).filter(phase=phase).select_related("run").last()
     attempts = list(
@@ -190,7 +190,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now
     )
     of_task = [attempt for attempt in attempts if task and attempt.task_id == task.pk]
     newest = of_task[-1] if of_task else None
-    chosen = next((attempt for attempt in attempts if attempt_pk and attempt.pk == int(attempt_pk)), newest)
+    chosen = next((attempt for attempt in attempts if attempt.pk == attempt_pk), newest)
     gates = list(phase.gates.all())
     about = Q(gate__phase=phase) | Q(gate=None, attempt=chosen)
     checks = list(GateCheck.objects.filter(about).select_related("attempt__task").defer(*HEAVY_OF_ATTEMPT).order_by("attempt_id", "pk"))

@@ -18,7 +18,7 @@ from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
 from batches.models import Plan, Project
-from batches.pages.common import actor_of
+from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
 from batches.pages.forms import PlanText
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
@@ -35,9 +35,8 @@ def plan_new(request: HttpRequest) -> HttpResponse:
     """GET: the editor (with ?from= an earlier plan's text). POST: keep the text, or each of the files, as a new plan."""
     _require_author(request)
     if request.method != "POST":
-        start = request.GET.get("from", "")
-        if start.isascii() and start.isdigit() and len(start) < 18:
-            plan = get_object_or_404(Plan, pk=int(start))
+        if (start := read_number(request.GET.get("from"))) is not None:
+            plan = get_object_or_404(Plan, pk=start)
             return _editor(request, plan.text, plan.file_name, project=plan.project_id)
         return _editor(request, "", "")
     return _keep(request, None)
@@ -162,7 +161,7 @@ def _editor(
 def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Preview | None:
     if not text.strip():
         return None
-    number = int(project) if project.isascii() and project.isdigit() and len(project) < 18 else None
+    number = read_number(project)
     chosen, report = Project.objects.filter(pk=number).first() if number else None, _report(text)
     return Preview(
         report,
@@ -213,9 +212,8 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
 def plan_repair(request: HttpRequest) -> HttpResponse:
     """The editor again, with one repair made in its text. Only a repair that the reader offers for this text is made."""
     text = request.POST.get("text", "")
-    edited = None
-    if (previous := request.POST.get("edited", "")).isdigit() and previous.isascii() and len(previous) < 18:
-        edited = get_object_or_404(Plan, pk=int(previous))
+    previous = read_number(request.POST.get("edited"))
+    edited = None if previous is None else get_object_or_404(Plan, pk=previous)
     reading = _report(text).reading
     offered = [issue.repair for issue in (*reading.errors, *reading.warnings) if issue.repair is not None]
     wanted = request.POST.get("repair", "")

@@ -17,7 +17,7 @@ from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.engine import services
 from batches.engine.environment import check_environment
 from batches.models import Batch, Plan, Project
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.forms import Execute
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
@@ -92,8 +92,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
 def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
     """The picture of a large plan: a fragment for the plan's page, a page of its own without JavaScript."""
     plan = get_object_or_404(Plan, pk=pk)
-    fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_graph.html" if fragment else "batches/plan_graph.html"
+    template = "batches/_plan_graph.html" if htmx(request) else "batches/plan_graph.html"
     return render(request, template, {"plan": plan, "preview": _preview(plan)})
 
 
@@ -101,14 +100,11 @@ def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
 def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     """The surroundings of a project for this plan; ?project= and ?backend= as chosen on the confirmation."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    wanted = request.GET.get("project", "")
-    project = plan.project
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 18:
-        project = get_object_or_404(Project, pk=int(wanted))
+    wanted = read_number(request.GET.get("project"))
+    project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
     prose = [phase.key for phase in Preview(report_of(plan)).prose_phases]
     checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose)
-    fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_checks.html" if fragment else "batches/plan_checks.html"
+    template = "batches/_plan_checks.html" if htmx(request) else "batches/plan_checks.html"
     return render(request, template, {"plan": plan, "project": project, "checks": checks})
 
 
@@ -131,16 +127,12 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.defer("text"), pk=pk)
     versions = list(_versions(plan))
     by_number = {one.version: one for one in versions}
-    new = by_number.get(_number(request.GET.get("to", "")), plan)
+    new = by_number.get(read_number(request.GET.get("to")) or 0, plan)
     earlier = next((one for one in versions if one.version < new.version), new)
-    old = by_number.get(_number(request.GET.get("from", "")), earlier)
+    old = by_number.get(read_number(request.GET.get("from")) or 0, earlier)
     texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
     context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
     return render(request, "batches/plan_diff.html", context)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
