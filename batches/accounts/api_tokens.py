@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.accounts.users import CHANGE
+from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import ServiceError
 from batches.models import ApiToken, AuditEvent
 
@@ -59,7 +59,7 @@ def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, 
 def revoke_token(*, token: ApiToken, actor: Actor) -> None:
     """End a token of one's own, or as an administrator anybody's. Raises ServiceError, PermissionDenied."""
     if actor.user is None or token.user_id != actor.user.pk:
-        actor.require(CHANGE)
+        actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
             raise ServiceError(f"The token {token} is revoked already.")

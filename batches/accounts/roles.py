@@ -8,12 +8,19 @@ from django.db import transaction
 
 VIEWER, AUTHOR, EXECUTOR, ADMIN = "viewer", "author", "executor", "admin"
 
+# What services and pages ask for before they act.
+WRITE_PLANS = "batches.add_plan"
+EXECUTE_BATCH = "batches.execute_batch"
+MERGE_BATCH = "batches.merge_batch"
+SIGN_OFF_GATE = "batches.tick_gate"
+ADD_PROJECT = "batches.add_project"
+CHANGE_PROJECT = "batches.change_project"
+CHANGE_INSTALLATION = "batches.change_installation"
+MANAGE_PEOPLE = "auth.change_user"
+
 # Viewing and writing plans never runs code; whoever may execute may run code on the server.
-_WRITES_PLANS = ("batches.add_plan", "batches.change_plan", "batches.delete_plan")
-_EXECUTES = (
-    *("batches.execute_batch", "batches.merge_batch", "batches.tick_gate"),
-    *("batches.add_batch", "batches.change_batch", "batches.change_conflict"),
-)
+_WRITES_PLANS = (WRITE_PLANS, "batches.change_plan", "batches.delete_plan")
+_EXECUTES = (EXECUTE_BATCH, MERGE_BATCH, SIGN_OFF_GATE, "batches.add_batch", "batches.change_batch", "batches.change_conflict")
 _ADMINISTERS_APPS = ("batches", "auth")
 
 

@@ -12,11 +12,10 @@ from django.db.models import Q, QuerySet
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, MANAGE_PEOPLE, VIEWER
 from batches.accounts.sign_in_links import make_link
 from batches.core.errors import ServiceError
 
-CHANGE = "auth.change_user"
 ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)
 PASSWORD_BYTES = 15  # 20 characters
 
@@ -43,7 +42,7 @@ def role_of(user: User) -> str:
 
 def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, actor: Actor) -> Access:
     """A new person, who gets in by a link that works once (under `base_url`) or by a password. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(MANAGE_PEOPLE)
     user = User(username=User.normalize_username(name.strip()), email=email.strip())
     try:
         user.full_clean(exclude=["password"])
@@ -62,7 +61,7 @@ def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, 
 
 def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
     """Another address or role. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         row = _locked(user)
         before = role_of(row)
@@ -80,7 +79,7 @@ def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
 
 def set_active(*, user: User, active: bool, actor: Actor) -> None:
     """Switch somebody off, who is signed out at once and whose tokens stop working, or on again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(MANAGE_PEOPLE)
     if not active and actor.user is not None and actor.user.pk == user.pk:
         raise ServiceError("You cannot switch yourself off; another administrator can.")
     with transaction.atomic():
@@ -95,7 +94,7 @@ def set_active(*, user: User, active: bool, actor: Actor) -> None:
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
     """A new way in for whoever lost the password: the old one stops working, sessions end. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         row = _locked(user)
         if not row.is_active:

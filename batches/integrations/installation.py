@@ -12,20 +12,20 @@ from django.conf import settings
 from django.db import transaction
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_INSTALLATION
 from batches.core.errors import ServiceError
 from batches.integrations.api_keys import api_key
 from batches.integrations.sealed import seal
 from batches.models import Installation, SettingChange
 from subagents.backends import BACKENDS
 
-CHANGE = "batches.change_installation"
 TRY_SECONDS = 10.0
 ANSWER_BYTES = 64 * 1024
 
 
 def set_default_backend(*, backend: str, actor: Actor) -> None:
     """The backend of projects that are made from now on. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(CHANGE_INSTALLATION)
     if backend not in BACKENDS:
         raise ServiceError(f"There is no backend {backend!r}; there is: {', '.join(BACKENDS)}.")
     _change({"default_backend": backend}, "default backend", actor)
@@ -33,7 +33,7 @@ def set_default_backend(*, backend: str, actor: Actor) -> None:
 
 def keep_api_key(*, key: str, actor: Actor) -> None:
     """Keep a key, encrypted; it is shown to nobody again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(CHANGE_INSTALLATION)
     key = key.strip()
     if not re.fullmatch(r"[!-~]{8,1000}", key):
         raise ServiceError("A key is 8 to 1000 visible ASCII characters, without spaces.")
@@ -42,7 +42,7 @@ def keep_api_key(*, key: str, actor: Actor) -> None:
 
 def forget_api_key(*, actor: Actor) -> None:
     """Remove the key that was kept. Raises PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(CHANGE_INSTALLATION)
     _change({"api_key": ""}, "API key removed", actor)
 
 
@@ -67,7 +67,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
     """Ask the API for its models with the key, which costs nothing. Raises ServiceError without a key, PermissionDenied."""
-    actor.require(CHANGE)
+    actor.require(CHANGE_INSTALLATION)
     key, address = api_key(), settings.CE_API_BASE_URL
     if not key.value:
         raise ServiceError(f"There is nothing to try. {key.problem}")

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.integrations.sealed import Unreadable, unseal
@@ -87,7 +88,7 @@ def work(seconds: float = WORK_SECONDS) -> None:
 
 def try_channels(*, project: Project, actor: Actor) -> str:
     """Send a test message over each channel of the project now. Raises ServiceError with what did not work, PermissionDenied."""
-    actor.require("batches.change_project")
+    actor.require(CHANGE_PROJECT)
     text = f"This is a test message of the project {project.name}."
     done: list[str] = []
     failed: list[str] = []

@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.remaining import longest_chain
 from batches.core.engine.states import Operation
 from batches.core.metrics.types import BatchView
@@ -28,7 +29,7 @@ def find_batch(number: int) -> Batch:
 
 
 def may_execute(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm("batches.execute_batch"))
+    return bool(request.user.has_perm(EXECUTE_BATCH))
 
 
 @require_safe

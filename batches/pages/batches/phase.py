@@ -12,12 +12,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Entry, GateState, Said, Tick
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import sign, state_word
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import SIGN_OFF
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
 from batches.pages.batches.board import (
     Mark,
@@ -163,7 +163,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     tab = request.GET.get("tab", "")
     tab = tab if tab in TABS else ""
     attempt_pk = read_number(request.GET.get("attempt"))
-    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF), diff_mode(request)
+    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
     cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(ticks)}"
 
     def pieces() -> dict[str, str]:

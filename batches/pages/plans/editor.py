@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.plans.text_diff import lines_of
@@ -54,7 +55,7 @@ def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _require_author(request: HttpRequest) -> None:
-    if not request.user.has_perm("batches.add_plan"):
+    if not request.user.has_perm(WRITE_PLANS):
         raise PermissionDenied("Writing plans takes the group author, executor or admin.")
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.engine import services
@@ -83,7 +84,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "lines_left": max(0, len(lines) - SOURCE_LINES),
         "bad_lines": {issue.line for issue in preview.errors},
         "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
-        "decides": request.user.has_perm("batches.add_plan"),
+        "decides": request.user.has_perm(WRITE_PLANS),
     }
     return render(request, "batches/plan_detail.html", context)
 
@@ -139,7 +140,7 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
 def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     """The confirmation; POST makes the batch, and executes it when its work orders are written."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    if not request.user.has_perm("batches.execute_batch"):
+    if not request.user.has_perm(EXECUTE_BATCH):
         raise PermissionDenied("Executing takes the group executor or admin.")
     preview = _preview(plan)
     if preview.errors:
