@@ -1,4 +1,4 @@
-"""Choices that several tables share, made from the enums of the core so that there is one list of states."""
+"""Choices that several tables share, built from the enums of the core."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from subagents.backends import BACKENDS
 
 
 def choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
-    """Django choices of a core enum, so that there is one list of states."""
+    """Django choices, (value, label), of an enum of the core."""
     return [(member.value, member.value.replace("_", " ")) for member in enum]
 
 

@@ -79,4 +79,4 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
 
 def test_command_that_cannot_be_split_is_refused_with_the_reason(world: World, admin_client) -> None:
     answer = admin_client.post(f"/projects/{world.project.slug}/", {"agent_command": "codex 'exec"})
-    assert "This is no command line: No closing quotation." in answer.content.decode()
+    assert "Not a valid command line: No closing quotation." in answer.content.decode()
