@@ -32,7 +32,7 @@ from batches.pages.batches.board import (
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
-from batches.pages.batches.live import STOP_POLLING, cached_pieces, changed_since
+from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.common import htmx, read_number
 
 TABS = ("spec", "gates", "log", "diff", "result", "attempts")
@@ -166,15 +166,15 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
     cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(ticks)}"
 
-    def pieces() -> dict[str, str]:
+    def fragments() -> dict[str, str]:
         view = read_phase(batch, run, phase, attempt_pk, now)
-        return render_pieces(view, tab, mode, executes, ticks)
+        return render_fragments(view, tab, mode, executes, ticks)
 
     live = bool(htmx(request))
     seen = request.GET.get("v", "")
     if live and seen == version:
         return HttpResponse(status=STOP_POLLING if over else 204)
-    current = cached_pieces(cache_key, version, pieces)
+    current = cached_fragments(cache_key, version, fragments)
     if live:
         context: dict[str, object] = {"fragments": changed_since(cache_key, seen, current), "version": version}
         return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
@@ -237,7 +237,7 @@ def _dependents(batch: Batch, key: str) -> int:
     return len(reached)
 
 
-def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
+def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
     tab = tab or _usual_tab(view)
     context: dict[str, object] = {
         "view": view,
@@ -253,15 +253,15 @@ def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: b
         "tabs": TABS,
     }
     body = context | _tab_context(view, tab, mode)
-    pieces: dict[str, str] = {
+    fragments: dict[str, str] = {
         "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
         "phase-head": render_to_string("batches/_phase_head.html", context),
         "phase-tabs": render_to_string("batches/_phase_tabs.html", context),
         "phase-body": render_to_string(f"batches/_tab_{tab}.html", body),
     }
     if body.get("lines"):
-        pieces["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
-    return pieces
+        fragments["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
+    return fragments
 
 
 def _usual_tab(view: PhaseView) -> str:
