@@ -1,4 +1,4 @@
-"""Who asks: a signed-in person, or a command on the host's own shell. Every move names its cause."""
+"""Who acts: a signed-in person, or a management command. The history names the actor of every change."""
 
 import getpass
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`cause` goes into the history; `user` is None for a command, whose right is the shell's."""
+    """`cause` is written to the history. `user` is None for a command, which may do everything."""
 
     cause: str
     user: "User | None" = None
@@ -26,7 +26,7 @@ class Actor:
 
     @classmethod
     def command(cls, name: str) -> Self:
-        """A management command, with the name of the system's user who ran it."""
+        """A management command, with the operating system's user who ran it."""
         try:
             login = getpass.getuser()
         except (KeyError, OSError):  # a container's user without a name

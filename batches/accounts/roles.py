@@ -1,4 +1,4 @@
-"""The four groups and what each may do. A role may do all that the roles before it may."""
+"""The four groups and their permissions. Each role includes the permissions of the roles before it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.db import transaction
 
 VIEWER, AUTHOR, EXECUTOR, ADMIN = "viewer", "author", "executor", "admin"
 
-# What services and pages ask for before they act.
+# The permissions that services and pages check.
 WRITE_PLANS = "batches.add_plan"
 EXECUTE_BATCH = "batches.execute_batch"
 MERGE_BATCH = "batches.merge_batch"
@@ -25,7 +25,7 @@ _ADMINISTERS_APPS = ("batches", "auth")
 
 
 def permissions_of(role: str) -> list[Permission]:
-    """The permissions of `role`, in the order of their names. Raises KeyError for an unknown role."""
+    """The permissions of `role`, sorted by name. Raises KeyError for an unknown role."""
     every = {f"{p.content_type.app_label}.{p.codename}": p for p in Permission.objects.select_related("content_type")}
     seen = [name for name in every if name.startswith("batches.view_")]
     granted = {
@@ -38,10 +38,9 @@ def permissions_of(role: str) -> list[Permission]:
 
 
 def make_groups(sender: AppConfig, using: str = "default", **_kwargs: Any) -> None:
-    """Bring the four groups up to date after every `migrate`; members and other groups stay as they are.
+    """Update the four groups after every `migrate`. Members and other groups stay as they are.
 
-    A receiver of post_migrate: django.contrib.auth stands first in INSTALLED_APPS, so its receiver, which makes the
-    permissions, has run before.
+    Receives post_migrate. django.contrib.auth comes first in INSTALLED_APPS, so its own receiver has created the permissions.
     """
     with transaction.atomic(using=using):
         for role in (VIEWER, AUTHOR, EXECUTOR, ADMIN):
