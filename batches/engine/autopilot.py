@@ -13,6 +13,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.autopilot_steps import AutopilotState, Standing, Step, first_step, step_after
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
@@ -22,7 +23,7 @@ from batches.engine import services
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
 from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
-from batches.review.services import EXECUTE_BATCH, overrule_review, review, update_context
+from batches.review.services import overrule_review, review, update_context
 from batches.runs.create import open_autopilot, refuse_busy
 from batches.runs.transitions import move_autopilot
 

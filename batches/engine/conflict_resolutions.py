@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import Event, FailureReason, TaskKind, TaskState, TransitionRefused
 from batches.core.errors import ServiceError
 from batches.core.text.diff import Diff, read_diff
@@ -18,7 +19,6 @@ from batches.runs.transitions import move_task
 from subagents.contract import SubagentError
 from subagents.workspace import MergeConflict, RefMoved, Repository, branch_ref
 
-EXECUTE_BATCH = "batches.execute_batch"
 FILES_SHOWN, SIDE_BYTES, SIDE_LINES = 30, 64 * 1024, 600
 COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 

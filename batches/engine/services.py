@@ -12,6 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
@@ -45,9 +46,6 @@ from batches.runs.create import free_run, new_run, open_autopilot, refuse_busy
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
-
-EXECUTE_BATCH = "batches.execute_batch"
-
 
 # Batches and runs
 

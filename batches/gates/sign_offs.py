@@ -5,12 +5,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, SignOff
 
-SIGN_OFF = "batches.tick_gate"
 REASON_CHARACTERS = 2000
 
 
@@ -69,7 +69,7 @@ def withdraw_sign_off(*, tick: SignOff, reason: str, actor: Actor) -> None:
 
 
 def _person(actor: Actor) -> str:
-    actor.require(SIGN_OFF)
+    actor.require(SIGN_OFF_GATE)
     if actor.user is None:
         raise PermissionDenied("A gate is signed off by a signed-in person, on the page of its phase or of the gates.")
     return str(actor.user.get_username())

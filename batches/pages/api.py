@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from batches.accounts import api_tokens, audit_log
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
@@ -176,7 +177,7 @@ EXECUTE_NAMES = (
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """As on the confirmation page, with its names: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
     found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
-    actor.require("batches.execute_batch")
+    actor.require(EXECUTE_BATCH)
     models = data.pop("models", {})
     if not isinstance(models, dict):
         raise BadRequest("models is an object: {phase key: model}.")

@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import WRITE_PLANS
 from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -39,7 +40,7 @@ def import_plan(
     `conflict_id`; those that the plan's conflicts do not have are passed over, and one that stands in `edited` already
     keeps who took it and when. Raises ServiceError for what is no text at all or larger than the limit, PermissionDenied.
     """
-    actor.require("batches.add_plan")
+    actor.require(WRITE_PLANS)
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > settings.CE_UPLOAD_BYTES:
         raise ServiceError(f"The plan has {len(raw):,} bytes; the limit is {settings.CE_UPLOAD_BYTES:,} (CE_UPLOAD_BYTES).")
@@ -96,7 +97,7 @@ def decide_plan_conflicts(*, plan: Plan, decisions: Mapping[str, str], actor: Ac
     They go into every batch that is made of this version from now on. Returns the conflicts. Raises ServiceError for a
     conflict that the plan does not have or a choice that there is not, PermissionDenied.
     """
-    actor.require("batches.add_plan")
+    actor.require(WRITE_PLANS)
     report = report_of(plan)
     known = {conflict_id(one) for one in _open_conflicts(report)}
     if not decisions or set(decisions) - known:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.pricing import check_model
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.findings import APPLIED, RemedyCode
@@ -24,7 +25,7 @@ def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], a
     It is in the log of what people did, like every change of a project. Runs that go on keep their limits. Raises
     ServiceError when there is no such remedy, its value is out of range, or nothing would change; PermissionDenied.
     """
-    actor.require("batches.change_project")
+    actor.require(CHANGE_PROJECT)
     if code not in APPLIED:
         raise ServiceError(f"There is nothing to apply for {code!r}.")
     if project.demo:

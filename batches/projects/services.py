@@ -10,6 +10,7 @@ from django.utils.text import slugify
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.project_gates import StandardGate
 from batches.integrations.sealed import seal
@@ -34,7 +35,7 @@ PROJECT_SETTINGS = frozenset(
 
 def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:
     """A project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
-    actor.require("batches.add_project")
+    actor.require(ADD_PROJECT)
     name = " ".join(name.split())
     if not name:
         raise ServiceError("A project needs a name.")
@@ -67,7 +68,7 @@ def create_project(*, name: str, repository: str, actor: Actor, base_branch: str
 
 def update_project(*, project: Project, changes: Mapping[str, object], actor: Actor) -> None:
     """Keep new settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
-    actor.require("batches.change_project")
+    actor.require(CHANGE_PROJECT)
     unknown = set(changes) - PROJECT_SETTINGS
     if unknown:
         raise ServiceError(f"These are no settings of a project: {', '.join(sorted(unknown))}.")

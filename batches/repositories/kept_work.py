@@ -15,6 +15,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
 from batches.models import Attempt, Batch
 from batches.repositories.repository import checked_repository
@@ -23,7 +24,6 @@ from subagents.checkout import Checkout
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, Repository
 
-EXECUTE_BATCH = "batches.execute_batch"
 SECONDS = 5.0  # that a look at the folders may take
 
 

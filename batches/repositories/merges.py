@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
 from batches.models import Attempt, BaseMerge, Batch, Task
@@ -24,7 +25,6 @@ from subagents.contract import SubagentError
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository
 
-MERGE_BATCH, EXECUTE_BATCH = "batches.merge_batch", "batches.execute_batch"
 COMMITS_SHOWN = 200
 ABANDONED_SECONDS = 120.0  # longer than any call of git: whoever made the row is gone
 

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation, TaskState
 from batches.core.errors import ServiceError
 from batches.core.review.rules import Moment
@@ -16,8 +17,6 @@ from batches.review import context_updates
 from batches.runs.create import free_run, refuse_busy
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
-
-EXECUTE_BATCH = "batches.execute_batch"
 
 
 def review(*, batch: Batch, actor: Actor, moment: Moment) -> Run:

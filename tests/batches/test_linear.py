@@ -139,7 +139,7 @@ def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_t
 def test_redirects_are_not_followed(batch, server):
     server.instead = [lambda *_: (307, {"Location": "http://127.0.0.1:1/"}, {})]
     linear_issues.work(batch=batch)
-    assert rows()[0].error == "Linear answered with a redirect, which is not followed."
+    assert rows()[0].error == "Linear responded with a redirect, which is not followed."
 
 
 def test_the_token_is_kept_sealed_and_never_rendered(batch, client, settings):
@@ -157,14 +157,14 @@ def test_the_token_is_kept_sealed_and_never_rendered(batch, client, settings):
     client.post(f"/projects/{project.slug}/", form | {"linear_forget": "on"})
     assert Project.objects.get().linear_token_sealed == ""
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
-    with pytest.raises(Unreadable, match="enter it anew"):
+    with pytest.raises(Unreadable, match="enter it again"):
         unseal(sealed)
 
 
 def test_a_token_that_cannot_be_read_any_more_is_said(batch, server, settings):
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
     linear_issues.work(batch=batch)
-    assert "enter it anew" in rows()[0].error and server.asked == []
+    assert "enter it again" in rows()[0].error and server.asked == []
 
 
 def test_a_token_of_the_environment_serves_projects_without_one(batch, server, settings):

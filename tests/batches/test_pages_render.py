@@ -223,7 +223,7 @@ def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)
     Batch.objects.bump(batch.pk)
     made = []
-    monkeypatch.setattr(detail, "render_pieces", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
+    monkeypatch.setattr(detail, "render_fragments", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
     for _ in range(100):
         assert client.get(f"/batches/{batch.number}/progress/", {"v": version}, headers={"HX-Request": "true"}).status_code == 200
     assert made == [1]

@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts import api_tokens, users
+from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
 from batches.models import ApiToken
 from batches.pages.common import act, actor_of
@@ -21,7 +22,7 @@ from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
 
 def refuse_others(request: HttpRequest) -> None:
     """Raises PermissionDenied for whoever may not manage people."""
-    if not request.user.has_perm(users.CHANGE):
+    if not request.user.has_perm(MANAGE_PEOPLE):
         raise PermissionDenied("Managing people takes the group admin.")
 
 
@@ -158,8 +159,8 @@ def token_new(request: HttpRequest) -> HttpResponse:
 def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """One's own, or as an administrator anybody's; to others there is no such token."""
     seen = ApiToken.objects.select_related("user")
-    if not request.user.has_perm(users.CHANGE):
-        seen = seen.filter(user_id=request.user.pk)
+    if not request.user.has_perm(MANAGE_PEOPLE):
+        seen = seen.filter(user=_self(request))
     token = get_object_or_404(seen, pk=pk)
 
     def verb() -> str:

@@ -118,8 +118,10 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     def verb() -> str:
         return _opened(services.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
 
-    came_from_phase = task.phase is not None and "/phases/" in request.headers.get("Referer", "")
-    return act(request, verb, reverse("batches:phase", args=[number, task.phase.key]) if came_from_phase else _page(number))
+    page = _page(number)
+    if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
+        page = reverse("batches:phase", args=[number, task.phase.key])
+    return act(request, verb, page)
 
 
 def _opened(tasks: list[Task]) -> str:
@@ -214,12 +216,12 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             status = 400
         elif not form.errors:
             context["refusal"] = str(error)
-    context["models"] = form.models(batch.project, left)
-    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    models = form.models(batch.project, list(left))
+    context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget}
-    context["gates"] = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
-    context["unchecked_gates"] = sum(gate.kind == GateKind.UNVERIFIED for gate in context["gates"])
-    context["checked_gates"] = len(context["gates"]) - context["unchecked_gates"]
+    gates = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
+    unchecked = sum(gate.kind == GateKind.UNVERIFIED for gate in gates)
+    context |= {"gates": gates, "unchecked_gates": unchecked, "checked_gates": len(gates) - unchecked}
     return render(request, "plans/execute.html", context, status=status)
 
 

@@ -21,6 +21,7 @@ from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 
 PAGE_SIZE = 50
@@ -54,9 +55,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
     """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
-    polled, asked = request.headers.get("HX-Request") == "true", request.GET.copy()
+    polled, asked = bool(htmx(request)), request.GET.copy()
     seen = "".join(asked.pop("v", [])[-1:])
-    request.GET = asked  # links and the next poll are made from what is left
+    request.GET = asked  # type: ignore[assignment]  # links and the next poll are made from what is left
     view, search, page = wanted_page(request)
     batches = list(page.object_list)
     counts = _counts(search, fresh=not polled)
@@ -115,7 +116,7 @@ def rows_of(page: Page[Batch]) -> list[Row]:
         for task_state, number in phases.get(batch.pk, {}).items():
             counts[look(task_state)] = counts.get(look(task_state), 0) + number
         started, ended = batch.run_started_at, batch.run_ended_at
-        totals = spent.get(batch.pk, {})
+        tokens, cost = spent.get(batch.pk, (None, None))
         rows.append(
             Row(
                 batch=batch,
@@ -124,8 +125,8 @@ def rows_of(page: Page[Batch]) -> list[Row]:
                 counts=counts,
                 done=counts.get("succeeded", 0),
                 total=sum(counts.values()),
-                tokens=totals.get("tokens"),
-                cost=totals.get("cost"),
+                tokens=tokens,
+                cost=cost,
                 started_at=started,
                 seconds=((ended or now) - started).total_seconds() if started else None,
                 left=left.get(batch.pk),
@@ -137,11 +138,8 @@ def rows_of(page: Page[Batch]) -> list[Row]:
 
 def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
     """{batch: ≈ seconds left} of those that are being executed, as their own pages say it. Three queries when there are any."""
-    executing = {
-        batch.run_id: batch.pk  # type: ignore[attr-defined]  # annotated by with_state
-        for batch in batches
-        if batch.run_state == RunState.RUNNING and not batch.run_paused and batch.operation == Operation.EXECUTE  # type: ignore[attr-defined]
-    }
+    running = (batch for batch in batches if batch.run_state == RunState.RUNNING and not batch.run_paused)
+    executing = {batch.run_id: batch.pk for batch in running if batch.run_id is not None and batch.operation == Operation.EXECUTE}
     if not executing:
         return {}
     mattering = Q(outcome=Attempt.Outcome.SUCCEEDED) | Q(ended_at=None)
@@ -156,9 +154,9 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
         else:
             done.setdefault(batch, []).append(((ended - launched).total_seconds(), hours))
     left: dict[int, list[Part]] = {}
-    columns = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
+    of_task = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
     to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")
-    for task, run, key, stage, needs, hours in to_come.values_list(*columns):
+    for task, run, key, stage, needs, hours in to_come.values_list(*of_task):
         left.setdefault(run, []).append(Part.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
     found = {}
     for run in Run.objects.filter(pk__in=executing).only("max_parallel", "parallel_limit", "scheduling", "batch_id"):

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository
 from batches.integrations.notifications import TRIES, try_channels
@@ -25,7 +26,7 @@ def project_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_new(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("batches.add_project"):
+    if not request.user.has_perm(ADD_PROJECT):
         raise PermissionDenied("Adding a project takes the group admin.")
     form = ProjectNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -42,7 +43,7 @@ def project_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
-    may_change = request.user.has_perm("batches.change_project")
+    may_change = request.user.has_perm(CHANGE_PROJECT)
     if request.method == "POST" and not may_change:
         raise PermissionDenied("Changing a project takes the group admin.")
     form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
@@ -82,7 +83,7 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
     """The gates beside the plans'. "look" fills the form with what the repository speaks for; only "Save" keeps anything."""
     project = get_object_or_404(Project, slug=slug)
-    if not request.user.has_perm("batches.change_project"):
+    if not request.user.has_perm(CHANGE_PROJECT):
         raise PermissionDenied("Changing a project takes the group admin.")
     data = request.POST.copy() if request.method == "POST" else None
     found, looked = None, data is not None and "look" in data
