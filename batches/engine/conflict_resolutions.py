@@ -144,8 +144,16 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
             repository.move_ref(ref, kept, None)
         message = f"Dropped by {actor.cause.partition(':')[2]}. Its work is kept as {ref}."
         with transaction.atomic():
-            reason = {"reason": FailureReason.CANCELLED, "message": message}
-            if not move_task(task, Event.DROP, now=timezone.now(), cause=actor.cause, attempt=attempt, dropped_ref=ref, **reason):
+            if not move_task(
+                task,
+                Event.DROP,
+                now=timezone.now(),
+                cause=actor.cause,
+                attempt=attempt,
+                reason=FailureReason.CANCELLED,
+                message=message,
+                dropped_ref=ref,
+            ):
                 raise ServiceError(f"Phase {task.name} has moved on meanwhile. Look at it again.")
             Batch.objects.bump(batch.pk)
     except SubagentError as problem:

@@ -169,8 +169,9 @@ def forecast_of(batch: Batch, plan: ExecutionPlan) -> RunForecast | None:
         slots=options.max_parallel or project.max_parallel,
         by_stage=(options.scheduling or project.scheduling) == Scheduling.STAGES,
     )
+    in_order = sorted(plan.phases, key=lambda phase: phase.position)
     return forecast_run(
-        sorted(plan.phases, key=lambda phase: phase.position),
+        in_order,
         {phase.key: phase.stage.number for phase in plan.phases},
         Ratios(finished_phases(), batch.project_id),
         schedule,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -158,7 +159,7 @@ class Log:
         """Lines from line `start` on whose text has `needle`, whatever its case, in about SEARCH_SECONDS at most."""
         needle = needle[:NEEDLE_CHARACTERS]
         name = f"{self._name}:{self.size}:{start}:{sha256(needle.encode('utf-8', 'replace')).hexdigest()}"
-        known: list | None = cache.get(name)  # what JSON can hold, for a cache of files
+        known: list[Any] | None = cache.get(name)  # what JSON can hold, for a cache of files
         if known is not None:
             return Search(needle, start, tuple(known[0]), known[1], known[2])
         found = self._search(needle, start)

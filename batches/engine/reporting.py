@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -18,6 +19,8 @@ from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, T
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, write_atomic
+
+JsonObject = dict[str, Any]
 
 OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # of a failed gate, as the report quotes it
 
@@ -64,7 +67,7 @@ def finish(run: Run, now: datetime) -> None:
             notifications.tell_end(run, now)
 
 
-def _write_files(run: Run, result: dict[str, object]) -> None:
+def _write_files(run: Run, result: JsonObject) -> None:
     files = OrchestrationFiles(run.batch.project.repository)
     if not os.path.isdir(files.repository):
         raise FileNotFoundError(f"{files.repository} does not exist")
@@ -81,7 +84,7 @@ def _write_files(run: Run, result: dict[str, object]) -> None:
         files.archive_task(run.batch.number, run.number, name, number)
 
 
-def status_of(batch: Batch) -> tuple[Run, dict[str, object]]:
+def status_of(batch: Batch) -> tuple[Run, JsonObject]:
     """The run that says where a batch stands (its last execution, else its last run), and its result as far as it is."""
     run = batch.runs.executions().order_by("-number").first() or batch.runs.order_by("-number").first()
     assert run is not None  # a batch is made with its first run
@@ -89,7 +92,7 @@ def status_of(batch: Batch) -> tuple[Run, dict[str, object]]:
     return run, batch_result(run)
 
 
-def batch_result(run: Run) -> dict[str, object]:
+def batch_result(run: Run) -> JsonObject:
     """The aggregated result: every phase of the batch with its latest task of this operation; unknown is null."""
     batch = run.batch
     latest: dict[int, Task] = {}
@@ -127,7 +130,7 @@ def batch_result(run: Run) -> dict[str, object]:
     }
 
 
-def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> dict[str, object]:
+def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> JsonObject:
     tried = attempts.get(task.pk, []) if task else []
     last = tried[-1] if tried else None
     result = getattr(last, "result", None) if last else None
@@ -172,7 +175,7 @@ def _last_lines(output: str) -> str:
     return "\n".join(line[:OUTPUT_WIDTH] for line in output.rstrip().splitlines()[-OUTPUT_LINES:])
 
 
-def _stage_result(number: int, results: list[dict[str, object]], checks: list[Task]) -> dict[str, object]:
+def _stage_result(number: int, results: list[JsonObject], checks: list[Task]) -> JsonObject:
     members = [entry for entry in results if entry["stage"] == number]
     states = {str(entry["status"]) for entry in members}
     check = next((task for task in reversed(checks) if task.stage.number == number), None)
@@ -193,9 +196,9 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
     return None if start is None or end is None else round((end - start).total_seconds(), 3)
 
 
-def _sum(values: object) -> float | None:
+def _sum(values: Iterable[float | None]) -> float | None:
     """The sum of what is known; None when nothing is."""
-    known = [value for value in values if value is not None]  # type: ignore[attr-defined]  # any iterable
+    known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
@@ -204,9 +207,9 @@ def gate_counts(batch: Batch) -> dict[GateState, int]:
     return count_states(read_ledger(batch))
 
 
-def report_text(run: Run, result: dict[str, object]) -> str:
+def report_text(run: Run, result: JsonObject) -> str:
     """The report that a command prints and the batch page shows."""
-    entries: list[dict] = result["results"]  # type: ignore[assignment]  # built above
+    entries: list[JsonObject] = result["results"]
     done = sum(entry["status"] == "success" for entry in entries)
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
@@ -215,8 +218,8 @@ def report_text(run: Run, result: dict[str, object]) -> str:
         f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
     ]
     if gates := result.get("gates"):
-        lines.append(f"Gates: {count_words(gates)}")  # type: ignore[arg-type]  # built above
-    for stage in result["stages"]:  # type: ignore[attr-defined]  # built above
+        lines.append(f"Gates: {count_words(gates)}")
+    for stage in result["stages"]:
         lines += ["", f"Stage {stage['stage']}: {stage['status']}"]
         for entry in entries:
             if entry["stage"] == stage["stage"]:
@@ -244,7 +247,7 @@ def _gates_word(name: str, counts: dict[str, int]) -> str:
     return f"{name} {counts['passed']}/{judged}{more}"
 
 
-def _phase_line(entry: dict) -> str:
+def _phase_line(entry: JsonObject) -> str:
     marks = {"success": "✓", "failed": "✕", "blocked": "⊘", "cancelled": "–"}
     parts = [f"{entry['status']}", duration(entry["elapsed_seconds"])]
     for origin, name in GATE_LISTS.items():

@@ -229,6 +229,7 @@ def judge_again(*, batch: Batch, actor: Actor) -> Run:
             raise NothingToDo(f"Nothing to judge: no phase of batch {batch.number} has been merged yet.")
         run = new_run(batch, Operation.EXECUTE, ExecuteOptions(), actor, "gates")
         last = batch.phases.filter(pk__in=covers).order_by("stage__number", "position").last()
+        assert last is not None  # `covers` has a phase
         Task.objects.create(
             run=run,
             kind=TaskKind.STAGE_CHECK,
@@ -292,11 +293,19 @@ def retry(
             roots = {task.name for task in chosen}
             reopened = [task for task in tasks if task in chosen or (task.state == TaskState.BLOCKED and task.blocked_by in roots)]
             for task in reopened:
-                extra: dict[str, object] = {"resolution": resolution if task.pk in resolved else "", "dropped_ref": ""}
-                extra["resume_session"] = resume_session
-                if task in checks:
-                    extra["after"] = sorted(roots - {check.name for check in checks})
-                move_task(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
+                move_task(
+                    task,
+                    Event.RETRY,
+                    now=now,
+                    cause=actor.cause,
+                    restarts=0,
+                    not_before=None,
+                    blocked_by="",
+                    resolution=resolution if task.pk in resolved else "",
+                    dropped_ref="",
+                    resume_session=resume_session,
+                    after=sorted(roots - {check.name for check in checks}) if task in checks else task.after,
+                )
             rules = run.batch.project.gate_rules.to_json()  # mended settings count, like a mended base branch
             Run.objects.filter(pk=run.pk).update(gate_rules=rules, **changes)
             _choose_models(run, options)

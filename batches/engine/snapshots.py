@@ -164,7 +164,8 @@ def _history(run: Run) -> dict[str, list[Decimal]]:
     )
     found: dict[str, list[Decimal]] = {}
     for model, cost in known.order_by("-pk").values_list("model", "cost_usd")[:HISTORY]:
-        found.setdefault(model, []).append(cost)
+        if cost is not None:
+            found.setdefault(model, []).append(cost)
     return found
 
 

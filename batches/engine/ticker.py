@@ -29,7 +29,7 @@ from batches.core.engine.states import Event, FailureReason, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import has_commits
+from batches.engine.snapshots import Moment, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
 from batches.runs.transitions import move_task
 from subagents import launcher
@@ -259,7 +259,7 @@ class Ticker:
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 
-    def _advance_all(self, touched: dict[int, list[End]], clock: float) -> bool:
+    def _advance_all(self, touched: dict[int, Touched], clock: float) -> bool:
         """Advance the runs that have changed, or have not been looked at for long; True when something was launched.
 
         `clock` is when the attempts were looked at: in whatever time has passed since they had no chance to be heard.
@@ -272,7 +272,7 @@ class Ticker:
                 continue
             self.advanced[run.pk] = (run.batch.version, clock)
             slots = 0 if low_space else settings.CE_SLOTS - len(self.seen)
-            moment = orchestrator.Moment(timezone.now(), clock, self.host, slots, patient)
+            moment = Moment(timezone.now(), clock, self.host, slots, patient)
             changed = touched.get(run.pk, Touched())
             with apart(f"run={run.pk} cannot be advanced"):
                 progress = orchestrator.advance(run.pk, moment, changed.ends, changed.unmerged)

@@ -150,4 +150,5 @@ def finished_phases() -> list[FinishedPhase]:
     return [
         FinishedPhase(complexity, project, hours, seconds / 3600, None if micros is None else Decimal(micros) / 1_000_000, model)
         for complexity, project, hours, seconds, micros, model in rows[:HISTORY_ATTEMPTS]
+        if hours is not None
     ]

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from django.db.models import Field
+
 from batches.accounts.actor import Actor
 from batches.core.engine.pricing import check_model
 from batches.core.errors import ServiceError, WrongChoice
@@ -53,8 +55,14 @@ def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, obje
 
 
 def _name(field: str) -> str:
-    return str(Project._meta.get_field(field).verbose_name).capitalize()
+    column = Project._meta.get_field(field)
+    assert isinstance(column, Field)  # a setting is a column, not a relation from elsewhere
+    return str(column.verbose_name).capitalize()
 
 
 def _shown(value: object) -> str:
-    return {True: "on", False: "off", None: "the installation's", "": "by complexity"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]  # any value is a key or is shown
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "the installation's"
+    return "by complexity" if value == "" else str(value)

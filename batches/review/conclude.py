@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +15,7 @@ from batches.core.review.rules import (
     Moment,
     PhaseFacts,
     Severity,
+    Verdict,
     judge,
     review_batch,
     review_other_gates,
@@ -25,6 +27,8 @@ from batches.repositories.repository import repository_of
 from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
 from subagents.contract import SubagentError
 from subagents.documents import commit_documents
+
+Report = dict[str, Any]  # what a reviewer's process wrote, as JSON
 
 NO_REVIEWER = "not judged: the reviewer said nothing"
 
@@ -55,11 +59,19 @@ def _settle(run: Run, review: Review) -> None:
     notes = dict.fromkeys(str(report.get("semantic", {}).get("note", NO_REVIEWER)) for report in said.values())
     semantic = "; ".join(notes) or NO_REVIEWER
     path = report_path(batch.number)
-    about = {"batch": batch.number, "title": batch.title, "run": run.number, "moment": moment, "verdict": verdict}
-    text = render_report(**about, parts=parts, findings=whole, semantic=semantic)  # type: ignore[arg-type]  # named and typed above
+    text = render_report(
+        batch=batch.number,
+        title=batch.title,
+        run=run.number,
+        moment=moment,
+        verdict=verdict,
+        parts=parts,
+        findings=whole,
+        semantic=semantic,
+    )
     written = {"path": path, "text": text, **_write(run, path, text)}
     scores = [_score(phase, part) for phase, part in zip(phases, parts, strict=True)]
-    rows = [(None, finding) for finding in whole]
+    rows: list[tuple[Phase | None, FoundBy]] = [(None, finding) for finding in whole]
     rows += [(phase, finding) for phase, part in zip(phases, parts, strict=True) for finding in part.findings]
     with transaction.atomic():
         changed = Review.objects.filter(pk=review.pk, verdict="").update(verdict=verdict, semantic=semantic, scores=scores, **written)
@@ -78,13 +90,13 @@ def _other_gates(batch: Batch, prp_ids: Mapping[str, str]) -> Iterator[tuple[str
             yield f"{place}, {entry.origin} gate", entry.text, entry.state
 
 
-def _said(run: Run) -> dict[int, dict]:
+def _said(run: Run) -> dict[int | None, Report]:
     """{phase: what its reviewer reported}."""
     results = Result.objects.filter(attempt__task__run=run, attempt__outcome="succeeded").values_list("attempt__task__phase_id", "data")
     return {phase_id: data.get("report") or {} for phase_id, data in results}
 
 
-def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
+def _opinions(review: Review, said: Mapping[str, Report]) -> list[GateOpinion]:
     """What the reviewers say of each gate that no rule could check, "not judged" where they say nothing that counts.
 
     An opinion counts with evidence and from a model; it never changes how a gate was judged.
@@ -96,7 +108,7 @@ def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
         if entry.gate is None or entry.in_phase is None or entry.last is None or entry.last.state != GateState.UNVERIFIED:
             continue
         semantic = said.get(entry.phase, {}).get("semantic") or {}
-        found = next((one for one in semantic.get("opinions") or () if one.get("gate") == entry.position), {})
+        found: Report = next((one for one in semantic.get("opinions") or () if one.get("gate") == entry.position), {})
         opinion, evidence = str(found.get("opinion", "")), str(found.get("evidence", "")).strip()
         counts = opinion in (Opinion.HOLDS, Opinion.DOES_NOT_HOLD) and evidence and semantic.get("judged") is True
         otherwise = "no opinion with evidence was given" if semantic.get("judged") else str(semantic.get("note", NO_REVIEWER))
@@ -113,7 +125,7 @@ def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
     return made
 
 
-def _part(phase: Phase, facts: PhaseFacts, done: Done | None, said: dict) -> Part:
+def _part(phase: Phase, facts: PhaseFacts, done: Done | None, said: Report) -> Part:
     findings = tuple(_found(item) for item in said.get("findings", ()))
     common = (phase.prp_id, phase.title, risk_of(facts), judge(findings), findings)
     if done is None:
@@ -195,7 +207,7 @@ def _result_of(review: Review) -> dict[str, object]:
 
 
 def _report_of(review: Review) -> str:
-    lines = [f"Verdict: {WORDS[review.verdict]}", f"Semantic review: {review.semantic}"]  # type: ignore[index]  # stored as the enum's text
+    lines = [f"Verdict: {WORDS[Verdict(review.verdict)]}", f"Semantic review: {review.semantic}"]
     lines += [f"  {score['prp_id']} risk {score['score']} ({score['band']}), {score['findings']} findings" for score in review.scores]
     for finding in review.findings.all():
         if finding.severity != Severity.INFO:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from batches.core.engine.states import Operation, RunState
@@ -86,7 +87,7 @@ def _files(repository: Repository, run: Run, notes: list[str]) -> dict[str, byte
     return files
 
 
-def accept(change: ContextChange, *, cause: str, user: object, now: datetime | None) -> None:
+def accept(change: ContextChange, *, cause: str, user: User | None, now: datetime | None) -> None:
     """Merge what is proposed into the batch branch. Raises ServiceError when it cannot be merged or was decided already."""
     batch = change.run.batch
     _refuse_decided(change)
@@ -99,7 +100,7 @@ def accept(change: ContextChange, *, cause: str, user: object, now: datetime | N
     _decide(change, Decision.ACCEPTED, cause, user, now, merge_commit=outcome.commit)
 
 
-def reject(change: ContextChange, *, cause: str, user: object, now: datetime, reason: str) -> None:
+def reject(change: ContextChange, *, cause: str, user: User | None, now: datetime, reason: str) -> None:
     """Leave it; its commits are kept. Raises ServiceError when it was decided already."""
     _refuse_decided(change)
     _decide(change, Decision.REJECTED, cause, user, now, reason=reason)
@@ -113,7 +114,7 @@ def _refuse_decided(change: ContextChange) -> None:
         raise ServiceError(f"Run {newest.run.number} has updated the context since; decide about that one.")
 
 
-def _decide(change: ContextChange, decision: Decision, cause: str, user: object, now: datetime | None, **more: str) -> None:
+def _decide(change: ContextChange, decision: Decision, cause: str, user: User | None, now: datetime | None, **more: str) -> None:
     with transaction.atomic():
         open_ones = ContextChange.objects.filter(pk=change.pk, decision=Decision.PROPOSED)
         if not open_ones.update(decision=decision, decided_cause=cause, decided_by=user, decided_at=now, **more):
