@@ -24,7 +24,7 @@ from batches.core.engine.states import (
 from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine.attempt_results import End, record_end
-from batches.engine.snapshots import Moment, TaskRow, policy_of, stage_merges, take_snapshot, task_rows
+from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
@@ -56,7 +56,7 @@ class Progress:
     unfinished: bool
 
 
-def advance(run_id: int, moment: Moment, ends: Sequence[End] = (), unmerged: Sequence[Attempt] = ()) -> Progress:
+def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerged: Sequence[Attempt] = ()) -> Progress:
     """Carry the run on by one step: record the `ends` that its host saw, or merge one attempt, and start what may start.
 
     `unmerged` are attempts whose success is recorded and whose commits are not on the batch branch yet. Merges take git
@@ -73,7 +73,7 @@ def advance(run_id: int, moment: Moment, ends: Sequence[End] = (), unmerged: Seq
     elif len(ends) == 1 and ends[0].to_merge and not unmerged:
         merging = True
         merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit)
-    step = _step(run_id, moment, ends, merged)
+    step = _step(run_id, context, ends, merged)
     # A merge that others kept from happening is tried again, but not at once.
     return Progress(step.launched, unfinished=bool(step.merges) and (merged is not None or not merging))
 
@@ -84,9 +84,9 @@ class Step:
     merges: tuple[Attempt, ...]
 
 
-def _step(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None" = None) -> Step:
+def _step(run_id: int, context: TickContext, ends: Sequence[End], merged: "Merged | None" = None) -> Step:
     """Record what follows from the rows, then start and stop processes accordingly."""
-    acts = _record(run_id, moment, ends, merged)
+    acts = _record(run_id, context, ends, merged)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
         _stop(attempt, force)
@@ -95,28 +95,28 @@ def _step(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | No
     return Step(launched, acts.merges)
 
 
-def _record(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None") -> Acts:
+def _record(run_id: int, context: TickContext, ends: Sequence[End], merged: "Merged | None") -> Acts:
     """One transaction: lock, write the facts, then decide and write until nothing more follows from the rows alone."""
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
         for end in ends:
-            record_end(end, moment.now)
+            record_end(end, context.now)
         if merged is not None:
             merged.record(run.batch_id)
         tasks = task_rows(run.tasks.all())
         live = Attempt.objects.live().filter(task__run=run).defer("log_tail", "heartbeat", "spec")
         attempts = {attempt.task_id: attempt for attempt in live}
-        policy = policy_of(run, moment)
-        writer = _Writer(run, tasks, attempts, moment, merged.commit if merged else "", policy)
+        policy = policy_of(run, context)
+        writer = _Writer(run, tasks, attempts, context, merged.commit if merged else "", policy)
         while True:
-            snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.moment)
-            decisions = core.decide(snapshot, moment.now, policy)
+            snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.context)
+            decisions = core.decide(snapshot, context.now, policy)
             for decision in decisions:
                 writer.apply(decision)
             if not decisions or writer.merges:
                 break  # what a merge comes to is seen outside, after commit
         if not decisions:
-            writer.wait(core.waiting_for(snapshot, moment.now))
+            writer.wait(core.waiting_for(snapshot, context.now))
         writer.record_facts()
         if writer.moved or ends:
             Batch.objects.bump(run.batch_id)
@@ -131,9 +131,9 @@ class _Writer:
     """Applies decisions within one transaction and collects what is to be done after it."""
 
     def __init__(
-        self, run: Run, tasks: dict[str, TaskRow], attempts: dict[int, Attempt], moment: Moment, tip: str, policy: core.Policy
+        self, run: Run, tasks: dict[str, TaskRow], attempts: dict[int, Attempt], context: TickContext, tip: str, policy: core.Policy
     ) -> None:
-        self.run, self.tasks, self.attempts, self.began, self.policy = run, tasks, attempts, moment, policy
+        self.run, self.tasks, self.attempts, self.began, self.policy = run, tasks, attempts, context, policy
         self.launches: list[Attempt] = []
         self.stops: list[tuple[Attempt, bool]] = []
         self.merges: list[Attempt] = []
@@ -146,7 +146,7 @@ class _Writer:
         return Acts(tuple(self.launches), tuple(self.stops), tuple(self.merges), self.pause)
 
     @property
-    def moment(self) -> Moment:
+    def context(self) -> TickContext:
         return replace(self.began, free_slots=self.began.free_slots - len(self.launches))
 
     def apply(self, decision: core.Decision) -> None:
@@ -187,8 +187,8 @@ class _Writer:
             facts.record_runs([self.run.pk])
 
     def _move_run(self, event: RunEvent) -> None:
-        cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.moment.cause
-        move_run(self.run, event, now=self.moment.now, cause=cause, message=self.run.stop_message)
+        cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.context.cause
+        move_run(self.run, event, now=self.context.now, cause=cause, message=self.run.stop_message)
         self.ended = self.run.state in ENDED_RUN_STATES
         logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
 
@@ -198,8 +198,8 @@ class _Writer:
         moved = move_task(
             task,
             event,
-            now=self.moment.now,
-            cause=self.moment.cause,
+            now=self.context.now,
+            cause=self.context.cause,
             attempt=attempt,
             reason=reason,
             message=message,
@@ -231,9 +231,9 @@ class _Writer:
             return
         waited = dict(self.run.waited)
         if before and since is not None:
-            seconds = max(0.0, (self.moment.now - since).total_seconds())  # less than nothing: the clock was set back
+            seconds = max(0.0, (self.context.now - since).total_seconds())  # less than nothing: the clock was set back
             waited[before] = round(waited.get(before, 0.0) + seconds, 3)
-        self._change(waiting_for=now_for or "", waiting_since=self.moment.now if now_for else None, waited=waited)
+        self._change(waiting_for=now_for or "", waiting_since=self.context.now if now_for else None, waited=waited)
 
     def _launch(self, task: TaskRow, decision: core.Launch) -> None:
         problem, base = "", ""
@@ -246,17 +246,17 @@ class _Writer:
             base = (repository_of(self.run.batch).merge_base(self.tip, whole.resolution) if whole.resolution else None) or self.tip
         except RefMoved as busy:  # its lock is broken after some seconds
             logger.warning("batch=%s task=%s launch put off: %s", self.run.batch.number, task.name, busy)
-            task.not_before = self.moment.now + timedelta(seconds=1)
+            task.not_before = self.context.now + timedelta(seconds=1)
             Task.objects.filter(pk=task.pk).update(not_before=task.not_before)
             self.moved = True
             return
         except SubagentError as error:
             problem = str(error)
-        attempt = new_attempt(self.run, whole, base, self.moment, decision, self._ready_at(task))
+        attempt = new_attempt(self.run, whole, base, self.context, decision, self._ready_at(task))
         self._move(task, Event.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
         self.attempts[task.pk] = attempt
         if problem:  # the repository or the branch is gone: there is nothing to start on
-            Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.moment.now)
+            Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.context.now)
             self._fail(task, FailureReason.AGENT_ERROR, problem, restart=False)
         else:
             self.launches.append(attempt)
@@ -266,8 +266,8 @@ class _Writer:
         names = {*task.waits_for, *task.after}
         by_stage = self.run.scheduling == Scheduling.STAGES
         before = [one for one in self.tasks.values() if one.name in names or (by_stage and one.stage_number < task.stage_number)]
-        moments = (self.run.started_at, task.changed_at, task.not_before, *(one.changed_at for one in before))
-        return min(self.moment.now, max((moment for moment in moments if moment is not None), default=self.moment.now))
+        times = (self.run.started_at, task.changed_at, task.not_before, *(one.changed_at for one in before))
+        return min(self.context.now, max((time for time in times if time is not None), default=self.context.now))
 
     def _find_tip(self) -> str:
         """The commit that work starts on; the first task of a batch makes its branch. Raises SubagentError."""
@@ -278,8 +278,8 @@ class _Writer:
 
     def _stop(self, task: TaskRow, reason: FailureReason, force: bool) -> None:
         attempt = self.attempts[task.pk]
-        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(stop_reason=reason, stop_clock=self.moment.clock)
-        attempt.stop_reason, attempt.stop_clock = reason, self.moment.clock
+        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(stop_reason=reason, stop_clock=self.context.clock)
+        attempt.stop_reason, attempt.stop_clock = reason, self.context.clock
         self.moved = True
         self.stops.append((attempt, force))
         logger.info("batch=%s task=%s attempt=%s stop reason=%s force=%s", self.run.batch.number, task.name, attempt.number, reason, force)
@@ -287,7 +287,7 @@ class _Writer:
     def _settle(self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object) -> None:
         attempt = self.attempts.pop(task.pk)
         Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(
-            ended_at=self.moment.now, outcome=outcome, reason=reason, message=message
+            ended_at=self.context.now, outcome=outcome, reason=reason, message=message
         )
         self._move(task, event, attempt=attempt, reason=reason, message=message, **fields)
         self.settled.append(attempt.pk)
@@ -301,18 +301,18 @@ class _Writer:
             move_task(
                 task,
                 Event.RETRY,
-                now=self.moment.now,
+                now=self.context.now,
                 cause="policy:restart after a crash" if not fault else "policy:restart after a fault of the provider",
                 message=f"Restarted by itself ({task.restarts + 1} of {limit}) after: {message}",
                 restarts=task.restarts + 1,
-                not_before=self.moment.now + timedelta(seconds=pause),
+                not_before=self.context.now + timedelta(seconds=pause),
                 bump=False,
             )
 
     def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
         """Put the task back and pause the run: fewer at once from now on, but one limit that several meet counts once."""
         self._settle(task, Event.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
-        run, now = self.run, self.moment.now
+        run, now = self.run, self.context.now
         if run.rate_limited_since and run.rate_limited_until and core.RateLimit(run.rate_limited_since, run.rate_limited_until).holds(now):
             until = max(until, run.rate_limited_until)
             self._change(rate_limited_until=until)
@@ -351,7 +351,7 @@ class _Writer:
             stage_id=phases[0].stage_id,
             name=name,
             position=max(task.position for task in members),
-            changed_at=self.moment.now,
+            changed_at=self.context.now,
         )
         self.tasks |= task_rows(self.run.tasks.filter(name=name))
         self.moved = True

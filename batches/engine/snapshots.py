@@ -22,7 +22,7 @@ HISTORY = 200  # attempts that an estimate looks back on
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TickContext:
     """When and where a step is made: wall time, the host's monotonic clock in seconds, its name and free slots."""
 
     now: datetime
@@ -36,11 +36,11 @@ class Moment:
         return f"host:{self.host}"
 
 
-def policy_of(run: Run, moment: Moment) -> core.Policy:
+def policy_of(run: Run, context: TickContext) -> core.Policy:
     """The limits of this run, in seconds."""
     return core.Policy(
-        silence_seconds=math.inf if moment.patient else run.silence_seconds,
-        launch_seconds=math.inf if moment.patient else settings.CE_LAUNCH_SECONDS,
+        silence_seconds=math.inf if context.patient else run.silence_seconds,
+        launch_seconds=math.inf if context.patient else settings.CE_LAUNCH_SECONDS,
         phase_limit_seconds=run.phase_limit_seconds,
         crash_restarts=settings.CE_CRASH_RESTARTS,
         rate_limit_seconds=settings.CE_RATE_LIMIT_SECONDS,
@@ -79,7 +79,7 @@ def task_rows(tasks: QuerySet[Task]) -> dict[str, TaskRow]:
     return {row.name: row for row in (TaskRow(*values) for values in tasks.order_by("position", "pk").values_list(*ROW_COLUMNS))}
 
 
-def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], moment: Moment) -> core.Snapshot:
+def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], context: TickContext) -> core.Snapshot:
     """The rows as values; `attempts` maps a task's id to its live attempt."""
     reserves = _reservations(run, tasks)
     remaining = remaining_hours(run.batch_id, run.batch.edition) if run.scheduling == "dataflow" else {}
@@ -97,7 +97,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
             restarts=task.restarts,
             not_before=task.not_before,
             remaining=remaining.get(task.phase_id or 0, 0.0),
-            attempt=_view(attempts[task.pk], moment) if task.pk in attempts else None,
+            attempt=_view(attempts[task.pk], context) if task.pk in attempts else None,
             reserve_usd=reserves.get(task.pk),
         )
         for task in tasks
@@ -110,7 +110,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
         cancel_requested=run.cancel_requested,
         fail_fast=run.fail_fast,
         by_stage=run.scheduling == "stages",
-        free_slots=moment.free_slots,
+        free_slots=context.free_slots,
         unchecked_stages=frozenset(unchecked_stages(run, tasks)),
         budget=budget_of(run),
         phase_cap_usd=run.phase_cap_usd,
@@ -169,10 +169,10 @@ def _history(run: Run) -> dict[str, list[Decimal]]:
     return found
 
 
-def _view(attempt: Attempt, moment: Moment) -> core.AttemptView:
+def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
     # A clock that ran backwards means a reboot: the processes are gone, and the lock says so.
     def age(clock: float | None) -> float:
-        return 0.0 if clock is None else max(0.0, moment.clock - clock)
+        return 0.0 if clock is None else max(0.0, context.clock - clock)
 
     elapsed = attempt.elapsed_seconds or 0.0
     return core.AttemptView(

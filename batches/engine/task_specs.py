@@ -15,10 +15,9 @@ from batches.core.engine.roles import ROLES
 from batches.core.engine.states import Operation, TaskKind
 from batches.core.gates.project_gates import GateRules, When
 from batches.core.review.context_update import front_matter
-from batches.core.review.rules import Moment as ReviewMoment
-from batches.core.review.rules import capped, review_outcome, review_prp
+from batches.core.review.rules import Moment, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import Moment, gated_phases, seen_merged
+from batches.engine.snapshots import TickContext, gated_phases, seen_merged
 from batches.models import Attempt, Phase, Project, Result, Run, Task
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
@@ -28,7 +27,7 @@ from subagents.contract import replace as replace_record
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # of an earlier attempt, for the next one's prompt
 
 
-def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: Launch, ready_at: datetime) -> Attempt:
+def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, launch: Launch, ready_at: datetime) -> Attempt:
     """The row of the next attempt, with the spec that its process will read. The number is the fence.
 
     `launch` says what of the budget is set aside for it; since `ready_at` it has waited for what the run waits for.
@@ -41,17 +40,17 @@ def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: 
         task=task,
         number=number,
         token=secrets.token_hex(16),
-        host=moment.host,
+        host=context.host,
         directory=str(Path(settings.CE_DATA_DIR) / "attempts" / batch.project.slug / place),
         checkout=str(Path(settings.CE_DATA_DIR) / "checkouts" / batch.project.slug / place.replace("/", "-")),
         ref=f"refs/ce/attempts/{place}",
         base_commit=base_commit,
         sandbox=sandbox_level().level,
-        launched_at=moment.now,
-        launched_clock=moment.clock,
+        launched_at=context.now,
+        launched_clock=context.clock,
         reserved_usd=launch.reserve_usd,
         ready_at=ready_at,
-        waited_for=run.waiting_for if moment.now > ready_at else "",
+        waited_for=run.waiting_for if context.now > ready_at else "",
     )
     spec = build_spec(run, task, attempt)
     if last and task.resume_session:
@@ -186,7 +185,7 @@ def _room(project: Project) -> dict[str, object]:
 def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, object]:
     """What the rules found in this PRP, before execution, or in what came of it."""
     facts = facts_of(phase)
-    after = run.review.moment == ReviewMoment.AFTER
+    after = run.review.moment == Moment.AFTER
     done = done_of(phase)
     findings = capped(review_outcome(facts, done.outcome) if after else review_prp(facts))
     changed = list(record_of(phase, done).files) if after else []

@@ -29,7 +29,7 @@ from batches.core.engine.states import Event, FailureReason, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import Moment, has_commits
+from batches.engine.snapshots import TickContext, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
 from batches.runs.transitions import move_task
 from subagents import launcher
@@ -272,10 +272,10 @@ class Ticker:
                 continue
             self.advanced[run.pk] = (run.batch.version, clock)
             slots = 0 if low_space else settings.CE_SLOTS - len(self.seen)
-            moment = Moment(timezone.now(), clock, self.host, slots, patient)
+            context = TickContext(timezone.now(), clock, self.host, slots, patient)
             changed = touched.get(run.pk, Touched())
             with apart(f"run={run.pk} cannot be advanced"):
-                progress = orchestrator.advance(run.pk, moment, changed.ends, changed.unmerged)
+                progress = orchestrator.advance(run.pk, context, changed.ends, changed.unmerged)
                 for end in changed.ends:
                     self._forget(end.attempt.pk)
                     self.ended.append(end)
