@@ -73,30 +73,21 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
     elif len(ends) == 1 and ends[0].to_merge and not unmerged:
         merging = True
         merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit)
-    step = _step(run_id, context, ends, merged)
-    # A merge that others kept from happening is tried again, but not at once.
-    return Progress(step.launched, unfinished=bool(step.merges) and (merged is not None or not merging))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    launched: tuple[tuple[Attempt, int], ...]
-    merges: tuple[Attempt, ...]
-
-
-def _step(run_id: int, context: TickContext, ends: Sequence[End], merged: "Merged | None" = None) -> Step:
-    """Record what follows from the rows, then start and stop processes accordingly."""
-    acts = _record(run_id, context, ends, merged)
+    acts = record_step(run_id, context, ends, merged)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
         _stop(attempt, force)
     if acts.pause is not None:
-        _pause_others(run_id, acts.pause)
-    return Step(launched, acts.merges)
+        pause_other_runs(run_id, acts.pause)
+    # A merge that another git process held up is tried again, but not at once.
+    return Progress(launched, unfinished=bool(acts.merges) and (merged is not None or not merging))
 
 
-def _record(run_id: int, context: TickContext, ends: Sequence[End], merged: "Merged | None") -> Acts:
-    """One transaction: lock, write the facts, then decide and write until nothing more follows from the rows alone."""
+def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), merged: "Merged | None" = None) -> Acts:
+    """In one transaction: lock the run, write the facts, then decide and write until nothing more follows from the rows alone.
+
+    Returns what is to be done after the commit; nothing is started or stopped here.
+    """
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
         for end in ends:
@@ -368,7 +359,7 @@ def launch(attempt: Attempt) -> int:
         return 0
 
 
-def _pause_others(run_id: int, pause: core.RateLimit) -> None:
+def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
     """The key that met a limit is that of every run of the backend: none of them starts anything before its end.
 
     Not in the transaction of the run that met it, which holds that run's row: two such would wait for each other.
