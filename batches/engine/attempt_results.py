@@ -77,14 +77,14 @@ class End:
 
     attempt: Attempt
     spec: TaskSpec
-    look: "Observation"
+    observation: "Observation"
     verdict: str  # SUCCESS or a FailureReason
     message: str
     result: TaskResult  # made up if it left none
 
     @classmethod
-    def of(cls, attempt: Attempt, spec: TaskSpec, look: "Observation") -> Self:
-        return cls(attempt, spec, look, *_verdict(attempt, spec, look))
+    def of(cls, attempt: Attempt, spec: TaskSpec, observation: "Observation") -> Self:
+        return cls(attempt, spec, observation, *_verdict(attempt, spec, observation))
 
     @property
     def to_merge(self) -> bool:
@@ -94,15 +94,15 @@ class End:
 
 def record_end(end: End, now: datetime) -> None:
     """Write down, once, that the attempt is over, with what it left. In the caller's transaction."""
-    attempt, look = end.attempt, end.look
+    attempt, observation = end.attempt, end.observation
     changes: dict[str, object] = {
         "exited_at": now,
         "verdict": end.verdict,
         "message": end.message,
-        "exit_code": look.ended.exit_code if look.ended else None,
+        "exit_code": observation.ended.exit_code if observation.ended else None,
     }
-    if look.started is not None and look.started.pid and attempt.started_at is None:
-        changes |= {"started_at": wall_time(look.started.started_at), "pid": look.started.pid}
+    if observation.started is not None and observation.started.pid and attempt.started_at is None:
+        changes |= {"started_at": wall_time(observation.started.started_at), "pid": observation.started.pid}
     changes |= _result_fields(end.result) | log_fields(end.spec)
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
@@ -119,17 +119,17 @@ def wall_time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _verdict(attempt: Attempt, spec: TaskSpec, look: "Observation") -> tuple[str, str, TaskResult]:
-    if look.result is not None and look.result.status == ResultStatus.SUCCESS:
-        return SUCCESS, "", look.result
-    if look.result is not None:
-        told = FailureReason(look.result.failure_reason)
+def _verdict(attempt: Attempt, spec: TaskSpec, observation: "Observation") -> tuple[str, str, TaskResult]:
+    if observation.result is not None and observation.result.status == ResultStatus.SUCCESS:
+        return SUCCESS, "", observation.result
+    if observation.result is not None:
+        told = FailureReason(observation.result.failure_reason)
         if attempt.stop_reason and told in (FailureReason.CANCELLED, FailureReason.CRASHED):
             told = FailureReason(attempt.stop_reason)
-        sentence = look.result.errors[0] if look.result.errors else SENTENCES.get(told, told)
-        return told, sentence, look.result
-    if look.result_error is not None and not attempt.stop_reason:
-        reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {look.result_error}"
+        sentence = observation.result.errors[0] if observation.result.errors else SENTENCES.get(told, told)
+        return told, sentence, observation.result
+    if observation.result_error is not None and not attempt.stop_reason:
+        reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {observation.result_error}"
     else:
         reason = FailureReason(attempt.stop_reason or FailureReason.CRASHED)
         sentence = attempt.message or SENTENCES[reason]

@@ -46,7 +46,7 @@ MIRROR_SECONDS = 1.0  # progress is written to the row at most this often, unles
 ADVANCE_SECONDS = 1.0  # a run is looked at this often even when nothing changed: limits, back-off
 BLIND_SECONDS = 5.0  # after so long without a round (stopped, asleep, not running) what was silent meanwhile
 PATIENCE_SECONDS = 5.0  # gets this long to be heard: it may have been stopped as well, with all of the machine
-COMPLAINT_SECONDS = 60.0  # a fault that every round meets is told this often
+LOG_AGAIN_SECONDS = 60.0  # a fault that every round meets is told this often
 LEASE_SECONDS = 30.0
 LEASE_RENEWAL_SECONDS = 5.0
 LOG_TAIL_BYTES = 64 * 1024
@@ -107,7 +107,7 @@ class Touched:
 
 @dataclass(slots=True)
 class Ticker:
-    """Rounds of look, record, advance, wait. Use only under `ticker_lock`."""
+    """Rounds of observation, record, advance, wait. Use only under `ticker_lock`."""
 
     host: str
     seen: dict[int, Seen] = field(default_factory=dict)
@@ -140,10 +140,10 @@ class Ticker:
         now = timezone.now()
         if not 0 <= clock - _last_round() <= BLIND_SECONDS:
             self.patient_until = clock + PATIENCE_SECONDS
-        touched = self._observe_all(now, clock)
-        if not self._advance_all(touched, clock):
-            self._tidy(now)
-        self._renew(now, clock)
+        touched = self.observe_all(now, clock)
+        if not self.advance_all(touched, clock):
+            self.clean_up(now)
+        self.renew_lease(now, clock)
         _mark_round(clock)
 
     def wait(self, seconds: float) -> None:
@@ -157,7 +157,7 @@ class Ticker:
                 poll.register(seen.pidfd, select.POLLIN)
         poll.poll(seconds * 1000)
 
-    def _observe_all(self, now: datetime, clock: float) -> dict[int, Touched]:
+    def observe_all(self, now: datetime, clock: float) -> dict[int, Touched]:
         """Mirror what changed; returns the runs concerned, each with what is still to be recorded and to be merged."""
         touched: dict[int, Touched] = {}
         live = (
@@ -171,22 +171,22 @@ class Ticker:
                 waiting = touched.setdefault(attempt.task.run_id, Touched()).unmerged
                 if attempt.verdict == SUCCESS and has_commits(attempt) and not (attempt.merge_commit or attempt.merge_conflicts):
                     waiting.append(attempt)
-            elif (end := self._observe_apart(attempt, now, clock)) is not None:
+            elif (end := self._observe_isolated(attempt, now, clock)) is not None:
                 touched.setdefault(attempt.task.run_id, Touched()).ends.append(end)
         for run in touched.values():
             run.unmerged.sort(key=lambda attempt: attempt.exited_at or now)
         return touched
 
-    def _observe_apart(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
+    def _observe_isolated(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
         """Observe; what goes wrong with one attempt ends that attempt and concerns no other."""
         try:
             return self._observe(attempt, now, clock)
         except (OperationalError, InterfaceError):
             raise  # the database is away, which concerns everybody
         except OSError as error:  # a disk that is full, or too many open files: the next round may see more
-            complain(f"attempt={attempt.pk} cannot be observed: {error}")
+            log_throttled(f"attempt={attempt.pk} cannot be observed: {error}")
         except Exception as error:  # noqa: BLE001 -- a row of another version, a report that no column takes: its own end, not ours
-            complain(f"attempt={attempt.pk} cannot be understood", exc_info=True)
+            log_throttled(f"attempt={attempt.pk} cannot be understood", exc_info=True)
             self._give_up(attempt, f"It cannot be understood by this version ({type(error).__name__}: {error}).", now)
         return None
 
@@ -209,14 +209,14 @@ class Ticker:
         seen = self.seen.get(attempt.pk)
         if seen is None:
             seen = self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec))
-        look = launcher.observe(attempt.directory, seen.spec)
-        if look.held:
-            self._mirror(attempt, seen, look, now, clock)
-        elif look.started is None:
+        observation = launcher.observe(attempt.directory, seen.spec)
+        if observation.held:
+            self._mirror(attempt, seen, observation, now, clock)
+        elif observation.started is None:
             self._missing(attempt, clock)
-        elif not look.started.pid or look.ended is not None or not launcher.sweep(attempt.directory):
+        elif not observation.started.pid or observation.ended is not None or not launcher.sweep(attempt.directory):
             # Where the wrapper was killed, nothing of the attempt is left either.
-            return End.of(attempt, seen.spec, look)
+            return End.of(attempt, seen.spec, observation)
         return None
 
     def _missing(self, attempt: Attempt, clock: float) -> None:
@@ -228,17 +228,17 @@ class Ticker:
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
 
-    def _mirror(self, attempt: Attempt, seen: Seen, look: Observation, now: datetime, clock: float) -> None:
+    def _mirror(self, attempt: Attempt, seen: Seen, observation: Observation, now: datetime, clock: float) -> None:
         if seen.pidfd < 0:
             seen.pidfd = launcher.pidfd(attempt.directory) or -1
-        if look.started is None:
+        if observation.started is None:
             return
         changes: dict[str, object] = {}
         if attempt.started_at is None:
-            started_at = attempt_results.wall_time(look.started.started_at)
-            changes |= {"started_at": started_at, "pid": look.started.pid, "beat_clock": clock, "last_beat_at": now}
+            started_at = attempt_results.wall_time(observation.started.started_at)
+            changes |= {"started_at": started_at, "pid": observation.started.pid, "beat_clock": clock, "last_beat_at": now}
         due = clock - seen.mirrored_clock >= MIRROR_SECONDS
-        beat = look.heartbeat
+        beat = observation.heartbeat
         if beat is not None and beat.last_update != seen.last_update and (due or changes or beat.step != seen.step):
             known = attempt.last_beat_at is not None and not seen.last_update and attempt.heartbeat == beat.to_json()
             if not known:  # a ticker that has just started must not take an old heartbeat for a new one
@@ -259,7 +259,7 @@ class Ticker:
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 
-    def _advance_all(self, touched: dict[int, Touched], clock: float) -> bool:
+    def advance_all(self, touched: dict[int, Touched], clock: float) -> bool:
         """Advance the runs that have changed, or have not been looked at for long; True when something was launched.
 
         `clock` is when the attempts were looked at: in whatever time has passed since they had no chance to be heard.
@@ -274,7 +274,7 @@ class Ticker:
             slots = 0 if low_space else settings.CE_SLOTS - len(self.seen)
             context = TickContext(timezone.now(), clock, self.host, slots, patient)
             changed = touched.get(run.pk, Touched())
-            with apart(f"run={run.pk} cannot be advanced"):
+            with isolate_errors(f"run={run.pk} cannot be advanced"):
                 progress = orchestrator.advance(run.pk, context, changed.ends, changed.unmerged)
                 for end in changed.ends:
                     self._forget(end.attempt.pk)
@@ -287,26 +287,26 @@ class Ticker:
                     launched = True
         return launched
 
-    def _tidy(self, now: datetime) -> None:
+    def clean_up(self, now: datetime) -> None:
         """What may wait until everything that could start has started."""
         while self.ended:
             end = self.ended.pop()
             spec = end.spec
             try:
-                if end.look.result is None:
+                if end.observation.result is None:
                     attempt_results.write_missing_result(spec, end.result)
                 OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
                 launcher.tidy(spec)
             except (OSError, SubagentError) as error:
                 logger.error("batch=%s task=%s attempt=%s archive: %s", spec.batch_id, spec.name, spec.attempt, error)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
-            with apart(f"run={run.pk} cannot be reported"):
+            with isolate_errors(f"run={run.pk} cannot be reported"):
                 attempt_results.fill_diffs(Result.objects.filter(attempt__task__run=run))
                 self._remove_checkouts(run)
                 reporting.finish(run, now)
         # On its own: a ticker that was killed between the two would never come back to a run that is reported.
         for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
-            with apart(f"run={run.pk} cannot be followed up"):
+            with isolate_errors(f"run={run.pk} cannot be followed up"):
                 autopilot.follow_up(run.pk, now)
         attempt_results.fill_diffs(Result.objects.filter(attempt__host=self.host), limit=5)
 
@@ -319,7 +319,7 @@ class Ticker:
                 except (OSError, SubagentError) as error:
                     logger.error("attempt=%s checkout not removed: %s", attempt.pk, error)
 
-    def _renew(self, now: datetime, clock: float) -> None:
+    def renew_lease(self, now: datetime, clock: float) -> None:
         if clock - self.renewed_clock < LEASE_RENEWAL_SECONDS:
             return
         self.renewed_clock = clock
@@ -349,25 +349,25 @@ def _mark_round(clock: float) -> None:
         ticker_mark().touch()
 
 
-_complaints: dict[str, float] = {}
+_logged: dict[str, float] = {}
 
 
 @contextmanager
-def apart(what: str) -> Iterator[None]:
+def isolate_errors(what: str) -> Iterator[None]:
     """Keep a fault of one run from all the others: it is told as `what`, and met again in the next round."""
     try:
         yield
     except (OperationalError, InterfaceError):
         raise  # the database is away, which concerns everybody
     except Exception:  # noqa: BLE001 -- whatever it is, the other runs go on
-        complain(what, exc_info=True)
+        log_throttled(what, exc_info=True)
 
 
-def complain(message: str, *, exc_info: bool = False) -> None:
+def log_throttled(message: str, *, exc_info: bool = False) -> None:
     """Log an error that every round would log again, at most once a minute."""
     now = time.monotonic()
-    if now - _complaints.get(message, float("-inf")) >= COMPLAINT_SECONDS:
-        _complaints[message] = now
+    if now - _logged.get(message, float("-inf")) >= LOG_AGAIN_SECONDS:
+        _logged[message] = now
         logger.error(message, exc_info=exc_info)
 
 
@@ -398,7 +398,7 @@ def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except (OSError, ValueError):
-        return -1  # gone already, or never there: the next round's look says so
+        return -1  # gone already, or never there: the next round's observation says so
 
 
 STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster tells its workers what it found when it started
@@ -408,8 +408,8 @@ def startup_report(host: str) -> str:
     """What became of this host's attempts while nobody watched: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
     counts: Counter[str] = Counter()
     for attempt in Attempt.objects.live().filter(host=host, exited_at=None).only("directory", "spec"):
-        look = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
-        counts["alive" if look.held else "finished meanwhile" if look.ended else "dead, will be judged"] += 1
+        observation = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
+        counts["alive" if observation.held else "finished meanwhile" if observation.ended else "dead, will be judged"] += 1
     if not counts:
         return "Nothing was running."
     total = sum(counts.values())

@@ -234,8 +234,8 @@ def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, cl
     run = wide()
     monkeypatch.setattr(engine_ticker, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)
     ticker = engine_ticker.Ticker("build-1")
-    ticker._advance_all({}, 100.0)
-    ticker._renew(NOW, 100.0)
+    ticker.advance_all({}, 100.0)
+    ticker.renew_lease(NOW, 100.0)
     run.refresh_from_db()
     assert not Attempt.objects.exists() and run.waiting_for == "slot"
     client.force_login(builders.make_user())
