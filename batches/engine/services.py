@@ -53,7 +53,13 @@ EXECUTE_BATCH = "batches.execute_batch"
 
 
 def generate(
-    *, plan: Plan, project: Project, actor: Actor, then: ExecuteOptions | None = None, whole: bool = False, asked_by: UUID | None = None
+    *,
+    plan: Plan,
+    project: Project,
+    actor: Actor,
+    then: ExecuteOptions | None = None,
+    full_autopilot: bool = False,
+    asked_by: UUID | None = None,
 ) -> Batch:
     """Make the plan executable on the project: a batch with its rows, and the run that writes its PRPs.
 
@@ -91,7 +97,7 @@ def generate(
                 plan_execution(batch=batch, options=then)  # refuse now what would be refused later
             run = free_run(batch, Operation.GENERATE, actor)
             if then is not None:
-                open_autopilot(run, Step.GENERATE, then, actor, whole=whole)
+                open_autopilot(run, Step.GENERATE, then, actor, full_autopilot=full_autopilot)
             return batch
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -135,8 +141,9 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
             if refusal := regeneration_refusal(batch):
                 raise ServiceError(refusal)
             repository.refuse_checked_out(batch.branch)
-            for chain in batch.autopilot_runs.open():
-                move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
+            for autopilot_run in batch.autopilot_runs.open():
+                reason = "The batch was generated again."
+                move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
             replace_phases(batch, report)
             create_conflicts(batch, report, decisions_of(plan))
             if linear_issues.is_configured(batch.project):
@@ -179,9 +186,9 @@ def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
     """
     with transaction.atomic():
         run = start_execution(batch=batch, actor=actor, options=options)
-        for chain in batch.autopilot_runs.open():
+        for autopilot_run in batch.autopilot_runs.open():
             reason = f"Run {run.number} was started by hand."
-            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
+            move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
     return run
 
 
@@ -311,8 +318,8 @@ def retry(
             _choose_models(run, options)
             if not run.is_live:
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
-            for chain in run.autopilot_runs.open():
-                move_autopilot(chain, AutopilotState.GOING, now=now, cause=actor.cause)
+            for autopilot_run in run.autopilot_runs.open():
+                move_autopilot(autopilot_run, AutopilotState.GOING, now=now, cause=actor.cause)
             return reopened
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -412,8 +419,8 @@ def cancel(*, run: Run, actor: Actor) -> None:
         if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
             run.refresh_from_db()
             raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
-        for chain in run.autopilot_runs.open():
-            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
+        for autopilot_run in run.autopilot_runs.open():
+            move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
         Batch.objects.bump(run.batch_id)
 
 

@@ -92,18 +92,18 @@ def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = 
     return run
 
 
-def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, whole: bool) -> AutopilotRun:
-    """What follows the run by itself. Raises ServiceError when another chain of the batch is open."""
+def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> AutopilotRun:
+    """Open the autopilot run that starts what follows `run`. Raises ServiceError when the batch already has an open one."""
     try:
         with transaction.atomic():
             return AutopilotRun.objects.create(
                 batch_id=run.batch_id,
                 run=run,
                 step=step,
-                whole=whole,
+                whole=full_autopilot,
                 options=asdict(options),
                 created_by=actor.user,
                 moved_cause=actor.cause,
             )
     except IntegrityError:
-        raise ServiceError(f"Batch {run.batch.number} is on autopilot already. Let it go on, or stop it first.") from None
+        raise ServiceError(f"Batch {run.batch.number} is already on autopilot. Resume it, or stop it first.") from None

@@ -102,18 +102,20 @@ def move_task(
     return bool(moved)
 
 
-def move_autopilot(chain: AutopilotRun, target: AutopilotState, *, now: datetime, cause: str, reason: str = "", **fields: object) -> bool:
-    """Move an open chain, unless someone moved it first; `fields` are written in the same UPDATE.
+def move_autopilot(
+    autopilot_run: AutopilotRun, target: AutopilotState, *, now: datetime, cause: str, reason: str = "", **fields: object
+) -> bool:
+    """Move an open autopilot run, unless someone moved it first; `fields` are written in the same UPDATE.
 
     Returns False when the row is no longer in the state we read; the caller then does nothing.
     """
     fields |= {"reason": reason, "moved_at": now, "moved_cause": cause}
     with transaction.atomic():
-        moved = AutopilotRun.objects.open().filter(pk=chain.pk, state=chain.state).update(state=target, **fields)
+        moved = AutopilotRun.objects.open().filter(pk=autopilot_run.pk, state=autopilot_run.state).update(state=target, **fields)
         if moved:
-            Batch.objects.bump(chain.batch_id)
+            Batch.objects.bump(autopilot_run.batch_id)
     if moved:
-        chain.state = target
+        autopilot_run.state = target
         for name, value in fields.items():
-            setattr(chain, name, value)
+            setattr(autopilot_run, name, value)
     return bool(moved)
