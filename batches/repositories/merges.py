@@ -180,7 +180,7 @@ def finish_merges(batch: Batch | None = None, *, at_once: bool = False) -> int:
     for merge in rows if batch is None else rows.filter(batch=batch):
         if timezone.now() - merge.asked_at < timedelta(seconds=ABANDONED_SECONDS):
             if at_once:
-                raise ServiceError(f"Batch {merge.batch.number} is being merged right now. If that does not change, try again in two minutes.")
+                raise ServiceError(f"Batch {merge.batch.number} is being merged right now. If it stays so, try again in two minutes.")
             continue
         try:
             merged = _branch_merge(merge).settle()

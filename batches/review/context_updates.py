@@ -7,17 +7,21 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
+from batches.accounts.actor import Actor
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.core.review.context_update import CLAUDE_FILE, BlockUnclear, memories, render_block, with_block
 from batches.models import Batch, ContextChange, Result, Run
 from batches.repositories.repository import repository_of
 from batches.review.evidence import Conclusion, done_of_phases, record_of
+from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
 from subagents.documents import NotADocument, commit_documents, read_document
 from subagents.workspace import MergeConflict, RefMoved, Repository
 
+EXECUTE_BATCH = "batches.execute_batch"
 DIFF_BYTES = 512 * 1024
 Decision = ContextChange.Decision
 
@@ -32,7 +36,7 @@ def conclude_context(run: Run) -> Conclusion | None:
         change.refresh_from_db()
     if change.decision == Decision.PROPOSED and run.batch.project.accept_context:
         with suppress(ServiceError):  # said on the page: it stays proposed
-            accept(change, cause="policy:accept_context", user=None, now=run.ended_at)
+            _accept(change, cause="policy:accept_context", user=None, now=run.ended_at)
     return Conclusion({"context": _result_of(change)}, _report_of(change))
 
 
@@ -87,8 +91,21 @@ def _files(repository: Repository, run: Run, notes: list[str]) -> dict[str, byte
     return files
 
 
-def accept(change: ContextChange, *, cause: str, user: User | None, now: datetime | None) -> None:
-    """Merge what is proposed into the batch branch. Raises ServiceError when it cannot be merged or was decided already."""
+def accept_context(*, change: ContextChange, actor: Actor) -> None:
+    """Merge what an update proposes into the batch branch. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    refuse_busy(change.run.batch)
+    _accept(change, cause=actor.cause, user=actor.user, now=timezone.now())
+
+
+def reject_context(*, change: ContextChange, reason: str, actor: Actor) -> None:
+    """Reject what an update proposes; its commits are kept. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    _refuse_decided(change)
+    _decide(change, Decision.REJECTED, actor.cause, actor.user, timezone.now(), reason=" ".join(reason.split()))
+
+
+def _accept(change: ContextChange, *, cause: str, user: User | None, now: datetime | None) -> None:
     batch = change.run.batch
     _refuse_decided(change)
     try:
@@ -98,12 +115,6 @@ def accept(change: ContextChange, *, cause: str, user: User | None, now: datetim
     if isinstance(outcome, MergeConflict):
         raise ServiceError(f"It cannot be merged any more: {', '.join(outcome.files)} changed since. Update the context again.")
     _decide(change, Decision.ACCEPTED, cause, user, now, merge_commit=outcome.commit)
-
-
-def reject(change: ContextChange, *, cause: str, user: User | None, now: datetime, reason: str) -> None:
-    """Leave it; its commits are kept. Raises ServiceError when it was decided already."""
-    _refuse_decided(change)
-    _decide(change, Decision.REJECTED, cause, user, now, reason=reason)
 
 
 def _refuse_decided(change: ContextChange) -> None:

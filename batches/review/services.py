@@ -12,7 +12,6 @@ from batches.core.errors import ServiceError
 from batches.core.review.rules import Moment
 from batches.models import Batch, ContextChange, Review, Run, Task
 from batches.repositories.repository import checked_repository
-from batches.review import context_updates
 from batches.runs.create import free_run, refuse_busy
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
@@ -100,16 +99,3 @@ def update_context(*, batch: Batch, actor: Actor) -> Run:
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return run
-
-
-def accept_context(*, change: ContextChange, actor: Actor) -> None:
-    """Merge what an update proposes into the batch branch. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
-    refuse_busy(change.run.batch)
-    context_updates.accept(change, cause=actor.cause, user=actor.user, now=timezone.now())
-
-
-def reject_context(*, change: ContextChange, reason: str, actor: Actor) -> None:
-    """Leave what an update proposes; its commits are kept. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
-    context_updates.reject(change, cause=actor.cause, user=actor.user, now=timezone.now(), reason=" ".join(reason.split()))
