@@ -1,8 +1,8 @@
-"""The ticker of this host: it watches its processes, mirrors what they write into rows, and advances every live run.
+"""The ticker of this host: it watches the host's processes, copies what they write into rows, and advances every live run.
 
-One ticker a host: whoever holds `ticker.lock` (a slice of the cluster, or a command when no cluster runs). It looks at
-an attempt's LOCK FIRST and at its files after, so a free lock means that the files are final. Ages are taken from the
-monotonic clock, which all processes of one boot share, so a jump of the wall clock ends nothing.
+Each host has one ticker: the process that holds `ticker.lock` (a slice of the cluster, or a command when no cluster runs).
+It checks an attempt's LOCK FIRST and reads its files after, so a free lock means that the files are final. Ages come from
+the monotonic clock, which all processes of one boot share, so a jump of the wall clock ends nothing.
 """
 
 import fcntl
@@ -39,21 +39,21 @@ from subagents.sandbox import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
 
-ROUND_SECONDS = 0.25  # a new run or a pressed button is seen within this time; the end of an attempt at once
-MINUTE_SECONDS = 60.0  # between two looks at what the schedule looks at each minute
-RELAUNCH_SECONDS = 3.0  # a launch that shows no sign of life is repeated; link(2) makes the attempt start once at most
+ROUND_SECONDS = 0.25  # the ticker sees a new run or a pressed button within this time, and the end of an attempt at once
+MINUTE_SECONDS = 60.0  # between two runs of the tasks that the schedule starts each minute
+RELAUNCH_SECONDS = 3.0  # a launch without a sign of life is repeated; link(2) ensures that the attempt starts once at most
 MIRROR_SECONDS = 1.0  # progress is written to the row at most this often, unless a step was completed
-ADVANCE_SECONDS = 1.0  # a run is looked at this often even when nothing changed: limits, back-off
-BLIND_SECONDS = 5.0  # after so long without a round (stopped, asleep, not running) what was silent meanwhile
-PATIENCE_SECONDS = 5.0  # gets this long to be heard: it may have been stopped as well, with all of the machine
-LOG_AGAIN_SECONDS = 60.0  # a fault that every round meets is told this often
+ADVANCE_SECONDS = 1.0  # a run is advanced this often even when nothing changed, for its limits and back-off
+BLIND_SECONDS = 5.0  # after this long without a round, attempts may look silent although only the ticker or the machine stood still
+PATIENCE_SECONDS = 5.0  # so for this long silence fails no attempt
+LOG_AGAIN_SECONDS = 60.0  # an error that every round meets is logged this often
 LEASE_SECONDS = 30.0
 LEASE_RENEWAL_SECONDS = 5.0
 LOG_TAIL_BYTES = 64 * 1024
 
 
 class TickerBusy(Exception):
-    """Another process of this host is the ticker; `by_command` when it is a command that waits, not the cluster."""
+    """Another process of this host is the ticker. `by_command`: it is a command that waits, not the cluster."""
 
     def __init__(self, by_command: bool) -> None:
         self.by_command = by_command
@@ -61,15 +61,15 @@ class TickerBusy(Exception):
 
 
 def ticker_mark() -> Path:
-    """Written every round; `manage.py up` restarts a cluster whose mark grows old."""
+    """The file that each round writes; `manage.py up` restarts the cluster when it grows old."""
     return Path(settings.CE_DATA_DIR) / "ticker.alive"
 
 
 @contextmanager
 def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
-    """Be this host's ticker. Raises TickerBusy when somebody is. Released by the kernel when the process dies.
+    """Be this host's ticker. Raises TickerBusy when another process is. The kernel releases the lock when the process dies.
 
-    The file says which kind of process holds it, for those who find it held.
+    The lock file says which kind of process holds it.
     """
     directory = Path(settings.CE_DATA_DIR)
     directory.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Seen:
-    """What this process remembers of a live attempt, to spare rows and files; losing it costs nothing but time."""
+    """What the ticker remembers about a live attempt to save reads and writes; losing it costs only time."""
 
     spec: TaskSpec
     last_update: str = ""
@@ -99,7 +99,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Touched:
-    """A run whose attempts have ended: the ends to be recorded, and recorded successes to be merged, the oldest first."""
+    """What happened in a run since the last round: ends to record, and recorded successes to merge, the oldest first."""
 
     ends: list[End] = field(default_factory=list)
     unmerged: list[Attempt] = field(default_factory=list)
@@ -112,13 +112,13 @@ class Ticker:
     host: str
     seen: dict[int, Seen] = field(default_factory=dict)
     advanced: dict[int, tuple[int, float]] = field(default_factory=dict)  # run -> (batch version, clock)
-    ended: list[End] = field(default_factory=list)  # recorded, their files still to be put away
-    hurry: bool = False  # there is more to do than a round does: do not wait
+    ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
+    hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
     patient_until: float = float("-inf")
 
     def run(self, seconds: float, should_stop: Callable[[], bool]) -> None:
-        """Tick for `seconds`, or until `should_stop`; then forget everything that was open."""
+        """Tick for `seconds`, or until `should_stop`; then close everything."""
         end = time.monotonic() + seconds
         launcher.warm()
         try:
@@ -133,7 +133,7 @@ class Ticker:
                 self._forget(pk)
 
     def round(self) -> None:
-        """Look at everything once."""
+        """Observe every attempt and advance every run once."""
         close_old_connections()
         launcher.reap()
         clock = time.monotonic()
@@ -158,7 +158,7 @@ class Ticker:
         poll.poll(seconds * 1000)
 
     def observe_all(self, now: datetime, clock: float) -> dict[int, Touched]:
-        """Mirror what changed; returns the runs concerned, each with what is still to be recorded and to be merged."""
+        """Copy what changed into rows. Returns {run: the ends to record and the successes to merge}."""
         touched: dict[int, Touched] = {}
         live = (
             Attempt.objects.live().filter(host=self.host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
@@ -178,20 +178,20 @@ class Ticker:
         return touched
 
     def _observe_isolated(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
-        """Observe; what goes wrong with one attempt ends that attempt and concerns no other."""
+        """Observe one attempt; an error ends that attempt and affects no other."""
         try:
             return self._observe(attempt, now, clock)
         except (OperationalError, InterfaceError):
-            raise  # the database is away, which concerns everybody
-        except OSError as error:  # a disk that is full, or too many open files: the next round may see more
+            raise  # the database is unreachable, which affects every attempt
+        except OSError as error:  # a full disk or too many open files: the next round may succeed
             log_throttled(f"attempt={attempt.pk} cannot be observed: {error}")
-        except Exception as error:  # noqa: BLE001 -- a row of another version, a report that no column takes: its own end, not ours
+        except Exception as error:  # noqa: BLE001 -- another version's row, or a report that fits no column, ends this attempt only
             log_throttled(f"attempt={attempt.pk} cannot be understood", exc_info=True)
             self._give_up(attempt, f"It cannot be understood by this version ({type(error).__name__}: {error}).", now)
         return None
 
     def _give_up(self, attempt: Attempt, message: str, now: datetime) -> None:
-        """End an attempt that cannot be followed, and record its end once nothing of it is left."""
+        """Stop an attempt that cannot be observed, and record its end once no process of it is left."""
         launcher.void(attempt.directory)
         launcher.stop(attempt.directory, force=True)
         if launcher.is_held(attempt.directory):
@@ -205,7 +205,7 @@ class Ticker:
         self._forget(attempt.pk)
 
     def _observe(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
-        """Look at one attempt: mirror it while it lives, give its end once it is over."""
+        """Copy the progress of a live attempt into its row; return the end of one that is over, else None."""
         seen = self.seen.get(attempt.pk)
         if seen is None:
             seen = self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec))
@@ -215,12 +215,12 @@ class Ticker:
         elif observation.started is None:
             self._missing(attempt, clock)
         elif not observation.started.pid or observation.ended is not None or not launcher.sweep(attempt.directory):
-            # Where the wrapper was killed, nothing of the attempt is left either.
+            # `sweep` found nothing alive: a killed wrapper takes its processes with it.
             return End.of(attempt, seen.spec, observation)
         return None
 
     def _missing(self, attempt: Attempt, clock: float) -> None:
-        """Neither a lock nor a start: the launch may have been lost with the process that made it."""
+        """Launch again an attempt without a lock or a start: the launch may have died with the process that made it."""
         last = attempt.relaunched_clock or attempt.launched_clock
         if attempt.stop_reason:
             launcher.void(attempt.directory)
@@ -241,7 +241,7 @@ class Ticker:
         beat = observation.heartbeat
         if beat is not None and beat.last_update != seen.last_update and (due or changes or beat.step != seen.step):
             known = attempt.last_beat_at is not None and not seen.last_update and attempt.heartbeat == beat.to_json()
-            if not known:  # a ticker that has just started must not take an old heartbeat for a new one
+            if not known:  # a ticker that has just started must not mistake an old heartbeat for a new one
                 changes |= attempt_results.heartbeat_fields(beat, now, clock)
             seen.last_update, seen.step = beat.last_update, beat.step
         if due:
@@ -260,9 +260,9 @@ class Ticker:
                 Batch.objects.bump(attempt.task.run.batch_id)
 
     def advance_all(self, touched: dict[int, Touched], clock: float) -> bool:
-        """Advance the runs that have changed, or have not been looked at for long; True when something was launched.
+        """Advance the runs that changed and those last advanced ADVANCE_SECONDS ago; True when something was launched.
 
-        `clock` is when the attempts were looked at: in whatever time has passed since they had no chance to be heard.
+        `clock` is when the attempts were observed, so time that has passed since then does not count as their silence.
         """
         launched = False
         patient, low_space = clock < self.patient_until, has_low_space(free_bytes())
@@ -283,12 +283,12 @@ class Ticker:
                 for attempt, pid in progress.launched:
                     descriptor = _pidfd(pid)
                     self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec), pidfd=descriptor)
-                    self.hurry = self.hurry or descriptor < 0  # it may have ended already
+                    self.hurry = self.hurry or descriptor < 0  # it may already have ended
                     launched = True
         return launched
 
     def clean_up(self, now: datetime) -> None:
-        """What may wait until everything that could start has started."""
+        """Archive, report and follow up: work that waits until everything that could start has started."""
         while self.ended:
             end = self.ended.pop()
             spec = end.spec
@@ -304,14 +304,14 @@ class Ticker:
                 attempt_results.fill_diffs(Result.objects.filter(attempt__task__run=run))
                 self._remove_checkouts(run)
                 reporting.finish(run, now)
-        # On its own: a ticker that was killed between the two would never come back to a run that is reported.
+        # A separate loop: if the ticker is killed between report and follow-up, the next one finds the run here.
         for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
             with isolate_errors(f"run={run.pk} cannot be followed up"):
                 autopilot.follow_up(run.pk, now)
         attempt_results.fill_diffs(Result.objects.filter(attempt__host=self.host), limit=5)
 
     def _remove_checkouts(self, run: Run) -> None:
-        """Those of successes whose end was recorded by a ticker that was killed before it had put their files away."""
+        """Remove checkouts left behind when the ticker died between recording a success and cleaning up."""
         for attempt in Attempt.objects.filter(task__run=run, host=self.host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
             if os.path.isdir(attempt.checkout):
                 try:
@@ -335,7 +335,7 @@ class Ticker:
 
 
 def _last_round() -> float:
-    """The monotonic clock at the last round of this host's ticker, whichever process it was; minus infinity when there was none."""
+    """The monotonic clock at the last round of this host's ticker, in any process; minus infinity when there was none."""
     try:
         return float(ticker_mark().read_text())
     except (FileNotFoundError, ValueError):
@@ -345,7 +345,7 @@ def _last_round() -> float:
 def _mark_round(clock: float) -> None:
     try:
         ticker_mark().write_text(f"{clock}\n")
-    except OSError:  # a full disk; that it ticks is told all the same
+    except OSError:  # the disk is full; the time stamp still shows that the ticker is alive
         ticker_mark().touch()
 
 
@@ -354,12 +354,12 @@ _logged: dict[str, float] = {}
 
 @contextmanager
 def isolate_errors(what: str) -> Iterator[None]:
-    """Keep a fault of one run from all the others: it is told as `what`, and met again in the next round."""
+    """Keep an error in one run from affecting the others: log it as `what`; the next round tries again."""
     try:
         yield
     except (OperationalError, InterfaceError):
-        raise  # the database is away, which concerns everybody
-    except Exception:  # noqa: BLE001 -- whatever it is, the other runs go on
+        raise  # the database is unreachable, which affects every run
+    except Exception:  # noqa: BLE001 -- whatever it is, the other runs continue
         log_throttled(what, exc_info=True)
 
 
@@ -372,7 +372,7 @@ def log_throttled(message: str, *, exc_info: bool = False) -> None:
 
 
 def free_bytes() -> int | None:
-    """What is free where checkouts and logs are written; None when that cannot be found out."""
+    """Free bytes where checkouts and logs are written; None when unknown."""
     try:
         return shutil.disk_usage(settings.CE_DATA_DIR).free
     except OSError:
@@ -380,12 +380,12 @@ def free_bytes() -> int | None:
 
 
 def has_low_space(free: int | None) -> bool:
-    """Whether so little is free that nothing more may be started; what works goes on, since stopping it would lose work."""
+    """Whether too little space is free to start anything. Running attempts continue, since stopping them would lose work."""
     return free is not None and free < settings.CE_FREE_SPACE_BYTES
 
 
 def _facts() -> dict[str, object]:
-    """What the health page shows of this host; a page itself reads no disk."""
+    """What the health page shows about this host; pages read rows, never the disk."""
     try:
         sandbox = sandbox_level().words()
     except (SandboxUnavailable, OSError) as error:
@@ -398,14 +398,14 @@ def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except (OSError, ValueError):
-        return -1  # gone already, or never there: the next round's observation says so
+        return -1  # it has ended or never existed: the next round finds out
 
 
-STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster tells its workers what it found when it started
+STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster passes its start-up report to its workers
 
 
 def startup_report(host: str) -> str:
-    """What became of this host's attempts while nobody watched: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
+    """What happened to this host's attempts while no ticker ran: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
     counts: Counter[str] = Counter()
     for attempt in Attempt.objects.live().filter(host=host, exited_at=None).only("directory", "spec"):
         observation = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
@@ -417,9 +417,9 @@ def startup_report(host: str) -> str:
 
 
 def tick_until(done: Callable[[], bool], each_minute: Callable[[], object] = lambda: None) -> None:
-    """Watch until `done`; be the ticker meanwhile whenever nobody else on this host is. For commands that wait.
+    """Wait until `done`, and be the ticker whenever no other process of this host is. For commands that wait.
 
-    While it is the ticker it also calls `each_minute`, as the schedule of a running installation would.
+    While it is the ticker it also calls `each_minute`, as the schedule of a running installation does.
     """
     due = time.monotonic() + MINUTE_SECONDS
 
