@@ -122,7 +122,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     linear_issues.work(batch=batch)
     assert all(row.url for row in rows())
     again = client.post(f"/batches/{batch.number}/issues/", follow=True).text
-    assert "has its issue" in again
+    assert "already has its issue" in again
 
 
 def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_the_token(batch, server):
