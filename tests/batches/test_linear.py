@@ -112,7 +112,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     assert (failed.next_try_at - timezone.now()).total_seconds() > 50
     summary = reporting.generated_summary(batch)
     assert "Created 3 Linear issues. Ready for execution." in summary
-    assert "Warning: 1 Linear issue could not be created yet, to be tried again by itself: Linear refused" in summary
+    assert "Warning: 1 Linear issue could not be created yet; CE Web tries again: Linear refused" in summary
     client.force_login(make_user())
     page = client.get(f"/batches/{batch.number}/").text
     assert "The team is archived." in page and "https://linear.app/test/issue/ENG-4" not in page
