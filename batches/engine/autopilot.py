@@ -145,8 +145,8 @@ def _refusal(run: Run, autopilot_run: AutopilotRun) -> str:
         return f"{name} failed{': ' + ', '.join(failed) if failed else ''}. Fix what the reasons name, then resume."
     verdict = _verdict(autopilot_run)
     if verdict is not None and not verdict.passes:
-        said = f"The review of batch {run.batch.number} says: {verdict.get_verdict_display() or 'nothing'}."
-        return f"{said} Fix what it names and review again, or resume against it and give a reason."
+        sentence = f"The review of batch {run.batch.number} says: {verdict.get_verdict_display() or 'nothing'}."
+        return f"{sentence} Fix what it names and review again, or resume against it and give a reason."
     if run.operation == Operation.UPDATE_CONTEXT and not run.context_change.decision:
         return f"{name} could not be written: {'; '.join(run.context_change.notes) or 'see its report'}."
     return ""

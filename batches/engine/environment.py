@@ -92,8 +92,8 @@ def _hosts() -> list[EnvironmentCheck]:
     if alive:
         ticker = EnvironmentCheck("Ticker", "ok", f"alive on {', '.join(host.name for host in alive[:4])}")
     else:
-        seen = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
-        text = "has never reported" if seen is None else f"silent for {words.duration((now - seen).total_seconds())}"
+        last = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
+        text = "has never reported" if last is None else f"silent for {words.duration((now - last).total_seconds())}"
         ticker = EnvironmentCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
     known = [(free, host.name) for host in alive or hosts if isinstance(free := host.facts.get("disk_free_bytes"), int)]
     if not known:

@@ -256,8 +256,8 @@ class _Writer:
         """Since when neither the plan nor the task's own back-off has kept it from starting."""
         names = {*task.waits_for, *task.after}
         by_stage = self.run.scheduling == Scheduling.STAGES
-        before = [one for one in self.tasks.values() if one.name in names or (by_stage and one.stage_number < task.stage_number)]
-        times = (self.run.started_at, task.changed_at, task.not_before, *(one.changed_at for one in before))
+        before = [other for other in self.tasks.values() if other.name in names or (by_stage and other.stage_number < task.stage_number)]
+        times = (self.run.started_at, task.changed_at, task.not_before, *(other.changed_at for other in before))
         return min(self.context.now, max((time for time in times if time is not None), default=self.context.now))
 
     def _find_tip(self) -> str:

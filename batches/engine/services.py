@@ -152,8 +152,8 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
                 linear_issues.want_issues(batch)
             LinearIssue.objects.filter(phase__batch=batch).update(linked=False)
             title, base = report.reading.plan.title[:300], batch.project.base_branch
-            about = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
-            Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **about)
+            columns = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
+            Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **columns)
             Batch.objects.bump(batch.pk)
             batch.refresh_from_db()
             run = free_run(batch, Operation.GENERATE, actor)

@@ -216,11 +216,11 @@ def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
     gated = gated_phases(run.batch_id, run.batch.edition)
     judged = covered if rules.has(When.PHASE) else [attempt for attempt in covered if attempt.task.phase_id in gated]
     # A run of only this check was requested because the branch has new commits.
-    seen = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
+    judged_already = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
     changed = Result.objects.filter(attempt__in=task.covers).values_list("files_created", "files_modified")
     return {
-        "phases": [] if seen else _covered_phases(task),
-        "gates": [gate.to_json() for gate in rules.of_stage(seen=seen)],
+        "phases": [] if judged_already else _covered_phases(task),
+        "gates": [gate.to_json() for gate in rules.of_stage(seen=judged_already)],
         "changed": sorted({path for created, modified in changed for path in (*created, *modified)}),
     }
 

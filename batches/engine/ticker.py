@@ -86,7 +86,7 @@ def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Seen:
+class WatchedAttempt:
     """What the ticker remembers about a live attempt to save reads and writes; losing it costs only time."""
 
     spec: TaskSpec
@@ -98,7 +98,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Touched:
+class RunChanges:
     """What happened in a run since the last round: ends to record, and recorded successes to merge, the oldest first."""
 
     ends: list[End] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Ticker:
     """Rounds of observation, record, advance, wait. Use only under `ticker_lock`."""
 
     host: str
-    seen: dict[int, Seen] = field(default_factory=dict)
+    watched: dict[int, WatchedAttempt] = field(default_factory=dict)
     advanced: dict[int, tuple[int, float]] = field(default_factory=dict)  # run -> (batch version, clock)
     ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
     hurry: bool = False  # more work is left than one round does: do not wait
@@ -129,7 +129,7 @@ class Ticker:
                     break
                 self.wait(min(ROUND_SECONDS, left))
         finally:
-            for pk in list(self.seen):
+            for pk in list(self.watched):
                 self._forget(pk)
 
     def round(self) -> None:
@@ -140,8 +140,8 @@ class Ticker:
         now = timezone.now()
         if not 0 <= clock - _last_round() <= BLIND_SECONDS:
             self.patient_until = clock + PATIENCE_SECONDS
-        touched = self.observe_all(now, clock)
-        if not self.advance_all(touched, clock):
+        run_changes = self.observe_all(now, clock)
+        if not self.advance_all(run_changes, clock):
             self.clean_up(now)
         self.renew_lease(now, clock)
         _mark_round(clock)
@@ -152,30 +152,30 @@ class Ticker:
             self.hurry = False
             return
         poll = select.poll()
-        for seen in self.seen.values():
-            if seen.pidfd >= 0:
-                poll.register(seen.pidfd, select.POLLIN)
+        for watched in self.watched.values():
+            if watched.pidfd >= 0:
+                poll.register(watched.pidfd, select.POLLIN)
         poll.poll(seconds * 1000)
 
-    def observe_all(self, now: datetime, clock: float) -> dict[int, Touched]:
+    def observe_all(self, now: datetime, clock: float) -> dict[int, RunChanges]:
         """Copy what changed into rows. Returns {run: the ends to record and the successes to merge}."""
-        touched: dict[int, Touched] = {}
+        run_changes: dict[int, RunChanges] = {}
         live = (
             Attempt.objects.live().filter(host=self.host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
         )
         attempts = {attempt.pk: attempt for attempt in live}
-        for pk in self.seen.keys() - attempts.keys():
+        for pk in self.watched.keys() - attempts.keys():
             self._forget(pk)
         for attempt in attempts.values():
             if attempt.exited_at is not None:
-                waiting = touched.setdefault(attempt.task.run_id, Touched()).unmerged
+                waiting = run_changes.setdefault(attempt.task.run_id, RunChanges()).unmerged
                 if attempt.verdict == SUCCESS and has_commits(attempt) and not (attempt.merge_commit or attempt.merge_conflicts):
                     waiting.append(attempt)
             elif (end := self._observe_isolated(attempt, now, clock)) is not None:
-                touched.setdefault(attempt.task.run_id, Touched()).ends.append(end)
-        for run in touched.values():
+                run_changes.setdefault(attempt.task.run_id, RunChanges()).ends.append(end)
+        for run in run_changes.values():
             run.unmerged.sort(key=lambda attempt: attempt.exited_at or now)
-        return touched
+        return run_changes
 
     def _observe_isolated(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
         """Observe one attempt; an error ends that attempt and affects no other."""
@@ -206,17 +206,17 @@ class Ticker:
 
     def _observe(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
         """Copy the progress of a live attempt into its row; return the end of one that is over, else None."""
-        seen = self.seen.get(attempt.pk)
-        if seen is None:
-            seen = self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec))
-        observation = launcher.observe(attempt.directory, seen.spec)
+        watched = self.watched.get(attempt.pk)
+        if watched is None:
+            watched = self.watched[attempt.pk] = WatchedAttempt(TaskSpec.from_json(attempt.spec))
+        observation = launcher.observe(attempt.directory, watched.spec)
         if observation.held:
-            self._mirror(attempt, seen, observation, now, clock)
+            self._mirror(attempt, watched, observation, now, clock)
         elif observation.started is None:
             self._missing(attempt, clock)
         elif not observation.started.pid or observation.ended is not None or not launcher.sweep(attempt.directory):
             # `sweep` found nothing alive: a killed wrapper takes its processes with it.
-            return End.of(attempt, seen.spec, observation)
+            return End.of(attempt, watched.spec, observation)
         return None
 
     def _missing(self, attempt: Attempt, clock: float) -> None:
@@ -228,26 +228,26 @@ class Ticker:
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
 
-    def _mirror(self, attempt: Attempt, seen: Seen, observation: Observation, now: datetime, clock: float) -> None:
-        if seen.pidfd < 0:
-            seen.pidfd = launcher.pidfd(attempt.directory) or -1
+    def _mirror(self, attempt: Attempt, watched: WatchedAttempt, observation: Observation, now: datetime, clock: float) -> None:
+        if watched.pidfd < 0:
+            watched.pidfd = launcher.pidfd(attempt.directory) or -1
         if observation.started is None:
             return
         changes: dict[str, object] = {}
         if attempt.started_at is None:
             started_at = attempt_results.wall_time(observation.started.started_at)
             changes |= {"started_at": started_at, "pid": observation.started.pid, "beat_clock": clock, "last_beat_at": now}
-        due = clock - seen.mirrored_clock >= MIRROR_SECONDS
+        due = clock - watched.mirrored_clock >= MIRROR_SECONDS
         beat = observation.heartbeat
-        if beat is not None and beat.last_update != seen.last_update and (due or changes or beat.step != seen.step):
-            known = attempt.last_beat_at is not None and not seen.last_update and attempt.heartbeat == beat.to_json()
+        if beat is not None and beat.last_update != watched.last_update and (due or changes or beat.step != watched.step):
+            known = attempt.last_beat_at is not None and not watched.last_update and attempt.heartbeat == beat.to_json()
             if not known:  # a ticker that has just started must not mistake an old heartbeat for a new one
                 changes |= attempt_results.heartbeat_fields(beat, now, clock)
-            seen.last_update, seen.step = beat.last_update, beat.step
+            watched.last_update, watched.step = beat.last_update, beat.step
         if due:
-            seen.mirrored_clock = clock
-            logged = attempt_results.log_fields(seen.spec, seen.log_bytes)
-            seen.log_bytes = int(str(logged.get("log_bytes", seen.log_bytes)))
+            watched.mirrored_clock = clock
+            logged = attempt_results.log_fields(watched.spec, watched.log_bytes)
+            watched.log_bytes = int(str(logged.get("log_bytes", watched.log_bytes)))
             changes |= logged
         if not changes:
             return
@@ -259,7 +259,7 @@ class Ticker:
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 
-    def advance_all(self, touched: dict[int, Touched], clock: float) -> bool:
+    def advance_all(self, run_changes: dict[int, RunChanges], clock: float) -> bool:
         """Advance the runs that changed and those last advanced ADVANCE_SECONDS ago; True when something was launched.
 
         `clock` is when the attempts were observed, so time that has passed since then does not count as their silence.
@@ -268,12 +268,12 @@ class Ticker:
         patient, low_space = clock < self.patient_until, has_low_space(free_bytes())
         for run in Run.objects.live().select_related("batch"):
             version, last = self.advanced.get(run.pk, (-1, float("-inf")))
-            if run.pk not in touched and run.batch.version == version and clock - last < ADVANCE_SECONDS:
+            if run.pk not in run_changes and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue
             self.advanced[run.pk] = (run.batch.version, clock)
-            slots = 0 if low_space else settings.CE_SLOTS - len(self.seen)
+            slots = 0 if low_space else settings.CE_SLOTS - len(self.watched)
             context = TickContext(timezone.now(), clock, self.host, slots, patient)
-            changed = touched.get(run.pk, Touched())
+            changed = run_changes.get(run.pk, RunChanges())
             with isolate_errors(f"run={run.pk} cannot be advanced"):
                 progress = orchestrator.advance(run.pk, context, changed.ends, changed.unmerged)
                 for end in changed.ends:
@@ -282,7 +282,7 @@ class Ticker:
                 self.hurry = self.hurry or progress.unfinished
                 for attempt, pid in progress.launched:
                     descriptor = _pidfd(pid)
-                    self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec), pidfd=descriptor)
+                    self.watched[attempt.pk] = WatchedAttempt(TaskSpec.from_json(attempt.spec), pidfd=descriptor)
                     self.hurry = self.hurry or descriptor < 0  # it may already have ended
                     launched = True
         return launched
@@ -324,14 +324,14 @@ class Ticker:
             return
         self.renewed_clock = clock
         lease = now + timedelta(seconds=LEASE_SECONDS)
-        seen = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
-        Host.objects.update_or_create(name=self.host, defaults=seen, create_defaults={**seen, "started_at": now})
+        columns = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
+        Host.objects.update_or_create(name=self.host, defaults=columns, create_defaults={**columns, "started_at": now})
 
     def _forget(self, pk: int) -> None:
-        seen = self.seen.pop(pk, None)
-        if seen is not None and seen.pidfd >= 0:
+        watched = self.watched.pop(pk, None)
+        if watched is not None and watched.pidfd >= 0:
             with suppress(OSError):
-                os.close(seen.pidfd)
+                os.close(watched.pidfd)
 
 
 def _last_round() -> float:

@@ -140,10 +140,10 @@ def _archive(repository: Repository, attempt: Attempt) -> None:
     tree = checkout.snapshot(parent)
     if tree == repository.tree(parent):
         return
-    made = repository.make_commit(tree, (parent,), f"What attempt {attempt.number} of {attempt.task.name} left in its folder\n")
+    commit = repository.make_commit(tree, (parent,), f"What attempt {attempt.number} of {attempt.task.name} left in its folder\n")
     ref = attempt.ref.replace("refs/ce/attempts/", "refs/ce/archive/", 1) + ".left"
     with suppress(RefMoved):  # archived already, before an interruption
-        repository.move_ref(ref, made, None)
+        repository.move_ref(ref, commit, None)
     there = repository.find_commit(ref)
     if there is None or repository.tree(there) != tree:
         raise RefMoved(f"{ref} points to something else")

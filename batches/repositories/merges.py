@@ -89,8 +89,8 @@ def _later(repository: Repository, batch: Batch, tip: str) -> tuple[Commit, ...]
     executed = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE)
     judged = Q(task__kind=TaskKind.STAGE_CHECK, outcome=Attempt.Outcome.SUCCEEDED)
     last = executed.filter(~Q(merge_commit="") | judged).order_by("ended_at").last()
-    seen = (last.merge_commit or last.base_commit) if last else ""
-    return repository.commits(seen, tip, COMMITS_SHOWN) if seen and repository.find_commit(seen) else ()
+    judged_at = (last.merge_commit or last.base_commit) if last else ""
+    return repository.commits(judged_at, tip, COMMITS_SHOWN) if judged_at and repository.find_commit(judged_at) else ()
 
 
 def _undone(batch: Batch) -> tuple[str, ...]:
@@ -109,19 +109,19 @@ def merge_batch(
     """
     actor.require(MERGE_BATCH)
     finish_merges(batch, at_once=True)
-    seen = preview_merge(batch)
-    if seen.refusal:
-        raise ServiceError(seen.refusal)
-    if expected is not None and expected != (seen.base_commit, seen.batch_commit):
+    preview = preview_merge(batch)
+    if preview.refusal:
+        raise ServiceError(preview.refusal)
+    if expected is not None and expected != (preview.base_commit, preview.batch_commit):
         raise ServiceError(f"{batch.base_branch} or {batch.branch} has moved since you looked. Look again, then merge.")
     try:
         repository = checked_repository(batch)
-        target = seen.batch_commit
+        target = preview.batch_commit
         if not fast_forward:
             trailers = f"CE-Batch: {batch.number}\nCE-Asked-By: {' '.join(actor.cause.split())}\n"
             message = f"Merge batch {batch.number}: {batch.title}\n\n{trailers}"
-            target = repository.make_commit(repository.tree(seen.batch_commit), (seen.base_commit, seen.batch_commit), message)
-        merge = _open(batch, actor, seen, target, fast_forward)
+            target = repository.make_commit(repository.tree(preview.batch_commit), (preview.base_commit, preview.batch_commit), message)
+        merge = _open(batch, actor, preview, target, fast_forward)
         try:
             _branch_merge(merge).carry_out()
         except SubagentError as problem:
@@ -133,17 +133,17 @@ def merge_batch(
     return merge
 
 
-def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forward: bool) -> BaseMerge:
+def _open(batch: Batch, actor: Actor, preview: MergePreview, target: str, fast_forward: bool) -> BaseMerge:
     try:
         with transaction.atomic():
             return BaseMerge.objects.create(
                 batch=batch,
                 base_branch=batch.base_branch,
                 method=BaseMerge.Method.FAST_FORWARD if fast_forward else BaseMerge.Method.MERGE_COMMIT,
-                from_commit=seen.base_commit,
-                batch_commit=seen.batch_commit,
+                from_commit=preview.base_commit,
+                batch_commit=preview.batch_commit,
                 to_commit=target,
-                folder=seen.folder,
+                folder=preview.folder,
                 cause=actor.cause,
                 asked_by=actor.user,
                 asked_at=timezone.now(),

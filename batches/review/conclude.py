@@ -101,18 +101,18 @@ def _opinions(review: Review, reports: Mapping[str, Report]) -> list[GateOpinion
 
     An opinion counts only from a model and with evidence. It never changes how a gate was judged.
     """
-    asked = review.run.tasks.filter(attempts__outcome="succeeded").values_list("phase__key", "attempts__model")
-    models = {key: model or review.run.backend for key, model in asked}
-    made = []
+    model_rows = review.run.tasks.filter(attempts__outcome="succeeded").values_list("phase__key", "attempts__model")
+    models = {key: model or review.run.backend for key, model in model_rows}
+    opinions = []
     for entry in read_ledger(review.run.batch):
         if entry.gate is None or entry.in_phase is None or entry.last is None or entry.last.state != GateState.UNVERIFIED:
             continue
         semantic = reports.get(entry.phase, {}).get("semantic") or {}
-        found: Report = next((one for one in semantic.get("opinions") or () if one.get("gate") == entry.position), {})
-        opinion, evidence = str(found.get("opinion", "")), str(found.get("evidence", "")).strip()
+        said: Report = next((item for item in semantic.get("opinions") or () if item.get("gate") == entry.position), {})
+        opinion, evidence = str(said.get("opinion", "")), str(said.get("evidence", "")).strip()
         counts = opinion in (Opinion.HOLDS, Opinion.DOES_NOT_HOLD) and evidence and semantic.get("judged") is True
         otherwise = "no opinion with evidence was given" if semantic.get("judged") else str(semantic.get("note", NO_REVIEWER))
-        made.append(
+        opinions.append(
             GateOpinion(
                 gate_id=entry.gate,
                 attempt_id=entry.in_phase.attempt,
@@ -122,7 +122,7 @@ def _opinions(review: Review, reports: Mapping[str, Report]) -> list[GateOpinion
                 model=models.get(entry.phase, review.run.backend)[:80] if counts else "",
             )
         )
-    return made
+    return opinions
 
 
 def _part(phase: Phase, facts: PhaseFacts, done: Done | None, report: Report) -> Part:
@@ -148,10 +148,10 @@ def _write(run: Run, path: str, text: str) -> dict[str, str]:
     scratch = str(Path(settings.CE_DATA_DIR) / "documents")
     try:
         repository = repository_of(run.batch)
-        made = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
+        commit = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
     except (SubagentError, OSError) as problem:
         return {"commit": "", "problem": f"The report could not be committed to {run.batch.branch}: {problem}"}
-    return {"commit": made or "", "problem": ""}
+    return {"commit": commit or "", "problem": ""}
 
 
 def _score(phase: Phase, part: Part) -> dict[str, object]:
