@@ -151,7 +151,7 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
         raise BadRequest("The plan belongs to no project: name one as project.")
     whole = _yes(data, "autopilot")
     then = ExecuteOptions() if whole or _yes(data, "execute") else None
-    batch = services.generate(plan=plan, project=project, actor=actor, then=then, whole=whole)
+    batch = services.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
     return _accepted(request, batch, batch.runs.latest("number"), status=201)
 
 

@@ -67,7 +67,7 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
         [found] = [check for check in check_environment(project=world.project, backend=name) if check.name == "Backend"]
         return found.state, found.text
 
-    assert backend("command") == ("error", "no command of an agent is configured")
+    assert backend("command") == ("error", "no agent command is configured")
     assert backend("steps") == ("ok", "steps can do every step")
     assert backend("claude") == ("error", f"No key is set. {ENTER}")
     batch = world.generated(plan(prose("1")))

@@ -112,7 +112,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     assert (failed.next_try_at - timezone.now()).total_seconds() > 50
     summary = reporting.generated_summary(batch)
     assert "Created 3 Linear issues. Ready for execution." in summary
-    assert "Warning: 1 Linear issue could not be created yet, to be tried again by itself: Linear refused" in summary
+    assert "Warning: 1 Linear issue could not be created yet; CE Web tries again: Linear refused" in summary
     client.force_login(make_user())
     page = client.get(f"/batches/{batch.number}/").text
     assert "The team is archived." in page and "https://linear.app/test/issue/ENG-4" not in page
@@ -122,7 +122,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     linear_issues.work(batch=batch)
     assert all(row.url for row in rows())
     again = client.post(f"/batches/{batch.number}/issues/", follow=True).text
-    assert "has its issue" in again
+    assert "already has its issue" in again
 
 
 def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_the_token(batch, server):

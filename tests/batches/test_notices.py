@@ -150,7 +150,7 @@ def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_
     assert not Notification.objects.exists()
     from batches.engine import autopilot
 
-    autopilot._stop(run.autopilot_runs.get(), run, "The review says: needs revision.", timezone.now())
+    autopilot.wait_for_person(run.autopilot_runs.get(), run, "The review says: needs revision.", timezone.now())
     assert Notification.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
 
 

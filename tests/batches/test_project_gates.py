@@ -62,7 +62,7 @@ def test_saved_gates_are_listed_before_anything_runs_on_page_and_command_line(cl
     ("changes", "said"),
     [
         ({"lint_command": "ruff check .\nrm -rf x"}, "one line"),
-        ({"standard_gates": ["markers", "none such"]}, "The standard gates are some of: markers, size, parse, declared"),
+        ({"standard_gates": ["markers", "none such"]}, "Unknown standard gate. Choose some of: markers, size, parse, declared"),
         ({"standard_gates": "markers"}, "some of"),
     ],
 )

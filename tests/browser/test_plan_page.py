@@ -80,7 +80,7 @@ def test_a_draft_whose_plan_was_refused_is_still_there(open_tab):
     page = tab.open("/plans/new/")
     editor(page).fill("   \n")
     page.get_by_role("button", name="Save this plan").click()
-    expect(page.get_by_role("alert")).to_contain_text("cannot be kept")
+    expect(page.get_by_role("alert")).to_contain_text("cannot be saved")
     editor(page).fill(CLASH)
     expect(page.locator("#draft-note")).to_contain_text("Draft saved")
     page = tab.open("/plans/new/")

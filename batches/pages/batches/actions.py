@@ -50,7 +50,7 @@ def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.go_on(chain=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
+        autopilot.resume(autopilot_run=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
         return "Resumed."
 
     return act(request, verb, _page(number))
@@ -61,7 +61,7 @@ def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.leave(chain=chain, actor=actor_of(request))
+        autopilot.stop(autopilot_run=chain, actor=actor_of(request))
         return "Nothing follows by itself any more; what runs goes on."
 
     return act(request, verb, _page(number))

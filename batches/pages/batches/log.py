@@ -108,14 +108,14 @@ def _page(request: HttpRequest, found: Log) -> LogPage:
         first = start or (line - CONTEXT_LINES if line else total - PAGE_LINES + 1)
         lines = found.page(max(1, min(first, total)))
     shown = tuple(one.searched(needle) if needle else one for one in lines)
-    return LogPage(shown, total, found.size, found.whole, line, search, only)
+    return LogPage(shown, total, found.size, found.complete, line, search, only)
 
 
 def _since(request: HttpRequest, attempt: Attempt, found: Log, after: int) -> HttpResponse:
     """Lines behind line `after`; of many the last ones, so that a page which was hidden catches up at once."""
     total = found.lines
-    if total <= after or not found.whole:
-        return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.whole else 204)
+    if total <= after or not found.complete:
+        return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.complete else 204)
     lines = found.page(max(after + 1, total - FOLLOWED_LINES + 1), FOLLOWED_LINES)
     context = {"lines": lines, "size": found.size, "total": total, "last": lines[-1].number if lines else after}
     return render(request, "batches/_log_since.html", context)

@@ -168,7 +168,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
                     project=form.cleaned_data["project"],
                     actor=actor_of(request),
                     then=form.options(),
-                    whole="autopilot" in request.POST,
+                    full_autopilot="autopilot" in request.POST,
                     asked_by=sent,
                 )
             except BatchError as error:
