@@ -260,7 +260,7 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
     project.refresh_from_db()
     assert project.phase_limit_minutes == 90
     assert said.startswith("Phase limit minutes of Sample project: 90 instead of 60.")
-    with pytest.raises(ServiceError, match="90 already"):
+    with pytest.raises(ServiceError, match="already 90"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     with pytest.raises(WrongChoice, match="from 1 to 10080"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "-1"}, actor=actor)
