@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
@@ -114,7 +115,8 @@ def batch_result(run: Run) -> dict[str, object]:
         "base_commit": batch.base_commit,
         "started_at": run.started_at and run.started_at.isoformat(),
         "ended_at": run.ended_at and run.ended_at.isoformat(),
-        "elapsed_seconds": _seconds(run.started_at, run.ended_at),
+        "elapsed_seconds": _rounded(run.seconds),
+        "waited": run.waited,
         "tokens_used": _sum(entry["tokens_used"] for entry in results),
         "cost_usd": _sum(entry["cost_usd"] for entry in results),
         **({"gates": gate_counts(batch)} if run.operation == Operation.EXECUTE else {}),
@@ -143,7 +145,7 @@ def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Atte
         "attempts": len(tried),
         "started_at": last and last.started_at and last.started_at.isoformat(),
         "ended_at": last and last.ended_at and last.ended_at.isoformat(),
-        "elapsed_seconds": last.elapsed_seconds if last else None,
+        "elapsed_seconds": _rounded(last.seconds) if last else None,
         "tokens_used": _sum(attempt.tokens_used for attempt in tried),
         "cost_usd": _sum(None if attempt.cost_usd is None else float(attempt.cost_usd) for attempt in tried),
         **{name: _counts(gates, origin) for origin, name in GATE_LISTS.items()},
@@ -189,8 +191,8 @@ def _stage_result(number: int, results: list[dict[str, object]], checks: list[Ta
     }
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    return None if start is None or end is None else round((end - start).total_seconds(), 3)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _sum(values: object) -> float | None:
@@ -211,7 +213,7 @@ def report_text(run: Run, result: dict[str, object]) -> str:
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
         f"{run.get_operation_display().capitalize()}: {run.state}, {done} of {len(entries)} phases done "
-        f"in {duration(result['elapsed_seconds'])}",
+        f"in {duration(result['elapsed_seconds'])}{_waited_words(run)}",
         f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
     ]
     if gates := result.get("gates"):
@@ -236,6 +238,12 @@ def report_text(run: Run, result: dict[str, object]) -> str:
         lines += ["", f"Next: look at the branch (git log {run.batch.branch}) and when you like it:"]
         lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
     return "\n".join(lines)
+
+
+def _waited_words(run: Run) -> str:
+    """What stands beside the duration: how long the run waited for a person; "" for less than a second."""
+    seconds = run.person_seconds(run.ended_at or timezone.now())
+    return f", waited {duration(seconds)} for a person" if seconds >= 1 else ""
 
 
 def _gates_word(name: str, counts: dict[str, int]) -> str:

@@ -150,6 +150,7 @@ _HEADLINES: tuple[tuple[str, str, str, str, _Read], ...] = (
     ("speed_up", "Speed-up against one after the other", "times", "more", lambda runs, use: percentile(runs.speed_ups, 0.5)),
     ("estimate_ratio", "Actual ÷ estimated hours", "times", "", lambda runs, use: runs.estimate_ratio),
     ("wait_share", "Time that ready work waited", "share", "less", lambda runs, use: runs.wait_share),
+    ("person_seconds", "Waited for a person", "seconds", "", lambda runs, use: runs.waits.person if len(runs) else None),
     ("cache_saved", "Input saved by the cache", "share", "more", lambda runs, use: use.cache_saved),
     ("drift", "Drift, mean", "percent", "less", lambda runs, use: runs.sums["drift"]),
     ("flaky_gates", "Flaky gates", "count", "less", lambda runs, use: runs.sums["gates_flaky"] or 0),

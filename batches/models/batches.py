@@ -17,7 +17,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     """A batch's state is that of its latest run; nobody stores it."""
 
     def with_state(self) -> Self:
-        """Annotate of the latest run `operation` and, named `run_…`, id, state, paused, stop_reason, started_at, ended_at."""
+        """Annotate of the latest run `operation` and, named `run_…`, id, state, paused, stop_reason, started_at, ended_at,
+        waited, waiting_for, waiting_since."""
         runs = apps.get_model("batches", "Run")  # it stands above this module
         latest = runs.objects.shown().filter(batch=OuterRef("pk")).order_by("-number")
         return self.annotate(
@@ -28,6 +29,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
             run_stop_reason=Subquery(latest.values("stop_reason")[:1]),
             run_started_at=Subquery(latest.values("started_at")[:1]),
             run_ended_at=Subquery(latest.values("ended_at")[:1]),
+            run_waited=Subquery(latest.values("waited")[:1]),
+            run_waiting_for=Subquery(latest.values("waiting_for")[:1]),
+            run_waiting_since=Subquery(latest.values("waiting_since")[:1]),
         )
 
     def bump(self, batch_id: int) -> None:

@@ -38,6 +38,8 @@ class AttemptFact(models.Model):
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     fault = models.CharField(max_length=20, blank=True)
     seconds = models.FloatField(help_text="From launch to end.")
+    limit_seconds = models.FloatField(null=True, help_text="The time limit of a phase that it was under.")
+    silence_seconds = models.FloatField(null=True, help_text="The silence limit that it was under.")
     waited_seconds = models.FloatField(null=True, help_text="From being ready to launch.")
     waited_for = models.CharField(max_length=12, blank=True)
     tokens = models.PositiveBigIntegerField(null=True)
@@ -79,7 +81,7 @@ class RunFact(models.Model):
     operation = models.CharField(max_length=20, choices=choices(Operation))
     outcome = models.CharField(max_length=12, choices=choices(RunState))
     critical = models.BooleanField(default=False, help_text="It failed, and not because a person, a budget or a missing agent stopped it.")
-    seconds = models.FloatField(help_text="From start to end.")
+    seconds = models.FloatField(help_text="From start to end, without the time that it waited for a person.")
     work_seconds = models.FloatField(null=True, help_text="Over its attempts.")
     queue_seconds = models.FloatField(default=0)
     slot_seconds = models.FloatField(default=0)
@@ -122,7 +124,7 @@ class RunFact(models.Model):
 
 
 class StageFact(models.Model):
-    """How long one stage of an ended run took, from its first launch to its last end."""
+    """How long one stage of an ended run took, from its first launch to its last end, without waiting for a person."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="stage_facts")
     stage = models.PositiveIntegerField()

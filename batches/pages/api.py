@@ -130,6 +130,7 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
                     "cost_usd": None if row.cost is None else float(row.cost),
                     "started_at": row.started_at,
                     "elapsed_seconds": row.seconds,
+                    "waited_for_person_seconds": row.waited_for_person,
                     "seconds_left": row.left,
                     "url": request.build_absolute_uri(reverse("batches:detail", args=[row.batch.number])),
                 }

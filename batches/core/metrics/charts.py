@@ -37,7 +37,7 @@ WAITS = (
     ("slot", "for a free slot"),
     ("rate_limit", "for a rate limit"),
     ("budget", "for the budget"),
-    ("person", "paused by a person"),
+    ("person", "for a person, beside the durations"),
 )
 
 BATCH = Column("batch", "Batch")
@@ -167,8 +167,11 @@ def duration(history: History, places: Places) -> Figure:
             SECONDS,
             WORK,
             Column("wait_seconds", "Waiting", "seconds"),
+            Column("person_seconds", "Waited for a person", "seconds"),
         ]
-        rows = places.table(seconds, [one.work_seconds for one in places.runs], [one.waits.total for one in places.runs])
+        waits = [one.waits for one in places.runs]
+        work = [one.work_seconds for one in places.runs]
+        rows = places.table(seconds, work, [one.total for one in waits], [one.person or None for one in waits])
         plot = bars(places.bars, series, "seconds", lines=[(TARGET_SECONDS, "target 3 h")])
     else:
         median = [one.seconds_median for one in places.buckets]
@@ -298,14 +301,15 @@ def waiting(history: History, places: Places) -> Figure:
         for at, ((kind, name), pattern) in enumerate(zip(WAITS, ("", "", "/", "", "."), strict=True))
         if any(by_kind[kind])
     ]
-    total, before = history.waits.total, history.waits_before
+    total, before, person = history.waits.total, history.waits_before, history.waits.person
     return Figure(
         "waiting",
         f"Waiting per {places.word}",
         f"{words.duration(total)} in all"
+        + (f", and {words.duration(person)} for a person" if person else "")
         + (f", {words.duration(before.total) if before.total else 'none'} in the period before" if before is not None else ""),
         (*places.columns, *(Column(f"{kind}_seconds", name.capitalize(), "seconds") for kind, name in WAITS)),
-        places.table(*(by_kind[kind] for kind, _ in WAITS)) if total else (),
+        places.table(*(by_kind[kind] for kind, _ in WAITS)) if total or person else (),
         "Nothing that was ready had to wait.",
         bars(places.bars, series, "seconds") if series else None,
         f"Time that ready work waited, by what for; {words.duration(total)} in all.",

@@ -158,7 +158,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds that ready work did not start, by what it waited for (states.Waiting)."""
+    """Seconds that ready work did not start, by what it waited for (states.Waiting).
+
+    `total` is without `person`: the time until a person acted is shown beside it and is part of no other figure.
+    """
 
     queue: float = 0.0
     slot: float = 0.0
@@ -168,7 +171,7 @@ class Waits:
 
     @property
     def total(self) -> float:
-        return self.queue + self.slot + self.rate_limit + self.budget + self.person
+        return self.queue + self.slot + self.rate_limit + self.budget
 
     def items(self) -> list[tuple[Waiting, float]]:
         """(what for, seconds), the longest first, those of no time left out."""

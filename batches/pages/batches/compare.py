@@ -93,6 +93,7 @@ def _lines(first: BatchView, second: BatchView) -> list[Line]:
         Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
         Line("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
         Line("Waiting", "seconds", a.waits.total, b.waits.total, "less"),
+        Line("Waited for a person", "seconds", a.waits.person or None, b.waits.person or None),
         Line("Estimated", "hours", a.estimated_hours, b.estimated_hours),
         Line("Phases that succeeded", "count", a.phases, b.phases),
         Line("Attempts", "count", a.attempts, b.attempts),
