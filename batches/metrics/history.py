@@ -50,7 +50,7 @@ def read_history(filters: Filters, now: datetime) -> History:
     use_before = None if earlier is None else Use(tried.attempts_by_reason(scope.attempts(earlier)))
     recent = ended.recent_runs(scope)
     phases = tried.read_phases(scope)
-    saving = ended.saving(scope, runs, use.cache_saved)
+    outcomes, saving = ended.outcomes(scope, runs, use.cache_saved)
     findings = tried.read_findings(scope, phases, recent, saving.baseline)
     numbers = tried.numbers_of(phases, findings)
     points = ended.points(scope.runs(scope.span).order_by("-ended_at", "-pk")[:BATCHES_SHOWN])
@@ -82,7 +82,7 @@ def read_history(filters: Filters, now: datetime) -> History:
         calibration=tried.calibration(phases),
         saving=saving,
         forecasts=ended.forecasts(recent),
-        criteria=success_criteria(runs.outcomes, saving.baseline, saving.baseline_runs),
+        criteria=success_criteria(outcomes, saving),
         findings=tuple(tried.with_numbers(one, numbers) for one in findings),
         choices=_choices(scope),
     )

@@ -2,7 +2,8 @@
 
 import json
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -165,6 +166,29 @@ def test_the_baseline_is_the_first_ten_executions_and_later_ones_are_compared_wi
 
     assert (read.baseline_runs, read.now_runs) == (10, 14)
     assert (read.baseline, read.now) == (pytest.approx(rate(runs[:10])), pytest.approx(rate(runs[10:])))
+
+
+def test_the_token_criterion_is_the_same_on_the_page_in_the_checklist_and_in_the_command(made_up, capsys, client):
+    filters, attempts, runs = made_up
+    used = defaultdict(lambda: [0, 0])
+    for one in attempts:
+        used[one.task.run_id][0] += one.tokens_used or 0
+        used[one.task.run_id][1] += one.outcome == "succeeded"
+    first, later = ([used[run.pk] for run in part] for part in (runs[:10], runs[10:]))
+    per_phase = [sum(tokens for tokens, _ in part) / sum(phases for _, phases in part) for part in (first, later)]
+    read = history.read_history(filters, timezone.now())
+    criterion = read.criteria[2]
+    assert criterion.value == read.saving.saved == pytest.approx(1 - per_phase[1] / per_phase[0])
+    assert (criterion.samples, criterion.basis) == (14, "runs after the baseline")
+    assert criterion.met == (criterion.value >= 0.4)
+    call_command("batch_trends", "--period", "all")
+    assert f"than in the first 10 batches: {criterion.value:.1%} (at least 40.0%" in capsys.readouterr().out
+    client.force_login(make_user())
+    page = client.get("/metrics/?period=all").content.decode()
+    assert f"14 later runs: {criterion.value:.0%} below".replace("%", " %") in page
+    assert page.count(f"{criterion.value:.0%}".replace("%", " %")) >= 2
+    every = history.read_history(replace(filters, operation=""), timezone.now())
+    assert every.criteria == read.criteria  # what else ran is no batch that was executed
 
 
 def test_periods_projects_models_and_roles_are_filters(made_up):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from batches.core.metrics.criteria import MEAN_SECONDS, TOKENS_BELOW
 from batches.core.metrics.plotly_json import (
     COLOURS,
     Bars,
@@ -24,11 +25,10 @@ from batches.core.metrics.plotly_json import (
     points,
     shown,
 )
-from batches.core.metrics.types import TARGET_SECONDS, Bucket, History, RunPoint, Waits
+from batches.core.metrics.types import Bucket, History, RunPoint, Waits
 from batches.core.text import words
 
 BARS = 40  # runs drawn one by one
-SAVING_GOAL = 0.40  # tokens for a phase below the baseline (framework.md §7)
 GOOD, BAD, MUTED = "var(--running-bar)", "var(--failed-bar)", "var(--queued-bar)"
 NO_TOKENS = "No attempt has reported tokens; the steps backend uses none."
 NO_COST = "No attempt has a known cost: prices are known for models only."
@@ -172,7 +172,7 @@ def duration(history: History, places: Places) -> Figure:
         waits = [one.waits for one in places.runs]
         work = [one.work_seconds for one in places.runs]
         rows = places.table(seconds, work, [one.total for one in waits], [one.person or None for one in waits])
-        plot = bars(places.bars, series, "seconds", lines=[(TARGET_SECONDS, "target 3 h")])
+        plot = bars(places.bars, series, "seconds", lines=[(MEAN_SECONDS, "target 3 h")])
     else:
         median = [one.seconds_median for one in places.buckets]
         p90 = [one.seconds_p90 for one in places.buckets]
@@ -183,7 +183,7 @@ def duration(history: History, places: Places) -> Figure:
             places.bars,
             [Series("median", median, GOOD), Series("up to the 90th percentile", rest, MUTED, said=p90)],
             "seconds",
-            lines=[(TARGET_SECONDS, "target 3 h")],
+            lines=[(MEAN_SECONDS, "target 3 h")],
         )
     known = history.seconds
     return Figure(
@@ -392,7 +392,7 @@ def subagents(history: History, links: Links) -> Figure:
 def saving(history: History, links: Links) -> Figure:
     found = [one for one in history.batches if one.tokens_per_phase is not None]
     base = history.saving.baseline
-    lines = [] if base is None else [(base, "baseline"), (base * (1 - SAVING_GOAL), f"goal: {shown(SAVING_GOAL, 'share')} below")]
+    lines = [] if base is None else [(base, "baseline"), (base * (1 - TOKENS_BELOW), f"goal: {shown(TOKENS_BELOW, 'share')} below")]
     plot = dated(
         [
             (
@@ -409,8 +409,8 @@ def saving(history: History, links: Links) -> Figure:
         note = "no baseline yet" if base is None else f"baseline {words.tokens(round(base))} over {history.saving.baseline_runs} runs"
     else:
         way = "below" if saved >= 0 else "above"
-        first = f"the first {history.saving.baseline_runs} runs"
-        note = f"{shown(abs(saved), 'share')} {way} the baseline of {first}; goal {shown(SAVING_GOAL, 'share')} below"
+        first, later = f"the first {history.saving.baseline_runs} runs", f"{history.saving.now_runs} later run{_s(history.saving.now_runs)}"
+        note = f"{later}: {shown(abs(saved), 'share')} {way} the baseline of {first}; goal {shown(TOKENS_BELOW, 'share')} below"
     return Figure(
         "saving",
         "Tokens for a phase against the baseline",

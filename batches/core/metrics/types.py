@@ -12,13 +12,12 @@ from itertools import pairwise
 
 from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import WrongChoice
-from batches.core.metrics.criteria import Criterion
+from batches.core.metrics.criteria import Criterion, Saving
 from batches.core.metrics.findings import Finding
 from batches.core.percentile import percentile
 
 PERIODS = {"7d": 7, "30d": 30, "90d": 90}  # days; beside them "all", and "range" with its own dates
 DEFAULT_PERIOD = "30d"
-TARGET_SECONDS = 3 * 3600.0  # mean duration of a batch that the success criteria ask for
 PHASES_SHOWN = 20  # the slowest kinds of phases
 BATCHES_SHOWN = 200  # the latest runs that are told one by one; the buckets cover all of them
 DAYS_UP_TO, WEEKS_UP_TO = 92, 731  # days of a span that is told day by day, week by week; a longer one by months
@@ -356,22 +355,6 @@ class Conflicts:
     @property
     def by_hand_share(self) -> float | None:
         return self.by_hand / self.phases if self.phases else None
-
-
-@dataclass(frozen=True, slots=True)
-class Saving:
-    """Tokens for a phase that succeeded, against the baseline: the first `baseline_runs` executions that used tokens."""
-
-    baseline: float | None
-    baseline_runs: int
-    now: float | None
-    now_runs: int
-    cache_saved: float | None  # share of the input's cost, all roles and models
-
-    @property
-    def saved(self) -> float | None:
-        """Share below the baseline; negative: above it."""
-        return 1 - self.now / self.baseline if self.now is not None and self.baseline else None
 
 
 @dataclass(frozen=True, slots=True)
