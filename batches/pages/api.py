@@ -124,6 +124,7 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
                     "title": row.batch.title,
                     "project": row.batch.project.slug,
                     "state": row.state,
+                    "detail": row.word,
                     "phases_done": row.done,
                     "phases": row.total,
                     "tokens_used": row.tokens,

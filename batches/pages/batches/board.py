@@ -89,10 +89,14 @@ class PhaseCard:
     late: bool
     stuck: bool = False
     model: str = ""  # of its attempt, else what it would get; "": none is used
+    prepares: bool = False  # its task writes its work order, and carries nothing out
 
     @property
     def state(self) -> str:
-        return self.task.state if self.task else "planned"
+        """Of its task; that its work order is written makes nothing of it done."""
+        if self.task is None or (self.prepares and self.task.state == TaskState.SUCCEEDED):
+            return "planned"
+        return self.task.state
 
     @property
     def shown_state(self) -> str:
@@ -330,6 +334,14 @@ class Board:
         return self.run is not None and self.run.operation == Operation.EXECUTE
 
     @property
+    def preparing(self) -> str:
+        """How many work orders are written, while a run writes them; "" otherwise."""
+        if self.run is None or not self.run.is_live or self.run.operation != Operation.GENERATE:
+            return ""
+        written = sum(card.task is not None and card.task.state == TaskState.SUCCEEDED for card in self.cards)
+        return f"Writing work orders {written}/{self.total}"
+
+    @property
     def is_live(self) -> bool:
         return is_live(self.run, self.now)
 
@@ -350,7 +362,7 @@ class Board:
     @property
     def current_stage(self) -> int | None:
         """The first stage that has not ended well; None before the first execution."""
-        if not self.executing and not (self.run and self.run.is_live):
+        if self.preparing or (not self.executing and not (self.run and self.run.is_live)):
             return None
         for stage in self.stages:
             if stage.done < len(stage.cards):
@@ -623,11 +635,14 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
     for attempt in attempts:
         tried.setdefault(attempt.task_id, []).append(attempt)
 
+    prepares = run is not None and run.operation == Operation.GENERATE
+
     def card(phase: Phase) -> PhaseCard:
         task = of_phase.get(phase.pk)
         attempt = last.get(task.pk) if task else None
         late = is_late(attempt, run, now)
-        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model_shown(phase, task, attempt, run))
+        stuck = not late and is_stuck(attempt, now)
+        return PhaseCard(phase, task, attempt, late, stuck, model_shown(phase, task, attempt, run), prepares)
 
     grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}
     for phase in phases:
