@@ -197,7 +197,8 @@ def attempts_of(filters: Filters, now: datetime, *, reason: str = "", kind: str 
 def read_batches(numbers: Sequence[int]) -> tuple[BatchView, ...]:
     """Each batch's latest ended execution, in the order of `numbers`; batches without one are left out. Five queries.
 
-    Its place is that among the executions of its project that succeeded (of all projects, when a demonstration's).
+    Its place is that among the other batches of its project, each with its latest execution that succeeded. One that did
+    not succeed has no place.
     """
     facts = RunFact.objects.filter(batch__number__in=numbers, operation=Operation.EXECUTE).order_by("ended_at")
     latest = {fact.batch.number: fact for fact in facts.select_related("run", "batch", "project")}
@@ -209,27 +210,29 @@ def read_batches(numbers: Sequence[int]) -> tuple[BatchView, ...]:
         stages[run].append((stage, seconds))
     others = RunFact.objects.filter(
         project__in={fact.project_id for fact in chosen}, operation=Operation.EXECUTE, outcome=RunState.SUCCEEDED
-    ).values_list("project_id", "run_id", "seconds", "cost_micros", "tokens")
-    by_project: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in others:
-        by_project[row[0]].append(row[1:])
+    ).order_by("ended_at", "pk")
+    by_project: dict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    for project, batch, *row in others.values_list("project_id", "batch_id", "seconds", "cost_micros", "tokens"):
+        by_project[project][batch] = tuple(row)
     return tuple(_batch_view(fact, phases[fact.run_id], stages[fact.run_id], by_project[fact.project_id]) for fact in chosen)
 
 
 def _batch_view(
-    fact: RunFact, phases: Sequence[PhasePoint], stages: Sequence[tuple[int, float]], others: Sequence[tuple[Any, ...]]
+    fact: RunFact, phases: Sequence[PhasePoint], stages: Sequence[tuple[int, float]], latest: Mapping[int, tuple[Any, ...]]
 ) -> BatchView:
+    others = [row for batch, row in latest.items() if batch != fact.batch_id]
+
     def among(value: float | None, column: int, scale: float = 1.0) -> Place:
-        values = [row[column] / scale for row in others if row[column] is not None and row[0] != fact.run_id]
-        return place(value, values if value is None else [*values, value])
+        known = [row[column] / scale for row in others if row[column] is not None]
+        return place(value if fact.outcome == RunState.SUCCEEDED else None, known)
 
     return BatchView(
         run=ended.run_point(fact),
         phases=tuple(phases),
         stages=tuple(stages),
-        seconds=among(fact.seconds, 1),
-        cost=among(None if fact.cost_micros is None else fact.cost_micros / 1e6, 2, 1e6),
-        tokens=among(fact.tokens, 3),
+        seconds=among(fact.seconds, 0),
+        cost=among(None if fact.cost_micros is None else fact.cost_micros / 1e6, 1, 1e6),
+        tokens=among(fact.tokens, 2),
     )
 
 

@@ -57,4 +57,6 @@ def _name(field: str) -> str:
 
 
 def _shown(value: object) -> str:
-    return {True: "on", False: "off", None: "the installation's", "": "by complexity"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]  # any value is a key or is shown
+    if isinstance(value, bool):  # first: 1 is equal to True, and is no "on"
+        return "on" if value else "off"
+    return "the installation's" if value is None else str(value) or "by complexity"

@@ -268,13 +268,14 @@ def test_nothing_of_a_demonstration_is_executed_and_real_batches_are_numbered_as
 
 def test_two_batches_are_read_side_by_side_with_their_place_among_others(made_up):
     _, attempts, runs = made_up
-    numbers = [runs[3].batch.number, runs[0].batch.number, 4711]
-    first, second = history.read_batches(numbers)
-    assert (first.run.batch, second.run.batch) == tuple(numbers[:2])
-    assert sum(phase.attempts for phase in first.phases) == sum(one.task.run_id == runs[3].pk for one in attempts)
-    like = [run for run in runs if run.batch.project_id == runs[3].batch.project_id and (run.state == "succeeded" or run == runs[3])]
-    quicker = sum(run.ended_at - run.started_at < runs[3].ended_at - runs[3].started_at for run in like)
+    good, bad = (next(run for run in runs if run.state == state) for state in ("succeeded", "failed"))
+    first, second = history.read_batches([good.batch.number, bad.batch.number, 4711])
+    assert (first.run.batch, second.run.batch) == (good.batch.number, bad.batch.number)
+    assert sum(phase.attempts for phase in first.phases) == sum(one.task.run_id == good.pk for one in attempts)
+    like = [run for run in runs if run.batch.project_id == good.batch.project_id and run.state == "succeeded"]
+    quicker = sum(run.ended_at - run.started_at < good.ended_at - good.started_at for run in like)
     assert (first.seconds.rank, first.seconds.count) == (quicker + 1, len(like))
+    assert (second.seconds.rank, second.seconds.value) == (None, None)
 
 
 def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
@@ -284,6 +285,11 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
     project.refresh_from_db()
     assert project.phase_limit_minutes == 90
     assert said.startswith("Phase limit minutes of Sample project: 90 instead of 60.")
+    Project.objects.filter(pk=project.pk).update(max_parallel=1)
+    said = remedies.apply_remedy(code="more_at_once", project=project, params={"phases": "15"}, actor=actor)
+    assert ": 15 instead of 1." in said  # and not of "on", which is equal to 1
+    Project.objects.filter(pk=project.pk).update(shared_context=False)
+    assert ": on instead of off." in remedies.apply_remedy(code="share_context", project=project, params={}, actor=actor)
     with pytest.raises(ServiceError, match="90 already"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     with pytest.raises(WrongChoice, match="from 1 to 10080"):

@@ -654,7 +654,7 @@ def calibration(history: History, links: Links) -> Figure:
 
 
 def forecasts(history: History, links: Links) -> Figure:
-    found = [one for one in history.batches if one.forecast is not None and one.seconds is not None]
+    found = [one for one in history.batches if one.within_forecast is not None]
     inside = [one for one in found if one.within_forecast]
     outside = [one for one in found if not one.within_forecast]
 
@@ -697,7 +697,7 @@ def forecasts(history: History, links: Links) -> Figure:
             for one in found
             if one.forecast
         ),
-        "No run that ended had a forecast: there was no history at its start.",
+        "No run that succeeded had a forecast: there was no history at its start.",
         points(groups, "seconds", x_title="forecast (median)", y_title="actual") if found else None,
         f"Forecast against actual duration of {len(found)} runs; {len(inside)} took no longer than the forecast's 90th percentile.",
     )

@@ -191,6 +191,16 @@ def shown(value: Value, kind: str) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):,.1f}".removesuffix(".0")
 
 
+def in_unit(value: float | Decimal | None, unit: str) -> str:
+    """The value of a headline or a criterion as people read it (types.Headline.unit)."""
+    if value is None:
+        return words.UNKNOWN
+    if unit == "percent":
+        return f"{float(value):.0f} %"
+    whole = unit in ("count", "runs") and float(value).is_integer()
+    return shown(int(value) if whole else value, "ratio" if unit == "times" else unit)
+
+
 def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[tuple[float, str]] = ()) -> Plot:
     """Standing bars, one colour on the other, with dashed lines at (value, name)."""
     data = []

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from batches.core.engine.states import Operation, Waiting
+from batches.core.engine.states import Operation, RunState, Waiting
 from batches.core.errors import WrongChoice
 from batches.core.metrics.criteria import Criterion, Saving
 from batches.core.metrics.findings import Finding
@@ -227,9 +227,15 @@ class RunPoint:
         return self.tokens.total / self.phases if self.tokens.total is not None and self.phases else None
 
     @property
+    def succeeded(self) -> bool:
+        """Whether it can be compared with others: what failed or was cancelled took less of everything for doing less."""
+        return self.state == RunState.SUCCEEDED
+
+    @property
     def within_forecast(self) -> bool | None:
-        """Whether it took no longer than the forecast's p90."""
-        return None if self.forecast is None or self.seconds is None else self.seconds <= self.forecast[1]
+        """Whether it took no longer than the forecast's p90; None where there is none, or it did not succeed."""
+        known = self.succeeded and self.forecast is not None and self.seconds is not None
+        return self.seconds <= self.forecast[1] if known else None  # type: ignore[index,operator]  # both are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +424,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one run stands among the others: `rank` 1 is the least of `count`, itself included."""
+    """Where one run stands among the others: `rank` 1 is the least of `count`, itself included. None of it of a run without a value."""
 
     value: float | None
     rank: int | None
@@ -442,10 +448,11 @@ class Place:
         return None if self.rank is None or self.count < 2 else (self.rank - 1) / (self.count - 1)
 
 
-def place(value: float | None, values: Sequence[float]) -> Place:
-    """`values` are those of all runs, this one's among them."""
-    rank = None if value is None else 1 + sum(other < value for other in values)
-    more = 0 if value is None else sum(other > value for other in values)
+def place(value: float | None, others: Sequence[float]) -> Place:
+    """`others` are the values of the other batches; the median and p90 are of all, `value` among them."""
+    values = [*others] if value is None else [*others, value]
+    rank = None if value is None else 1 + sum(other < value for other in others)
+    more = 0 if value is None else sum(other > value for other in others)
     return Place(value, rank, len(values), percentile(values, 0.5), percentile(values, 0.9), more)
 
 

@@ -1,7 +1,7 @@
 """Two batches side by side, and what a batch's page says of its place among the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import Series, lying_bars
+from batches.core.metrics.plotly_json import Series, in_unit, lying_bars
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
@@ -34,9 +34,15 @@ class Line:
         return (self.second - self.first) / self.first if self.first and self.second is not None else None
 
     @property
+    def equal(self) -> bool:
+        """Whether both are known and read the same."""
+        known = self.first is not None and self.second is not None
+        return known and in_unit(self.first, self.unit) == in_unit(self.second, self.unit)
+
+    @property
     def winner(self) -> str:
         """ "first", "second" or "" where neither is better, or it cannot be told."""
-        if self.first is None or self.second is None or self.first == self.second or not self.better:
+        if self.first is None or self.second is None or self.equal or not self.better:
             return ""
         return "first" if (self.first < self.second) == (self.better == "less") else "second"
 
@@ -66,6 +72,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "same": first is not None and first is second,
     }
     if first and second:
+        context["failed"] = [one.run.batch for one in (first, second) if not one.run.succeeded]
         context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
@@ -87,8 +94,9 @@ def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
 
 def _lines(first: BatchView, second: BatchView) -> list[Line]:
     a, b = first.run, second.run
+    both = a.succeeded and b.succeeded  # else neither is better: what did not succeed did less
     cost = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
-    return [
+    lines = [
         Line("Duration", "seconds", a.seconds, b.seconds, "less"),
         Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
         Line("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
@@ -109,6 +117,7 @@ def _lines(first: BatchView, second: BatchView) -> list[Line]:
         Line("Conflicts met", "count", a.conflicts_real, b.conflicts_real, "less"),
         Line("Drift from the plan", "percent", a.drift, b.drift, "less"),
     ]
+    return lines if both else [replace(line, better="") for line in lines]
 
 
 def _pairs(first: BatchView, second: BatchView) -> list[Pair]:
