@@ -42,6 +42,7 @@ from batches.plans.to_batch import create_conflicts, create_phases, next_number,
 from batches.repositories.merges import bring_in
 from batches.repositories.repository import checked_repository
 from batches.runs.create import free_run, new_run, open_autopilot, refuse_busy
+from batches.runs.project_settings import changed_settings
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
@@ -265,7 +266,8 @@ def retry(
     New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
     With `resolution`, a commit that was checked, what is named is not carried out again: that commit is judged instead.
     With `resume_session` an agent goes on with its last session and work where that is possible, else it begins afresh.
-    `options` change how the run goes on, such as a longer time limit; only how it goes, not what it consists of.
+    `options` change how the run goes on, such as a longer time limit; only how it goes, not what it consists of. What was
+    changed in the project's settings since reaches the run too, where `options` say nothing else.
     Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
@@ -298,7 +300,8 @@ def retry(
                     extra["after"] = sorted(roots - {check.name for check in checks})
                 move_task(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
             rules = run.batch.project.gate_rules.to_json()  # mended settings count, like a mended base branch
-            Run.objects.filter(pk=run.pk).update(gate_rules=rules, **changes)
+            columns = changed_settings(run, run.batch.project) | changes
+            Run.objects.filter(pk=run.pk).update(gate_rules=rules, **columns)
             _choose_models(run, options)
             if not run.is_live:
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)

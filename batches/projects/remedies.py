@@ -21,7 +21,8 @@ _NUMBERS = {
 def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], actor: Actor) -> str:
     """Change the setting of `project` that the remedy names; returns a sentence of what was changed, for the page.
 
-    It is in the log of what people did, like every change of a project. Runs that go on keep their limits. Raises
+    It is in the log of what people did, like every change of a project. A run that goes on keeps its limits until
+    it is retried. Raises
     ServiceError when there is no such remedy, its value is out of range, or nothing would change; PermissionDenied.
     """
     actor.require("batches.change_project")
@@ -35,7 +36,8 @@ def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], a
     if before == value:
         raise ServiceError(f"{_name(field)} of {project.name} is {_shown(value)} already.")
     update_project(project=project, changes={field: value}, actor=actor)
-    return f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}. Runs that begin from now on follow it."
+    changed = f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}."
+    return f"{changed} Runs that begin from now on follow it, and so does the next retry."
 
 
 def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, object]:

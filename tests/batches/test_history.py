@@ -20,6 +20,7 @@ from batches.core.engine.pricing import MODELS
 from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
+from batches.core.percentile import MoreThan
 from batches.metrics import demo, facts, history
 from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact
 from batches.plans.to_batch import next_number
@@ -118,6 +119,9 @@ def test_every_figure_is_that_of_the_raw_rows(made_up):
 
     slow = read.phases[0]
     own = [(one.ended_at - one.launched_at).total_seconds() for one in done if one.task.phase.title.lower() == slow.kind]
+    stopped = [one for one in failed if one.reason == "phase_time_limit" and one.task.phase.title.lower() == slow.kind]
+    own += [one.phase_limit_seconds for one in stopped]
+    assert (slow.stopped, isinstance(slow.seconds.p90, MoreThan)) == (len(stopped), True)
     assert (slow.seconds.median, slow.seconds.p90, slow.seconds.count) == (
         pytest.approx(statistics.median(own)),
         pytest.approx(p90(own)),

@@ -248,16 +248,20 @@ def slowest_phases(history: History, links: Links) -> Figure:
             P90,
             Column("runs", "Succeeded"),
             Column("failed", "Failed"),
+            Column("stopped", "Of these, stopped at the limit"),
             Column("slowest_batch", "Slowest in batch"),
         ),
         tuple(
             Row(
-                (_capital(one.kind), one.seconds.median, one.seconds.p90, one.seconds.count, one.failed, one.batch),
+                (
+                    *(_capital(one.kind), one.seconds.median, one.seconds.p90, one.seconds.count - one.stopped),
+                    *(one.failed, one.stopped, one.batch),
+                ),
                 links.phase(one.batch, one.key),
             )
             for one in found
         ),
-        "No phase has succeeded.",
+        "No phase has succeeded or run into its limit.",
         plot if found else None,
         f"The {len(found)} slowest kinds of phases, median and 90th percentile.",
     )

@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from batches.core.percentile import MoreThan
 from batches.core.text import words
 
 Value = str | int | float | Decimal | date | None
@@ -175,6 +176,8 @@ def shown(value: Value, kind: str) -> str:
         return words.visible(value)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, MoreThan):
+        return f"> {shown(float(value), kind)}"
     match kind:
         case "seconds":
             return words.duration(float(value))

@@ -3,6 +3,7 @@
 Seconds, US dollars, tokens, shares from 0 to 1. Unknown is None, never 0. Days are days in UTC.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from batches.core.engine.states import Operation, RunState, Waiting
 from batches.core.errors import WrongChoice
 from batches.core.metrics.criteria import Criterion, Saving
 from batches.core.metrics.findings import Finding
-from batches.core.percentile import percentile
+from batches.core.percentile import MoreThan, percentile
 
 PERIODS = {"7d": 7, "30d": 30, "90d": 90}  # days; beside them "all", and "range" with its own dates
 DEFAULT_PERIOD = "30d"
@@ -266,15 +267,23 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and p90 over `count` values; None over none."""
+    """Median and p90 over `count` values; None over none. A MoreThan where what was stopped at a limit reaches so far down."""
 
     median: float | None
     p90: float | None
     count: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        return cls(percentile(values, 0.5), percentile(values, 0.9), len(values))
+    def of(cls, values: Sequence[float], stopped: Sequence[float] = ()) -> "Spread":
+        """`stopped` are limits at which more was stopped: each counts as a value that is more than the limit."""
+        both = [*values, *stopped]
+        known = max((value for value in values if value < min(stopped)), default=-math.inf) if stopped else math.inf
+
+        def at(share: float) -> float | None:
+            value = percentile(both, share)
+            return value if value is None or value <= known else MoreThan(value)
+
+        return cls(at(0.5), at(0.9), len(both))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +296,15 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTimes:
-    """Phases of one kind (their titles, without figures and case): seconds of attempts that succeeded, and all that failed.
+    """Phases of one kind (their titles, without figures and case): seconds of attempts that succeeded, or were stopped at the time
+    limit (these count as more than it), and all that failed.
 
     `batch` and `key` name the slowest one, as the source of the bar.
     """
 
     kind: str
     seconds: Spread
+    stopped: int  # at the time limit, in `seconds`
     attempts: int
     failed: int
     cost_usd: Decimal | None  # over all attempts, as far as known
