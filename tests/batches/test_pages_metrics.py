@@ -174,6 +174,28 @@ def test_a_batchs_page_tells_its_place_and_how_the_forecast_turned_out(ada):
     assert "other batches" not in ada.get(f"/batches/{running.number}/").text
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("from=0001-01-01", "to=9999-12-31", "from=0001-01-01&to=9999-12-31", "to=0001-01-01", "from=9999-12-31"),
+        *("from=1969-12-31", "to=2200-01-01", "period=range&from=2026-13-01", "from=2026-02-30", "from=x", "from=2026-02-02&to=2026-02-01"),
+    ],
+)
+def test_a_date_that_no_history_has_is_said_in_a_sentence(ada, query):
+    history_of(1)
+    page = ada.get(f"/metrics/?{query}")
+    assert page.status_code == 400 and "Shown are the last 30 days." in page.text
+    for address in ("/metrics/duration.csv", "/metrics/attempts/"):
+        assert ada.get(f"{address}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("query", ["from=1970-01-01", "to=2199-12-31", "from=1970-01-01&to=2199-12-31", "from=2199-12-31", "to=1970-01-01"])
+def test_the_first_and_the_last_date_that_can_be_asked_for_are_answered(ada, query):
+    history_of(1)
+    for address in ("/metrics/", "/metrics/duration.csv", "/metrics/attempts/"):
+        assert ada.get(f"{address}?{query}").status_code == 200
+
+
 def executed(project: Project, seconds: float, *, state: str = "succeeded", batch: Batch | None = None, **fields) -> Batch:
     """A batch of the project with an execution that ended so; with `batch` a later execution of it."""
     made = builders.make_batch(run_state=state, states=dict.fromkeys(("1", "2a", "2b", "3"), "succeeded"), project=project)

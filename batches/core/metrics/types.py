@@ -21,6 +21,7 @@ PERIODS = {"7d": 7, "30d": 30, "90d": 90}  # days; beside them "all", and "range
 DEFAULT_PERIOD = "30d"
 PHASES_SHOWN = 20  # the slowest kinds of phases
 BATCHES_SHOWN = 200  # the latest runs that are told one by one; the buckets cover all of them
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)  # of an own range: within them every period before is a date too
 DAYS_UP_TO, WEEKS_UP_TO = 92, 731  # days of a span that is told day by day, week by week; a longer one by months
 
 
@@ -96,9 +97,12 @@ class Filters:
 
 def _day(text: str, name: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
     except ValueError:
         raise WrongChoice(f"{name} is a date such as 2025-11-30, not {text!r}.") from None
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise WrongChoice(f"{name} is a date from {FIRST_DAY} to {LAST_DAY}, not {day}.")
+    return day
 
 
 @dataclass(frozen=True, slots=True)
