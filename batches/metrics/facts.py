@@ -44,9 +44,12 @@ def record_attempts(attempts: Iterable[int]) -> None:
 
 def record_runs(runs: Iterable[int]) -> None:
     """Write the facts of these runs as far as they have ended, after those of their attempts; of others there are none. In the caller's
-    transaction. A fixed number of queries."""
-    ids = list(runs)
-    ended = list(Run.objects.ended().filter(pk__in=ids, started_at__isnull=False).values(*_RUN_COLUMNS))
+    transaction. A fixed number of queries.
+
+    A run that only judges gates again carries nothing out, and has none.
+    """
+    ids = list(_counted_runs().filter(pk__in=runs).values_list("pk", flat=True))
+    ended = list(Run.objects.filter(pk__in=ids).values(*_RUN_COLUMNS))
     sums = _sums_of(ids)
     gates = _gates_of_runs(ids)
     predicted = {row["run"]: row for row in _predictions_of(ids)}
@@ -58,18 +61,24 @@ def record_runs(runs: Iterable[int]) -> None:
     _write_stages([row["pk"] for row in ended])
 
 
+def _counted_runs() -> QuerySet[Run]:
+    """The ended runs that have facts: those that began and have a phase to work on."""
+    work = Task.objects.filter(run=OuterRef("pk"), kind=TaskKind.PHASE)
+    return Run.objects.ended().filter(Exists(work), started_at__isnull=False)
+
+
 def rebuild(*, anew: bool = False) -> tuple[int, int]:
     """Fill in the facts that are missing, or with `anew` all of them; returns how many of attempts and runs were written.
 
     Safe to repeat, to stop at any line, and while batches run.
     """
     attempts = Attempt.objects.filter(ended_at__isnull=False, task__kind=TaskKind.PHASE)
-    runs = Run.objects.ended().filter(started_at__isnull=False)
+    runs = _counted_runs()
     if not anew:
         attempts, runs = attempts.filter(fact=None), runs.filter(fact=None)
     written = (_by_chunks(attempts, record_attempts), _by_chunks(runs, record_runs))
     if anew:
-        RunFact.objects.exclude(run__in=Run.objects.ended()).delete()
+        RunFact.objects.exclude(run__in=_counted_runs()).delete()
     return written
 
 

@@ -22,7 +22,7 @@ from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
 from batches.core.percentile import MoreThan
 from batches.metrics import demo, facts, history
-from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact
+from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact, Task
 from batches.plans.to_batch import next_number
 from batches.projects import remedies
 from batches.runs.create import new_run
@@ -319,6 +319,22 @@ def test_the_command_prints_what_the_page_shows(made_up, capsys):
         with pytest.raises(CommandError) as refused:
             call_command("batch_trends", *wrong)
         assert refused.value.returncode == 2
+
+
+def test_a_run_that_only_judges_gates_again_is_no_execution(db):
+    run = ended()
+    before = history.to_json(history.read_history(ALL, timezone.now()))["headlines"]
+    again = Run.objects.get(pk=run.pk)
+    again.pk, again.number, again.selection = None, 2, "gates"
+    again.save(force_insert=True)
+    Task.objects.create(run=again, kind="stage_check", stage=run.tasks.first().stage, name="gates", position=1, state="succeeded")
+    for anew in (False, True):
+        facts.rebuild(anew=anew)
+        assert list(RunFact.objects.values_list("run", flat=True)) == [run.pk]
+    facts.record_runs([again.pk])
+    read = history.read_history(ALL, timezone.now())
+    assert history.to_json(read)["headlines"] == before
+    assert [one.run.run for one in history.read_batches([run.batch.number])] == [run.pk]
 
 
 def test_missing_facts_are_filled_in_once(made_up, capsys):
