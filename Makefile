@@ -30,6 +30,7 @@ test: lint fast slow chaos
 # No settings of the person who runs it: the checks have a data directory of their own.
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/djangofmt --check --quiet templates
 	$(BIN)/mypy
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) $(PY) manage.py makemigrations --check --dry-run
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) CE_HTTPS=1 $(PY) manage.py check --deploy --fail-level WARNING

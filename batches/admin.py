@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.sites import NotRegistered
+from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -270,7 +270,7 @@ class ChainAdmin(History):
         """Let those that wait go on; one that waits for a verdict is overruled on its batch's page."""
 
         def call(chain: AutopilotRun, actor: Actor) -> str:
-            autopilot.go_on(chain=chain, actor=actor)
+            autopilot.resume(autopilot_run=chain, actor=actor)
             return "goes on."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
@@ -280,7 +280,7 @@ class ChainAdmin(History):
         """Nothing follows by itself any more; what runs goes on."""
 
         def call(chain: AutopilotRun, actor: Actor) -> str:
-            autopilot.leave(chain=chain, actor=actor)
+            autopilot.stop(autopilot_run=chain, actor=actor)
             return "ended."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)

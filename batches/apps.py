@@ -9,13 +9,19 @@ class BatchesConfig(AppConfig):
     verbose_name = "CE Web"
 
     def ready(self) -> None:
+        import os
+
         from axes.signals import user_locked_out
+        from django.conf import settings
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
         from batches import checks  # noqa: F401  # importing registers the checks
         from batches.accounts import audit_log
         from batches.accounts.roles import make_groups
         from batches.metrics.facts import fill_missing
+        from subagents import own_git
+
+        own_git.keep_in(os.path.join(settings.CE_DATA_DIR, "git"))
 
         user_logged_in.connect(audit_log.signed_in, dispatch_uid="batches.accounts.audit_log")
         user_logged_out.connect(audit_log.signed_out, dispatch_uid="batches.accounts.audit_log")

@@ -20,6 +20,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import connections
@@ -61,7 +62,7 @@ def cluster_pid_file() -> Path:
     return Path(settings.CE_DATA_DIR) / "cluster.pid"
 
 
-class CrashOnlySentinel(q2.Sentinel):
+class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no types
     """Guards the workers, the pusher and the monitor; ends all of them when one ends unexpectedly."""
 
     def start(self) -> None:
@@ -76,7 +77,7 @@ class CrashOnlySentinel(q2.Sentinel):
             process.timer = args[2]
             self.pool.append(process)
         process.start()
-        return process
+        return cast(BaseProcess, process)
 
     def guard(self) -> None:
         """Watch the children until a stop is asked for, then let the running tasks end."""
@@ -93,7 +94,7 @@ class CrashOnlySentinel(q2.Sentinel):
         self.stop_event.set()  # only this process uses it, so nobody can have died with its lock
         self.stop()
 
-    def reincarnate(self, process: BaseProcess) -> None:
+    def reincarnate(self, process: Any) -> None:
         """Replace a worker that has done its share of tasks; anything else that ended ends the cluster."""
         if process in self.pool and int(process.timer.value) == -2:
             super().reincarnate(process)

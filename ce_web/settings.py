@@ -3,6 +3,7 @@
 import socket
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ce_web.env import (
     env_bool,
@@ -53,13 +54,16 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     "batches.pages.middleware.say_wrong_method",
     "batches.pages.middleware.RefuseNul",
 ]
-# Outermost, so that every answer has them: also an error's, also a redirect's.
-MIDDLEWARE[:0] = ["batches.pages.middleware.secure_headers", "batches.pages.middleware.htmx_sign_in"]
+# Outermost, so that they cover every response, errors and redirects included.
+MIDDLEWARE[:0] = [
+    "django_htmx.middleware.HtmxMiddleware",
+    "batches.pages.middleware.secure_headers",
+    "batches.pages.middleware.htmx_sign_in",
+]
 
 ROOT_URLCONF = "ce_web.urls"
 WSGI_APPLICATION = "ce_web.wsgi.application"
@@ -69,8 +73,13 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["ce_web.template_loader.SqueezingLoader", "django.template.loaders.app_directories.Loader"],
+                )
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -187,7 +196,7 @@ EMAIL_TIMEOUT = 8
 # Where agents and the settings page ask; the key itself is read in batches/integrations/api_keys.py.
 CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "ce",  # also the signing salt: the same on every host
     "cluster_name": CE_HOST,  # each host serves a queue of its own
     "orm": "default",

@@ -15,7 +15,7 @@ class JsonFileCache(FileBasedCache):
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         try:
-            with open(self._key_to_file(key, version), "rb") as file:
+            with open(self._key_to_file(key, version), "rb") as file:  # type: ignore[attr-defined]  # not in the stubs
                 return default if self._is_expired(file) else json.loads(file.read())
         except (OSError, ValueError):
             return default

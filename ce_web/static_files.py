@@ -8,12 +8,15 @@ import gzip
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import BaseFinder
+from django.core.checks import CheckMessage
 from django.core.files.storage import FileSystemStorage
 
 COMPRESSED = ".gz"
+Messages = list[CheckMessage]
 
 
 def plotly_source() -> Path:
@@ -39,10 +42,11 @@ class Scripts(FileSystemStorage):
 class PackageFinder(BaseFinder):
     """Finds the one script that comes from a package, and its compressed copy where there is one."""
 
-    def check(self, **kwargs: object) -> list:
+    def check(self, **kwargs: object) -> Messages:
         return []
 
-    def find(self, path: str, find_all: bool = False, **kwargs: object) -> list[str] | str:
+    def find(self, path: str, find_all: bool = False, **kwargs: object) -> Any:
+        """The file at this address, or [] for none, or with `find_all` the list of both, as Django's own finders answer."""
         found = [storage.path(name) for name, storage in self.list(None) if name == path]
         return found if find_all else found[0] if found else []
 

@@ -5,39 +5,112 @@ from __future__ import annotations
 import contextlib
 import os
 
+from subagents.files import sha256_hex
+from subagents.own_git import configuration, object_folders
 from subagents.record import record
-from subagents.workspace import EXCLUDES, BlockedEntries, Repository, RepositoryProblem, text_of
+from subagents.submodules import found_at_hand
+from subagents.workspace import EXCLUDES, GITLINK, OUR_REFS, BlockedEntries, Repository, RepositoryProblem, first_line, text_of
+
+GITLINK_BYTES = b"\x00\x00\xe0\x00"  # the mode of a submodule as an index has it
+SHOWN_REFS = ("refs/heads/", "refs/tags/")
+NAMED = 20
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @record
 class Checkout:
-    """An attempt's own files: a plain folder, an index of ours outside it, and commits kept under the attempt's reference."""
+    """An attempt's own files: a plain folder, an index of ours outside it, and commits kept under the attempt's reference.
+
+    `settings` are arguments of git for what it does here.
+    """
 
     repository: Repository
     path: str
     index: str
     ref: str
+    settings: tuple[str, ...] = ()
 
     def create(self, base: str) -> None:
         """Fill the folder with commit `base`, and give it a throw-away .git of its own. Raises GitError, OSError."""
+        self.fill(base)
+        self.make_private_git(base)
+
+    def fill(self, base: str) -> None:
+        """Fill the folder with commit `base` and its submodules, as far as their objects are at hand. Raises GitError, OSError."""
         os.makedirs(self.path, exist_ok=True)
         self._git("read-tree", "-m", "-u", "--end-of-options", base)
-        self._make_private_git(base)
+        for submodule in found_at_hand(self.repository, base, self._links()):
+            if submodule.repository is not None:
+                self._inner(submodule.path, submodule.repository).fill(submodule.commit)
 
-    def _make_private_git(self, base: str) -> None:
+    def has_submodules(self) -> bool:
+        """Whether the index holds any. Raises GitError."""
+        return os.path.exists(self.index) and bool(self._links())
+
+    def move(self, commit: str) -> None:
+        """Make files and index, which are as some commit has them, those of `commit`. Raises GitError."""
+        self._unlock()
+        self._git("read-tree", "--reset", "-u", "--end-of-options", commit)
+        if self.has_submodules():
+            raise RepositoryProblem("submodules", "submodules are only filled when a checkout is made")
+
+    def restore(self, paths: Sequence[str]) -> None:
+        """Write those of the paths that the index has, which are not there. Raises GitError."""
+        self._unlock()
+        known = {text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row}
+        given = b"".join(os.fsencode(path) + b"\0" for path in dict.fromkeys(paths) if path in known)
+        self._git("checkout-index", "--force", "-q", "-u", "-z", "--stdin", given=given)
+
+    def _unlock(self) -> None:
+        """Remove the lock of a git that was killed: the index is nobody else's."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.index + ".lock")
+
+    def _inner(self, path: str, repository: Repository) -> Checkout:
+        """The checkout of a submodule within this one; its index lies beside ours."""
+        return Checkout(repository, os.path.join(self.path, path), f"{self.index}.{sha256_hex(os.fsencode(path))[:16]}", "")
+
+    def _links(self) -> dict[str, str]:
+        """{path: commit} of the submodules in the index. A look at the bytes saves a process where there is none."""
+        with open(self.index, "rb") as file:
+            if GITLINK_BYTES not in file.read():
+                return {}
+        rows = (text_of(row, strip=False).partition("\t") for row in self._git("ls-files", "--stage", "-z").split(b"\0"))
+        return {path: meta.split(" ")[1] for meta, _, path in rows if meta.startswith(GITLINK)}
+
+    def make_private_git(self, base: str) -> None:
         """A repository for the agent's own git: it reads the project's objects and can reach nothing else of the project."""
         git = os.path.join(self.path, ".git")
         for folder in ("objects/info", "refs/heads", "info"):
             os.makedirs(os.path.join(git, folder), exist_ok=True)
-        sha256 = len(base) == 64
-        extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
-        _put(os.path.join(git, "config"), f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = false\n{extension}")
-        _put(os.path.join(git, "objects/info/alternates"), os.path.join(self.repository.common_dir, "objects") + "\n")
+        _put(os.path.join(git, "config"), configuration(len(base) == 64))
+        _put(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(self.repository.common_dir)) + "\n")
+        _put(os.path.join(git, "packed-refs"), self._references())
         _put(os.path.join(git, "HEAD"), base + "\n")
         shallow = os.path.join(self.repository.common_dir, "shallow")
         for source, name in ((self.index, "index"), (EXCLUDES, "info/exclude"), (shallow, "shallow")):
             with contextlib.suppress(FileNotFoundError), open(source, "rb") as given, open(os.path.join(git, name), "wb") as taken:
                 taken.write(given.read())
+
+    def _references(self) -> str:
+        """The project's branches and tags, for `git describe` and `git log main`; not the branches of batches."""
+        common = self.repository.common_dir
+        found: dict[str, str] = {}
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(common, "packed-refs"), errors="surrogateescape") as file:
+            found = {name: at for at, _, name in (line.rstrip("\n").partition(" ") for line in file) if name.startswith(SHOWN_REFS)}
+        for kind in SHOWN_REFS:
+            for folder, _, names in os.walk(os.path.join(common, kind)):
+                for name in names:
+                    place = os.path.join(folder, name)
+                    at = first_line(place)
+                    if not at.startswith("ref:") and not name.endswith(".lock"):
+                        found[os.path.relpath(place, common)] = at
+        kept = (f"{at} {name}\n" for name, at in sorted(found.items()) if at and not name.startswith(OUR_REFS))
+        return "# pack-refs with: sorted \n" + "".join(kept)
 
     def read_index(self, base: str) -> None:
         """Make the index anew from commit `base`; no file is touched. Raises GitError."""
@@ -50,12 +123,29 @@ class Checkout:
         """
         if not os.path.isdir(self.path):
             raise RepositoryProblem("vanished", f"the checkout {self.path} is gone; retry the phase to get a new one")
+        below = self._changed_below()
         self._git("add", "--all")
         tree = text_of(self._git("write-tree"))
-        blocked = self.repository.blocked_entries(parent, tree)
+        blocked = (*self.repository.blocked_entries(parent, tree), *below)
         if blocked:
             raise BlockedEntries(blocked)
         return tree
+
+    def _changed_below(self) -> list[str]:
+        """What was changed inside submodules, each as a sentence: it would be in no commit of the project."""
+        changed = []
+        for path in self._links():
+            inner, folder = self._inner(path, self.repository), os.path.join(self.path, path)
+            if os.path.islink(folder) or not os.path.isdir(folder) or os.path.lexists(os.path.join(folder, ".git")):
+                continue  # git sees these by itself
+            if os.path.exists(inner.index):
+                asked = ("ls-files", "--modified", "--deleted", "--others", "--exclude-standard", "-z")
+                rows = sorted({text_of(row, strip=False) for row in inner._git(*asked).split(b"\0") if row})
+            else:
+                rows = sorted(os.listdir(folder))
+            changed += [f"{path}/{row} was changed, but {path} is a submodule: change it in its own repository" for row in rows[:NAMED]]
+            changed += [f"{path}/{entry}" for entry in inner._changed_below()] if os.path.exists(inner.index) else []
+        return changed
 
     def with_file(self, base: str, path: str, data: bytes) -> str:
         """The tree of `base` with `data` at `path`, made in the index alone: no file is written, no link followed.
@@ -75,7 +165,7 @@ class Checkout:
 
     def _git(self, *arguments: str, given: bytes = b"") -> bytes:
         environment = {"GIT_WORK_TREE": self.path, "GIT_INDEX_FILE": self.index}
-        return self.repository.git(*arguments, environment=environment, given=given, accept=(0,)).out
+        return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=(0,)).out
 
 
 def _put(path: str, text: str) -> None:

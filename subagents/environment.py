@@ -21,19 +21,37 @@ def site_packages() -> list[str]:
     return [place for place in places if os.path.isdir(place)]
 
 
-def for_commands(attempt_dir: str, checkout: str) -> dict[str, str]:
-    """For the commands of steps and gates. `python` and the tools beside it are the interpreter's that runs CE Web."""
+# An editor, a pager or a question would wait for a person who is not there: an error at once is better.
+UNATTENDED = {
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+    "EDITOR": "false",
+    "VISUAL": "false",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "PAGER": "cat",
+    "CI": "1",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+
+
+def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, str]:
+    """For the commands of steps and gates. `python` and the tools beside it are the interpreter's that runs CE Web.
+
+    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
+    """
     tools = os.path.dirname(sys.executable)
     places = [tools, os.environ.get("PATH", os.defpath)]
     if not os.path.exists(os.path.join(tools, "python")):
         places.insert(0, _python_shim(attempt_dir))
     return {
         **allowed(),
+        **UNATTENDED,
         "PATH": os.pathsep.join(places),
         "CE_ATTEMPT": attempt_dir,
         # Of its own: tools that tidy a shared folder (pytest keeps three runs there) would wait for everybody's.
-        "TMPDIR": _folder(attempt_dir, "tmp"),
-        "HOME": _folder(attempt_dir, "home"),  # for caches; nothing of the server's user is in it
+        "TMPDIR": _folder(own or attempt_dir, "tmp"),
+        "HOME": _folder(own or attempt_dir, "home"),  # for caches; nothing of the server's user is in it
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CEILING_DIRECTORIES": os.path.dirname(checkout),
         # Byte code is trusted by whole seconds of the source's time: a file edited by the next step may keep the old code.

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from subagents.clean_checkout import CleanCheckout
     from subagents.contract import TaskSpec
     from subagents.reporting import Reporter
 
@@ -36,7 +37,7 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__
 
 
 class Judge:
-    """Judges the gates of one phase in `checkout`, which holds `commit`.
+    """Judges the gates of one phase in `place`, each on the files of its commit as they are.
 
     `changed` are the files that the phase left changed, `deleted` those that it removed.
     """
@@ -44,25 +45,29 @@ class Judge:
     def __init__(
         self,
         spec: TaskSpec,
-        checkout: str,
-        commit: str,
+        place: CleanCheckout,
         changed: Sequence[str],
         reporter: Reporter,
         phase: str = "",
         deleted: Sequence[str] = (),
     ) -> None:
-        self.spec, self.checkout, self.commit, self.changed = spec, checkout, commit, tuple(changed)
+        self.spec, self.place, self.changed = spec, place, tuple(changed)
+        self.checkout, self.commit = place.path, place.commit
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
         """One outcome a gate, in order; a fault of one gate is that gate's failure and no other's."""
-        outcomes = []
+        outcomes: list[GateOutcome] = []
+        left: dict[str, None] = {}
         for number, gate in enumerate(gates, start=1):
             self.reporter.progress(len(self.spec.steps), f"Gate {number} of {len(gates)}: {gate.text[:100]}", "gate")
+            left |= dict.fromkeys(filter(None, [self.place.renew()]))
             outcome = self._judge(gate)
             if self._worth_another(gate, outcome):
                 self.reporter.note("warning", "gate_again", f"run again: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
+                self.place.renew()
                 outcome = _both(outcome, self._judge(gate))
+            outcome = _with_note(outcome, f"what earlier gates left is not there: {', '.join(left)}" if left else "")
             outcomes.append(outcome)
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
@@ -103,7 +108,7 @@ class Judge:
     def _command(self, gate: GateSpec, commands: Sequence[list[str]], shown: str, extra: dict[str, str] | None = None) -> GateOutcome:
         """Run the commands one after the other, to the first that fails; passed when all end with 0."""
         capture, began = Capture(), time.monotonic()
-        limit = min(GATE_SECONDS, self.spec.timeout_seconds)
+        limit, own = min(GATE_SECONDS, self.spec.timeout_seconds), self.place.folder
         exit_code, timed_out = 0, False
 
         def keep(data: bytes) -> None:
@@ -113,7 +118,7 @@ class Judge:
 
         for argv in commands:
             try:
-                exit_code, timed_out = run_commands(self.spec, argv, self.checkout, keep, gates=True, extra=extra, seconds=limit)
+                exit_code, timed_out = run_commands(self.spec, argv, self.checkout, keep, gates=True, own=own, extra=extra, seconds=limit)
             except FileNotFoundError:
                 return self._outcome(gate, GateStatus.FAILED, note=f"the checkout {self.checkout} is gone", command=shown)
             if exit_code or timed_out:
@@ -221,7 +226,7 @@ class Judge:
     def _coverage(self, gate: GateSpec) -> GateOutcome:
         if not has_python_tests(self.checkout):
             return self._outcome(gate, GateStatus.UNVERIFIED, note="coverage can be measured of Python tests only, and there are none")
-        data = os.path.join(self.spec.attempt_dir, "tmp", f"coverage-{gate.position}")
+        data = os.path.join(self.place.folder, "tmp", f"coverage-{gate.position}")
         runner = "pytest -q" if _has_module("pytest") else "unittest discover"
         measured = f"python -m coverage run --source=. -m {runner}"
         report = f"python -m coverage report --fail-under={gate.minimum or 0:g}"
@@ -234,6 +239,13 @@ class Judge:
 
 # Tests leave caches beside the code; what a gate leaves is never committed, and less of it is less to trip over.
 NO_LEFTOVERS = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
+
+
+def _with_note(outcome: GateOutcome, note: str) -> GateOutcome:
+    """The outcome of a gate that failed with one more word on why; any other as it is."""
+    if outcome.status != GateStatus.FAILED or not note:
+        return outcome
+    return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
 
 
 def _both(first: GateOutcome, second: GateOutcome) -> GateOutcome:

@@ -354,7 +354,7 @@ def tidy(spec: TaskSpec) -> bool:
     Anything else stays: unmerged work is never deleted, and of a success the commits are kept by the attempt's reference.
     Raises OSError, SubagentError.
     """
-    for name in ("tmp", "home"):  # what its commands had as TMPDIR and HOME
+    for name in ("tmp", "home", "git"):  # what its commands had as TMPDIR and HOME, and what git was given by it
         shutil.rmtree(os.path.join(spec.attempt_dir, name), ignore_errors=True)
     seen = observe(spec.attempt_dir, spec)
     if seen.held or seen.result is None or seen.result.status != ResultStatus.SUCCESS or not os.path.isdir(spec.checkout):

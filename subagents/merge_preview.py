@@ -12,6 +12,7 @@ import shutil
 import time
 from itertools import combinations
 
+from subagents.own_git import configuration, is_sha256, object_folders
 from subagents.record import record
 from subagents.workspace import GitError, MergeConflict, Repository
 
@@ -63,14 +64,12 @@ def _private(repository: Repository, folder: str) -> Repository:
     git = os.path.join(folder, "git")
     for name in ("objects/info", "refs/heads", "info"):
         os.makedirs(os.path.join(git, name), mode=0o700, exist_ok=True)
-    sha256 = repository.git("rev-parse", "--show-object-format").out.strip() == b"sha256"
-    extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
-    _put(os.path.join(git, "config"), f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = true\n{extension}")
+    _put(os.path.join(git, "config"), configuration(is_sha256(repository.common_dir), bare=True))
     _put(os.path.join(git, "HEAD"), "ref: refs/heads/none\n")
-    _put(os.path.join(git, "objects/info/alternates"), os.path.join(repository.common_dir, "objects") + "\n")
-    for name in ("shallow", "info/exclude", "info/attributes"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(os.path.join(repository.common_dir, name), os.path.join(git, name))
+    _put(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(repository.common_dir)) + "\n")
+    _put(os.path.join(git, "info/exclude"), "/.ce/orchestration/\n")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(os.path.join(repository.common_dir, "shallow"), os.path.join(git, "shallow"))
     return Repository(folder, git, git)
 
 

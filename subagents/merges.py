@@ -62,10 +62,8 @@ def find_place(repository: Repository, branch: str) -> Place | None:
 def _working_trees(repository: Repository) -> Iterator[Place]:
     common = repository.common_dir
     yield Place(repository.path, repository.git_dir)
-    if repository.git_dir != common:
-        bare = text_of(repository.git("config", "--type=bool", "--get", "core.bare").out) == "true"
-        if os.path.basename(common) == ".git" and not bare:
-            yield Place(os.path.dirname(common), common)
+    if repository.git_dir != common and os.path.basename(common) == ".git" and not repository.is_bare():
+        yield Place(os.path.dirname(common), common)
     linked = os.path.join(common, "worktrees")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(linked)):
@@ -131,7 +129,7 @@ class BranchMerge:
     def _move_ref(self) -> None:
         """As the working tree sees the repository where there is one, so that the history of its HEAD notes the move too."""
         place, repository = self.place, self.repository
-        seen = repository if place is None else Repository(place.folder, place.git_dir, repository.common_dir)
+        seen = repository if place is None else Repository(place.folder, place.git_dir, repository.common_dir, repository.ours)
         seen.move_ref(branch_ref(self.branch), self.new, self.base, why=f"merge {self.new[:12]} by CE Web")
 
 
@@ -141,6 +139,7 @@ class _Checkout:
     def __init__(self, landing: BranchMerge, place: Place) -> None:
         self.landing, self.place, self.repository = landing, place, landing.repository
         self.changes: Changes = landing.repository.changes(landing.base, landing.new)
+        self.settings = landing.repository.persons_settings(place.git_dir)
 
     def check(self) -> None:
         folder, git_dir, branch = self.place.folder, self.place.git_dir, self.landing.branch
@@ -154,7 +153,7 @@ class _Checkout:
             raise RepositoryProblem("busy", message)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise RepositoryProblem("not_ours", f"{folder} cannot be written to by the user that CE Web runs as. {self._by_hand()}")
-        if text_of(self._git("config", "--type=bool", "--get", "core.sparseCheckout", any_code=True)) == "true":
+        if any(setting.startswith("core.sparsecheckout=true") for setting in self.settings):
             raise RepositoryProblem("sparse", f"{folder} is a sparse checkout, which is left to you. {self._by_hand()}")
         dirty = self._dirty()
         if dirty:
@@ -172,7 +171,10 @@ class _Checkout:
 
     def _dirty(self) -> list[str]:
         asked = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames")
-        return [text_of(row[3:], strip=False) for row in self._git(*asked).split(b"\0") if row]
+        found = [text_of(row[3:], strip=False) for row in self._git(*asked).split(b"\0") if row]
+        # Whether a file that only the person's filter can read has changed we cannot tell; those that the merge touches are refused.
+        unreadable = set(self._filtered(found)) - set(self.changes.present) - set(self.changes.deleted)
+        return [path for path in found if path not in unreadable]
 
     def _check_hidden(self) -> None:
         """Files that git was told not to look at may differ unseen."""
@@ -186,14 +188,18 @@ class _Checkout:
     def _check_filters(self) -> None:
         """Files that only the user's own filters (git-lfs and the like) can write are not ours to write."""
         with self._index_at(self.landing.new) as index:
-            given = b"".join(os.fsencode(path) + b"\0" for path in self.changes.present)
-            answer = self._git("check-attr", "--cached", "-z", "--stdin", "filter", given=given, index=index) if given else b""
-        fields = [text_of(field, strip=False) for field in answer.split(b"\0")]
-        rows = zip(fields[0::3], fields[2::3], strict=False)
-        filtered = [path for path, value in rows if value not in ("unspecified", "unset", "")]
+            filtered = self._filtered(self.changes.present, index)
         if filtered:
             message = f"These files go through a filter of yours (such as git-lfs): {_named(filtered)}. {self._by_hand()}"
             raise RepositoryProblem("filtered", message)
+
+    def _filtered(self, paths: Sequence[str], index: str = "") -> list[str]:
+        """Those of the paths that the attributes send through a filter."""
+        given = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        answer = self._git("check-attr", "--cached", "-z", "--stdin", "filter", given=given, index=index) if given else b""
+        fields = [text_of(field, strip=False) for field in answer.split(b"\0")]
+        rows = zip(fields[0::3], fields[2::3], strict=False)
+        return [path for path, value in rows if value not in ("unspecified", "unset", "")]
 
     def _in_the_way(self) -> Iterator[str]:
         gone = set(self.changes.deleted)
@@ -269,7 +275,8 @@ class _Checkout:
 
     def _git(self, *arguments: str, given: bytes = b"", index: str = "", any_code: bool = False) -> bytes:
         environment = {"GIT_DIR": self.place.git_dir, "GIT_WORK_TREE": self.place.folder} | ({"GIT_INDEX_FILE": index} if index else {})
-        return self.repository.git(*arguments, environment=environment, given=given, accept=None if any_code else (0,)).out
+        accept = None if any_code else (0,)
+        return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=accept).out
 
 
 def _parents(path: str, *, nearest_first: bool = False) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from subagents import own_git
 from subagents.contract import Failure, ResultStatus, TaskResult, TaskSpec
 from subagents.files import SubagentError
 from subagents.reporting import Reporter
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
     """Carry out the task, send its result up the pipe, end the process."""
     code = 0
+    own_git.keep_in(os.path.join(spec.attempt_dir, "git"))
     try:
         reporter = Reporter(spec, pipe, journal)
         reporter.result(_result(spec, reporter, journal))

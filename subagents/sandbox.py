@@ -15,6 +15,7 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from subagents.environment import allowed, for_commands
+from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
 from subagents.record import record
 from subagents.redaction import Redacted
@@ -61,19 +62,23 @@ class Room:
     port: int = 0
 
 
-def room_for(spec: TaskSpec, checkout: str, *, network: bool, readable: Sequence[str] = (), writable: Sequence[str] = ()) -> Room:
+def room_for(
+    spec: TaskSpec, checkout: str, *, network: bool, readable: Sequence[str] = (), writable: Sequence[str] = (), own: str = ""
+) -> Room:
     """The room of one attempt's commands: its checkout, its own HOME and TMPDIR, the tools, and what the project declares.
+
+    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
 
     Of the project's repository only the objects can be read, for the agent's own `git status`. Raises GitError.
     """
     from subagents.workspace import attached_repository
 
     asked = spec.room
-    objects = os.path.join(attached_repository(spec.repository).common_dir, "objects")
-    shown = (*tools(), objects, os.path.join(spec.attempt_dir, "bin"), *(str(path) for path in asked.get("paths", ())), *readable)
-    own = (checkout, os.path.join(spec.attempt_dir, "tmp"), os.path.join(spec.attempt_dir, "home"))
+    objects = object_folders(attached_repository(spec.repository).common_dir)
+    shown = (*tools(), *objects, os.path.join(spec.attempt_dir, "bin"), *(str(path) for path in asked.get("paths", ())), *readable)
+    folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
     limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}
-    return Room(shown, (*own, *writable), network, **limits)
+    return Room(shown, (*folders, *writable), network, **limits)
 
 
 def run_commands(
@@ -83,17 +88,20 @@ def run_commands(
     on_output: Callable[[bytes], None],
     *,
     gates: bool = False,
+    own: str = "",
     extra: Mapping[str, str] | None = None,
     seconds: float | None = None,
 ) -> tuple[int, bool]:
     """Run a command of a step, or with `gates` of a gate, in the attempt's sandbox; (exit code, timed out) as `stream` has them.
 
+    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
+
     bwrap tells of a death by signal as a shell does; SIGKILL, which is how the kernel answers a lack of memory, is
     told as -9 at every level. Raises FileNotFoundError when the checkout is gone.
     """
-    environment = {**for_commands(spec.attempt_dir, checkout), **(extra or {})}
+    environment = {**for_commands(spec.attempt_dir, checkout, own), **(extra or {})}
     network = spec.room.get("network") in (("all",) if gates else ("steps", "all"))
-    room = room_for(spec, checkout, network=network)
+    room = room_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"
     inner, prepare = confine(level, room, argv, checkout)
     clean = Redacted(on_output)
@@ -155,6 +163,12 @@ def own_user() -> int:
     with open("/proc/self/uid_map", "rb") as file:
         whole = file.read().split() == [b"0", b"0", b"4294967295"]
     return OWN_USERS + os.getpid() if whole else 65534
+
+
+def hand_over(level: str, folders: Sequence[str]) -> None:
+    """Give folders to whom commands at `level` run as, before the first command does. Raises OSError."""
+    if level == "bwrap" and not os.getuid():
+        _hand_over(folders, own_user())
 
 
 def _hand_over(folders: Sequence[str], user: int) -> None:

@@ -1,8 +1,8 @@
 """The only place that runs git: repositories, commits, merges (checkout.py does an attempt's own through it).
 
-Every call is hardened as security.md §1.5 asks: explicit GIT_DIR and GIT_WORK_TREE, no configuration but the
-repository's own, no hooks, no fsmonitor, no external diff. Nothing here ever touches the user's branches, index or
-working tree (landing.py alone does, when a person asks); branches that CE Web owns move by compare-and-swap.
+Every call has explicit directories and a configuration of ours (own_git.py): nothing that the repository, the person or
+the machine configures is in force, so no program that it names runs. Nothing here ever touches the user's branches, index
+or working tree (landing.py alone does, when a person asks); branches that CE Web owns move by compare-and-swap.
 """
 
 from __future__ import annotations
@@ -12,18 +12,26 @@ import os
 import time
 
 from subagents.files import SubagentError
+from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
 SYMLINK, GITLINK = "120000", "160000"
 CAS_TRIES = 5
 OUR_REFS = ("refs/heads/ce/", "refs/ce/")
+# Values that say how a working tree's files stand for what git keeps; none of them names a program or a file.
+PERSONS_SETTINGS = (
+    r"^(core\.(filemode|autocrlf|eol|ignorecase|symlinks|precomposeunicode|checkstat|trustctime|sparsecheckout|sparsecheckoutcone)"
+    r"|index\.sparse)$"
+)
+PERSONS_FILES = {"excludesFile": "exclude", "attributesFile": "attributes"}
+MISSING_OBJECT = ("unable to read", "invalid object", "missing", "bad object", "could not read", "not found", "unpack tree")
 STALE_LOCK_SECONDS = 10.0  # git holds one for milliseconds
 
 _OPTIONS = (
@@ -156,8 +164,8 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
     os.makedirs(os.path.dirname(top), exist_ok=True)
     draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))
     try:
-        made = Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))
-        init = _git(["init", "--quiet", f"--initial-branch={branch}", "--end-of-options", draft], {})
+        made = Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))  # nobody has configured it yet
+        init = _git(["init", "--quiet", "--template=", f"--initial-branch={branch}", "--end-of-options", draft], {})
         if init.exit_code:
             raise GitError("init", init.exit_code, text_of(init.err)[-500:])
         parents: tuple[str, ...] = ()
@@ -183,20 +191,25 @@ def attached_repository(path: str) -> Repository:
     return _plain_repository(path) or _asked_repository(path)
 
 
+def repository_at(top: str, git_dir: str) -> Repository:
+    """The repository whose git directory is known: a submodule's. Raises RepositoryProblem (not_ours)."""
+    return _ours(top, git_dir, git_dir)
+
+
 def _plain_repository(top: str) -> Repository | None:
     git_dir = os.path.join(top, ".git")
     if os.path.isdir(os.path.join(git_dir, "objects")) and os.path.isfile(os.path.join(git_dir, "HEAD")):
-        return Repository(top, git_dir, git_dir)
+        return _ours(top, git_dir, git_dir)
     return None
 
 
 def _asked_repository(top: str) -> Repository:
     asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--is-bare-repository"]
     answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top)}, directory=top)
-    said = text_of(answer.err)
-    if "dubious ownership" in said:
-        message = f"{top} belongs to another user, so git refuses it. Change its owner, or run CE Web as that user."
-        raise RepositoryProblem("not_ours", message)
+    if "dubious ownership" in text_of(answer.err):
+        answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
+        if "dubious ownership" in text_of(answer.err):
+            raise _not_ours(top)
     lines = text_of(answer.out).split("\n")
     if answer.exit_code or len(lines) < 3:
         above = _git(["rev-parse", "--show-toplevel"], {}, directory=top)
@@ -205,16 +218,45 @@ def _asked_repository(top: str) -> Repository:
         raise RepositoryProblem("not_a_repository", f"{top} is not a git repository. Make it one: git init, then commit.")
     if lines[2] == "true":
         raise RepositoryProblem("bare", f"{top} is a bare repository. Give the project an ordinary clone of it.")
-    return Repository(top, lines[0], lines[1])
+    return _ours(top, lines[0], lines[1])
+
+
+def _ours(top: str, git_dir: str, common_dir: str) -> Repository:
+    """The repository with our common directory, when it is this user's as git asks it. Raises RepositoryProblem."""
+    # An explicit GIT_DIR passes over git's own check: a configuration and hooks of somebody else's are not ours to trust.
+    if any(_is_foreign(path) for path in {top, git_dir, common_dir}):
+        answer = _git(["rev-parse", "--git-dir"], {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
+        if answer.exit_code:
+            raise _not_ours(top)
+    if (format := extension_of(common_dir, "refstorage")) not in ("", "files"):
+        message = f"{top} keeps its references as {format}, which CE Web cannot read. Run there: git refs migrate --ref-format=files"
+        raise RepositoryProblem("reference_format", message)
+    return Repository(top, git_dir, common_dir, own_common_dir(common_dir))
+
+
+def _is_foreign(path: str) -> bool:
+    try:
+        return os.stat(path).st_uid != os.geteuid()
+    except OSError:
+        return False  # said better by whoever needs it
+
+
+def _not_ours(top: str) -> RepositoryProblem:
+    message = f"{top} belongs to another user, so git refuses it. Change its owner, run CE Web as that user, or allow it as the user that"
+    return RepositoryProblem("not_ours", f"{message} CE Web runs as: git config --global --add safe.directory {top}")
 
 
 @record
 class Repository:
-    """A project's repository: its top folder, its git directory, and the common one where branches and objects are."""
+    """A project's repository: its top folder, its git directory, and the common one where branches and objects are.
+
+    `ours` is what git is given as common directory; "" for a repository that we made ourselves and nobody has configured.
+    """
 
     path: str
     git_dir: str
     common_dir: str
+    ours: str = ""
 
     # What is there
 
@@ -265,7 +307,8 @@ class Repository:
         """How many files of the user's working tree differ from its last commit or are new: for a warning; nothing is touched."""
         environment = {"GIT_WORK_TREE": self.path}
         asked = ["status", "--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"]
-        answer = self.git(*asked, "--", ":/", ":(exclude,top).ce/orchestration", environment=environment, accept=(0,))
+        settings = self.persons_settings(self.git_dir)
+        answer = self.git(*asked, "--", ":/", ":(exclude,top).ce/orchestration", environment=environment, settings=settings, accept=(0,))
         return answer.out.count(b"\0")
 
     def checked_out_at(self, branch: str) -> str | None:
@@ -483,13 +526,56 @@ class Repository:
         return lines[1], bases[0] if bases else "", lines[-1]
 
     def merge_trees(self, ours: str, theirs: str) -> str | MergeConflict:
-        """The tree that merging these commits gives, or the files that collide; nothing is committed. Raises GitError."""
-        answer = self.git("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs, accept=(0, 1))
+        """The tree that merging these commits gives, or the files that collide; nothing is committed.
+
+        The attributes of `ours` decide as in a checkout of it (merge=union). Raises GitError, OSError.
+        """
+        asked = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+        with self.files_named(".gitattributes", ours) as folder:
+            answer = self.git(*asked, environment={"GIT_WORK_TREE": folder}, accept=(0, 1), directory=folder)
         rows = answer.out.split(b"\0")
         if answer.exit_code == 0:
             return text_of(rows[0])
         names = {text_of(row, strip=False) for row in rows[1:] if row}
         return MergeConflict(tuple(sorted(names)))
+
+    @contextlib.contextmanager
+    def files_named(self, name: str, commit: str) -> Iterator[str]:
+        """A folder, for as long as it is needed, that holds of a commit's files only those with this name. Raises GitError, OSError."""
+        folder = os.path.join(self.ours or self.git_dir, f"files-{os.getpid()}-{os.urandom(6).hex()}")
+        os.mkdir(folder, 0o700)
+        try:
+            for path, data in self.read_named(name, commit).items():
+                target = os.path.join(os.fsencode(folder), path)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, "xb") as file:
+                    file.write(data)
+            yield folder
+        finally:
+            import shutil  # here: every attempt imports this module, and few merge
+
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def read_named(self, name: str, commit: str) -> dict[bytes, bytes]:
+        """{path: content} of the regular files of a commit with this name, in whichever folder. Raises GitError."""
+        wanted = name.encode()
+        rows = (row.partition(b"\t") for row in self._out("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit).split(b"\0"))
+        found = {path: meta.split(b" ")[2] for meta, _, path in rows if path.rpartition(b"/")[2] == wanted and meta.startswith(b"100")}
+        return dict(zip(found, self.read_blobs(list(found.values())), strict=True))
+
+    def read_blobs(self, blobs: Sequence[bytes]) -> list[bytes]:
+        """The contents of these objects, in order. Raises GitError."""
+        if not blobs:
+            return []
+        answer, contents = self._out("cat-file", "--batch", given=b"\n".join(blobs) + b"\n"), []
+        for blob in blobs:
+            head, _, answer = answer.partition(b"\n")
+            if not head.startswith(blob + b" blob "):
+                raise GitError("cat-file", 0, text_of(head))
+            size = int(head.rsplit(b" ", 1)[1])
+            contents.append(answer[:size])
+            answer = answer[size + 1 :]
+        return contents
 
     def git(
         self,
@@ -499,12 +585,44 @@ class Repository:
         accept: tuple[int, ...] | None = None,
         limit: int = 64 * 1024 * 1024,
         seconds: float = 120,
+        directory: str = "/",
+        settings: Sequence[str] = (),
     ) -> Finished:
-        """Run git on this repository, hardened. Raises GitError for an exit code other than those in `accept` (None: any will do)."""
-        answer = _git(arguments, {"GIT_DIR": self.git_dir, **(environment or {})}, given=given, limit=limit, seconds=seconds)
+        """Run git on this repository, hardened, in `directory`; `settings` are arguments that stand before the others.
+
+        Raises GitError for an exit code other than those in `accept` (None: any will do), RepositoryProblem (partial).
+        """
+        common = {"GIT_COMMON_DIR": self.ours} if self.ours else {}
+        told = {"GIT_DIR": self.git_dir, **common, **(environment or {})}
+        answer = _git([*settings, *arguments], told, directory=directory, given=given, limit=limit, seconds=seconds)
         if accept is not None and answer.exit_code not in accept:
-            raise GitError(arguments[0], answer.exit_code, text_of(answer.err)[-500:])
+            said = text_of(answer.err)[-500:]
+            if any(words in said.lower() for words in MISSING_OBJECT) and self._is_partial():
+                message = f"{self.path} is a partial clone, and objects that are needed are not in it. Fetch them: "
+                raise RepositoryProblem("partial", f"{message}git -C {self.path} fetch --refetch --no-filter ({said})")
+            raise GitError(arguments[0], answer.exit_code, said)
         return answer
+
+    def _is_partial(self) -> bool:
+        with contextlib.suppress(OSError):
+            return any(name.endswith(".promisor") for name in os.listdir(os.path.join(self.common_dir, "objects/pack")))
+        return False
+
+    def is_bare(self) -> bool:
+        """Whether the person's configuration says that there is no working tree beside the common directory."""
+        return text_of(_git(["config", "--type=bool", "--get", "core.bare"], {"GIT_DIR": self.common_dir}).out) == "true"
+
+    def persons_settings(self, git_dir: str) -> tuple[str, ...]:
+        """What of the person's own settings decides how their working tree is read and written, as arguments of git.
+
+        `git_dir` is that working tree's. Values, and two files that name no program themselves: attributes name drivers, which
+        only the configuration that we leave out would tie to programs. Reading it runs nothing.
+        """
+        answer = _git(["config", "-z", "--get-regexp", PERSONS_SETTINGS], {"GIT_DIR": git_dir})
+        rows = (row.partition("\n") for row in text_of(answer.out, strip=False).split("\0") if row)
+        values = (f"{key}={value}" if equals else key for key, equals, value in rows)
+        files = (f"core.{key}={os.path.join(self.common_dir, 'info', name)}" for key, name in PERSONS_FILES.items())
+        return tuple(part for setting in (*values, *files) for part in ("-c", setting))
 
     def _out(self, *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
         return self.git(*arguments, given=given, environment=environment, accept=(0,)).out
@@ -543,7 +661,12 @@ def _git(
     seconds: float = 120,
 ) -> Finished:
     argv = ["git", "-C", directory, *_OPTIONS, *arguments]
-    return run(argv, {**_environment(), **environment}, given=given, limit=limit, seconds=seconds)
+    told = {name: value for name, value in {**_environment(), **environment}.items() if value}
+    return run(argv, told, given=given, limit=limit, seconds=seconds)
+
+
+# The person's and the machine's configuration, for the one question that they answer: safe.directory.
+_PERSONS = {"GIT_CONFIG_NOSYSTEM": "", "GIT_CONFIG_GLOBAL": ""}
 
 
 def _environment() -> dict[str, str]:
@@ -557,6 +680,7 @@ def _environment() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
         "GIT_AUTHOR_NAME": AUTHOR_NAME,
         "GIT_AUTHOR_EMAIL": AUTHOR_EMAIL,
         "GIT_COMMITTER_NAME": AUTHOR_NAME,

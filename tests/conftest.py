@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from subagents import own_git
 from tests.installation import Installation
 
 # With CE_NO_SKIPS=1 (what .ci/run sets) a test that needs a browser, a database or processes may not be skipped.
@@ -38,6 +39,12 @@ def pytest_make_collect_report(collector):
     if os.environ.get("CE_NO_SKIPS") == "1" and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"CE_NO_SKIPS=1, and {collector.nodeid} skipped itself: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_git_beside_the_other_samples(tmp_path_factory):
+    """The samples' repositories are gone after the run, and what git was given for them with them."""
+    own_git.keep_in(str(tmp_path_factory.mktemp("git")))
 
 
 @pytest.fixture(autouse=True)

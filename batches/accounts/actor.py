@@ -1,4 +1,4 @@
-"""Who asks: a signed-in person, or a command on the host's own shell. Every move names its cause."""
+"""Who acts: a signed-in person, or a management command. The history names the actor of every change."""
 
 import getpass
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Self
 from django.core.exceptions import PermissionDenied
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.contrib.auth.models import AnonymousUser, User
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`cause` goes into the history; `user` is None for a command, whose right is the shell's."""
+    """`cause` is written to the history. `user` is None for a command, which may do everything."""
 
     cause: str
-    user: "AbstractBaseUser | None" = None
+    user: "User | None" = None
 
     @classmethod
-    def person(cls, user: "AbstractBaseUser | AnonymousUser") -> Self:
+    def person(cls, user: "User | AnonymousUser") -> Self:
         """A signed-in person. Raises PermissionDenied for the anonymous."""
         if not user.is_authenticated:
             raise PermissionDenied("Sign in first.")
@@ -26,7 +26,7 @@ class Actor:
 
     @classmethod
     def command(cls, name: str) -> Self:
-        """A management command, with the name of the system's user who ran it."""
+        """A management command, with the operating system's user who ran it."""
         try:
             login = getpass.getuser()
         except (KeyError, OSError):  # a container's user without a name
@@ -35,5 +35,5 @@ class Actor:
 
     def require(self, permission: str) -> None:
         """Raises PermissionDenied when a person lacks `permission` (such as "batches.execute_batch")."""
-        if self.user is not None and not self.user.has_perm(permission):  # type: ignore[attr-defined]  # PermissionsMixin
+        if self.user is not None and not self.user.has_perm(permission):
             raise PermissionDenied(f"{self.cause} may not do this ({permission}).")

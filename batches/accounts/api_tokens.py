@@ -1,4 +1,4 @@
-"""API tokens: made by a person for programs of theirs, shown once, kept as a hash. A bad one is refused, and soon not even looked at."""
+"""API tokens: created by a person for programs, shown once, stored as a hash. Too many bad tokens block their address for a while."""
 
 import hashlib
 import secrets
@@ -11,19 +11,19 @@ from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.accounts.users import CHANGE
+from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import ServiceError
 from batches.models import ApiToken, AuditEvent
 
 PREFIX = "ce_"
 LIVES_DAYS = (7, 30, 90, 365)
-TOKENS_EACH = 20  # standing ones of one person
-USED_EVERY = timedelta(minutes=1)  # how exactly the last use is kept: not every request writes
-BAD_TRIES, BAD_WINDOW = 10, timedelta(minutes=15)  # refused tokens of one address until it has to wait
+TOKENS_EACH = 20  # per person, of those that work
+USED_EVERY = timedelta(minutes=1)  # accuracy of last_used_at, so that not every request writes
+BAD_TRIES, BAD_WINDOW = 10, timedelta(minutes=15)  # so many bad tokens from one address in this time block it
 
 
 class TooManyBadTokens(Exception):
-    """So many bad tokens came from there that no other is looked at for `retry_seconds`."""
+    """An address sent too many bad tokens and must wait for `retry_seconds`."""
 
     def __init__(self, retry_seconds: int) -> None:
         self.retry_seconds = retry_seconds
@@ -31,50 +31,50 @@ class TooManyBadTokens(Exception):
 
 
 def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, str]:
-    """A token of the actor's own and its text, which cannot be had again; `days` None: it does not end by itself. Raises ServiceError."""
+    """Create a token for the actor. Returns the row and its text, which is not stored. `days` None: no expiry. Raises ServiceError."""
     user = actor.user
-    if not isinstance(user, User):
+    if user is None:
         raise ServiceError("A token belongs to a person.")
     name = " ".join(name.split())
     if not name:
-        raise ServiceError("A token needs a name: what it is for.")
+        raise ServiceError("A token needs a name that says what it is for.")
     if days is not None and days not in LIVES_DAYS:
-        raise ServiceError(f"A token lives for {', '.join(map(str, LIVES_DAYS))} days, or until it is revoked.")
+        raise ServiceError(f"A token works for {', '.join(map(str, LIVES_DAYS))} days, or until it is revoked.")
     now, text = timezone.now(), PREFIX + secrets.token_urlsafe(32)
     if standing(user, now).count() >= TOKENS_EACH:
-        raise ServiceError(f"You have {TOKENS_EACH} tokens. Revoke one that is not used any more.")
+        raise ServiceError(f"You have {TOKENS_EACH} tokens. Revoke one that you no longer use.")
     try:
         with transaction.atomic():
             ends = None if days is None else now + timedelta(days=days)
             made = ApiToken.objects.create(
                 user=user, name=name[:80], digest=digest(text), ending=text[-4:], created_at=now, expires_at=ends
             )
-            life = "without an end" if days is None else f"for {days} days"
-            audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Made the token {made}, {life}")
+            life = "without expiry" if days is None else f"for {days} days"
+            audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Created the token {made}, {life}")
     except IntegrityError:
-        raise ServiceError(f"You have a token called {name} already. Revoke it, or choose another name.") from None
+        raise ServiceError(f"You already have a token called {name}. Revoke it, or choose another name.") from None
     return made, text
 
 
 def revoke_token(*, token: ApiToken, actor: Actor) -> None:
-    """End a token of one's own, or as an administrator anybody's. Raises ServiceError, PermissionDenied."""
+    """Revoke one's own token, or any token as an administrator. Raises ServiceError, PermissionDenied."""
     if actor.user is None or token.user_id != actor.user.pk:
-        actor.require(CHANGE)
+        actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
-            raise ServiceError(f"The token {token} is revoked already.")
+            raise ServiceError(f"The token {token} has already been revoked.")
         audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Revoked the token {token} of {token.user.get_username()}")
 
 
 def standing(user: User, now: datetime) -> QuerySet[ApiToken]:
-    """Tokens of the user that work."""
+    """The user's tokens that are neither revoked nor expired."""
     return user.api_tokens.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 def token_of(text: str, *, address: str | None, now: datetime) -> ApiToken | None:
-    """The token that works, with its user; None for one that is unknown, revoked, too old or of somebody who is switched off.
+    """The valid token with its user; None if it is unknown, revoked or expired, or if its user is switched off.
 
-    A refusal is written down. Raises TooManyBadTokens when there were too many from that address; good ones pass all the same.
+    A refusal goes into the audit log. Raises TooManyBadTokens after too many from that address; valid tokens still pass.
     """
     found = None
     if text.startswith(PREFIX) and len(text) < 100:
@@ -92,10 +92,10 @@ def _count_refusal(found: ApiToken | None, address: str | None, now: datetime) -
     times = list(bad.order_by("-at").values_list("at", flat=True)[:BAD_TRIES])
     if len(times) >= BAD_TRIES:
         raise TooManyBadTokens(max(1, round((times[-1] + BAD_WINDOW - now).total_seconds())))
-    what = "Token that is not known" if found is None else f"Token that does not work any more: {found} of {found.user.get_username()}"
+    what = "Unknown token" if found is None else f"Revoked or expired token: {found} of {found.user.get_username()}"
     audit_log.record(audit_log.Kind.TOKEN, f"address:{address or 'unknown'}", what, address=address, refused=True)
 
 
 def digest(text: str) -> str:
-    """What is kept of a token. It has 256 random bits, so that a slow hash would protect nothing more."""
+    """The stored hash of a token. A token has 256 random bits, so a slow hash would not add protection."""
     return hashlib.sha256(text.encode()).hexdigest()

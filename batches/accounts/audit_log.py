@@ -1,4 +1,4 @@
-"""What people and commands did: the events that leave no row of their own are written here, from the services and Django's signals."""
+"""The audit log: records events that leave no other row. Called by services and by Django's signals."""
 
 from ipaddress import ip_address as parse_address
 from typing import Any
@@ -21,7 +21,7 @@ def record(kind: Kind, cause: str, what: str, *, address: str | None = None, ref
 
 
 def address_or_none(text: str | None) -> str | None:
-    """An address as the server saw it, without a scope; None for what is none (a Unix socket has no address)."""
+    """The IP address without its scope, or None if there is none, as with a Unix socket."""
     try:
         return str(parse_address((text or "").partition("%")[0]))
     except ValueError:
@@ -29,7 +29,7 @@ def address_or_none(text: str | None) -> str | None:
 
 
 def address_of(request: HttpRequest | None) -> str | None:
-    """Where a request came from. Behind a proxy that is the proxy's address, as for django-axes."""
+    """The client's IP address. Behind a proxy it is the proxy's, as for django-axes."""
     return None if request is None else request.META.get("REMOTE_ADDR")
 
 
@@ -46,16 +46,16 @@ def signed_out(sender: object, request: HttpRequest | None, user: AbstractBaseUs
 
 
 def sign_in_failed(sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """A wrong password. Not kept: a name that nobody has (people type passwords there), and tries behind a lock, which may be endless."""
+    """Record a wrong password. Unknown names are not stored, because people type passwords there; nor are tries while locked."""
     if getattr(request, "axes_locked_out", False):
         return
     name, address = str(credentials.get("username", "")), address_of(request)
     known = "\0" not in name and get_user_model()._default_manager.filter(username=name).exists()
-    what = f"Wrong password for {name}" if known else "Sign-in with a name that nobody has"
+    what = f"Wrong password for {name}" if known else "Sign-in with an unknown name"
     record(Kind.SIGN_IN, f"address:{address or 'unknown'}", what, address=address, refused=True)
 
 
 def locked_out(sender: object, request: HttpRequest | None, username: str, ip_address: str, **_: Any) -> None:
     known = "\0" not in username and get_user_model()._default_manager.filter(username=username).exists()
-    what = f"Locked after too many tries: {username if known else 'a name that nobody has'}"
+    what = f"Locked after too many tries: {username if known else 'an unknown name'}"
     record(Kind.SIGN_IN, f"address:{ip_address}", what, address=ip_address, refused=True)

@@ -1,11 +1,13 @@
-"""The audit trail: what people and commands did, read from the rows that the acts left, the newest first.
+"""The audit trail: what people and commands did, newest first, read from the rows that their actions wrote.
 
-Each kind of row is one query, bounded by the page; there is no copy that could differ from what happened.
+Each kind of row takes one query, limited to a page. There is no copy that could differ from those rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
@@ -25,12 +27,12 @@ from batches.models import (
     Transition,
 )
 
-ACTORS = ("person:", "command:", "address:")  # the others are hosts and policies, which act by rule
+ACTORS = ("person:", "command:", "address:")  # the others, hosts and policies, act automatically
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One act: when, by whom, what; `batch` is the number of the batch that it concerns, if any."""
+class TrailEntry:
+    """One action: when, by whom, what. `batch` is the number of the batch that it concerns, if any."""
 
     at: datetime
     kind: str
@@ -51,13 +53,13 @@ class Entry:
 
     @property
     def means(self) -> str:
-        """By what token a person acted, or whose shell a command ran in; "" when that is not said."""
+        """The API token that a person used, or the shell user of a command; "" if unknown."""
         return self.who.partition(" (")[2].removesuffix(")")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """What to show; empty means all. `who` is a part of the name, `rules` adds what hosts and policies did."""
+class TrailFilter:
+    """Filters of the trail; empty means all. `who` is part of a name; `rules` adds the actions of hosts and policies."""
 
     who: str = ""
     kind: str = ""
@@ -68,17 +70,17 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One kind of row as acts. `columns` are read and given to `words`, which returns (what, detail, refused)."""
+class TrailSource:
+    """One kind of row that records actions. `words` gets the values of `columns` and returns (what, detail, refused)."""
 
     kind: str
-    rows: Callable[[], QuerySet]  # type: ignore[type-arg]  # of many models
+    rows: Callable[[], QuerySet[Any]]
     at: str
     who: object
     columns: tuple[str, ...]
     words: Callable[..., tuple[str, str, bool]]
     batch: str = ""
-    order: str = "-pk"  # of rows that are only added this is the order of time, and has its index
+    order: str = "-pk"  # for append-only rows this is the order of time, and it is indexed
 
 
 def _person(field: str) -> object:
@@ -102,8 +104,8 @@ def _landed(base: str, merged: bool | None, problem: str) -> tuple[str, str, boo
     return f"{how} into {base}", problem, merged is False
 
 
-SOURCES: Sequence[Source] = (
-    Source(
+SOURCES: Sequence[TrailSource] = (
+    TrailSource(
         "runs",
         Transition.objects.all,
         "at",
@@ -112,16 +114,16 @@ SOURCES: Sequence[Source] = (
         _moved,
         "run__batch__number",
     ),
-    Source(
+    TrailSource(
         "runs",
         Run.objects.all,
         "created_at",
         _person("created_by"),
         ("number", "operation", "selection"),
-        lambda number, operation, selection: (f"Asked for run {number} ({operation.replace('_', ' ')})", selection, False),
+        lambda number, operation, selection: (f"Requested run {number} ({operation.replace('_', ' ')})", selection, False),
         "batch__number",
     ),
-    Source(
+    TrailSource(
         "runs",
         lambda: AutopilotRun.objects.exclude(moved_cause=""),
         "moved_at",
@@ -131,26 +133,26 @@ SOURCES: Sequence[Source] = (
         "batch__number",
         "-moved_at",
     ),
-    Source(
+    TrailSource(
         "gates",
         SignOff.objects.all,
         "at",
         _named("name"),
         ("gate__phase__key", "gate__text", "reason"),
-        lambda key, text, reason: (f"Ticked a gate of phase {key}: {text}", reason, False),
+        lambda key, text, reason: (f"Signed off a gate of phase {key}: {text}", reason, False),
         "gate__phase__batch__number",
     ),
-    Source(
+    TrailSource(
         "gates",
         lambda: SignOff.objects.filter(withdrawn_at__isnull=False),
         "withdrawn_at",
         _named("withdrawn_name"),
         ("gate__phase__key", "gate__text", "withdraw_reason"),
-        lambda key, text, reason: (f"Withdrew the tick of a gate of phase {key}: {text}", reason, False),
+        lambda key, text, reason: (f"Withdrew the sign-off of a gate of phase {key}: {text}", reason, False),
         "gate__phase__batch__number",
         "-withdrawn_at",
     ),
-    Source(
+    TrailSource(
         "reviews",
         lambda: Review.objects.filter(overruled_at__isnull=False),
         "overruled_at",
@@ -160,26 +162,26 @@ SOURCES: Sequence[Source] = (
         "run__batch__number",
         "-overruled_at",
     ),
-    Source("merges", BaseMerge.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
-    Source(
+    TrailSource("merges", BaseMerge.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
+    TrailSource(
         "context",
         lambda: ContextChange.objects.filter(decided_at__isnull=False),
         "decided_at",
         F("decided_cause"),
         ("run__number", "decision", "reason"),
-        lambda run, decision, reason: (f"{decision.capitalize()} the update of the context of run {run}", reason, False),
+        lambda run, decision, reason: (f"{decision.capitalize()} the context update of run {run}", reason, False),
         "run__batch__number",
         "-decided_at",
     ),
-    Source(
+    TrailSource(
         "plans",
         Plan.objects.all,
         "created_at",
         _person("created_by"),
         ("title", "version"),
-        lambda title, version: (f"Kept version {version} of the plan {title}", "", False),
+        lambda title, version: (f"Saved version {version} of the plan {title}", "", False),
     ),
-    Source(
+    TrailSource(
         "plans",
         PlanDecision.objects.all,
         "decided_at",
@@ -187,7 +189,7 @@ SOURCES: Sequence[Source] = (
         ("file", "decision", "plan__title"),
         lambda file, decision, title: (f"Decided the conflict at {file}: {decision}", title, False),
     ),
-    Source(
+    TrailSource(
         "conflicts",
         lambda: Conflict.objects.filter(decided_at__isnull=False),
         "decided_at",
@@ -197,7 +199,7 @@ SOURCES: Sequence[Source] = (
         "batch__number",
         "-decided_at",
     ),
-    Source(
+    TrailSource(
         "settings",
         SettingChange.objects.all,
         "at",
@@ -206,9 +208,9 @@ SOURCES: Sequence[Source] = (
         lambda name: (f"Changed a setting of the installation: {name}", "", False),
     ),
     *(
-        Source(
+        TrailSource(
             kind,
-            lambda kind=kind: AuditEvent.objects.filter(kind=kind),
+            partial(AuditEvent.objects.filter, kind=kind),
             "at",
             F("cause"),
             ("what", "address", "refused"),
@@ -224,26 +226,26 @@ KINDS: dict[str, str] = {
 }
 
 
-def read_trail(chosen: Chosen, limit: int, offset: int = 0) -> list[Entry]:
-    """At most `limit` acts after the first `offset`, the newest first. One query for each source that can have any."""
-    found = [entry for source in SOURCES for entry in _of(source, chosen, offset + limit)]
+def read_trail(wanted: TrailFilter, limit: int, offset: int = 0) -> list[TrailEntry]:
+    """At most `limit` actions after the first `offset`, newest first. One query per source that matches the filters."""
+    found = [entry for source in SOURCES for entry in _of(source, wanted, offset + limit)]
     found.sort(key=lambda entry: entry.at, reverse=True)
     return found[offset : offset + limit]
 
 
-def _of(source: Source, chosen: Chosen, limit: int) -> Iterator[Entry]:
-    if (chosen.kind and chosen.kind != source.kind) or (chosen.batch is not None and not source.batch):
+def _of(source: TrailSource, wanted: TrailFilter, limit: int) -> Iterator[TrailEntry]:
+    if (wanted.kind and wanted.kind != source.kind) or (wanted.batch is not None and not source.batch):
         return
     rows = source.rows().annotate(trail_who=source.who).order_by(source.order)
-    if chosen.batch is not None:
-        rows = rows.filter(**{source.batch: chosen.batch})
-    if chosen.since is not None:
-        rows = rows.filter(**{f"{source.at}__gte": chosen.since})
-    if chosen.until is not None:
-        rows = rows.filter(**{f"{source.at}__lt": chosen.until})
-    if chosen.who:
-        rows = rows.filter(trail_who__icontains=chosen.who)
-    if not chosen.rules:
+    if wanted.batch is not None:
+        rows = rows.filter(**{source.batch: wanted.batch})
+    if wanted.since is not None:
+        rows = rows.filter(**{f"{source.at}__gte": wanted.since})
+    if wanted.until is not None:
+        rows = rows.filter(**{f"{source.at}__lt": wanted.until})
+    if wanted.who:
+        rows = rows.filter(trail_who__icontains=wanted.who)
+    if not wanted.rules:
         acted = Q()
         for start in ACTORS:
             acted |= Q(trail_who__startswith=start)
@@ -252,4 +254,4 @@ def _of(source: Source, chosen: Chosen, limit: int) -> Iterator[Entry]:
     for at, who, *columns in rows.values_list(source.at, "trail_who", *own, *source.columns)[:limit]:
         batch = columns.pop(0) if own else None
         what, detail, refused = source.words(*columns)
-        yield Entry(at, source.kind, who, what, batch, detail, refused)
+        yield TrailEntry(at, source.kind, who, what, batch, detail, refused)

@@ -1,4 +1,4 @@
-"""The four groups and what each may do. A role may do all that the roles before it may."""
+"""The four groups and their permissions. Each role includes the permissions of the roles before it."""
 
 from typing import Any
 
@@ -8,17 +8,24 @@ from django.db import transaction
 
 VIEWER, AUTHOR, EXECUTOR, ADMIN = "viewer", "author", "executor", "admin"
 
+# The permissions that services and pages check.
+WRITE_PLANS = "batches.add_plan"
+EXECUTE_BATCH = "batches.execute_batch"
+MERGE_BATCH = "batches.merge_batch"
+SIGN_OFF_GATE = "batches.tick_gate"
+ADD_PROJECT = "batches.add_project"
+CHANGE_PROJECT = "batches.change_project"
+CHANGE_INSTALLATION = "batches.change_installation"
+MANAGE_PEOPLE = "auth.change_user"
+
 # Viewing and writing plans never runs code; whoever may execute may run code on the server.
-_WRITES_PLANS = ("batches.add_plan", "batches.change_plan", "batches.delete_plan")
-_EXECUTES = (
-    *("batches.execute_batch", "batches.merge_batch", "batches.tick_gate"),
-    *("batches.add_batch", "batches.change_batch", "batches.change_conflict"),
-)
+_WRITES_PLANS = (WRITE_PLANS, "batches.change_plan", "batches.delete_plan")
+_EXECUTES = (EXECUTE_BATCH, MERGE_BATCH, SIGN_OFF_GATE, "batches.add_batch", "batches.change_batch", "batches.change_conflict")
 _ADMINISTERS_APPS = ("batches", "auth")
 
 
 def permissions_of(role: str) -> list[Permission]:
-    """The permissions of `role`, in the order of their names. Raises KeyError for an unknown role."""
+    """The permissions of `role`, sorted by name. Raises KeyError for an unknown role."""
     every = {f"{p.content_type.app_label}.{p.codename}": p for p in Permission.objects.select_related("content_type")}
     seen = [name for name in every if name.startswith("batches.view_")]
     granted = {
@@ -31,10 +38,9 @@ def permissions_of(role: str) -> list[Permission]:
 
 
 def make_groups(sender: AppConfig, using: str = "default", **_kwargs: Any) -> None:
-    """Bring the four groups up to date after every `migrate`; members and other groups stay as they are.
+    """Update the four groups after every `migrate`. Members and other groups stay as they are.
 
-    A receiver of post_migrate: django.contrib.auth stands first in INSTALLED_APPS, so its receiver, which makes the
-    permissions, has run before.
+    Receives post_migrate. django.contrib.auth comes first in INSTALLED_APPS, so its own receiver has created the permissions.
     """
     with transaction.atomic(using=using):
         for role in (VIEWER, AUTHOR, EXECUTOR, ADMIN):

@@ -1,11 +1,10 @@
-"""One-time sign-in links: for the first administrator, and for whoever lost the password."""
+"""One-time sign-in links, for the first administrator and for people who lost their password."""
 
 from datetime import datetime
-from typing import Any
 from urllib.parse import urljoin
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -15,10 +14,10 @@ from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
 
 class SignInTokens(PasswordResetTokenGenerator):
-    """Tokens that die with their first use, with a change of the password, and after PASSWORD_RESET_TIMEOUT.
+    """Tokens that are valid until they are used, the password changes, or PASSWORD_RESET_TIMEOUT is over.
 
-    Signing in sets `last_login`, which is part of what is hashed: to the microsecond, where Django's own generator
-    would let a link live on that was made within the second of the sign-in before.
+    The hash includes `last_login`, which signing in sets. Django's own generator drops the microseconds, so that a link
+    created in the same second as a sign-in would stay valid.
     """
 
     key_salt = "batches.signin.SignInTokens"
@@ -31,34 +30,34 @@ class SignInTokens(PasswordResetTokenGenerator):
 _tokens = SignInTokens()
 
 
-def make_link(user: AbstractBaseUser, base_url: str) -> str:
-    """The address under `base_url` that signs `user` in once, within PASSWORD_RESET_TIMEOUT seconds."""
+def make_link(user: User, base_url: str) -> str:
+    """A link under `base_url` that signs `user` in once, within PASSWORD_RESET_TIMEOUT seconds."""
     uidb64 = urlsafe_base64_encode(force_bytes(user.pk))
     return urljoin(base_url, reverse("sign_in_link", kwargs={"uidb64": uidb64, "token": _tokens.make_token(user)}))
 
 
-def check_link(uidb64: str, token: str) -> AbstractBaseUser | None:
-    """The user whom the link would sign in, or None when it was used, is too old or was never made. Changes nothing."""
+def check_link(uidb64: str, token: str) -> User | None:
+    """The user of a valid link, or None. Does not use the link up."""
     user = _user(uidb64)
     return user if user is not None and user.is_active and _tokens.check_token(user, token) else None
 
 
-def use_link(uidb64: str, token: str, now: datetime) -> AbstractBaseUser | None:
-    """Like check_link, and uses the link up: of two requests with the same link exactly one gets the user."""
+def use_link(uidb64: str, token: str, now: datetime) -> User | None:
+    """Like check_link, and uses the link up. Of two requests with the same link, only one gets the user."""
     with transaction.atomic():
         user = check_link(uidb64, token)
         if user is None:
             return None
-        unused = get_user_model()._default_manager.filter(pk=user.pk, password=user.password, last_login=user.last_login)
+        unused = User.objects.filter(pk=user.pk, password=user.password, last_login=user.last_login)
         if not unused.update(last_login=now):
             return None
         user.last_login = now
         return user
 
 
-def _user(uidb64: str) -> Any | None:
+def _user(uidb64: str) -> User | None:
     try:
-        key = get_user_model()._meta.pk.to_python(urlsafe_base64_decode(uidb64).decode())
+        key = User._meta.pk.to_python(urlsafe_base64_decode(uidb64).decode())
     except (ValueError, ValidationError):  # not base 64, not text, not a key
         return None
-    return get_user_model()._default_manager.filter(pk=key).first()
+    return User.objects.filter(pk=key).first()

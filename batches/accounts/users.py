@@ -1,4 +1,4 @@
-"""Who may sign in, and what each may do. Whatever is asked, somebody who can administer the installation is left."""
+"""People who may sign in, and their roles. At least one administrator always remains."""
 
 import secrets
 from dataclasses import dataclass
@@ -12,18 +12,17 @@ from django.db.models import Q, QuerySet
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
+from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, MANAGE_PEOPLE, VIEWER
 from batches.accounts.sign_in_links import make_link
 from batches.core.errors import ServiceError
 
-CHANGE = "auth.change_user"
 ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)
 PASSWORD_BYTES = 15  # 20 characters
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How somebody gets in, to be shown once and kept nowhere: a password, or a link that works once."""
+    """A new password or one-time link, shown once and not stored."""
 
     user: User
     password: str = ""
@@ -34,7 +33,7 @@ class Access:
 
 
 def role_of(user: User) -> str:
-    """The highest of the four groups that the user is in; a superuser is an administrator; "" for none of them."""
+    """The user's highest role; "" for none. A superuser is an administrator."""
     if user.is_superuser:
         return ADMIN
     names = {group.name for group in user.groups.all()}
@@ -42,8 +41,8 @@ def role_of(user: User) -> str:
 
 
 def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, actor: Actor) -> Access:
-    """A new person, who gets in by a link that works once (under `base_url`) or by a password. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """Add a person with a one-time link (under `base_url`) or a password. Raises ServiceError, PermissionDenied."""
+    actor.require(MANAGE_PEOPLE)
     user = User(username=User.normalize_username(name.strip()), email=email.strip())
     try:
         user.full_clean(exclude=["password"])
@@ -57,12 +56,12 @@ def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, 
             audit_log.record(audit_log.Kind.USER, actor.cause, f"Added {user.username} as {role}")
             return _access(user, by_link=by_link, base_url=base_url)
     except IntegrityError:
-        raise ServiceError(f"There is a person called {name} already.") from None
+        raise ServiceError(f"There is already a user called {name}.") from None
 
 
 def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
-    """Another address or role. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """Change the email address or role. Raises ServiceError, PermissionDenied."""
+    actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         row = _locked(user)
         before = role_of(row)
@@ -79,23 +78,23 @@ def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
 
 
 def set_active(*, user: User, active: bool, actor: Actor) -> None:
-    """Switch somebody off, who is signed out at once and whose tokens stop working, or on again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """Switch an account off (sessions and tokens stop working at once), or on again. Raises ServiceError, PermissionDenied."""
+    actor.require(MANAGE_PEOPLE)
     if not active and actor.user is not None and actor.user.pk == user.pk:
-        raise ServiceError("You cannot switch yourself off; another administrator can.")
+        raise ServiceError("You cannot switch off your own account; another administrator can.")
     with transaction.atomic():
         row = _locked(user)
         if row.is_active == active:
-            raise ServiceError(f"{row.username} is switched {'on' if active else 'off'} already.")
+            raise ServiceError(f"{row.username} is already switched {'on' if active else 'off'}.")
         row.is_active = active
         row.save(update_fields=["is_active"])
         _refuse_lock_out(row)
-        audit_log.record(audit_log.Kind.USER, actor.cause, f"Switched {row.username} {'on' if active else 'off'}")
+        audit_log.record(audit_log.Kind.USER, actor.cause, f"Switched {'on' if active else 'off'} the account {row.username}")
 
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
-    """A new way in for whoever lost the password: the old one stops working, sessions end. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """A new one-time link or password. The old password stops working and sessions end. Raises ServiceError, PermissionDenied."""
+    actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         row = _locked(user)
         if not row.is_active:
@@ -107,7 +106,7 @@ def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> A
 
 
 def change_own_password(*, user: User, password: str) -> None:
-    """`user`'s own new password, whose other sessions end. Raises ServiceError for a weak one."""
+    """Change the user's own password, which ends other sessions. Raises ServiceError for a weak one."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -115,16 +114,16 @@ def change_own_password(*, user: User, password: str) -> None:
     with transaction.atomic():
         user.set_password(password)
         user.save(update_fields=["password"])
-        audit_log.record(audit_log.Kind.USER, Actor.person(user).cause, "Changed the own password")
+        audit_log.record(audit_log.Kind.USER, Actor.person(user).cause, "Changed their own password")
 
 
 def administrators() -> QuerySet[User]:
-    """Everybody who can sign in and manage people."""
+    """Active users who can manage people."""
     return User.objects.filter(Q(is_superuser=True) | Q(groups__name=ADMIN), is_active=True).distinct()
 
 
 def _locked(user: User) -> User:
-    """The row as it is now, held with every administrator's until the transaction ends: two that go at once wait for each other."""
+    """The current row. Locks it and all administrators' rows, so that two changes at the same time wait for each other."""
     people = get_user_model()._default_manager.select_for_update(of=("self",)).order_by("pk")
     list(people.filter(pk__in=[*administrators().values_list("pk", flat=True), user.pk]).values_list("pk", flat=True))
     return User.objects.get(pk=user.pk)
@@ -132,7 +131,7 @@ def _locked(user: User) -> User:
 
 def _give(user: User, role: str) -> None:
     if role not in ROLES:
-        raise ServiceError(f"There is no role {role!r}; there is: {', '.join(ROLES)}.")
+        raise ServiceError(f"Unknown role {role!r}. Roles: {', '.join(ROLES)}.")
     user.groups.remove(*Group.objects.filter(name__in=ROLES))
     user.groups.add(Group.objects.get(name=role))
     if role != ADMIN:
@@ -142,9 +141,9 @@ def _give(user: User, role: str) -> None:
 
 
 def _refuse_lock_out(user: User) -> None:
-    """Raises ServiceError, which takes the transaction back, when nobody would be left who can manage people."""
+    """Raises ServiceError, which rolls the transaction back, if no administrator would remain."""
     if not administrators().exists():
-        raise ServiceError(f"{user.username} is the last administrator. Make somebody else one first.")
+        raise ServiceError(f"{user.username} is the last administrator. Make someone else an administrator first.")
 
 
 def _access(user: User, *, by_link: bool, base_url: str) -> Access:

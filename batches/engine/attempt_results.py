@@ -1,4 +1,4 @@
-"""Facts of an attempt turned into rows: heartbeat, verdict, result, gates, diff."""
+"""Write what is known about an attempt to rows: heartbeat, verdict, result, gates, diff."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,11 +45,11 @@ SENTENCES = {
 
 
 def heartbeat_fields(beat: Heartbeat, now: datetime, clock: float) -> dict[str, object]:
-    """The attempt's columns as this new heartbeat has them."""
+    """The attempt's columns that a new heartbeat changes."""
     return {
         "last_beat_at": now,
         "beat_clock": clock,
-        "last_progress_at": _moment(beat.last_progress),
+        "last_progress_at": _parsed_time(beat.last_progress),
         "heartbeat": beat.to_json(),
         "step": beat.step,
         "total_steps": beat.total_steps,
@@ -60,76 +60,77 @@ def heartbeat_fields(beat: Heartbeat, now: datetime, clock: float) -> dict[str, 
     }
 
 
-def _moment(text: str) -> datetime | None:
+def _parsed_time(text: str) -> datetime | None:
+    """An ISO 8601 time in UTC; None when the text is not one."""
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else timezone.make_aware(moment)).astimezone(UTC)
-    except (ValueError, OverflowError):  # no date, or none that there is in UTC
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else timezone.make_aware(time)).astimezone(UTC)
+    except (ValueError, OverflowError):  # not a date, or out of range in UTC
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of an attempt as its host saw it: the process, with all that it started, is gone, and its files are final.
+    """The end of an attempt as its host saw it: its processes are gone and its files are final.
 
-    A success counts even when the attempt was told to stop meanwhile; otherwise why it was stopped is the reason.
+    A success counts even if the attempt was told to stop meanwhile. Otherwise the reason is why it was stopped.
     """
 
     attempt: Attempt
     spec: TaskSpec
-    look: "Observation"
+    observation: "Observation"
     verdict: str  # SUCCESS or a FailureReason
     message: str
-    result: TaskResult  # made up if it left none
+    result: TaskResult  # built here when the attempt left none
 
     @classmethod
-    def of(cls, attempt: Attempt, spec: TaskSpec, look: "Observation") -> Self:
-        return cls(attempt, spec, look, *_verdict(attempt, spec, look))
+    def of(cls, attempt: Attempt, spec: TaskSpec, observation: "Observation") -> Self:
+        return cls(attempt, spec, observation, *_verdict(attempt, spec, observation))
 
     @property
     def to_merge(self) -> bool:
-        """Whether it left commits that belong on the batch branch."""
+        """Whether it left commits to merge into the batch branch."""
         return self.verdict == SUCCESS and self.result.head_commit not in ("", self.attempt.base_commit)
 
 
 def record_end(end: End, now: datetime) -> None:
-    """Write down, once, that the attempt is over, with what it left. In the caller's transaction."""
-    attempt, look = end.attempt, end.look
+    """Record, once, that the attempt is over, with its result. In the caller's transaction."""
+    attempt, observation = end.attempt, end.observation
     changes: dict[str, object] = {
         "exited_at": now,
         "verdict": end.verdict,
         "message": end.message,
-        "exit_code": look.ended.exit_code if look.ended else None,
+        "exit_code": observation.ended.exit_code if observation.ended else None,
     }
-    if look.started is not None and look.started.pid and attempt.started_at is None:
-        changes |= {"started_at": wall_time(look.started.started_at), "pid": look.started.pid}
+    if observation.started is not None and observation.started.pid and attempt.started_at is None:
+        changes |= {"started_at": wall_time(observation.started.started_at), "pid": observation.started.pid}
     changes |= _result_fields(end.result) | log_fields(end.spec)
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
 
 
 def log_fields(spec: TaskSpec, known_bytes: int = -1) -> dict[str, object]:
-    """The attempt's columns about its log; empty when it has not grown beyond `known_bytes`."""
+    """The attempt's columns about its log; empty when its size is still `known_bytes`."""
     size, text = read_tail(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).log, LOG_TAIL_BYTES)
     return {} if size in (0, known_bytes) else {"log_tail": text, "log_bytes": size}
 
 
 def wall_time(seconds: float) -> datetime:
-    """Seconds since the epoch as a moment."""
+    """Seconds since the epoch as a time in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _verdict(attempt: Attempt, spec: TaskSpec, look: "Observation") -> tuple[str, str, TaskResult]:
-    if look.result is not None and look.result.status == ResultStatus.SUCCESS:
-        return SUCCESS, "", look.result
-    if look.result is not None:
-        told = FailureReason(look.result.failure_reason)
-        if attempt.stop_reason and told in (FailureReason.CANCELLED, FailureReason.CRASHED):
-            told = FailureReason(attempt.stop_reason)
-        sentence = look.result.errors[0] if look.result.errors else SENTENCES.get(told, told)
-        return told, sentence, look.result
-    if look.result_error is not None and not attempt.stop_reason:
-        reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {look.result_error}"
+def _verdict(attempt: Attempt, spec: TaskSpec, observation: "Observation") -> tuple[str, str, TaskResult]:
+    if observation.result is not None and observation.result.status == ResultStatus.SUCCESS:
+        return SUCCESS, "", observation.result
+    if observation.result is not None:
+        reason = FailureReason(observation.result.failure_reason)
+        if attempt.stop_reason and reason in (FailureReason.CANCELLED, FailureReason.CRASHED):
+            reason = FailureReason(attempt.stop_reason)
+        sentence = observation.result.errors[0] if observation.result.errors else SENTENCES.get(reason, reason)
+        return reason, sentence, observation.result
+    if observation.result_error is not None and not attempt.stop_reason:
+        reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {observation.result_error}"
     else:
         reason = FailureReason(attempt.stop_reason or FailureReason.CRASHED)
         sentence = attempt.message or SENTENCES[reason]
@@ -155,19 +156,19 @@ def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence
 
 
 def write_missing_result(spec: TaskSpec, result: TaskResult) -> None:
-    """An attempt that was killed leaves no result: write one for those who read the files. Raises OSError."""
+    """Write the result of an attempt that was killed before it wrote one, for programs that read the files. Raises OSError."""
     write_atomic(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).result, dump_json(result.to_json()))
 
 
 def _result_fields(result: TaskResult) -> dict[str, object]:
-    """The attempt's columns as its result has them; what the result does not know is left alone."""
+    """The attempt's columns that its result changes; what the result does not know stays unchanged."""
     known: dict[str, object] = {
         "tokens_used": result.tokens_used,
         "cost_usd": result.cost_usd,
         "elapsed_seconds": result.elapsed_seconds or None,
         "session": result.session[:100] or None,
         "fault": result.fault or None,
-        "retry_at": _moment(result.retry_at),
+        "retry_at": _parsed_time(result.retry_at),
         "sandbox": result.sandbox[:40] or None,
         **{name: result.usage.get(name) for name in USAGE_FIGURES},
     }
@@ -227,7 +228,7 @@ def _store_result(end: End) -> None:
 
 
 def fill_diffs(results: QuerySet[Result], limit: int | None = None) -> None:
-    """Read the diffs that were left for later, so that the next phase did not have to wait for them."""
+    """Store the diffs of results. They are read after the attempt ended, so that the next phase does not wait for them."""
     waiting = results.filter(diff=None).select_related("attempt__task__run__batch__project").defer("attempt__log_tail", "data")
     for result in waiting[:limit]:
         attempt = result.attempt

@@ -1,7 +1,7 @@
-"""Runs that follow one another by themselves: from the PRPs through the execution to the update of the context.
+"""The autopilot: starts one run after another, from generating the PRPs to updating the context.
 
-Where a chain stands is a row; the ticker asks `follow_up` for every run that has ended and is reported, so a chain goes on
-after any crash. It stops where a verdict or a failure asks for a person, and says why.
+A row says which step an autopilot run has reached. The ticker calls `follow_up` for every run that has ended and has its
+report, so the autopilot continues after any crash. It stops when a failure or a review's verdict needs a person, and says why.
 """
 
 from datetime import datetime
@@ -13,6 +13,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.autopilot_steps import AutopilotState, Standing, Step, first_step, step_after
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
@@ -22,7 +23,7 @@ from batches.engine import services
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
 from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
-from batches.review.services import EXECUTE_BATCH, overrule_review, review, update_context
+from batches.review.services import overrule_review, review, update_context
 from batches.runs.create import open_autopilot, refuse_busy
 from batches.runs.transitions import move_autopilot
 
@@ -30,7 +31,7 @@ MOMENT_OF = {Step.REVIEW_BEFORE: Moment.BEFORE, Step.REVIEW_AFTER: Moment.AFTER}
 
 
 def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRun:
-    """Carry the batch on from where it stands to the update of its context. Raises ServiceError, PermissionDenied."""
+    """Start the autopilot at the batch's next step; it ends with the update of the context. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     step = first_step(standing(batch))
     with transaction.atomic():
@@ -39,12 +40,12 @@ def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRu
             run = batch.runs.filter(operation=Operation.GENERATE).latest("number")
             services.retry(run=run, actor=actor, names=_retryable(run))
         else:
-            step, run = _start(step, batch, options, actor, whole=True)
-        return open_autopilot(run, step, options, actor, whole=True)
+            step, run = _start(step, batch, options, actor, full_autopilot=True)
+        return open_autopilot(run, step, options, actor, full_autopilot=True)
 
 
 def standing(batch: Batch) -> Standing:
-    """What has been done with the batch so far."""
+    """Which steps of the batch are done."""
     done = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, state=TaskState.SUCCEEDED)
     before, after = (latest_review(batch, moment) for moment in (Moment.BEFORE, Moment.AFTER))
     executed = batch.runs.executions().order_by("-number").values_list("number", flat=True).first()
@@ -57,76 +58,77 @@ def standing(batch: Batch) -> Standing:
 
 
 def follow_up(run_id: int, now: datetime) -> Run | None:
-    """Start what follows a run that has ended and is reported, or stop the chain and say why. Safe to repeat.
+    """Start the run that follows an ended and reported one, or stop the autopilot and say why. Safe to repeat.
 
-    Returns the run that was started. The move of the chain and the new run are one transaction.
+    Returns the run that was started. One transaction writes the new run and the autopilot's new step.
     """
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
-        chain = run.autopilot_runs.going().select_for_update().first()
-        if chain is None or run.is_live or run.reported_at is None:
+        autopilot_run = run.autopilot_runs.going().select_for_update().first()
+        if autopilot_run is None or run.is_live or run.reported_at is None:
             return None
-        if refusal := _refusal(run, chain):
-            _stop(chain, run, refusal, now)
+        if refusal := _refusal(run, autopilot_run):
+            wait_for_person(autopilot_run, run, refusal, now)
             return None
-        following = step_after(Step(chain.step), whole=chain.whole, review_required=run.batch.project.require_review)
+        following = step_after(Step(autopilot_run.step), whole=autopilot_run.whole, review_required=run.batch.project.require_review)
         if following is None:
-            move_autopilot(chain, AutopilotState.FINISHED, now=now, cause=_cause(chain), reason=_farewell(run))
+            move_autopilot(autopilot_run, AutopilotState.FINISHED, now=now, cause=_cause(autopilot_run), reason=_farewell(run))
             notifications.tell_end(run, now)
             return None
         try:
             with transaction.atomic():
-                step, started = _start(following, run.batch, ExecuteOptions(**chain.options), _actor(chain), whole=chain.whole)
+                options = ExecuteOptions(**autopilot_run.options)
+                step, started = _start(following, run.batch, options, _actor(autopilot_run), full_autopilot=autopilot_run.whole)
         except (ServiceError, PermissionDenied) as refused:
-            _stop(chain, run, str(refused), now)
+            wait_for_person(autopilot_run, run, str(refused), now)
             return None
-        last = step_after(step, whole=chain.whole, review_required=False) is None and not chain.whole
-        state = AutopilotState.FINISHED if last else AutopilotState.GOING  # an execution needs nobody to follow it
-        move_autopilot(chain, state, now=now, cause=_cause(chain), step=step, run=started)
+        last = step_after(step, whole=autopilot_run.whole, review_required=False) is None and not autopilot_run.whole
+        state = AutopilotState.FINISHED if last else AutopilotState.GOING  # nothing follows an execution without the full autopilot
+        move_autopilot(autopilot_run, state, now=now, cause=_cause(autopilot_run), step=step, run=started)
         return started
 
 
-def go_on(*, chain: AutopilotRun, actor: Actor, reason: str = "") -> None:
-    """Let a stopped chain go on where it stands: what failed is tried again; a verdict against it is overruled for `reason`.
+def resume(*, autopilot_run: AutopilotRun, actor: Actor, reason: str = "") -> None:
+    """Continue a stopped autopilot run at its step. Failed tasks are retried; a verdict against the batch is overruled for `reason`.
 
     Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     with transaction.atomic():
-        run = Run.objects.select_for_update(of=("self",)).select_related("batch").get(pk=chain.run_id)
-        chain.refresh_from_db()
-        if chain.state != AutopilotState.STOPPED:
-            raise ServiceError(f"{chain} does not wait for anybody: it is {chain.state}.")
+        run = Run.objects.select_for_update(of=("self",)).select_related("batch").get(pk=autopilot_run.run_id)
+        autopilot_run.refresh_from_db()
+        if autopilot_run.state != AutopilotState.STOPPED:
+            raise ServiceError(f"{autopilot_run} cannot be resumed: it is {autopilot_run.state}, not stopped.")
         if run.state in (RunState.FAILED, RunState.CANCELLED):
-            services.retry(run=run, actor=actor, names=_retryable(run))  # lets the chain go on, too
+            services.retry(run=run, actor=actor, names=_retryable(run))  # this also resumes the autopilot
             return
-        verdict = _verdict(chain)
+        verdict = _verdict(autopilot_run)
         if verdict is not None and not verdict.passes:
             overrule_review(review=verdict, reason=reason, actor=actor)
-        move_autopilot(chain, AutopilotState.GOING, now=timezone.now(), cause=actor.cause)
+        move_autopilot(autopilot_run, AutopilotState.GOING, now=timezone.now(), cause=actor.cause)
 
 
-def leave(*, chain: AutopilotRun, actor: Actor) -> None:
-    """End the chain: a run that is going on goes on, and nothing follows it. Raises ServiceError, PermissionDenied."""
+def stop(*, autopilot_run: AutopilotRun, actor: Actor) -> None:
+    """End the autopilot run: its current run continues, and nothing follows it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
-    chain.refresh_from_db()
-    if not chain.is_open or not move_autopilot(
-        chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."
+    autopilot_run.refresh_from_db()
+    if not autopilot_run.is_open or not move_autopilot(
+        autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."
     ):
-        raise ServiceError(f"{chain} is {chain.state} already.")
+        raise ServiceError(f"{autopilot_run} is already {autopilot_run.state}.")
 
 
 def _retryable(run: Run) -> list[str]:
     return list(run.tasks.resumable().values_list("name", flat=True))
 
 
-def _start(step: Step, batch: Batch, options: ExecuteOptions, actor: Actor, *, whole: bool) -> tuple[Step, Run]:
-    """The run of this step, or of the next one where there is nothing left to execute."""
+def _start(step: Step, batch: Batch, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> tuple[Step, Run]:
+    """Start the run of this step, or of the next step when nothing is left to execute."""
     if step is Step.EXECUTE:
         try:
             return step, services.start_execution(batch=batch, actor=actor, options=options)
         except NothingToDo:
-            if not whole:
+            if not full_autopilot:
                 raise
             step = Step.REVIEW_AFTER
     if step is Step.UPDATE_CONTEXT:
@@ -134,27 +136,27 @@ def _start(step: Step, batch: Batch, options: ExecuteOptions, actor: Actor, *, w
     return step, review(batch=batch, actor=actor, moment=MOMENT_OF[step])
 
 
-def _refusal(run: Run, chain: AutopilotRun) -> str:
-    """Why nothing may follow the run, for the person who is asked; "" when the next may."""
+def _refusal(run: Run, autopilot_run: AutopilotRun) -> str:
+    """Why no run may follow this one, as a sentence for a person; "" when the next run may start."""
     name = f"Run {run.number} ({run.get_operation_display()})"
     if run.state == RunState.CANCELLED:
         return f"{name} was cancelled."
     if run.state != RunState.SUCCEEDED:
         failed = list(run.tasks.filter(state=TaskState.FAILED).values_list("name", flat=True)[:8])
-        return f"{name} failed{': ' + ', '.join(failed) if failed else ''}. Mend what the reasons name, then let it go on."
-    verdict = _verdict(chain)
+        return f"{name} failed{': ' + ', '.join(failed) if failed else ''}. Fix what the reasons name, then resume."
+    verdict = _verdict(autopilot_run)
     if verdict is not None and not verdict.passes:
-        said = f"The review of batch {run.batch.number} says: {verdict.get_verdict_display() or 'nothing'}."
-        return f"{said} Mend what it names and review again, or go on against it with a reason."
+        sentence = f"The review of batch {run.batch.number} says: {verdict.get_verdict_display() or 'nothing'}."
+        return f"{sentence} Fix what it names and review again, or resume against it and give a reason."
     if run.operation == Operation.UPDATE_CONTEXT and not run.context_change.decision:
         return f"{name} could not be written: {'; '.join(run.context_change.notes) or 'see its report'}."
     return ""
 
 
-def _verdict(chain: AutopilotRun) -> Review | None:
-    """The latest review that the chain's step is about; None for a step that is no review."""
-    moment = MOMENT_OF.get(Step(chain.step))
-    return None if moment is None else latest_review(chain.batch, moment) or Review.objects.filter(run=chain.run_id).first()
+def _verdict(autopilot_run: AutopilotRun) -> Review | None:
+    """The latest review that the current step is about; None when the step is not a review."""
+    moment = MOMENT_OF.get(Step(autopilot_run.step))
+    return None if moment is None else latest_review(autopilot_run.batch, moment) or Review.objects.filter(run=autopilot_run.run_id).first()
 
 
 def _farewell(run: Run) -> str:
@@ -164,21 +166,22 @@ def _farewell(run: Run) -> str:
     return "The update of the context waits for your decision." if change.decision == change.Decision.PROPOSED else ""
 
 
-def _stop(chain: AutopilotRun, run: Run, reason: str, now: datetime) -> None:
-    if not move_autopilot(chain, AutopilotState.STOPPED, now=now, cause=_cause(chain), reason=reason):
+def wait_for_person(autopilot_run: AutopilotRun, run: Run, reason: str, now: datetime) -> None:
+    """Stop the autopilot run for `reason`, notify people, and add the reason to the report of a run that succeeded."""
+    if not move_autopilot(autopilot_run, AutopilotState.STOPPED, now=now, cause=_cause(autopilot_run), reason=reason):
         return
     text = f"Batch {run.batch.number}: {run.batch.title} waits for you. {reason}"
     notifications.want(run, notifications.Event.PERSON, text, f"stopped {now.isoformat()}", now)
     if run.state == RunState.SUCCEEDED:
-        note = f"\n\nWhat was to follow did not start: {reason}"
+        note = f"\n\nThe next run did not start: {reason}"
         Run.objects.filter(pk=run.pk).update(report=Concat("report", Value(note)))
 
 
-def _cause(chain: AutopilotRun) -> str:
-    return "policy:autopilot" if chain.whole else "policy:execute a plan"
+def _cause(autopilot_run: AutopilotRun) -> str:
+    return "policy:autopilot" if autopilot_run.whole else "policy:execute a plan"
 
 
-def _actor(chain: AutopilotRun) -> Actor:
-    """In whose name the next run is started; rights that were taken away meanwhile stop the chain."""
-    user = chain.created_by
+def _actor(autopilot_run: AutopilotRun) -> Actor:
+    """The person in whose name the next run starts; if they lost the right to, the autopilot stops."""
+    user = autopilot_run.created_by
     return Actor(f"person:{user.get_username()}", user) if user else Actor("command:autopilot")

@@ -1,4 +1,4 @@
-"""A phase that could not be merged: both sides, and what a person can do about it besides trying again."""
+"""Merge conflicts of a phase: both sides, and what a person can do besides a retry (resolve it, or drop the phase)."""
 
 import re
 import shlex
@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import Event, FailureReason, TaskKind, TaskState, TransitionRefused
 from batches.core.errors import ServiceError
 from batches.core.text.diff import Diff, read_diff
@@ -18,14 +19,13 @@ from batches.runs.transitions import move_task
 from subagents.contract import SubagentError
 from subagents.workspace import MergeConflict, RefMoved, Repository, branch_ref
 
-EXECUTE_BATCH = "batches.execute_batch"
 FILES_SHOWN, SIDE_BYTES, SIDE_LINES = 30, 64 * 1024, 600
 COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A file that collides, with what each side did to it since where the phase began."""
+    """A conflicting file, with what each side changed since the phase started."""
 
     path: str
     merged: Diff
@@ -34,7 +34,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ConflictView:
-    """What a person needs to decide. `files` are those that collide now; none: by now it would merge."""
+    """What a person needs to decide. `files` are in conflict now; when empty, the phase would merge by now."""
 
     task: Task
     attempt: Attempt
@@ -47,7 +47,7 @@ class ConflictView:
 
 
 def conflict_of(task: Task) -> ConflictView:
-    """The conflict as it stands now. Raises ServiceError when the phase has none, or git cannot say."""
+    """The conflict as it is now. Raises ServiceError when the phase has none, or git fails."""
     attempt = _collided(task)
     batch = task.run.batch
     try:
@@ -67,7 +67,7 @@ def conflict_of(task: Task) -> ConflictView:
         f"git -C {shlex.quote(batch.project.repository)} worktree add -b {branch} {shlex.quote(folder)} {batch.branch}",
         f"cd {shlex.quote(folder)}",
         f"git merge {attempt.ref}",
-        "# mend the files that collide, then:",
+        "# fix the conflicting files, then:",
         "git add --all && git commit",
     )
     waiting = task.run.tasks.filter(state=TaskState.BLOCKED, blocked_by=task.name).values_list("name", flat=True)
@@ -89,19 +89,19 @@ def _collided(task: Task) -> Attempt:
     if task.state != TaskState.FAILED or task.reason != FailureReason.MERGE_CONFLICT or attempt is None:
         raise ServiceError(f"Phase {task.name} of batch {task.run.batch.number} has no merge conflict: it is {task.state}.")
     if not attempt.merge_conflicts:
-        raise ServiceError(f"No files collided: {task.message} Retry the phase once that is mended.")
+        raise ServiceError(f"No files are in conflict: {task.message} Fix that, then retry the phase.")
     return attempt
 
 
 def check_resolution(task: Task, name: str) -> str:
-    """The commit that `name`, a branch or a commit's id, stands for, when it resolves the task's conflict.
+    """The commit of `name`, a branch or a commit id, if it resolves the task's conflict.
 
-    It must hold the phase's own work, merge into the batch's branch, and bring nothing that is never merged.
-    Raises ServiceError with what is missing and the way out.
+    It must contain the phase's own work, merge into the batch branch, and contain nothing that is never merged.
+    Raises ServiceError with what is missing and what to do.
     """
     name = name.strip()
     batch = task.run.batch
-    # After a resolution whose gates failed the conflict itself is an attempt further back.
+    # When the gates of an earlier resolution failed, the conflict belongs to an older attempt.
     attempt = task.attempts.exclude(merge_conflicts=None).order_by("-number").first()
     if attempt is None or task.state != TaskState.FAILED:
         raise ServiceError(f"Phase {task.name} has no merge conflict to resolve: it is {task.state}.")
@@ -113,23 +113,23 @@ def check_resolution(task: Task, name: str) -> str:
         if commit is None:
             raise ServiceError(f"{batch.project.repository} has no branch or commit {name}. Commit your resolution there, then take it.")
         if not repository.is_ancestor(attempt.head_commit, commit):
-            raise ServiceError(f"{name} does not hold the work of phase {task.name}. Merge it first: git merge {attempt.ref}")
+            raise ServiceError(f"{name} does not contain the work of phase {task.name}. Merge it first: git merge {attempt.ref}")
         joined = repository.merge_trees(repository.branch_commit(batch.branch), commit)
         if isinstance(joined, MergeConflict):
             files = ", ".join(joined.files)
-            raise ServiceError(f"{name} collides with {batch.branch}: {files}. Merge {batch.branch} into it, resolve, then take it.")
+            raise ServiceError(f"{name} conflicts with {batch.branch}: {files}. Merge {batch.branch} into it, resolve, then take it.")
         base = repository.merge_base(attempt.base_commit, commit) or attempt.base_commit
         if blocked := repository.blocked_entries(base, commit):
-            raise ServiceError(f"{name} holds what is never merged: {'; '.join(blocked)}.")
+            raise ServiceError(f"{name} contains what is never merged: {'; '.join(blocked)}.")
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return commit
 
 
 def drop_phase(*, task: Task, actor: Actor) -> str:
-    """Give a failed phase up: what depends on it stays blocked, its commits are kept under an archive reference, which is returned.
+    """Drop a failed phase: phases that depend on it stay blocked. Returns the archive reference that keeps its commits.
 
-    A retry by its name takes it up again. Raises ServiceError, PermissionDenied.
+    A retry by its name brings it back. Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     batch = task.run.batch
@@ -140,13 +140,21 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
         repository = checked_repository(batch)
         ref = f"refs/ce/archive/batch-{batch.number}/run-{task.run.number}/{task.name}/{attempt.number if attempt else 0}"
         kept = (attempt and (attempt.head_commit or attempt.base_commit)) or repository.branch_commit(batch.branch)
-        with suppress(RefMoved):  # there already
+        with suppress(RefMoved):  # it exists already
             repository.move_ref(ref, kept, None)
         message = f"Dropped by {actor.cause.partition(':')[2]}. Its work is kept as {ref}."
         with transaction.atomic():
-            reason = {"reason": FailureReason.CANCELLED, "message": message}
-            if not move_task(task, Event.DROP, now=timezone.now(), cause=actor.cause, attempt=attempt, dropped_ref=ref, **reason):
-                raise ServiceError(f"Phase {task.name} has moved on meanwhile. Look at it again.")
+            if not move_task(
+                task,
+                Event.DROP,
+                now=timezone.now(),
+                cause=actor.cause,
+                attempt=attempt,
+                reason=FailureReason.CANCELLED,
+                message=message,
+                dropped_ref=ref,
+            ):
+                raise ServiceError(f"Phase {task.name} has changed meanwhile. Look at it again.")
             Batch.objects.bump(batch.pk)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem

@@ -1,4 +1,4 @@
-"""Whether a project's surroundings are ready for a plan: looked at before anybody presses Execute."""
+"""Check whether a project's environment is ready for a plan, before anybody presses Execute."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentCheck:
-    """One line: `state` is ok, warning, error or unknown; `text` says what was seen, `hint` the way out."""
+    """One line: `state` is ok, warning, error or unknown; `text` says what was found, `hint` what to do."""
 
     name: str
     state: str
@@ -30,9 +30,9 @@ class EnvironmentCheck:
 
 
 def check_environment(*, project: Project | None, backend: str = "", prose_phases: Sequence[str] = ()) -> tuple[EnvironmentCheck, ...]:
-    """What a person should know before a plan is executed on `project`. Nothing is changed; never raises for what it finds.
+    """What a person should know before executing a plan on `project`. Changes nothing, and reports problems without raising.
 
-    `prose_phases` are the keys of phases with a step that has no command; `backend` "" is the project's.
+    `prose_phases` are the keys of phases with a step that has no command. An empty `backend` means the project's.
     """
     checks: list[EnvironmentCheck] = []
     if project is None:
@@ -47,7 +47,7 @@ def _repository(project: Project) -> list[EnvironmentCheck]:
     try:
         repository = checked_repository(project)
     except SubagentError as problem:
-        return [EnvironmentCheck("Repository", "error", str(problem), "Mend it, or choose another project.")]
+        return [EnvironmentCheck("Repository", "error", str(problem), "Fix it, or choose another project.")]
     found = [EnvironmentCheck("Repository", "ok", project.repository)]
     try:
         commit = repository.branch_commit(project.base_branch)
@@ -72,9 +72,9 @@ def _working_tree(repository: Repository) -> EnvironmentCheck:
 
 def _backend(backend: str, prose_phases: Sequence[str], command: str) -> EnvironmentCheck:
     if backend not in BACKENDS:
-        return EnvironmentCheck("Backend", "error", f"there is no backend {backend}", f"There is: {', '.join(BACKENDS)}.")
+        return EnvironmentCheck("Backend", "error", f"unknown backend {backend}", f"Choose one of: {', '.join(BACKENDS)}.")
     if backend == "command" and not command.strip():
-        return EnvironmentCheck("Backend", "error", "no command of an agent is configured", "Enter it in the project's settings.")
+        return EnvironmentCheck("Backend", "error", "no agent command is configured", "Enter it in the project's settings.")
     if lacks := lacking(backend):
         return EnvironmentCheck("Backend", "error", lacks, f"Until then {COMMANDS_ONLY} runs the commands of steps.")
     if backend != COMMANDS_ONLY or not prose_phases:
@@ -85,15 +85,15 @@ def _backend(backend: str, prose_phases: Sequence[str], command: str) -> Environ
 
 
 def _hosts() -> list[EnvironmentCheck]:
-    """Ticker and disk as the hosts' own rows tell them."""
+    """Ticker and disk, from the rows that the hosts write."""
     now = timezone.now()
     hosts = list(Host.objects.all())
     alive = [host for host in hosts if host.last_tick_at and now - host.last_tick_at <= timedelta(seconds=TICK_LATE_SECONDS)]
     if alive:
         ticker = EnvironmentCheck("Ticker", "ok", f"alive on {', '.join(host.name for host in alive[:4])}")
     else:
-        seen = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
-        text = "has never reported" if seen is None else f"silent for {words.duration((now - seen).total_seconds())}"
+        last = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
+        text = "has never reported" if last is None else f"silent for {words.duration((now - last).total_seconds())}"
         ticker = EnvironmentCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
     known = [(free, host.name) for host in alive or hosts if isinstance(free := host.facts.get("disk_free_bytes"), int)]
     if not known:

@@ -1,4 +1,4 @@
-"""What an execute run would do with given options, and nothing else: also what --dry-run and the confirmation page show."""
+"""Plan an execute run: what it would do with the given options. --dry-run and the confirmation page show the same."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from subagents.contract import SubagentError
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """What an execute run would do: the phases in stages, what is done already, what a person should know first."""
+    """What an execute run would do: its phases by stage, what is already done, and notes for the person who decides."""
 
     stages: tuple[tuple[int, tuple[Phase, ...]], ...]
     done: tuple[str, ...]
@@ -50,7 +50,7 @@ class ExecutionPlan:
 
 
 def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
-    """What `execute` would do with these options, and nothing else (also what --dry-run prints). Raises ServiceError, NothingToDo."""
+    """What `execute` would do with these options; changes nothing. Raises ServiceError, NothingToDo."""
     _check_options(options)
     refuse_unsandboxed_agent(options.backend or batch.project.backend)
     all_phases = list(batch.phases.select_related("stage", "batch"))
@@ -64,15 +64,15 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
     dropped = () if options.phase is not None else _dropped(batch, open_phases)
     open_phases = [phase for phase in open_phases if phase.key not in dropped]
     if dropped and not open_phases:
-        what = f"what is left ({_names(dropped)}) was dropped or waits for what was"
+        what = f"the other phases ({_names(dropped)}) were dropped or wait for a dropped one"
         raise NothingToDo(f"Nothing to do: {what}. Execute a dropped phase by its name.")
     if not open_phases:
         what = "Every phase" if options.stage is None and options.phase is None else "What was chosen"
-        raise NothingToDo(f"Nothing to do: {what.lower()} of batch {batch.number} is done already.")
+        raise NothingToDo(f"Nothing to do: {what.lower()} of batch {batch.number} is already done.")
     selected = {phase.key for phase in open_phases}
     missing = {key for phase in open_phases for key in phase.dependencies if key not in done and key not in selected}
     if missing:
-        raise ServiceError(f"{_names(sorted(missing))} must be done first: what was chosen depends on it.")
+        raise ServiceError(f"{_names(sorted(missing))} must be done first: the chosen phases depend on it.")
     serialize = _serialized(batch, options, selected)
     conflicts = tuple(
         conflict
@@ -83,7 +83,7 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
     unresolved = [conflict for conflict in conflicts if not conflict.decision]
     if options.on_conflict == OnConflict.ABORT and unresolved:
         shown = "; ".join(f"{conflict.file} (phases {', '.join(conflict.phases)})" for conflict in unresolved)
-        raise ServiceError(f"Not started, as you asked for conflicts: {shown}")
+        raise ServiceError(f"Not started, because you chose to abort on conflicts: {shown}")
     by_stage: dict[int, list[Phase]] = {}
     for phase in open_phases:
         by_stage.setdefault(phase.stage.number, []).append(phase)
@@ -104,12 +104,12 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
 
 
 def chosen_models(phases: Sequence[Phase], options: ExecuteOptions) -> dict[str, str]:
-    """{phase key: model} of the phases that are given one of their own. Raises WrongChoice."""
+    """{phase key: model} of the phases with a model of their own. Raises WrongChoice."""
     return {find_phase(phases, key).key: check_model(name) for key, name in options.models.items()}
 
 
 class Planned(Protocol):
-    """A phase, as a row or as the plan has it."""
+    """A phase, from its row or from the plan."""
 
     @property
     def key(self) -> str: ...
@@ -118,7 +118,7 @@ class Planned(Protocol):
 
 
 def models_of(project: Project, phases: Iterable[Planned], options: ExecuteOptions) -> dict[str, ModelChoice]:
-    """{phase key: what it is carried out with} under these options and the project's settings."""
+    """{phase key: its model} under these options and the project's settings."""
     model = project.model if options.model is None else options.model
     retry = project.retry_model if options.retry_model is None else options.retry_model
     backend = options.backend or project.backend
@@ -128,10 +128,8 @@ def models_of(project: Project, phases: Iterable[Planned], options: ExecuteOptio
     }
 
 
-
-
 def _dropped(batch: Batch, phases: Sequence[Phase]) -> tuple[str, ...]:
-    """Of these phases the ones that a person gave up, and those that wait for them."""
+    """Those of the phases that a person dropped, and those that depend on them."""
     newest = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, phase__isnull=False).order_by("run__number")
     last = dict(newest.values_list("phase__key", "dropped_ref"))
     lost = {key for key, ref in last.items() if ref}
@@ -144,11 +142,11 @@ def _dropped(batch: Batch, phases: Sequence[Phase]) -> tuple[str, ...]:
 
 
 def _dropped_note(keys: Sequence[str]) -> tuple[str, ...]:
-    return (f"{_names(keys)}: dropped, or waiting for what was. Execute a dropped phase by its name to take it up again.",) if keys else ()
+    return (f"{_names(keys)}: dropped, or waiting for a dropped phase. Execute a dropped phase by its name.",) if keys else ()
 
 
 def saving_of(batch: Batch, plan: ExecutionPlan) -> Saving | None:
-    """What dataflow scheduling would save over stages for what the plan is going to do; None when hours are not known."""
+    """What dataflow scheduling would save over stages for this plan; None when hours are unknown."""
     ratios = ratios_of(finished_phases(), batch.project_id)
     stage_of = {phase.key: phase.stage.number for phase in plan.phases}
     in_order = sorted(plan.phases, key=lambda phase: phase.position)
@@ -156,21 +154,22 @@ def saving_of(batch: Batch, plan: ExecutionPlan) -> Saving | None:
 
 
 def cost_of(batch: Batch, plan: ExecutionPlan) -> tuple[float, float] | None:
-    """What the plan will probably cost in dollars, (median, 90th percentile); None without enough history."""
+    """The likely cost of the plan in dollars, (median, 90th percentile); None without enough history."""
     ratios = Ratios(finished_phases(), batch.project_id)
     known = {phase.key: ratios.of(phase.complexity, plan.models[phase.key].model) for phase in plan.phases}
     return expected_cost(plan.phases, {key: ratio for key, ratio in known.items() if ratio is not None}) if plan.phases else None
 
 
 def forecast_of(batch: Batch, plan: ExecutionPlan) -> RunForecast | None:
-    """How long what the plan is going to do will take, and cost, from own history; None: no data yet, or hours are not known."""
+    """How long the plan will take and what it will cost, from own history; None without history or hours."""
     project, options = batch.project, plan.options
     schedule = Schedule(
         slots=options.max_parallel or project.max_parallel,
         by_stage=(options.scheduling or project.scheduling) == Scheduling.STAGES,
     )
+    in_order = sorted(plan.phases, key=lambda phase: phase.position)
     return forecast_run(
-        sorted(plan.phases, key=lambda phase: phase.position),
+        in_order,
         {phase.key: phase.stage.number for phase in plan.phases},
         Ratios(finished_phases(), batch.project_id),
         schedule,
@@ -179,23 +178,23 @@ def forecast_of(batch: Batch, plan: ExecutionPlan) -> RunForecast | None:
     )
 
 
-def forecast_columns(told: RunForecast | None) -> dict[str, object]:
-    """The columns of a run that keep what was told at its start."""
-    if told is None:
+def forecast_columns(forecast: RunForecast | None) -> dict[str, object]:
+    """The columns of a run that keep the forecast made at its start."""
+    if forecast is None:
         return {}
-    low, high = told.cost_usd or (None, None)
+    low, high = forecast.cost_usd or (None, None)
     return {
-        "forecast_seconds": told.seconds[0],
-        "forecast_p90_seconds": told.seconds[1],
+        "forecast_seconds": forecast.seconds[0],
+        "forecast_p90_seconds": forecast.seconds[1],
         "forecast_usd": None if low is None else round(Decimal(low), 6),
         "forecast_p90_usd": None if high is None else round(Decimal(high), 6),
-        "forecast_runs": told.runs,
-        "forecast_hours": told.planned_hours,
+        "forecast_runs": forecast.runs,
+        "forecast_hours": forecast.planned_hours,
     }
 
 
 def review_refusal(batch: Batch) -> str:
-    """Why the batch may not be executed yet, when its project requires a review first; "" when it may."""
+    """Why the batch may not be executed yet, if its project requires a review first; "" when it may."""
     if not batch.project.require_review:
         return ""
     way = f"Review it on its page, or: manage.py batch_peer_review --batch {batch.number} --before"
@@ -203,30 +202,30 @@ def review_refusal(batch: Batch) -> str:
     if last is None:
         return f"{batch.project.name} requires a review before Execute, and batch {batch.number} has none yet. {way}."
     if not last.passes:
-        said = f"The review of batch {batch.number} says: {last.get_verdict_display()}."
-        return f"{said} Mend what it names, decide and review again, or overrule it on its page."
+        verdict = f"The review of batch {batch.number} says: {last.get_verdict_display()}."
+        return f"{verdict} Fix what it names, decide and review again, or overrule it on its page."
     return ""
 
 
 def latest_review(batch: Batch, moment: Moment) -> Review | None:
-    """The latest review with a verdict about the PRPs as they are now, or about what came of them."""
+    """The latest review of the PRPs as they are now (before) or of the code (after) that has a verdict."""
     generated = batch.runs.filter(operation=Operation.GENERATE).order_by("-number").values_list("number", flat=True).first() or 0
     known = Review.objects.filter(run__batch=batch, moment=moment, run__number__gt=generated).exclude(verdict="")
     return known.select_related("run").order_by("-run__number").first()
 
 
 def refuse_unreviewed(batch: Batch) -> None:
-    """Raises ServiceError while the project requires a review that the batch does not have."""
+    """Raises ServiceError when the project requires a review that the batch lacks."""
     if refusal := review_refusal(batch):
         raise ServiceError(refusal)
 
 
 def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
-    """The columns of a run that its `options` change while it exists. Raises WrongChoice for those that are settled at its start."""
+    """The columns of an existing run that `options` change. Raises WrongChoice for options that are fixed at its start."""
     _check_options(options)
-    settled = [name for name in ("stage", "phase", "on_conflict", "scheduling") if getattr(options, name) is not None]
-    if settled:
-        raise WrongChoice(f"What a run consists of is settled at its start: {', '.join(settled).replace('_', '-')} cannot be changed now.")
+    fixed = [name for name in ("stage", "phase", "on_conflict", "scheduling") if getattr(options, name) is not None]
+    if fixed:
+        raise WrongChoice(f"These options are fixed when a run starts and cannot change now: {', '.join(fixed).replace('_', '-')}.")
     limit = None if options.timeout_minutes is None else options.timeout_minutes * 60
     wanted = {
         "max_parallel": options.max_parallel,
@@ -244,7 +243,7 @@ def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
 
 def _check_options(options: ExecuteOptions) -> None:
     if options.backend is not None and options.backend not in BACKENDS:
-        raise WrongChoice(f"There is no backend {options.backend!r}; there is: {', '.join(BACKENDS)}.")
+        raise WrongChoice(f"Unknown backend {options.backend!r}. Choose one of: {', '.join(BACKENDS)}.")
     for name in (options.model, options.retry_model, *options.models.values()):
         if name:
             check_model(name)
@@ -253,13 +252,13 @@ def _check_options(options: ExecuteOptions) -> None:
     if options.phase_cap_usd is not None:
         dollars(options.phase_cap_usd, "The cap of a phase")
     if options.max_parallel is not None and not 1 <= options.max_parallel <= 256:
-        raise WrongChoice("The number of phases at once is from 1 to 256.")
+        raise WrongChoice("The number of phases in parallel is from 1 to 256.")
     if options.timeout_minutes is not None and not 0 < options.timeout_minutes <= 7 * 24 * 60:
         raise WrongChoice("The time limit of a phase is more than 0 minutes and at most a week.")
     if options.scheduling is not None and options.scheduling not in Scheduling.values:
-        raise WrongChoice(f"There is no scheduling {options.scheduling!r}; there is: {', '.join(Scheduling.values)}.")
+        raise WrongChoice(f"Unknown scheduling {options.scheduling!r}. Choose one of: {', '.join(Scheduling.values)}.")
     if options.on_conflict is not None and options.on_conflict not in OnConflict.values:
-        raise WrongChoice(f"For conflicts there is: {', '.join(OnConflict.values)}.")
+        raise WrongChoice(f"Unknown choice for conflicts. Choose one of: {', '.join(OnConflict.values)}.")
 
 
 def _choose(batch: Batch, phases: list[Phase], options: ExecuteOptions) -> list[Phase]:
@@ -278,7 +277,7 @@ def _choose(batch: Batch, phases: list[Phase], options: ExecuteOptions) -> list[
 
 
 def find_phase(phases: Sequence[Phase], key: str) -> Phase:
-    """The phase with this key, in any case. Raises WrongChoice with the keys that there are."""
+    """The phase with this key, whatever its case. Raises WrongChoice with the existing keys."""
     wanted = key.strip().lower().removeprefix("phase").strip()
     for phase in phases:
         if phase.key.lower() == wanted or phase.prp_id.lower() == key.strip().lower():
@@ -287,9 +286,9 @@ def find_phase(phases: Sequence[Phase], key: str) -> Phase:
 
 
 def _serialized(batch: Batch, options: ExecuteOptions, selected: set[str]) -> dict[str, tuple[str, ...]]:
-    """{phase: phases that must have ended first}, from the conflicts that are to run one after the other.
+    """{phase: phases that must end first}, from the conflicts that a person chose to serialize.
 
-    Document order, except where a stage order is given already: then the earlier stage goes first.
+    The phase in the earlier stage goes first; within one stage, the plan's order counts.
     """
     place = {phase.key: (phase.stage.number, phase.position) for phase in batch.phases.select_related("stage")}
     after: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
-"""The whole log of an attempt, read a page at a time where it lies; see docs/decisions/logs-are-read-where-they-are.md.
+"""Read the log of an attempt page by page from its file; see docs/decisions/logs-are-read-where-they-are.md.
 
-A log may have a hundred megabytes. Nothing here takes in more than a chunk and a page of it at once, and a search stops
-after a while and says how far it came. What is known of the places of the lines is cached, and is added to as a log grows.
+A log may have a hundred megabytes. This module holds at most a chunk and a page of it in memory, and a search stops after
+a time limit and says how far it got. Line offsets are cached, and the cache is extended as a log grows.
 """
 
 import json
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -24,23 +25,23 @@ from subagents.files import open_regular
 
 CHUNK_BYTES = 1 << 20
 PAGE_LINES = 500
-PAGE_BYTES = 2 << 20  # a page of very long lines ends there
-LINE_BYTES = 64 << 10  # of one line
+PAGE_BYTES = 2 << 20  # a page of very long lines ends at this size
+LINE_BYTES = 64 << 10  # longer lines are cut
 SEARCH_SECONDS = 3.0
 HITS = 2_000
-NEAR_LINES = 10_000  # a line so near is read up to rather than looked up
+NEAR_LINES = 10_000  # up to this distance, reading on is faster than looking up the offset
 CACHE_SECONDS = 600
 NEEDLE_CHARACTERS = 200
 
-# Colour sequences as JSON writes them: what stands between the letters of a word that is searched for.
+# Colour sequences as JSON writes them; they may stand between the letters of a word that is searched for.
 _WRITTEN_COLOUR = re.compile(r"\\u001b\[[0-9;:]*m", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Line numbers from line `start` on that have the text, at most HITS of them.
+    """The numbers of lines that contain the text, from line `start` on, at most HITS of them.
 
-    `go_on` is the line to search on from when there were more, or the time was up; None when the end was reached.
+    `go_on` is the line to continue the search from after HITS or the time limit; None when the search reached the end.
     """
 
     needle: str
@@ -59,12 +60,12 @@ class Search:
 class Log:
     """One log, open for reading; from `open_log`. Lines are counted from 1.
 
-    `whole` is False when only the end that was kept in the row is here; its lines are counted from its own first one.
+    `complete` is False when only the end of the log, as the row keeps it, is available; its first line counts as line 1.
     """
 
     def __init__(self, descriptor: int | None, kept: bytes, name: str) -> None:
         self._descriptor, self._kept = descriptor, kept
-        self.whole = descriptor is not None
+        self.complete = descriptor is not None
         status = None if descriptor is None else os.fstat(descriptor)
         self.size = len(kept) if status is None else status.st_size
         self._name = f"log:{name}:{status.st_ino if status else 'kept'}"
@@ -77,14 +78,14 @@ class Log:
 
     @property
     def _lines_before(self) -> list[int]:
-        """How many lines end before each whole chunk, and before what follows the last one."""
+        """[number of lines that end before each complete chunk, and before the rest after the last one]."""
         if self._starts is None:
             known: list[int] = cache.get(self._name) or [0]
-            whole = self.size // CHUNK_BYTES
-            if len(known) > whole + 1:  # cut off since: not a log of ours any more
+            chunks = self.size // CHUNK_BYTES
+            if len(known) > chunks + 1:  # the file is shorter than before, so it is another file
                 known = [0]
-            grown = len(known) <= whole
-            while len(known) <= whole:
+            grown = len(known) <= chunks
+            while len(known) <= chunks:
                 known.append(known[-1] + self._read((len(known) - 1) * CHUNK_BYTES, CHUNK_BYTES).count(b"\n"))
             if grown:
                 cache.set(self._name, known, CACHE_SECONDS)
@@ -93,16 +94,16 @@ class Log:
 
     @property
     def lines(self) -> int:
-        """How many lines there are; one without an end is not counted: it is still being written."""
+        """The number of lines. A last line without a newline does not count: it is still being written."""
         starts = self._lines_before
         return starts[-1] + self._read((len(starts) - 1) * CHUNK_BYTES, CHUNK_BYTES).count(b"\n")
 
     def _offset_of(self, line: int) -> int:
-        """Where that line begins; the size of the log for a line past its end."""
+        """The offset where that line begins; the size of the log for a line past its end."""
         if line <= 1:
             return 0
         starts = self._lines_before
-        chunk = bisect_left(starts, line - 1) - 1  # where the line before it ends
+        chunk = bisect_left(starts, line - 1) - 1  # the chunk in which the line before it ends
         missing, offset = line - 1 - starts[chunk], chunk * CHUNK_BYTES
         while missing and offset < self.size:
             data = self._read(offset, CHUNK_BYTES)
@@ -126,7 +127,7 @@ class Log:
         return found
 
     def these(self, numbers: Sequence[int]) -> list[LogLine]:
-        """The lines with these numbers, which are in order."""
+        """The lines with these numbers; the numbers must be ascending."""
         found: list[LogLine] = []
         taken = reached = 0
         reading: Iterator[tuple[int, bytes]] = iter(())
@@ -143,7 +144,7 @@ class Log:
         return found
 
     def _from(self, first: int) -> Iterator[tuple[int, bytes]]:
-        """(number, bytes) of each whole line from that one on; of a longer line the first LINE_BYTES."""
+        """(number, bytes) of each complete line from line `first` on, each cut to LINE_BYTES."""
         offset, number, rest = self._offset_of(first), first, b""
         while data := self._read(offset, CHUNK_BYTES):
             offset += len(data)
@@ -151,14 +152,14 @@ class Log:
             for raw in lines:
                 yield number, raw[:LINE_BYTES]
                 number += 1
-            if len(rest) > LINE_BYTES:  # what follows of this line is not kept, only its end is awaited
+            if len(rest) > LINE_BYTES:  # skip the rest of this line
                 rest = rest[:LINE_BYTES]
 
     def search(self, needle: str, start: int = 1) -> Search:
-        """Lines from line `start` on whose text has `needle`, whatever its case, in about SEARCH_SECONDS at most."""
+        """Lines from line `start` on whose text contains `needle` in any case; takes about SEARCH_SECONDS at most."""
         needle = needle[:NEEDLE_CHARACTERS]
         name = f"{self._name}:{self.size}:{start}:{sha256(needle.encode('utf-8', 'replace')).hexdigest()}"
-        known: list | None = cache.get(name)  # what JSON can hold, for a cache of files
+        known: list[Any] | None = cache.get(name)  # a list, since the cache stores JSON
         if known is not None:
             return Search(needle, start, tuple(known[0]), known[1], known[2])
         found = self._search(needle, start)
@@ -170,7 +171,7 @@ class Log:
         until = time.monotonic() + SEARCH_SECONDS
         hits: list[int] = []
         begun = offset = self._offset_of(start)
-        number, rest, over = start - 1, b"", False  # `number` lines are behind `offset`, less what is in `rest`
+        number, rest, over = start - 1, b"", False  # `number` lines end before `offset`; `rest` is the start of the next one
         while not over and (data := self._read(offset, CHUNK_BYTES)):
             offset += len(data)
             block, line_end, rest = (rest + data).rpartition(b"\n")
@@ -186,7 +187,7 @@ class Log:
         return Search(needle, start, tuple(hits), number + 1 if offset < self.size else None, offset - begun)
 
     def text(self) -> Iterator[bytes]:
-        """The whole log as plain text, "time kind text" a line, a chunk at a time."""
+        """Yield the whole log as plain text in chunks; each line is "time kind text"."""
         parts: list[str] = []
         for number, raw in self._from(1):
             line = _line(raw, number)
@@ -203,19 +204,19 @@ def _line(raw: bytes, number: int) -> LogLine:
 
 
 def _lines_with(block: bytes, wanted: str, needle: str) -> Iterator[int]:
-    """Lines of the block, counted from 1, whose text has it; `wanted` is how JSON writes it, in lower case."""
+    """Numbers, from 1, of the block's lines whose text contains `needle`; `wanted` is its JSON form in lower case."""
     text = block.decode("utf-8", "replace")
     if "\\u001b" in text:
         text = _WRITTEN_COLOUR.sub("", text)
     lowered = text.lower()
-    # Where lower case takes more letters than it was made of, places differ; whole lines never do.
+    # Lower case can have more letters than the original. Then offsets differ, so lines are cut from the lowered text.
     source = text if len(lowered) == len(text) else lowered
     number, start, place = 1, 0, lowered.find(wanted)
     while place >= 0:
         number += lowered.count("\n", start, place)
         begin, end = lowered.rfind("\n", 0, place) + 1, lowered.find("\n", place)
         end = len(lowered) if end < 0 else end
-        if needle.lower() in read_line(source[begin:end]).text.lower():  # not only in the names of its fields
+        if needle.lower() in read_line(source[begin:end]).text.lower():  # a match only in the names of JSON fields does not count
             yield number
         start = end
         place = lowered.find(wanted, end)
@@ -223,7 +224,7 @@ def _lines_with(block: bytes, wanted: str, needle: str) -> Iterator[int]:
 
 @contextmanager
 def open_log(attempt: Attempt) -> Iterator[Log]:
-    """The log of `attempt`: its file when this host ran it and still has it, else the end that its row keeps.
+    """Open the log of `attempt`: its file when this host ran it and still has it, else the end of the log from its row.
 
     Needs the attempt's task, run, batch and project.
     """
@@ -236,7 +237,7 @@ def open_log(attempt: Attempt) -> Iterator[Log]:
 
 
 def is_here(attempt: Attempt) -> bool:
-    """Whether the host that answers is the one that ran it: nobody else reads its files."""
+    """Whether this host ran the attempt; only that host reads its files."""
     return attempt.host == settings.CE_HOST
 
 
@@ -246,7 +247,7 @@ def _kept(attempt: Attempt) -> bytes:
 
 
 def _open(attempt: Attempt) -> int | None:
-    """The file where the attempt writes it, or in the archive when it has been put away."""
+    """Open the log where the attempt writes it, or in the archive after the attempt was archived."""
     run = attempt.task.run
     files = OrchestrationFiles(run.batch.project.repository)
     name = task_file_name(attempt.task.name, run.operation)
@@ -258,7 +259,7 @@ def _open(attempt: Attempt) -> int | None:
         )
         if (found := open_regular(kept) or open_regular(before)) is not None:
             return found
-        # Looked at after it is open: were the next attempt to begin meanwhile, this file would be the archived one.
+        # Check after opening: if the next attempt starts meanwhile, the opened file is the archived one.
         found = open_regular(place)
         if found is not None and files.attempt_there(run.batch.number, name) != (run.number, attempt.number):
             os.close(found)

@@ -1,7 +1,7 @@
-"""One step of a run: snapshot, decide, record in one transaction, act after commit (engine.md §2.4).
+"""One step of a run: snapshot, decide and record in one transaction, then act after the commit. See docs/engine.md.
 
-`advance` is idempotent and is called by the holder of a host's ticker lock alone, so no two of them act at once; a
-crash between record and act leaves a launched attempt without a process, which the ordinary rules restart.
+`advance` is idempotent. Only the holder of the host's ticker lock calls it, so no two calls act at once. A crash between
+record and act leaves a launched attempt without a process; the ordinary rules restart it.
 """
 
 import logging
@@ -24,7 +24,7 @@ from batches.core.engine.states import (
 from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine.attempt_results import End, record_end
-from batches.engine.snapshots import Moment, TaskRow, policy_of, stage_merges, take_snapshot, task_rows
+from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
@@ -41,31 +41,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Acts:
-    """What is to be done in the world once the transaction is committed."""
+    """What to do to processes and branches once the transaction is committed."""
 
     launches: tuple[Attempt, ...] = ()
     stops: tuple[tuple[Attempt, bool], ...] = ()
     merges: tuple[Attempt, ...] = ()
-    pause: core.RateLimit | None = None  # for the other runs of the same backend
+    pause: core.RateLimit | None = None  # also pauses the other runs of the same backend
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a call of `advance` did: the attempts it launched, each with its process id (0: none), and whether to call again at once."""
+    """What `advance` did: the launched attempts, each with its process id (0: none), and whether to call again at once."""
 
     launched: tuple[tuple[Attempt, int], ...]
     unfinished: bool
 
 
-def advance(run_id: int, moment: Moment, ends: Sequence[End] = (), unmerged: Sequence[Attempt] = ()) -> Progress:
-    """Carry the run on by one step: record the `ends` that its host saw, or merge one attempt, and start what may start.
+def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerged: Sequence[Attempt] = ()) -> Progress:
+    """Advance the run by one step: record the `ends` that the ticker saw, or merge one attempt; then start what may start.
 
-    `unmerged` are attempts whose success is recorded and whose commits are not on the batch branch yet. Merges take git
-    some 10 ms each; between two of them the host looks at its processes, so that slots that were freed meanwhile are
-    filled first. A single end that succeeded is merged before it is recorded: what waits for it starts a transaction
-    sooner, and a crash in between costs nothing, the merge is found again.
+    `unmerged` are attempts whose success is recorded and whose commits are not on the batch branch yet. Each merge takes
+    git about 10 ms. The ticker observes its processes between two merges, so freed slots are filled first. A single
+    successful end is merged before it is recorded: tasks that wait for it start one transaction sooner. A crash in
+    between costs nothing, because the next step finds the merge.
 
-    Raises whatever the database raises; then nothing of the step that failed is recorded, and the next call does it.
+    Raises what the database raises; the failed step is then not recorded at all, and the next call repeats it.
     """
     merged: Merged | None = None
     merging = not ends and bool(unmerged)
@@ -74,50 +74,41 @@ def advance(run_id: int, moment: Moment, ends: Sequence[End] = (), unmerged: Seq
     elif len(ends) == 1 and ends[0].to_merge and not unmerged:
         merging = True
         merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit)
-    step = _step(run_id, moment, ends, merged)
-    # A merge that others kept from happening is tried again, but not at once.
-    return Progress(step.launched, unfinished=bool(step.merges) and (merged is not None or not merging))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    launched: tuple[tuple[Attempt, int], ...]
-    merges: tuple[Attempt, ...]
-
-
-def _step(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None" = None) -> Step:
-    """Record what follows from the rows, then start and stop processes accordingly."""
-    acts = _record(run_id, moment, ends, merged)
+    acts = record_step(run_id, context, ends, merged)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
         _stop(attempt, force)
     if acts.pause is not None:
-        _pause_others(run_id, acts.pause)
-    return Step(launched, acts.merges)
+        pause_other_runs(run_id, acts.pause)
+    # A merge that another git process held up is tried again, but not at once.
+    return Progress(launched, unfinished=bool(acts.merges) and (merged is not None or not merging))
 
 
-def _record(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | None") -> Acts:
-    """One transaction: lock, write the facts, then decide and write until nothing more follows from the rows alone."""
+def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), merged: "Merged | None" = None) -> Acts:
+    """In one transaction: lock the run, write the facts, then decide and write until nothing more follows from the rows alone.
+
+    Returns what is to be done after the commit; nothing is started or stopped here.
+    """
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
         for end in ends:
-            record_end(end, moment.now)
+            record_end(end, context.now)
         if merged is not None:
             merged.record(run.batch_id)
         tasks = task_rows(run.tasks.all())
         live = Attempt.objects.live().filter(task__run=run).defer("log_tail", "heartbeat", "spec")
         attempts = {attempt.task_id: attempt for attempt in live}
-        policy = policy_of(run, moment)
-        writer = _Writer(run, tasks, attempts, moment, merged.commit if merged else "", policy)
+        policy = policy_of(run, context)
+        writer = _Writer(run, tasks, attempts, context, merged.commit if merged else "", policy)
         while True:
-            snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.moment)
-            decisions = core.decide(snapshot, moment.now, policy)
+            snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.context)
+            decisions = core.decide(snapshot, context.now, policy)
             for decision in decisions:
                 writer.apply(decision)
             if not decisions or writer.merges:
-                break  # what a merge comes to is seen outside, after commit
+                break  # git merges after the commit, so the next step sees the outcome
         if not decisions:
-            writer.wait(core.waiting_for(snapshot, moment.now))
+            writer.wait(core.waiting_for(snapshot, context.now))
         writer.record_facts()
         if writer.moved or ends:
             Batch.objects.bump(run.batch_id)
@@ -129,17 +120,17 @@ def _record(run_id: int, moment: Moment, ends: Sequence[End], merged: "Merged | 
 
 
 class _Writer:
-    """Applies decisions within one transaction and collects what is to be done after it."""
+    """Applies decisions within one transaction and collects what to do after it."""
 
     def __init__(
-        self, run: Run, tasks: dict[str, TaskRow], attempts: dict[int, Attempt], moment: Moment, tip: str, policy: core.Policy
+        self, run: Run, tasks: dict[str, TaskRow], attempts: dict[int, Attempt], context: TickContext, tip: str, policy: core.Policy
     ) -> None:
-        self.run, self.tasks, self.attempts, self.began, self.policy = run, tasks, attempts, moment, policy
+        self.run, self.tasks, self.attempts, self.began, self.policy = run, tasks, attempts, context, policy
         self.launches: list[Attempt] = []
         self.stops: list[tuple[Attempt, bool]] = []
         self.merges: list[Attempt] = []
         self.tip = tip
-        self.settled: list[int] = []
+        self.ended_attempts: list[int] = []
         self.moved = self.ended = False
         self.pause: core.RateLimit | None = None
 
@@ -147,7 +138,7 @@ class _Writer:
         return Acts(tuple(self.launches), tuple(self.stops), tuple(self.merges), self.pause)
 
     @property
-    def moment(self) -> Moment:
+    def context(self) -> TickContext:
         return replace(self.began, free_slots=self.began.free_slots - len(self.launches))
 
     def apply(self, decision: core.Decision) -> None:
@@ -163,7 +154,7 @@ class _Writer:
             case core.Merge(name):
                 self.merges.append(self.attempts[self.tasks[name].pk])
             case core.Succeed(name):
-                self._settle(self.tasks[name], Event.SUCCEED, Attempt.Outcome.SUCCEEDED)
+                self._end_attempt(self.tasks[name], Event.SUCCEED, Attempt.Outcome.SUCCEEDED)
                 if self.run.rate_limits:
                     self._change(rate_limits=0)
             case core.Fail(name, reason, message, restart):
@@ -181,15 +172,15 @@ class _Writer:
                 self._check(stage)
 
     def record_facts(self) -> None:
-        """What figures are made of, of the attempts that were settled and of the run when it ended."""
-        if self.settled:
-            facts.record_attempts(self.settled)
+        """Write the facts for metrics: of the attempts that ended, and of the run if it ended."""
+        if self.ended_attempts:
+            facts.record_attempts(self.ended_attempts)
         if self.ended:
             facts.record_runs([self.run.pk])
 
     def _move_run(self, event: RunEvent) -> None:
-        cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.moment.cause
-        move_run(self.run, event, now=self.moment.now, cause=cause, message=self.run.stop_message)
+        cause = self.run.cancel_cause if event is RunEvent.CANCEL and self.run.cancel_cause else self.context.cause
+        move_run(self.run, event, now=self.context.now, cause=cause, message=self.run.stop_message)
         self.ended = self.run.state in ENDED_RUN_STATES
         logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
 
@@ -199,8 +190,8 @@ class _Writer:
         moved = move_task(
             task,
             event,
-            now=self.moment.now,
-            cause=self.moment.cause,
+            now=self.context.now,
+            cause=self.context.cause,
             attempt=attempt,
             reason=reason,
             message=message,
@@ -219,56 +210,56 @@ class _Writer:
             )
 
     def _change(self, **columns: object) -> None:
-        """Write columns of the run, and let the next snapshot see them."""
+        """Write columns of the run, also to `self.run`, so that the next snapshot sees them."""
         Run.objects.filter(pk=self.run.pk).update(**columns)
         for name, value in columns.items():
             setattr(self.run, name, value)
         self.moved = True
 
     def wait(self, now_for: Waiting | None) -> None:
-        """Note what the run waits for from now on, and how long it waited for what it waited for before."""
+        """Store what the run waits for now, and add the time it waited for the previous thing."""
         before, since = self.run.waiting_for, self.run.waiting_since
         if before == (now_for or ""):
             return
-        columns = waited_columns(self.run, before, since, self.moment.now) if before and since is not None else {}
-        self._change(waiting_for=now_for or "", waiting_since=self.moment.now if now_for else None, **columns)
+        columns = waited_columns(self.run, before, since, self.context.now) if before and since is not None else {}
+        self._change(waiting_for=now_for or "", waiting_since=self.context.now if now_for else None, **columns)
 
     def _launch(self, task: TaskRow, decision: core.Launch) -> None:
         problem, base = "", ""
         if task.kind == TaskKind.STAGE_CHECK:
             self._cover(task)
-        whole = Task.objects.select_related("phase", "stage").get(pk=task.pk)
+        full_task = Task.objects.select_related("phase", "stage").get(pk=task.pk)
         try:
             self.tip = self.tip or self._find_tip()
-            # A resolution is compared with what it was made on, which others may have gone beyond.
-            base = (repository_of(self.run.batch).merge_base(self.tip, whole.resolution) if whole.resolution else None) or self.tip
-        except RefMoved as busy:  # its lock is broken after some seconds
-            logger.warning("batch=%s task=%s launch put off: %s", self.run.batch.number, task.name, busy)
-            task.not_before = self.moment.now + timedelta(seconds=1)
+            # A resolution is compared with the commit it was made on; the branch may have moved on since.
+            base = (repository_of(self.run.batch).merge_base(self.tip, full_task.resolution) if full_task.resolution else None) or self.tip
+        except RefMoved as busy:  # another git holds the lock; a stale lock is broken after some seconds
+            logger.warning("batch=%s task=%s launch postponed: %s", self.run.batch.number, task.name, busy)
+            task.not_before = self.context.now + timedelta(seconds=1)
             Task.objects.filter(pk=task.pk).update(not_before=task.not_before)
             self.moved = True
             return
         except SubagentError as error:
             problem = str(error)
-        attempt = new_attempt(self.run, whole, base, self.moment, decision, self._ready_at(task))
+        attempt = new_attempt(self.run, full_task, base, self.context, decision, self._ready_at(task))
         self._move(task, Event.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
         self.attempts[task.pk] = attempt
-        if problem:  # the repository or the branch is gone: there is nothing to start on
-            Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.moment.now)
+        if problem:  # the repository or the branch is gone, so the attempt has no commit to start from
+            Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.context.now)
             self._fail(task, FailureReason.AGENT_ERROR, problem, restart=False)
         else:
             self.launches.append(attempt)
 
     def _ready_at(self, task: TaskRow) -> datetime:
-        """Since when nothing in the plan keeps the task from starting, nor its own back-off: what it waited for is over since then."""
+        """Since when neither the plan nor the task's own back-off has kept it from starting."""
         names = {*task.waits_for, *task.after}
         by_stage = self.run.scheduling == Scheduling.STAGES
-        before = [one for one in self.tasks.values() if one.name in names or (by_stage and one.stage_number < task.stage_number)]
-        moments = (self.run.started_at, task.changed_at, task.not_before, *(one.changed_at for one in before))
-        return min(self.moment.now, max((moment for moment in moments if moment is not None), default=self.moment.now))
+        before = [other for other in self.tasks.values() if other.name in names or (by_stage and other.stage_number < task.stage_number)]
+        times = (self.run.started_at, task.changed_at, task.not_before, *(other.changed_at for other in before))
+        return min(self.context.now, max((time for time in times if time is not None), default=self.context.now))
 
     def _find_tip(self) -> str:
-        """The commit that work starts on; the first task of a batch makes its branch. Raises SubagentError."""
+        """The commit that work starts from; the first task of a batch creates its branch. Raises SubagentError."""
         batch, repository = self.run.batch, repository_of(self.run.batch)
         if self.run.operation == Operation.GENERATE and not Attempt.objects.filter(task__run__batch=batch).exists():
             return repository.ensure_branch(batch.branch, batch.base_commit)
@@ -276,42 +267,44 @@ class _Writer:
 
     def _stop(self, task: TaskRow, reason: FailureReason, force: bool) -> None:
         attempt = self.attempts[task.pk]
-        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(stop_reason=reason, stop_clock=self.moment.clock)
-        attempt.stop_reason, attempt.stop_clock = reason, self.moment.clock
+        Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(stop_reason=reason, stop_clock=self.context.clock)
+        attempt.stop_reason, attempt.stop_clock = reason, self.context.clock
         self.moved = True
         self.stops.append((attempt, force))
         logger.info("batch=%s task=%s attempt=%s stop reason=%s force=%s", self.run.batch.number, task.name, attempt.number, reason, force)
 
-    def _settle(self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object) -> None:
+    def _end_attempt(
+        self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object
+    ) -> None:
         attempt = self.attempts.pop(task.pk)
         limits = {"phase_limit_seconds": self.run.phase_limit_seconds, "silence_seconds": self.run.silence_seconds}
         Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(
-            ended_at=self.moment.now, outcome=outcome, reason=reason, message=message, **limits
+            ended_at=self.context.now, outcome=outcome, reason=reason, message=message, **limits
         )
         self._move(task, event, attempt=attempt, reason=reason, message=message, **fields)
-        self.settled.append(attempt.pk)
+        self.ended_attempts.append(attempt.pk)
 
     def _fail(self, task: TaskRow, reason: FailureReason, message: str, restart: bool) -> None:
         fault = self.attempts[task.pk].fault
-        self._settle(task, Event.FAIL, Attempt.Outcome.FAILED, reason, message)
+        self._end_attempt(task, Event.FAIL, Attempt.Outcome.FAILED, reason, message)
         if restart:
             pause = core.back_off_seconds(reason, task.restarts)
             limit = core.restart_limit(reason, fault, self.policy)
             move_task(
                 task,
                 Event.RETRY,
-                now=self.moment.now,
+                now=self.context.now,
                 cause="policy:restart after a crash" if not fault else "policy:restart after a fault of the provider",
-                message=f"Restarted by itself ({task.restarts + 1} of {limit}) after: {message}",
+                message=f"Restarted automatically ({task.restarts + 1} of {limit}) after: {message}",
                 restarts=task.restarts + 1,
-                not_before=self.moment.now + timedelta(seconds=pause),
+                not_before=self.context.now + timedelta(seconds=pause),
                 bump=False,
             )
 
     def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
-        """Put the task back and pause the run: fewer at once from now on, but one limit that several meet counts once."""
-        self._settle(task, Event.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
-        run, now = self.run, self.moment.now
+        """Return the task to pending, pause the run and halve its parallel limit; a limit that several tasks meet counts once."""
+        self._end_attempt(task, Event.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
+        run, now = self.run, self.context.now
         if run.rate_limited_since and run.rate_limited_until and core.RateLimit(run.rate_limited_since, run.rate_limited_until).holds(now):
             until = max(until, run.rate_limited_until)
             self._change(rate_limited_until=until)
@@ -327,12 +320,12 @@ class _Writer:
 
     def _cancel(self, task: TaskRow, reason: FailureReason, message: str) -> None:
         if task.pk in self.attempts:
-            self._settle(task, Event.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
+            self._end_attempt(task, Event.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
         else:
             self._move(task, Event.CANCEL, reason=reason, message=message or "Cancelled before it started.")
 
     def _cover(self, task: TaskRow) -> None:
-        """A stage check judges what is merged when it starts; one that was asked for by itself, what it was made for."""
+        """A stage check judges what is merged when it starts. One that a person requested on its own keeps its list."""
         if all(other.kind == TaskKind.STAGE_CHECK for other in self.tasks.values()):
             return
         members = [other.pk for other in self.tasks.values() if other.stage_id == task.stage_id]
@@ -350,14 +343,14 @@ class _Writer:
             stage_id=phases[0].stage_id,
             name=name,
             position=max(task.position for task in members),
-            changed_at=self.moment.now,
+            changed_at=self.context.now,
         )
         self.tasks |= task_rows(self.run.tasks.filter(name=name))
         self.moved = True
 
 
 def launch(attempt: Attempt) -> int:
-    """Start the process; returns its id, or 0. What goes wrong here is left to the rules: not started in time, restarted or failed."""
+    """Start the process; returns its id, or 0. After an error the rules act: the attempt never starts, so it is restarted or fails."""
     try:
         launcher.prepare(TaskSpec.from_json(attempt.spec))
         return launcher.launch(attempt.directory, key_for(attempt.spec["backend"]))
@@ -367,10 +360,10 @@ def launch(attempt: Attempt) -> int:
         return 0
 
 
-def _pause_others(run_id: int, pause: core.RateLimit) -> None:
-    """The key that met a limit is that of every run of the backend: none of them starts anything before its end.
+def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
+    """Pause the other live runs of the backend until the rate limit ends: they all use the same key.
 
-    Not in the transaction of the run that met it, which holds that run's row: two such would wait for each other.
+    Not in the transaction of the run that met the limit: that one holds its row, and two such would deadlock.
     """
     met = Run.objects.filter(pk=run_id).values("backend")
     others = Run.objects.live().filter(backend__in=met).exclude(pk=run_id).exclude(rate_limited_until__gte=pause.until)
@@ -382,13 +375,13 @@ def _pause_others(run_id: int, pause: core.RateLimit) -> None:
 
 def _stop(attempt: Attempt, force: bool) -> None:
     if attempt.started_at is None and launcher.void(attempt.directory):
-        return  # it can never start any more; the next look at its files sees that
+        return  # it can never start now; the next observation finds that out
     launcher.stop(attempt.directory, force)
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What came of merging an attempt: columns of its row. `commit` is the merge commit, or "" when there is none."""
+    """The outcome of merging an attempt, as columns of its row. `commit` is the merge commit; "" when there is none."""
 
     attempt_id: int
     commit: str
@@ -396,7 +389,7 @@ class Merged:
     collided: tuple[str, ...] = ()
 
     def record(self, batch_id: int) -> None:
-        """Write it to the attempt's row, once. In the caller's transaction."""
+        """Write the outcome to the attempt's row, once. In the caller's transaction."""
         Attempt.objects.filter(pk=self.attempt_id, ended_at=None, merge_commit="").update(**self.facts)
         if self.collided:
             announced = Conflict.objects.filter(batch=batch_id).exclude(collided=True)
@@ -406,9 +399,9 @@ class Merged:
 
 
 def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
-    """Merge the attempt's commits into the branch of its run; safe to repeat: a second merge finds the first.
+    """Merge the attempt's commits into the branch of its run. Safe to repeat: a second merge finds the first.
 
-    None when it cannot be merged just now: the next look tries again.
+    Returns None when the branch is busy: the next step tries again.
     """
     run = attempt.task.run
     try:
@@ -425,8 +418,8 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
         else:
             commit, tree = outcome.commit, outcome.tree
         return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree})
-    except RefMoved as busy:  # another git is at work on the branch, or was killed there: its lock is broken after some seconds
-        logger.warning("batch=%s attempt=%s merge put off: %s", run.batch.number, attempt.pk, busy)
+    except RefMoved as busy:  # another git works on the branch, or was killed there: a stale lock is broken after some seconds
+        logger.warning("batch=%s attempt=%s merge postponed: %s", run.batch.number, attempt.pk, busy)
         return None
     except SubagentError as problem:
         facts = {"verdict": FailureReason.MERGE_CONFLICT, "message": f"Could not be merged: {problem}"}
@@ -434,9 +427,10 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
 
 
 def _refusal(repository: Repository, run: Run, spec: TaskSpec, head_commit: str) -> tuple[FailureReason, str]:
-    """Why these commits may not be merged although their gates passed, by what git says of them and not by what was claimed.
+    """Why these commits may not be merged although their gates passed: (reason, sentence), the sentence "" when they may.
 
-    Links that leave the tree and other repositories never are; the rest is the project's choice. Raises GitError.
+    Judged by what git says about the commits, not by what the attempt claimed. Links that leave the tree and nested
+    repositories are never merged; the rest is the project's choice. Raises GitError.
     """
     if blocked := repository.blocked_entries(spec.base_commit, head_commit):
         return FailureReason.AGENT_ERROR, f"Not merged: {'; '.join(blocked)}"

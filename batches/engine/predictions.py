@@ -1,6 +1,6 @@
-"""Conflicts before they happen: each minute the work that goes on is compared, and what would collide is kept as rows.
+"""Predict merge conflicts: each minute, compare the work of running phases and store expected conflicts as rows.
 
-Run as a task of its own, beside the ticker and never in its way; afterwards the rows are compared with what really collided.
+This runs as a separate task, so it never delays the ticker. After the merges, each row records whether it came true.
 """
 
 import logging
@@ -19,35 +19,36 @@ from subagents.contract import SubagentError
 from subagents.merge_preview import ConflictPreview, Work, look_ahead
 
 logger = logging.getLogger(__name__)
-SECONDS = 10.0  # for all runs of a host: the task cluster ends a task after 30
+SECONDS = 10.0  # time limit for all runs of a host; the task cluster ends a task after 30
 
 
 def predict_conflicts(host: str, now: datetime, seconds: float = SECONDS) -> int:
-    """Look at every live execution of this host; returns how many conflicts are foreseen now. Safe to repeat."""
-    foreseen = 0
+    """Predict conflicts in every live execution of this host; returns how many are expected now. Safe to repeat."""
+    predicted = 0
     runs = list(Run.objects.live().filter(operation=Operation.EXECUTE).select_related("batch__project"))
     for run in runs:
         live = Attempt.objects.live().filter(task__run=run, task__phase__isnull=False, host=host, exited_at=None)
         attempts = {attempt.task.name: attempt for attempt in live.select_related("task").defer("spec", "heartbeat", "log_tail")}
-        settle_predictions(run, now)
+        resolve_predictions(run, now)
         if not attempts:
             continue
         works = [
-            Work(name, one.base_commit, one.checkout, os.path.join(one.directory, "index"), one.ref) for name, one in attempts.items()
+            Work(name, attempt.base_commit, attempt.checkout, os.path.join(attempt.directory, "index"), attempt.ref)
+            for name, attempt in attempts.items()
         ]
         scratch = str(Path(settings.CE_DATA_DIR) / f"merge-preview-{os.getpid()}")
         try:
             repository = repository_of(run.batch)
             found = look_ahead(repository, repository.branch_commit(run.branch), works, scratch, seconds / len(runs))
         except (SubagentError, OSError) as problem:
-            logger.warning("batch=%s conflicts cannot be foreseen: %s", run.batch.number, problem)
+            logger.warning("batch=%s conflicts cannot be predicted: %s", run.batch.number, problem)
             continue
-        foreseen += _keep(run, attempts, found, now)
-    return foreseen
+        predicted += _store(run, attempts, found, now)
+    return predicted
 
 
-def _keep(run: Run, attempts: Mapping[str, Attempt], found: ConflictPreview, now: datetime) -> int:
-    """Write what is new, close what is no longer true, and note what each has changed so far."""
+def _store(run: Run, attempts: Mapping[str, Attempt], found: ConflictPreview, now: datetime) -> int:
+    """Add new predictions, close those no longer expected, and store what each attempt has changed so far."""
     wanted = {(names, file) for names, files in found.collisions.items() for file in files}
     changed = False
     with transaction.atomic():
@@ -64,31 +65,31 @@ def _keep(run: Run, attempts: Mapping[str, Attempt], found: ConflictPreview, now
                 changed = bool(run.predictions.filter(pk=row.pk, gone_at=None).update(gone_at=now)) or changed
         for names, file in wanted:
             second = attempts[names[1]] if len(names) == 2 else None
-            made = {"run": run, "phases": list(names), "seen_at": now}
-            PredictedConflict.objects.get_or_create(first=attempts[names[0]], second=second, file=file[:4096], defaults=made)
+            columns = {"run": run, "phases": list(names), "seen_at": now}
+            PredictedConflict.objects.get_or_create(first=attempts[names[0]], second=second, file=file[:4096], defaults=columns)
             changed = True
         if changed:
             Batch.objects.bump(run.batch_id)
     return sum(len(files) for files in found.collisions.values())
 
 
-def settle_conflicts(batch: Batch) -> None:
-    """Of the conflicts that the plan announced, say that nothing came of those whose phases are all merged by now."""
+def resolve_conflicts(batch: Batch) -> None:
+    """Mark conflicts announced by the plan as not collided once all their phases are merged."""
     done = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE, state=TaskState.SUCCEEDED)
     merged = set(done.values_list("phase__key", flat=True))
-    quiet = [one.pk for one in batch.conflicts.filter(collided=None) if merged.issuperset(one.phases)]
-    batch.conflicts.filter(pk__in=quiet).update(collided=False)
+    harmless = [conflict.pk for conflict in batch.conflicts.filter(collided=None) if merged.issuperset(conflict.phases)]
+    batch.conflicts.filter(pk__in=harmless).update(collided=False)
 
 
-def settle_predictions(run: Run, now: datetime) -> None:
-    """Of predictions whose attempts have ended, say whether they came true; unknown where a merge was never tried."""
+def resolve_predictions(run: Run, now: datetime) -> None:
+    """Record for predictions whose attempts have ended whether they came true; None when a merge was never tried."""
     for row in run.predictions.filter(collided=None).select_related("first", "second"):
-        attempts = [one for one in (row.first, row.second) if one is not None]
-        if any(one.ended_at is None for one in attempts):
+        attempts = [attempt for attempt in (row.first, row.second) if attempt is not None]
+        if any(attempt.ended_at is None for attempt in attempts):
             continue
-        if any(row.file in (one.merge_conflicts or ()) for one in attempts):
+        if any(row.file in (attempt.merge_conflicts or ()) for attempt in attempts):
             collided = True
-        elif all(one.merge_commit for one in attempts):
+        elif all(attempt.merge_commit for attempt in attempts):
             collided = False
         else:
             collided = None

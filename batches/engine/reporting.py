@@ -1,8 +1,8 @@
-"""What a run came to: the aggregated result file, the printed report, the archive (framework.md §3, the seed's phases 5 and 6)."""
+"""Report an ended run: the aggregated result file, the printed report and the archive. See docs/engine.md."""
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.text.words import duration, tokens, usd
-from batches.engine.predictions import settle_conflicts, settle_predictions
+from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
@@ -22,11 +22,13 @@ from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
 
-OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # of a failed gate, as the report quotes it
+JsonObject = dict[str, Any]
+
+OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # how much output of a failed gate the report quotes
 
 
 def generated_summary(batch: Batch) -> str:
-    """What `batch_gen_prp` prints, line for line as the seed has it."""
+    """The summary that `batch_gen_prp` prints."""
     lines = [f"Batch {batch.number} Generated:"]
     count = 0
     for stage in batch.stages.prefetch_related("phases"):
@@ -39,7 +41,7 @@ def generated_summary(batch: Batch) -> str:
     lines += ["", f"Created {what}. Ready for execution."]
     if missing := len(issues) - created:
         reasons = " ".join(dict.fromkeys(issue.error or "Not tried yet." for issue in issues if not issue.url))
-        lines.append(f"Warning: {_counted(missing, 'Linear issue')} could not be created yet, to be tried again by itself: {reasons}")
+        lines.append(f"Warning: {_counted(missing, 'Linear issue')} could not be created yet; CE Web tries again: {reasons}")
     return "\n".join(lines)
 
 
@@ -48,9 +50,9 @@ def _counted(number: int, noun: str) -> str:
 
 
 def finish(run: Run, now: datetime) -> None:
-    """Write result file, report and archive of an ended run; safe to repeat. Files that cannot be written are named in the report."""
-    settle_predictions(run, now)
-    settle_conflicts(run.batch)
+    """Write result file, report and archive of an ended run. Safe to repeat. The report names files that cannot be written."""
+    resolve_predictions(run, now)
+    resolve_conflicts(run.batch)
     concluded = conclude_review(run) or conclude_context(run)
     result = batch_result(run) | (concluded.result if concluded else {})
     report = report_text(run, result) + (f"\n\n{concluded.report}" if concluded else "")
@@ -59,15 +61,15 @@ def finish(run: Run, now: datetime) -> None:
     except OSError as error:
         report += f"\n\nThe result file could not be written: {error}"
     with transaction.atomic():
-        # Not when it was reopened meanwhile: then it will have another end, with a report of its own.
+        # Skip a run that was reopened meanwhile: it will end again and get a new report.
         ended = Run.objects.ended().filter(pk=run.pk, reported_at=None, ended_at=run.ended_at)
         if ended.update(reported_at=now, result=result, report=report):
-            record_runs([run.pk])  # by now it is known which predictions came true
+            record_runs([run.pk])  # after resolve_predictions, since facts count the predictions that came true
             Batch.objects.bump(run.batch_id)
             notifications.tell_end(run, now)
 
 
-def _write_files(run: Run, result: dict[str, object]) -> None:
+def _write_files(run: Run, result: JsonObject) -> None:
     files = OrchestrationFiles(run.batch.project.repository)
     if not os.path.isdir(files.repository):
         raise FileNotFoundError(f"{files.repository} does not exist")
@@ -84,8 +86,8 @@ def _write_files(run: Run, result: dict[str, object]) -> None:
         files.archive_task(run.batch.number, run.number, task_file_name(name, run.operation), number)
 
 
-def status_of(batch: Batch) -> tuple[Run, dict[str, object]]:
-    """The run that says where a batch stands (its last execution, else its last run), and its result as far as it is.
+def status_of(batch: Batch) -> tuple[Run, JsonObject]:
+    """The run that shows the status of a batch (its last execution, else its last run), and its result so far.
 
     Before the first execution that is a preparation: none of its phases is done, however many work orders are written.
     """
@@ -96,7 +98,7 @@ def status_of(batch: Batch) -> tuple[Run, dict[str, object]]:
     return run, result if run.operation == Operation.EXECUTE else result | _preparation(run, result)
 
 
-def _preparation(run: Run, result: Mapping[str, Any]) -> dict[str, object]:
+def _preparation(run: Run, result: JsonObject) -> JsonObject:
     """The members of `result` that are different while nothing has been executed, and how many work orders are written."""
     written = Task.objects.filter(run__batch=run.batch, run__operation=Operation.GENERATE, kind=TaskKind.PHASE)
     newest = dict(written.order_by("run__number").values_list("phase__key", "state"))
@@ -117,8 +119,8 @@ def _preparation(run: Run, result: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def batch_result(run: Run) -> dict[str, object]:
-    """The aggregated result: every phase of the batch with its latest task of this operation; unknown is null."""
+def batch_result(run: Run) -> JsonObject:
+    """The aggregated result as JSON: every phase of the batch with its latest task of this operation; unknown values are null."""
     batch = run.batch
     latest: dict[int, Task] = {}
     for task in Task.objects.filter(run__batch=batch, run__operation=run.operation, kind=TaskKind.PHASE).order_by("run__number"):
@@ -156,7 +158,7 @@ def batch_result(run: Run) -> dict[str, object]:
     }
 
 
-def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> dict[str, object]:
+def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> JsonObject:
     tried = attempts.get(task.pk, []) if task else []
     last = tried[-1] if tried else None
     result = getattr(last, "result", None) if last else None
@@ -190,18 +192,18 @@ def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Atte
 
 
 def _counts(checks: Iterable[GateCheck], origin: GateOrigin) -> dict[str, int]:
-    """How the gates of this origin were judged; `flaky` are those of the passed ones that failed at first."""
+    """How many gates of this origin passed, failed or are unverified; `flaky` counts passed ones that failed at first."""
     own = [check for check in checks if check.origin == origin]
     counts = {word: sum(check.status == word for check in own) for word in ("passed", "failed", "unverified")}
     return counts | {"flaky": sum(check.flaky for check in own)}
 
 
 def _last_lines(output: str) -> str:
-    """What a check said last, short enough for a report."""
+    """The last lines of a check's output, short enough for a report."""
     return "\n".join(line[:OUTPUT_WIDTH] for line in output.rstrip().splitlines()[-OUTPUT_LINES:])
 
 
-def _stage_result(number: int, results: list[dict[str, object]], checks: list[Task]) -> dict[str, object]:
+def _stage_result(number: int, results: list[JsonObject], checks: list[Task]) -> JsonObject:
     members = [entry for entry in results if entry["stage"] == number]
     states = {str(entry["status"]) for entry in members}
     check = next((task for task in reversed(checks) if task.stage.number == number), None)
@@ -222,20 +224,20 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _sum(values: object) -> float | None:
-    """The sum of what is known; None when nothing is."""
-    known = [value for value in values if value is not None]  # type: ignore[attr-defined]  # any iterable
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum of the known values; None when all are unknown."""
+    known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
 def gate_counts(batch: Batch) -> dict[GateState, int]:
-    """How many gates of the batch stand where, after its newest attempts."""
+    """{state: number of the batch's gates}, after its newest attempts."""
     return count_states(read_ledger(batch))
 
 
-def report_text(run: Run, result: dict[str, object]) -> str:
+def report_text(run: Run, result: JsonObject) -> str:
     """The report that a command prints and the batch page shows."""
-    entries: list[dict] = result["results"]  # type: ignore[assignment]  # built above
+    entries: list[JsonObject] = result["results"]
     done = sum(entry["status"] == "success" for entry in entries)
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
@@ -244,8 +246,8 @@ def report_text(run: Run, result: dict[str, object]) -> str:
         f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
     ]
     if gates := result.get("gates"):
-        lines.append(f"Gates: {count_words(gates)}")  # type: ignore[arg-type]  # built above
-    for stage in result["stages"]:  # type: ignore[attr-defined]  # built above
+        lines.append(f"Gates: {count_words(gates)}")
+    for stage in result["stages"]:
         lines += ["", f"Stage {stage['stage']}: {stage['status']}"]
         for entry in entries:
             if entry["stage"] == stage["stage"]:
@@ -259,15 +261,15 @@ def report_text(run: Run, result: dict[str, object]) -> str:
             lines.append(f"  Gates on the merged tree: {merged['status']}{' - ' + merged['message'] if merged['message'] else ''}")
     failed = [entry["phase"] for entry in entries if entry["status"] in ("failed", "cancelled")]
     if failed and run.operation == Operation.EXECUTE:
-        lines += ["", "Next: mend what the reasons name, then retry:"]
+        lines += ["", "Next: fix what the reasons name, then retry:"]
         lines += [f"  manage.py batch_exe_prp --batch {run.batch.number} --retry-phase {key}" for key in failed]
     elif run.state == RunState.SUCCEEDED and run.operation == Operation.EXECUTE:
-        lines += ["", f"Next: look at the branch (git log {run.batch.branch}) and when you like it:"]
+        lines += ["", f"Next: look at the branch (git log {run.batch.branch}), then merge it:"]
         lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
     return "\n".join(lines)
 
 
-def _done_words(run: Run, result: Mapping[str, Any], done: int) -> str:
+def _done_words(run: Run, result: JsonObject, done: int) -> str:
     """How many phases are done; of a preparation, how many work orders are written: nothing has been carried out by then."""
     count = len(result["results"])
     if run.operation == Operation.GENERATE:
@@ -287,12 +289,12 @@ def _gates_word(name: str, counts: dict[str, int]) -> str:
     return f"{name} {counts['passed']}/{judged}{more}"
 
 
-def _phase_line(entry: dict) -> str:
+def _phase_line(entry: JsonObject) -> str:
     marks = {"success": "✓", "failed": "✕", "blocked": "⊘", "cancelled": "–"}
     parts = [f"{entry['status']}", duration(entry["elapsed_seconds"])]
     for origin, name in GATE_LISTS.items():
         counts = entry[name]
-        # The server's own are many and green: only what is not is worth a word here.
+        # The standard gates are many and usually pass, so only the others are reported.
         if any(counts.values()) and (origin != GateOrigin.STANDARD or counts["failed"] or counts["unverified"]):
             parts.append(_gates_word("gates" if origin == GateOrigin.PLAN else f"{origin} gates", counts))
     if entry["attempts"] > 1:

@@ -1,4 +1,4 @@
-"""Which sandbox this host's commands run in: found out once a boot by trying, then kept in the data directory."""
+"""The sandbox level of this host: tried once per boot, then stored in the data directory."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The level in use, why stronger ones are not, when that was found out (ISO 8601) and how long it took."""
+    """The level in use, why stronger levels are not, when it was tried (ISO 8601) and how long that took."""
 
     level: str
     refused: dict[str, str]
@@ -37,37 +37,37 @@ class Sandbox:
         return f"{self.level}, tried {self.at[:16].replace('T', ' ')} UTC in {self.seconds * 1000:.0f} ms{why}"
 
 
-_known: dict[Path, Sandbox] = {}
+known_levels: dict[Path, Sandbox] = {}  # {file: its content}, so that this process reads it once
 
 
 def sandbox_level() -> Sandbox:
-    """What commands of this host run in. Raises SandboxUnavailable when CE_SANDBOX names a level that does not hold here."""
+    """The sandbox that commands of this host run in. Raises SandboxUnavailable when the level in CE_SANDBOX does not work here."""
     path = Path(settings.CE_DATA_DIR) / "sandbox.json"
     key = [settings.CE_SANDBOX, boot_id(), BWRAP]
-    found = _known.get(path) or _kept(path)
+    found = known_levels.get(path) or _stored(path)
     if found is None or found.key != key:
         path.parent.mkdir(parents=True, exist_ok=True)
         verdict = find_level(settings.CE_SANDBOX, str(path.parent))
         found = Sandbox(verdict.level, verdict.refused, timezone.now().isoformat(timespec="seconds"), round(verdict.seconds, 3), key)
         logger.info("sandbox: %s", found.words())
-        with contextlib.suppress(OSError):  # a full disk: it is tried again by the next process
+        with contextlib.suppress(OSError):  # the disk is full; the next process tries again
             write_atomic(str(path), json.dumps(asdict(found)).encode(), durable=False, mode=0o600)
-    _known[path] = found
+    known_levels[path] = found
     return found
 
 
-def _kept(path: Path) -> Sandbox | None:
+def _stored(path: Path) -> Sandbox | None:
     try:
         data = read_json_file(str(path))
         return None if data is None else Sandbox(**data)
     except (ContractError, TypeError):
-        return None  # of another version, or damaged
+        return None  # written by another version, or damaged
 
 
 def refuse_unsandboxed_agent(backend: str) -> None:
-    """Raises ServiceError when an agent would run with nothing between it and this host, unless that was allowed.
+    """Raises ServiceError when an agent would run without isolation from this host, unless CE_ALLOW_UNSANDBOXED allows it.
 
-    The commands of steps and gates are exempt: a person read and confirmed each of them.
+    Commands of steps and gates are exempt: a person read and confirmed each of them.
     """
     if backend == "steps" or settings.CE_ALLOW_UNSANDBOXED:
         return

@@ -1,4 +1,5 @@
-"""What a person can ask for. Each function checks the right to ask, says in words what cannot be done, and writes rows.
+"""What a person can ask of a batch or run: generate, execute, retry, resume, cancel, pause. Each function checks permissions,
+refuses what cannot be done with a sentence, and writes rows.
 
 Nothing here starts a process: the ticker sees the rows within a quarter of a second.
 """
@@ -12,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
@@ -47,27 +49,30 @@ from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
 
-EXECUTE_BATCH = "batches.execute_batch"
-
-
 # Batches and runs
 
 
 def generate(
-    *, plan: Plan, project: Project, actor: Actor, then: ExecuteOptions | None = None, whole: bool = False, asked_by: UUID | None = None
+    *,
+    plan: Plan,
+    project: Project,
+    actor: Actor,
+    then: ExecuteOptions | None = None,
+    full_autopilot: bool = False,
+    asked_by: UUID | None = None,
 ) -> Batch:
-    """Make the plan executable on the project: a batch with its rows, and the run that writes its PRPs.
+    """Create a batch from the plan on the project, and the run that writes its PRPs.
 
-    Its branch is made when that run starts its first task: rows without a branch are harmless, and whoever is killed
-    before the commit leaves no branch without rows.
+    The branch is created when that run starts its first task: rows without a branch are harmless, and a crash before the
+    commit leaves no branch without rows.
 
-    With `then` the execution follows when that one has succeeded; with `whole` also the reviews before and after it and
-    the update of the context. `asked_by` names the form that was sent: the second time it gives the batch of the first.
+    With `then` the execution follows once the PRPs are written; with `full_autopilot` also the reviews before and after it
+    and the update of the context. `asked_by` identifies the submitted form: submitting it twice returns the same batch.
     Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
-    if asked_by is not None and (made := Batch.objects.filter(asked_by=asked_by).first()):
-        return made
+    if asked_by is not None and (existing := Batch.objects.filter(asked_by=asked_by).first()):
+        return existing
     report = _sound_report(plan)
     try:
         repository = checked_repository(project)
@@ -89,20 +94,21 @@ def generate(
             if linear_issues.is_configured(project):
                 linear_issues.want_issues(batch)
             if then is not None:
-                plan_execution(batch=batch, options=then)  # refuse now what would be refused later
+                plan_execution(batch=batch, options=then)  # refuse now what Execute would refuse later
             run = free_run(batch, Operation.GENERATE, actor)
             if then is not None:
-                open_autopilot(run, Step.GENERATE, then, actor, whole=whole)
+                open_autopilot(run, Step.GENERATE, then, actor, full_autopilot=full_autopilot)
             return batch
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     except IntegrityError:
-        if asked_by is not None and (made := Batch.objects.filter(asked_by=asked_by).first()):
-            return made  # the other of two at the same moment
+        if asked_by is not None and (existing := Batch.objects.filter(asked_by=asked_by).first()):
+            return existing  # the form was submitted twice at the same moment
         raise
 
 
 def _sound_report(plan: Plan) -> DocumentReport:
+    """The plan, read and analysed. Raises ServiceError with its errors when it has any."""
     report = report_of(plan)
     if report.reading.errors:
         shown = "; ".join(f"line {issue.line}: {issue.message}" for issue in report.reading.errors[:5])
@@ -112,19 +118,19 @@ def _sound_report(plan: Plan) -> DocumentReport:
 
 
 def regeneration_refusal(batch: Batch) -> str:
-    """Why the batch cannot be made anew; "" while nothing of it has been executed."""
+    """Why the batch cannot be generated again; "" while nothing of it has been executed."""
     run = batch.runs.filter(operation__in=[Operation.EXECUTE, Operation.UPDATE_CONTEXT]).order_by("number").first()
     if run is None:
         return ""
-    begun = f"run {run.number} ({run.get_operation_display()}) has begun on it"
-    return f"Batch {batch.number} cannot be written anew: {begun}. Make a new batch."
+    started = f"run {run.number} ({run.get_operation_display()}) has started on it"
+    return f"Batch {batch.number} cannot be generated again: {started}. Create a new batch."
 
 
 def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
-    """Make the batch anew from `plan`, its own or another version, while nothing of it has been executed.
+    """Generate the batch again from `plan`, its own or another version, while nothing of it has been executed.
 
-    Its branch starts again from the base branch, with what was on it kept under a reference; earlier reviews of its PRPs
-    count no more. Returns the run that writes the PRPs. Raises ServiceError, PermissionDenied.
+    Its branch starts again from the base branch; the old commits are kept under a reference. Earlier reviews of its PRPs
+    no longer count. Returns the run that writes the PRPs. Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     report = _sound_report(plan)
@@ -136,22 +142,23 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
             if refusal := regeneration_refusal(batch):
                 raise ServiceError(refusal)
             repository.refuse_checked_out(batch.branch)
-            for chain in batch.autopilot_runs.open():
-                move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="The batch was made anew.")
+            for autopilot_run in batch.autopilot_runs.open():
+                reason = "The batch was generated again."
+                move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
             replace_phases(batch, report)
             create_conflicts(batch, report, decisions_of(plan))
             if linear_issues.is_configured(batch.project):
                 linear_issues.want_issues(batch)
             LinearIssue.objects.filter(phase__batch=batch).update(linked=False)
             title, base = report.reading.plan.title[:300], batch.project.base_branch
-            about = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
-            Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **about)
+            columns = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
+            Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **columns)
             Batch.objects.bump(batch.pk)
             batch.refresh_from_db()
             run = free_run(batch, Operation.GENERATE, actor)
             at = repository.ensure_branch(batch.branch, base_commit)
             if at != base_commit:
-                with suppress(RefMoved):  # kept already
+                with suppress(RefMoved):  # it is kept already
                     repository.move_ref(f"refs/ce/generated/batch-{batch.number}/before-run-{run.number}", at, None)
                 repository.move_ref(branch_ref(batch.branch), base_commit, at)
             return run
@@ -160,7 +167,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
 
 
 def request_issues(*, batch: Batch, actor: Actor) -> int:
-    """Have the Linear issues that the batch lacks created, those that failed among them; returns how many. Raises ServiceError."""
+    """Have the missing Linear issues of the batch created, including those that failed; returns how many. Raises ServiceError."""
     actor.require(EXECUTE_BATCH)
     if not linear_issues.is_configured(batch.project):
         raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")
@@ -168,26 +175,26 @@ def request_issues(*, batch: Batch, actor: Actor) -> int:
         linear_issues.want_issues(batch)
         lacking = LinearIssue.objects.filter(phase__batch=batch, url="").update(next_try_at=timezone.now())
         if not lacking:
-            raise NothingToDo(f"Every PRP of batch {batch.number} has its issue.")
+            raise NothingToDo(f"Every PRP of batch {batch.number} already has its issue.")
         Batch.objects.bump(batch.pk)
     return lacking
 
 
 def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
-    """Start the execution of what is not done yet; a chain that waited for a person ends.
+    """Start to execute what is not done yet. An autopilot run that waits for a person ends.
 
     Raises ServiceError, NothingToDo, PermissionDenied.
     """
     with transaction.atomic():
         run = start_execution(batch=batch, actor=actor, options=options)
-        for chain in batch.autopilot_runs.open():
+        for autopilot_run in batch.autopilot_runs.open():
             reason = f"Run {run.number} was started by hand."
-            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
+            move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=reason)
     return run
 
 
 def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
-    """`execute`, whoever asks: a person, or a chain that has come there. Raises ServiceError, NothingToDo, PermissionDenied."""
+    """Like `execute`, also for the autopilot, whose run stays open. Raises ServiceError, NothingToDo, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     try:
         with transaction.atomic():
@@ -217,7 +224,7 @@ def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> R
 
 
 def judge_again(*, batch: Batch, actor: Actor) -> Run:
-    """Judge all gates of the batch once more on its branch as it is, such as after commits of the base branch were brought in.
+    """Judge all gates of the batch again on its branch as it is, such as after commits of the base branch were brought in.
 
     Raises ServiceError, NothingToDo, PermissionDenied.
     """
@@ -230,6 +237,7 @@ def judge_again(*, batch: Batch, actor: Actor) -> Run:
             raise NothingToDo(f"Nothing to judge: no phase of batch {batch.number} has been merged yet.")
         run = new_run(batch, Operation.EXECUTE, ExecuteOptions(), actor, "gates")
         last = batch.phases.filter(pk__in=covers).order_by("stage__number", "position").last()
+        assert last is not None  # `covers` has a phase
         Task.objects.create(
             run=run,
             kind=TaskKind.STAGE_CHECK,
@@ -249,7 +257,7 @@ def _selection(options: ExecuteOptions) -> str:
     return "" if options.stage is None else f"stage {options.stage}"
 
 
-# Runs that exist
+# Existing runs
 
 
 def retry(
@@ -261,13 +269,13 @@ def retry(
     resolution: str = "",
     resume_session: bool = False,
 ) -> list[Task]:
-    """Try tasks again (none named: all that failed or were cancelled and not dropped), with what they blocked; the run goes on.
+    """Retry tasks and what they blocked, and reopen the run. Without `names`: all that failed or were cancelled, except dropped ones.
 
     New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
-    With `resolution`, a commit that was checked, what is named is not carried out again: that commit is judged instead.
-    With `resume_session` an agent goes on with its last session and work where that is possible, else it begins afresh.
-    `options` change how the run goes on, such as a longer time limit; only how it goes, not what it consists of. What was
-    changed in the project's settings since reaches the run too, where `options` say nothing else.
+    With `resolution`, a checked commit, the named tasks are not executed again: that commit is judged instead.
+    With `resume_session` an agent continues its last session and work where that is possible, else it starts afresh.
+    `options` change how the run continues, such as a longer time limit, but not which phases it has. What was changed in
+    the project's settings since then reaches the run too, unless `options` say otherwise.
     Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
@@ -294,19 +302,27 @@ def retry(
             roots = {task.name for task in chosen}
             reopened = [task for task in tasks if task in chosen or (task.state == TaskState.BLOCKED and task.blocked_by in roots)]
             for task in reopened:
-                extra: dict[str, object] = {"resolution": resolution if task.pk in resolved else "", "dropped_ref": ""}
-                extra["resume_session"] = resume_session
-                if task in checks:
-                    extra["after"] = sorted(roots - {check.name for check in checks})
-                move_task(task, Event.RETRY, now=now, cause=actor.cause, restarts=0, not_before=None, blocked_by="", **extra)
-            rules = run.batch.project.gate_rules.to_json()  # mended settings count, like a mended base branch
+                move_task(
+                    task,
+                    Event.RETRY,
+                    now=now,
+                    cause=actor.cause,
+                    restarts=0,
+                    not_before=None,
+                    blocked_by="",
+                    resolution=resolution if task.pk in resolved else "",
+                    dropped_ref="",
+                    resume_session=resume_session,
+                    after=sorted(roots - {check.name for check in checks}) if task in checks else task.after,
+                )
+            rules = run.batch.project.gate_rules.to_json()  # fixed settings count, like a fixed base branch
             columns = changed_settings(run, run.batch.project) | changes
             Run.objects.filter(pk=run.pk).update(gate_rules=rules, **columns)
             _choose_models(run, options)
             if not run.is_live:
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
-            for chain in run.autopilot_runs.open():
-                move_autopilot(chain, AutopilotState.GOING, now=now, cause=actor.cause)
+            for autopilot_run in run.autopilot_runs.open():
+                move_autopilot(autopilot_run, AutopilotState.GOING, now=now, cause=actor.cause)
             return reopened
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -315,14 +331,14 @@ def retry(
 
 
 def _choose_models(run: Run, options: ExecuteOptions | None) -> None:
-    """Give phases of a run that exists models of their own, for their next attempts. Raises WrongChoice."""
+    """Set the models that `options` choose per phase, for the next attempts. Raises WrongChoice."""
     if options is not None and options.models:
         for key, name in chosen_models(list(run.batch.phases.all()), options).items():
             run.tasks.filter(phase__key=key).update(model=name)
 
 
 def retry_preview(run: Run, names: Sequence[str], options: ExecuteOptions | None = None) -> list[str]:
-    """The names of the tasks that `retry` would open again, changing nothing. Raises ServiceError."""
+    """The names of the tasks that `retry` would reopen; changes nothing. Raises ServiceError."""
     changes_of_run(options or ExecuteOptions())
     tasks = list(run.tasks.all())
     chosen = _retryable(tasks, names or [task.name for task in tasks if task.state in RETRYABLE_TASK_STATES])
@@ -331,7 +347,7 @@ def retry_preview(run: Run, names: Sequence[str], options: ExecuteOptions | None
 
 
 def _checks_of(tasks: Sequence[Task], chosen: Sequence[Task]) -> list[Task]:
-    """Failed checks of the stages that the chosen phases belong to: they judge anew once those phases have ended."""
+    """Failed checks of the chosen phases' stages: they judge again once those phases have ended."""
     stages = {task.stage_id for task in chosen if task.kind == TaskKind.PHASE}
     return [
         task
@@ -344,7 +360,7 @@ def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
     if not names:
         chosen = [task for task in tasks if task.state in (TaskState.FAILED, TaskState.CANCELLED) and not task.dropped_ref]
         if not chosen:
-            raise ServiceError("Nothing to retry: no phase failed or was cancelled, but for dropped ones, which are retried by name.")
+            raise ServiceError("Nothing to retry: no phase failed or was cancelled. Retry a dropped phase by its name.")
         return chosen
     by_name = {task.name.lower(): task for task in tasks}
     chosen = []
@@ -353,20 +369,20 @@ def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
         if task is None:
             raise WrongChoice(f"This run has no phase {name!r}; it has: {', '.join(task.name for task in tasks)}.")
         if task.state not in RETRYABLE_TASK_STATES:
-            raise ServiceError(f"Phase {task.name} is {task.state}; only what failed, was blocked or cancelled can be tried again.")
+            raise ServiceError(f"Phase {task.name} is {task.state}; only a phase that failed, was blocked or cancelled can be retried.")
         chosen.append(task)
     return chosen
 
 
 def retry_task(*, task: Task, actor: Actor, resume_session: bool = False) -> list[Task]:
-    """Try one task again, with what it blocked; `resume_session` as for `retry`. Raises ServiceError, PermissionDenied."""
+    """Retry one task and what it blocked; `resume_session` as for `retry`. Raises ServiceError, PermissionDenied."""
     return retry(run=task.run, actor=actor, names=[task.name], resume_session=resume_session)
 
 
 def take_resolution(*, task: Task, commit: str, actor: Actor) -> list[Task]:
-    """Take a person's resolution of a merge conflict: a branch or commit. Its gates are judged; then it is merged.
+    """Accept a person's resolution of a merge conflict: a branch or commit. Its gates are judged; then it is merged.
 
-    Returns the tasks that are pending again. Raises ServiceError with what is wrong with it and the way out, PermissionDenied.
+    Returns the tasks that are pending again. Raises ServiceError with what is wrong and what to do, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     found = check_resolution(task, commit)
@@ -374,7 +390,7 @@ def take_resolution(*, task: Task, commit: str, actor: Actor) -> list[Task]:
 
 
 def resume(*, batch: Batch, actor: Actor, options: ExecuteOptions | None = None) -> Run:
-    """Go on with the batch's latest execute run: what failed, was cancelled or blocked is tried again; nothing done is repeated.
+    """Resume the batch's latest execute run: retry what failed, was cancelled or blocked; nothing that is done is repeated.
 
     `options` as for `retry`. Raises ServiceError, NothingToDo, PermissionDenied.
     """
@@ -393,31 +409,31 @@ def resume(*, batch: Batch, actor: Actor, options: ExecuteOptions | None = None)
         raise NothingToDo(f"Nothing to do: run {run.number} of batch {batch.number} has succeeded.")
     names = list(run.tasks.resumable().values_list("name", flat=True))
     if not names:
-        raise NothingToDo("Nothing to do: what is left was dropped or waits for it. Retry a dropped phase by its name to take it up again.")
+        raise NothingToDo("Nothing to do: the other phases were dropped or wait for a dropped one. Retry a dropped phase by its name.")
     retry(run=run, actor=actor, names=names, options=options)
     run.refresh_from_db()
     return run
 
 
 def cancel(*, run: Run, actor: Actor) -> None:
-    """Stop the run: nothing more is started, and every process of it is ended. Raises ServiceError, PermissionDenied."""
+    """Cancel the run: nothing more starts, and all its processes are stopped. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     with transaction.atomic():
         if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
             run.refresh_from_db()
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
-        for chain in run.autopilot_runs.open():
-            move_autopilot(chain, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
+        for autopilot_run in run.autopilot_runs.open():
+            move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
         Batch.objects.bump(run.batch_id)
 
 
 def pause(*, run: Run, actor: Actor) -> None:
-    """Let running phases finish and start none. Raises ServiceError, PermissionDenied."""
+    """Pause the run: running phases finish, and none starts. Raises ServiceError, PermissionDenied."""
     _set_paused(run, actor, True)
 
 
 def unpause(*, run: Run, actor: Actor) -> None:
-    """Go on after a pause. Raises ServiceError, PermissionDenied."""
+    """Continue after a pause. Raises ServiceError, PermissionDenied."""
     _set_paused(run, actor, False)
 
 
@@ -426,12 +442,12 @@ def _set_paused(run: Run, actor: Actor, paused: bool) -> None:
     with transaction.atomic():
         if not Run.objects.live().filter(pk=run.pk).update(paused=paused):
             run.refresh_from_db()
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is {run.state} already.")
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
         Batch.objects.bump(run.batch_id)
 
 
 def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
-    """Keep a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
+    """Save a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
         raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")

@@ -1,4 +1,4 @@
-"""The rows of a run as the values that `decide` takes."""
+"""Turn the rows of a run into the snapshot that `decide` takes."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,29 +18,29 @@ from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Run, Task
 from subagents.contract import GateKind
 
-HISTORY = 200  # attempts that an estimate looks back on
+HISTORY = 200  # an estimate uses this many of the latest attempts
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """When and where a step is made: wall time, the host's monotonic clock in seconds, its name and free slots."""
+class TickContext:
+    """When and where a step happens: wall time, the host's monotonic clock in seconds, its name and free slots."""
 
     now: datetime
     clock: float
     host: str
     free_slots: int
-    patient: bool = False  # nobody watched for a while: silence proves nothing yet
+    patient: bool = False  # no ticker ran for a while: silence proves nothing yet
 
     @property
     def cause(self) -> str:
         return f"host:{self.host}"
 
 
-def policy_of(run: Run, moment: Moment) -> core.Policy:
+def policy_of(run: Run, context: TickContext) -> core.Policy:
     """The limits of this run, in seconds."""
     return core.Policy(
-        silence_seconds=math.inf if moment.patient else run.silence_seconds,
-        launch_seconds=math.inf if moment.patient else settings.CE_LAUNCH_SECONDS,
+        silence_seconds=math.inf if context.patient else run.silence_seconds,
+        launch_seconds=math.inf if context.patient else settings.CE_LAUNCH_SECONDS,
         phase_limit_seconds=run.phase_limit_seconds,
         crash_restarts=settings.CE_CRASH_RESTARTS,
         rate_limit_seconds=settings.CE_RATE_LIMIT_SECONDS,
@@ -49,7 +49,7 @@ def policy_of(run: Run, moment: Moment) -> core.Policy:
 
 @dataclass(slots=True)
 class TaskRow:
-    """The columns of a task that decisions rest on, without the cost of a model instance: a run may have hundreds."""
+    """The columns of a task that decisions use, without the cost of a model instance: a run may have hundreds of tasks."""
 
     pk: int
     run_id: int
@@ -75,12 +75,12 @@ ROW_COLUMNS = [name if name != "stage_number" else "stage__number" for name in T
 
 
 def task_rows(tasks: QuerySet[Task]) -> dict[str, TaskRow]:
-    """{name: row}, in the order of the plan."""
+    """{name: row}, in plan order."""
     return {row.name: row for row in (TaskRow(*values) for values in tasks.order_by("position", "pk").values_list(*ROW_COLUMNS))}
 
 
-def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], moment: Moment) -> core.Snapshot:
-    """The rows as values; `attempts` maps a task's id to its live attempt."""
+def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], context: TickContext) -> core.Snapshot:
+    """The snapshot of a run; `attempts` maps a task's id to its live attempt."""
     reserves = _reservations(run, tasks)
     remaining = remaining_hours(run.batch_id, run.batch.edition) if run.scheduling == "dataflow" else {}
     views = tuple(
@@ -97,7 +97,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
             restarts=task.restarts,
             not_before=task.not_before,
             remaining=remaining.get(task.phase_id or 0, 0.0),
-            attempt=_view(attempts[task.pk], moment) if task.pk in attempts else None,
+            attempt=_view(attempts[task.pk], context) if task.pk in attempts else None,
             reserve_usd=reserves.get(task.pk),
         )
         for task in tasks
@@ -110,7 +110,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
         cancel_requested=run.cancel_requested,
         fail_fast=run.fail_fast,
         by_stage=run.scheduling == "stages",
-        free_slots=moment.free_slots,
+        free_slots=context.free_slots,
         unchecked_stages=frozenset(unchecked_stages(run, tasks)),
         budget=budget_of(run),
         phase_cap_usd=run.phase_cap_usd,
@@ -123,14 +123,14 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
 
 
 def budget_of(run: Run) -> Budget | None:
-    """What the batch of the run may spend and has spent, over all its runs; None when nothing was set."""
+    """What the batch may spend and has spent, over all its runs; None when no budget is set."""
     if run.budget_usd is None:
         return None
     return Budget(run.budget_usd, Attempt.objects.filter(task__run__batch=run.batch_id).spent())
 
 
 def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
-    """{task: what its next attempt reserves} of the pending phases; empty when there is neither a budget nor a cap, or no model."""
+    """{pending task: dollars its next attempt reserves}; empty without a budget and a cap, or when the backend uses no model."""
     limits = run.budget_usd is not None or run.phase_cap_usd is not None
     pending = [task for task in tasks if task.state == TaskState.PENDING and task.phase_id is not None]
     if not limits or not pending or run.backend in BACKENDS_WITHOUT_MODEL:
@@ -144,7 +144,7 @@ def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
         failed.setdefault(task_id, []).append((reason, fault))
     found = {}
     for task in rows:
-        assert task.phase is not None  # stage checks were left out
+        assert task.phase is not None  # pending excludes stage checks
         choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
         amount = reservation(
             cap_usd=run.phase_cap_usd,
@@ -158,20 +158,21 @@ def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
 
 
 def _history(run: Run) -> dict[str, list[Decimal]]:
-    """{model: what phases of the project cost with it lately, for the same operation}."""
+    """{model: dollars that recent attempts of the project cost with it, for the same operation}."""
     known = Attempt.objects.filter(
         task__run__batch__project=run.batch.project_id, task__run__operation=run.operation, cost_usd__gt=0, ended_at__isnull=False
     )
     found: dict[str, list[Decimal]] = {}
     for model, cost in known.order_by("-pk").values_list("model", "cost_usd")[:HISTORY]:
-        found.setdefault(model, []).append(cost)
+        if cost is not None:
+            found.setdefault(model, []).append(cost)
     return found
 
 
-def _view(attempt: Attempt, moment: Moment) -> core.AttemptView:
-    # A clock that ran backwards means a reboot: the processes are gone, and the lock says so.
+def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
+    # The clock runs backwards only after a reboot: the processes are gone then, and their locks are free.
     def age(clock: float | None) -> float:
-        return 0.0 if clock is None else max(0.0, moment.clock - clock)
+        return 0.0 if clock is None else max(0.0, context.clock - clock)
 
     elapsed = attempt.elapsed_seconds or 0.0
     return core.AttemptView(
@@ -195,15 +196,15 @@ def _view(attempt: Attempt, moment: Moment) -> core.AttemptView:
 
 
 def has_commits(attempt: Attempt) -> bool:
-    """Whether the attempt left anything that is to be merged."""
+    """Whether the attempt has commits to merge."""
     return bool(attempt.head_commit) and attempt.head_commit != attempt.base_commit
 
 
 def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
-    """Stages whose merged tree no gate has seen: several phases met there and no stage check covers them yet.
+    """Ended stages whose merged tree no gate has judged, and which no stage check covers yet.
 
-    A phase that was merged onto an unmoved branch was judged on the very tree that came out, so nothing is run twice.
-    A gate of the project that waits for the end of a stage has seen no tree before.
+    A phase that was merged onto an unmoved branch was judged on exactly the tree that resulted, so no gate runs twice.
+    Project gates that run at the end of a stage have not judged any tree before.
     """
     if run.operation != Operation.EXECUTE:
         return []
@@ -229,26 +230,26 @@ def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
 
 
 def seen_merged(judged: Iterable[Attempt], merged: Sequence[Attempt]) -> bool:
-    """Whether the gates of each `judged` attempt saw the tree that came out of all the `merged` ones."""
+    """Whether the gates of every `judged` attempt ran on the final tree of all the `merged` ones."""
     final = max(merged, key=lambda attempt: (attempt.ended_at is not None, attempt.ended_at)).merge_tree
     return all(attempt.tree == final for attempt in judged)
 
 
 @lru_cache(maxsize=256)
 def gated_phases(batch_id: int, edition: int) -> frozenset[int]:
-    """The phases of a batch with a gate that a rule can check. They change with its edition only, so this is looked up once."""
+    """The phases of a batch that have an automatically checkable gate. Cached: they change only with the edition."""
     bound = Gate.objects.filter(phase__batch=batch_id).exclude(kind=GateKind.UNVERIFIED)
     return frozenset(bound.values_list("phase_id", flat=True))
 
 
 @lru_cache(maxsize=256)
 def remaining_hours(batch_id: int, edition: int) -> Mapping[int, float]:
-    """{phase: hours of the longest path from it to an end}; changes like the gates."""
+    """{phase: hours of the longest path from it to an end}. Cached: they change only with the edition."""
     return dict(Phase.objects.filter(batch_id=batch_id).values_list("pk", "remaining_hours"))
 
 
 def stage_merges(task_ids: Iterable[int]) -> dict[int, list[Attempt]]:
-    """{task: its merged attempt} of those of these tasks that were merged."""
+    """{task: its merged attempts}, without tasks that have none."""
     found: dict[int, list[Attempt]] = {}
     merged = Attempt.objects.filter(task__in=list(task_ids), outcome=Attempt.Outcome.SUCCEEDED).exclude(merge_commit="")
     for attempt in merged.only("pk", "task_id", "tree", "merge_tree", "ended_at"):

@@ -1,4 +1,4 @@
-"""Work orders: the row of a new attempt and the spec that its process reads (framework.md §3)."""
+"""Task specs: the row of a new attempt, and the spec that its process reads. See docs/agents.md."""
 
 import json
 import secrets
@@ -15,23 +15,23 @@ from batches.core.engine.roles import ROLES
 from batches.core.engine.states import Operation, TaskKind
 from batches.core.gates.project_gates import GateRules, When
 from batches.core.review.context_update import front_matter
-from batches.core.review.rules import Moment as ReviewMoment
-from batches.core.review.rules import capped, review_outcome, review_prp
+from batches.core.review.rules import Moment, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import Moment, gated_phases, seen_merged
+from batches.engine.snapshots import TickContext, gated_phases, seen_merged
 from batches.models import Attempt, Phase, Project, Result, Run, Task
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
 from subagents.contract import GateKind, GateSpec, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 
-GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # of an earlier attempt, for the next one's prompt
+GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
 
 
-def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: Launch, ready_at: datetime) -> Attempt:
-    """The row of the next attempt, with the spec that its process will read. The number is the fence.
+def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, launch: Launch, ready_at: datetime) -> Attempt:
+    """Create the row of the next attempt, with the spec that its process will read.
 
-    `launch` says what of the budget is set aside for it; since `ready_at` it has waited for what the run waits for.
+    The attempt's number keeps an older process from writing for a newer attempt. `launch` says how much of the budget is
+    reserved for it. Since `ready_at` it has waited for what the run waits for.
     """
     last = task.attempts.order_by("-number").values_list("number", flat=True).first() or 0
     number = last + 1
@@ -41,17 +41,17 @@ def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: 
         task=task,
         number=number,
         token=secrets.token_hex(16),
-        host=moment.host,
+        host=context.host,
         directory=str(Path(settings.CE_DATA_DIR) / "attempts" / batch.project.slug / place),
         checkout=str(Path(settings.CE_DATA_DIR) / "checkouts" / batch.project.slug / place.replace("/", "-")),
         ref=f"refs/ce/attempts/{place}",
         base_commit=base_commit,
         sandbox=sandbox_level().level,
-        launched_at=moment.now,
-        launched_clock=moment.clock,
+        launched_at=context.now,
+        launched_clock=context.clock,
         reserved_usd=launch.reserve_usd,
         ready_at=ready_at,
-        waited_for=run.waiting_for if moment.now > ready_at else "",
+        waited_for=run.waiting_for if context.now > ready_at else "",
     )
     spec = build_spec(run, task, attempt)
     if last and task.resume_session:
@@ -68,7 +68,7 @@ def new_attempt(run: Run, task: Task, base_commit: str, moment: Moment, launch: 
 
 
 def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:
-    """The spec that goes on with the last attempt's session and work, where they are on this host and the base is the same."""
+    """The spec that continues the last attempt's session and work, if they are on this host and the base is the same."""
     last = task.attempts.select_related("task").order_by("-number").first()
     if last is None or not last.session or last.base_commit != spec.base_commit or not Path(last.directory).is_dir():
         return spec
@@ -77,7 +77,7 @@ def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:
 
 
 def earlier_failure(task: Task) -> str:
-    """What the task's last attempt failed of, for the agent that tries again; "" when it did not fail."""
+    """Why the task's last attempt failed, for the agent that tries again; "" when it did not fail."""
     last = task.attempts.order_by("-number").first()
     if last is None or last.outcome != Attempt.Outcome.FAILED:
         return ""
@@ -94,12 +94,12 @@ def earlier_failure(task: Task) -> str:
 def _log_message(line: str) -> str:
     try:
         return str(json.loads(line)["message"])
-    except (ValueError, KeyError, TypeError):  # the first line may be cut
+    except (ValueError, KeyError, TypeError):  # the first line may be cut off
         return ""
 
 
 def model_of(run: Run, task: Task) -> str:
-    """The model of the task's next attempt; "" when it uses none: a stage check runs gates only."""
+    """The model of the task's next attempt; "" for a stage check, which only runs gates."""
     if task.phase is None:
         return ""
     choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
@@ -108,7 +108,7 @@ def model_of(run: Run, task: Task) -> str:
 
 
 def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
-    """The work order of an attempt as its process reads it (framework.md §3)."""
+    """The spec of an attempt, as its process reads it."""
     batch, phase = run.batch, task.phase
     role, kind = ROLES[Operation(run.operation)]
     rules = GateRules.from_json(run.gate_rules)
@@ -166,14 +166,14 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
 
 
 def _options(run: Run) -> dict[str, object]:
-    """What the run's backend has to know besides; never a key."""
+    """Options for the run's backend; never a key."""
     if run.backend == "command":
         return {"command": shlex.split(run.batch.project.agent_command)}
     return {"base_url": settings.CE_API_BASE_URL} if run.backend == "claude" else {}
 
 
 def _room(project: Project) -> dict[str, object]:
-    """What commands of an attempt may reach beyond their own, and how much they may take."""
+    """What commands of an attempt may access outside its checkout, and their resource limits."""
     return {
         "network": project.network,
         "paths": [line.strip() for line in project.tool_paths.split("\n") if line.strip()],
@@ -184,9 +184,9 @@ def _room(project: Project) -> dict[str, object]:
 
 
 def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, object]:
-    """What the rules found in this PRP, before execution, or in what came of it."""
+    """What the rules found in this PRP (before execution) or in its outcome (after)."""
     facts = facts_of(phase)
-    after = run.review.moment == ReviewMoment.AFTER
+    after = run.review.moment == Moment.AFTER
     done = done_of(phase)
     findings = capped(review_outcome(facts, done.outcome) if after else review_prp(facts))
     changed = list(record_of(phase, done).files) if after else []
@@ -202,23 +202,25 @@ def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, objec
 
 
 def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
-    """The phase's own gates, then those of the project and of the server."""
+    """The phase's own gates, then project gates and standard gates."""
     own = tuple(GateSpec.from_json(gate.spec) for gate in phase.gates.all())
     return (*own, *rules.of_phase(phase.files, has_steps=bool(phase.steps)))
 
 
 def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
-    """What a stage check judges: the gates of its merged phases again, unless each was judged on the merged tree itself,
-    and the gates of the stage as a whole over all that its phases changed."""
+    """What a stage check judges: the gates of the stage, over all files that its phases changed.
+
+    It also runs the gates of the merged phases again, unless each of them was judged on the merged tree already.
+    """
     covered = list(Attempt.objects.filter(pk__in=task.covers).select_related("task"))
     gated = gated_phases(run.batch_id, run.batch.edition)
-    judged = covered if rules.has(When.PHASE) else [one for one in covered if one.task.phase_id in gated]
-    # A run of this check alone was asked for because the branch has gone on.
-    seen = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
+    judged = covered if rules.has(When.PHASE) else [attempt for attempt in covered if attempt.task.phase_id in gated]
+    # A run of only this check was requested because the branch has new commits.
+    judged_already = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
     changed = Result.objects.filter(attempt__in=task.covers).values_list("files_created", "files_modified")
     return {
-        "phases": [] if seen else _covered_phases(task),
-        "gates": [gate.to_json() for gate in rules.of_stage(seen=seen)],
+        "phases": [] if judged_already else _covered_phases(task),
+        "gates": [gate.to_json() for gate in rules.of_stage(seen=judged_already)],
         "changed": sorted({path for created, modified in changed for path in (*created, *modified)}),
     }
 
@@ -226,7 +228,3 @@ def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
 def _covered_phases(task: Task) -> list[dict[str, object]]:
     phases = Phase.objects.filter(tasks__attempts__in=task.covers).prefetch_related("gates").distinct()
     return [{"key": phase.key, "gates": [gate.spec for gate in phase.gates.all()], "files_modified": list(phase.files)} for phase in phases]
-
-
-
-

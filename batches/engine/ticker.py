@@ -1,8 +1,8 @@
-"""The ticker of this host: it watches its processes, mirrors what they write into rows, and advances every live run.
+"""The ticker of this host: it watches the host's processes, copies what they write into rows, and advances every live run.
 
-One ticker a host: whoever holds `ticker.lock` (a slice of the cluster, or a command when no cluster runs). It looks at
-an attempt's LOCK FIRST and at its files after, so a free lock means that the files are final. Ages are taken from the
-monotonic clock, which all processes of one boot share, so a jump of the wall clock ends nothing.
+Each host has one ticker: the process that holds `ticker.lock` (a slice of the cluster, or a command when no cluster runs).
+It checks an attempt's LOCK FIRST and reads its files after, so a free lock means that the files are final. Ages come from
+the monotonic clock, which all processes of one boot share, so a jump of the wall clock ends nothing.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ from batches.core.engine.states import Event, FailureReason, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import has_commits
+from batches.engine.snapshots import TickContext, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
 from batches.runs.transitions import move_task
 from subagents import launcher
@@ -39,21 +39,21 @@ from subagents.sandbox import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
 
-ROUND_SECONDS = 0.25  # a new run or a pressed button is seen within this time; the end of an attempt at once
-MINUTE_SECONDS = 60.0  # between two looks at what the schedule looks at each minute
-RELAUNCH_SECONDS = 3.0  # a launch that shows no sign of life is repeated; link(2) makes the attempt start once at most
+ROUND_SECONDS = 0.25  # the ticker sees a new run or a pressed button within this time, and the end of an attempt at once
+MINUTE_SECONDS = 60.0  # between two runs of the tasks that the schedule starts each minute
+RELAUNCH_SECONDS = 3.0  # a launch without a sign of life is repeated; link(2) ensures that the attempt starts once at most
 MIRROR_SECONDS = 1.0  # progress is written to the row at most this often, unless a step was completed
-ADVANCE_SECONDS = 1.0  # a run is looked at this often even when nothing changed: limits, back-off
-BLIND_SECONDS = 5.0  # after so long without a round (stopped, asleep, not running) what was silent meanwhile
-PATIENCE_SECONDS = 5.0  # gets this long to be heard: it may have been stopped as well, with all of the machine
-COMPLAINT_SECONDS = 60.0  # a fault that every round meets is told this often
+ADVANCE_SECONDS = 1.0  # a run is advanced this often even when nothing changed, for its limits and back-off
+BLIND_SECONDS = 5.0  # after this long without a round, attempts may look silent although only the ticker or the machine stood still
+PATIENCE_SECONDS = 5.0  # so for this long silence fails no attempt
+LOG_AGAIN_SECONDS = 60.0  # an error that every round meets is logged this often
 LEASE_SECONDS = 30.0
 LEASE_RENEWAL_SECONDS = 5.0
 LOG_TAIL_BYTES = 64 * 1024
 
 
 class TickerBusy(Exception):
-    """Another process of this host is the ticker; `by_command` when it is a command that waits, not the cluster."""
+    """Another process of this host is the ticker. `by_command`: it is a command that waits, not the cluster."""
 
     def __init__(self, by_command: bool) -> None:
         self.by_command = by_command
@@ -61,15 +61,15 @@ class TickerBusy(Exception):
 
 
 def ticker_mark() -> Path:
-    """Written every round; `manage.py up` restarts a cluster whose mark grows old."""
+    """The file that each round writes; `manage.py up` restarts the cluster when it grows old."""
     return Path(settings.CE_DATA_DIR) / "ticker.alive"
 
 
 @contextmanager
 def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
-    """Be this host's ticker. Raises TickerBusy when somebody is. Released by the kernel when the process dies.
+    """Be this host's ticker. Raises TickerBusy when another process is. The kernel releases the lock when the process dies.
 
-    The file says which kind of process holds it, for those who find it held.
+    The lock file says which kind of process holds it.
     """
     directory = Path(settings.CE_DATA_DIR)
     directory.mkdir(parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What this process remembers of a live attempt, to spare rows and files; losing it costs nothing but time."""
+class WatchedAttempt:
+    """What the ticker remembers about a live attempt to save reads and writes; losing it costs only time."""
 
     spec: TaskSpec
     last_update: str = ""
@@ -98,8 +98,8 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Touched:
-    """A run whose attempts have ended: the ends to be recorded, and recorded successes to be merged, the oldest first."""
+class RunChanges:
+    """What happened in a run since the last round: ends to record, and recorded successes to merge, the oldest first."""
 
     ends: list[End] = field(default_factory=list)
     unmerged: list[Attempt] = field(default_factory=list)
@@ -107,18 +107,18 @@ class Touched:
 
 @dataclass(slots=True)
 class Ticker:
-    """Rounds of look, record, advance, wait. Use only under `ticker_lock`."""
+    """Rounds of observation, record, advance, wait. Use only under `ticker_lock`."""
 
     host: str
-    seen: dict[int, Seen] = field(default_factory=dict)
+    watched: dict[int, WatchedAttempt] = field(default_factory=dict)
     advanced: dict[int, tuple[int, float]] = field(default_factory=dict)  # run -> (batch version, clock)
-    ended: list[End] = field(default_factory=list)  # recorded, their files still to be put away
-    hurry: bool = False  # there is more to do than a round does: do not wait
+    ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
+    hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
     patient_until: float = float("-inf")
 
     def run(self, seconds: float, should_stop: Callable[[], bool]) -> None:
-        """Tick for `seconds`, or until `should_stop`; then forget everything that was open."""
+        """Tick for `seconds`, or until `should_stop`; then close everything."""
         end = time.monotonic() + seconds
         launcher.warm()
         try:
@@ -129,21 +129,21 @@ class Ticker:
                     break
                 self.wait(min(ROUND_SECONDS, left))
         finally:
-            for pk in list(self.seen):
+            for pk in list(self.watched):
                 self._forget(pk)
 
     def round(self) -> None:
-        """Look at everything once."""
+        """Observe every attempt and advance every run once."""
         close_old_connections()
         launcher.reap()
         clock = time.monotonic()
         now = timezone.now()
         if not 0 <= clock - _last_round() <= BLIND_SECONDS:
             self.patient_until = clock + PATIENCE_SECONDS
-        touched = self._observe_all(now, clock)
-        if not self._advance_all(touched, clock):
-            self._tidy(now)
-        self._renew(now, clock)
+        run_changes = self.observe_all(now, clock)
+        if not self.advance_all(run_changes, clock):
+            self.clean_up(now)
+        self.renew_lease(now, clock)
         _mark_round(clock)
 
     def wait(self, seconds: float) -> None:
@@ -152,46 +152,46 @@ class Ticker:
             self.hurry = False
             return
         poll = select.poll()
-        for seen in self.seen.values():
-            if seen.pidfd >= 0:
-                poll.register(seen.pidfd, select.POLLIN)
+        for watched in self.watched.values():
+            if watched.pidfd >= 0:
+                poll.register(watched.pidfd, select.POLLIN)
         poll.poll(seconds * 1000)
 
-    def _observe_all(self, now: datetime, clock: float) -> dict[int, Touched]:
-        """Mirror what changed; returns the runs concerned, each with what is still to be recorded and to be merged."""
-        touched: dict[int, Touched] = {}
+    def observe_all(self, now: datetime, clock: float) -> dict[int, RunChanges]:
+        """Copy what changed into rows. Returns {run: the ends to record and the successes to merge}."""
+        run_changes: dict[int, RunChanges] = {}
         live = (
             Attempt.objects.live().filter(host=self.host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
         )
         attempts = {attempt.pk: attempt for attempt in live}
-        for pk in self.seen.keys() - attempts.keys():
+        for pk in self.watched.keys() - attempts.keys():
             self._forget(pk)
         for attempt in attempts.values():
             if attempt.exited_at is not None:
-                waiting = touched.setdefault(attempt.task.run_id, Touched()).unmerged
+                waiting = run_changes.setdefault(attempt.task.run_id, RunChanges()).unmerged
                 if attempt.verdict == SUCCESS and has_commits(attempt) and not (attempt.merge_commit or attempt.merge_conflicts):
                     waiting.append(attempt)
-            elif (end := self._observe_apart(attempt, now, clock)) is not None:
-                touched.setdefault(attempt.task.run_id, Touched()).ends.append(end)
-        for run in touched.values():
+            elif (end := self._observe_isolated(attempt, now, clock)) is not None:
+                run_changes.setdefault(attempt.task.run_id, RunChanges()).ends.append(end)
+        for run in run_changes.values():
             run.unmerged.sort(key=lambda attempt: attempt.exited_at or now)
-        return touched
+        return run_changes
 
-    def _observe_apart(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
-        """Observe; what goes wrong with one attempt ends that attempt and concerns no other."""
+    def _observe_isolated(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
+        """Observe one attempt; an error ends that attempt and affects no other."""
         try:
             return self._observe(attempt, now, clock)
         except (OperationalError, InterfaceError):
-            raise  # the database is away, which concerns everybody
-        except OSError as error:  # a disk that is full, or too many open files: the next round may see more
-            complain(f"attempt={attempt.pk} cannot be observed: {error}")
-        except Exception as error:  # noqa: BLE001 -- a row of another version, a report that no column takes: its own end, not ours
-            complain(f"attempt={attempt.pk} cannot be understood", exc_info=True)
+            raise  # the database is unreachable, which affects every attempt
+        except OSError as error:  # a full disk or too many open files: the next round may succeed
+            log_throttled(f"attempt={attempt.pk} cannot be observed: {error}")
+        except Exception as error:  # noqa: BLE001 -- another version's row, or a report that fits no column, ends this attempt only
+            log_throttled(f"attempt={attempt.pk} cannot be understood", exc_info=True)
             self._give_up(attempt, f"It cannot be understood by this version ({type(error).__name__}: {error}).", now)
         return None
 
     def _give_up(self, attempt: Attempt, message: str, now: datetime) -> None:
-        """End an attempt that cannot be followed, and record its end once nothing of it is left."""
+        """Stop an attempt that cannot be observed, and record its end once no process of it is left."""
         launcher.void(attempt.directory)
         launcher.stop(attempt.directory, force=True)
         if launcher.is_held(attempt.directory):
@@ -205,22 +205,22 @@ class Ticker:
         self._forget(attempt.pk)
 
     def _observe(self, attempt: Attempt, now: datetime, clock: float) -> End | None:
-        """Look at one attempt: mirror it while it lives, give its end once it is over."""
-        seen = self.seen.get(attempt.pk)
-        if seen is None:
-            seen = self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec))
-        look = launcher.observe(attempt.directory, seen.spec)
-        if look.held:
-            self._mirror(attempt, seen, look, now, clock)
-        elif look.started is None:
+        """Copy the progress of a live attempt into its row; return the end of one that is over, else None."""
+        watched = self.watched.get(attempt.pk)
+        if watched is None:
+            watched = self.watched[attempt.pk] = WatchedAttempt(TaskSpec.from_json(attempt.spec))
+        observation = launcher.observe(attempt.directory, watched.spec)
+        if observation.held:
+            self._mirror(attempt, watched, observation, now, clock)
+        elif observation.started is None:
             self._missing(attempt, clock)
-        elif not look.started.pid or look.ended is not None or not launcher.sweep(attempt.directory):
-            # Where the wrapper was killed, nothing of the attempt is left either.
-            return End.of(attempt, seen.spec, look)
+        elif not observation.started.pid or observation.ended is not None or not launcher.sweep(attempt.directory):
+            # `sweep` found nothing alive: a killed wrapper takes its processes with it.
+            return End.of(attempt, watched.spec, observation)
         return None
 
     def _missing(self, attempt: Attempt, clock: float) -> None:
-        """Neither a lock nor a start: the launch may have been lost with the process that made it."""
+        """Launch again an attempt without a lock or a start: the launch may have died with the process that made it."""
         last = attempt.relaunched_clock or attempt.launched_clock
         if attempt.stop_reason:
             launcher.void(attempt.directory)
@@ -228,26 +228,26 @@ class Ticker:
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
 
-    def _mirror(self, attempt: Attempt, seen: Seen, look: Observation, now: datetime, clock: float) -> None:
-        if seen.pidfd < 0:
-            seen.pidfd = launcher.pidfd(attempt.directory) or -1
-        if look.started is None:
+    def _mirror(self, attempt: Attempt, watched: WatchedAttempt, observation: Observation, now: datetime, clock: float) -> None:
+        if watched.pidfd < 0:
+            watched.pidfd = launcher.pidfd(attempt.directory) or -1
+        if observation.started is None:
             return
         changes: dict[str, object] = {}
         if attempt.started_at is None:
-            started_at = attempt_results.wall_time(look.started.started_at)
-            changes |= {"started_at": started_at, "pid": look.started.pid, "beat_clock": clock, "last_beat_at": now}
-        due = clock - seen.mirrored_clock >= MIRROR_SECONDS
-        beat = look.heartbeat
-        if beat is not None and beat.last_update != seen.last_update and (due or changes or beat.step != seen.step):
-            known = attempt.last_beat_at is not None and not seen.last_update and attempt.heartbeat == beat.to_json()
-            if not known:  # a ticker that has just started must not take an old heartbeat for a new one
+            started_at = attempt_results.wall_time(observation.started.started_at)
+            changes |= {"started_at": started_at, "pid": observation.started.pid, "beat_clock": clock, "last_beat_at": now}
+        due = clock - watched.mirrored_clock >= MIRROR_SECONDS
+        beat = observation.heartbeat
+        if beat is not None and beat.last_update != watched.last_update and (due or changes or beat.step != watched.step):
+            known = attempt.last_beat_at is not None and not watched.last_update and attempt.heartbeat == beat.to_json()
+            if not known:  # a ticker that has just started must not mistake an old heartbeat for a new one
                 changes |= attempt_results.heartbeat_fields(beat, now, clock)
-            seen.last_update, seen.step = beat.last_update, beat.step
+            watched.last_update, watched.step = beat.last_update, beat.step
         if due:
-            seen.mirrored_clock = clock
-            logged = attempt_results.log_fields(seen.spec, seen.log_bytes)
-            seen.log_bytes = int(str(logged.get("log_bytes", seen.log_bytes)))
+            watched.mirrored_clock = clock
+            logged = attempt_results.log_fields(watched.spec, watched.log_bytes)
+            watched.log_bytes = int(str(logged.get("log_bytes", watched.log_bytes)))
             changes |= logged
         if not changes:
             return
@@ -259,59 +259,59 @@ class Ticker:
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 
-    def _advance_all(self, touched: dict[int, list[End]], clock: float) -> bool:
-        """Advance the runs that have changed, or have not been looked at for long; True when something was launched.
+    def advance_all(self, run_changes: dict[int, RunChanges], clock: float) -> bool:
+        """Advance the runs that changed and those last advanced ADVANCE_SECONDS ago; True when something was launched.
 
-        `clock` is when the attempts were looked at: in whatever time has passed since they had no chance to be heard.
+        `clock` is when the attempts were observed, so time that has passed since then does not count as their silence.
         """
         launched = False
         patient, low_space = clock < self.patient_until, has_low_space(free_bytes())
         for run in Run.objects.live().select_related("batch"):
             version, last = self.advanced.get(run.pk, (-1, float("-inf")))
-            if run.pk not in touched and run.batch.version == version and clock - last < ADVANCE_SECONDS:
+            if run.pk not in run_changes and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue
             self.advanced[run.pk] = (run.batch.version, clock)
-            slots = 0 if low_space else settings.CE_SLOTS - len(self.seen)
-            moment = orchestrator.Moment(timezone.now(), clock, self.host, slots, patient)
-            changed = touched.get(run.pk, Touched())
-            with apart(f"run={run.pk} cannot be advanced"):
-                progress = orchestrator.advance(run.pk, moment, changed.ends, changed.unmerged)
+            slots = 0 if low_space else settings.CE_SLOTS - len(self.watched)
+            context = TickContext(timezone.now(), clock, self.host, slots, patient)
+            changed = run_changes.get(run.pk, RunChanges())
+            with isolate_errors(f"run={run.pk} cannot be advanced"):
+                progress = orchestrator.advance(run.pk, context, changed.ends, changed.unmerged)
                 for end in changed.ends:
                     self._forget(end.attempt.pk)
                     self.ended.append(end)
                 self.hurry = self.hurry or progress.unfinished
                 for attempt, pid in progress.launched:
                     descriptor = _pidfd(pid)
-                    self.seen[attempt.pk] = Seen(TaskSpec.from_json(attempt.spec), pidfd=descriptor)
-                    self.hurry = self.hurry or descriptor < 0  # it may have ended already
+                    self.watched[attempt.pk] = WatchedAttempt(TaskSpec.from_json(attempt.spec), pidfd=descriptor)
+                    self.hurry = self.hurry or descriptor < 0  # it may already have ended
                     launched = True
         return launched
 
-    def _tidy(self, now: datetime) -> None:
-        """What may wait until everything that could start has started."""
+    def clean_up(self, now: datetime) -> None:
+        """Archive, report and follow up: work that waits until everything that could start has started."""
         while self.ended:
             end = self.ended.pop()
             spec = end.spec
             try:
-                if end.look.result is None:
+                if end.observation.result is None:
                     attempt_results.write_missing_result(spec, end.result)
                 OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
                 launcher.tidy(spec)
             except (OSError, SubagentError) as error:
                 logger.error("batch=%s task=%s attempt=%s archive: %s", spec.batch_id, spec.name, spec.attempt, error)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
-            with apart(f"run={run.pk} cannot be reported"):
+            with isolate_errors(f"run={run.pk} cannot be reported"):
                 attempt_results.fill_diffs(Result.objects.filter(attempt__task__run=run))
                 self._remove_checkouts(run)
                 reporting.finish(run, now)
-        # On its own: a ticker that was killed between the two would never come back to a run that is reported.
+        # A separate loop: if the ticker is killed between report and follow-up, the next one finds the run here.
         for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
-            with apart(f"run={run.pk} cannot be followed up"):
+            with isolate_errors(f"run={run.pk} cannot be followed up"):
                 autopilot.follow_up(run.pk, now)
         attempt_results.fill_diffs(Result.objects.filter(attempt__host=self.host), limit=5)
 
     def _remove_checkouts(self, run: Run) -> None:
-        """Those of successes whose end was recorded by a ticker that was killed before it had put their files away."""
+        """Remove checkouts left behind when the ticker died between recording a success and cleaning up."""
         for attempt in Attempt.objects.filter(task__run=run, host=self.host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
             if os.path.isdir(attempt.checkout):
                 try:
@@ -319,23 +319,23 @@ class Ticker:
                 except (OSError, SubagentError) as error:
                     logger.error("attempt=%s checkout not removed: %s", attempt.pk, error)
 
-    def _renew(self, now: datetime, clock: float) -> None:
+    def renew_lease(self, now: datetime, clock: float) -> None:
         if clock - self.renewed_clock < LEASE_RENEWAL_SECONDS:
             return
         self.renewed_clock = clock
         lease = now + timedelta(seconds=LEASE_SECONDS)
-        seen = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
-        Host.objects.update_or_create(name=self.host, defaults=seen, create_defaults={**seen, "started_at": now})
+        columns = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
+        Host.objects.update_or_create(name=self.host, defaults=columns, create_defaults={**columns, "started_at": now})
 
     def _forget(self, pk: int) -> None:
-        seen = self.seen.pop(pk, None)
-        if seen is not None and seen.pidfd >= 0:
+        watched = self.watched.pop(pk, None)
+        if watched is not None and watched.pidfd >= 0:
             with suppress(OSError):
-                os.close(seen.pidfd)
+                os.close(watched.pidfd)
 
 
 def _last_round() -> float:
-    """The monotonic clock at the last round of this host's ticker, whichever process it was; minus infinity when there was none."""
+    """The monotonic clock at the last round of this host's ticker, in any process; minus infinity when there was none."""
     try:
         return float(ticker_mark().read_text())
     except (FileNotFoundError, ValueError):
@@ -345,34 +345,34 @@ def _last_round() -> float:
 def _mark_round(clock: float) -> None:
     try:
         ticker_mark().write_text(f"{clock}\n")
-    except OSError:  # a full disk; that it ticks is told all the same
+    except OSError:  # the disk is full; the time stamp still shows that the ticker is alive
         ticker_mark().touch()
 
 
-_complaints: dict[str, float] = {}
+_logged: dict[str, float] = {}
 
 
 @contextmanager
-def apart(what: str) -> Iterator[None]:
-    """Keep a fault of one run from all the others: it is told as `what`, and met again in the next round."""
+def isolate_errors(what: str) -> Iterator[None]:
+    """Keep an error in one run from affecting the others: log it as `what`; the next round tries again."""
     try:
         yield
     except (OperationalError, InterfaceError):
-        raise  # the database is away, which concerns everybody
-    except Exception:  # noqa: BLE001 -- whatever it is, the other runs go on
-        complain(what, exc_info=True)
+        raise  # the database is unreachable, which affects every run
+    except Exception:  # noqa: BLE001 -- whatever it is, the other runs continue
+        log_throttled(what, exc_info=True)
 
 
-def complain(message: str, *, exc_info: bool = False) -> None:
+def log_throttled(message: str, *, exc_info: bool = False) -> None:
     """Log an error that every round would log again, at most once a minute."""
     now = time.monotonic()
-    if now - _complaints.get(message, float("-inf")) >= COMPLAINT_SECONDS:
-        _complaints[message] = now
+    if now - _logged.get(message, float("-inf")) >= LOG_AGAIN_SECONDS:
+        _logged[message] = now
         logger.error(message, exc_info=exc_info)
 
 
 def free_bytes() -> int | None:
-    """What is free where checkouts and logs are written; None when that cannot be found out."""
+    """Free bytes where checkouts and logs are written; None when unknown."""
     try:
         return shutil.disk_usage(settings.CE_DATA_DIR).free
     except OSError:
@@ -380,12 +380,12 @@ def free_bytes() -> int | None:
 
 
 def has_low_space(free: int | None) -> bool:
-    """Whether so little is free that nothing more may be started; what works goes on, since stopping it would lose work."""
+    """Whether too little space is free to start anything. Running attempts continue, since stopping them would lose work."""
     return free is not None and free < settings.CE_FREE_SPACE_BYTES
 
 
 def _facts() -> dict[str, object]:
-    """What the health page shows of this host; a page itself reads no disk."""
+    """What the health page shows about this host; pages read rows, never the disk."""
     try:
         sandbox = sandbox_level().words()
     except (SandboxUnavailable, OSError) as error:
@@ -398,18 +398,18 @@ def _pidfd(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except (OSError, ValueError):
-        return -1  # gone already, or never there: the next round's look says so
+        return -1  # it has ended or never existed: the next round finds out
 
 
-STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster tells its workers what it found when it started
+STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster passes its start-up report to its workers
 
 
 def startup_report(host: str) -> str:
-    """What became of this host's attempts while nobody watched: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
+    """What happened to this host's attempts while no ticker ran: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
     counts: Counter[str] = Counter()
     for attempt in Attempt.objects.live().filter(host=host, exited_at=None).only("directory", "spec"):
-        look = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
-        counts["alive" if look.held else "finished meanwhile" if look.ended else "dead, will be judged"] += 1
+        observation = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
+        counts["alive" if observation.held else "finished meanwhile" if observation.ended else "dead, will be judged"] += 1
     if not counts:
         return "Nothing was running."
     total = sum(counts.values())
@@ -417,9 +417,9 @@ def startup_report(host: str) -> str:
 
 
 def tick_until(done: Callable[[], bool], each_minute: Callable[[], object] = lambda: None) -> None:
-    """Watch until `done`; be the ticker meanwhile whenever nobody else on this host is. For commands that wait.
+    """Wait until `done`, and be the ticker whenever no other process of this host is. For commands that wait.
 
-    While it is the ticker it also calls `each_minute`, as the schedule of a running installation would.
+    While it is the ticker it also calls `each_minute`, as the schedule of a running installation does.
     """
     due = time.monotonic() + MINUTE_SECONDS
 

@@ -1,6 +1,7 @@
 """Looking at a project's repository for the commands that could be its gates: read from git, nothing is run."""
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.discovery import Proposal, manifests_of, propose
 from batches.models import Project
@@ -13,7 +14,7 @@ MANIFEST_BYTES = 256 * 1024
 
 def look_at_repository(*, project: Project, actor: Actor) -> Proposal:
     """The commands that the base branch's files speak for; nothing is kept. Raises ServiceError, PermissionDenied."""
-    actor.require("batches.change_project")
+    actor.require(CHANGE_PROJECT)
     try:
         repository = checked_repository(project)
         commit = repository.branch_commit(project.base_branch)

@@ -5,12 +5,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, SignOff
 
-SIGN_OFF = "batches.tick_gate"
 REASON_CHARACTERS = 2000
 
 
@@ -27,7 +27,7 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
     assert entry.in_phase is not None  # what is unverified was judged
     attempt = Attempt.objects.only("outcome").get(pk=entry.in_phase.attempt)
     if attempt.outcome != Attempt.Outcome.SUCCEEDED:
-        raise ServiceError(f"Phase {gate.phase.key} has not succeeded; retry it first, and tick what it then leaves.")
+        raise ServiceError(f"Phase {gate.phase.key} has not succeeded; retry it first, then sign off what is left.")
     try:
         with transaction.atomic():
             made = SignOff.objects.create(
@@ -42,36 +42,36 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
             Batch.objects.bump(batch.pk)
             return made
     except IntegrityError:
-        raise ServiceError("Somebody ticked this gate just now.") from None
+        raise ServiceError("Somebody signed off this gate just now.") from None
 
 
 def _refuse(gate: Gate, entry: Entry) -> None:
     if entry.state == GateState.TICKED and entry.tick is not None:
-        raise ServiceError(f"This gate is ticked already, by {entry.tick.name}.")
+        raise ServiceError(f"This gate is signed off already, by {entry.tick.name}.")
     if entry.state == GateState.PLANNED or entry.in_phase is None:
-        raise ServiceError(f"Phase {gate.phase.key} has not been judged yet; there is nothing to tick.")
+        raise ServiceError(f"Phase {gate.phase.key} has not been judged yet; there is nothing to sign off.")
     if entry.state != GateState.UNVERIFIED:
-        raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is ticked.")
+        raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is signed off.")
 
 
 def withdraw_sign_off(*, tick: SignOff, reason: str, actor: Actor) -> None:
     """Take a tick back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
     name = _person(actor)
-    words = _reason(reason, "Say why the tick is withdrawn. It stays in the history.")
+    words = _reason(reason, "Say why the sign-off is withdrawn. It stays in the history.")
     with transaction.atomic():
         changed = SignOff.objects.filter(pk=tick.pk, withdrawn_at=None).update(
             withdrawn_by=actor.user, withdrawn_name=name, withdrawn_at=timezone.now(), withdraw_reason=words
         )
         if not changed:
-            raise ServiceError("This tick was withdrawn already.")
+            raise ServiceError("This sign-off was withdrawn already.")
         Batch.objects.bump(tick.gate.phase.batch_id)
     tick.refresh_from_db()
 
 
 def _person(actor: Actor) -> str:
-    actor.require(SIGN_OFF)
+    actor.require(SIGN_OFF_GATE)
     if actor.user is None:
-        raise PermissionDenied("A gate is ticked by a signed-in person, on the page of its phase or of the gates.")
+        raise PermissionDenied("A gate is signed off by a signed-in person, on the page of its phase or of the gates.")
     return str(actor.user.get_username())
 
 

@@ -1,6 +1,6 @@
-"""The installation's API key: from the environment, from a file, or kept encrypted in the database.
+"""The installation's API key: from the environment, from a file, or stored encrypted in the database.
 
-With another SECRET_KEY a kept key cannot be read any more (integrations/sealed.py), which is said; it has to be entered again.
+If SECRET_KEY changes, a stored key cannot be decrypted (integrations/sealed.py) and must be entered again.
 """
 
 import os
@@ -13,12 +13,12 @@ from subagents.contract import ContractError, read_bytes
 
 FILE_BYTES = 4096
 ENTER = "Set ANTHROPIC_API_KEY where CE Web is started, or enter a key on the page Settings."
-BACKENDS_WITH_KEY = frozenset({"claude"})  # a command of the operator's has a key of its own
+BACKENDS_WITH_KEY = frozenset({"claude"})  # a command that an operator configures has its own key
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`value` is "" when there is none or it cannot be read; then `problem` says why. `source` is in words for people."""
+    """`value` is "" if there is no key or it cannot be read; `problem` says why. `source` is a phrase for people."""
 
     value: str
     source: str = ""
@@ -29,32 +29,32 @@ class ApiKey:
 
     @property
     def ending(self) -> str:
-        """The last four characters, of a key that is long enough for them to say little."""
+        """The last four characters, if the key is long enough that they reveal little."""
         return self.value[-4:] if len(self.value) >= 20 else ""
 
 
 def api_key() -> ApiKey:
-    """The key that agents are given: the environment's, else the file's, else the one kept on the settings page."""
+    """The key for agents: from the environment, else from the file, else from the settings page."""
     if value := os.environ.get("ANTHROPIC_API_KEY", "").strip():
         return ApiKey(value, "the environment (ANTHROPIC_API_KEY)")
     if path := os.environ.get("CE_API_KEY_FILE", "").strip():
         return _of_file(path)
     kept = Installation.objects.filter(pk=1).values_list("api_key", flat=True).first()
     if not kept:
-        return ApiKey("", problem="There is no key.")
+        return ApiKey("", problem="No key is set.")
     try:
-        return ApiKey(unseal(kept), "kept on this page, encrypted")
+        return ApiKey(unseal(kept), "stored on this page, encrypted")
     except Unreadable:
-        return ApiKey("", "kept on this page", "It cannot be read, since SECRET_KEY has changed. Enter the key again.")
+        return ApiKey("", "stored on this page", "It cannot be read because SECRET_KEY has changed. Enter the key again.")
 
 
 def key_for(backend: str) -> str:
-    """What an attempt's process is handed; "" for a backend that needs no key."""
+    """The key for an attempt's process; "" for a backend that needs none."""
     return api_key().value if backend in BACKENDS_WITH_KEY else ""
 
 
 def lacking(backend: str) -> str:
-    """What keeps a backend from working here, in sentences with the way out; "" when nothing is known to."""
+    """Why a backend cannot work here, and what to do; "" if nothing is missing."""
     if backend not in BACKENDS_WITH_KEY or missing(backend):
         return missing(backend)
     key = api_key()
@@ -67,5 +67,5 @@ def _of_file(path: str) -> ApiKey:
         data = read_bytes(path, FILE_BYTES)
         value = "" if data is None else data.decode("ascii").strip()
     except (ContractError, UnicodeDecodeError) as error:
-        return ApiKey("", source, f"The file cannot be used: {error}.")
-    return ApiKey(value, source, "" if value else "The file is empty." if data is not None else "There is no such file.")
+        return ApiKey("", source, f"The file cannot be read: {error}.")
+    return ApiKey(value, source, "" if value else "The file is empty." if data is not None else "The file does not exist.")

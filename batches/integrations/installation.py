@@ -1,4 +1,4 @@
-"""What an administrator can set for the whole installation, and the try of the API key. Each change leaves a row of who and when."""
+"""Settings of the whole installation, and a test of the API key. Each change records who made it and when."""
 
 import json
 import re
@@ -12,28 +12,28 @@ from django.conf import settings
 from django.db import transaction
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_INSTALLATION
 from batches.core.errors import ServiceError
 from batches.integrations.api_keys import api_key
 from batches.integrations.sealed import seal
 from batches.models import Installation, SettingChange
 from subagents.backends import BACKENDS
 
-CHANGE = "batches.change_installation"
 TRY_SECONDS = 10.0
 ANSWER_BYTES = 64 * 1024
 
 
 def set_default_backend(*, backend: str, actor: Actor) -> None:
-    """The backend of projects that are made from now on. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """Set the backend of new projects. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE_INSTALLATION)
     if backend not in BACKENDS:
-        raise ServiceError(f"There is no backend {backend!r}; there is: {', '.join(BACKENDS)}.")
+        raise ServiceError(f"Unknown backend {backend!r}. Backends: {', '.join(BACKENDS)}.")
     _change({"default_backend": backend}, "default backend", actor)
 
 
 def keep_api_key(*, key: str, actor: Actor) -> None:
-    """Keep a key, encrypted; it is shown to nobody again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE)
+    """Store a key, encrypted. It is never shown again. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE_INSTALLATION)
     key = key.strip()
     if not re.fullmatch(r"[!-~]{8,1000}", key):
         raise ServiceError("A key is 8 to 1000 visible ASCII characters, without spaces.")
@@ -41,8 +41,8 @@ def keep_api_key(*, key: str, actor: Actor) -> None:
 
 
 def forget_api_key(*, actor: Actor) -> None:
-    """Remove the key that was kept. Raises PermissionDenied."""
-    actor.require(CHANGE)
+    """Remove the stored key. Raises PermissionDenied."""
+    actor.require(CHANGE_INSTALLATION)
     _change({"api_key": ""}, "API key removed", actor)
 
 
@@ -54,7 +54,7 @@ def _change(values: dict[str, object], name: str, actor: Actor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of asking the API with the key."""
+    """The result of a test of the API key."""
 
     works: bool
     said: str
@@ -62,15 +62,15 @@ class Trial:
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Never: the key would go along."""
+        """Do not follow redirects: the key would be sent along."""
 
 
 def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
-    """Ask the API for its models with the key, which costs nothing. Raises ServiceError without a key, PermissionDenied."""
-    actor.require(CHANGE)
+    """Test the key by listing the API's models, which is free. Raises ServiceError without a key, PermissionDenied."""
+    actor.require(CHANGE_INSTALLATION)
     key, address = api_key(), settings.CE_API_BASE_URL
     if not key.value:
-        raise ServiceError(f"There is nothing to try. {key.problem}")
+        raise ServiceError(f"The key cannot be tested. {key.problem}")
     headers = {"x-api-key": key.value, "anthropic-version": "2023-06-01"}
     request = urllib.request.Request(f"{address}/v1/models?limit=1", headers=headers)
     try:
@@ -85,9 +85,9 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
             return Trial(False, f"{address} did not answer within {seconds:g} s. The key is neither accepted nor refused.")
         return Trial(False, f"{address} cannot be reached: {error.reason}. The key is neither accepted nor refused.")
     except (OSError, HTTPException, ValueError) as error:
-        return Trial(False, f"{address} answered with what is no answer of the API ({type(error).__name__}).")
+        return Trial(False, f"{address} did not answer like the API ({type(error).__name__}).")
     if not isinstance(body, dict) or "data" not in body:
-        return Trial(False, f"{address} answered with what is no answer of the API.")
+        return Trial(False, f"{address} did not answer like the API.")
     return Trial(True, f"The key works: {address} accepted it.")
 
 
@@ -95,7 +95,7 @@ def _refusal(code: int, address: str) -> str:
     if code in (401, 403):
         return f"{address} refused the key ({code}). Enter another one."
     if code == 429:
-        return f"{address} says that too much was asked of it ({code}). The key was recognised."
+        return f"{address} reported a rate limit ({code}). The key was recognised."
     if code == 404:
-        return f"{address} knows no list of models ({code}), so the key cannot be judged. Is the address right?"
+        return f"{address} has no list of models ({code}), so the key cannot be tested. Is the address right?"
     return f"{address} answered {code}. The key is neither accepted nor refused; try again later."

@@ -1,7 +1,7 @@
-"""Linear's GraphQL API, as far as it is needed: find a team, create an issue under an id of ours, find it again.
+"""A client for the part of Linear's GraphQL API that we use: find a team, create an issue with our own id, find an issue.
 
-Source: linear.app/developers (graphql, rate-limiting). Every answer is bounded in time and size; redirects are not followed;
-the token stands in one header and in no message.
+Source: linear.app/developers (graphql, rate-limiting). Responses are limited in time and size, redirects are not followed,
+and no message contains the token.
 """
 
 import json
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-REQUEST_SECONDS = 5.0  # for a whole answer, not between two of its parts
+REQUEST_SECONDS = 5.0  # for a whole response
 ANSWER_BYTES = 1_000_000
-MAX_WAIT_SECONDS = 3600.0  # the longest that a rate limit's reset is believed
+MAX_WAIT_SECONDS = 3600.0  # longest accepted wait for a rate limit
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 TEAM = "query Team($key: String!) { teams(filter: {key: {eq: $key}}, first: 1) { nodes { id key } } }"
@@ -24,7 +24,7 @@ CREATE = "mutation Create($input: IssueCreateInput!) { issueCreate(input: $input
 
 
 class LinearError(Exception):
-    """What went wrong, in a sentence for people. `retry_seconds`: not before then; None: whoever asks decides."""
+    """An error as a sentence for people. `retry_seconds`: wait at least this long; None: the caller decides."""
 
     def __init__(self, message: str, *, retry_seconds: float | None = None) -> None:
         self.retry_seconds = retry_seconds
@@ -38,7 +38,7 @@ class Issue:
 
 
 def check_address(address: str) -> None:
-    """Raises LinearError for anything but https; loopback may be http."""
+    """Raises LinearError unless it is https, or http on loopback."""
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname:
         return
@@ -48,7 +48,7 @@ def check_address(address: str) -> None:
 
 
 class Linear:
-    """One conversation; use as a context manager."""
+    """A connection; use as a context manager."""
 
     def __init__(self, token: str, address: str, *, seconds: float = REQUEST_SECONDS) -> None:
         check_address(address)
@@ -70,12 +70,12 @@ class Linear:
         return str(nodes[0].get("id", ""))
 
     def find(self, uid: str) -> Issue | None:
-        """The issue with this id, archived ones too; None when there is none. Raises LinearError."""
+        """The issue with this id, also if archived, or None. Raises LinearError."""
         nodes = self._nodes(self._ask(FIND, {"id": uid}), "issues")
         return self._issue(nodes[0]) if nodes else None
 
     def create(self, *, uid: str, team_id: str, title: str, description: str) -> Issue:
-        """Create the issue under the id `uid`; Linear refuses a second one of that id. Raises LinearError."""
+        """Create an issue with the id `uid`. Linear refuses a second one with that id. Raises LinearError."""
         data = self._ask(CREATE, {"input": {"id": uid, "teamId": team_id, "title": title, "description": description}})
         made = data.get("issueCreate")
         if not isinstance(made, dict) or not made.get("success") or not isinstance(made.get("issue"), dict):
@@ -87,14 +87,14 @@ class Linear:
         found = data.get(name)
         nodes = found.get("nodes") if isinstance(found, dict) else None
         if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
-            raise LinearError("Linear's answer has another shape than expected.")
+            raise LinearError("Linear's response has an unexpected format.")
         return nodes
 
     @staticmethod
     def _issue(node: Mapping[str, Any]) -> Issue:
         address = str(node.get("url", ""))
         if urlsplit(address).scheme not in ("https", "http") or len(address) > 500:
-            raise LinearError("Linear's answer names no address of the issue.")
+            raise LinearError("Linear's response has no address for the issue.")
         return Issue(str(node.get("identifier", ""))[:50], address)
 
     def _ask(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Linear:
                 for part in answer.iter_bytes():
                     body += part
                     if len(body) > ANSWER_BYTES:
-                        raise LinearError("Linear's answer is too long.")
+                        raise LinearError("Linear's response is too large.")
                     if time.monotonic() > end:
                         raise httpx.ReadTimeout("the whole answer took too long")
                 return self._read(answer, bytes(body))
@@ -122,30 +122,31 @@ class Linear:
             data = None
         errors = data.get("errors") if isinstance(data, dict) else None
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-        extensions = first.get("extensions") if isinstance(first.get("extensions"), dict) else {}
+        extensions = found if isinstance(found := first.get("extensions"), dict) else {}
         if answer.status_code == 429 or str(extensions.get("code", "")).upper() == "RATELIMITED":
             raise LinearError("Linear's rate limit is reached.", retry_seconds=reset_seconds(answer.headers, time.time()))
         if answer.is_redirect:
-            raise LinearError("Linear answered with a redirect, which is not followed.")
+            raise LinearError("Linear responded with a redirect, which is not followed.")
         if errors:
             said = str(extensions.get("userPresentableMessage") or first.get("message") or "no reason given")
             raise LinearError(f"Linear refused: {said.replace(self._token, '…')[:300]}")
         if answer.status_code != 200:
             raise LinearError(f"Linear answered with status {answer.status_code}.")
         if not isinstance(data, dict) or not isinstance(data.get("data"), dict):
-            raise LinearError("Linear's answer is not what GraphQL answers.")
+            raise LinearError("Linear's response is not a GraphQL response.")
         return data["data"]  # type: ignore[no-any-return]  # checked above
 
 
 def reset_seconds(headers: Mapping[str, str], now: float) -> float:
-    """For how long a rate limit asks to wait, from 1 s to MAX_WAIT_SECONDS; a minute when no header says.
+    """How long to wait for a rate limit, from 1 s to MAX_WAIT_SECONDS; 60 s if no header says.
 
-    Retry-After counts seconds; the X-RateLimit-…-Reset headers are milliseconds since 1970, and those with nothing
-    remaining count.
+    Retry-After is in seconds. The X-RateLimit-…-Reset headers are in milliseconds since 1970; those with nothing remaining
+    take precedence.
     """
     if (seconds := _number(headers.get("Retry-After"))) is not None:
         return _bounded(seconds)
-    exhausted, others = [], []
+    exhausted: list[float] = []
+    others: list[float] = []
     for kind in ("Requests", "Endpoint-Requests", "Complexity"):
         if (reset := _number(headers.get(f"X-RateLimit-{kind}-Reset"))) is not None:
             left = _number(headers.get(f"X-RateLimit-{kind}-Remaining"))

@@ -1,7 +1,7 @@
-"""One Linear issue for each PRP: rows say what is to be created, and this carries it out, apart from every run.
+"""Creates one Linear issue per PRP from the rows that request them, independent of runs.
 
-A row has the issue's id before Linear knows of it. So whoever was killed between creating and keeping it finds it again, and
-Linear refuses a second one. A failure is kept with the row and tried again later; it never stops anything.
+The issue's id is chosen before the request. A process that was killed after creating an issue finds it again by that id, and
+Linear refuses a second issue with it. A failure is stored in the row and retried later; it never stops a run.
 """
 
 import logging
@@ -25,9 +25,9 @@ from subagents.documents import commit_documents, read_document, with_front_matt
 
 logger = logging.getLogger(__name__)
 
-CLAIM = timedelta(seconds=60)  # longer than one row can take
+CLAIM = timedelta(seconds=60)  # longer than one issue takes
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
-WORK_SECONDS = 12.0  # of one call of `work`; a task of the queue has 30
+WORK_SECONDS = 12.0  # for one call of `work`; a queued task may take 30
 
 
 def is_configured(project: Project) -> bool:
@@ -36,19 +36,19 @@ def is_configured(project: Project) -> bool:
 
 
 def want_issues(batch: Batch) -> int:
-    """Rows for the phases that have none; returns how many. In the caller's transaction."""
+    """Request issues for the phases without one. Returns how many. Runs in the caller's transaction."""
     missing = Phase.objects.filter(batch=batch, linear_issue=None)
     return len(LinearIssue.objects.bulk_create(LinearIssue(phase=phase, next_try_at=timezone.now()) for phase in missing))
 
 
 def waiting(now: datetime) -> QuerySet[LinearIssue]:
-    """Issues to be created now: their PRPs are written, nobody is at them, and their time has come."""
+    """Issues to create now: the PRP is written, no process holds the row, and next_try_at has passed."""
     written = Run.objects.filter(batch=OuterRef("phase__batch"), operation=Operation.GENERATE, state=RunState.SUCCEEDED)
     return LinearIssue.objects.filter(Exists(written), _unclaimed(now), url="", next_try_at__lte=now)
 
 
 def unlinked(now: datetime) -> QuerySet[LinearIssue]:
-    """Issues whose addresses the PRP documents do not have yet, of batches without a live run."""
+    """Created issues whose address is not yet in the PRP document, of batches without a live run."""
     live = Run.objects.filter(batch=OuterRef("phase__batch"), state__in=LIVE_RUN_STATES)
     return LinearIssue.objects.filter(~Exists(live), linked=False, next_try_at__lte=now).exclude(url="")
 
@@ -58,7 +58,7 @@ def has_work(now: datetime) -> bool:
 
 
 def work(*, batch: Batch | None = None, seconds: float = WORK_SECONDS) -> None:
-    """Create what waits (of one batch, or of all) for at most some `seconds`, then write the addresses into the PRPs. Safe to repeat."""
+    """Create requested issues, of one batch or all, for about `seconds`; then write their addresses into the PRPs. Idempotent."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         rows = waiting(timezone.now())
@@ -93,7 +93,7 @@ def _token_of(project: Project) -> str:
     if not project.linear_token_sealed:
         if settings.LINEAR_API_KEY:
             return str(settings.LINEAR_API_KEY)
-        raise LinearError("There is no token: enter one in the project's settings.")
+        raise LinearError("No token is set. Enter one in the project's settings.")
     try:
         return unseal(project.linear_token_sealed)
     except Unreadable as problem:
@@ -101,7 +101,7 @@ def _token_of(project: Project) -> str:
 
 
 def _create(linear: Linear, team: str, batch: Batch, row: LinearIssue) -> None:
-    """One issue, if nobody else is at it. Raises LinearError after a failure that concerns the others, too."""
+    """Create one issue, unless another process holds it. Raises LinearError if the failure affects the other issues too."""
     now = timezone.now()
     mine = LinearIssue.objects.filter(_unclaimed(now), pk=row.pk, url="")
     if not mine.update(claimed_until=now + CLAIM, tries=F("tries") + 1):
@@ -127,7 +127,7 @@ def _create(linear: Linear, team: str, batch: Batch, row: LinearIssue) -> None:
 
 
 def _put_off(batch: Batch, problem: str, seconds: float | None) -> None:
-    """What concerns the token or the team concerns every waiting issue of the project."""
+    """Postpone every waiting issue of the project, because the token or the team failed."""
     rows = waiting(timezone.now()).filter(phase__batch__project=batch.project_id)
     tries = max(rows.values_list("tries", flat=True), default=0)
     numbers = set(rows.values_list("phase__batch", flat=True))

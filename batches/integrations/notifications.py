@@ -1,7 +1,7 @@
-"""Messages out of the browser: that a batch has ended or needs a person, to a webhook and by mail, as its project says.
+"""Notifications by webhook and email that a batch has ended or needs a person, as set in its project.
 
-A row is written with what it tells, in the same transaction; a task of the queue delivers it, tries again later when that
-fails, and keeps why. A message never stops anything, and is sent twice at most if its sender was killed in between.
+A notification is stored in the transaction of the event. A queued task sends it, retries later after a failure, and stores
+the error. A failure never stops a run. If the sender is killed at the wrong moment, a notification is sent twice.
 """
 
 import logging
@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.integrations.sealed import Unreadable, unseal
@@ -26,16 +27,16 @@ from batches.models import Notification, Project, Run
 
 logger = logging.getLogger(__name__)
 
-CLAIM = timedelta(seconds=60)  # longer than one can take
+CLAIM = timedelta(seconds=60)  # longer than one notification takes
 TRIES = 8
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
-WORK_SECONDS = 12.0  # of one call of `work`; a task of the queue has 30
+WORK_SECONDS = 12.0  # for one call of `work`; a queued task may take 30
 UNSENT = (WebhookError, Unreadable, OSError, smtplib.SMTPException)
 Event = Notification.Event
 
 
 def want(run: Run, event: "Notification.Event", text: str, about: str, now: datetime) -> None:
-    """Have this told to whomever the project names; once for the same `about`. In the caller's transaction."""
+    """Notify over the project's channels, once per `about`. Runs in the caller's transaction."""
     rows = (
         Notification(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
         for channel in _channels(run.batch.project)
@@ -44,7 +45,7 @@ def want(run: Run, event: "Notification.Event", text: str, about: str, now: date
 
 
 def tell_end(run: Run, now: datetime) -> None:
-    """What the end of a run means to a person: nothing, when another run follows by itself."""
+    """Notify about the end of a run, unless the autopilot starts another run after it."""
     if run.autopilot_runs.going().exists():
         return
     name = f"Batch {run.batch.number}: {run.batch.title}"
@@ -60,11 +61,11 @@ def tell_end(run: Run, now: datetime) -> None:
     elif run.state == RunState.FAILED:
         want(run, Event.PERSON, f"{name}: run {run.number} ({run.get_operation_display()}) failed.", about, now)
     elif run.operation == Operation.UPDATE_CONTEXT and run.context_change.decision == "proposed":
-        want(run, Event.PERSON, f"{name}: the update of the context waits for a decision.", about, now)
+        want(run, Event.PERSON, f"{name}: the context update waits for a decision.", about, now)
 
 
 def waiting(now: datetime) -> QuerySet[Notification]:
-    """Messages to be sent now."""
+    """Notifications to send now."""
     unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
     return Notification.objects.filter(unclaimed, sent_at=None, tries__lt=TRIES, next_try_at__lte=now)
 
@@ -74,7 +75,7 @@ def has_work(now: datetime) -> bool:
 
 
 def work(seconds: float = WORK_SECONDS) -> None:
-    """Send what waits for at most some `seconds`. Safe to repeat, and to run beside another."""
+    """Send waiting notifications for about `seconds`. Safe to repeat and to run in parallel."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         now = timezone.now()
@@ -86,9 +87,9 @@ def work(seconds: float = WORK_SECONDS) -> None:
 
 
 def try_channels(*, project: Project, actor: Actor) -> str:
-    """Send a test message over each channel of the project now. Raises ServiceError with what did not work, PermissionDenied."""
-    actor.require("batches.change_project")
-    text = f"This is a test message of the project {project.name}."
+    """Send a test notification over each channel of the project. Raises ServiceError with what failed, PermissionDenied."""
+    actor.require(CHANGE_PROJECT)
+    text = f"This is a test notification from the project {project.name}."
     done: list[str] = []
     failed: list[str] = []
     for channel in _channels(project):
@@ -101,8 +102,8 @@ def try_channels(*, project: Project, actor: Actor) -> str:
     if failed:
         raise ServiceError(" ".join(failed) + (f" Sent by {' and '.join(done)}." if done else ""))
     if not done:
-        raise ServiceError("Nobody is told anything: save a webhook or mail addresses first.")
-    return f"A test message was sent by {' and '.join(done)}."
+        raise ServiceError("Notifications are off: save a webhook or email addresses first.")
+    return f"A test notification was sent by {' and '.join(done)}."
 
 
 def _channels(project: Project) -> "list[Notification.Channel]":
@@ -131,7 +132,7 @@ def _deliver(row: Notification) -> None:
 
 
 def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object]) -> None:
-    """`details` are what a webhook in JSON tells besides. Raises one of UNSENT."""
+    """`details` are added to a JSON webhook. Raises one of UNSENT."""
     if channel == Notification.Channel.MAIL:
         if not settings.EMAIL_HOST:
             raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
@@ -140,13 +141,13 @@ def _send(channel: str, project: Project, text: str, address: str, details: Mapp
         EmailMessage(subject, f"{text}\n\n{address}\n".strip() + "\n", settings.DEFAULT_FROM_EMAIL, receivers).send()
         return
     if not project.notify_webhook_sealed:
-        raise WebhookError("The project has no webhook any more.")
-    payload: dict[str, object] = {"text": f"{text}\n{address}" if address else text}  # what Slack and its likes read
+        raise WebhookError("The project no longer has a webhook.")
+    payload: dict[str, object] = {"text": f"{text}\n{address}" if address else text}  # the field that Slack reads
     if project.notify_format == Project.NotifyFormat.JSON:
         payload |= {**details, "url": address or None}
     send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE)
 
 
 def _site_address(name: str, *args: object) -> str:
-    """Of a page; "" while nobody has said how this site is reached."""
+    """The absolute address of a page; "" if CE_SITE_URL is not set."""
     return urljoin(settings.CE_SITE_URL + "/", reverse(name, args=args)) if settings.CE_SITE_URL else ""

@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted with a key that is derived from SECRET_KEY, so that the database alone does not give them away."""
+"""Stored secrets, encrypted with a key derived from SECRET_KEY, so that the database alone does not reveal them."""
 
 import base64
 import hashlib
@@ -10,20 +10,20 @@ PURPOSE = b"ce-web: secrets of projects"
 
 
 class Unreadable(Exception):
-    """What is kept was sealed with another SECRET_KEY, or was changed."""
+    """The stored secret was encrypted with another SECRET_KEY, or was changed."""
 
 
 def seal(secret: str) -> str:
-    """`secret` as text that only this installation can read."""
+    """Encrypt `secret` as text."""
     return _box().encrypt(secret.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
-    """What was sealed. Raises Unreadable."""
+    """Decrypt what `seal` returned. Raises Unreadable."""
     try:
         return _box().decrypt(sealed.encode()).decode()
     except InvalidToken:
-        raise Unreadable("It was kept under another SECRET_KEY; enter it anew.") from None
+        raise Unreadable("It was stored with another SECRET_KEY; enter it again.") from None
 
 
 def _box() -> Fernet:

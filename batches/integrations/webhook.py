@@ -1,8 +1,7 @@
-"""Sending a message to an address that a person entered, without becoming a way into the network that this server stands in.
+"""Sends a message to an address that a person entered, without giving access to this server's own network (SSRF).
 
-https only; the name is resolved here, every address that it has must be public, and the connection goes to the very address
-that was looked at, so that a second answer of the name server changes nothing. Redirects are not followed. All of it,
-name to answer, is over within some seconds however slowly the other side speaks.
+https only. We resolve the name, require every address to be public, and connect to the checked address, so that a second DNS
+answer changes nothing. Redirects are not followed. A total time limit covers everything from DNS to the response.
 """
 
 import ipaddress
@@ -21,26 +20,26 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class WebhookError(Exception):
-    """Why the message was not taken, in a sentence for people; the address, which may hold a secret, is not in it."""
+    """Why sending failed, as a sentence for people. It never contains the address, which may hold a secret."""
 
 
 def check_url(url: str, *, private: bool) -> tuple[str, int, str, bool]:
-    """(host, port, path with query, whether TLS) of an address that may be sent to. Raises WebhookError."""
+    """Split an allowed address into (host, port, path with query, whether TLS). Raises WebhookError."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise WebhookError("This is no web address.") from None
+        raise WebhookError("Not a valid web address.") from None
     if parts.scheme not in ("https", *(["http"] if private else [])) or not parts.hostname:
-        raise WebhookError("A webhook has an address that begins with https://.")
+        raise WebhookError("A webhook address must begin with https://.")
     if parts.username is not None or parts.password is not None or not url.isascii() or not url.isprintable() or " " in url:
-        raise WebhookError("A webhook's address is plain ASCII without user name and password.")
+        raise WebhookError("A webhook address must be plain ASCII, without user name and password.")
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 80), f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", secure
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the public network, also what it stands for when it wraps another one."""
+    """Whether an address is public, including any IPv4 address embedded in it."""
     inner: list[Address] = []
     if isinstance(address, ipaddress.IPv6Address):
         inner += [one for one in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if one is not None]
@@ -74,7 +73,7 @@ def send(url: str, payload: Mapping[str, object], *, private: bool = False, seco
     except TimeoutError:
         raise WebhookError(f"{host} did not answer within {seconds:g} s.") from None
     except ssl.SSLError as error:
-        raise WebhookError(f"{host} cannot be trusted: {error.reason or 'its certificate does not hold'}.") from None
+        raise WebhookError(f"{host} cannot be trusted: {error.reason or 'its certificate is not valid'}.") from None
     except (OSError, HTTPException, ValueError) as error:
         if late.is_set():
             raise WebhookError(f"{host} did not answer within {seconds:g} s.") from None
@@ -84,17 +83,17 @@ def send(url: str, payload: Mapping[str, object], *, private: bool = False, seco
         if sock is not None:
             sock.close()
     if 300 <= status < 400:
-        raise WebhookError(f"{host} wants to send the message elsewhere ({status}); enter the address where it is taken.")
+        raise WebhookError(f"{host} responded with a redirect ({status}); enter the final address.")
     if not 200 <= status < 300:
         raise WebhookError(f"{host} refused the message ({status}).")
 
 
 def _resolve(host: str, port: int, private: bool) -> str:
-    """An address of `host`, all of which may be sent to. Raises WebhookError."""
+    """One address of `host`, after checking all of them. Raises WebhookError."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        raise WebhookError(f"There is no address for {host}.") from None
+        raise WebhookError(f"No IP address found for {host}.") from None
     if not private and not all(is_public(ipaddress.ip_address(one)) for one in found):
         raise WebhookError(f"{host} is not in the public network (setting CE_WEBHOOK_PRIVATE).")
     return sorted(found, key=lambda one: (":" in one, one))[0]

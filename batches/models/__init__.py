@@ -1,4 +1,4 @@
-"""All tables, so that Django finds them and imports stay short. Invariants are constraints, not hopes."""
+"""All tables, in one place for Django and for short imports. Invariants are database constraints."""
 
 from batches.models.accounts import ApiToken, AuditEvent, Installation, Notification, SettingChange
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage

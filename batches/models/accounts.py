@@ -1,6 +1,5 @@
 """The installation: its settings, API tokens, audit log and notifications."""
 
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -9,9 +8,9 @@ from batches.models.runs import Run
 
 
 class Installation(models.Model):
-    """What is set for the whole installation: one row. A key that an administrator entered is kept encrypted (keys.py)."""
+    """Settings of the whole installation, in one row. An API key is stored encrypted (integrations/sealed.py)."""
 
-    default_backend = models.CharField(max_length=40, default="steps", help_text="Of projects that are made from now on.")
+    default_backend = models.CharField(max_length=40, default="steps", help_text="The backend of new projects.")
     api_key = models.TextField(blank=True, help_text="Encrypted.")
 
     class Meta:
@@ -22,7 +21,7 @@ class Installation(models.Model):
 
 
 class SettingChange(models.Model):
-    """Who changed which setting of the installation, and when; never to what. Rows are only ever added."""
+    """Who changed which installation setting, and when. Values are not recorded. Append-only."""
 
     at = models.DateTimeField(auto_now_add=True)
     cause = models.CharField(max_length=200)
@@ -36,15 +35,15 @@ class SettingChange(models.Model):
 
 
 class ApiToken(models.Model):
-    """A person's key to the API, known by its hash only. It may do what that person may, until it is revoked or its time is over."""
+    """A person's API token, stored as a hash. It has that person's rights until it is revoked or expires."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
-    name = models.CharField(max_length=80, help_text="What it is for.")
-    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hexadecimal digits.")
-    ending = models.CharField(max_length=4, help_text="Its last characters, to know it by.")
+    name = models.CharField(max_length=80, help_text="What the token is for.")
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hexadecimal.")
+    ending = models.CharField(max_length=4, help_text="The last characters of the token, to recognise it.")
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it does not end by itself.")
-    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty if the token never expires.")
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="Accurate to a minute.")
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -58,7 +57,7 @@ class ApiToken(models.Model):
 
 
 class AuditEvent(models.Model):
-    """What a person or a command did that leaves no other row: sign-ins, people, tokens, projects. Rows are only ever added."""
+    """An action that leaves no other row: sign-ins, and changes to people, tokens and projects. Append-only."""
 
     class Kind(models.TextChoices):
         SIGN_IN = "sign-in", "sign-in"
@@ -68,10 +67,10 @@ class AuditEvent(models.Model):
 
     at = models.DateTimeField(db_index=True)
     kind = models.CharField(max_length=10, choices=Kind)
-    cause = models.CharField(max_length=200, help_text="person:NAME, command:NAME, or address:IP of somebody who was not signed in.")
+    cause = models.CharField(max_length=200, help_text="person:NAME, command:NAME, or address:IP for someone who was not signed in.")
     what = models.CharField(max_length=300)
     address = models.GenericIPAddressField(null=True, blank=True)
-    refused = models.BooleanField(default=False, help_text="It was tried and turned away.")
+    refused = models.BooleanField(default=False, help_text="The attempt was refused.")
 
     class Meta:
         ordering = ["-pk"]
@@ -82,7 +81,7 @@ class AuditEvent(models.Model):
 
 
 class Notification(models.Model):
-    """One message that a batch has ended or needs a person, to one receiver, until it is sent or given up."""
+    """A notification over one channel that a batch has ended or needs a person."""
 
     class Event(models.TextChoices):
         ENDED = "ended", "ended"
@@ -95,17 +94,17 @@ class Notification(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="notifications")
     event = models.CharField(max_length=12, choices=Event)
     channel = models.CharField(max_length=7, choices=Channel)
-    about = models.CharField(max_length=80, help_text="What is told; the same is told once.")
+    about = models.CharField(max_length=80, help_text="What the notification is about. Each subject is sent once per channel.")
     text = models.TextField()
     created_at = models.DateTimeField()
     tries = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField()
-    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Somebody is at it.")
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Until when a process holds this row.")
     sent_at = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True, help_text="Why it could not be sent when it was last tried.")
+    error = models.TextField(blank=True, help_text="Why the last try failed.")
 
     class Meta:
-        db_table = "batches_notice"  # the name of its first release
+        db_table = "batches_notice"  # the table keeps the name of its first release
         verbose_name = "notification"
         ordering = ["-pk"]
         constraints = [models.UniqueConstraint(fields=["run", "channel", "about"], name="notice_once_per_channel")]

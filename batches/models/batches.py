@@ -1,6 +1,7 @@
 """Batches with their stages, phases, gates, predicted conflicts and issues."""
 
 import uuid
+from datetime import datetime
 from typing import Self
 
 from django.apps import apps
@@ -14,12 +15,12 @@ from batches.models.projects import Project
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
-    """A batch's state is that of its latest run; nobody stores it."""
+    """Queries of batches. A batch's state is that of its latest run and is not stored."""
 
     def with_state(self) -> Self:
-        """Annotate of the latest run `operation` and, named `run_…`, id, state, paused, stop_reason, started_at, ended_at,
-        waited, waiting_for, waiting_since."""
-        runs = apps.get_model("batches", "Run")  # it stands above this module
+        """Annotate the latest run: `operation`, and `run_` plus id, state, paused, stop_reason, started_at, ended_at, waited,
+        waiting_for and waiting_since."""
+        runs = apps.get_model("batches", "Run")  # the module of Run imports this one
         latest = runs.objects.shown().filter(batch=OuterRef("pk")).order_by("-number")
         return self.annotate(
             run_id=Subquery(latest.values("pk")[:1]),
@@ -35,12 +36,24 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         )
 
     def bump(self, batch_id: int) -> None:
-        """Raise the version, in the caller's transaction, so that pages that watch the batch ask for more."""
+        """Increase the version in the caller's transaction, so that open pages reload what changed."""
         self.filter(pk=batch_id).update(version=F("version") + 1)
 
 
 class Batch(models.Model):
-    """One plan made executable on one project; its state is that of its runs (see BatchQuerySet.with_state)."""
+    """One plan prepared for execution on one project. For its state see BatchQuerySet.with_state."""
+
+    # Annotated by BatchQuerySet.with_state.
+    run_id: int | None
+    operation: str | None
+    run_state: str | None
+    run_paused: bool | None
+    run_stop_reason: str | None
+    run_started_at: datetime | None
+    run_waited: dict[str, float] | None
+    run_waiting_for: str | None
+    run_waiting_since: datetime | None
+    run_ended_at: datetime | None
 
     number = models.PositiveIntegerField(unique=True)
     project = models.ForeignKey(Project, models.PROTECT, related_name="batches")
@@ -48,11 +61,16 @@ class Batch(models.Model):
     title = models.CharField(max_length=300)
     base_branch = models.CharField(max_length=200)
     base_commit = models.CharField(max_length=64)
-    edition = models.PositiveIntegerField(default=1, help_text="How often its phases were made from a plan.")
-    version = models.PositiveBigIntegerField(default=1, help_text="Raised with every change that a page shows.")
+    edition = models.PositiveIntegerField(default=1, help_text="How many times the phases were created from a plan.")
+    version = models.PositiveBigIntegerField(default=1, help_text="Increased with every change that a page shows.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    asked_by = models.UUIDField(null=True, editable=False, unique=True, help_text="The form that asked for it: sent twice, it makes one.")
+    asked_by = models.UUIDField(
+        null=True,
+        editable=False,
+        unique=True,
+        help_text="Identifies the form that created the batch, so that sending it twice creates one batch.",
+    )
 
     objects = BatchQuerySet.as_manager()
 
@@ -75,12 +93,12 @@ class Batch(models.Model):
 
     @property
     def context_branch(self) -> str:
-        """The branch that the latest update of the context is proposed on."""
+        """The branch with the latest proposed context update."""
         return f"ce/context-{self.number}"
 
 
 class Stage(models.Model):
-    """The phases of a batch that may run side by side. Its state is derived from its tasks, never stored."""
+    """Phases of a batch that may run in parallel. The state is derived from the tasks and not stored."""
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="stages")
     number = models.PositiveIntegerField()
@@ -97,13 +115,13 @@ class Stage(models.Model):
 
 
 class Phase(models.Model):
-    """One phase of the plan as it was read when the batch was made."""
+    """One phase of the plan, as it was when the batch was generated."""
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="phases")
     stage = models.ForeignKey(Stage, models.CASCADE, related_name="phases")
     key = models.CharField(max_length=40)
-    position = models.PositiveIntegerField(help_text="Place in the document, from 1.")
-    order = models.PositiveIntegerField(help_text="Place within the stage, from 1.")
+    position = models.PositiveIntegerField(help_text="Position in the document, from 1.")
+    order = models.PositiveIntegerField(help_text="Position in the stage, from 1.")
     prp_id = models.CharField(max_length=60)
     slug = models.SlugField(max_length=80)
     title = models.CharField(max_length=300)
@@ -112,10 +130,10 @@ class Phase(models.Model):
     hours_text = models.CharField(max_length=200, blank=True)
     complexity = models.CharField(max_length=10)
     files = models.JSONField(default=list, blank=True)
-    dependencies = models.JSONField(default=list, blank=True, help_text="Keys of phases of this batch.")
+    dependencies = models.JSONField(default=list, blank=True, help_text="Keys of the phases of this batch that it depends on.")
     steps = models.JSONField(default=list, blank=True, help_text="[{number, text, commands}]")
     line = models.PositiveIntegerField(default=0)
-    remaining_hours = models.FloatField(default=0, help_text="Longest path from here to an end, this phase included.")
+    remaining_hours = models.FloatField(default=0, help_text="Hours of the longest path from this phase to the end, this phase included.")
 
     class Meta:
         ordering = ["position"]
@@ -130,21 +148,21 @@ class Phase(models.Model):
 
 
 class LinearIssue(models.Model):
-    """The issue of one PRP: wanted from the moment its row is there, created once `url` is known.
+    """The Linear issue of one PRP. The row requests it; once it has been created, `url` is set.
 
-    `uid` is the issue's id, chosen before Linear knows of it, so that it cannot be created twice.
+    `uid` is the issue's id. We choose it before the first request, so that Linear never creates the issue twice.
     """
 
     phase = models.OneToOneField(Phase, models.CASCADE, related_name="linear_issue")
     uid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    identifier = models.CharField(max_length=50, blank=True, help_text="As Linear shows it, such as ENG-12.")
+    identifier = models.CharField(max_length=50, blank=True, help_text="The issue's key in Linear, such as ENG-12.")
     url = models.CharField(max_length=500, blank=True)
-    linked = models.BooleanField(default=False, help_text="Its address is in the PRP document.")
+    linked = models.BooleanField(default=False, help_text="The PRP document has the issue's address.")
     tries = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, help_text="Why it could not be created when it was last tried.")
-    next_try_at = models.DateTimeField(help_text="Not tried before this moment.")
-    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Somebody is at it.")
-    created_at = models.DateTimeField(null=True, blank=True, help_text="When it was created in Linear.")
+    error = models.TextField(blank=True, help_text="Why the last try failed.")
+    next_try_at = models.DateTimeField(help_text="The earliest time of the next try.")
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Until when a process holds this row.")
+    created_at = models.DateTimeField(null=True, blank=True, help_text="When the issue was created in Linear.")
 
     class Meta:
         ordering = ["phase__position"]
@@ -155,18 +173,18 @@ class LinearIssue(models.Model):
 
 
 class Gate(models.Model):
-    """One check-box under Validation Gates, bound to the check that the server runs (or to none: unverified)."""
+    """One check box under Validation Gates, with the check that the server runs. Unverified if there is none."""
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="gates")
-    position = models.PositiveIntegerField(help_text="Place in the list, from 1.")
+    position = models.PositiveIntegerField(help_text="Position in the list, from 1.")
     text = models.TextField()
     kind = models.CharField(max_length=30)
     command = models.TextField(blank=True)
-    spec = models.JSONField(help_text="The binding as subagents.contract.GateSpec reads it.")
+    spec = models.JSONField(help_text="The gate's check, in the format of subagents.contract.GateSpec.")
 
     class Meta:
         ordering = ["position"]
-        permissions = [("tick_gate", "May tick a gate that no rule can check")]
+        permissions = [("tick_gate", "May sign off a gate that cannot be checked automatically")]
         constraints = [models.UniqueConstraint(fields=["phase", "position"], name="gate_once_per_phase")]
 
     def __str__(self) -> str:
@@ -174,16 +192,16 @@ class Gate(models.Model):
 
 
 class Conflict(models.Model):
-    """A file, directory or glob that several phases change, and what was decided about it."""
+    """A file, directory or glob that several phases change, and the decision about it."""
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="conflicts")
     file = models.CharField(max_length=1000)
     kind = models.CharField(max_length=12, choices=CONFLICT_KINDS)
-    phases = models.JSONField(help_text="Keys of the phases that meet there, in document order.")
+    phases = models.JSONField(help_text="Keys of the phases that change the file, in document order.")
     decision = models.CharField(max_length=10, choices=OnConflict, blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField(null=True, blank=True)
-    collided = models.BooleanField(null=True, help_text="Whether a merge really met a conflict there; unknown until merged.")
+    collided = models.BooleanField(null=True, help_text="Whether a merge conflict really happened. Unknown until the phases are merged.")
 
     class Meta:
         ordering = ["kind", "file"]

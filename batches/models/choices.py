@@ -1,16 +1,20 @@
-"""Choices that several tables share, made from the enums of the core so that there is one list of states."""
+"""Choices that several tables share, built from the enums of the core."""
+
+from enum import StrEnum
 
 from django.db import models
 
 from batches.core.gates.project_gates import When
 from batches.core.plans.conflicts import ConflictKind
+from subagents.backends import BACKENDS
 
 
-def choices(enum: type) -> list[tuple[str, str]]:
-    """Django choices of a core enum, so that there is one list of states."""
+def choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
+    """Django choices, (value, label), of an enum of the core."""
     return [(member.value, member.value.replace("_", " ")) for member in enum]
 
 
+BACKEND_CHOICES = [(name, name) for name in BACKENDS]
 CONFLICT_KINDS = [
     (ConflictKind.SAME_STAGE.value, "same stage"),
     (ConflictKind.CROSS_STAGE.value, "unordered across stages"),

@@ -1,5 +1,4 @@
-"""What figures are made of: one row for each ended attempt, run and stage."""
-
+"""The data for metrics: one row per ended attempt, run and stage."""
 
 from django.db import models
 
@@ -11,10 +10,10 @@ from batches.models.runs import Attempt, Run
 
 
 class AttemptFact(models.Model):
-    """What figures are made of: one ended attempt at a phase, written in the transaction that ends it (facts.py).
+    """Metrics of one ended attempt at a phase, written in the transaction that ends it (metrics/facts.py).
 
-    Money in millionths of a US dollar, so that sums are exact on every database. Unknown is null. What it repeats of other
-    rows is repeated so that 100,000 of them are read without a join.
+    Money is in millionths of a US dollar, so that sums are exact on every database. Unknown is null. Columns of other tables
+    are copied, so that 100,000 rows can be read without a join.
     """
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="fact")
@@ -24,42 +23,42 @@ class AttemptFact(models.Model):
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="+")
     demo = models.BooleanField(default=False)
     ended_at = models.DateTimeField()
-    day = models.DateField(help_text="Of its end, UTC.")
+    day = models.DateField(help_text="The day on which it ended, in UTC.")
     operation = models.CharField(max_length=20, choices=choices(Operation))
     role = models.CharField(max_length=20)
     model = models.CharField(max_length=100, blank=True)
     stage = models.PositiveIntegerField()
     key = models.CharField(max_length=40)
-    kind = models.CharField(max_length=300, help_text="The phase's title without figures and case.")
+    kind = models.CharField(max_length=300, help_text="The phase's title in lower case, without digits.")
     complexity = models.CharField(max_length=10)
     number = models.PositiveIntegerField()
-    retry = models.BooleanField(default=False, help_text="The phase was tried in this run before; being put off by a limit is no try.")
+    retry = models.BooleanField(default=False, help_text="The phase was tried before in this run. Waiting for a limit is not a try.")
     outcome = models.CharField(max_length=10, choices=Attempt.Outcome)
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     fault = models.CharField(max_length=20, blank=True)
-    seconds = models.FloatField(help_text="From launch to end.")
+    seconds = models.FloatField(help_text="Seconds from launch to end.")
     limit_seconds = models.FloatField(null=True, help_text="The time limit of a phase that it was under.")
     silence_seconds = models.FloatField(null=True, help_text="The silence limit that it was under.")
-    waited_seconds = models.FloatField(null=True, help_text="From being ready to launch.")
+    waited_seconds = models.FloatField(null=True, help_text="Seconds from ready to launched.")
     waited_for = models.CharField(max_length=12, blank=True)
     tokens = models.PositiveBigIntegerField(null=True)
     input_tokens = models.PositiveBigIntegerField(null=True)
     output_tokens = models.PositiveBigIntegerField(null=True)
     cache_read_tokens = models.PositiveBigIntegerField(null=True)
     cache_write_tokens = models.PositiveBigIntegerField(null=True)
-    cost_micros = models.BigIntegerField(null=True, help_text="The sum of its priced requests.")
-    input_micros = models.BigIntegerField(null=True, help_text="What its input costs at the usual prices.")
-    input_full_micros = models.BigIntegerField(null=True, help_text="What it would cost without the provider's cache.")
-    hours = models.FloatField(null=True, help_text="Estimated.")
-    files_declared = models.PositiveIntegerField(null=True, help_text="Changed, and named by the plan.")
-    files_undeclared = models.PositiveIntegerField(null=True, help_text="Changed, and not named by the plan.")
-    drift = models.FloatField(null=True, help_text="Per cent, of an execution that succeeded.")
-    conflict = models.BooleanField(default=False, help_text="Its merge met a conflict.")
-    by_hand = models.BooleanField(default=False, help_text="It judged a person's resolution of a conflict.")
+    cost_micros = models.BigIntegerField(null=True, help_text="The cost of its requests.")
+    input_micros = models.BigIntegerField(null=True, help_text="The cost of its input at list prices.")
+    input_full_micros = models.BigIntegerField(null=True, help_text="What its input would cost without the provider's cache.")
+    hours = models.FloatField(null=True, help_text="The plan's estimate.")
+    files_declared = models.PositiveIntegerField(null=True, help_text="Changed files that the plan names.")
+    files_undeclared = models.PositiveIntegerField(null=True, help_text="Changed files that the plan does not name.")
+    drift = models.FloatField(null=True, help_text="Per cent. Known for successful executions only.")
+    conflict = models.BooleanField(default=False, help_text="The merge had a conflict.")
+    by_hand = models.BooleanField(default=False, help_text="The attempt judged a conflict resolution made by a person.")
     gates_passed = models.PositiveIntegerField(default=0)
     gates_failed = models.PositiveIntegerField(default=0)
     gates_unverified = models.PositiveIntegerField(default=0)
-    gates_flaky = models.PositiveIntegerField(default=0, help_text="Of the passed ones.")
+    gates_flaky = models.PositiveIntegerField(default=0, help_text="How many of the passed gates were flaky.")
 
     class Meta:
         ordering = ["pk"]
@@ -70,19 +69,19 @@ class AttemptFact(models.Model):
 
 
 class RunFact(models.Model):
-    """What figures are made of: one ended run with the sums over its attempts; gone while the run goes on again."""
+    """Metrics of one ended run, with sums over its attempts. Deleted when the run is resumed."""
 
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="fact")
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="+")
     project = models.ForeignKey(Project, models.CASCADE, related_name="+", db_index=False)
     demo = models.BooleanField(default=False)
     ended_at = models.DateTimeField()
-    day = models.DateField(help_text="Of its end, UTC.")
+    day = models.DateField(help_text="The day on which it ended, in UTC.")
     operation = models.CharField(max_length=20, choices=choices(Operation))
     outcome = models.CharField(max_length=12, choices=choices(RunState))
-    critical = models.BooleanField(default=False, help_text="It failed, and not because a person, a budget or a missing agent stopped it.")
-    seconds = models.FloatField(help_text="From start to end, without the time that it waited for a person.")
-    work_seconds = models.FloatField(null=True, help_text="Over its attempts.")
+    critical = models.BooleanField(default=False, help_text="The run failed for another reason than a person, a budget or a missing agent.")
+    seconds = models.FloatField(help_text="Seconds from start to end, without the time that it waited for a person.")
+    work_seconds = models.FloatField(null=True, help_text="Total seconds of all attempts.")
     queue_seconds = models.FloatField(default=0)
     slot_seconds = models.FloatField(default=0)
     rate_limit_seconds = models.FloatField(default=0)
@@ -91,25 +90,25 @@ class RunFact(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     retries = models.PositiveIntegerField(default=0)
-    phases = models.PositiveIntegerField(default=0, help_text="That succeeded in it.")
-    by_hand = models.PositiveIntegerField(default=0, help_text="Of these, after a person resolved a conflict.")
+    phases = models.PositiveIntegerField(default=0, help_text="Phases that succeeded in this run.")
+    by_hand = models.PositiveIntegerField(default=0, help_text="How many of these succeeded after a person resolved a conflict.")
     tokens = models.PositiveBigIntegerField(null=True)
     input_tokens = models.PositiveBigIntegerField(null=True)
     output_tokens = models.PositiveBigIntegerField(null=True)
     cache_read_tokens = models.PositiveBigIntegerField(null=True)
     cache_write_tokens = models.PositiveBigIntegerField(null=True)
     cost_micros = models.BigIntegerField(null=True)
-    estimated_hours = models.FloatField(null=True, help_text="Of the phases that succeeded and have an estimate.")
-    estimated_seconds = models.FloatField(null=True, help_text="What these took.")
-    forecast_seconds = models.FloatField(null=True, help_text="Median, as told at its start.")
+    estimated_hours = models.FloatField(null=True, help_text="Total estimate of the successful phases that have one.")
+    estimated_seconds = models.FloatField(null=True, help_text="How long these phases took.")
+    forecast_seconds = models.FloatField(null=True, help_text="The median forecast when the run started.")
     forecast_p90_seconds = models.FloatField(null=True)
     forecast_runs = models.PositiveIntegerField(default=0)
-    drift = models.FloatField(null=True, help_text="Per cent, mean over its phases.")
+    drift = models.FloatField(null=True, help_text="Per cent, the mean of its phases.")
     files_undeclared = models.PositiveIntegerField(null=True)
     conflicts_predicted = models.PositiveIntegerField(default=0)
-    conflicts_true = models.PositiveIntegerField(default=0, help_text="Of the predicted ones, those that a merge met.")
-    conflicts_false = models.PositiveIntegerField(default=0, help_text="Of the predicted ones, those that no merge met.")
-    conflicts_real = models.PositiveIntegerField(default=0, help_text="Attempts whose merge met a conflict.")
+    conflicts_true = models.PositiveIntegerField(default=0, help_text="Predicted conflicts that happened.")
+    conflicts_false = models.PositiveIntegerField(default=0, help_text="Predicted conflicts that did not happen.")
+    conflicts_real = models.PositiveIntegerField(default=0, help_text="Attempts whose merge had a conflict.")
     gates_passed = models.PositiveIntegerField(default=0)
     gates_failed = models.PositiveIntegerField(default=0)
     gates_unverified = models.PositiveIntegerField(default=0)
@@ -124,7 +123,7 @@ class RunFact(models.Model):
 
 
 class StageFact(models.Model):
-    """How long one stage of an ended run took, from its first launch to its last end, without waiting for a person."""
+    """Duration of one stage of an ended run, from its first launch to its last end, without waiting for a person."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="stage_facts")
     stage = models.PositiveIntegerField()

@@ -1,5 +1,4 @@
-"""What became of each gate: checks, sign-offs by people, opinions of reviewers."""
-
+"""Results of gates: checks, sign-offs and reviewers' opinions."""
 
 from django.conf import settings
 from django.db import models
@@ -14,16 +13,16 @@ from subagents.contract import GateOrigin
 
 
 class GateCheck(models.Model):
-    """One judgement of a gate: by an attempt on its own checkout, or by a stage check on the merged tree.
+    """One judgement of a gate, either on the commit of an attempt or on the merged tree of a stage.
 
-    Gates of the project and of the server are no rows of their own: `gate` is empty, and the judgement says what it was.
+    Gates of the project and of the server have no Gate row: `gate` is null, and this row describes the gate.
     """
 
     gate = models.ForeignKey(Gate, models.CASCADE, null=True, blank=True, related_name="checks")
     attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="gate_checks")
     origin = models.CharField(max_length=8, choices=choices(GateOrigin), default=GateOrigin.PLAN)
-    position = models.PositiveIntegerField(default=0, help_text="Within its origin, from 1.")
-    text = models.TextField(blank=True, help_text="What it asks for, where there is no gate of the plan.")
+    position = models.PositiveIntegerField(default=0, help_text="Position among the gates of the same origin, from 1.")
+    text = models.TextField(blank=True, help_text="What the gate requires. Empty for a gate of the plan.")
     kind = models.CharField(max_length=30, blank=True)
     status = models.CharField(max_length=12)
     command = models.TextField(blank=True)
@@ -32,9 +31,9 @@ class GateCheck(models.Model):
     output = models.TextField(blank=True)
     seconds = models.FloatField(null=True, blank=True)
     note = models.TextField(blank=True)
-    flaky = models.BooleanField(default=False, help_text="It failed, and passed when it was run again on the same files.")
+    flaky = models.BooleanField(default=False, help_text="The gate failed first and passed when it ran again on the same files.")
     first_exit_code = models.IntegerField(null=True, blank=True)
-    first_output = models.TextField(blank=True, help_text="Of the run before the one that counts.")
+    first_output = models.TextField(blank=True, help_text="Output of the first run, which failed.")
     at = models.DateTimeField()
 
     class Meta:
@@ -56,20 +55,23 @@ class GateCheck(models.Model):
 
     @property
     def title(self) -> str:
-        """What the gate asks for, whoever asks."""
+        """What the gate requires."""
         return self.gate.text if self.gate else self.text
 
 
 class SignOff(models.Model):
-    """A named person's word that a gate holds which no rule can check. Rows are only added; withdrawing completes one."""
+    """A person confirms a gate that cannot be checked automatically. Rows are never deleted; withdrawing fills in more columns."""
 
     gate = models.ForeignKey(Gate, models.CASCADE, related_name="sign_offs")
     attempt = models.ForeignKey(
-        Attempt, models.CASCADE, related_name="sign_offs", help_text="What was looked at; a later attempt has no tick."
+        Attempt,
+        models.CASCADE,
+        related_name="sign_offs",
+        help_text="The attempt that was signed off. A later attempt needs a new sign-off.",
     )
     commit = models.CharField(max_length=64, blank=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    name = models.CharField(max_length=150, help_text="Who ticked it; stays when the account goes.")
+    name = models.CharField(max_length=150, help_text="Who signed off. The name stays when the account is deleted.")
     at = models.DateTimeField()
     reason = models.TextField()
     withdrawn_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -92,17 +94,17 @@ class SignOff(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.gate}: ticked by {self.name}"
+        return f"{self.gate}: signed off by {self.name}"
 
 
 class GateOpinion(models.Model):
-    """What a review after execution says of a gate that no rule can check; never a judgement by itself."""
+    """A reviewer's opinion about a gate that cannot be checked automatically. It does not decide the gate."""
 
     gate = models.ForeignKey(Gate, models.CASCADE, related_name="opinions")
-    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="gate_opinions", help_text="Whose work was looked at.")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="gate_opinions", help_text="The attempt whose work was reviewed.")
     review = models.ForeignKey(Review, models.CASCADE, related_name="gate_opinions")
     opinion = models.CharField(max_length=14, choices=choices(Opinion))
-    evidence = models.TextField(blank=True, help_text="What it rests on, or why nothing was judged.")
+    evidence = models.TextField(blank=True, help_text="The evidence for the opinion, or why there is none.")
     model = models.CharField(max_length=80, blank=True)
 
     class Meta:

@@ -12,27 +12,27 @@ from batches.models.projects import Project
 
 
 class PlanQuerySet(models.QuerySet["Plan"]):
-    """Plans come in series of versions; the first version stands for its series."""
+    """Queries of plans. Plans form series of versions, identified by the first version."""
 
     def series_of(self, plan: "Plan") -> Self:
         """All versions of the plan's series."""
         return self.filter(Q(pk=plan.series_id) | Q(first_version=plan.series_id))
 
     def latest_versions(self) -> Self:
-        """Of each series the newest version."""
+        """The newest version of each series."""
         series = Coalesce(OuterRef("first_version"), OuterRef("pk"))
         newer = self.model.objects.filter(first_version=series, version__gt=OuterRef("version"))
         return self.filter(~Exists(newer))
 
 
 class Plan(models.Model):
-    """An uploaded markdown document, kept as it came; it may have faults, then it cannot be executed.
+    """A plan document, stored unchanged. A plan with errors cannot be executed.
 
-    Editing makes the next version of the same series; a kept text is never changed.
+    Editing creates the next version of the series; a stored text never changes.
     """
 
     first_version = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="later_versions", help_text="Empty: this one is the first."
+        "self", models.PROTECT, null=True, blank=True, related_name="later_versions", help_text="Empty for the first version."
     )
     version = models.PositiveIntegerField(default=1)
     project = models.ForeignKey(Project, models.SET_NULL, null=True, blank=True, related_name="plans")
@@ -68,12 +68,12 @@ class Plan(models.Model):
 
 
 class PlanDecision(models.Model):
-    """What a person decided about a conflict of a plan before there is a batch. Rows are only added; the latest counts."""
+    """A decision about a conflict of a plan, made before there is a batch. Append-only; the latest row counts."""
 
     plan = models.ForeignKey(Plan, models.CASCADE, related_name="decisions")
     file = models.CharField(max_length=1000)
     kind = models.CharField(max_length=12, choices=CONFLICT_KINDS)
-    phases = models.JSONField(help_text="Keys of the phases that meet there; with others it is another conflict.")
+    phases = models.JSONField(help_text="Keys of the phases in conflict. Other phases make another conflict.")
     decision = models.CharField(max_length=10, choices=OnConflict)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Projects: the repositories that batches work on, with the defaults of their runs."""
+"""Projects: repositories that batches work on, with default settings for runs."""
 
 import shlex
 
@@ -18,11 +18,11 @@ def check_agent_command(text: str) -> None:
     try:
         shlex.split(text)
     except ValueError as problem:
-        raise ValidationError(f"This is no command line: {problem}.") from None
+        raise ValidationError(f"Not a valid command line: {problem}.") from None
 
 
 class Project(models.Model):
-    """A git repository that batches work on, with the defaults of its runs."""
+    """A git repository that batches work on, with default settings for its runs."""
 
     class NotifyFormat(models.TextChoices):
         JSON = "json", "JSON with all facts"
@@ -31,46 +31,64 @@ class Project(models.Model):
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True)
     repository = models.CharField(max_length=1000, unique=True, help_text="Absolute path of the repository on this host.")
-    base_branch = models.CharField(max_length=200, help_text="The branch that batches start from; never written to.")
+    base_branch = models.CharField(max_length=200, help_text="The branch that batches start from. Only a merge of a batch writes to it.")
     backend = models.CharField(max_length=40, default="steps")
     agent_command = models.CharField(
-        max_length=1000, blank=True, validators=[check_agent_command], help_text="The program of the backend command, with its arguments."
+        max_length=1000, blank=True, validators=[check_agent_command], help_text="The program and arguments for the backend “command”."
     )
     max_parallel = models.PositiveSmallIntegerField(default=4, validators=[MinValueValidator(1)])
     phase_limit_minutes = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
-    model = models.CharField(max_length=100, blank=True, help_text="Of every phase; empty: by its complexity.")
-    retry_model = models.CharField(max_length=100, blank=True, help_text="After a failure of the work; empty: by complexity.")
+    model = models.CharField(max_length=100, blank=True, help_text="The model for every phase. Empty: chosen by complexity.")
+    retry_model = models.CharField(max_length=100, blank=True, help_text="The model after a failed attempt. Empty: chosen by complexity.")
     budget_usd = models.DecimalField(
-        max_digits=12, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)], help_text="Of a batch, US dollars."
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="The most that a batch may cost, in US dollars.",
     )
     phase_cap_usd = models.DecimalField(
-        max_digits=12, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)], help_text="Of one attempt, US dollars."
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="The most that one attempt may cost, in US dollars.",
     )
-    silence_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the installation's setting.")
+    silence_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the setting of the installation.")
     fail_fast = models.BooleanField(default=False)
     scheduling = models.CharField(max_length=10, choices=Scheduling, default=Scheduling.STAGES)
-    linear_team = models.CharField(max_length=20, blank=True, help_text="Key of the Linear team that gets an issue for each PRP.")
+    linear_team = models.CharField(max_length=20, blank=True, help_text="Key of the Linear team in which each PRP gets an issue.")
     linear_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (integrations/sealed.py); never shown.")
-    accept_context = models.BooleanField(default=False, help_text="What an update of the context proposes is merged at once.")
+    accept_context = models.BooleanField(default=False, help_text="Merge proposed context updates at once.")
     undeclared_edits = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
     deletions = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
-    require_review = models.BooleanField(default=False, help_text="Execute waits for a review that approves, or for a person's word.")
-    lint_command = models.CharField(max_length=500, blank=True, help_text="A gate of every phase or stage; empty: none.")
+    require_review = models.BooleanField(default=False, help_text="Execute only after a review approves or a person overrules it.")
+    lint_command = models.CharField(max_length=500, blank=True, help_text="Runs as a gate after every phase or stage. Empty: no such gate.")
     lint_when = models.CharField(max_length=5, choices=GateWhen, default=GateWhen.PHASE)
-    test_command = models.CharField(max_length=500, blank=True, help_text="A gate of every phase or stage; empty: none.")
+    test_command = models.CharField(max_length=500, blank=True, help_text="Runs as a gate after every phase or stage. Empty: no such gate.")
     test_when = models.CharField(max_length=5, choices=GateWhen, default=GateWhen.PHASE)
-    coverage_command = models.CharField(max_length=500, blank=True, help_text="A gate of every phase or stage; empty: none.")
+    coverage_command = models.CharField(
+        max_length=500, blank=True, help_text="Runs as a gate after every phase or stage. Empty: no such gate."
+    )
     coverage_when = models.CharField(max_length=5, choices=GateWhen, default=GateWhen.STAGE)
-    standard_gates = models.JSONField(default=usual_standard_gates, blank=True, help_text="Names of the server's own gates that are on.")
-    largest_file_mb = models.PositiveIntegerField(default=10, validators=[MinValueValidator(1)], help_text="Of a changed file, in MB.")
-    rerun_gates = models.BooleanField(default=True, help_text="A command of a gate that fails is run once more.")
-    network = models.CharField(max_length=5, choices=Network, default=Network.NONE, help_text="What may reach the network.")
-    tool_paths = models.TextField(blank=True, help_text="Absolute paths that commands may read, one a line.")
-    shared_context = models.BooleanField(default=True, help_text="Agents of a run get the same context first.")
-    demo = models.BooleanField(default=False, editable=False, help_text="A demonstration: made up, there is no such repository.")
-    notify_webhook_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted: such an address is often a secret.")
+    standard_gates = models.JSONField(
+        default=usual_standard_gates, blank=True, help_text="Names of the standard gates that are switched on."
+    )
+    largest_file_mb = models.PositiveIntegerField(
+        default=10, validators=[MinValueValidator(1)], help_text="The largest size of a changed file, in MB."
+    )
+    rerun_gates = models.BooleanField(default=True, help_text="Run the command of a failed gate once more.")
+    network = models.CharField(max_length=5, choices=Network, default=Network.NONE, help_text="Which commands may reach the network.")
+    tool_paths = models.TextField(blank=True, help_text="Absolute paths that commands may read, one per line.")
+    shared_context = models.BooleanField(default=True, help_text="Start all agents of a run with the same context.")
+    demo = models.BooleanField(default=False, editable=False, help_text="A demonstration with made-up data. The repository does not exist.")
+    notify_webhook_sealed = models.TextField(
+        blank=True, editable=False, help_text="Encrypted, because a webhook address is often a secret."
+    )
     notify_format = models.CharField(max_length=5, choices=NotifyFormat, default=NotifyFormat.JSON)
-    notify_mail = models.CharField(max_length=1000, blank=True, help_text="Mail addresses, separated by commas.")
+    notify_mail = models.CharField(max_length=1000, blank=True, help_text="Email addresses, separated by commas.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 
@@ -83,13 +101,13 @@ class Project(models.Model):
 
     @property
     def phase_limit_seconds(self) -> float:
-        """Its own limit; while it was left at what a new project has, the installation's."""
+        """The project's limit, or the installation's if the project has the default value."""
         usual = type(self)._meta.get_field("phase_limit_minutes").default
         return settings.CE_PHASE_LIMIT_SECONDS if self.phase_limit_minutes == usual else self.phase_limit_minutes * 60.0
 
     @property
     def gate_rules(self) -> GateRules:
-        """The gates beside a plan's, as the settings have them now."""
+        """The project's own gates, as set now."""
         commands = ((name, getattr(self, f"{name}_command"), getattr(self, f"{name}_when")) for name in COMMAND_TEXTS)
         return GateRules(
             project=tuple(ProjectGate(name, command, When(when)) for name, command, when in commands if command),

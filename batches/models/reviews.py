@@ -1,5 +1,4 @@
-"""Reviews with their findings, updates of the context, and merges into the base branch."""
-
+"""Reviews with their findings, context updates, and merges into the base branch."""
 
 from django.conf import settings
 from django.db import models
@@ -12,19 +11,21 @@ from batches.models.runs import Run
 
 
 class Review(models.Model):
-    """A review of a batch, before execution or after; empty but for its moment until its run has succeeded."""
+    """A review of a batch, before or after execution. Only `moment` is set until its run succeeds."""
 
     run = models.OneToOneField(Run, models.CASCADE, related_name="review")
     moment = models.CharField(max_length=6, choices=choices(Moment))
     verdict = models.CharField(max_length=24, choices=choices(Verdict), blank=True)
-    scores = models.JSONField(default=list, blank=True, help_text="One object a PRP: score, band, verdict, drift, size.")
-    semantic = models.TextField(blank=True, help_text="What a reader with judgement said, or that nobody was asked.")
-    path = models.CharField(max_length=200, blank=True, help_text="The report's place on the batch branch.")
-    commit = models.CharField(max_length=64, blank=True, help_text="The commit that wrote the report there.")
-    problem = models.TextField(blank=True, help_text="Why the report could not be written onto the branch.")
+    scores = models.JSONField(default=list, blank=True, help_text="One object per PRP: score, band, verdict, drift, size.")
+    semantic = models.TextField(blank=True, help_text="What the model that read the work wrote, or that none was asked.")
+    path = models.CharField(max_length=200, blank=True, help_text="Path of the report on the batch's branch.")
+    commit = models.CharField(max_length=64, blank=True, help_text="The commit that added the report.")
+    problem = models.TextField(blank=True, help_text="Why the report could not be committed.")
     text = models.TextField(blank=True, help_text="The report.")
     overruled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    overruled_name = models.CharField(max_length=150, blank=True, help_text="Who overruled it; stays when the account goes.")
+    overruled_name = models.CharField(
+        max_length=150, blank=True, help_text="Who overruled the review. The name stays when the account is deleted."
+    )
     overruled_at = models.DateTimeField(null=True, blank=True)
     overrule_reason = models.TextField(blank=True)
 
@@ -43,15 +44,17 @@ class Review(models.Model):
 
     @property
     def passes(self) -> bool:
-        """Whether work may go on after it: it approves, or a named person overruled it."""
+        """Whether work may continue: the review approves, or a person overruled it."""
         return self.verdict in PASSING_VERDICTS or self.overruled_at is not None
 
 
 class Finding(models.Model):
-    """One thing that a review found: how bad, where, and what to do about it."""
+    """One finding of a review: severity, place, and what to do."""
 
     review = models.ForeignKey(Review, models.CASCADE, related_name="findings")
-    phase = models.ForeignKey(Phase, models.CASCADE, null=True, blank=True, related_name="findings", help_text="Empty: the whole batch.")
+    phase = models.ForeignKey(
+        Phase, models.CASCADE, null=True, blank=True, related_name="findings", help_text="Empty if the finding is about the whole batch."
+    )
     position = models.PositiveIntegerField()
     severity = models.CharField(max_length=10, choices=choices(Severity))
     category = models.CharField(max_length=40)
@@ -68,7 +71,7 @@ class Finding(models.Model):
 
 
 class ContextChange(models.Model):
-    """What an update of the context proposes, on a branch of its own, and what was decided about it."""
+    """A proposed context update on its own branch, and the decision about it."""
 
     class Decision(models.TextChoices):
         UNCHANGED = "unchanged", "nothing to change"
@@ -77,11 +80,11 @@ class ContextChange(models.Model):
         REJECTED = "rejected", "rejected"
 
     run = models.OneToOneField(Run, models.CASCADE, related_name="context_change")
-    base_commit = models.CharField(max_length=64, help_text="Where the batch branch was when the update began.")
+    base_commit = models.CharField(max_length=64, help_text="Commit of the batch's branch when the update began.")
     head_commit = models.CharField(max_length=64, blank=True)
-    files = models.JSONField(default=list, blank=True, help_text="Paths that it changes.")
+    files = models.JSONField(default=list, blank=True, help_text="Paths of the changed files.")
     diff = models.TextField(blank=True)
-    notes = models.JSONField(default=list, blank=True, help_text="What was left alone, and why.")
+    notes = models.JSONField(default=list, blank=True, help_text="What was not changed, and why.")
     decision = models.CharField(max_length=10, choices=Decision, blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_cause = models.CharField(max_length=200, blank=True, help_text="person:NAME, command:NAME or policy:RULE.")
@@ -103,12 +106,12 @@ class ContextChange(models.Model):
 
     @property
     def ref(self) -> str:
-        """Where its commits are kept for good, also after another update or a rejection."""
+        """The git reference that keeps the commits, also after a rejection or another update."""
         return f"refs/ce/context/batch-{self.run.batch.number}/run-{self.run.number}"
 
 
 class BaseMerge(models.Model):
-    """One merge of a batch's branch into its base branch that somebody asked for. Written before git acts, closed after it."""
+    """One requested merge of a batch's branch into its base branch. The row is written before git runs and completed afterwards."""
 
     class Method(models.TextChoices):
         FAST_FORWARD = "ff", "fast-forward"
@@ -117,16 +120,18 @@ class BaseMerge(models.Model):
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="base_merges")
     base_branch = models.CharField(max_length=200)
     method = models.CharField(max_length=5, choices=Method)
-    from_commit = models.CharField(max_length=64, help_text="Where the base branch was.")
-    batch_commit = models.CharField(max_length=64, help_text="Where the batch's branch was.")
-    to_commit = models.CharField(max_length=64, help_text="Where the base branch is to be afterwards.")
-    folder = models.CharField(max_length=1000, blank=True, help_text="Where the base branch was checked out; empty: nowhere.")
+    from_commit = models.CharField(max_length=64, help_text="Commit of the base branch before the merge.")
+    batch_commit = models.CharField(max_length=64, help_text="Commit of the batch's branch.")
+    to_commit = models.CharField(max_length=64, help_text="Commit of the base branch after the merge.")
+    folder = models.CharField(
+        max_length=1000, blank=True, help_text="The folder in which the base branch was checked out. Empty if there was none."
+    )
     cause = models.CharField(max_length=200, help_text="person:NAME or command:NAME.")
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     asked_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
-    merged = models.BooleanField(null=True, help_text="Unknown until it has ended.")
-    problem = models.TextField(blank=True, help_text="Why it was not merged.")
+    merged = models.BooleanField(null=True, help_text="Unknown until the merge has ended.")
+    problem = models.TextField(blank=True, help_text="Why the merge failed.")
 
     class Meta:
         db_table = "batches_landing"  # the name of its first release

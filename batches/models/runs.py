@@ -1,4 +1,4 @@
-"""Runs, tasks and attempts: what goes on and what happened. States are written by runs/transitions.py alone."""
+"""Runs, tasks and attempts. Only runs/transitions.py writes states."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -43,9 +43,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(state__in=ENDED_RUN_STATES)
 
     def shown(self) -> Self:
-        """The runs that say where a batch stands: what only looks at it or writes about it counts until it is over.
+        """Runs that determine the state of a batch. Reviews and context updates count only until they have ended.
 
-        Annotates `followed`: whether another is about to follow it by itself.
+        Annotates `followed`: whether the autopilot is about to start another run after it.
         """
 
         going = AutopilotRun.objects.filter(run=OuterRef("pk"), state=AutopilotState.GOING)
@@ -58,54 +58,62 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 
 class Run(models.Model):
-    """One operation over a batch. A batch has one live run at most; retry re-opens the run it belongs to."""
+    """One operation on a batch. A batch has at most one live run. A retry reopens the run."""
+
+    followed: bool  # annotated by RunQuerySet.shown
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="runs")
-    number = models.PositiveIntegerField(help_text="Counts the runs of the batch, from 1.")
+    number = models.PositiveIntegerField(help_text="Number within the batch, from 1.")
     operation = models.CharField(max_length=20, choices=choices(Operation))
     state = models.CharField(max_length=12, choices=choices(RunState), default=RunState.QUEUED)
     paused = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     cancel_cause = models.CharField(max_length=200, blank=True)
-    selection = models.CharField(max_length=200, blank=True, help_text="Which part of the batch; empty: all of it.")
+    selection = models.CharField(max_length=200, blank=True, help_text="Which part of the batch is executed. Empty: all of it.")
     backend = models.CharField(max_length=40)
     scheduling = models.CharField(max_length=10, choices=Scheduling)
     on_conflict = models.CharField(max_length=10, choices=OnConflict, default=OnConflict.WARN)
     max_parallel = models.PositiveSmallIntegerField(validators=[MinValueValidator(1)])
-    parallel_limit = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Lower than max_parallel since a rate limit.")
-    model = models.CharField(max_length=100, blank=True, help_text="Of every phase; empty: by its complexity.")
-    retry_model = models.CharField(max_length=100, blank=True, help_text="After a failure of the work; empty: by complexity.")
-    budget_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of the whole batch.")
-    phase_cap_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of one attempt.")
+    parallel_limit = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Set below max_parallel after a rate limit.")
+    model = models.CharField(max_length=100, blank=True, help_text="The model for every phase. Empty: chosen by complexity.")
+    retry_model = models.CharField(max_length=100, blank=True, help_text="The model after a failed attempt. Empty: chosen by complexity.")
+    budget_usd = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="The most that the whole batch may cost."
+    )
+    phase_cap_usd = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="The most that one attempt may cost."
+    )
     rate_limited_since = models.DateTimeField(null=True, blank=True)
-    rate_limited_until = models.DateTimeField(null=True, blank=True, help_text="The latest pause; nothing is started until then.")
-    rate_limits = models.PositiveIntegerField(default=0, help_text="Pauses since the last phase that succeeded.")
-    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped all of it.")
+    rate_limited_until = models.DateTimeField(null=True, blank=True, help_text="Nothing starts before this time, because of a rate limit.")
+    rate_limits = models.PositiveIntegerField(default=0, help_text="Rate limits since the last successful phase.")
+    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped the run.")
     stop_message = models.TextField(blank=True)
-    waiting_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What keeps ready phases from starting.")
+    waiting_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What ready phases wait for.")
     waiting_since = models.DateTimeField(null=True, blank=True)
-    waited = models.JSONField(default=dict, blank=True, help_text="{what for: seconds} of the waits that are over.")
+    waited = models.JSONField(default=dict, blank=True, help_text="{reason: seconds} for the waits that have ended.")
     idle = models.JSONField(default=list, blank=True, help_text="[[from, to]] when it lay failed or paused until a person acted.")
     project_settings = models.JSONField(
         default=dict, blank=True, help_text="The project's settings at its start or last retry; what changed since reaches a retry."
     )
     fail_fast = models.BooleanField(default=False)
-    gate_rules = models.JSONField(default=dict, blank=True, help_text="Gates beside the plan's, as the project had them at its start.")
+    gate_rules = models.JSONField(default=dict, blank=True, help_text="The project's own gates when the run started.")
     phase_limit_seconds = models.FloatField()
     silence_seconds = models.FloatField()
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    reported_at = models.DateTimeField(null=True, blank=True, help_text="When result file, report and archive were written.")
+    reported_at = models.DateTimeField(null=True, blank=True, help_text="When the result file, the report and the archive were written.")
     report = models.TextField(blank=True)
-    result = models.JSONField(null=True, blank=True, help_text="What batches/batch-N.result.json holds.")
-    forecast_seconds = models.FloatField(null=True, blank=True, help_text="Median, as told at its start; empty: no data yet.")
+    result = models.JSONField(null=True, blank=True, help_text="The content of batches/batch-N.result.json.")
+    forecast_seconds = models.FloatField(
+        null=True, blank=True, help_text="The median forecast when the run started. Empty if there was no data."
+    )
     forecast_p90_seconds = models.FloatField(null=True, blank=True)
-    forecast_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="Median.")
+    forecast_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True, help_text="The median forecast.")
     forecast_p90_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
-    forecast_runs = models.PositiveIntegerField(default=0, help_text="Finished phases that the forecast rests on.")
-    forecast_hours = models.FloatField(null=True, blank=True, help_text="Estimated hours of the longest chain that it was made of.")
+    forecast_runs = models.PositiveIntegerField(default=0, help_text="How many finished phases the forecast is based on.")
+    forecast_hours = models.FloatField(null=True, blank=True, help_text="Estimated hours of the longest chain in the forecast.")
 
     objects = RunQuerySet.as_manager()
 
@@ -145,12 +153,12 @@ class Run(models.Model):
 
     @property
     def parallel(self) -> int:
-        """How many phases may run at once now."""
+        """How many phases may run in parallel now."""
         return min(self.max_parallel, self.parallel_limit or self.max_parallel)
 
     @property
     def branch(self) -> str:
-        """The branch that its finished tasks are merged into: an update of the context proposes on one of its own."""
+        """The branch that finished tasks are merged into. A context update has its own."""
         return self.batch.context_branch if self.operation == Operation.UPDATE_CONTEXT else self.batch.branch
 
 
@@ -159,24 +167,24 @@ class AutopilotRunQuerySet(models.QuerySet["AutopilotRun"]):
         return self.filter(state=AutopilotState.GOING)
 
     def open(self) -> Self:
-        """Chains that go on, or wait for a person."""
+        """Autopilot runs that are active or wait for a person."""
         return self.filter(state__in=OPEN_AUTOPILOT_STATES)
 
 
 class AutopilotRun(models.Model):
-    """Runs of a batch that follow one another by themselves: an autopilot (`whole`), or up to the execution of a plan.
+    """Runs of a batch that start one another automatically: all operations (`whole`), or up to the execution of a plan.
 
-    `run` is the one that stands at `step`. The next is started in the transaction that moves this row, by whoever holds
-    the ticker's lock, so a crash leaves either the old step or the new one.
+    `run` is the current run, at `step`. The holder of the ticker's lock starts the next run in the transaction that updates
+    this row, so a crash leaves either the old step or the new one.
     """
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="autopilot_runs")
     run = models.ForeignKey(Run, models.CASCADE, related_name="autopilot_runs")
-    whole = models.BooleanField(default=False, help_text="Through reviews to the update of the context; otherwise up to the execution.")
+    whole = models.BooleanField(default=False, help_text="All operations, up to the context update. Otherwise up to the execution.")
     step = models.CharField(max_length=16, choices=choices(Step), default=Step.GENERATE)
     state = models.CharField(max_length=10, choices=choices(AutopilotState), default=AutopilotState.GOING)
-    options = models.JSONField(default=dict, blank=True, help_text="How its execution is carried out.")
-    reason = models.TextField(blank=True, help_text="Why it stopped or ended, for people.")
+    options = models.JSONField(default=dict, blank=True, help_text="Options of the execution.")
+    reason = models.TextField(blank=True, help_text="Why it stopped or ended.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     moved_at = models.DateTimeField(auto_now_add=True)
@@ -185,7 +193,7 @@ class AutopilotRun(models.Model):
     objects = AutopilotRunQuerySet.as_manager()
 
     class Meta:
-        db_table = "batches_chain"  # the name of its first release
+        db_table = "batches_chain"  # the table keeps the name of its first release
         verbose_name = "autopilot run"
         ordering = ["-pk"]
         constraints = [
@@ -206,42 +214,44 @@ class AutopilotRun(models.Model):
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def newest_of(self, batch: "Batch", run: "Run | None") -> Self:
-        """Tasks of the batch's execute runs (a later run's last), or of `run` when that is another operation not yet done."""
+        """Tasks of the batch's execute runs in order of runs; or of `run`, if that is another operation that has not succeeded."""
         executed = self.filter(run__batch=batch, run__operation=Operation.EXECUTE)
         if run is not None and run.operation != Operation.EXECUTE and run.state != RunState.SUCCEEDED:
             executed = self.filter(run=run)
         return executed.order_by("run__number", "position")
 
     def resumable(self) -> Self:
-        """Tasks that Resume tries again: what failed, was cancelled or blocked, but for what a person dropped and what waits for that."""
+        """Tasks that Resume retries: failed, cancelled and blocked ones, except dropped phases and those that wait for them."""
         rows = self.filter(state__in=RETRYABLE_TASK_STATES)
         dropped = self.model.objects.filter(run=OuterRef("run"), name=OuterRef("blocked_by")).exclude(dropped_ref="")
         return rows.filter(dropped_ref="").exclude(Exists(dropped))
 
 
 class Task(models.Model):
-    """One phase within a run, or the gates of one stage judged again on the merged tree."""
+    """One phase in a run, or the check of a stage: its gates, judged again on the merged tree."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="tasks")
     kind = models.CharField(max_length=12, choices=choices(TaskKind), default=TaskKind.PHASE)
     phase = models.ForeignKey(Phase, models.PROTECT, null=True, blank=True, related_name="tasks")
     stage = models.ForeignKey(Stage, models.PROTECT, related_name="tasks")
-    name = models.CharField(max_length=60, help_text="Names the contract files: 2a, or stage-2-check.")
+    name = models.CharField(max_length=60, help_text="Part of the contract files' names: 2a, or stage-2-check.")
     position = models.PositiveIntegerField()
-    waits_for = models.JSONField(default=list, blank=True, help_text="Names of tasks that must have succeeded.")
-    after = models.JSONField(default=list, blank=True, help_text="Names of tasks that must have ended (serialised conflicts).")
-    model = models.CharField(max_length=100, blank=True, help_text="Chosen for this phase; empty: as the run says.")
-    covers = models.JSONField(default=list, blank=True, help_text="A stage check's merged attempts (their ids).")
+    waits_for = models.JSONField(default=list, blank=True, help_text="Names of tasks that must succeed first.")
+    after = models.JSONField(default=list, blank=True, help_text="Names of tasks that must end first, because of a conflict.")
+    model = models.CharField(max_length=100, blank=True, help_text="The model for this phase. Empty: the run's model.")
+    covers = models.JSONField(default=list, blank=True, help_text="For a stage check: ids of the merged attempts.")
     state = models.CharField(max_length=12, choices=choices(TaskState), default=TaskState.PENDING, db_index=True)
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     message = models.TextField(blank=True)
-    blocked_by = models.CharField(max_length=60, blank=True, help_text="The task whose failure blocked this one.")
-    resume_session = models.BooleanField(default=False, help_text="The next attempt goes on with the agent's last session.")
-    restarts = models.PositiveIntegerField(default=0, help_text="Restarts by the engine since a person last asked.")
-    not_before = models.DateTimeField(null=True, blank=True, help_text="Back-off: not launched before this moment.")
+    blocked_by = models.CharField(max_length=60, blank=True, help_text="Name of the failed task that blocks this one.")
+    resume_session = models.BooleanField(default=False, help_text="The next attempt resumes the agent's last session.")
+    restarts = models.PositiveIntegerField(default=0, help_text="Automatic restarts since a person last started the task.")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="The earliest time of the next launch, after a back-off.")
     changed_at = models.DateTimeField(auto_now_add=True)
-    resolution = models.CharField(max_length=64, blank=True, help_text="A person's commit that the next attempt starts from and judges.")
-    dropped_ref = models.CharField(max_length=200, blank=True, help_text="A person gave the phase up; its work is kept there.")
+    resolution = models.CharField(
+        max_length=64, blank=True, help_text="A conflict resolution by a person: the commit that the next attempt judges."
+    )
+    dropped_ref = models.CharField(max_length=200, blank=True, help_text="Where the work is kept after a person dropped the phase.")
 
     objects = TaskQuerySet.as_manager()
 
@@ -279,32 +289,35 @@ class Task(models.Model):
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     def live(self) -> Self:
-        """Attempts that have not been settled yet."""
+        """Attempts that have not ended."""
         return self.filter(ended_at__isnull=True)
 
     def spent(self) -> Decimal:
-        """US dollars of the ended ones; one that started and whose cost is unknown counts as what it had reserved."""
+        """US dollars spent by ended attempts. If the cost of a started attempt is unknown, its reservation counts."""
         ended = self.filter(ended_at__isnull=False)
         unknown = ended.filter(cost_usd=None, started_at__isnull=False)
         known = ended.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
         return known + (unknown.aggregate(total=Sum("reserved_usd"))["total"] or Decimal(0))
 
     def late_and_stuck(self, batch: "Batch", run: "Run", now: datetime, share: float, idle_seconds: float) -> tuple[list[int], list[int]]:
-        """Live attempts (ids) without a sign of life for more than `share` of the run's silence limit; and others whose agent
-        has done nothing for more than `idle_seconds`, however often they say that they live. One query."""
+        """Ids of live attempts (silent for more than `share` of the run's silence limit, without progress for `idle_seconds`).
+
+        A silent attempt is only in the first list. One query.
+        """
         since, idle_since = now - timedelta(seconds=share * run.silence_seconds), now - timedelta(seconds=idle_seconds)
         silent = Q(last_beat_at__lt=since) | Q(last_beat_at__isnull=True, launched_at__lt=since)
         found = self.live().filter(silent | Q(last_progress_at__lt=idle_since), task__run=run, task__run__batch=batch).order_by("pk")
-        late, stuck = [], []
+        late: list[int] = []
+        stuck: list[int] = []
         for pk, seen in found.values_list("pk", Coalesce("last_beat_at", "launched_at")):
             (late if seen < since else stuck).append(pk)
         return late, stuck
 
 
 class Attempt(models.Model):
-    """One try of a task: its own process, checkout, heartbeat, log and result. `number` is the fence.
+    """One try of a task, with its own process, checkout, heartbeat, log and result. `number` tells old reports from new ones.
 
-    Rows are facts seen by the host that runs it; what they mean is decided in `core/decide.py`.
+    Rows hold facts that the host observed. core/engine/decide.py decides what they mean.
     """
 
     class Outcome(models.TextChoices):
@@ -317,20 +330,20 @@ class Attempt(models.Model):
     number = models.PositiveIntegerField()
     token = models.CharField(max_length=64)
     host = models.CharField(max_length=120)
-    directory = models.CharField(max_length=1000, help_text="Lock, start and end of its process.")
+    directory = models.CharField(max_length=1000, help_text="Folder with the lock, start and end files of the process.")
     checkout = models.CharField(max_length=1000)
-    ref = models.CharField(max_length=200, help_text="Where its commits are kept.")
+    ref = models.CharField(max_length=200, help_text="The git reference that keeps its commits.")
     base_commit = models.CharField(max_length=64)
     spec = models.JSONField()
     launched_at = models.DateTimeField()
     launched_clock = models.FloatField(help_text="The host's monotonic clock at launch, in seconds.")
-    ready_at = models.DateTimeField(null=True, blank=True, help_text="When nothing in the plan kept it from starting any more.")
-    waited_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What it waited for from then on.")
+    ready_at = models.DateTimeField(null=True, blank=True, help_text="When its dependencies were done, so that it could start.")
+    waited_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What it then waited for.")
     relaunched_clock = models.FloatField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
-    last_beat_at = models.DateTimeField(null=True, blank=True, help_text="When this host saw a new heartbeat.")
-    beat_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock then, in seconds.")
+    last_beat_at = models.DateTimeField(null=True, blank=True, help_text="When the host last saw a new heartbeat.")
+    beat_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock at that heartbeat, in seconds.")
     last_progress_at = models.DateTimeField(null=True, blank=True)
     heartbeat = models.JSONField(null=True, blank=True)
     step = models.PositiveIntegerField(null=True, blank=True)
@@ -338,39 +351,43 @@ class Attempt(models.Model):
     progress = models.CharField(max_length=500, blank=True)
     tokens_used = models.PositiveBigIntegerField(null=True, blank=True)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
-    model = models.CharField(max_length=100, blank=True, help_text="The language model asked for; empty: none.")
+    model = models.CharField(max_length=100, blank=True, help_text="The language model. Empty if none is used.")
     reserved_usd = models.DecimalField(
-        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Of the budget, at its launch; empty: nothing was to be kept."
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Amount of the budget reserved at launch. Empty if there was no budget.",
     )
-    session = models.CharField(max_length=100, blank=True, help_text="The agent's session; a later attempt may go on with it.")
-    sandbox = models.CharField(max_length=40, blank=True, help_text="The sandbox level it ran in; empty: not known.")
-    input_tokens = models.PositiveBigIntegerField(null=True, blank=True, help_text="Read by the model and not from a cache.")
+    session = models.CharField(max_length=100, blank=True, help_text="The agent's session, which a later attempt may resume.")
+    sandbox = models.CharField(max_length=40, blank=True, help_text="The sandbox level that it ran in. Empty if unknown.")
+    input_tokens = models.PositiveBigIntegerField(null=True, blank=True, help_text="Input tokens that did not come from a cache.")
     output_tokens = models.PositiveBigIntegerField(null=True, blank=True)
     cache_read_tokens = models.PositiveBigIntegerField(null=True, blank=True)
     cache_write_tokens = models.PositiveBigIntegerField(null=True, blank=True)
     elapsed_seconds = models.FloatField(null=True, blank=True)
-    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why it was told to stop.")
+    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped it.")
     stop_clock = models.FloatField(null=True, blank=True)
-    exited_at = models.DateTimeField(null=True, blank=True, help_text="When its process, with all it started, was seen to be gone.")
+    exited_at = models.DateTimeField(null=True, blank=True, help_text="When the process and all its children had ended.")
     exit_code = models.IntegerField(null=True, blank=True)
     phase_limit_seconds = models.FloatField(null=True, blank=True, help_text="The time limit in force when it ended.")
     silence_seconds = models.FloatField(null=True, blank=True, help_text="The silence limit in force when it ended.")
-    verdict = models.CharField(max_length=20, blank=True, help_text="success, or the failure reason that its result or end gives.")
-    fault = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="What kind of agent_error.")
-    retry_at = models.DateTimeField(null=True, blank=True, help_text="With rate_limited: when requests are taken again.")
+    verdict = models.CharField(max_length=20, blank=True, help_text="“success”, or the failure reason from its result.")
+    fault = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="The kind of agent_error.")
+    retry_at = models.DateTimeField(null=True, blank=True, help_text="After a rate limit: when requests are accepted again.")
     head_commit = models.CharField(max_length=64, blank=True)
-    tree = models.CharField(max_length=64, blank=True, help_text="The tree that its gates were judged on.")
+    tree = models.CharField(max_length=64, blank=True, help_text="The git tree that the gates judged.")
     merge_commit = models.CharField(max_length=64, blank=True)
     merge_tree = models.CharField(max_length=64, blank=True)
-    merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files that could not be merged.")
+    merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome, blank=True)
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     message = models.TextField(blank=True)
-    checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="What its folder takes; null: not measured.")
-    checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When its folder was removed, or seen to be gone.")
-    archive_ref = models.CharField(max_length=300, blank=True, help_text="Where what it had not committed is kept.")
-    work_files = models.JSONField(null=True, blank=True, help_text="{created, modified, deleted} as last seen while it ran.")
+    checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Size of the checkout. Null if not measured.")
+    checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When the checkout was removed or found missing.")
+    archive_ref = models.CharField(max_length=300, blank=True, help_text="The git reference that keeps uncommitted work.")
+    work_files = models.JSONField(null=True, blank=True, help_text="{created, modified, deleted}, as last seen while it ran.")
     log_tail = models.TextField(blank=True)
     log_bytes = models.PositiveBigIntegerField(default=0)
 
@@ -410,25 +427,27 @@ class Attempt(models.Model):
 
     @property
     def cache_saved(self) -> float | None:
-        """The share of its input's cost that the provider's cache saved; None when unknown."""
+        """The share of the input cost that the provider's cache saved, or None if unknown."""
         cost = input_cost(self.model, self.input_tokens, self.cache_write_tokens, self.cache_read_tokens)
         return None if cost is None else cost.saved
 
 
 class PredictedConflict(models.Model):
-    """A file at which an attempt would have collided, had it been merged when it was looked at: with another one, or with the branch.
+    """A predicted merge conflict in one file: between two attempts, or between an attempt and the batch's branch.
 
-    Rows stay, to be compared with what really collided.
+    Rows are kept to compare predictions with real conflicts.
     """
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="predictions")
     file = models.CharField(max_length=4096)
-    phases = models.JSONField(help_text="Keys of the phases, one or two.")
+    phases = models.JSONField(help_text="Keys of the one or two phases.")
     first = models.ForeignKey(Attempt, models.CASCADE, related_name="+")
-    second = models.ForeignKey(Attempt, models.CASCADE, null=True, blank=True, related_name="+", help_text="Empty: the batch's branch.")
+    second = models.ForeignKey(
+        Attempt, models.CASCADE, null=True, blank=True, related_name="+", help_text="Empty if the conflict is with the batch's branch."
+    )
     seen_at = models.DateTimeField()
-    gone_at = models.DateTimeField(null=True, blank=True, help_text="When it was no longer true, or the attempts had ended.")
-    collided = models.BooleanField(null=True, help_text="Whether a merge really met it; unknown until merged.")
+    gone_at = models.DateTimeField(null=True, blank=True, help_text="When the prediction was no longer true, or the attempts had ended.")
+    collided = models.BooleanField(null=True, help_text="Whether the conflict really happened. Unknown until merged.")
 
     class Meta:
         ordering = ["-seen_at", "file"]
@@ -442,10 +461,10 @@ class PredictedConflict(models.Model):
 
 
 class Result(models.Model):
-    """What an attempt left: its result file as read, and what git says it changed."""
+    """The result of an attempt: its result file, and the changes that git shows."""
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, related_name="result")
-    data = models.JSONField(help_text="The result file.")
+    data = models.JSONField(help_text="The content of the result file.")
     status = models.CharField(max_length=10)
     steps_completed = models.PositiveIntegerField(null=True, blank=True)
     total_steps = models.PositiveIntegerField(null=True, blank=True)
@@ -454,14 +473,14 @@ class Result(models.Model):
     files_deleted = models.JSONField(default=list, blank=True)
     undeclared = models.JSONField(default=list, blank=True, help_text="Changed files that the plan does not name.")
     commits = models.JSONField(default=list, blank=True)
-    diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, cut at a limit; null until it was read.")
+    diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, possibly truncated. Null until it is read.")
 
     def __str__(self) -> str:
         return f"{self.attempt}: {self.status}"
 
 
 class Transition(models.Model):
-    """One move of a run or task, with who or what caused it. Rows are only ever added."""
+    """One state change of a run or task, and its cause. Append-only."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="transitions")
     task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="transitions")
@@ -482,7 +501,7 @@ class Transition(models.Model):
 
 
 class Host(models.Model):
-    """A machine that carries out attempts, as its ticker last reported."""
+    """A machine that runs attempts, as last reported by its ticker."""
 
     name = models.CharField(max_length=120, unique=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
@@ -490,7 +509,7 @@ class Host(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     last_tick_at = models.DateTimeField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    facts = models.JSONField(default=dict, blank=True, help_text="Versions, disk, start-up report.")
+    facts = models.JSONField(default=dict, blank=True, help_text="Versions, free disk space and the start-up report.")
 
     class Meta:
         ordering = ["name"]

@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from batches.accounts import api_tokens, audit_log
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
@@ -152,7 +153,7 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
         raise BadRequest("The plan belongs to no project: name one as project.")
     whole = _yes(data, "autopilot")
     then = ExecuteOptions() if whole or _yes(data, "execute") else None
-    batch = services.generate(plan=plan, project=project, actor=actor, then=then, whole=whole)
+    batch = services.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
     return _accepted(request, batch, batch.runs.latest("number"), status=201)
 
 
@@ -178,7 +179,7 @@ EXECUTE_NAMES = (
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """As on the confirmation page, with its names: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
     found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
-    actor.require("batches.execute_batch")
+    actor.require(EXECUTE_BATCH)
     models = data.pop("models", {})
     if not isinstance(models, dict):
         raise BadRequest("models is an object: {phase key: model}.")

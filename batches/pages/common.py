@@ -1,17 +1,35 @@
-"""Small things that every page family shares: who asks, and what a refusal looks like."""
+"""What every group of pages shares: who asks, what a request says, and what a refusal looks like."""
 
 from collections.abc import Callable
+from typing import cast
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
 
 from batches.accounts.actor import Actor
 from batches.core.errors import BatchError
 
+LARGEST_ID = 2**63 - 1
+LARGEST_NUMBER = 2**31 - 1  # of a batch, a version or a page
+
 
 def actor_of(request: HttpRequest) -> Actor:
     return Actor.person(request.user)
+
+
+def htmx(request: HttpRequest) -> HtmxDetails:
+    """What htmx says about its request; false for any other request. Set by django-htmx's middleware, the outermost one."""
+    return cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
+
+
+def read_number(text: str | None, *, least: int = 1, most: int = LARGEST_ID) -> int | None:
+    """A whole number from an address or a form, in plain ASCII digits; None for anything else or outside [least, most]."""
+    if not text or not text.isascii() or not text.isdigit() or len(text) > len(str(most)):
+        return None
+    number = int(text)
+    return number if least <= number <= most else None
 
 
 def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpResponse:
@@ -22,11 +40,11 @@ def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpRespons
     try:
         said = verb()
     except BatchError as error:
-        if request.headers.get("HX-Request") == "true":
-            return render(request, "batches/_notice.html", {"text": str(error), "state": "failed"}, status=409)
+        if htmx(request):
+            return render(request, "parts/_notice.html", {"text": str(error), "state": "failed"}, status=409)
         messages.error(request, str(error))
         return HttpResponseRedirect(back)
     messages.success(request, said)
-    if request.headers.get("HX-Request") == "true":
+    if htmx(request):
         return HttpResponse(status=204, headers={"HX-Redirect": back})
     return HttpResponseRedirect(back)

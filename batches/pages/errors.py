@@ -6,12 +6,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from batches.pages.common import htmx
+
 
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     """A whole page for a person, a plain sentence for a page's script, an object for a program."""
     if request.path.startswith("/api/"):
         return JsonResponse({"error": f"{title} {text}"}, status=status)
-    if request.headers.get("HX-Request") == "true":
+    if htmx(request):
         return HttpResponse(f"{title} {text}", status=status, content_type="text/plain; charset=utf-8")
     return render(request, "error.html", {"status": status, "title": title, "text": text}, status=status)
 

@@ -16,8 +16,9 @@ from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.gates.project_gates import STANDARD_TEXTS
-from batches.engine.execution_plan import BACKENDS, Planned, models_of
+from batches.engine.execution_plan import Planned, models_of
 from batches.models import OnConflict, Project, Scheduling
+from batches.models.choices import BACKEND_CHOICES
 
 MODEL_CHOICES = [(name, name) for name in MODELS]
 BY_COMPLEXITY = "auto"  # in place of the empty value, which means the project's setting
@@ -35,6 +36,12 @@ class Described:
         for name, field in self.fields.items():
             if field.help_text:
                 field.widget.attrs["aria-describedby"] = f"id_{name}_help"
+
+    def choose_from(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        """Set the choices, (value, label), of a field that offers some."""
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
 
 
 class ProjectNew(Described, forms.Form):
@@ -58,7 +65,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
     """How its batches are executed unless somebody says otherwise."""
 
     backend = forms.ChoiceField(
-        choices=[(name, name) for name in BACKENDS],
+        choices=BACKEND_CHOICES,
         help_text="steps runs the fenced commands of the steps and needs no model; claude and command bring an agent.",
     )
 
@@ -200,7 +207,7 @@ class InstallationForm(Described, forms.Form):
     """What holds for all projects."""
 
     default_backend = forms.ChoiceField(
-        choices=[(name, name) for name in BACKENDS],
+        choices=BACKEND_CHOICES,
         label="Backend of new projects",
         help_text="Each project can say otherwise.",
     )
@@ -237,7 +244,7 @@ class Execute(Described, forms.Form):
     """The confirmation before anything runs; an empty field means the project's default."""
 
     project = forms.ModelChoiceField(Project.objects.all(), empty_label=None)
-    backend = forms.ChoiceField(required=False, choices=INHERIT + [(name, name) for name in BACKENDS])
+    backend = forms.ChoiceField(required=False, choices=INHERIT + BACKEND_CHOICES)
     max_parallel = forms.IntegerField(required=False, min_value=1, max_value=256, label="Phases at once")
     timeout_minutes = forms.FloatField(required=False, min_value=0.01, max_value=7 * 24 * 60, label="Time limit of a phase, minutes")
     scheduling = forms.ChoiceField(required=False, choices=INHERIT + list(Scheduling.choices))
@@ -291,13 +298,13 @@ class Execute(Described, forms.Form):
             self.fields[f"model-{key}"] = forms.ChoiceField(required=False, choices=[("", "as above"), *MODEL_CHOICES], widget=widget)
         retries = [(f"retry:{key}", f"Retry {key}, with what it blocked") for key in again]
         resume = [("resume", "Go on with the last run: whatever failed, was blocked or cancelled")] if retries else []
-        self.fields["what"].choices = [
+        self.choose_from("what", [
             ("", "Everything that is left"),
             *resume,
             *retries,
             *((f"stage:{number}", f"Only stage {number}") for number in stages),
             *((f"phase:{key}", f"Only phase {key}") for key in phases),
-        ]
+        ])
         for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd"):
             self.fields[name].widget.attrs["placeholder"] = "The project's setting"
         self.describe()
@@ -390,7 +397,7 @@ class UserChange(Described, forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.initial.get("role"):
-            self.fields["role"].choices = [("", "none: signs in and sees the pages"), *ROLE_CHOICES]
+            self.choose_from("role", [("", "none: signs in and sees the pages"), *ROLE_CHOICES])
 
 
 class OwnPassword(Described, forms.Form):

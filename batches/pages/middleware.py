@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
 
+from batches.pages.common import htmx
 from batches.pages.errors import wrong_method
 
 # Nothing from elsewhere and nothing inline. `data:` images are the admin's own icons.
@@ -52,12 +53,12 @@ def htmx_sign_in(get_response: Answer) -> Answer:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        if "HX-Request" not in request.headers or not isinstance(response, HttpResponseRedirect):
+        if not htmx(request) or not isinstance(response, HttpResponseRedirect):
             return response
         address = resolve_url(settings.LOGIN_URL)
         if not response.url.startswith(address):
             return response
-        page = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        page = urlsplit(htmx(request).current_url or "").path
         redirect = HttpResponse(status=204)
         redirect["HX-Redirect"] = f"{address}?{urlencode({'next': page})}" if page else address
         return redirect

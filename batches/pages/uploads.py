@@ -38,7 +38,7 @@ class LimitedUpload(FileUploadHandler):
         if self.fits:
             self.content.write(raw_data)
 
-    def file_complete(self, file_size: int) -> UploadedFile:
+    def file_complete(self, file_size: int) -> "UploadedFile[Any]":
         """The file, with the size it really had."""
         self.content.seek(0)
         return InMemoryUploadedFile(
@@ -46,6 +46,6 @@ class LimitedUpload(FileUploadHandler):
         )
 
 
-def is_too_large(upload: UploadedFile) -> bool:
+def is_too_large(upload: "UploadedFile[Any]") -> bool:
     """Whether the file was larger than the limit, so that nothing of it was kept."""
     return (upload.size or 0) > settings.CE_UPLOAD_BYTES

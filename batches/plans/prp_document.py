@@ -1,4 +1,4 @@
-"""The PRP document of a phase, made from its rows."""
+"""Build the PRP document of a phase from its rows."""
 
 from datetime import datetime
 
@@ -30,6 +30,6 @@ def prp_of(batch: Batch, phase: Phase, created: datetime) -> Prp:
 
 
 def issue_front_matter(phase: Phase) -> tuple[tuple[str, str], ...]:
-    """The address of its Linear issue, where there is one already."""
+    """The address of the phase's Linear issue as a front matter field; empty when there is none yet."""
     address = LinearIssue.objects.filter(phase=phase).exclude(url="").values_list("url", flat=True).first()
     return (("issue", address),) if address else ()

@@ -1,4 +1,4 @@
-"""Plan documents: kept as they came, version after version, with what was decided about their conflicts."""
+"""Plan documents: import and store them unchanged, version by version, with the decisions about their conflicts."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import WRITE_PLANS
 from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -18,10 +19,10 @@ from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
 from batches.core.plans.forecast import FinishedPhase
 from batches.models import Attempt, AttemptFact, OnConflict, Plan, PlanDecision, Project
 
-HISTORY_ATTEMPTS = 5_000  # the latest so many finished executions make the forecast
+HISTORY_ATTEMPTS = 5_000  # the forecast uses this many of the latest finished executions
 DECISIONS = (OnConflict.WARN, OnConflict.SERIALIZE)
 
-SAMPLE = "text-statistics.md"  # of examples/plans, the one to begin with
+SAMPLE = "text-statistics.md"  # in examples/plans: the plan for a first try
 
 
 def import_plan(
@@ -33,13 +34,13 @@ def import_plan(
     edited: Plan | None = None,
     decisions: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Keep a plan document as it came, also one with faults (it cannot be executed until they are mended).
+    """Save a plan document unchanged, even one with errors (it cannot be executed until they are fixed).
 
-    `edited` names a plan of the series that gets a new version; none: a series of its own. `decisions` are choices by
-    `conflict_id`; those that the plan's conflicts do not have are passed over, and one that stands in `edited` already
-    keeps who took it and when. Raises ServiceError for what is no text at all or larger than the limit, PermissionDenied.
+    With `edited` it becomes a new version in that plan's series; without, it starts a new series. `decisions` maps
+    `conflict_id` to a choice; unknown ids are ignored, and a choice that `edited` already has keeps its author and time.
+    Raises ServiceError for a file that is not text or exceeds the limit, PermissionDenied.
     """
-    actor.require("batches.add_plan")
+    actor.require(WRITE_PLANS)
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > settings.CE_UPLOAD_BYTES:
         raise ServiceError(f"The plan has {len(raw):,} bytes; the limit is {settings.CE_UPLOAD_BYTES:,} (CE_UPLOAD_BYTES).")
@@ -50,7 +51,7 @@ def import_plan(
         decoded = None
     if decoded is None or "\0" in decoded or not decoded.strip():
         first = report.reading.errors[0].message if report.reading.errors else "it is empty"
-        raise ServiceError(f"{file_name or 'The plan'} cannot be kept: {first}")
+        raise ServiceError(f"{file_name or 'The plan'} cannot be saved: {first}")
     try:
         with transaction.atomic():
             plan = Plan.objects.create(
@@ -67,8 +68,8 @@ def import_plan(
                 created_by=actor.user,
             )
             before = {} if edited is None else decisions_of(edited)
-            chosen = {key: one.decision for key, one in before.items()} | dict(decisions or {})
-            _keep_decisions(plan, report, chosen, before, actor)
+            chosen = {key: row.decision for key, row in before.items()} | dict(decisions or {})
+            _save_decisions(plan, report, chosen, before, actor)
             return plan
     except IntegrityError:
         raise ServiceError("Somebody else saved a version of this plan at the same moment. Save it again.") from None
@@ -80,7 +81,7 @@ def _next_version(edited: Plan) -> int:
 
 
 def report_of(plan: Plan) -> DocumentReport:
-    """The plan read and analysed anew."""
+    """The plan, read and analysed now."""
     return analyse_document(plan.text, max(settings.CE_UPLOAD_BYTES, len(plan.text) * 4))
 
 
@@ -91,28 +92,30 @@ def decisions_of(plan: Plan) -> dict[str, PlanDecision]:
 
 
 def decide_plan_conflicts(*, plan: Plan, decisions: Mapping[str, str], actor: Actor) -> list[FileConflict]:
-    """Keep a person's choices about conflicts of a plan, by `conflict_id`: warn (run anyway) or serialize.
+    """Save a person's choices about conflicts of a plan, by `conflict_id`: warn (run anyway) or serialize.
 
-    They go into every batch that is made of this version from now on. Returns the conflicts. Raises ServiceError for a
-    conflict that the plan does not have or a choice that there is not, PermissionDenied.
+    Every batch created from this version from now on uses them. Returns the conflicts. Raises ServiceError for an
+    unknown conflict or choice, PermissionDenied.
     """
-    actor.require("batches.add_plan")
+    actor.require(WRITE_PLANS)
     report = report_of(plan)
-    known = {conflict_id(one) for one in _open_conflicts(report)}
+    known = {conflict_id(conflict) for conflict in _open_conflicts(report)}
     if not decisions or set(decisions) - known:
         raise ServiceError("This plan has no such conflict; reload the page.")
     if set(decisions.values()) - set(DECISIONS):
         raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")
     with transaction.atomic():
-        return _keep_decisions(plan, report, decisions, {}, actor)
+        return _save_decisions(plan, report, decisions, {}, actor)
 
 
 def _open_conflicts(report: DocumentReport) -> Iterable[FileConflict]:
-    """Conflicts that there is something to decide about: the phases of an ordered one never meet."""
-    return [one for one in report.analysis.conflicts if one.kind is not ConflictKind.ORDERED] if report.analysis else []
+    """The conflicts to decide about. Ordered ones are left out: their phases never run in parallel."""
+    if report.analysis is None:
+        return []
+    return [conflict for conflict in report.analysis.conflicts if conflict.kind is not ConflictKind.ORDERED]
 
 
-def _keep_decisions(
+def _save_decisions(
     plan: Plan, report: DocumentReport, chosen: Mapping[str, str], before: Mapping[str, PlanDecision], actor: Actor
 ) -> list[FileConflict]:
     now = timezone.now()
@@ -141,7 +144,7 @@ def _keep_decisions(
 
 
 def finished_phases() -> list[FinishedPhase]:
-    """The latest finished executions of phases that had an estimate: what a forecast is made of. Nothing made up. One query."""
+    """The latest finished executions of phases with an estimate, which forecasts use. Without demonstrations; one query."""
     rows = (
         AttemptFact.objects.filter(demo__in=[False], operation=Operation.EXECUTE, outcome=Attempt.Outcome.SUCCEEDED, hours__gt=0)
         .order_by("-ended_at")
@@ -150,4 +153,5 @@ def finished_phases() -> list[FinishedPhase]:
     return [
         FinishedPhase(complexity, project, hours, seconds / 3600, None if micros is None else Decimal(micros) / 1_000_000, model)
         for complexity, project, hours, seconds, micros, model in rows[:HISTORY_ATTEMPTS]
+        if hours is not None
     ]

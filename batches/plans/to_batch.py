@@ -1,4 +1,4 @@
-"""A plan that was read becomes the rows of a batch: stages, phases, gates, conflicts."""
+"""Turn an analysed plan into the rows of a batch: stages, phases, gates, conflicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +14,7 @@ from subagents.contract import GateSpec
 
 
 def next_number(branches: Iterable[str]) -> int:
-    """The next free number: above every batch that is not made up, and above every batch branch that the repository holds already."""
+    """The next free batch number: above every batch that is not a demonstration, and above every existing batch branch."""
     highest = Batch.objects.filter(project__demo=False).aggregate(highest=Max("number"))["highest"] or 0
     for name in branches:
         tail = name.removeprefix("ce/batch-")
@@ -24,14 +24,14 @@ def next_number(branches: Iterable[str]) -> int:
 
 
 _COLUMNS = [field.name for field in Phase._meta.concrete_fields if field.name not in ("id", "batch", "key")]
-_ASIDE = 1_000_000  # places that no phase has
+_ASIDE = 1_000_000  # beyond the positions that phases have
 
 
 def replace_phases(batch: Batch, report: DocumentReport) -> None:
-    """Stages, phases, gates and conflicts of the batch as the plan in `report` has them. In the caller's transaction.
+    """Replace stages, phases, gates and conflicts of the batch by those of the plan in `report`. In the caller's transaction.
 
-    A phase whose key stays keeps its row, with its tasks and its issue. Of those that are gone, tasks of runs that wrote
-    or reviewed their PRPs go too; reports, results, findings and archives of these runs stay.
+    A phase whose key stays keeps its row, with its tasks and its issue. A removed phase loses its tasks, which wrote or
+    reviewed its PRP; the reports, results, findings and archives of those runs stay.
     """
     assert report.analysis is not None  # no errors, so the graph is sound
     gone = batch.phases.exclude(key__in=[spec.key for spec in report.reading.plan.phases])
@@ -40,7 +40,7 @@ def replace_phases(batch: Batch, report: DocumentReport) -> None:
     gone.delete()
     Gate.objects.filter(phase__batch=batch).delete()
     batch.conflicts.all().delete()
-    batch.phases.update(position=F("position") + _ASIDE, order=F("order") + _ASIDE)  # the places are unique
+    batch.phases.update(position=F("position") + _ASIDE, order=F("order") + _ASIDE)  # positions are unique, so make room first
     create_phases(batch, report)
     stage = Phase.objects.filter(pk=OuterRef("phase")).values("stage")[:1]
     Task.objects.filter(run__batch=batch, phase__isnull=False).update(stage=Subquery(stage))
@@ -48,6 +48,7 @@ def replace_phases(batch: Batch, report: DocumentReport) -> None:
 
 
 def create_phases(batch: Batch, report: DocumentReport) -> list[Phase]:
+    """Create or update stages, phases and gates of the batch as the plan in `report` has them; returns the phases in order."""
     analysis = report.analysis
     assert analysis is not None  # no errors, so the graph is sound
     stages = {stage.number: stage for stage in batch.stages.all()}
@@ -94,7 +95,7 @@ def _gate(phase: Phase, bound: GateSpec) -> Gate:
 
 
 def _remaining_hours(phases: Sequence[PhaseSpec]) -> dict[str, float]:
-    """Hours of the longest path from each phase to an end, itself included; a phase without hours counts as one."""
+    """{phase key: hours of the longest path from it to an end, itself included}; a phase without hours counts as one hour."""
     dependents: dict[str, list[str]] = {phase.key: [] for phase in phases}
     waiting = {phase.key: 0 for phase in phases}
     hours = {phase.key: 1.0 if phase.hours is None else phase.hours for phase in phases}
@@ -116,7 +117,7 @@ def _remaining_hours(phases: Sequence[PhaseSpec]) -> dict[str, float]:
 
 
 def create_conflicts(batch: Batch, report: DocumentReport, decisions: Mapping[str, PlanDecision]) -> None:
-    """The batch's conflicts, each with what was decided about it in the plan: `decisions` by `conflict_id`."""
+    """Create the batch's conflicts with the plan's `decisions` about them, by `conflict_id`."""
     assert report.analysis is not None
     Conflict.objects.bulk_create(_conflict(batch, found, decisions.get(conflict_id(found))) for found in report.analysis.conflicts)
 

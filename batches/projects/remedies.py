@@ -1,8 +1,11 @@
-"""What a finding proposes, done at a press: one setting of a project, changed by whoever may change its settings."""
+"""Apply the remedy that a finding proposes: change one setting of a project, if the person may."""
 
 from collections.abc import Mapping
 
+from django.db.models import Field
+
 from batches.accounts.actor import Actor
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.pricing import check_model
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.findings import APPLIED, RemedyCode
@@ -19,25 +22,24 @@ _NUMBERS = {
 
 
 def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], actor: Actor) -> str:
-    """Change the setting of `project` that the remedy names; returns a sentence of what was changed, for the page.
+    """Change the setting of `project` that the remedy names; returns a sentence for the page that says what changed.
 
-    It is in the log of what people did, like every change of a project. A run that goes on keeps its limits until
-    it is retried. Raises
-    ServiceError when there is no such remedy, its value is out of range, or nothing would change; PermissionDenied.
+    The audit log records it, like every change of a project. Live runs keep their limits until they are retried. Raises
+    ServiceError for an unknown remedy, a value out of range, or when nothing would change; PermissionDenied.
     """
-    actor.require("batches.change_project")
+    actor.require(CHANGE_PROJECT)
     if code not in APPLIED:
         raise ServiceError(f"There is nothing to apply for {code!r}.")
     if project.demo:
-        raise ServiceError(f"{project.name} is a demonstration: nothing runs there, so there is nothing to set.")
+        raise ServiceError(f"{project.name} is a demonstration: nothing runs there, so its settings have no effect.")
     field, value = _change(RemedyCode(code), params)
     project.refresh_from_db()
     before = getattr(project, field)
     if before == value:
-        raise ServiceError(f"{_name(field)} of {project.name} is {_shown(value)} already.")
+        raise ServiceError(f"{_name(field)} of {project.name} is already {_shown(value)}.")
     update_project(project=project, changes={field: value}, actor=actor)
     changed = f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}."
-    return f"{changed} Runs that begin from now on follow it, and so does the next retry."
+    return f"{changed} New runs use it, and so does the next retry."
 
 
 def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, object]:
@@ -55,10 +57,14 @@ def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, obje
 
 
 def _name(field: str) -> str:
-    return str(Project._meta.get_field(field).verbose_name).capitalize()
+    column = Project._meta.get_field(field)
+    assert isinstance(column, Field)  # a setting is a column, not a relation from elsewhere
+    return str(column.verbose_name).capitalize()
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, bool):  # first: 1 is equal to True, and is no "on"
+    if isinstance(value, bool):
         return "on" if value else "off"
-    return "the installation's" if value is None else str(value) or "by complexity"
+    if value is None:
+        return "the installation's"
+    return "by complexity" if value == "" else str(value)

@@ -1,4 +1,4 @@
-"""Projects: add one, change its settings. Each function checks the right to ask and says in words what cannot be done."""
+"""Projects: add one, change its settings. Each function checks permissions and refuses with a sentence."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from django.utils.text import slugify
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.project_gates import StandardGate
 from batches.integrations.sealed import seal
@@ -33,8 +34,8 @@ PROJECT_SETTINGS = frozenset(
 
 
 def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:
-    """A project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
-    actor.require("batches.add_project")
+    """Create a project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
+    actor.require(ADD_PROJECT)
     name = " ".join(name.split())
     if not name:
         raise ServiceError("A project needs a name.")
@@ -61,16 +62,16 @@ def create_project(*, name: str, repository: str, actor: Actor, base_branch: str
             )
     except IntegrityError:
         if Project.objects.filter(repository=path).exists():
-            raise ServiceError(f"There is a project on {path} already.") from None
-        raise ServiceError(f"There is a project called {name} already.") from None
+            raise ServiceError(f"A project on {path} already exists.") from None
+        raise ServiceError(f"A project called {name} already exists.") from None
 
 
 def update_project(*, project: Project, changes: Mapping[str, object], actor: Actor) -> None:
-    """Keep new settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
-    actor.require("batches.change_project")
+    """Save settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE_PROJECT)
     unknown = set(changes) - PROJECT_SETTINGS
     if unknown:
-        raise ServiceError(f"These are no settings of a project: {', '.join(sorted(unknown))}.")
+        raise ServiceError(f"Unknown project settings: {', '.join(sorted(unknown))}.")
     changes = dict(changes)
     token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
     if token or forget:
@@ -92,12 +93,12 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
             if changed:
                 audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Changed {project.name}: {', '.join(changed).replace('_', ' ')}")
     except IntegrityError:
-        raise ServiceError(f"There is a project called {changes.get('name')} already.") from None
+        raise ServiceError(f"A project called {changes.get('name')} already exists.") from None
     project.refresh_from_db()
 
 
 def _checked_webhook(address: str) -> str:
-    """The address, if its form allows to send there; whether it may be reached is found out when something is sent."""
+    """The address, if it is a valid webhook address. Whether it can be reached shows when something is sent."""
     try:
         check_url(address, private=settings.CE_WEBHOOK_PRIVATE)
     except WebhookError as problem:
@@ -106,13 +107,13 @@ def _checked_webhook(address: str) -> str:
 
 
 def _check_gates(changes: Mapping[str, object]) -> None:
-    """Raises ServiceError for a gate's command of more than one line, and for a standard gate that there is none of."""
+    """Raises ServiceError for a gate command of more than one line, and for an unknown standard gate."""
     for name in ("lint", "test", "coverage"):
         if not str(changes.get(f"{name}_command", "")).isprintable():
-            raise ServiceError(f"The {name} command is one line of text; put a longer one into a script of the repository.")
+            raise ServiceError(f"The {name} command must be one line of text; put a longer one into a script in the repository.")
     names = changes.get("standard_gates", [])
     if not isinstance(names, list) or not set(names) <= set(StandardGate):
-        raise ServiceError(f"The standard gates are some of: {', '.join(StandardGate)}.")
+        raise ServiceError(f"Unknown standard gate. Choose some of: {', '.join(StandardGate)}.")
 
 
 def _repository_path(text: str) -> str:

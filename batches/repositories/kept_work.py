@@ -1,6 +1,6 @@
-"""What attempts left that was not merged: their commits, their folders, and how a person gets at them or makes room.
+"""Kept work: commits and folders of attempts that were not merged. A person can restore it, or clean up to free space.
 
-Nothing unmerged is ever deleted: a folder goes only once all that git would commit of it is under a reference.
+Nothing unmerged is ever deleted. A folder is removed only when everything git would commit from it is under a reference.
 """
 
 import os
@@ -15,6 +15,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
 from batches.models import Attempt, Batch
 from batches.repositories.repository import checked_repository
@@ -23,13 +24,12 @@ from subagents.checkout import Checkout
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, Repository
 
-EXECUTE_BATCH = "batches.execute_batch"
-SECONDS = 5.0  # that a look at the folders may take
+SECONDS = 5.0  # time limit for measuring the folders
 
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """What came of a clean-up: folders removed, bytes freed, and what stays with the reason, a sentence each."""
+    """The outcome of a clean-up: folders removed, bytes freed, and a sentence for each folder that stays and why."""
 
     removed: int
     bytes: int
@@ -37,7 +37,7 @@ class CleanUp:
 
 
 def kept_attempts(batch: Batch) -> QuerySet[Attempt]:
-    """Ended attempts of the batch with commits that were not merged, or with a folder that is still there."""
+    """Ended attempts of the batch that have unmerged commits or still have a folder; the latest first."""
     work = Q(merge_commit="") & ~Q(head_commit="") & ~Q(head_commit=F("base_commit"))
     folder = Q(checkout_bytes__isnull=False, checkout_removed_at=None)
     ended = Attempt.objects.filter(task__run__batch=batch, ended_at__isnull=False)
@@ -45,7 +45,7 @@ def kept_attempts(batch: Batch) -> QuerySet[Attempt]:
 
 
 def measure_checkouts(host: str, now: datetime, seconds: float = SECONDS) -> int:
-    """Note the size of the folders that ended attempts left on this host; how many were looked at. Safe to repeat."""
+    """Store the size of folders that ended attempts left on this host. Returns how many were measured. Safe to repeat."""
     deadline, looked = time.monotonic() + seconds, 0
     waiting = Attempt.objects.filter(host=host, ended_at__isnull=False, checkout_bytes=None, checkout_removed_at=None)
     for pk, path in waiting.order_by("-pk").values_list("pk", "checkout")[:200]:
@@ -74,7 +74,7 @@ def _folder_bytes(path: str, deadline: float) -> int:
 
 
 def restore(*, attempt: Attempt, actor: Actor) -> str:
-    """Make a branch at what the attempt left, for a person to look at or go on from; returns its name.
+    """Create a branch at the attempt's last commit, for a person to inspect or continue; returns the branch name.
 
     Raises ServiceError, PermissionDenied.
     """
@@ -85,20 +85,20 @@ def restore(*, attempt: Attempt, actor: Actor) -> str:
         repository = checked_repository(batch)
         commit = (repository.find_commit(attempt.archive_ref) if attempt.archive_ref else None) or repository.find_commit(attempt.ref)
         if commit is None:
-            where = f"Its folder, if there is one: {attempt.checkout}"
+            where = f"Its folder, if it still exists: {attempt.checkout}"
             raise ServiceError(f"Attempt {attempt.number} of {attempt.task.name} left no commit. {where}")
         at = repository.ensure_branch(name, commit)
         if at != commit:
-            raise ServiceError(f"There is a branch {name} already, at {at[:12]}. Rename it, then restore again.")
+            raise ServiceError(f"A branch {name} already exists, at {at[:12]}. Rename it, then restore again.")
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return name
 
 
 def clean_up(*, batch: Batch, actor: Actor) -> CleanUp:
-    """Remove the folders that ended attempts of the batch left on this host; what is not committed is archived first.
+    """Remove the folders that ended attempts of the batch left on this host. Uncommitted work is archived first.
 
-    Raises ServiceError when the repository is not there, PermissionDenied.
+    Raises ServiceError when the repository is missing, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     try:
@@ -112,7 +112,7 @@ def clean_up(*, batch: Batch, actor: Actor) -> CleanUp:
         if attempt.host != settings.CE_HOST:
             stays.append(f"{name}: its folder is on {attempt.host}; clean up there: manage.py batch_kept --batch {batch.number} --clean-up")
         elif launcher.is_held(attempt.directory):
-            stays.append(f"{name}: a process of it is still there")
+            stays.append(f"{name}: one of its processes is still running")
         else:
             try:
                 if os.path.isdir(attempt.checkout):
@@ -127,7 +127,10 @@ def clean_up(*, batch: Batch, actor: Actor) -> CleanUp:
 
 
 def _archive(repository: Repository, attempt: Attempt) -> None:
-    """See to it that all that git would commit of the folder is under a reference. Raises SubagentError, also for what it never commits."""
+    """Put everything git would commit from the folder under a reference.
+
+    Raises SubagentError, also when the folder holds something that is never committed.
+    """
     committed = repository.find_commit(attempt.ref)
     parent = committed or attempt.base_commit
     index = os.path.join(attempt.directory, "index")
@@ -137,11 +140,11 @@ def _archive(repository: Repository, attempt: Attempt) -> None:
     tree = checkout.snapshot(parent)
     if tree == repository.tree(parent):
         return
-    made = repository.make_commit(tree, (parent,), f"What attempt {attempt.number} of {attempt.task.name} left in its folder\n")
+    commit = repository.make_commit(tree, (parent,), f"What attempt {attempt.number} of {attempt.task.name} left in its folder\n")
     ref = attempt.ref.replace("refs/ce/attempts/", "refs/ce/archive/", 1) + ".left"
-    with suppress(RefMoved):  # archived before, and interrupted
-        repository.move_ref(ref, made, None)
+    with suppress(RefMoved):  # archived already, before an interruption
+        repository.move_ref(ref, commit, None)
     there = repository.find_commit(ref)
     if there is None or repository.tree(there) != tree:
-        raise RefMoved(f"{ref} holds something else")
+        raise RefMoved(f"{ref} points to something else")
     Attempt.objects.filter(pk=attempt.pk).update(archive_ref=ref)

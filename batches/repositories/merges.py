@@ -1,7 +1,7 @@
-"""Merging a batch into the branch it came from, when a person asks: the only move of a branch that is the user's.
+"""Merge a batch into its base branch when a person asks. Nothing else ever moves a branch of the user.
 
-The row is committed before git acts and closed after it, so that what a killed process left in between is found and
-put right, by the next who asks or by the host's minute.
+The row is committed before git acts and closed after it. So an interrupted merge is found and finished or undone: by the
+next request, or by the schedule of the host, which runs every minute.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
 from batches.models import Attempt, BaseMerge, Batch, Task
@@ -24,17 +25,16 @@ from subagents.contract import SubagentError
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository
 
-MERGE_BATCH, EXECUTE_BATCH = "batches.merge_batch", "batches.execute_batch"
 COMMITS_SHOWN = 200
-ABANDONED_SECONDS = 120.0  # longer than any call of git: whoever made the row is gone
+ABANDONED_SECONDS = 120.0  # longer than any git call: the process that created the row is gone
 
 
 @dataclass(frozen=True, slots=True)
 class MergePreview:
-    """What merging would bring, and why it cannot be done now; `refusal` "" when it can.
+    """What a merge would bring, and in `refusal` why it cannot be done now ("": it can).
 
-    `moved` are commits of the base branch that the batch has not seen; `later` those on the batch's branch that came
-    after the last phase was merged and the gates were judged last. `undone` names phases that are not done.
+    `moved` are commits on the base branch that the batch branch lacks. `later` are commits on the batch branch since its
+    last phase was merged and its gates were last judged. `undone` names the phases that are not done.
     """
 
     base_commit: str
@@ -49,13 +49,13 @@ class MergePreview:
 
 
 def preview_merge(batch: Batch) -> MergePreview:
-    """Look, and change nothing. Raises ServiceError when the repository or a branch is not there."""
+    """Preview the merge without changing anything. Raises ServiceError when the repository or a branch is missing."""
     try:
         repository = checked_repository(batch)
         base, tip = repository.branch_commit(batch.base_branch), repository.branch_commit(batch.branch)
         moved = repository.commits(tip, base, COMMITS_SHOWN)
         commits = repository.commits(base, tip, COMMITS_SHOWN)
-        # Against what both share, so that what only the base branch has is not shown as taken away.
+        # Compare with the merge base, so that commits only on the base branch do not look like deletions.
         changes = repository.changes(repository.merge_base(base, tip) or base, tip)
         later = _later(repository, batch, tip)
         refusal, folder = _refusal(repository, batch, base, tip, moved)
@@ -65,15 +65,15 @@ def preview_merge(batch: Batch) -> MergePreview:
 
 
 def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: Sequence[Commit]) -> tuple[str, str]:
-    """(why not, or "", the folder where the base branch is checked out, or "")."""
+    """(why the merge is refused, the folder where the base branch is checked out); "" where there is none."""
     folder = ""
     try:
         refuse_busy(batch)
         if base == tip or repository.is_ancestor(tip, base):
-            return f"{batch.base_branch} holds everything of {batch.branch} already.", folder
+            return f"{batch.base_branch} already contains everything on {batch.branch}.", folder
         if moved:
             return (
-                f"{batch.base_branch} has moved: it has {_count(len(moved))} that {batch.branch} has not seen, and no gate has judged them "
+                f"{batch.base_branch} has moved: it has {_count(len(moved))} that {batch.branch} lacks, and no gate has judged them "
                 f"together. Bring {batch.base_branch} into {batch.branch} first (the button, or manage.py batch_merge "
                 f"--batch {batch.number} --bring-in), look at the result, then merge."
             ), folder
@@ -89,8 +89,8 @@ def _later(repository: Repository, batch: Batch, tip: str) -> tuple[Commit, ...]
     executed = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE)
     judged = Q(task__kind=TaskKind.STAGE_CHECK, outcome=Attempt.Outcome.SUCCEEDED)
     last = executed.filter(~Q(merge_commit="") | judged).order_by("ended_at").last()
-    seen = (last.merge_commit or last.base_commit) if last else ""
-    return repository.commits(seen, tip, COMMITS_SHOWN) if seen and repository.find_commit(seen) else ()
+    judged_at = (last.merge_commit or last.base_commit) if last else ""
+    return repository.commits(judged_at, tip, COMMITS_SHOWN) if judged_at and repository.find_commit(judged_at) else ()
 
 
 def _undone(batch: Batch) -> tuple[str, ...]:
@@ -102,48 +102,48 @@ def _undone(batch: Batch) -> tuple[str, ...]:
 def merge_batch(
     *, batch: Batch, actor: Actor, fast_forward: bool = True, expected: tuple[str, str] | None = None
 ) -> BaseMerge:
-    """Merge the batch's branch into its base branch; a folder where that is checked out follows, files and index.
+    """Merge the batch branch into its base branch. If a folder has that branch checked out, its files and index follow.
 
-    With `expected` (base commit, batch commit), what the person has looked at, nothing else is merged. Raises
-    ServiceError with the reason and the way out, PermissionDenied; then nothing has changed.
+    `expected` (base commit, batch commit) is what the person looked at; if either branch has moved since, nothing is
+    merged. Raises ServiceError with the reason and what to do, PermissionDenied; nothing has changed then.
     """
     actor.require(MERGE_BATCH)
     finish_merges(batch, at_once=True)
-    seen = preview_merge(batch)
-    if seen.refusal:
-        raise ServiceError(seen.refusal)
-    if expected is not None and expected != (seen.base_commit, seen.batch_commit):
+    preview = preview_merge(batch)
+    if preview.refusal:
+        raise ServiceError(preview.refusal)
+    if expected is not None and expected != (preview.base_commit, preview.batch_commit):
         raise ServiceError(f"{batch.base_branch} or {batch.branch} has moved since you looked. Look again, then merge.")
     try:
         repository = checked_repository(batch)
-        target = seen.batch_commit
+        target = preview.batch_commit
         if not fast_forward:
             trailers = f"CE-Batch: {batch.number}\nCE-Asked-By: {' '.join(actor.cause.split())}\n"
             message = f"Merge batch {batch.number}: {batch.title}\n\n{trailers}"
-            target = repository.make_commit(repository.tree(seen.batch_commit), (seen.base_commit, seen.batch_commit), message)
-        landing = _open(batch, actor, seen, target, fast_forward)
+            target = repository.make_commit(repository.tree(preview.batch_commit), (preview.base_commit, preview.batch_commit), message)
+        merge = _open(batch, actor, preview, target, fast_forward)
         try:
-            _of_git(landing).carry_out()
+            _branch_merge(merge).carry_out()
         except SubagentError as problem:
-            _close(landing, merged=False, problem=str(problem))
+            _close(merge, merged=False, problem=str(problem))
             raise
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
-    _close(landing, merged=True)
-    return landing
+    _close(merge, merged=True)
+    return merge
 
 
-def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forward: bool) -> BaseMerge:
+def _open(batch: Batch, actor: Actor, preview: MergePreview, target: str, fast_forward: bool) -> BaseMerge:
     try:
         with transaction.atomic():
             return BaseMerge.objects.create(
                 batch=batch,
                 base_branch=batch.base_branch,
                 method=BaseMerge.Method.FAST_FORWARD if fast_forward else BaseMerge.Method.MERGE_COMMIT,
-                from_commit=seen.base_commit,
-                batch_commit=seen.batch_commit,
+                from_commit=preview.base_commit,
+                batch_commit=preview.batch_commit,
                 to_commit=target,
-                folder=seen.folder,
+                folder=preview.folder,
                 cause=actor.cause,
                 asked_by=actor.user,
                 asked_at=timezone.now(),
@@ -152,52 +152,52 @@ def _open(batch: Batch, actor: Actor, seen: MergePreview, target: str, fast_forw
         raise ServiceError(f"Batch {batch.number} is being merged by somebody else right now.") from None
 
 
-def _of_git(landing: BaseMerge) -> BranchMerge:
-    repository = checked_repository(landing.batch)
-    place = find_place(repository, landing.base_branch)
-    return BranchMerge(repository, landing.base_branch, landing.from_commit, landing.to_commit, place, _scratch())
+def _branch_merge(merge: BaseMerge) -> BranchMerge:
+    repository = checked_repository(merge.batch)
+    place = find_place(repository, merge.base_branch)
+    return BranchMerge(repository, merge.base_branch, merge.from_commit, merge.to_commit, place, _scratch())
 
 
 def _scratch() -> str:
     return str(Path(settings.CE_DATA_DIR) / "landings")
 
 
-def _close(landing: BaseMerge, *, merged: bool, problem: str = "") -> None:
+def _close(merge: BaseMerge, *, merged: bool, problem: str = "") -> None:
     with transaction.atomic():
-        open_ones = BaseMerge.objects.filter(pk=landing.pk, ended_at=None)
+        open_ones = BaseMerge.objects.filter(pk=merge.pk, ended_at=None)
         open_ones.update(ended_at=timezone.now(), merged=merged, problem=problem)
-        Batch.objects.bump(landing.batch_id)
-    landing.refresh_from_db()
+        Batch.objects.bump(merge.batch_id)
+    merge.refresh_from_db()
 
 
 def finish_merges(batch: Batch | None = None, *, at_once: bool = False) -> int:
-    """Put right merges whose process died in the midst, forwards or back; how many were. Safe to repeat.
+    """Finish or undo merges whose process died midway; returns how many. Safe to repeat.
 
-    Rows that are young may belong to somebody at work. With `at_once` that is said. Raises ServiceError.
+    A recent row may belong to a merge that is still running: it is skipped, or refused with ServiceError when `at_once`.
     """
-    settled = 0
+    count = 0
     rows = BaseMerge.objects.filter(ended_at=None).select_related("batch__project")
-    for landing in rows if batch is None else rows.filter(batch=batch):
-        if timezone.now() - landing.asked_at < timedelta(seconds=ABANDONED_SECONDS):
+    for merge in rows if batch is None else rows.filter(batch=batch):
+        if timezone.now() - merge.asked_at < timedelta(seconds=ABANDONED_SECONDS):
             if at_once:
-                raise ServiceError(f"Batch {landing.batch.number} is being merged right now. If it stays so, try again in two minutes.")
+                raise ServiceError(f"Batch {merge.batch.number} is being merged right now. If it stays so, try again in two minutes.")
             continue
         try:
-            merged = _of_git(landing).settle()
+            merged = _branch_merge(merge).settle()
         except SubagentError as problem:
-            BaseMerge.objects.filter(pk=landing.pk, ended_at=None).update(problem=str(problem))
+            BaseMerge.objects.filter(pk=merge.pk, ended_at=None).update(problem=str(problem))
             if at_once:
                 raise ServiceError(str(problem)) from problem
             continue
-        _close(landing, merged=merged, problem="" if merged else "Interrupted, and put back as it was.")
-        settled += 1
-    return settled
+        _close(merge, merged=merged, problem="" if merged else "Interrupted; everything was restored.")
+        count += 1
+    return count
 
 
 def bring_in(batch: Batch) -> None:
-    """New commits of the base branch, such as a person's fix, become part of the batch branch before work goes on.
+    """Merge new commits of the base branch, such as a person's fix, into the batch branch before work continues.
 
-    Raises ServiceError when they cannot be merged, naming the files; SubagentError.
+    Raises ServiceError naming the files that conflict, SubagentError.
     """
     repository = checked_repository(batch)
     repository.exclude()
@@ -210,7 +210,7 @@ def bring_in(batch: Batch) -> None:
 
 
 def bring_in_base(*, batch: Batch, actor: Actor) -> None:
-    """The same, asked by a person before a merge into the base branch. Raises ServiceError, PermissionDenied."""
+    """Like `bring_in`, when a person asks before a merge into the base branch. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     refuse_busy(batch)
     try:

@@ -9,13 +9,13 @@ def _project(owner: Project | Batch) -> Project:
 
 
 def checked_repository(owner: Project | Batch) -> Repository:
-    """The repository of a project, or of a batch's project, looked at anew: for what a person asks.
+    """The repository of a project or batch, checked by running git. For what a person asks.
 
-    Raises RepositoryProblem with what is wrong and the way out.
+    Raises RepositoryProblem with what is wrong and what to do.
     """
     return open_repository(_project(owner).repository)
 
 
 def repository_of(owner: Project | Batch) -> Repository:
-    """The same without a process spent on looking: for the engine, between two phases. Raises RepositoryProblem."""
+    """Like `checked_repository`, without running git: for the engine, between two phases. Raises RepositoryProblem."""
     return attached_repository(_project(owner).repository)

@@ -1,7 +1,8 @@
-"""What a review run came to: the verdict and its findings as rows, and the report as a commit on the batch branch."""
+"""Conclude a review run: write verdict and findings to rows, and commit the report to the batch branch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -9,11 +10,12 @@ from django.db import transaction
 from batches.core.engine.states import Operation, RunState
 from batches.core.gates.ledger import GateState, Opinion
 from batches.core.review.report import WORDS, Part, render_report, report_path
-from batches.core.review.rules import Finding as FoundBy
+from batches.core.review.rules import Finding as RuleFinding
 from batches.core.review.rules import (
     Moment,
     PhaseFacts,
     Severity,
+    Verdict,
     judge,
     review_batch,
     review_other_gates,
@@ -26,81 +28,91 @@ from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phas
 from subagents.contract import SubagentError
 from subagents.documents import commit_documents
 
+Report = dict[str, Any]  # what a reviewer's process wrote, as JSON
+
 NO_REVIEWER = "not judged: the reviewer said nothing"
 
 
 def conclude_review(run: Run) -> Conclusion | None:
-    """Settle the review of a run that has succeeded; None for any other run. Safe to repeat: verdict and findings are written once."""
+    """Conclude the review of a run that succeeded; None for any other run. Safe to repeat: verdict and findings are written once."""
     if run.operation != Operation.REVIEW or run.state != RunState.SUCCEEDED:
         return None
     review = Review.objects.get(run=run)
     if not review.verdict:
-        _settle(run, review)
+        _judge(run, review)
     return Conclusion({"review": _result_of(review)}, _report_of(review))
 
 
-def _settle(run: Run, review: Review) -> None:
+def _judge(run: Run, review: Review) -> None:
     batch = run.batch
     phases = list(batch.phases.select_related("stage").prefetch_related("gates"))
     facts = {phase.key: facts_of(phase) for phase in phases}
     moment = Moment(review.moment)
-    said = _said(run)
+    reports = _reports(run)
     done = done_of_phases(phases) if moment is Moment.AFTER else {}
-    parts = [_part(phase, facts[phase.key], done.get(phase.pk), said.get(phase.pk, {})) for phase in phases]
+    parts = [_part(phase, facts[phase.key], done.get(phase.pk), reports.get(phase.pk, {})) for phase in phases]
     if moment is Moment.BEFORE:
-        whole = review_batch(list(facts.values()), conflicts_of(batch), longest_chain(facts))
+        batch_findings = review_batch(list(facts.values()), conflicts_of(batch), longest_chain(facts))
     else:
-        whole = review_other_gates(_other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
-    verdict = judge([*whole, *(finding for part in parts for finding in part.findings)])
-    notes = dict.fromkeys(str(report.get("semantic", {}).get("note", NO_REVIEWER)) for report in said.values())
+        batch_findings = review_other_gates(other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
+    verdict = judge([*batch_findings, *(finding for part in parts for finding in part.findings)])
+    notes = dict.fromkeys(str(report.get("semantic", {}).get("note", NO_REVIEWER)) for report in reports.values())
     semantic = "; ".join(notes) or NO_REVIEWER
     path = report_path(batch.number)
-    about = {"batch": batch.number, "title": batch.title, "run": run.number, "moment": moment, "verdict": verdict}
-    text = render_report(**about, parts=parts, findings=whole, semantic=semantic)  # type: ignore[arg-type]  # named and typed above
+    text = render_report(
+        batch=batch.number,
+        title=batch.title,
+        run=run.number,
+        moment=moment,
+        verdict=verdict,
+        parts=parts,
+        findings=batch_findings,
+        semantic=semantic,
+    )
     written = {"path": path, "text": text, **_write(run, path, text)}
     scores = [_score(phase, part) for phase, part in zip(phases, parts, strict=True)]
-    rows = [(None, finding) for finding in whole]
+    rows: list[tuple[Phase | None, RuleFinding]] = [(None, finding) for finding in batch_findings]
     rows += [(phase, finding) for phase, part in zip(phases, parts, strict=True) for finding in part.findings]
     with transaction.atomic():
         changed = Review.objects.filter(pk=review.pk, verdict="").update(verdict=verdict, semantic=semantic, scores=scores, **written)
         if changed:
             Finding.objects.bulk_create(_row(review, place, phase, finding) for place, (phase, finding) in enumerate(rows, start=1))
             if moment is Moment.AFTER:
-                GateOpinion.objects.bulk_create(_opinions(review, {phase.key: said.get(phase.pk, {}) for phase in phases}))
+                GateOpinion.objects.bulk_create(_opinions(review, {phase.key: reports.get(phase.pk, {}) for phase in phases}))
     review.refresh_from_db()
 
 
-def _other_gates(batch: Batch, prp_ids: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """(place, gate, state) of every gate of the project and of the server that was judged."""
+def other_gates(batch: Batch, prp_ids: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield (place, gate, state) for every judged project gate and standard gate."""
     for entry in read_ledger(batch):
         if entry.gate is None and entry.last is not None:
             place = prp_ids.get(entry.phase, entry.phase) if entry.phase else f"stage {entry.stage}"
             yield f"{place}, {entry.origin} gate", entry.text, entry.state
 
 
-def _said(run: Run) -> dict[int, dict]:
-    """{phase: what its reviewer reported}."""
+def _reports(run: Run) -> dict[int | None, Report]:
+    """{phase: the report of its reviewer}."""
     results = Result.objects.filter(attempt__task__run=run, attempt__outcome="succeeded").values_list("attempt__task__phase_id", "data")
     return {phase_id: data.get("report") or {} for phase_id, data in results}
 
 
-def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
-    """What the reviewers say of each gate that no rule could check, "not judged" where they say nothing that counts.
+def _opinions(review: Review, reports: Mapping[str, Report]) -> list[GateOpinion]:
+    """What the reviewers say about each gate that is not automatically checkable; "not judged" without an opinion that counts.
 
-    An opinion counts with evidence and from a model; it never changes how a gate was judged.
+    An opinion counts only from a model and with evidence. It never changes how a gate was judged.
     """
-    asked = review.run.tasks.filter(attempts__outcome="succeeded").values_list("phase__key", "attempts__model")
-    models = {key: model or review.run.backend for key, model in asked}
-    made = []
+    model_rows = review.run.tasks.filter(attempts__outcome="succeeded").values_list("phase__key", "attempts__model")
+    models = {key: model or review.run.backend for key, model in model_rows}
+    opinions = []
     for entry in read_ledger(review.run.batch):
         if entry.gate is None or entry.in_phase is None or entry.last is None or entry.last.state != GateState.UNVERIFIED:
             continue
-        semantic = said.get(entry.phase, {}).get("semantic") or {}
-        found = next((one for one in semantic.get("opinions") or () if one.get("gate") == entry.position), {})
-        opinion, evidence = str(found.get("opinion", "")), str(found.get("evidence", "")).strip()
+        semantic = reports.get(entry.phase, {}).get("semantic") or {}
+        said: Report = next((item for item in semantic.get("opinions") or () if item.get("gate") == entry.position), {})
+        opinion, evidence = str(said.get("opinion", "")), str(said.get("evidence", "")).strip()
         counts = opinion in (Opinion.HOLDS, Opinion.DOES_NOT_HOLD) and evidence and semantic.get("judged") is True
         otherwise = "no opinion with evidence was given" if semantic.get("judged") else str(semantic.get("note", NO_REVIEWER))
-        made.append(
+        opinions.append(
             GateOpinion(
                 gate_id=entry.gate,
                 attempt_id=entry.in_phase.attempt,
@@ -110,11 +122,11 @@ def _opinions(review: Review, said: Mapping[str, dict]) -> list[GateOpinion]:
                 model=models.get(entry.phase, review.run.backend)[:80] if counts else "",
             )
         )
-    return made
+    return opinions
 
 
-def _part(phase: Phase, facts: PhaseFacts, done: Done | None, said: dict) -> Part:
-    findings = tuple(_found(item) for item in said.get("findings", ()))
+def _part(phase: Phase, facts: PhaseFacts, done: Done | None, report: Report) -> Part:
+    findings = tuple(_found(item) for item in report.get("findings", ()))
     common = (phase.prp_id, phase.title, risk_of(facts), judge(findings), findings)
     if done is None:
         return Part(*common)
@@ -123,23 +135,23 @@ def _part(phase: Phase, facts: PhaseFacts, done: Done | None, said: dict) -> Par
     return Part(*common, state=outcome.state, drift=drift, lines_added=outcome.lines_added, lines_removed=outcome.lines_removed)
 
 
-def _found(item: dict[str, object]) -> FoundBy:
-    """A finding as the reviewer's process wrote it; a severity that we do not know counts as major, never as nothing."""
+def _found(item: dict[str, object]) -> RuleFinding:
+    """A finding as the reviewer's process wrote it; an unknown severity counts as major, so that no finding is lost."""
     severity = str(item.get("severity", ""))
     texts = [str(item.get(name, "")) for name in ("category", "place", "message", "suggestion")]
-    return FoundBy(Severity(severity) if severity in set(Severity) else Severity.MAJOR, *texts)
+    return RuleFinding(Severity(severity) if severity in set(Severity) else Severity.MAJOR, *texts)
 
 
 def _write(run: Run, path: str, text: str) -> dict[str, str]:
-    """Put the report onto the batch branch: columns of the review that say how that went."""
+    """Commit the report to the batch branch. Returns the review's columns: the commit, or what went wrong."""
     message = f"PRP-{run.batch.number}: Review - {run.batch.title}\n"
     scratch = str(Path(settings.CE_DATA_DIR) / "documents")
     try:
         repository = repository_of(run.batch)
-        made = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
+        commit = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
     except (SubagentError, OSError) as problem:
-        return {"commit": "", "problem": f"The report could not be written onto {run.batch.branch}: {problem}"}
-    return {"commit": made or "", "problem": ""}
+        return {"commit": "", "problem": f"The report could not be committed to {run.batch.branch}: {problem}"}
+    return {"commit": commit or "", "problem": ""}
 
 
 def _score(phase: Phase, part: Part) -> dict[str, object]:
@@ -158,7 +170,7 @@ def _score(phase: Phase, part: Part) -> dict[str, object]:
     }
 
 
-def _row(review: Review, position: int, phase: Phase | None, finding: FoundBy) -> Finding:
+def _row(review: Review, position: int, phase: Phase | None, finding: RuleFinding) -> Finding:
     return Finding(
         review=review,
         phase=phase,
@@ -195,7 +207,7 @@ def _result_of(review: Review) -> dict[str, object]:
 
 
 def _report_of(review: Review) -> str:
-    lines = [f"Verdict: {WORDS[review.verdict]}", f"Semantic review: {review.semantic}"]  # type: ignore[index]  # stored as the enum's text
+    lines = [f"Verdict: {WORDS[Verdict(review.verdict)]}", f"Semantic review: {review.semantic}"]
     lines += [f"  {score['prp_id']} risk {score['score']} ({score['band']}), {score['findings']} findings" for score in review.scores]
     for finding in review.findings.all():
         if finding.severity != Severity.INFO:

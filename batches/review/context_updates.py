@@ -1,41 +1,46 @@
-"""What an update of the context came to: CLAUDE.md and memory files beside the PRPs, one diff on a branch, and whose word it waits for."""
+"""Conclude a context update: write CLAUDE.md and memory files on a branch of its own, which a person accepts or rejects."""
 
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
+from batches.accounts.actor import Actor
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.core.review.context_update import CLAUDE_FILE, BlockUnclear, memories, render_block, with_block
 from batches.models import Batch, ContextChange, Result, Run
 from batches.repositories.repository import repository_of
 from batches.review.evidence import Conclusion, done_of_phases, record_of
+from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
 from subagents.documents import NotADocument, commit_documents, read_document
 from subagents.workspace import MergeConflict, RefMoved, Repository
 
+EXECUTE_BATCH = "batches.execute_batch"
 DIFF_BYTES = 512 * 1024
 Decision = ContextChange.Decision
 
 
 def conclude_context(run: Run) -> Conclusion | None:
-    """Settle the update of a run that has succeeded; None for any other run. Safe to repeat: the same facts give the same files."""
+    """Conclude the update of a run that succeeded; None for any other run. Safe to repeat: the same facts give the same files."""
     if run.operation != Operation.UPDATE_CONTEXT or run.state != RunState.SUCCEEDED:
         return None
     change = ContextChange.objects.select_related("run__batch__project").get(run=run)
     if not change.decision:
-        _settle(run, change)
+        _write(run, change)
         change.refresh_from_db()
     if change.decision == Decision.PROPOSED and run.batch.project.accept_context:
-        with suppress(ServiceError):  # said on the page: it stays proposed
-            accept(change, cause="policy:accept_context", user=None, now=run.ended_at)
+        with suppress(ServiceError):  # it stays proposed, and the page says so
+            _accept(change, cause="policy:accept_context", user=None, now=run.ended_at)
     return Conclusion({"context": _result_of(change)}, _report_of(change))
 
 
-def _settle(run: Run, change: ContextChange) -> None:
+def _write(run: Run, change: ContextChange) -> None:
     batch = run.batch
     notes = [str(note) for note in _reported_notes(run) if note]
     try:
@@ -46,7 +51,7 @@ def _settle(run: Run, change: ContextChange) -> None:
         head = repository.branch_commit(run.branch)
         changes = repository.changes(change.base_commit, head)
         diff = repository.diff(change.base_commit, head, DIFF_BYTES)
-        with suppress(RefMoved):  # there already
+        with suppress(RefMoved):  # it exists already
             repository.move_ref(change.ref, head, None)
     except (SubagentError, OSError) as problem:
         ContextChange.objects.filter(pk=change.pk).update(notes=[*notes, f"The update could not be written: {problem}"])
@@ -65,7 +70,7 @@ def _reported_notes(run: Run) -> list[object]:
 
 
 def _files(repository: Repository, run: Run, notes: list[str]) -> dict[str, bytes]:
-    """The files beside the PRPs as they should stand; what cannot be touched becomes a note."""
+    """{path: new content} of CLAUDE.md and the memory files; a file that cannot be changed becomes a note."""
     batch = run.batch
     phases = list(batch.phases.select_related("stage").prefetch_related("gates"))
     done = done_of_phases(phases)
@@ -86,8 +91,21 @@ def _files(repository: Repository, run: Run, notes: list[str]) -> dict[str, byte
     return files
 
 
-def accept(change: ContextChange, *, cause: str, user: object, now: datetime | None) -> None:
-    """Merge what is proposed into the batch branch. Raises ServiceError when it cannot be merged or was decided already."""
+def accept_context(*, change: ContextChange, actor: Actor) -> None:
+    """Merge what an update proposes into the batch branch. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    refuse_busy(change.run.batch)
+    _accept(change, cause=actor.cause, user=actor.user, now=timezone.now())
+
+
+def reject_context(*, change: ContextChange, reason: str, actor: Actor) -> None:
+    """Reject what an update proposes; its commits are kept. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    _refuse_decided(change)
+    _decide(change, Decision.REJECTED, actor.cause, actor.user, timezone.now(), reason=" ".join(reason.split()))
+
+
+def _accept(change: ContextChange, *, cause: str, user: User | None, now: datetime | None) -> None:
     batch = change.run.batch
     _refuse_decided(change)
     try:
@@ -95,14 +113,8 @@ def accept(change: ContextChange, *, cause: str, user: object, now: datetime | N
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     if isinstance(outcome, MergeConflict):
-        raise ServiceError(f"It cannot be merged any more: {', '.join(outcome.files)} changed since. Update the context again.")
+        raise ServiceError(f"It can no longer be merged: {', '.join(outcome.files)} changed since. Update the context again.")
     _decide(change, Decision.ACCEPTED, cause, user, now, merge_commit=outcome.commit)
-
-
-def reject(change: ContextChange, *, cause: str, user: object, now: datetime, reason: str) -> None:
-    """Leave it; its commits are kept. Raises ServiceError when it was decided already."""
-    _refuse_decided(change)
-    _decide(change, Decision.REJECTED, cause, user, now, reason=reason)
 
 
 def _refuse_decided(change: ContextChange) -> None:
@@ -110,10 +122,10 @@ def _refuse_decided(change: ContextChange) -> None:
         raise ServiceError(f"There is nothing to decide: this update is {change.get_decision_display() or 'not written yet'}.")
     newest = ContextChange.objects.filter(run__batch=change.run.batch_id).order_by("-run__number").first()
     if newest is not None and newest.pk != change.pk:
-        raise ServiceError(f"Run {newest.run.number} has updated the context since; decide about that one.")
+        raise ServiceError(f"Run {newest.run.number} has updated the context since; decide about that update.")
 
 
-def _decide(change: ContextChange, decision: Decision, cause: str, user: object, now: datetime | None, **more: str) -> None:
+def _decide(change: ContextChange, decision: Decision, cause: str, user: User | None, now: datetime | None, **more: str) -> None:
     with transaction.atomic():
         open_ones = ContextChange.objects.filter(pk=change.pk, decision=Decision.PROPOSED)
         if not open_ones.update(decision=decision, decided_cause=cause, decided_by=user, decided_at=now, **more):
@@ -138,8 +150,8 @@ def _report_of(change: ContextChange) -> str:
     lines += [f"  {path}" for path in change.files]
     lines += [f"  note: {note}" for note in change.notes]
     if change.decision == Decision.PROPOSED:
-        seen = f"git diff {change.run.batch.branch}...{change.run.branch}"
-        lines.append(f"Look at it ({seen}), then accept or reject it on the batch's page.")
+        command = f"git diff {change.run.batch.branch}...{change.run.branch}"
+        lines.append(f"Look at it ({command}), then accept or reject it on the batch's page.")
     elif change.decision == Decision.ACCEPTED:
         lines.append(f"Merged into {change.run.batch.branch}, as the project's settings say.")
     return "\n".join(lines)

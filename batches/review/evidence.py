@@ -1,4 +1,4 @@
-"""What is known of a batch's phases, as the values that the rules of reviews and drift take. From rows alone."""
+"""Collect what the rows know about a batch's phases, as the values that the rules for reviews and drift take."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from subagents.contract import GateKind
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What a review or an update of the context adds to its run's result file and to the printed report."""
+    """What a review or a context update adds to the run's result file and to the printed report."""
 
     result: dict[str, object]
     report: str
@@ -21,7 +21,7 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of a phase in the batch's execute runs: its newest task, and the attempt that counts (None: there was none)."""
+    """The outcome of a phase in execute runs: its newest task and the attempt that counts; None where there is none."""
 
     task: Task | None
     attempt: Attempt | None
@@ -33,7 +33,7 @@ class Done:
 
 
 def facts_of(phase: Phase) -> PhaseFacts:
-    """The work order of a phase as the rules see it."""
+    """The phase's PRP as the rules see it."""
     return PhaseFacts(
         key=phase.key,
         prp_id=phase.prp_id,
@@ -50,12 +50,13 @@ def facts_of(phase: Phase) -> PhaseFacts:
 
 
 def conflicts_of(batch: Batch) -> tuple[ConflictFacts, ...]:
-    found = Conflict.objects.filter(batch=batch)
-    return tuple(ConflictFacts(one.file, tuple(one.phases), one.kind, bool(one.decision)) for one in found)
+    """The conflicts of the batch as the rules see them."""
+    rows = Conflict.objects.filter(batch=batch)
+    return tuple(ConflictFacts(row.file, tuple(row.phases), row.kind, bool(row.decision)) for row in rows)
 
 
 def longest_chain(phases: Mapping[str, PhaseFacts]) -> tuple[str, ...]:
-    """The keys of the longest chain of phases that wait for each other; the stage of a phase is its depth."""
+    """The keys of the longest chain of phases in which each waits for the one before; a phase's stage is its depth."""
     chain: list[str] = []
     key = max(phases, key=lambda name: phases[name].stage, default="")
     while key:
@@ -65,15 +66,15 @@ def longest_chain(phases: Mapping[str, PhaseFacts]) -> tuple[str, ...]:
 
 
 def done_of(phase: Phase) -> Done:
-    """As done_of_phases, of one."""
+    """Like `done_of_phases`, for one phase."""
     return done_of_phases([phase])[phase.pk]
 
 
 def done_of_phases(phases: Sequence[Phase]) -> dict[int, Done]:
-    """{phase: what came of it}: its newest execute task, and of that the last attempt with its diff and gates.
+    """{phase: its outcome}: the newest execute task, and that task's last attempt with its diff and gates.
 
-    A gate counts as it was judged last: on the merged tree where a stage check looked at it after the phase's own attempt.
-    Four queries, whatever the size; the phases should come with their gates.
+    The last judgement of a gate counts: the one on the merged tree when a stage check ran after the phase's own attempt.
+    Four queries, whatever the number of phases; prefetch their gates.
     """
     ids = [phase.pk for phase in phases]
     tasks: dict[int | None, Task] = {}
@@ -84,13 +85,13 @@ def done_of_phases(phases: Sequence[Phase]) -> dict[int, Done]:
     for attempt in tried.defer("log_tail", "spec", "heartbeat", "result__diff", "result__data").order_by("number"):
         attempts[attempt.task.phase_id] = attempt
     diffs = Result.objects.filter(attempt__in=[attempt.pk for attempt in attempts.values()]).values_list("attempt_id", "diff")
-    lines = {attempt_id: _lines(diff) for attempt_id, diff in diffs.iterator(chunk_size=20)}
+    lines = {attempt_id: changed_lines(diff) for attempt_id, diff in diffs.iterator(chunk_size=20)}
     statuses = _last_statuses(ids, attempts)
     return {phase.pk: _done(phase, tasks.get(phase.pk), attempts.get(phase.pk), lines, statuses) for phase in phases}
 
 
 def _last_statuses(ids: Sequence[int], attempts: Mapping[int | None, Attempt]) -> dict[int, str]:
-    """{gate: how it was judged last, since its phase's attempt was launched}."""
+    """{gate: its last status since its phase's attempt was launched}."""
     found: dict[int, str] = {}
     checks = GateCheck.objects.filter(gate__phase__in=ids).order_by("at", "pk")
     for gate_id, phase_id, status, launched_at in checks.values_list("gate_id", "gate__phase_id", "status", "attempt__launched_at"):
@@ -128,7 +129,7 @@ def _done(
 
 
 def record_of(phase: Phase, done: Done) -> PhaseRecord:
-    """What came of the phase, for those who come after."""
+    """The phase's outcome, as the PRP and the memory files record it."""
     attempt = done.attempt
     if attempt is None or done.outcome.state != TaskState.SUCCEEDED:
         reason = f"{done.task.reason}: {done.task.message}" if done.task and done.task.reason else ""
@@ -146,8 +147,8 @@ def record_of(phase: Phase, done: Done) -> PhaseRecord:
     )
 
 
-def _lines(diff: str | None) -> tuple[int | None, int | None]:
-    """(lines added, lines removed) in a unified diff; None while it was not read."""
+def changed_lines(diff: str | None) -> tuple[int | None, int | None]:
+    """(lines added, lines removed) in a unified diff; (None, None) when the diff was not read yet."""
     if diff is None:
         return None, None
     added = removed = 0

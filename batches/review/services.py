@@ -1,4 +1,4 @@
-"""The operations around execution that a person can ask for: reviews, updates of the context, and a person's word about them."""
+"""What a person can ask around execution: start a review, overrule its verdict, update the context."""
 
 from contextlib import suppress
 
@@ -7,21 +7,19 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation, TaskState
 from batches.core.errors import ServiceError
 from batches.core.review.rules import Moment
 from batches.models import Batch, ContextChange, Review, Run, Task
 from batches.repositories.repository import checked_repository
-from batches.review import context_updates
 from batches.runs.create import free_run, refuse_busy
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
 
-EXECUTE_BATCH = "batches.execute_batch"
-
 
 def review(*, batch: Batch, actor: Actor, moment: Moment) -> Run:
-    """Start a review: of the PRPs before execution, or of the code that came out. Raises ServiceError, PermissionDenied."""
+    """Start a review, of the PRPs before execution or of the resulting code after it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     refuse_busy(batch)
     if not _generated(batch):
@@ -40,7 +38,7 @@ def review(*, batch: Batch, actor: Actor, moment: Moment) -> Run:
 
 
 def usual_moment(batch: Batch) -> Moment:
-    """After execution once a phase of the batch was carried out, before it until then."""
+    """AFTER once a phase of the batch has been executed, else BEFORE."""
     return Moment.AFTER if _executed(batch) else Moment.BEFORE
 
 
@@ -54,10 +52,10 @@ def _executed(batch: Batch) -> bool:
 
 
 def overrule_review(*, review: Review, reason: str, actor: Actor) -> None:
-    """A named person's word that work may go on against the verdict, with the reason. Raises ServiceError, PermissionDenied."""
+    """Record that a named person lets work continue against the verdict, and why. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     if actor.user is None:
-        raise PermissionDenied("A verdict is overruled by a signed-in person, on the review's page.")
+        raise PermissionDenied("Only a signed-in person can overrule a verdict, on the review's page.")
     words = " ".join(reason.split())
     if not words:
         raise ServiceError("Give the reason: it stays beside the verdict.")
@@ -69,21 +67,21 @@ def overrule_review(*, review: Review, reason: str, actor: Actor) -> None:
             overruled_by=actor.user, overruled_name=name, overruled_at=timezone.now(), overrule_reason=words
         )
         if not changed:
-            raise ServiceError("This review was overruled already.")
+            raise ServiceError("This review is already overruled.")
         Batch.objects.bump(review.run.batch_id)
     review.refresh_from_db()
 
 
 def update_context(*, batch: Batch, actor: Actor) -> Run:
-    """Start an update of PRPs, CLAUDE.md and memory files from what was carried out, proposed on a branch of its own.
+    """Start an update of PRPs, CLAUDE.md and memory files from what was executed, on a branch of its own.
 
-    It begins where the batch branch is; what an earlier update proposed stays under its reference. Raises ServiceError,
+    That branch starts at the batch branch; the commits of an earlier update stay under a reference. Raises ServiceError,
     PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
     refuse_busy(batch)
     if not batch.runs.executions().filter(state__in=ENDED_RUN_STATES).exists():
-        raise ServiceError(f"Batch {batch.number} has not been executed yet; there is nothing to write down.")
+        raise ServiceError(f"Batch {batch.number} has not been executed yet; there is nothing to record.")
     try:
         repository = checked_repository(batch)
         tip = repository.branch_commit(batch.branch)
@@ -94,22 +92,9 @@ def update_context(*, batch: Batch, actor: Actor) -> Run:
             Batch.objects.bump(batch.pk)
             at = repository.ensure_branch(batch.context_branch, tip)
             if at != tip:
-                with suppress(RefMoved):  # kept already
+                with suppress(RefMoved):  # it is kept already
                     repository.move_ref(f"refs/ce/context/batch-{batch.number}/before-run-{run.number}", at, None)
                 repository.move_ref(branch_ref(batch.context_branch), tip, at)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return run
-
-
-def accept_context(*, change: ContextChange, actor: Actor) -> None:
-    """Merge what an update proposes into the batch branch. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
-    refuse_busy(change.run.batch)
-    context_updates.accept(change, cause=actor.cause, user=actor.user, now=timezone.now())
-
-
-def reject_context(*, change: ContextChange, reason: str, actor: Actor) -> None:
-    """Leave what an update proposes; its commits are kept. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
-    context_updates.reject(change, cause=actor.cause, user=actor.user, now=timezone.now(), reason=" ".join(reason.split()))

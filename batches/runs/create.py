@@ -1,4 +1,4 @@
-"""Runs begin here: a queued row with its limits. Only one run of a batch is live, and the database sees to it."""
+"""Create runs: a queued row with its limits. The database ensures that a batch has only one live run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,15 +23,15 @@ def new_run(
     options: ExecuteOptions,
     actor: Actor,
     selection: str = "",
-    told: Mapping[str, object] = MappingProxyType({}),
+    forecast: Mapping[str, object] = MappingProxyType({}),
 ) -> Run:
-    """A queued run of the batch; `told` are the columns of its forecast.
+    """Create a queued run of the batch; `forecast` are the columns of its forecast.
 
-    Raises ServiceError when another is live, or the batch is made up.
+    Raises ServiceError when another run is live, or the batch is a demonstration.
     """
     project = batch.project
     if project.demo:
-        raise ServiceError(f"Batch {batch.number} is a demonstration: it was made up, and nothing of it can be executed.")
+        raise ServiceError(f"Batch {batch.number} is a demonstration and cannot be executed.")
     own = current_settings(project)
     limit = project.phase_limit_seconds if options.timeout_minutes is None else options.timeout_minutes * 60
     number = (batch.runs.aggregate(highest=Max("number"))["highest"] or 0) + 1
@@ -59,7 +59,7 @@ def new_run(
                 waiting_for=Waiting.QUEUE,
                 waiting_since=timezone.now(),
                 created_by=actor.user,
-                **told,
+                **forecast,
             )
     except IntegrityError:
         live = batch.runs.live().first()
@@ -68,7 +68,7 @@ def new_run(
 
 
 def _pause_of_others(backend: str) -> dict[str, object]:
-    """A rate limit that other runs of the backend wait for holds for a new run too."""
+    """A rate limit that other runs of the backend wait for also applies to a new run."""
     now = timezone.now()
     others = Run.objects.live().filter(backend=backend, rate_limited_since__lte=now, rate_limited_until__gt=now)
     until = others.aggregate(latest=Max("rate_limited_until"))["latest"]
@@ -85,7 +85,7 @@ def refuse_busy(batch: Batch) -> None:
 
 
 def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = "") -> Run:
-    """A queued run with one task a phase, in no order: none waits for another. Raises ServiceError as `new_run`."""
+    """Create a queued run with one task per phase; no task waits for another. Raises ServiceError as `new_run` does."""
     run = new_run(batch, operation, ExecuteOptions(scheduling=Scheduling.DATAFLOW), actor, selection)
     Task.objects.bulk_create(
         Task(run=run, phase=phase, stage=phase.stage, name=phase.key, position=phase.position)
@@ -94,18 +94,18 @@ def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = 
     return run
 
 
-def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, whole: bool) -> AutopilotRun:
-    """What follows the run by itself. Raises ServiceError when another chain of the batch is open."""
+def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> AutopilotRun:
+    """Open the autopilot run that starts what follows `run`. Raises ServiceError when the batch already has an open one."""
     try:
         with transaction.atomic():
             return AutopilotRun.objects.create(
                 batch_id=run.batch_id,
                 run=run,
                 step=step,
-                whole=whole,
+                whole=full_autopilot,
                 options=asdict(options),
                 created_by=actor.user,
                 moved_cause=actor.cause,
             )
     except IntegrityError:
-        raise ServiceError(f"Batch {run.batch.number} is on autopilot already. Let it go on, or stop it first.") from None
+        raise ServiceError(f"Batch {run.batch.number} is already on autopilot. Resume it, or stop it first.") from None

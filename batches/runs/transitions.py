@@ -1,4 +1,4 @@
-"""The one place that writes a state: of runs, tasks and the autopilot, along the tables of the core."""
+"""The only place that writes the state of runs, tasks and the autopilot, as the transition tables of the core allow."""
 
 from datetime import datetime
 from typing import Protocol
@@ -22,7 +22,7 @@ from batches.runs.waits import waited_columns
 
 
 class Movable(Protocol):
-    """A task's row, whole or as the few columns that decisions need."""
+    """A task: its model instance, or the few columns that decisions need."""
 
     pk: int
     run_id: int
@@ -30,9 +30,9 @@ class Movable(Protocol):
 
 
 def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: str = "") -> bool:
-    """Move `run` along the table, unless someone moved it first.
+    """Move `run` to the state that `event` leads to, unless someone moved it first.
 
-    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    Returns False when the row is no longer in the state that was read; the caller then does nothing.
     Raises TransitionRefused when the table has no such move.
     """
     before = RunState(run.state)
@@ -51,7 +51,7 @@ def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: s
         moved = Run.objects.filter(pk=run.pk, state=before).update(state=target, **stamps)
         if moved:
             Transition.objects.create(run=run, event=event, from_state=before, to_state=target, cause=cause, message=message, at=now)
-            if event is RunEvent.REOPEN:  # it has not ended after all
+            if event is RunEvent.REOPEN:  # the run continues, so it has no final figures
                 RunFact.objects.filter(run=run.pk).delete()
                 StageFact.objects.filter(run=run.pk).delete()
             Batch.objects.bump(run.batch_id)
@@ -74,11 +74,11 @@ def move_task(
     bump: bool = True,
     **fields: object,
 ) -> bool:
-    """Move `task` along the table, unless someone moved it first; `fields` are written in the same UPDATE.
+    """Move `task` to the state that `event` leads to, unless someone moved it first; `fields` are written in the same UPDATE.
 
-    With `bump` off the caller raises the batch's version itself, once for many moves.
+    With `bump` off, the caller increments the batch's version itself, once for many moves.
 
-    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    Returns False when the row is no longer in the state that was read; the caller then does nothing.
     Raises TransitionRefused when the table has no such move (a bug or a stale button, never retried).
     """
     before = TaskState(task.state)
@@ -108,18 +108,20 @@ def move_task(
     return bool(moved)
 
 
-def move_autopilot(chain: AutopilotRun, target: AutopilotState, *, now: datetime, cause: str, reason: str = "", **fields: object) -> bool:
-    """Move an open chain, unless someone moved it first; `fields` are written in the same UPDATE.
+def move_autopilot(
+    autopilot_run: AutopilotRun, target: AutopilotState, *, now: datetime, cause: str, reason: str = "", **fields: object
+) -> bool:
+    """Move an open autopilot run, unless someone moved it first; `fields` are written in the same UPDATE.
 
-    Returns False when the row is no longer in the state we read; the caller then does nothing.
+    Returns False when the row is no longer in the state that was read; the caller then does nothing.
     """
     fields |= {"reason": reason, "moved_at": now, "moved_cause": cause}
     with transaction.atomic():
-        moved = AutopilotRun.objects.open().filter(pk=chain.pk, state=chain.state).update(state=target, **fields)
+        moved = AutopilotRun.objects.open().filter(pk=autopilot_run.pk, state=autopilot_run.state).update(state=target, **fields)
         if moved:
-            Batch.objects.bump(chain.batch_id)
+            Batch.objects.bump(autopilot_run.batch_id)
     if moved:
-        chain.state = target
+        autopilot_run.state = target
         for name, value in fields.items():
-            setattr(chain, name, value)
+            setattr(autopilot_run, name, value)
     return bool(moved)

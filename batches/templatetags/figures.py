@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Literal
 
 from django import template
 from django.utils.html import conditional_escape, escape, format_html
@@ -24,7 +25,7 @@ def in_unit(value: float | Decimal | None, unit: str) -> str:
 
 
 @register.filter
-def signed_percent(share: float | None) -> str:
+def signed_percent(share: float | Literal[""] | None) -> str:
     """A change as "+12 %" or "−3 %"."""
     if share is None or share == "":
         return words.UNKNOWN
@@ -69,7 +70,7 @@ def _cells(figure: Figure, row: Row) -> Iterator[str]:
         if column.name == "state" and value in STATE_STYLES:
             yield f"<td>{pill(str(value))}</td>"
             continue
-        text = conditional_escape(plotly_json.shown(value, column.kind))
+        text: str = conditional_escape(plotly_json.shown(value, column.kind))
         if at == 0 and row.href:
             text = f'<a href="{escape(row.href)}">{text}</a>'
         yield f"<td class=num>{text}</td>" if column.is_number else f"<td>{text}</td>"

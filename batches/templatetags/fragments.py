@@ -1,4 +1,4 @@
-"""Pieces of a live page in the first render; later they come one by one."""
+"""Fragments of a live page in its first rendering; polls send them one by one."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.simple_tag
 def whole(fragments: Mapping[str, str], *names: str) -> SafeString:
-    """The named pieces, which templates of ours have rendered and escaped already."""
+    """The named fragments, already rendered and escaped by our templates."""
     return mark_safe(render_all(fragments, *names))
 
 

@@ -6,6 +6,7 @@ from subagents.backends import get_backend
 from subagents.backends.base import AgentOutcome
 from subagents.checkout import Checkout
 from subagents.contract import Failure, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
+from subagents.record import replace
 from subagents.reporting import title_of
 from subagents.workspace import BlockedEntries, Changes, RepositoryProblem, attached_repository
 
@@ -40,13 +41,13 @@ class _Execution:
         spec = self.spec
         backend = get_backend(spec.backend)
         try:
-            if spec.steps or spec.gates:  # an empty phase needs no files
+            if spec.steps:  # gates are judged elsewhere
                 self.reporter.progress(0, "Making the checkout", "checkout")
                 self.checkout.create(self.start)
             if spec.steps:
                 self.outcome = backend.run(spec, self.checkout.path, self.reporter, self._commit_step)
             if self.outcome.failure is None:
-                if backend.asks_model:  # an agent goes on after it has called a step done
+                if backend.asks_model and spec.steps:  # an agent goes on after it has called a step done
                     last = len(spec.steps)
                     self._keep_rest(f"Step {last} - what came after it" if self.commits else f"Steps 1 to {last} - done in one go")
                 return self._finish()
@@ -59,9 +60,12 @@ class _Execution:
         return self._failed(self.outcome.failure, self.outcome.errors, self._not_judged())
 
     def _commit(self, tree: str, subject: str) -> None:
-        self.head = self.checkout.commit(tree, self.head, f"{self.spec.prp_id}: {subject}\n", first=not self.commits)
-        self.commits.append(self.head)
-        self.reporter.head(self.head)
+        self._committed(self.checkout.commit(tree, self.head, f"{self.spec.prp_id}: {subject}\n", first=not self.commits))
+
+    def _committed(self, commit: str) -> None:
+        self.head = commit
+        self.commits.append(commit)
+        self.reporter.head(commit)
 
     def _commit_step(self, step: StepPlan) -> None:
         self.tree = self.checkout.snapshot(self.head)
@@ -80,18 +84,24 @@ class _Execution:
             self._commit(tree, subject)
 
     def _finish(self) -> TaskResult:
+        """Judge the very commit that will be merged; only when no gate fails does the attempt's reference move to it."""
         spec = self.spec
         gates: tuple[GateOutcome, ...] = ()
+        message = f"{spec.prp_id}: Complete - {title_of(spec.phase_name)}\n"
+        closing = self.repository.make_commit(self.tree or spec.base_commit + "^{tree}", (self.head,), message)
         if spec.gates:
+            from subagents.clean_checkout import CleanCheckout
             from subagents.gates import Judge
 
             changes = self._changed()
-            judge = Judge(spec, self.checkout.path, self.head, changes.present, self.reporter, deleted=changes.deleted)
-            gates = judge.judge(spec.gates)
+            place = CleanCheckout(spec, self.repository, closing)
+            gates = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted).judge(spec.gates)
         if any(gate.status == GateStatus.FAILED for gate in gates):
+            # The same files, in a commit that is kept.
+            gates = tuple(replace(gate, commit=self.head) if gate.commit else gate for gate in gates)
             return self._failed(Failure.GATE_FAILED, gate_errors(gates), gates)
-        # The tree that was judged, not what gates may have left in the folder since.
-        self._commit(self.tree or spec.base_commit + "^{tree}", f"Complete - {title_of(spec.phase_name)}")
+        self.repository.move_ref(self.checkout.ref, closing, self.head if self.commits else None)
+        self._committed(closing)
         return self._result(ResultStatus.SUCCESS, "", (), gates)
 
     def _not_judged(self) -> tuple[GateOutcome, ...]:

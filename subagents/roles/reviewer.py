@@ -112,13 +112,13 @@ def _lint(spec: TaskSpec, reporter: Reporter, changed: list[str]) -> list[dict[s
     """What the checkers say of the changed files on the merged tree, as at most one finding."""
     if not changed:
         return []
+    from subagents.clean_checkout import CleanCheckout
     from subagents.gates import Judge
 
-    checkout = Checkout(attached_repository(spec.repository), spec.checkout, f"{spec.attempt_dir}/index", spec.attempt_ref)
     reporter.progress(0, "Making the checkout of the merged commit", "checkout")
-    checkout.create(spec.base_commit)
+    clean = CleanCheckout(spec, attached_repository(spec.repository), spec.base_commit)
     gate = GateSpec(1, "Syntax and lint of the changed files", GateKind.SYNTAX)
-    [outcome] = Judge(spec, checkout.path, spec.base_commit, changed, reporter).judge((gate,))
+    [outcome] = Judge(spec, clean, changed, reporter).judge((gate,))
     if outcome.status != GateStatus.FAILED:
         return []
     said = " ".join((outcome.output or outcome.note).split())[:SAID_CHARACTERS]

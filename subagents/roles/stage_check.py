@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from subagents.checkout import Checkout
+from subagents.clean_checkout import CleanCheckout
 from subagents.contract import ContractError, Failure, GateOutcome, GateSpec, GateStatus, ResultStatus, TaskResult
 from subagents.gates import Judge
 from subagents.roles.executor import gate_errors
@@ -26,11 +26,10 @@ def check_stage(spec: TaskSpec, reporter: Reporter) -> TaskResult:
     repository = attached_repository(spec.repository)
     outcomes: list[GateOutcome] = []
     if any(gates for _, gates, _ in phases):
-        checkout = Checkout(repository, spec.checkout, f"{spec.attempt_dir}/index", spec.attempt_ref)
         reporter.progress(0, "Making the checkout of the merged commit", "checkout")
-        checkout.create(spec.base_commit)
+        place = CleanCheckout(spec, repository, spec.base_commit)
         for key, gates, files in phases:
-            outcomes += Judge(spec, checkout.path, spec.base_commit, files, reporter, key).judge(gates)
+            outcomes += Judge(spec, place, files, reporter, key).judge(gates)
     failed = any(outcome.status == GateStatus.FAILED for outcome in outcomes)
     return TaskResult(
         task_id=spec.task_id,

@@ -67,16 +67,16 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
         [found] = [check for check in check_environment(project=world.project, backend=name) if check.name == "Backend"]
         return found.state, found.text
 
-    assert backend("command") == ("error", "no command of an agent is configured")
+    assert backend("command") == ("error", "no agent command is configured")
     assert backend("steps") == ("ok", "steps can do every step")
-    assert backend("claude") == ("error", f"There is no key. {ENTER}")
+    assert backend("claude") == ("error", f"No key is set. {ENTER}")
     batch = world.generated(plan(prose("1")))
     note = plan_execution(batch=batch, options=ExecuteOptions(backend="claude")).notes[0]
-    assert note == f"The backend claude cannot work yet. There is no key. {ENTER}"
+    assert note == f"The backend claude cannot work yet. No key is set. {ENTER}"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "fake-key-of-a-test")
     assert backend("claude") == ("ok", "claude can do every step")
 
 
 def test_command_that_cannot_be_split_is_refused_with_the_reason(world: World, admin_client) -> None:
     answer = admin_client.post(f"/projects/{world.project.slug}/", {"agent_command": "codex 'exec"})
-    assert "This is no command line: No closing quotation." in answer.content.decode()
+    assert "Not a valid command line: No closing quotation." in answer.content.decode()

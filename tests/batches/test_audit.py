@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.accounts.audit_trail import SOURCES, Chosen, read_trail
+from batches.accounts.audit_trail import SOURCES, TrailFilter, read_trail
 from batches.integrations.installation import set_default_backend
 from batches.models import AuditEvent, BaseMerge, Transition
 from tests.batches import builders
@@ -50,13 +50,13 @@ def done(root):
 
 def test_every_kind_of_row_is_read_in_one_query_and_what_rules_did_only_when_asked(done, django_assert_max_num_queries):
     with django_assert_max_num_queries(len(SOURCES)):
-        found = read_trail(Chosen(), 1000)
+        found = read_trail(TrailFilter(), 1000)
     assert {entry.kind for entry in found} >= {"runs", "gates", "reviews", "merges", "context", "plans", "conflicts", "settings", "user"}
     assert all(entry.who.startswith(("person:", "command:", "address:")) for entry in found)
     assert [entry.at for entry in found] == sorted((entry.at for entry in found), reverse=True)
-    assert "host:one" in {entry.who for entry in read_trail(Chosen(rules=True), 1000)}
+    assert "host:one" in {entry.who for entry in read_trail(TrailFilter(rules=True), 1000)}
     assert "person:" not in {entry.who for entry in found}
-    assert read_trail(Chosen(), 3, 2) == found[2:5]
+    assert read_trail(TrailFilter(), 3, 2) == found[2:5]
 
 
 def test_it_is_narrowed_by_who_what_batch_and_day(done, client):
@@ -65,7 +65,7 @@ def test_it_is_narrowed_by_who_what_batch_and_day(done, client):
 
     assert whats(what="merges") == ["Tried to merge into main"] and whats(who="nobody") == [] and whats(batch=999) == []
     assert all("eve" in what for what in whats(what="user"))
-    assert {entry.batch for entry in read_trail(Chosen(batch=done.number), 100)} == {done.number}
+    assert {entry.batch for entry in read_trail(TrailFilter(batch=done.number), 100)} == {done.number}
     today = timezone.localdate()
     assert whats(since=today.isoformat(), until=today.isoformat()) and not whats(until=(today - timedelta(days=1)).isoformat())
     assert client.get("/audit/", {"since": "yesterday"}).status_code == 400

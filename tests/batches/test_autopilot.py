@@ -25,7 +25,7 @@ UNSOUND = plan(phase("1", steps=writes("1")))  # no gates: the review before say
 
 def begun(world: World, text: str) -> AutopilotRun:
     made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), whole=True)
+    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), full_autopilot=True)
     return batch.autopilot_runs.get()
 
 
@@ -54,8 +54,8 @@ def test_a_verdict_stops_it_and_a_persons_reason_lets_it_go_on(world: World):
     assert operations(chain.batch) == ["generate", "review before"]
     ada = get_user_model().objects.create_superuser("ada", password="a long password")
     with pytest.raises(ServiceError, match="Give the reason"):
-        autopilot.go_on(chain=chain, actor=Actor.person(ada))
-    autopilot.go_on(chain=chain, actor=Actor.person(ada), reason="A script of one line")
+        autopilot.resume(autopilot_run=chain, actor=Actor.person(ada))
+    autopilot.resume(autopilot_run=chain, actor=Actor.person(ada), reason="A script of one line")
     world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
     chain.refresh_from_db()
     assert chain.step == "execute"
@@ -65,7 +65,7 @@ def test_a_failure_stops_it_and_a_retry_after_the_fix_carries_it_to_the_end(worl
     chain = until(world, begun(world, NEEDS_APPROVAL), AutopilotState.STOPPED)
     assert chain.step == "execute" and chain.run.state == "failed" and "failed: 1" in chain.reason
     world.commit("APPROVED", "yes\n")
-    autopilot.go_on(chain=chain, actor=ACTOR)
+    autopilot.resume(autopilot_run=chain, actor=ACTOR)
     chain = until(world, chain, AutopilotState.FINISHED)
     assert operations(chain.batch) == ["generate", "review before", "execute", "review after", "update_context"]
     assert chain.batch.runs.executions().count() == 1, "the failed run itself went on"
@@ -100,12 +100,12 @@ def test_cancelling_its_run_ends_the_chain(world: World):
 
 def test_left_alone_a_run_goes_on_and_nothing_follows_it(world: World):
     chain = begun(world, SOUND)
-    autopilot.leave(chain=chain, actor=ACTOR)
+    autopilot.stop(autopilot_run=chain, actor=ACTOR)
     world.finish(chain.run)
     assert chain.run.state == "succeeded"
     assert operations(chain.batch) == ["generate"]
     with pytest.raises(ServiceError, match="cancelled already"):
-        autopilot.leave(chain=chain, actor=ACTOR)
+        autopilot.stop(autopilot_run=chain, actor=ACTOR)
 
 
 def test_started_on_a_batch_it_begins_where_the_batch_stands(world: World):
@@ -114,7 +114,7 @@ def test_started_on_a_batch_it_begins_where_the_batch_stands(world: World):
     chain = until(world, autopilot.start(batch=batch, actor=ACTOR, options=ExecuteOptions()), AutopilotState.FINISHED)
     assert operations(batch) == ["generate", "execute", "review after", "update_context"]
     with pytest.raises(ServiceError, match="does not wait"):
-        autopilot.go_on(chain=chain, actor=ACTOR)
+        autopilot.resume(autopilot_run=chain, actor=ACTOR)
 
 
 def test_executing_by_hand_ends_a_chain_that_waited(world: World):
@@ -128,9 +128,9 @@ def test_the_page_says_where_it_stands_why_it_stopped_and_has_the_button(world: 
     chain = until(world, begun(world, UNSOUND), AutopilotState.STOPPED)
     client.force_login(get_user_model().objects.create_superuser("ada", password="a long password"))
     page = client.get(reverse("batches:detail", args=[1])).content.decode()
-    assert "waits for you" in page and "needs revision" in page
+    assert "waiting for you" in page and "needs revision" in page
     answer = client.post(reverse("batches:go_on", args=[1, chain.pk]), {"reason": "It is small"}, follow=True)
-    assert "Going on." in answer.content.decode()
+    assert "Resumed." in answer.content.decode()
     world.until(lambda: chain.batch.runs.executions().exists(), "the execution")
     client.post(reverse("batches:leave", args=[1, chain.pk]))
     chain.refresh_from_db()

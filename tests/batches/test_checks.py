@@ -49,7 +49,7 @@ def test_agents_are_refused_without_isolation_unless_that_is_allowed(settings, t
 def test_what_was_found_is_kept_for_the_boot_and_tried_again_when_another_level_is_asked_for(settings, tmp_path):
     settings.CE_DATA_DIR, settings.CE_SANDBOX = tmp_path, "auto"
     first = sandboxing.sandbox_level()
-    sandboxing._known.clear()
+    sandboxing.known_levels.clear()
     assert sandboxing.sandbox_level() == first and first.at
     settings.CE_SANDBOX = "rlimit"
     assert sandboxing.sandbox_level().level == "rlimit"

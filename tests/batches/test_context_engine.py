@@ -7,7 +7,8 @@ from batches.core.engine.prp import read_prp
 from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
 from batches.projects.services import update_project
-from batches.review.services import accept_context, reject_context, update_context
+from batches.review.context_updates import accept_context, reject_context
+from batches.review.services import update_context
 from tests.batches.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

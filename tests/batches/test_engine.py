@@ -322,7 +322,7 @@ def test_a_success_without_a_row_is_found_again_after_a_restart_and_merged_once(
     batch = world.generated(plan(phase("1", steps=writes("1"))))
     run = world.execute(batch)
     attempt = world.running(run, "1") if not run.tasks.filter(state="succeeded").exists() else None
-    world.ticker.seen.clear()  # as if the ticker's process had been replaced
+    world.ticker.watched.clear()  # as if the ticker's process had been replaced
     run = world.finish(run)
     assert run.state == "succeeded"
     merges = world.git("log", "--merges", "--format=%s", batch.branch).split("\n")

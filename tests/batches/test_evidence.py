@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from batches.models import Attempt, GateCheck
-from batches.review.conclude import _other_gates
-from batches.review.evidence import _lines, done_of, done_of_phases
+from batches.review.conclude import other_gates
+from batches.review.evidence import changed_lines, done_of, done_of_phases
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -41,13 +41,13 @@ def test_a_gate_counts_as_it_was_judged_last():
 def test_lines_of_a_diff_are_counted_without_its_headers_and_an_unread_one_is_unknown():
     new = "diff --git a/y b/y\nnew file mode 100644\n--- /dev/null\n+++ b/y\n"
     diff = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-- a\n+++ b\n c\n" + new
-    assert _lines(diff) == (1, 1)
-    assert _lines("") == (0, 0)
-    assert _lines(None) == (None, None)
+    assert changed_lines(diff) == (1, 1)
+    assert changed_lines("") == (0, 0)
+    assert changed_lines(None) == (None, None)
 
 
 def test_gates_of_the_project_are_among_what_a_review_after_execution_looks_at():
     batch = builders.finished_batch()
     attempt = Attempt.objects.filter(task__run__batch=batch, task__name="1").latest("pk")
     builders.make_other_check(attempt, "project", 1, "Lint", status="failed")
-    assert ("PRP-1.1.1, project gate", "Lint", "failed") in set(_other_gates(batch, {"1": "PRP-1.1.1"}))
+    assert ("PRP-1.1.1, project gate", "Lint", "failed") in set(other_gates(batch, {"1": "PRP-1.1.1"}))

@@ -294,7 +294,7 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
     assert ": 15 instead of 1." in said  # and not of "on", which is equal to 1
     Project.objects.filter(pk=project.pk).update(shared_context=False)
     assert ": on instead of off." in remedies.apply_remedy(code="share_context", project=project, params={}, actor=actor)
-    with pytest.raises(ServiceError, match="90 already"):
+    with pytest.raises(ServiceError, match="already 90"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     with pytest.raises(WrongChoice, match="from 1 to 10080"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "-1"}, actor=actor)

@@ -79,7 +79,7 @@ def test_attempt_of_another_version_ends_with_that_reason_and_stops_nobody_else(
 class Hasty(Ticker):
     """A ticker that is killed in every round before it comes to what may wait."""
 
-    def _tidy(self, now: object) -> None:
+    def clean_up(self, now: object) -> None:
         self.ended.clear()
 
 
@@ -88,10 +88,10 @@ class Stopped(Ticker):
 
     seconds = 0.0
 
-    def _advance_all(self, touched: dict, clock: float) -> bool:
+    def advance_all(self, touched: dict, clock: float) -> bool:
         time.sleep(self.seconds)
         self.seconds = 0.0
-        return super()._advance_all(touched, clock)
+        return super().advance_all(touched, clock)
 
 
 def test_ticker_that_is_stopped_between_look_and_judgement_fails_nothing_that_beats(world: World):

@@ -42,7 +42,7 @@ def test_a_fast_forward_brings_the_users_checkout_along_and_is_recorded(world: W
     assert (world.repository / "part-2.txt").exists() and not (world.repository / "README.md").exists()
     assert whole(world)
     assert (landing.merged, landing.cause, landing.from_commit) == (True, ACTOR.cause, before)
-    with pytest.raises(ServiceError, match=r"main holds everything of ce/batch-1 already"):
+    with pytest.raises(ServiceError, match=r"main already contains everything on ce/batch-1"):
         merge_batch(batch=batch, actor=ACTOR)
 
 

@@ -15,7 +15,7 @@ from batches.engine import orchestrator, services
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
 from batches.engine.execution_plan import changes_of_run, plan_execution
-from batches.engine.snapshots import Moment, budget_of
+from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs.transitions import move_task
@@ -57,7 +57,7 @@ def end(run: Run, name: str, reason: str = "", *, message: str = "told so", **sa
 def step(run: Run, *ends: End, later: float = 0) -> Run:
     """One step of the engine `later` seconds from now; nothing is started, for only rows are looked at."""
     now = NOW + timedelta(seconds=later)
-    orchestrator._record(run.pk, Moment(now, 100.0 + later, "build-1", 100), ends, None)
+    orchestrator.record_step(run.pk, TickContext(now, 100.0 + later, "build-1", 100), ends)
     run.refresh_from_db()
     return run
 
@@ -98,9 +98,9 @@ def test_a_rate_limit_holds_for_the_other_runs_of_the_backend_and_for_new_ones(w
     run = wide({"1": "running"})
     other, steps = wide(), wide()
     Run.objects.filter(pk=steps.pk).update(backend="steps")
-    acts = orchestrator._record(run.pk, Moment(NOW, 1.0, "build-1", 100), [end(run, "1", "rate_limited")], None)
+    acts = orchestrator.record_step(run.pk, TickContext(NOW, 1.0, "build-1", 100), [end(run, "1", "rate_limited")])
     versions = dict(Batch.objects.values_list("pk", "version"))
-    orchestrator._pause_others(run.pk, acts.pause)
+    orchestrator.pause_other_runs(run.pk, acts.pause)
     for one in (run, other, steps):
         one.refresh_from_db()
     assert other.rate_limited_until == run.rate_limited_until is not None
@@ -160,7 +160,7 @@ def test_work_beyond_the_budget_is_told_to_stop(wide):
     run = wide({"1": "running", "2": "running"}, budget_usd=D(1))
     Attempt.objects.filter(task__name="1").update(cost_usd=D("1.2"), reserved_usd=D("0.5"), beat_clock=100.0)
     Attempt.objects.filter(task__name="2").update(beat_clock=100.0)
-    acts = orchestrator._record(run.pk, Moment(NOW, 100.0, "build-1", 100), (), None)
+    acts = orchestrator.record_step(run.pk, TickContext(NOW, 100.0, "build-1", 100))
     assert [(attempt.task.name, force) for attempt, force in acts.stops] == [("1", False)]
     step(run, end(run, "1", "cancelled", cost_usd=1.2))
     task = Task.objects.get(run=run, name="1")
@@ -170,7 +170,7 @@ def test_work_beyond_the_budget_is_told_to_stop(wide):
 def test_a_refused_key_stops_the_run_and_no_other_phase_starts(wide):
     run = wide({"1": "running", "2": "running"}, max_parallel=2)
     refused = end(run, "1", "agent_error", message="The API key was refused.", fault="key_refused")
-    acts = orchestrator._record(run.pk, Moment(NOW, 100.0, "build-1", 100), [refused], None)
+    acts = orchestrator.record_step(run.pk, TickContext(NOW, 100.0, "build-1", 100), [refused])
     assert [attempt.task.name for attempt, _ in acts.stops] == ["2"]
     assert states(run) == {"1": "failed", "2": "running", "3": "cancelled"}
     step(run, end(run, "2", "cancelled"))
@@ -234,8 +234,8 @@ def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, cl
     run = wide()
     monkeypatch.setattr(engine_ticker, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)
     ticker = engine_ticker.Ticker("build-1")
-    ticker._advance_all({}, 100.0)
-    ticker._renew(NOW, 100.0)
+    ticker.advance_all({}, 100.0)
+    ticker.renew_lease(NOW, 100.0)
     run.refresh_from_db()
     assert not Attempt.objects.exists() and run.waiting_for == "slot"
     client.force_login(builders.make_user())

@@ -81,7 +81,7 @@ def test_the_finding_about_a_limit_is_over_once_it_was_raised_and_comes_back_wit
     assert "ran into the limit of 60 min" in found.evidence
     params = dict(found.remedy.params)
     said = remedies.apply_remedy(code=found.remedy.code, project=project, params=params, actor=Actor.person(make_user()))
-    assert "and so does the next retry" in said
+    assert "so does the next retry" in said
     assert not [one for one in history.read_history(ALL, timezone.now()).findings if "phase_time_limit" in one.code]
     AttemptFact.objects.update(limit_seconds=5400)
     (again,) = [one for one in history.read_history(ALL, timezone.now()).findings if one.code == "phase_time_limit_common"]

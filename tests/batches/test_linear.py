@@ -112,7 +112,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     assert (failed.next_try_at - timezone.now()).total_seconds() > 50
     summary = reporting.generated_summary(batch)
     assert "Created 3 Linear issues. Ready for execution." in summary
-    assert "Warning: 1 Linear issue could not be created yet, to be tried again by itself: Linear refused" in summary
+    assert "Warning: 1 Linear issue could not be created yet; CE Web tries again: Linear refused" in summary
     client.force_login(make_user())
     page = client.get(f"/batches/{batch.number}/").text
     assert "The team is archived." in page and "https://linear.app/test/issue/ENG-4" not in page
@@ -122,7 +122,7 @@ def test_a_refusal_is_kept_shown_and_tried_again_by_the_button(batch, server, cl
     linear_issues.work(batch=batch)
     assert all(row.url for row in rows())
     again = client.post(f"/batches/{batch.number}/issues/", follow=True).text
-    assert "has its issue" in again
+    assert "already has its issue" in again
 
 
 def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_the_token(batch, server):
@@ -139,7 +139,7 @@ def test_a_team_that_is_not_there_and_a_token_that_is_refused_are_said_without_t
 def test_redirects_are_not_followed(batch, server):
     server.instead = [lambda *_: (307, {"Location": "http://127.0.0.1:1/"}, {})]
     linear_issues.work(batch=batch)
-    assert rows()[0].error == "Linear answered with a redirect, which is not followed."
+    assert rows()[0].error == "Linear responded with a redirect, which is not followed."
 
 
 def test_the_token_is_kept_sealed_and_never_rendered(batch, client, settings):
@@ -157,14 +157,14 @@ def test_the_token_is_kept_sealed_and_never_rendered(batch, client, settings):
     client.post(f"/projects/{project.slug}/", form | {"linear_forget": "on"})
     assert Project.objects.get().linear_token_sealed == ""
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
-    with pytest.raises(Unreadable, match="enter it anew"):
+    with pytest.raises(Unreadable, match="enter it again"):
         unseal(sealed)
 
 
 def test_a_token_that_cannot_be_read_any_more_is_said(batch, server, settings):
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
     linear_issues.work(batch=batch)
-    assert "enter it anew" in rows()[0].error and server.asked == []
+    assert "enter it again" in rows()[0].error and server.asked == []
 
 
 def test_a_token_of_the_environment_serves_projects_without_one(batch, server, settings):

@@ -84,7 +84,7 @@ def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
     assert Notification.objects.get().event == "needs_person"
 
 
-@pytest.mark.parametrize(("status", "said"), [(500, "refused the message (500)"), (302, "elsewhere (302)")])
+@pytest.mark.parametrize(("status", "said"), [(500, "refused the message (500)"), (302, "a redirect (302)")])
 def test_what_is_refused_is_kept_with_why_and_tried_again_later(receiver, status, said):
     ended("succeeded", url=receiver.url)
     receiver.statuses = [status]
@@ -110,9 +110,9 @@ def test_a_test_message_goes_over_every_channel_at_once_and_says_what_did_not_wo
     client.force_login(builders.make_user())
     project = builders.make_batch().project
     address = f"/projects/{project.slug}/test-message/"
-    assert "save a webhook or mail addresses first" in client.post(address, follow=True).text
+    assert "save a webhook or email addresses first" in client.post(address, follow=True).text
     Project.objects.update(notify_webhook_sealed=seal(receiver.url), notify_mail="a@example.org")
-    assert "A test message was sent by webhook and mail." in client.post(address, follow=True).text
+    assert "A test notification was sent by webhook and mail." in client.post(address, follow=True).text
     (got,) = receiver.got
     assert (got["event"], got["project"], got["url"]) == ("test", project.slug, f"http://127.0.0.1:8000/projects/{project.slug}/")
     assert mailoutbox[0].to == ["a@example.org"] and not Notification.objects.exists()
@@ -150,7 +150,7 @@ def test_nothing_is_told_between_the_runs_of_an_autopilot_but_that_it_waits_for_
     assert not Notification.objects.exists()
     from batches.engine import autopilot
 
-    autopilot._stop(run.autopilot_runs.get(), run, "The review says: needs revision.", timezone.now())
+    autopilot.wait_for_person(run.autopilot_runs.get(), run, "The review says: needs revision.", timezone.now())
     assert Notification.objects.get().text == "Batch 1: Text statistics waits for you. The review says: needs revision."
 
 

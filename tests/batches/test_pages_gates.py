@@ -67,7 +67,7 @@ def test_the_ledger_lists_every_gate_with_what_was_run_and_filters_them(client, 
     batch = builders.ledger_batch()
     text = client.get(f"/batches/{batch.number}/gates/").text
     run = ("python -m pytest -q", "ruff check .", "No conflict markers", "ConnectionRefusedError")
-    for said in (*run, "Ticked by ada", "It was the wrong build"):
+    for said in (*run, "Signed off by ada", "It was the wrong build"):
         assert said in text
     only = client.get(f"/batches/{batch.number}/gates/?state=flaky").text
     assert "ConnectionRefusedError" in only
@@ -97,7 +97,7 @@ def test_a_tick_is_kept_with_name_reason_and_commit_and_is_shown_as_a_persons_wo
     text = tick(client, gate).text
     made = SignOff.objects.get()
     assert (made.name, made.user, made.reason, made.commit, made.attempt.task.name) == ("ada", ada, "Looked at it.", "c0ffee" * 6, "1")
-    assert 'data-state="queued"><span class="pill-icon" aria-hidden="true">☑</span>ticked by ada' in text
+    assert 'data-state="queued"><span class="pill-icon" aria-hidden="true">☑</span>signed off by ada' in text
     [entry] = [one for one in read_ledger(batch) if one.gate == gate.pk]
     assert entry.state == GateState.TICKED
     assert "ticked" in client.get(f"/batches/{batch.number}/").text
@@ -108,7 +108,7 @@ def test_a_tick_is_withdrawn_with_a_reason_and_both_stay(client, ada, batch):
     tick(client, gate)
     one = SignOff.objects.get()
     address = f"/batches/{batch.number}/ticks/{one.pk}/withdraw/"
-    assert "Say why the tick is withdrawn" in client.post(address, {f"withdraw-{one.pk}": " "}, follow=True).text
+    assert "Say why the sign-off is withdrawn" in client.post(address, {f"withdraw-{one.pk}": " "}, follow=True).text
     text = client.post(address, {f"withdraw-{one.pk}": "Wrong page."}, follow=True).text
     assert "Looked at it." in text and "Withdrawn by ada" in text and "Wrong page." in text
     assert "was withdrawn already" in client.post(address, {f"withdraw-{one.pk}": "Again."}, follow=True).text
@@ -148,7 +148,7 @@ def test_what_cannot_be_ticked_is_refused_with_the_reason(client, ada, key, kind
 def test_a_gate_is_ticked_once(client, ada, batch):
     gate = unverified(batch)
     tick(client, gate)
-    assert "is ticked already, by ada" in tick(client, gate).text
+    assert "is signed off already, by ada" in tick(client, gate).text
     assert SignOff.objects.count() == 1
 
 
@@ -158,12 +158,12 @@ def test_ticking_and_withdrawing_take_the_right_to(client, batch, role, may):
     user.groups.add(Group.objects.get(name=role))
     client.force_login(user)
     gate = unverified(batch)
-    assert ("Tick in my name" in client.get(f"/batches/{batch.number}/gates/").text) is may
+    assert ("Sign off in my name" in client.get(f"/batches/{batch.number}/gates/").text) is may
     assert tick(client, gate).status_code == (200 if may else 403)
     assert SignOff.objects.exists() is may
     one = SignOff.objects.first() or builders.make_tick(gate)
     shown = client.get(f"/batches/{batch.number}/phases/1/?tab=gates").text
-    assert "ticked by" in shown and ("Withdraw in my name" in shown) is may
+    assert "signed off by" in shown and ("Withdraw in my name" in shown) is may
     back = client.post(f"/batches/{batch.number}/ticks/{one.pk}/withdraw/", {f"withdraw-{one.pk}": "x"})
     assert back.status_code == (302 if may else 403)
 
@@ -225,7 +225,7 @@ def test_the_ledger_takes_a_bounded_number_of_queries(client, ada, django_assert
 def test_a_batch_that_never_ran_says_that_nothing_was_judged(client, ada):
     batch = builders.make_batch(run_state=None)
     text = client.get(f"/batches/{batch.number}/gates/").text
-    assert "not judged" in text and "Tick in my name" not in text
+    assert "not judged" in text and "Sign off in my name" not in text
 
 
 def test_ticks_and_opinions_can_be_looked_at_in_the_admin_and_not_changed(client, ada, batch):

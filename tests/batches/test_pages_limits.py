@@ -97,8 +97,8 @@ def test_the_phase_and_its_card_show_the_model(page):
     Attempt.objects.filter(task__name="2a").update(model="sonnet")
     shown = page(f"/batches/{batch.number}/")
     assert "<span>sonnet</span>" in shown
-    assert "<dt>Model</dt><dd>sonnet</dd>" in page(f"/batches/{batch.number}/phases/2a/")
-    assert "<dt>Model</dt><dd>opus</dd>" in page(f"/batches/{batch.number}/phases/3/")
+    assert "<dt>Model</dt> <dd>sonnet</dd>" in page(f"/batches/{batch.number}/phases/2a/")
+    assert "<dt>Model</dt> <dd>opus</dd>" in page(f"/batches/{batch.number}/phases/3/")
 
 
 def test_the_confirmation_says_which_model_each_phase_gets_and_takes_another_for_one(client, page):

@@ -152,8 +152,8 @@ def test_two_batches_are_compared_figure_by_figure_and_phase_by_phase(ada):
     row = re.search(r">Duration</th>(.*?)</tr>", page, re.S).group(1)
     assert "1 min 40 s" in row and "2 min 30 s" in row and "+50 %" in row and row.count("better</span>") == 1
     assert page.count(f"/batches/{first.number}/phases/") >= 3
-    assert "This is one batch twice" in ada.get(f"/compare/?a={first.number}&b={first.number}").text
-    assert "Batch 999 has no execution that ended" in ada.get(f"/compare/?a={first.number}&b=999").text
+    assert "Both are the same batch" in ada.get(f"/compare/?a={first.number}&b={first.number}").text
+    assert "Batch 999 has no finished execution" in ada.get(f"/compare/?a={first.number}&b=999").text
     assert ada.get("/compare/?a=x&b=&a=²").status_code == 200
 
 

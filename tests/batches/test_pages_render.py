@@ -82,7 +82,7 @@ def test_an_expired_session_sends_a_polling_page_to_the_sign_in_page(client):
     assert response["HX-Redirect"] == "/sign-in/?next=%2Fbatches%2F1%2F"
 
 
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7|add:7 }} \u202egnp.exe\x07 <oob> data-oob'
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7|add:7 }} \u202egnp.exe\x07 hx-swap-oob="live"'
 
 
 def inline_code(text: str) -> list[str]:
@@ -125,6 +125,7 @@ def test_hostile_text_is_escaped_and_hidden_characters_are_named_on_every_page(c
         shown = re.sub(r"<input [^>]*>", "", text)  # a field to edit holds the value as it is
         assert "\u202e" not in shown, address
         assert "\x07" not in shown, address
+        assert 'hx-swap-oob="live"' not in text, address
         assert not inline_code(text), address
     assert "⟦U+202E⟧" in client.get(f"/batches/{batch.number}/").text
 
@@ -222,7 +223,7 @@ def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)
     Batch.objects.bump(batch.pk)
     made = []
-    monkeypatch.setattr(detail, "render_pieces", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
+    monkeypatch.setattr(detail, "render_fragments", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
     for _ in range(100):
         assert client.get(f"/batches/{batch.number}/progress/", {"v": version}, headers={"HX-Request": "true"}).status_code == 200
     assert made == [1]

@@ -50,7 +50,7 @@ def test_somebody_added_comes_in_by_the_link_chooses_a_password_and_is_in_the_gr
     assert client.get("/account/").status_code == 200, "the session goes on"
     client.logout()
     assert User.objects.get(username="eve").check_password(PASSWORD)
-    assert said()[0] == "Signed in" and "Added eve as author" in said() and said()[-2:] == ["Changed the own password", "Signed out"]
+    assert said()[0] == "Signed in" and "Added eve as author" in said() and said()[-2:] == ["Changed their own password", "Signed out"]
 
 
 def test_a_password_is_shown_once_and_works(client, root):
@@ -118,7 +118,7 @@ def test_a_token_is_shown_once_kept_as_a_hash_and_revoked_by_its_owner_or_an_adm
     client.force_login(root)
     assert client.post(f"/tokens/{token.pk}/revoke/").status_code == 302
     assert api_tokens.token_of(text, address=None, now=now) is None
-    assert said()[-1] == f"Token that does not work any more: nightly (…{text[-4:]}) of root"
+    assert said()[-1] == f"Revoked or expired token: nightly (…{text[-4:]}) of root"
 
 
 def test_bad_tokens_are_counted_by_address_and_a_good_one_passes_all_the_same(root):
@@ -143,4 +143,4 @@ def test_sign_ins_and_refusals_are_kept_without_what_was_typed_as_an_unknown_nam
         client.post("/sign-in/", {"username": name, "password": "wrong"})
     client.post("/sign-in/", {"username": "ada", "password": PASSWORD})
     client.post("/sign-out/")
-    assert said() == ["Wrong password for ada", "Sign-in with a name that nobody has", "Signed in", "Signed out"]
+    assert said() == ["Wrong password for ada", "Sign-in with an unknown name", "Signed in", "Signed out"]

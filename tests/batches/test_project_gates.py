@@ -39,7 +39,7 @@ def test_looking_fills_the_form_from_the_base_branch_and_keeps_nothing(client, a
 
 def test_a_repository_that_says_nothing_or_is_gone_is_said(client, ada, world: World):
     address = f"/projects/{world.project.slug}/gates/"
-    assert "speaks for a command" in client.post(address, FORM | {"look": "1"}).text
+    assert "suggests a command" in client.post(address, FORM | {"look": "1"}).text
     world.repository.rename(world.repository.parent / "moved")
     assert "does not exist" in client.post(address, FORM | {"look": "1"}).text
 
@@ -62,7 +62,7 @@ def test_saved_gates_are_listed_before_anything_runs_on_page_and_command_line(cl
     ("changes", "said"),
     [
         ({"lint_command": "ruff check .\nrm -rf x"}, "one line"),
-        ({"standard_gates": ["markers", "none such"]}, "The standard gates are some of: markers, size, parse, declared"),
+        ({"standard_gates": ["markers", "none such"]}, "Unknown standard gate. Choose some of: markers, size, parse, declared"),
         ({"standard_gates": "markers"}, "some of"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(wor
     edited(world, batch)
     world.commit("LATER", "a commit of the base branch\n")
     client.force_login(make_user())
-    assert "Write anew" in client.get("/batches/1/").text
+    assert "Regenerate…" in client.get("/batches/1/").text
     said = client.post("/batches/1/regenerate/", follow=True).text
     assert "from version 2 of the plan" in said
     run = world.finish(batch.runs.latest("number"))
@@ -57,8 +57,8 @@ def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(wor
     assert execution.state == "succeeded", execution.report
     assert world.states(execution) == {"2": "succeeded", "4": "succeeded"}
     refused = client.post("/batches/1/regenerate/", follow=True).text
-    assert "cannot be written anew: run 4 (execute) has begun on it" in refused
-    assert "Write anew" not in client.get("/batches/1/").text
+    assert "cannot be generated again: run 4 (execute) has started on it" in refused
+    assert "Regenerate…" not in client.get("/batches/1/").text
 
 
 def test_a_review_of_the_old_prps_lets_nothing_of_the_new_ones_through(world: World):
@@ -86,7 +86,7 @@ def test_the_command_overwrites_and_says_why_it_cannot(world: World, capsys):
     )
     assert Batch.objects.count() == 1
     world.finish(world.execute(Batch.objects.get()))
-    with pytest.raises(CommandError, match=r"run 3 \(execute\) has begun on it"):
+    with pytest.raises(CommandError, match=r"run 3 \(execute\) has started on it"):
         call_command("batch_gen_prp", str(path), "--overwrite", "--batch", "1")
     with pytest.raises(CommandError, match="goes with --overwrite"):
         call_command("batch_gen_prp", str(path), "--batch", "1")

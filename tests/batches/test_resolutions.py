@@ -123,9 +123,9 @@ def test_what_is_no_resolution_is_refused_with_what_is_missing(world: World, col
     refused("", "Name the branch")
     refused("nowhere", "has no branch or commit nowhere")
     refused("--upload-pack=x", "cannot be the name of a branch")
-    refused("main", "does not hold the work of phase 1b. Merge it first: git merge refs/ce/attempts/")
+    refused("main", "does not contain the work of phase 1b. Merge it first: git merge refs/ce/attempts/")
     attempt = world.attempts(collision.run, "1b")[0]
-    refused(attempt.head_commit, "collides with ce/batch-1: shared.txt")
+    refused(attempt.head_commit, "conflicts with ce/batch-1: shared.txt")
     with pytest.raises(PermissionDenied):
         services.take_resolution(task=collision.task, commit="main", actor=Actor.person(builders.make_user("vic", admin=False)))
     assert world.states(collision.run)["1b"] == "failed"

@@ -73,7 +73,7 @@ def test_key_that_is_refused_is_not_echoed(client, admin):
 def test_kept_key_can_be_removed(client, admin):
     client.post("/settings/key/", {"key": KEY})
     page = client.post("/settings/key/forget/", follow=True).text
-    assert api_keys.api_key().value == "" and "There is no key." in page
+    assert api_keys.api_key().value == "" and "No key is set." in page
     assert [change.name for change in SettingChange.objects.all()] == ["API key removed", "API key"]
 
 
@@ -100,7 +100,7 @@ def test_environment_comes_before_the_file_and_the_file_before_the_page(client, 
 
 def test_file_that_cannot_be_used_is_named(client, admin, monkeypatch, tmp_path):
     monkeypatch.setenv("CE_API_KEY_FILE", str(tmp_path / "nowhere"))
-    assert "There is no such file." in client.get("/settings/").text
+    assert "The file does not exist." in client.get("/settings/").text
 
 
 def test_only_agents_are_handed_the_key(client, admin):
@@ -157,9 +157,9 @@ def says(status: int, body: str = "{}", **headers: str) -> Answer:
     ("answer", "words"),
     [
         (says(200, '{"data": []}'), "The key works"),
-        (says(200, "<html>"), "no answer of the API"),
+        (says(200, "<html>"), "did not answer like the API"),
         (says(401), "refused the key (401)"),
-        (says(404), "cannot be judged"),
+        (says(404), "cannot be tested"),
         (says(429), "was recognised"),
         (says(500), "neither accepted nor refused"),
         (says(302, Location="http://127.0.0.1:9/"), "answered 302"),
@@ -184,7 +184,7 @@ def test_try_ends_when_nothing_answers(client, admin, api):
 
 
 def test_try_says_when_nobody_listens_and_when_there_is_no_key(client, admin, settings):
-    assert "nothing to try" in client.post("/settings/key/try/", follow=True).text
+    assert "The key cannot be tested" in client.post("/settings/key/try/", follow=True).text
     client.post("/settings/key/", {"key": KEY})
     settings.CE_API_BASE_URL = "http://127.0.0.1:1"
     assert "cannot be reached" in client.post("/settings/key/try/", follow=True).text

@@ -63,7 +63,7 @@ def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: Worl
     world.finish(run)
     assert Transition.objects.filter(run=run, event="cancel").count() == 2  # the phase, and the run
     for action in (services.cancel, services.pause, services.unpause):
-        with pytest.raises(ServiceError, match="is cancelled already"):
+        with pytest.raises(ServiceError, match="is already cancelled"):
             action(run=run, actor=ACTOR)
 
 

@@ -27,7 +27,7 @@ def test_the_autopilot_carries_the_sample_plan_through_all_operations_on_one_liv
     page.goto(f"{installation.url}/plans/new/")
     page.locator("#id_file").set_input_files(ROOT / "examples" / "plans" / "text-statistics.md")
     expect(page.get_by_text("No errors.")).to_be_visible()
-    page.get_by_role("button", name="Keep this plan").click()
+    page.get_by_role("button", name="Save this plan").click()
     page.get_by_role("link", name="Execute…").click()
     expect(page.locator("#saving")).to_contain_text("at once")
     page.get_by_role("button", name="Autopilot", exact=True).click()

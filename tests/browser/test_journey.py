@@ -26,7 +26,7 @@ def upload_and_execute(page: Page, installation: Installation, name: str) -> Non
     page.goto(f"{installation.url}/plans/new/")
     page.locator("#id_file").set_input_files(ROOT / "examples" / "plans" / name)
     expect(page.get_by_text("No errors.")).to_be_visible()
-    page.get_by_role("button", name="Keep this plan").click()
+    page.get_by_role("button", name="Save this plan").click()
     page.get_by_role("link", name="Execute…").click()
     page.get_by_role("button", name="Execute", exact=True).click()
     page.wait_for_url(re.compile(r"/batches/\d+/$"))

@@ -58,7 +58,7 @@ class Session:
         file = source if isinstance(source, Path) else {"name": "plan.md", "mimeType": "text/markdown", "buffer": source.encode()}
         page.get_by_label("File", exact=True).set_input_files(file)
         expect(page.locator("#preview")).to_contain_text("No errors.")
-        page.get_by_role("button", name="Keep this plan").click()
+        page.get_by_role("button", name="Save this plan").click()
         page.get_by_role("link", name="Execute…").click()
         page.get_by_role("button", name="Execute", exact=True).click()
         page.wait_for_url("**/batches/*/")
@@ -129,7 +129,7 @@ def test_sample_plan_is_uploaded_executed_and_followed_to_its_end_without_a_relo
     expect(page.locator("#preview")).to_contain_text("No errors. 4 phases in 3 stages.")
     for stage in ("Stage 1", "Stage 2", "Stage 3"):
         expect(page.locator("#preview svg")).to_contain_text(stage)
-    page.get_by_role("button", name="Keep this plan").click()
+    page.get_by_role("button", name="Save this plan").click()
     page.get_by_role("link", name="Execute…").click()
     expect(page.locator("main")).to_contain_text("13 of 14 gates")
     page.get_by_role("button", name="Execute", exact=True).click()
@@ -208,7 +208,7 @@ def test_cycle_is_shown_as_a_path_with_its_line_and_cannot_be_executed(session):
     errors = page.locator("#preview .attention")
     expect(errors).to_contain_text("1 → 3 → 2 → 1")
     expect(errors.get_by_role("link", name="Line 14")).to_be_visible()
-    page.get_by_role("button", name="Keep this plan").click()
+    page.get_by_role("button", name="Save this plan").click()
     expect(page.locator("main")).to_contain_text("1 → 3 → 2 → 1")
     expect(page.get_by_role("link", name=re.compile("Execute"))).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("Execute"))).to_have_count(0)

@@ -20,7 +20,7 @@ def two_batches() -> Batch:
     return Batch.objects.latest("number")
 
 
-MUTED = {"light": "rgb(85, 94, 109)", "dark": "rgb(163, 173, 187)"}  # --muted of static/ce.css, the colour of axes
+MUTED = {"light": "rgb(85, 94, 109)", "dark": "rgb(163, 173, 187)"}  # --muted of static/css/base.css, the colour of axes
 
 
 def axis_in(page, theme: str):

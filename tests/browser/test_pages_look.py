@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 # Pages that only a form leads to: (address, field to fill, button).
-SHOWN_ONCE = (("/users/", "id_name", "Add"), ("/account/", "id_name", "Make it"))
+SHOWN_ONCE = (("/users/", "id_name", "Add"), ("/account/", "id_name", "Create token"))
 
 
 @pytest.mark.timeout(600)

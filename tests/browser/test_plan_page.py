@@ -31,7 +31,7 @@ def test_a_conflict_is_decided_in_the_preview_its_cost_counts_and_the_choice_is_
     expect(serial).to_be_focused()
     page.get_by_role("link", name=re.compile("Edit line")).click()
     assert page.evaluate(SELECTED) == "**Files Modified**: a.txt"
-    page.get_by_role("button", name="Keep this plan").click()
+    page.get_by_role("button", name="Save this plan").click()
     expect(page.get_by_role("button", name=re.compile("One after the other ✓"))).to_be_visible()
     assert PlanDecision.objects.get().decision == "serialize"
     page.get_by_role("button", name="Run anyway").click()
@@ -62,7 +62,7 @@ def test_the_draft_of_one_plan_is_not_offered_for_another_and_is_forgotten_once_
     page = tab.open(f"/plans/{first.pk}/edit/")
     changed = CLASH.replace("A small plan", "A changed plan")
     editor(page).fill(changed)
-    expect(page.locator("#draft-note")).to_contain_text("Draft kept")
+    expect(page.locator("#draft-note")).to_contain_text("Draft saved")
     page = tab.open(f"/plans/{other.pk}/edit/")
     expect(page.locator("#draft-offer")).to_be_hidden()
     page = tab.open(f"/plans/{first.pk}/edit/")
@@ -79,10 +79,10 @@ def test_a_draft_whose_plan_was_refused_is_still_there(open_tab):
     tab.expected.append("400")
     page = tab.open("/plans/new/")
     editor(page).fill("   \n")
-    page.get_by_role("button", name="Keep this plan").click()
-    expect(page.get_by_role("alert")).to_contain_text("cannot be kept")
+    page.get_by_role("button", name="Save this plan").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be saved")
     editor(page).fill(CLASH)
-    expect(page.locator("#draft-note")).to_contain_text("Draft kept")
+    expect(page.locator("#draft-note")).to_contain_text("Draft saved")
     page = tab.open("/plans/new/")
     expect(page.get_by_role("button", name="Continue with the draft")).to_be_visible()
 
@@ -95,7 +95,7 @@ def test_several_chosen_files_are_kept_at_once_with_their_errors(open_tab):
     page = open_tab().open("/plans/new/")
     bad = "# A plan\n\n### Phase 1: Set up\n\n**Goal**: x\n"
     page.locator("#id_file").set_input_files(files(("good.md", CLASH), ("bad.md", bad)))
-    expect(page.get_by_role("heading", name="2 of 2 files kept as plans")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 of 2 files saved as plans")).to_be_visible()
     page.get_by_role("link", name="Line 3").first.click()
     expect(editor(page)).to_be_focused()
     assert page.evaluate(SELECTED) == "### Phase 1: Set up"
@@ -116,7 +116,7 @@ def test_one_dropped_file_is_read_into_the_editor_and_several_are_kept(open_tab)
     expect(page.get_by_text("No errors.")).to_be_visible()
     assert not Plan.objects.exists()
     page.evaluate(DROP, [[["one.md", CLASH], ["two.md", CLASH]]])
-    expect(page.get_by_role("heading", name="2 of 2 files kept as plans")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 of 2 files saved as plans")).to_be_visible()
     assert Plan.objects.count() == 2
 
 

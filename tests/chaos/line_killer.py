@@ -21,9 +21,9 @@ from subagents import launcher, workspace
 
 # Whose lines are meant: everything between looking at an attempt and having acted on what was decided.
 SCOPE: dict[str, tuple[str, ...]] = {
-    ticker.__file__: ("_observe_all", "_observe", "_missing", "_mirror", "_advance_all", "_tidy", "_remove_checkouts"),
+    ticker.__file__: ("observe_all", "_observe", "_missing", "_mirror", "advance_all", "clean_up", "_remove_checkouts"),
     orchestrator.__file__: ("*",),
-    attempt_results.__file__: ("record_end", "store_result", "fill_diffs", "write_missing_result"),
+    attempt_results.__file__: ("record_end", "_store_result", "fill_diffs", "write_missing_result"),
     reporting.__file__: ("finish", "_write_files"),
     autopilot.__file__: ("follow_up", "_start"),
     services.__file__: ("start_execution",),

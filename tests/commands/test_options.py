@@ -164,7 +164,7 @@ def test_interrupt_leaves_the_run_going_and_says_how_to_stop_it(either):
         (("batch_exe_prp", "--batch", "{n}", "--backend", "magic"), "invalid choice: 'magic'"),
         (("batch_exe_prp", "--batch", "{n}", "--on-conflict", "pray"), "invalid choice: 'pray'"),
         (("batch_exe_prp", "--batch", "{n}", "--resume", "--cancel"), "not allowed with"),
-        (("batch_exe_prp", "--batch", "{n}", "--resume", "--scheduling", "dataflow"), "scheduling cannot be changed now"),
+        (("batch_exe_prp", "--batch", "{n}", "--resume", "--scheduling", "dataflow"), "cannot change now: scheduling"),
         (("batch_exe_prp",), "required: --batch"),
         (("batch_status", "--batch", "x"), "invalid int value"),
         (("batch_gen_prp", "no-such-plan.md"), "no-such-plan.md: No such file"),

@@ -151,7 +151,7 @@ def test_gates_are_judged_on_the_step_commit_with_evidence(world: World) -> None
     seen = world.run(spec)
     assert seen.result is not None and seen.result.status == ResultStatus.SUCCESS
     passed, unverified = seen.result.gates
-    assert (passed.status, passed.exit_code, passed.output, passed.commit) == (GateStatus.PASSED, 0, "1\nseen\n", seen.result.commits[0])
+    assert (passed.status, passed.exit_code, passed.output, passed.commit) == (GateStatus.PASSED, 0, "1\nseen\n", seen.result.head_commit)
     assert unverified.status == GateStatus.UNVERIFIED and unverified.exit_code is None
 
 
@@ -180,11 +180,45 @@ def test_checkout_that_vanishes_before_the_gates_is_a_clear_failure(world: World
     assert "the checkout" in errors and "is gone" in errors
 
 
-def test_checkout_that_vanishes_between_gates_fails_the_rest(world: World) -> None:
+def test_a_gate_that_removes_the_checkout_takes_it_from_no_other(world: World) -> None:
     gates = (command_gate('cd / && rm -rf "$OLDPWD"'), GateSpec(2, "exists", GateKind.FILES_EXIST, paths=("README.md",)))
     seen = world.run(world.spec(gates=gates))
-    assert seen.result is not None and seen.result.failure_reason == Failure.GATE_FAILED
-    assert "is gone" in seen.result.gates[1].note
+    assert seen.result is not None and [gate.status for gate in seen.result.gates] == [GateStatus.PASSED, GateStatus.PASSED]
+
+
+# What a step can leave that is in no commit, and a gate that it would make pass.
+FORGED = {
+    "byte code of the source's size and time": (
+        "mkdir -p __pycache__ && echo 'x = 2' > m.py && touch -d 2020-01-01 m.py && python -m py_compile m.py "
+        "&& echo 'x = 1' > m.py && touch -d 2020-01-01 m.py",
+        "touch -d 2020-01-01 m.py; python -c 'import m; assert m.x == 2'",
+    ),
+    "a program in an ignored folder": (
+        "mkdir -p node_modules/.bin && printf '#!/bin/sh\\n' > node_modules/.bin/lint && chmod +x node_modules/.bin/lint "
+        "&& echo node_modules/ > .gitignore",
+        "node_modules/.bin/lint",
+    ),
+    "a file at home": ("echo x > ~/forged", "test -e ~/forged"),
+    "a temporary file": ('echo x > "$TMPDIR/forged"', 'test -e "$TMPDIR/forged"'),
+    "a configuration of its git": ("git config user.forged yes", "git config user.forged"),
+    "an empty folder": ("mkdir out", "test -d out"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_is_not_in_the_commit_makes_no_gate_pass(world: World, what: str) -> None:
+    step, gate = FORGED[what]
+    seen = world.run(world.spec(steps=steps(step, gate), gates=(command_gate(gate),)))
+    assert seen.result is not None and seen.result.steps_completed == 2, "the forgery works where it was made"
+    assert seen.result.failure_reason == Failure.GATE_FAILED
+
+
+def test_the_judged_commit_is_the_one_that_is_merged_and_its_files_are_all_that_is_there(world: World) -> None:
+    gates = (command_gate("git rev-parse HEAD; git status --porcelain --ignored; ls -A"),)
+    seen = world.run(world.spec(steps=steps("echo 1 > made; chmod +x made; echo left.log > .gitignore; echo x > left.log"), gates=gates))
+    assert seen.result is not None and seen.result.status == ResultStatus.SUCCESS
+    assert seen.result.gates[0].commit == seen.result.head_commit
+    assert seen.result.gates[0].output.split() == [seen.result.head_commit, ".git", ".gitignore", "README.md", "made", "src"]
 
 
 def test_stage_check_judges_every_phase_on_the_merged_commit_and_commits_nothing(world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from subagents.merge_preview import Work, look_ahead
 from subagents.merges import BranchMerge, find_place
-from subagents.workspace import BlockedEntries, Repository, RepositoryProblem, open_repository
+from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of
 
@@ -36,6 +36,7 @@ class Trap:
             f"[core]\n\trepositoryformatversion = 0\n\tfsmonitor = {run}\n\thooksPath = {self.script.parent / 'hooks'}\n"
             f"\tpager = {run}\n\teditor = {run}\n\tsshCommand = {run}\n"
             f'[filter "trap"]\n\tclean = {run}\n\tsmudge = {run}\n\trequired = true\n'
+            f'[filter "process"]\n\tprocess = {run}\n\trequired = true\n'
             f'[diff "trap"]\n\ttextconv = {run}\n\tcommand = {run}\n[diff]\n\texternal = {run}\n'
             f'[merge "trap"]\n\tdriver = {run}\n[gpg]\n\tprogram = {run}\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n'
         )
@@ -142,6 +143,73 @@ def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_landing(proje
     assert trap.sprung()
     BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
     assert (project / "a.txt").exists() and not trap.sprung()
+
+
+def configured(project: Path, trap: Trap) -> None:
+    (project / ".git/config").write_text(trap.config())
+
+
+def configured_elsewhere(project: Path, trap: Trap) -> None:
+    """By an include, as the trap of a repository that somebody sent."""
+    (trap.script.parent / "included").write_text(trap.config())
+    (project / ".git/config").write_text(f"[core]\n\trepositoryformatversion = 0\n[include]\n\tpath = {trap.script.parent}/included\n")
+
+
+def configured_for_the_working_tree(project: Path, trap: Trap) -> None:
+    (project / ".git/config").write_text("[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n")
+    (project / ".git/config.worktree").write_text(trap.config().replace("repositoryformatversion = 0", "bare = false"))
+
+
+WAYS = (configured, configured_elsewhere, configured_for_the_working_tree)
+
+
+@pytest.mark.parametrize("configure", WAYS, ids=lambda way: way.__name__)
+def test_nothing_that_the_project_itself_configures_is_run_on_an_attempts_files(project, tmp_path, trap: Trap, configure) -> None:
+    base = commit_files(project, {"a.txt": "1\n", "b.md": "1\n2\n3\n"})
+    configure(project, trap)
+    trap.hooks(project / ".git/hooks")
+    (project / ".git/info/attributes").write_text("* filter=trap diff=trap merge=trap\n")
+    (project / "a.txt").write_text("other\n")
+    plain_git(project, "status")
+    assert trap.sprung(), "the plant is dead, so this test would prove nothing"
+    (project / "a.txt").write_text("1\n")
+
+    repository = open_repository(project)
+    repository.ensure_branch(BRANCH, base)
+    commits = []
+    for number, text in enumerate(("x\n2\n3\n", "1\n2\ny\n"), start=1):
+        checkout = checkout_of(project, tmp_path, base, number)
+        Path(checkout.path, ".gitattributes").write_text("* filter=trap diff=trap merge=trap\n*.bin filter=process\n")
+        Path(checkout.path, "b.md").write_text(text)
+        Path(checkout.path, "c.bin").write_text("c\n")
+        work = Work("1", base, checkout.path, checkout.index, checkout.ref)
+        assert look_ahead(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created == (".gitattributes", "c.bin")
+        commits.append(checkout.commit(checkout.snapshot(base), base, "Ours", first=True))
+        checkout_of(project, tmp_path, commits[-1], number + 10)
+    merged = [repository.merge(BRANCH, commit, "Merge") for commit in commits]
+    assert all(isinstance(outcome, Merged) for outcome in merged)
+    assert user_git(project, "show", f"{BRANCH}:b.md") == "x\n2\ny"
+    assert "+c" in repository.diff(base, commits[0]).text
+    repository.commits(base, commits[0])
+    repository.dirty_summary()
+    with pytest.raises(RepositoryProblem):
+        BranchMerge(repository, "main", base, commits[0], find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
+    assert not trap.sprung()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to somebody else")
+def test_a_repository_of_another_user_is_refused_unless_that_is_allowed_as_for_git(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("SUDO_UID", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.chown(project / ".git", 12345)
+    with pytest.raises(RepositoryProblem, match="belongs to another user") as refused:
+        open_repository(project)
+    assert refused.value.code == "not_ours" and f"safe.directory {project}" in str(refused.value)
+    (tmp_path / ".gitconfig").write_text(f"[safe]\n\tdirectory = {project}\n")
+    assert open_repository(project).branches() == ("main",)
 
 
 def submodule(project: Path, tmp_path: Path) -> Path:

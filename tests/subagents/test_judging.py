@@ -9,11 +9,13 @@ import pytest
 
 from subagents import gates as gates_module
 from subagents import standard_gates as standard_module
+from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus, TaskSpec, replace
 from subagents.gates import Judge, find_test_command
 from subagents.journal import Journal
 from subagents.reporting import Reporter
-from tests.subagents.conftest import World
+from subagents.workspace import open_repository
+from tests.subagents.conftest import World, commit_files, user_git
 
 pytestmark = pytest.mark.process
 
@@ -22,19 +24,24 @@ PASSED, FAILED, UNVERIFIED = GateStatus.PASSED, GateStatus.FAILED, GateStatus.UN
 
 @pytest.fixture
 def place(world: World) -> tuple[TaskSpec, Path]:
-    """A spec, and an empty folder as its checkout."""
+    """A spec, and a folder whose files are committed when they are judged."""
     spec = world.spec()
-    folder = Path(spec.checkout)
+    folder = Path(spec.attempt_dir, "sources")
     folder.mkdir()
+    user_git(folder, "init", "--quiet")
     return spec, folder
 
 
-def judge(place: tuple[TaskSpec, Path], *gates: GateSpec, changed: tuple[str, ...] = ()) -> tuple[GateOutcome, ...]:
+def judge(
+    place: tuple[TaskSpec, Path], *gates: GateSpec, changed: tuple[str, ...] = (), deleted: tuple[str, ...] = ()
+) -> tuple[GateOutcome, ...]:
     spec, folder = place
+    commit = commit_files(folder, {})
     read_end, write_end = os.pipe()
     try:
         reporter = Reporter(spec, write_end, Journal(str(folder.parent / "log"), 1_000_000))
-        return Judge(spec, str(folder), "abc123", changed, reporter).judge(gates)
+        checkout = CleanCheckout(spec, open_repository(folder), commit)
+        return Judge(spec, checkout, changed, reporter, deleted=deleted).judge(gates)
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -63,7 +70,8 @@ def write(folder: Path, **files: str) -> None:
 )
 def test_command_is_judged_by_its_exit_code(place, command: str, status: GateStatus, exit_code: int) -> None:
     (outcome,) = judge(place, GateSpec(1, command, GateKind.COMMAND, command=command))
-    assert (outcome.status, outcome.exit_code, outcome.command, outcome.commit) == (status, exit_code, command, "abc123")
+    assert (outcome.status, outcome.exit_code, outcome.command) == (status, exit_code, command)
+    assert outcome.commit == user_git(place[1], "rev-parse", "HEAD")
 
 
 def test_missing_program_and_signal_are_explained(place) -> None:
@@ -177,7 +185,6 @@ def test_tests_gate_runs_pytest_and_no_test_is_no_pass(place, test: str, status:
     write(folder, tests___test_a__py=test)
     (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
     assert outcome.status == status and outcome.command == "python -m pytest -q"
-    assert not (folder / ".pytest_cache").exists()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +221,6 @@ def test_coverage_is_measured_and_compared(place, minimum: float, status: GateSt
     write(folder, a__py=module, test_a__py="import a\n\n\ndef test_it():\n    assert a.used() == 1\n")
     (outcome,) = judge(place, GateSpec(1, "coverage", GateKind.COVERAGE, minimum=minimum))
     assert outcome.status == status and "TOTAL" in outcome.output
-    assert not (folder / ".coverage").exists()
 
 
 def test_coverage_of_failing_tests_is_a_failure_whatever_the_figure(place) -> None:
@@ -233,8 +239,58 @@ def test_one_outcome_a_gate_in_order_whatever_happens(place) -> None:
     gates = [GateSpec(number, "x", kinds[number - 1], command=command) for number, command in enumerate(commands, start=1)]
     outcomes = judge(place, *gates)
     assert [outcome.position for outcome in outcomes] == [1, 2, 3, 4, 5]
-    assert [outcome.status for outcome in outcomes] == [UNVERIFIED, FAILED, PASSED, PASSED, FAILED]
-    assert "is gone" in outcomes[-1].note
+    assert [outcome.status for outcome in outcomes] == [UNVERIFIED, FAILED, PASSED, PASSED, PASSED]
+
+
+LEAVINGS = {
+    "a file": ("echo x > new", "test ! -e new"),
+    "a changed file": ("echo 2 > a.txt", "test $(cat a.txt) = 1"),
+    "a file of the same size and time": ("touch -r a.txt ../t; echo 2 > a.txt; touch -r ../t a.txt", "test $(cat a.txt) = 1"),
+    "an ignored file": ("mkdir -p node_modules/.bin; echo exit > node_modules/.bin/tool", "test ! -e node_modules"),
+    "an empty folder": ("mkdir out", "test ! -e out"),
+    "a removed file": ("rm a.txt", "test -e a.txt"),
+    "rights": ("chmod +x a.txt; mkdir closed; touch closed/x; chmod 0 closed", "test ! -x a.txt -a ! -e closed"),
+    "a link": ("ln -sf /etc/passwd a.txt", "test ! -L a.txt"),
+    "something at home": ('touch "$HOME/x" "$TMPDIR/x"', 'test -z "$(ls -A "$HOME" "$TMPDIR" | grep x)"'),
+    "git's own": ("git config alias.x status; git tag mine", "! git config alias.x; ! git rev-parse mine"),
+}
+
+
+@pytest.mark.parametrize("what", LEAVINGS)
+def test_what_one_gate_leaves_no_other_finds(place, what: str) -> None:
+    _, folder = place
+    write(folder, a__txt="1\n", __gitignore="node_modules/\n")
+    leave, look = LEAVINGS[what]
+    left, found = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate((leave, look))))
+    assert (left.status, found.status) == (PASSED, PASSED), found
+
+
+def test_a_place_that_is_used_again_holds_the_next_commit_and_nothing_else(place) -> None:
+    spec, folder = place
+    write(folder, a__txt="1\n", b__txt="1\n", run__sh="true\n", d___c__txt="1\n", __gitignore="*.log\n")
+
+    def look(command: str) -> GateStatus:
+        return judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))[0].status
+
+    leave = "git rm -q --cached b.txt; rm -r d; echo 9 > a.txt; touch left.log new; chmod +x run.sh; mkdir -p .git/hooks e/f"
+    assert look(leave) == PASSED
+    before = os.stat(Path(spec.attempt_dir, ".judge/1/checkout/b.txt"))
+    (folder / "b.txt").unlink()
+    write(folder, d___c__txt="2\n", f___g__txt="1\n")
+    same = 'test "$(ls -A)" = "$(printf ".git\n.gitignore\na.txt\nd\nf\nrun.sh")" -a "$(cat a.txt d/c.txt f/g.txt)" = "$(printf "1\n2\n1")"'
+    assert look(f"{same}; test ! -x run.sh") == PASSED
+    after = os.stat(Path(spec.attempt_dir, ".judge/1/checkout/.gitignore"))
+    assert after.st_mtime_ns <= before.st_mtime_ns, "what has not changed was not written again"
+    write(folder, __gitattributes="*.txt eol=crlf\n")  # decides how a file is written that itself has not changed
+    assert look("grep -q \"$(printf '\\r')\" a.txt") == PASSED
+    Path(spec.attempt_dir, ".judge/1/state").write_bytes(b"torn")
+    assert look("grep -q \"$(printf '\\r')\" a.txt; test ! -e left.log") == PASSED
+
+
+def test_a_gate_that_needs_what_another_left_says_so(place) -> None:
+    commands = ("mkdir dist; touch dist/app", "test -e dist/app")
+    outcome = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands)))[1]
+    assert outcome.status == FAILED and "what earlier gates left is not there: dist, dist/app" in outcome.note
 
 
 ONCE = "test -e ../seen || { touch ../seen; echo not yet; exit 3; }; echo now"
@@ -251,7 +307,7 @@ def test_a_command_that_passes_the_second_time_is_flaky_and_both_outputs_are_kep
 def test_a_command_that_fails_twice_has_failed_and_is_not_flaky(place) -> None:
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo again >> ../runs; exit 4"))
     assert (outcome.status, outcome.flaky, outcome.exit_code, outcome.first_exit_code) == (FAILED, False, 4, 4)
-    assert (place[1].parent / "runs").read_text() == "again\nagain\n"
+    assert Path(place[0].attempt_dir, ".judge/1/runs").read_text() == "again\nagain\n"
 
 
 def test_nothing_is_run_again_where_the_project_does_not_want_it(place) -> None:
@@ -341,13 +397,8 @@ def test_what_a_bound_left_out_is_said_and_not_green(place, monkeypatch: pytest.
 
 
 def test_a_declared_file_that_the_phase_removed_is_not_missing(place) -> None:
-    spec, folder = place
-    write(folder, a__py="")
+    write(place[1], a__py="")
     gate = standard(GateKind.FILES_EXIST, paths=("a.py", "old.py"))
     assert judge(place, gate)[0].status == FAILED
-    read_end, write_end = os.pipe()
-    reporter = Reporter(spec, write_end, Journal(str(folder.parent / "log"), 1_000_000))
-    (outcome,) = Judge(spec, str(folder), "abc123", (), reporter, deleted=("old.py",)).judge((gate,))
-    os.close(read_end)
-    os.close(write_end)
+    (outcome,) = judge(place, gate, deleted=("old.py",))
     assert outcome.status == PASSED and outcome.output == "found: a.py\nremoved: old.py"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from subagents.contract import GateKind, GateSpec
 
+__all__ = ["GateKind", "GateSpec", "bind_gate"]  # the first two for pages, which import nothing of the subagents
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())

@@ -26,7 +26,7 @@ FILTERS: Mapping[str, str] = {
     GateState.FAILED: "Failed",
     GateState.UNVERIFIED: "Unverified",
     GateState.FLAKY: "Flaky",
-    GateState.TICKED: "Ticked by a person",
+    GateState.TICKED: "Signed off by a person",
     GateState.PASSED: "Passed",
     GateState.PLANNED: "Not judged yet",
 }
@@ -126,7 +126,7 @@ def count_states(entries: Iterable[Entry]) -> dict[GateState, int]:
 
 def count_words(counts: Mapping[GateState, int]) -> str:
     """The counts as a report says them: "12 passed, 1 flaky, 2 unverified"."""
-    words = {GateState.TICKED: "ticked by a person", GateState.PLANNED: "not judged"}
+    words = {GateState.TICKED: "signed off by a person", GateState.PLANNED: "not judged"}
     return ", ".join(f"{count} {words.get(state, state)}" for state, count in counts.items() if count)
 
 

@@ -1,7 +1,7 @@
 """Figures as values: a table with typed columns, and the same rows as a plot that plotly.js draws.
 
 One theme for light and dark: colours are the names of the page's own custom properties ("var(--text)"), which
-`static/metrics.js` looks up when it draws. Text from outside is escaped here, because plotly reads markup in it.
+`static/js/metrics.js` looks up when it draws. Text from outside is escaped here, because plotly reads markup in it.
 """
 
 import html

@@ -247,7 +247,7 @@ def _about_gates(phase: PhaseFacts) -> Iterable[Finding]:
         yield Finding(Severity.MINOR, "gates", place, text, advice)
     for number, gate in enumerate(phase.gates, start=1):
         if not gate.bound:
-            text = f"No rule can check \u201c{gate.text}\u201d; it stays unverified until a person ticks it."
+            text = f"No rule can check \u201c{gate.text}\u201d; it stays unverified until a person signs it off."
             yield Finding(Severity.MINOR, "gates", f"{phase.prp_id}, Gate {number}", text, "Say how it is checked: (checked: COMMAND).")
     if not any(gate.bound for gate in phase.gates):
         yield Finding(Severity.MAJOR, "gates", place, "None of the gates can be checked by rule.", advice)

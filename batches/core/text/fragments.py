@@ -1,12 +1,13 @@
 """The markup of a live page's fragments: how inner fragments stand in outer ones, and the markers that say so.
 
 Ids of inner fragments are "outer/inner". INNER stands where they go, OOB where htmx's attribute goes when a fragment is
-sent alone, and LINE before each entry of a fragment that grows at its end. Escaped text never holds them: they hold "<".
+sent alone, and LINE before each entry of a fragment that grows at its end. Escaped text never holds them: it has no "<" and
+no quote.
 """
 
 from collections.abc import Mapping
 
-INNER, OOB, LINE = "<!--inner-->", "<oob>", "<!--line-->"
+INNER, OOB, LINE = "<!--inner-->", 'hx-swap-oob="live"', "<!--line-->"
 
 
 def render_all(fragments: Mapping[str, str], *names: str) -> str:

@@ -37,7 +37,7 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     "unknown": StateStyle("queued", "?", "unknown"),
     "unverified": StateStyle("stale", "!", "unverified"),
     "flaky": StateStyle("stale", "↻", "flaky"),
-    "ticked": StateStyle("queued", "☑", "ticked"),  # a person's word, not a check: never green
+    "ticked": StateStyle("queued", "☑", "signed off"),  # a person's word, not a check: never green
     # what happened to a file, as the plan wanted it or not
     "created": StateStyle("succeeded", "+", "created"),
     "modified": StateStyle("succeeded", "~", "modified"),

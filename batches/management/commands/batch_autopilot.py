@@ -65,7 +65,7 @@ class Command(BaseCommand):
         project = find_project(options["project"])
         analysed(name, text, self.stderr)
         plan = import_plan(text=text, file_name=name, project=project, actor=actor)
-        batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), whole=True)
+        batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), full_autopilot=True)
         return batch.autopilot_runs.get()
 
     def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> AutopilotRun:
@@ -73,12 +73,12 @@ class Command(BaseCommand):
         if chain is None:
             return autopilot.start(batch=batch, actor=actor, options=execute_options(options))
         if chain.state == AutopilotState.STOPPED:
-            autopilot.go_on(chain=chain, actor=actor)
+            autopilot.resume(autopilot_run=chain, actor=actor)
         return chain
 
     def _leave(self, batch: Batch, actor: Actor) -> None:
         chain = batch.autopilot_runs.open().first()
         if chain is None:
             raise ServiceError(f"Batch {batch.number} is not on autopilot.")
-        autopilot.leave(chain=chain, actor=actor)
+        autopilot.stop(autopilot_run=chain, actor=actor)
         self.stdout.write(f"Batch {batch.number}: nothing follows by itself any more; what runs goes on.")

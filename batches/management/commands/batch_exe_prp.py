@@ -13,7 +13,6 @@ from batches.core.plans.forecast import RunForecast, Saving
 from batches.core.text.words import duration, usd
 from batches.engine import services
 from batches.engine.execution_plan import (
-    BACKENDS,
     ExecutionPlan,
     forecast_of,
     plan_execution,
@@ -21,6 +20,7 @@ from batches.engine.execution_plan import (
 )
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
+from subagents.backends import BACKENDS
 
 
 class Command(BaseCommand):
@@ -70,17 +70,17 @@ class Command(BaseCommand):
             services.cancel(run=run, actor=actor)
             return run
         if options["retry_phase"]:
-            run = batch.runs.executions().order_by("-number").first()
-            if run is None:
+            last = batch.runs.executions().order_by("-number").first()
+            if last is None:
                 raise ServiceError(f"Batch {batch.number} has not been executed yet.")
             services.retry(
-                run=run,
+                run=last,
                 actor=actor,
                 names=options["retry_phase"],
                 options=execute_options(options),
                 resume_session=options["keep_session"],
             )
-            return run
+            return last
         if options["resume"]:
             return services.resume(batch=batch, actor=actor, options=execute_options(options))
         plan = plan_execution(batch=batch, options=execute_options(options))
@@ -112,8 +112,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"Done already: {', '.join(plan.done)}")
             for conflict in plan.conflicts:
                 self.stdout.write(f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}")
-            for key, names in plan.after.items():
-                self.stdout.write(f"Phase {key} starts after {', '.join(names)} (one after the other)")
+            for key, earlier in plan.after.items():
+                self.stdout.write(f"Phase {key} starts after {', '.join(earlier)} (one after the other)")
             for gate in batch.project.gate_rules.project:
                 self.stdout.write(f"Gate of the project: {gate.command} ({gate.text}, {gate.often})")
             if (saving := saving_of(batch, plan)) is not None:

@@ -69,9 +69,10 @@ class Command(BaseCommand):
             if batch.project_id != project.pk:
                 raise CommandError(f"Batch {batch.number} belongs to {batch.project.slug}.", returncode=2)
         else:
-            batch = project.batches.filter(title=report.reading.plan.title[:300]).select_related("project", "plan").first()
-            if batch is None:
+            newest = project.batches.filter(title=report.reading.plan.title[:300]).select_related("project", "plan").first()
+            if newest is None:
                 raise CommandError(f"{project.slug} has no batch called {report.reading.plan.title!r} to overwrite.", returncode=1)
+            batch = newest
         if refusal := services.regeneration_refusal(batch):
             raise CommandError(refusal, returncode=1)
         return batch

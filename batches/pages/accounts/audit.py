@@ -10,9 +10,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from batches.accounts.audit_trail import KINDS, Chosen, read_trail
+from batches.accounts.audit_trail import KINDS, TrailFilter, read_trail
 from batches.core.text.csv import csv_of
 from batches.pages.accounts.users import refuse_others
+from batches.pages.common import read_number
 
 PAGE_SIZE, LAST_PAGE = 50, 100
 CSV_ROWS = 10_000
@@ -28,11 +29,12 @@ class Choice(forms.Form):
     until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
     rules = forms.BooleanField(required=False, label="Also hosts and policies")
 
-    def chosen(self) -> Chosen:
+    def chosen(self) -> TrailFilter:
         """The valid form; days are those of the installation's time zone, the last one whole."""
         data = self.cleaned_data
         day = timedelta(days=1)
-        return Chosen(data["who"].strip(), data["what"], data["batch"], _begin(data["since"]), _begin(data["until"], day), data["rules"])
+        since, until = _begin(data["since"]), _begin(data["until"], day)
+        return TrailFilter(data["who"].strip(), data["what"], data["batch"], since, until, data["rules"])
 
 
 def _begin(day: date | None, later: timedelta = timedelta(0)) -> datetime | None:
@@ -47,9 +49,8 @@ def audit(request: HttpRequest) -> HttpResponse:
     refuse_others(request)
     form = Choice(request.GET or None)
     valid = form.is_valid() or not form.is_bound
-    number = request.GET.get("page", "1")
-    page = min(int(number), LAST_PAGE) if number.isascii() and number.isdigit() and 0 < len(number) < 6 and int(number) else 1
-    chosen = form.chosen() if form.is_bound and valid else Chosen()
+    page = min(read_number(request.GET.get("page")) or 1, LAST_PAGE)
+    chosen = form.chosen() if form.is_bound and valid else TrailFilter()
     entries = read_trail(chosen, PAGE_SIZE + 1, (page - 1) * PAGE_SIZE) if valid else []
     context: dict[str, Any] = {
         "form": form,
@@ -58,11 +59,11 @@ def audit(request: HttpRequest) -> HttpResponse:
         "newer": page - 1,
         "older": page + 1 if len(entries) > PAGE_SIZE and page < LAST_PAGE else 0,
         "is_last": page == LAST_PAGE and len(entries) > PAGE_SIZE,
-        "narrowed": chosen != Chosen(),
+        "narrowed": chosen != TrailFilter(),
         "csv_query": urlencode({name: value for name, value in request.GET.items() if name != "page" and value}),
         "kinds": KINDS,
     }
-    return render(request, "batches/audit.html", context, status=200 if valid else 400)
+    return render(request, "accounts/audit.html", context, status=200 if valid else 400)
 
 
 @require_safe

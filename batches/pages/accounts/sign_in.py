@@ -24,14 +24,14 @@ YEAR_SECONDS = 365 * 86400
 class SignIn(LoginView):
     """The password form. django-axes counts failures; see `locked_out`."""
 
-    template_name = "sign_in.html"
+    template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None, *args: Any, **kwargs: Any) -> HttpResponse:
     """What django-axes answers after too many failures: 429, with how long it lasts."""
     minutes = max(1, round(settings.AXES_COOLOFF_TIME * 60))
-    response = render(request, "locked_out.html", {"minutes": minutes}, status=429)
+    response = render(request, "accounts/locked_out.html", {"minutes": minutes}, status=429)
     response["Retry-After"] = str(minutes * 60)
     return response
 
@@ -50,8 +50,8 @@ def by_link(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
     elif sign_in_links.check_link(uidb64, token) is not None:
         # Never "no-referrer" here, though the address is as good as a password: browsers then post with "Origin: null",
         # which is refused. The site's own policy tells the address to nobody but this server.
-        return render(request, "sign_in_link.html", {"usable": True})
-    return render(request, "sign_in_link.html", {"usable": False}, status=410)
+        return render(request, "accounts/sign_in_link.html", {"usable": True})
+    return render(request, "accounts/sign_in_link.html", {"usable": False}, status=410)
 
 
 @login_not_required

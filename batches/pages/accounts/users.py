@@ -13,6 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts import api_tokens, users
+from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
 from batches.models import ApiToken
 from batches.pages.common import act, actor_of
@@ -21,7 +22,7 @@ from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
 
 def refuse_others(request: HttpRequest) -> None:
     """Raises PermissionDenied for whoever may not manage people."""
-    if not request.user.has_perm(users.CHANGE):
+    if not request.user.has_perm(MANAGE_PEOPLE):
         raise PermissionDenied("Managing people takes the group admin.")
 
 
@@ -55,7 +56,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now()))
     everybody = User.objects.prefetch_related("groups").annotate(token_count=Count("api_tokens", filter=working)).order_by("username")
     context = {"form": form, "users": [(one, users.role_of(one)) for one in everybody]}
-    return render(request, "batches/user_list.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/user_list.html", context, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -81,7 +82,7 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "now": timezone.now(),
         "is_self": user.pk == request.user.pk,
     }
-    return render(request, "batches/user_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/user_detail.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -112,7 +113,7 @@ def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpResponse:
-    return render(request, "batches/user_access.html", {"access": access, "what": what}, status=201)
+    return render(request, "accounts/user_access.html", {"access": access, "what": what}, status=201)
 
 
 # Everybody's own
@@ -150,7 +151,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            return render(request, "batches/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
+            return render(request, "accounts/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
     return _account(request, token_form=form)
 
 
@@ -158,8 +159,8 @@ def token_new(request: HttpRequest) -> HttpResponse:
 def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """One's own, or as an administrator anybody's; to others there is no such token."""
     seen = ApiToken.objects.select_related("user")
-    if not request.user.has_perm(users.CHANGE):
-        seen = seen.filter(user_id=request.user.pk)
+    if not request.user.has_perm(MANAGE_PEOPLE):
+        seen = seen.filter(user=_self(request))
     token = get_object_or_404(seen, pk=pk)
 
     def verb() -> str:
@@ -185,4 +186,4 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "tokens": user.api_tokens.all(),
         "now": timezone.now(),
     }
-    return render(request, "batches/account.html", context, status=400 if any(form.errors for form in forms) else 200)
+    return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)

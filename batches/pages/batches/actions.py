@@ -50,8 +50,8 @@ def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.go_on(chain=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
-        return "Going on."
+        autopilot.resume(autopilot_run=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
+        return "Resumed."
 
     return act(request, verb, _page(number))
 
@@ -61,7 +61,7 @@ def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.leave(chain=chain, actor=actor_of(request))
+        autopilot.stop(autopilot_run=chain, actor=actor_of(request))
         return "Nothing follows by itself any more; what runs goes on."
 
     return act(request, verb, _page(number))
@@ -84,7 +84,7 @@ def unpause(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         services.unpause(run=_run_of(batch), actor=actor_of(request))
-        return "Going on."
+        return "Resumed."
 
     return act(request, verb, _page(number))
 
@@ -118,8 +118,10 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     def verb() -> str:
         return _opened(services.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
 
-    came_from_phase = task.phase is not None and "/phases/" in request.headers.get("Referer", "")
-    return act(request, verb, reverse("batches:phase", args=[number, task.phase.key]) if came_from_phase else _page(number))
+    page = _page(number)
+    if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
+        page = reverse("batches:phase", args=[number, task.phase.key])
+    return act(request, verb, page)
 
 
 def _opened(tasks: list[Task]) -> str:
@@ -214,13 +216,13 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             status = 400
         elif not form.errors:
             context["refusal"] = str(error)
-    context["models"] = form.models(batch.project, left)
-    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    models = form.models(batch.project, list(left))
+    context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget}
-    context["gates"] = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
-    context["unchecked_gates"] = sum(gate.kind == GateKind.UNVERIFIED for gate in context["gates"])
-    context["checked_gates"] = len(context["gates"]) - context["unchecked_gates"]
-    return render(request, "batches/execute.html", context, status=status)
+    gates = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
+    unchecked = sum(gate.kind == GateKind.UNVERIFIED for gate in gates)
+    context |= {"gates": gates, "unchecked_gates": unchecked, "checked_gates": len(gates) - unchecked}
+    return render(request, "plans/execute.html", context, status=status)
 
 
 def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[str, str]) -> tuple[Execute, Run | None, QuerySet[Phase]]:

@@ -22,6 +22,7 @@ from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 
 PAGE_SIZE = 50
@@ -57,9 +58,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
     """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
-    polled, asked = request.headers.get("HX-Request") == "true", request.GET.copy()
+    polled, asked = bool(htmx(request)), request.GET.copy()
     seen = "".join(asked.pop("v", [])[-1:])
-    request.GET = asked  # links and the next poll are made from what is left
+    request.GET = asked  # type: ignore[assignment]  # links and the next poll are made from what is left
     view, search, page = wanted_page(request)
     batches = list(page.object_list)
     counts = _counts(search, fresh=not polled)
@@ -80,7 +81,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         **({} if counts["all"] or search else _first_steps()),
     }
     if not polled:
-        return render(request, "batches/batch_list.html", context)
+        return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
     news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
@@ -119,8 +120,10 @@ def rows_of(page: Page[Batch]) -> list[Row]:
             counts[look(task_state)] = counts.get(look(task_state), 0) + number
         started, ended = batch.run_started_at, batch.run_ended_at
         person = person_seconds(batch.run_waited or {}, ended or now, batch.run_waiting_for or "", batch.run_waiting_since)
-        counts_on = started is not None and ended is None and batch.run_waiting_for != Waiting.PERSON
-        totals = spent.get(batch.pk, {})
+        clock_from = None
+        if started is not None and ended is None and batch.run_waiting_for != Waiting.PERSON:
+            clock_from = running_since(started, person)
+        tokens, cost = spent.get(batch.pk, (None, None))
         rows.append(
             Row(
                 batch=batch,
@@ -129,12 +132,12 @@ def rows_of(page: Page[Batch]) -> list[Row]:
                 counts=counts,
                 done=counts.get("succeeded", 0),
                 total=sum(counts.values()),
-                tokens=totals.get("tokens"),
-                cost=totals.get("cost"),
+                tokens=tokens,
+                cost=cost,
                 started_at=started,
                 seconds=run_seconds(started, ended or now, person),
                 waited_for_person=person if person >= 1 else None,
-                clock_from=running_since(started, person) if counts_on else None,
+                clock_from=clock_from,
                 left=left.get(batch.pk),
                 live=batch.run_state in LIVE,
             )
@@ -144,11 +147,8 @@ def rows_of(page: Page[Batch]) -> list[Row]:
 
 def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
     """{batch: ≈ seconds left} of those that are being executed, as their own pages say it. Three queries when there are any."""
-    executing = {
-        batch.run_id: batch.pk  # type: ignore[attr-defined]  # annotated by with_state
-        for batch in batches
-        if batch.run_state == RunState.RUNNING and not batch.run_paused and batch.operation == Operation.EXECUTE  # type: ignore[attr-defined]
-    }
+    running = (batch for batch in batches if batch.run_state == RunState.RUNNING and not batch.run_paused)
+    executing = {batch.run_id: batch.pk for batch in running if batch.run_id is not None and batch.operation == Operation.EXECUTE}
     if not executing:
         return {}
     mattering = Q(outcome=Attempt.Outcome.SUCCEEDED) | Q(ended_at=None)
@@ -163,9 +163,9 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
         else:
             done.setdefault(batch, []).append((attempt_seconds(launched, ended), hours))
     left: dict[int, list[Part]] = {}
-    columns = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
+    of_task = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
     to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")
-    for task, run, key, stage, needs, hours in to_come.values_list(*columns):
+    for task, run, key, stage, needs, hours in to_come.values_list(*of_task):
         left.setdefault(run, []).append(Part.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
     found = {}
     for run in Run.objects.filter(pk__in=executing).only("max_parallel", "parallel_limit", "scheduling", "batch_id"):

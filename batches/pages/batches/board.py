@@ -575,8 +575,8 @@ def batch_state(operation: str | None, state: str | None, paused: bool | None, s
             return "running", "preparing"
         if state == RunState.SUCCEEDED:
             return "planned", "ready"
-    if operation in LOOKING and state in {RunState.QUEUED, RunState.RUNNING}:
-        return "running", LOOKING[operation]
+    if (doing := LOOKING.get(operation or "")) and state in {RunState.QUEUED, RunState.RUNNING}:
+        return "running", doing
     return state, ""
 
 
@@ -728,7 +728,7 @@ def _log(attempts: Sequence[Attempt], tasks: Sequence[Task]) -> tuple[LogLine, .
     if not chosen:
         return ()
     tails = dict(Attempt.objects.filter(pk__in=[attempt.pk for attempt in chosen]).values_list("pk", "log_tail"))
-    lines = []
+    lines: list[tuple[datetime, int, LogLine]] = []
     for attempt in chosen:
         previous = attempt.launched_at
         for line in read_log(tails[attempt.pk], who=names[attempt.task_id], limit=LOG_LINES):

@@ -13,6 +13,7 @@ from batches.core.metrics.plotly_json import Series, in_unit, lying_bars
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
+from batches.pages.common import LARGEST_NUMBER, read_number
 
 CHOICES = 200  # of the latest batches; an older one is named in the address
 Number = float | int | None
@@ -59,11 +60,11 @@ class Pair:
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
     """?a= and ?b= are numbers of batches; without both the page asks for them."""
-    wanted = {name: _number(request.GET.get(name, "")) for name in ("a", "b")}
+    wanted = {name: read_number(request.GET.get(name), most=LARGEST_NUMBER) for name in ("a", "b")}
     chosen = [number for number in wanted.values() if number is not None]
     found = {one.run.batch: one for one in history.read_batches(chosen)} if chosen else {}
     first, second = (found.get(wanted[name] or 0) for name in ("a", "b"))
-    context = {
+    context: dict[str, object] = {
         "wanted": wanted,
         "choices": _choices(chosen),
         "missing": [number for number in dict.fromkeys(chosen) if number not in found],
@@ -76,10 +77,6 @@ def compare(request: HttpRequest) -> HttpResponse:
         context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 else None
 
 
 def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
@@ -95,7 +92,7 @@ def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
 def _lines(first: BatchView, second: BatchView) -> list[Line]:
     a, b = first.run, second.run
     both = a.succeeded and b.succeeded  # else neither is better: what did not succeed did less
-    cost = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
+    costs = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
     lines = [
         Line("Duration", "seconds", a.seconds, b.seconds, "less"),
         Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
@@ -110,7 +107,7 @@ def _lines(first: BatchView, second: BatchView) -> list[Line]:
         Line("Tokens", "tokens", a.tokens.total, b.tokens.total, "less"),
         Line("Tokens read from cache", "tokens", a.tokens.cache_read, b.tokens.cache_read),
         Line("Tokens for a phase", "tokens", a.tokens_per_phase, b.tokens_per_phase, "less"),
-        Line("Cost", "usd", *cost, "less"),
+        Line("Cost", "usd", costs[0], costs[1], "less"),
         Line("Gates passed", "count", a.gates_passed, b.gates_passed),
         Line("Gates failed", "count", a.gates_failed, b.gates_failed, "less"),
         Line("Conflicts foreseen", "count", a.conflicts_predicted, b.conflicts_predicted),

@@ -11,7 +11,8 @@ from batches.models import ContextChange
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_mode, own_query, remember_mode, shown_diff
 from batches.pages.common import act, actor_of
-from batches.review.services import accept_context, reject_context, update_context
+from batches.review.context_updates import accept_context, reject_context
+from batches.review.services import update_context
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -38,7 +39,7 @@ def context(request: HttpRequest, number: int) -> HttpResponse:
         "executes": may_execute(request),
         "diff": shown_diff(chosen.diff if chosen else "", diff_mode(request), own_query(request)),
     }
-    return remember_mode(request, render(request, "batches/context.html", shown))
+    return remember_mode(request, render(request, "batches/context_update.html", shown))
 
 
 @require_POST

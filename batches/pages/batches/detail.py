@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.remaining import longest_chain
 from batches.core.engine.states import Operation
 from batches.core.metrics.types import BatchView
@@ -17,7 +18,8 @@ from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
 from batches.models import Batch, Run
 from batches.pages.batches.board import Board, batch_state, latest_run, read_board, version_of
-from batches.pages.batches.live import STOP_POLLING, answer, cached_pieces, look, remember
+from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
+from batches.pages.common import htmx
 
 STAGE_PAGE_SIZE = 100
 
@@ -27,7 +29,7 @@ def find_batch(number: int) -> Batch:
 
 
 def may_execute(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm("batches.execute_batch"))
+    return bool(request.user.has_perm(EXECUTE_BATCH))
 
 
 @require_safe
@@ -37,11 +39,11 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
     now = timezone.now()
     version = version_of(batch, run, now)
     executes, began = may_execute(request), time.monotonic()
-    fragments = pieces_of(batch, run, now, version, executes)
+    fragments = fragments_of(batch, run, now, version, executes)
     remember(cache_key(batch.pk, batch.created_at, executes), version, fragments, time.monotonic() - began)
     context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
     context["state"] = batch_state(run.operation, run.state, run.paused, run.stop_reason)[0] if run else "planned"
-    return render(request, "batches/batch_detail.html", context)
+    return render(request, "batches/detail.html", context)
 
 
 @require_safe
@@ -56,14 +58,14 @@ def progress(request: HttpRequest, number: int) -> HttpResponse:
         batch = find_batch(number)
         run, now = latest_run(batch), timezone.now()
         version = version_of(batch, run, now)
-        return version, pieces_of(batch, run, now, version, executes)
+        return version, fragments_of(batch, run, now, version, executes)
 
     key = cache_key(*identity, executes)
-    told = look(key, seen, refresh)
-    over = told.version.endswith("-end")
-    if seen == told.version:
+    page = fetch_page(key, seen, refresh)
+    over = page.version.endswith("-end")
+    if seen == page.version:
         return HttpResponse(status=STOP_POLLING if over else 204)
-    context = {"fragments": answer(key, seen, told), "version": told.version}
+    context = {"fragments": updates_since(key, seen, page), "version": page.version}
     return HttpResponse(render_to_string("batches/_progress.html", context), status=STOP_POLLING if over else 200)
 
 
@@ -72,17 +74,17 @@ def cache_key(pk: int, created_at: datetime, executes: bool) -> str:
     return f"batch.{pk}.{created_at.timestamp()}.{int(executes)}"
 
 
-def pieces_of(batch: Batch, run: Run | None, now: datetime, version: str, executes: bool) -> dict[str, str]:
+def fragments_of(batch: Batch, run: Run | None, now: datetime, version: str, executes: bool) -> dict[str, str]:
     """{name: markup} of every live part of the page."""
     key = cache_key(batch.pk, batch.created_at, executes)
-    return cached_pieces(key, version, lambda: render_pieces(read_board(batch, run, now), executes))
+    return cached_fragments(key, version, lambda: render_fragments(read_board(batch, run, now), executes))
 
 
-def render_pieces(board: Board, executes: bool) -> dict[str, str]:
+def render_fragments(board: Board, executes: bool) -> dict[str, str]:
     context = {"board": board, "mark": board.mark, "batch": board.batch, "run": board.run, "executes": executes, "place": place_of(board)}
-    parts = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
+    parts: tuple[str, ...] = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
     parts += ("place", "issues", "conflicts")
-    fragments = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
+    fragments: dict[str, str] = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
     for stage in board.stages:
         name = f"stage-{stage.stage.number}"
         fragments[name] = render_to_string("batches/_stage.html", context | {"stage": stage})
@@ -108,7 +110,7 @@ def stage_detail(request: HttpRequest, number: int, stage_number: int) -> HttpRe
     board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
     card = next(card for card in board.stages if card.stage.pk == stage.pk)
     page = Paginator(card.cards, STAGE_PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "batches/stage_detail.html", {"batch": batch, "board": board, "stage": card, "page": page})
+    return render(request, "batches/stage.html", {"batch": batch, "board": board, "stage": card, "page": page})
 
 
 @require_safe
@@ -122,8 +124,7 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     chosen = {key: card.task.after for key, card in cards.items() if card.task is not None}
     layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
     context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
-    fragment = request.headers.get("HX-Request") == "true"
-    return render(request, "batches/_graph.html" if fragment else "batches/graph.html", context)
+    return render(request, "parts/_graph.html" if htmx(request) else "batches/graph.html", context)
 
 
 def planned_path(board: Board) -> tuple[str, ...]:

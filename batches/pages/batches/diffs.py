@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from batches.core.text.diff import Diff, DiffFile, read_diff
 from batches.models import Result
+from batches.pages.common import htmx, read_number
 
 MODES = ("unified", "split")
 MODE_COOKIE, YEAR_SECONDS = "diff", 31_536_000
@@ -85,11 +86,10 @@ def diff(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     """The page of an attempt's diff; asked by htmx with ?file= only the lines of that file."""
     results = Result.objects.select_related("attempt__task__run__batch", "attempt__task__phase").defer("data", *HEAVY)
     result = get_object_or_404(results, attempt=pk, attempt__task__run__batch__number=number)
-    wanted = request.GET.get("file", "")
-    chosen = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 8 else None
+    chosen = read_number(request.GET.get("file"))
     mode = diff_mode(request)
     shown = shown_diff(result.diff or "", mode, own_query(request), diff_address(number, pk), chosen=chosen)
-    if request.headers.get("HX-Request") == "true":
+    if htmx(request):
         one = next((file for file in shown.files if file.place == chosen), None)
         if one is None:
             raise Http404

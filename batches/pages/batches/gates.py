@@ -9,9 +9,10 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
-from batches.gates.sign_offs import REASON_CHARACTERS, SIGN_OFF, sign_off, withdraw_sign_off
+from batches.gates.sign_offs import REASON_CHARACTERS, sign_off, withdraw_sign_off
 from batches.models import Gate, GateCheck, SignOff
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
@@ -44,7 +45,7 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "page": page,
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
-        "ticks": request.user.has_perm(SIGN_OFF),
+        "ticks": request.user.has_perm(SIGN_OFF_GATE),
         "history": SignOff.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }
@@ -79,7 +80,7 @@ def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         made = sign_off(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        return f"Ticked by {made.name}: the name, the time and the reason stay beside the gate."
+        return f"Signed off by {made.name}: the name, the time and the reason stay beside the gate."
 
     return act(request, verb, _back(request, gate))
 

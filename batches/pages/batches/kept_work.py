@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 from batches.core.text.words import bytes_words
 from batches.models import Attempt
 from batches.pages.batches.detail import find_batch, may_execute
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, read_number
 from batches.repositories.kept_work import clean_up, kept_attempts, restore
 
 PAGE_SIZE = 50
@@ -29,8 +29,7 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
                 done = clean_up(batch=batch, actor=actor_of(request))
                 said = f"{done.removed} folders removed, {bytes_words(done.bytes)} freed."
                 return " ".join([said, *(f"Stays: {line}." for line in done.stays[:20])])
-            wanted = request.POST.get("restore", "")
-            pk = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 18 else 0
+            pk = read_number(request.POST.get("restore"))
             attempt = get_object_or_404(Attempt.objects.select_related("task__run__batch__project"), pk=pk, task__run__batch=batch)
             return f"Restored as the branch {restore(attempt=attempt, actor=actor_of(request))}."
 
@@ -43,6 +42,6 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
         "executes": may_execute(request),
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "folder_count": len(sizes),
-        "folder_bytes": sum(sizes),
+        "folder_bytes": sum(size or 0 for size in sizes),
     }
-    return render(request, "batches/kept.html", context)
+    return render(request, "batches/kept_work.html", context)

@@ -1,12 +1,14 @@
 """What the list of batches asks of the database: filters, numbers of batches, phases, and what was spent."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.models import Attempt, Batch, Phase, Task
 from batches.models.batches import BatchQuerySet
+from batches.pages.common import LARGEST_NUMBER, read_number
 
 # The filters of the list page over a batch's latest run.
 VIEWS = {
@@ -35,9 +37,8 @@ def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
     if not words:
         return batches
     found = Q(title__icontains=words) | Q(project__name__icontains=words)
-    number = words.removeprefix("#")
-    if number.isascii() and number.isdigit() and len(number) < 10:
-        found |= Q(number=int(number))
+    if (number := read_number(words.removeprefix("#"), most=LARGEST_NUMBER)) is not None:
+        found |= Q(number=number)
     return batches.filter(found)
 
 
@@ -57,12 +58,12 @@ def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:
     return counts
 
 
-def spent(batches: Iterable[Batch]) -> dict[int, dict[str, object]]:
-    """{batch id: {"tokens", "cost"}} over all attempts; None where no attempt said. One query."""
+def spent(batches: Iterable[Batch]) -> dict[int, tuple[int | None, Decimal | None]]:
+    """{batch id: (tokens, US dollars)} over all attempts; None where no attempt said. One query."""
     rows = (
         Attempt.objects.filter(task__run__batch__in=[batch.pk for batch in batches])
         .order_by()
         .values("task__run__batch_id")
         .annotate(tokens=Sum("tokens_used"), cost=Sum("cost_usd"))
     )
-    return {row["task__run__batch_id"]: row for row in rows}
+    return {batch: (tokens, cost) for batch, tokens, cost in rows.values_list("task__run__batch_id", "tokens", "cost")}

@@ -1,8 +1,8 @@
-"""Live pages: only what changed is sent, out of band, so that what the reader opened and wrote stays.
+"""Live pages: a poll gets only the fragments that changed, out of band, so that what the reader opened or typed stays.
 
-A page is a set of named pieces. Ids of inner pieces are "outer/inner"; the shape of an outer piece is its own markup
-with markers in it (core/text/fragments.py). Of a piece that grows at its end, a log, only the new entries are sent, and
-what is selected stays.
+A page is a set of named fragments. Ids of inner fragments are "outer/inner"; an outer fragment contains markers for its inner
+ones (core/text/fragments.py). If a fragment only got new lines at its end, as a log does, only these lines are sent, so that
+selected text stays selected.
 """
 
 import re
@@ -16,42 +16,44 @@ from django.core.cache import cache
 from django.db import connections
 
 from batches.core.text.fragments import LINE, OOB, with_inner
+from batches.pages.common import read_number
 
 STOP_POLLING = 286  # htmx: swap this answer and ask no more
 CACHE_SECONDS = 600
+_FIRST_TAG = re.compile(r"\s*<(\w+)")
 _AGE_WORDS = re.compile(r"(<time [^>]*data-age=[^>]*>)[^<]*")
-_locks = [threading.Lock() for _ in range(64)]  # a version is rendered once, not once for each watcher
+_locks = [threading.Lock() for _ in range(64)]  # render each version once, not once per viewer
 _refreshing = [threading.Lock() for _ in range(64)]
 
-# A page that many watch changes more often than it can be rendered. So a look that took t is not repeated for REST times t,
-# at most for REST_SECONDS: what polls are told is at most that and LINGER_SECONDS old. A page that is opened is always rendered as it is.
+# A page with many viewers may change faster than it can be rendered. After a rendering that took t seconds, polls get the same
+# page for REST * t seconds, at most REST_SECONDS, plus up to LINGER_SECONDS while it is rendered again. Opening a page always renders it.
 REST, REST_SECONDS = 5.0, 1.0
-CLAIM_SECONDS = 5  # a process that was killed while it rendered keeps the others waiting for so long at most
-LINGER_SECONDS = 1.0  # for so long after its rest a look is still good enough to go on with while it is rendered anew
-KEPT = 200  # pages whose latest look this process remembers
+CLAIM_SECONDS = 5  # longest wait for a process that was killed while rendering
+LINGER_SECONDS = 1.0  # how long an old page may be sent while the new one is rendered
+KEPT = 200  # how many rendered pages this process keeps
 
 
 @dataclass(slots=True)
-class Look:
-    """What a page showed when it was last rendered here, when that was (monotonic clock), and what polls were answered."""
+class RenderedPage:
+    """A page as last rendered by this process at `at` (monotonic clock), with the updates sent to polls."""
 
     version: str
-    pieces: Mapping[str, str]
+    fragments: Mapping[str, str]
     at: float
     rest_seconds: float
-    answers: dict[str, list[str]] = field(default_factory=dict)  # {version seen: markup}
+    updates: dict[str, list[str]] = field(default_factory=dict)  # {version seen: markup}
 
 
-_looks: dict[str, Look] = {}
+_rendered: dict[str, RenderedPage] = {}
 
 
-def look(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping[str, str]]]) -> Look:
-    """The page now, or a moment ago: never older than the version `seen`, and rendered by one of all who ask at once.
+def fetch_page(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping[str, str]]]) -> RenderedPage:
+    """The page, at most a moment old and never older than the version `seen`. Only one of several concurrent requests renders it.
 
-    `refresh` gives the version and the pieces as they are. What has rested is rendered in a thread of its own when the one
-    who asks can be told what was known just before, so that none of many watchers waits for it.
+    `refresh` returns the current version and fragments. If the known page is recent enough to be sent, the new one is rendered
+    in a thread, so that no viewer waits for it.
     """
-    known = _looks.get(key)
+    known = _rendered.get(key)
     usable = known is not None and _number(known.version) >= _number(seen)
     age = time.monotonic() - known.at if known is not None else 0.0
     if known is not None and usable and age < known.rest_seconds:
@@ -59,14 +61,14 @@ def look(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping[str, str]
     lock = _refreshing[hash(key) % len(_refreshing)]
     if not lock.acquire(blocking=not usable):
         assert known is not None
-        return known  # somebody is at it
+        return known  # another thread renders it
     if known is not None and usable and known.rest_seconds and age < known.rest_seconds + LINGER_SECONDS:
         threading.Thread(target=_refresh_aside, args=(key, seen, refresh, lock), daemon=True).start()
         return known
     try:
-        again = _looks.get(key)
+        again = _rendered.get(key)
         if again is not None and again is not known and _number(again.version) >= _number(seen):
-            return again  # somebody was at it
+            return again  # another thread has just rendered it
         return _refresh(key, seen, refresh)
     finally:
         lock.release()
@@ -77,75 +79,74 @@ def _refresh_aside(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping
         _refresh(key, seen, refresh)
     finally:
         lock.release()
-        connections.close_all()  # of this thread
+        connections.close_all()  # those of this thread
 
 
-def _refresh(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping[str, str]]]) -> Look:
-    """Render, unless another process of this host has just done so, or is at it and there is something to go on with."""
-    if (other := _look_of_another_process(key, seen)) is not None:
+def _refresh(key: str, seen: str, refresh: Callable[[], tuple[str, Mapping[str, str]]]) -> RenderedPage:
+    """Render, unless another process of this host has just done so, or is doing so and we have a page to send."""
+    if (other := _page_of_another_process(key, seen)) is not None:
         return other
-    known = _looks.get(key)
+    known = _rendered.get(key)
     if not cache.add(f"rendering:{key}", 1, CLAIM_SECONDS) and known is not None and _number(known.version) >= _number(seen):
         return known
     began = time.monotonic()
-    version, pieces = refresh()
+    version, fragments = refresh()
     cache.delete(f"rendering:{key}")
-    return remember(key, version, pieces, time.monotonic() - began)
+    return remember(key, version, fragments, time.monotonic() - began)
 
 
-def _look_of_another_process(key: str, seen: str) -> Look | None:
-    """What another process of this host rendered a moment ago, as a look of this one's own."""
-    version, at, rest = cache.get(f"look:{key}") or ("", 0.0, 0.0)
+def _page_of_another_process(key: str, seen: str) -> RenderedPage | None:
+    """The page that another process of this host rendered a moment ago, if it is recent enough."""
+    version, at, rest = cache.get(f"rendered:{key}") or ("", 0.0, 0.0)
     age = time.time() - at
     if not 0 <= age < rest or _number(version) < _number(seen):
         return None
-    pieces = cache.get(_name(key, version))
-    if pieces is None:
+    fragments = cache.get(_name(key, version))
+    if fragments is None:
         return None
-    made = _keep(key, Look(version, pieces, time.monotonic() - age, rest))
+    made = _keep(key, RenderedPage(version, fragments, time.monotonic() - age, rest))
     return made if _number(made.version) >= _number(seen) else None
 
 
-def remember(key: str, version: str, pieces: Mapping[str, str], took_seconds: float) -> Look:
-    """Keep what was rendered for the polls that follow, unless a later version is kept."""
+def remember(key: str, version: str, fragments: Mapping[str, str], took_seconds: float) -> RenderedPage:
+    """Keep a rendered page for the next polls, unless a later version is there."""
     rest = min(REST_SECONDS, REST * took_seconds)
     if rest:
-        cache.set(f"look:{key}", (version, time.time(), rest), CLAIM_SECONDS)
-    return _keep(key, Look(version, pieces, time.monotonic(), rest))
+        cache.set(f"rendered:{key}", (version, time.time(), rest), CLAIM_SECONDS)
+    return _keep(key, RenderedPage(version, fragments, time.monotonic(), rest))
 
 
-def _keep(key: str, made: Look) -> Look:
-    """Put it in place of what was kept of an earlier version; of the same one the answers stay."""
-    kept = _looks.get(key)
+def _keep(key: str, made: RenderedPage) -> RenderedPage:
+    """Replace the page of an earlier version. For the same version keep the computed updates."""
+    kept = _rendered.get(key)
     if kept is not None and kept.version == made.version:
         kept.at, kept.rest_seconds = made.at, made.rest_seconds
         return kept
     if kept is not None and _number(kept.version) > _number(made.version):
         return kept
-    _looks[key] = made
-    while len(_looks) > KEPT:
-        _looks.pop(next(iter(_looks)), None)
+    _rendered[key] = made
+    while len(_rendered) > KEPT:
+        _rendered.pop(next(iter(_rendered)), None)
     return made
 
 
-def answer(key: str, seen: str, told: Look) -> list[str]:
-    """Markup to send to a page that shows version `seen`; what many pages ask alike is found out once."""
-    found = told.answers.get(seen)
-    if found is None:
-        found = changed_since(key, seen, told.pieces)
-        if len(told.answers) < KEPT:
-            told.answers[seen] = found
-    return found
+def updates_since(key: str, seen: str, page: RenderedPage) -> list[str]:
+    """Markup to send to a page that shows version `seen`, computed once for all such pages."""
+    updates = page.updates.get(seen)
+    if updates is None:
+        updates = changed_since(key, seen, page.fragments)
+        if len(page.updates) < KEPT:
+            page.updates[seen] = updates
+    return updates
 
 
 def _number(version: str) -> int:
-    """The batch's own version in what a page compares; 0 for what is none."""
-    digits = version.partition("-")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else 0
+    """The batch's version number at the start of a page version; 0 if there is none."""
+    return read_number(version.partition("-")[0]) or 0
 
 
-def cached_pieces(key: str, version: str, render: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """The pieces of this version, from the cache, or rendered by the first who asks while the others wait."""
+def cached_fragments(key: str, version: str, render: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The fragments of this version, from the cache. The first request renders them while the others wait."""
     name = _name(key, version)
     found: dict[str, str] | None = cache.get(name)
     if found is not None:
@@ -159,45 +160,45 @@ def cached_pieces(key: str, version: str, render: Callable[[], dict[str, str]]) 
 
 
 def changed_since(key: str, seen: str, current: Mapping[str, str]) -> list[str]:
-    """Markup to send to a page that shows version `seen`; everything when that version is not remembered."""
+    """Markup to send to a page that shows version `seen`; everything if that version is not in the cache."""
     known: Mapping[str, str] = cache.get(_name(key, seen)) or {}
     return changed(known, current)
 
 
 def changed(known: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
-    """The pieces of `current` that differ from `known`, an outer one whole when its own shape changed."""
+    """The fragments of `current` that differ from `known`. If an outer fragment changed, it is sent with its inner ones."""
     found = []
     for name, html in current.items():
         outer = name.partition("/")[0]
         if outer == name:
-            if _settled(known.get(name)) != _settled(html):
-                found.append(_grown(known.get(name), html) or with_inner(current, name))
-        elif _settled(known.get(outer)) == _settled(current[outer]) and _settled(known.get(name)) != _settled(html):
-            found.append(_grown(known.get(name), html) or html)
-    return [html.replace(OOB, ' hx-swap-oob="true"').replace(LINE, "") for html in found]
+            if _ignoring_ages(known.get(name)) != _ignoring_ages(html):
+                found.append(_appended_lines(known.get(name), html) or with_inner(current, name))
+        elif _ignoring_ages(known.get(outer)) == _ignoring_ages(current[outer]) and _ignoring_ages(known.get(name)) != _ignoring_ages(html):
+            found.append(_appended_lines(known.get(name), html) or html)
+    return [html.replace(OOB, 'hx-swap-oob="true"').replace(LINE, "") for html in found]
 
 
-def _grown(known: str | None, html: str) -> str | None:
-    """The entries that are new, to be added at the end; None when this is not all that has changed."""
+def _appended_lines(known: str | None, html: str) -> str | None:
+    """Markup that appends the new lines of a fragment; None if anything else changed."""
     if known is None or LINE not in known or LINE not in html:
         return None
     (head, *before), (same_head, *now) = known.split(LINE), html.split(LINE)
-    if head != same_head or not head.endswith(">"):
+    tag = _FIRST_TAG.match(head)
+    if head != same_head or tag is None or not head.rstrip().endswith(">"):
         return None
-    tag = head[1:].partition(" ")[0].partition("<")[0]
-    end = f"</{tag}>"
-    old = Counter(entry.removesuffix(end) for entry in before)
+    end = f"</{tag[1]}>"
+    old = Counter(entry.rstrip().removesuffix(end).rstrip() for entry in before)
     new = []
-    for entry in (entry.removesuffix(end) for entry in now):
+    for entry in (entry.rstrip().removesuffix(end).rstrip() for entry in now):
         if old[entry]:
             old[entry] -= 1
         else:
             new.append(entry)
-    return head.replace(OOB, ' hx-swap-oob="beforeend"') + "".join(new) + end if len(new) < len(now) else None
+    return head.replace(OOB, 'hx-swap-oob="beforeend"') + "".join(new) + end if len(new) < len(now) else None
 
 
-def _settled(html: str | None) -> str | None:
-    """`html` without the words of its ages: they tick in the browser, and are no news."""
+def _ignoring_ages(html: str | None) -> str | None:
+    """`html` without the texts of ages, which the browser updates itself."""
     return None if html is None else _AGE_WORDS.sub(r"\1", html)
 
 

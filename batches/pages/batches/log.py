@@ -12,6 +12,7 @@ from batches.core.text.log_lines import LogLine
 from batches.engine.log_reader import NEEDLE_CHARACTERS, PAGE_LINES, Log, Search, is_here, open_log
 from batches.models import Attempt
 from batches.pages.batches.live import STOP_POLLING
+from batches.pages.common import htmx, read_number
 
 CONTEXT_LINES = 100  # that stand above a line which is asked for
 FOLLOWED_LINES = 2_000  # that a browser keeps while it follows; what is older is asked for again
@@ -78,8 +79,8 @@ def log(request: HttpRequest, number: int, pk: int) -> HttpResponseBase:
     attempts = Attempt.objects.select_related("task__run__batch__project", "task__phase").defer("spec", "heartbeat")
     attempt = get_object_or_404(attempts, pk=pk, task__run__batch__number=number)
     with open_log(attempt) as found:
-        after = _number(request, "after")
-        if after is not None and request.headers.get("HX-Request") == "true":
+        after = read_number(request.GET.get("after"))
+        if after is not None and htmx(request):
             return _since(request, attempt, found, after)
         page = _page(request, found)
     context = {
@@ -95,9 +96,9 @@ def log(request: HttpRequest, number: int, pk: int) -> HttpResponseBase:
 
 
 def _page(request: HttpRequest, found: Log) -> LogPage:
-    total, line, start = found.lines, _number(request, "line"), _number(request, "start")
+    total, line, start = found.lines, read_number(request.GET.get("line")), read_number(request.GET.get("start"))
     needle = request.GET.get("q", "")[:NEEDLE_CHARACTERS]
-    search = found.search(needle, _number(request, "since") or 1) if needle else None
+    search = found.search(needle, read_number(request.GET.get("since")) or 1) if needle else None
     only = bool(search and request.GET.get("only"))
     if search and search.hits and line is None and start is None:
         line = search.hits[0]
@@ -107,14 +108,14 @@ def _page(request: HttpRequest, found: Log) -> LogPage:
         first = start or (line - CONTEXT_LINES if line else total - PAGE_LINES + 1)
         lines = found.page(max(1, min(first, total)))
     shown = tuple(one.searched(needle) if needle else one for one in lines)
-    return LogPage(shown, total, found.size, found.whole, line, search, only)
+    return LogPage(shown, total, found.size, found.complete, line, search, only)
 
 
 def _since(request: HttpRequest, attempt: Attempt, found: Log, after: int) -> HttpResponse:
     """Lines behind line `after`; of many the last ones, so that a page which was hidden catches up at once."""
     total = found.lines
-    if total <= after or not found.whole:
-        return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.whole else 204)
+    if total <= after or not found.complete:
+        return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.complete else 204)
     lines = found.page(max(after + 1, total - FOLLOWED_LINES + 1), FOLLOWED_LINES)
     context = {"lines": lines, "size": found.size, "total": total, "last": lines[-1].number if lines else after}
     return render(request, "batches/_log_since.html", context)
@@ -134,9 +135,3 @@ def log_text(request: HttpRequest, number: int, pk: int) -> HttpResponseBase:
     response = StreamingHttpResponse(parts(), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    """A positive whole number of the address; None for anything else."""
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0 else None

@@ -6,6 +6,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
 from batches.engine import services
 from batches.pages.batches.changes import read_changes
@@ -18,7 +19,7 @@ from batches.repositories.merges import bring_in_base, merge_batch, preview_merg
 def merge(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation; a POST merges exactly what the page showed."""
     batch = find_batch(number)
-    if not request.user.has_perm("batches.merge_batch"):
+    if not request.user.has_perm(MERGE_BATCH):
         raise PermissionDenied("Merging takes the group executor or admin.")
     if request.method == "POST":
         expected = (request.POST.get("base", ""), request.POST.get("tip", ""))

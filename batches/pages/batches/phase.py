@@ -12,12 +12,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Entry, GateState, Said, Tick
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import sign, state_word
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import SIGN_OFF
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
 from batches.pages.batches.board import (
     Mark,
@@ -32,7 +32,8 @@ from batches.pages.batches.board import (
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
-from batches.pages.batches.live import STOP_POLLING, cached_pieces, changed_since
+from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
+from batches.pages.common import htmx, read_number
 
 TABS = ("spec", "gates", "log", "diff", "result", "attempts")
 LOG_SHOWN = 1_000
@@ -83,7 +84,7 @@ class GateRow:
 
     @property
     def ticked_by(self) -> str:
-        return f"ticked by {self.tick.name}" if self.tick else ""
+        return f"signed off by {self.tick.name}" if self.tick else ""
 
 
 def state_of(check: GateCheck | None) -> str:
@@ -161,28 +162,27 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     over = version.endswith("-end")
     tab = request.GET.get("tab", "")
     tab = tab if tab in TABS else ""
-    attempt_pk = request.GET.get("attempt", "")
-    attempt_pk = attempt_pk if attempt_pk.isascii() and attempt_pk.isdigit() and len(attempt_pk) < 18 else ""
-    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF), diff_mode(request)
-    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk}.{mode}.{int(executes)}{int(ticks)}"
+    attempt_pk = read_number(request.GET.get("attempt"))
+    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
+    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(ticks)}"
 
-    def pieces() -> dict[str, str]:
+    def fragments() -> dict[str, str]:
         view = read_phase(batch, run, phase, attempt_pk, now)
-        return render_pieces(view, tab, mode, executes, ticks)
+        return render_fragments(view, tab, mode, executes, ticks)
 
-    live = request.headers.get("HX-Request") == "true"
+    live = bool(htmx(request))
     seen = request.GET.get("v", "")
     if live and seen == version:
         return HttpResponse(status=STOP_POLLING if over else 204)
-    current = cached_pieces(cache_key, version, pieces)
+    current = cached_fragments(cache_key, version, fragments)
     if live:
-        context = {"fragments": changed_since(cache_key, seen, current), "version": version}
+        context: dict[str, object] = {"fragments": changed_since(cache_key, seen, current), "version": version}
         return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
     context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
-    return remember_mode(request, render(request, "batches/phase_detail.html", context))
+    return remember_mode(request, render(request, "batches/phase.html", context))
 
 
-def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now: datetime) -> PhaseView:
+def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | None, now: datetime) -> PhaseView:
     """Everything the page shows. Queries: tasks, attempts, gates, checks (two kinds), result, dependents."""
     task = Task.objects.newest_of(batch, run).filter(phase=phase).select_related("run").last()
     attempts = list(
@@ -190,7 +190,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: str, now
     )
     of_task = [attempt for attempt in attempts if task and attempt.task_id == task.pk]
     newest = of_task[-1] if of_task else None
-    chosen = next((attempt for attempt in attempts if attempt_pk and attempt.pk == int(attempt_pk)), newest)
+    chosen = next((attempt for attempt in attempts if attempt.pk == attempt_pk), newest)
     gates = list(phase.gates.all())
     about = Q(gate__phase=phase) | Q(gate=None, attempt=chosen)
     checks = list(GateCheck.objects.filter(about).select_related("attempt__task").defer(*HEAVY_OF_ATTEMPT).order_by("attempt_id", "pk"))
@@ -238,7 +238,7 @@ def _dependents(batch: Batch, key: str) -> int:
     return len(reached)
 
 
-def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
+def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
     tab = tab or _usual_tab(view)
     context: dict[str, object] = {
         "view": view,
@@ -254,15 +254,15 @@ def render_pieces(view: PhaseView, tab: str, mode: str, executes: bool, ticks: b
         "tabs": TABS,
     }
     body = context | _tab_context(view, tab, mode)
-    pieces = {
+    fragments: dict[str, str] = {
         "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
         "phase-head": render_to_string("batches/_phase_head.html", context),
         "phase-tabs": render_to_string("batches/_phase_tabs.html", context),
         "phase-body": render_to_string(f"batches/_tab_{tab}.html", body),
     }
     if body.get("lines"):
-        pieces["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
-    return pieces
+        fragments["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
+    return fragments
 
 
 def _usual_tab(view: PhaseView) -> str:

@@ -84,7 +84,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "settings": _settings(),
         "models": list(MODELS.values()),
     }
-    return render(request, "batches/health.html", context, status=503 if worst == "error" else 200)
+    return render(request, "installation/health.html", context, status=503 if worst == "error" else 200)
 
 
 def _host_row(host: Host, live: int, now: datetime) -> HostRow:

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository
 from batches.integrations.notifications import TRIES, try_channels
@@ -20,12 +21,12 @@ from batches.projects.services import create_project, update_project
 @require_safe
 def project_list(request: HttpRequest) -> HttpResponse:
     projects = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
-    return render(request, "batches/project_list.html", {"projects": projects})
+    return render(request, "installation/project_list.html", {"projects": projects})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_new(request: HttpRequest) -> HttpResponse:
-    if not request.user.has_perm("batches.add_project"):
+    if not request.user.has_perm(ADD_PROJECT):
         raise PermissionDenied("Adding a project takes the group admin.")
     form = ProjectNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -36,13 +37,13 @@ def project_new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Added {project.name}.")
             return redirect("batches:project_detail", project.slug)
-    return render(request, "batches/project_new.html", {"form": form}, status=400 if form.errors else 200)
+    return render(request, "installation/project_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
-    may_change = request.user.has_perm("batches.change_project")
+    may_change = request.user.has_perm(CHANGE_PROJECT)
     if request.method == "POST" and not may_change:
         raise PermissionDenied("Changing a project takes the group admin.")
     form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
@@ -64,7 +65,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }
-    return render(request, "batches/project_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "installation/project_detail.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -82,7 +83,7 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
     """The gates beside the plans'. "look" fills the form with what the repository speaks for; only "Save" keeps anything."""
     project = get_object_or_404(Project, slug=slug)
-    if not request.user.has_perm("batches.change_project"):
+    if not request.user.has_perm(CHANGE_PROJECT):
         raise PermissionDenied("Changing a project takes the group admin.")
     data = request.POST.copy() if request.method == "POST" else None
     found, looked = None, data is not None and "look" in data
@@ -105,4 +106,4 @@ def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, "Kept. They are judged from the next run or retry on.")
             return redirect("batches:project_gates", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
-    return render(request, "batches/project_gates.html", context, status=400 if form.errors and not looked else 200)
+    return render(request, "installation/project_gates.html", context, status=400 if form.errors and not looked else 200)

@@ -11,11 +11,12 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.roles import CHANGE_INSTALLATION
 from batches.core.engine import pricing
 from batches.core.errors import ServiceError
 from batches.core.text import words
 from batches.integrations.api_keys import api_key
-from batches.integrations.installation import CHANGE, forget_api_key, keep_api_key, set_default_backend, try_api_key
+from batches.integrations.installation import forget_api_key, keep_api_key, set_default_backend, try_api_key
 from batches.models import Host, Installation, SettingChange
 from batches.pages.common import act, actor_of
 from batches.pages.forms import ApiKeyForm, InstallationForm
@@ -27,7 +28,7 @@ View = Callable[[HttpRequest], HttpResponse]
 def for_admins(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
-        if not request.user.has_perm(CHANGE):
+        if not request.user.has_perm(CHANGE_INSTALLATION):
             raise PermissionDenied("The settings of the installation take the group admin.")
         return view(request)
 
@@ -98,7 +99,7 @@ def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, st
         "limits": _limits(),
         "changes": SettingChange.objects.all()[:CHANGES_SHOWN],
     }
-    return render(request, "batches/settings.html", context, status=status)
+    return render(request, "installation/settings.html", context, status=status)
 
 
 def _limits() -> list[tuple[str, str, str]]:

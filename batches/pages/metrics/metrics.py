@@ -106,7 +106,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         "back": request.get_full_path(),
         "plotly": settings.CE_PLOTLY_NAME,
     }
-    return render(request, "batches/metrics.html", context, status=400 if fault else 200)
+    return render(request, "metrics/metrics.html", context, status=400 if fault else 200)
 
 
 def _card(one: Finding) -> Card:
@@ -194,7 +194,7 @@ def metrics_attempts(request: HttpRequest) -> HttpResponse:
         "back": _address("batches:metrics", filters.query()),
         "wide": _address("batches:metrics_attempts", filters.query()),
     }
-    return render(request, "batches/metrics_attempts.html", context)
+    return render(request, "metrics/attempts.html", context)
 
 
 @require_POST

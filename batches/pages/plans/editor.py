@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -12,12 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
 from batches.models import Plan, Project
-from batches.pages.common import actor_of
+from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
 from batches.pages.forms import PlanText
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
@@ -34,9 +36,8 @@ def plan_new(request: HttpRequest) -> HttpResponse:
     """GET: the editor (with ?from= an earlier plan's text). POST: keep the text, or each of the files, as a new plan."""
     _require_author(request)
     if request.method != "POST":
-        start = request.GET.get("from", "")
-        if start.isascii() and start.isdigit() and len(start) < 18:
-            plan = get_object_or_404(Plan, pk=int(start))
+        if (start := read_number(request.GET.get("from"))) is not None:
+            plan = get_object_or_404(Plan, pk=start)
             return _editor(request, plan.text, plan.file_name, project=plan.project_id)
         return _editor(request, "", "")
     return _keep(request, None)
@@ -54,7 +55,7 @@ def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _require_author(request: HttpRequest) -> None:
-    if not request.user.has_perm("batches.add_plan"):
+    if not request.user.has_perm(WRITE_PLANS):
         raise PermissionDenied("Writing plans takes the group author, executor or admin.")
 
 
@@ -106,16 +107,16 @@ class Uploaded:
         return self.plan.error_count - len(self.errors) if self.plan else 0
 
 
-def _keep_all(request: HttpRequest, uploads: list[UploadedFile], project: Project | None) -> HttpResponse:
+def _keep_all(request: HttpRequest, uploads: "list[UploadedFile[Any]]", project: Project | None) -> HttpResponse:
     """Keep each file on its own and say what became of each; one that cannot be kept does not concern the others."""
     outcomes = [_keep_one(request, upload, project) for upload in uploads]
     kept = sum(one.plan is not None for one in outcomes)
     status = 200 if kept else 413 if all(is_too_large(upload) for upload in uploads) else 400
     context = {"outcomes": outcomes, "kept": kept, "refused": len(outcomes) - kept}
-    return render(request, "batches/plan_uploaded.html", context, status=status)
+    return render(request, "plans/uploaded.html", context, status=status)
 
 
-def _keep_one(request: HttpRequest, upload: UploadedFile, project: Project | None) -> Uploaded:
+def _keep_one(request: HttpRequest, upload: "UploadedFile[Any]", project: Project | None) -> Uploaded:
     name = str(upload.name)
     if is_too_large(upload):
         return Uploaded(name, refusal=f"It has {upload.size:,} bytes; at most {settings.CE_UPLOAD_BYTES:,} are read (CE_UPLOAD_BYTES).")
@@ -155,13 +156,13 @@ def _editor(
         "posted": request.method == "POST",
         "example": Plan.objects.filter(file_name=SAMPLE, error_count=0).defer("text").order_by("pk").first(),
     }
-    return render(request, "batches/plan_new.html", context, status=status)
+    return render(request, "plans/editor.html", context, status=status)
 
 
 def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Preview | None:
     if not text.strip():
         return None
-    number = int(project) if project.isascii() and project.isdigit() and len(project) < 18 else None
+    number = read_number(project)
     chosen, report = Project.objects.filter(pk=number).first() if number else None, _report(text)
     return Preview(
         report,
@@ -195,7 +196,7 @@ def plan_preview(request: HttpRequest) -> HttpResponse:
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
     preview = _preview_of(text, _decisions(request), request.POST.get("project", ""))
-    return render(request, "batches/_preview.html", {"preview": preview, "editing": True})
+    return render(request, "plans/_preview.html", {"preview": preview, "editing": True})
 
 
 @require_POST
@@ -205,16 +206,15 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
     preview = Preview(_report(text), text=text, decisions=_decisions(request))
-    return render(request, "batches/_plan_graph.html", {"preview": preview})
+    return render(request, "plans/_graph.html", {"preview": preview})
 
 
 @require_POST
 def plan_repair(request: HttpRequest) -> HttpResponse:
     """The editor again, with one repair made in its text. Only a repair that the reader offers for this text is made."""
     text = request.POST.get("text", "")
-    edited = None
-    if (previous := request.POST.get("edited", "")).isdigit() and previous.isascii() and len(previous) < 18:
-        edited = get_object_or_404(Plan, pk=int(previous))
+    previous = read_number(request.POST.get("edited"))
+    edited = None if previous is None else get_object_or_404(Plan, pk=previous)
     reading = _report(text).reading
     offered = [issue.repair for issue in (*reading.errors, *reading.warnings) if issue.repair is not None]
     wanted = request.POST.get("repair", "")

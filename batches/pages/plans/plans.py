@@ -12,12 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.engine import services
 from batches.engine.environment import check_environment
 from batches.models import Batch, Plan, Project
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.forms import Execute
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
@@ -45,7 +46,7 @@ def plan_list(request: HttpRequest) -> HttpResponse:
     if search:
         plans = plans.filter(title__icontains=search)
     page = Paginator(plans, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "batches/plan_list.html", {"page": page, "search": search})
+    return render(request, "plans/list.html", {"page": page, "search": search})
 
 
 def _versions(plan: Plan) -> QuerySet[Plan]:
@@ -83,17 +84,16 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "lines_left": max(0, len(lines) - SOURCE_LINES),
         "bad_lines": {issue.line for issue in preview.errors},
         "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
-        "decides": request.user.has_perm("batches.add_plan"),
+        "decides": request.user.has_perm(WRITE_PLANS),
     }
-    return render(request, "batches/plan_detail.html", context)
+    return render(request, "plans/detail.html", context)
 
 
 @require_safe
 def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
     """The picture of a large plan: a fragment for the plan's page, a page of its own without JavaScript."""
     plan = get_object_or_404(Plan, pk=pk)
-    fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_graph.html" if fragment else "batches/plan_graph.html"
+    template = "plans/_graph.html" if htmx(request) else "plans/graph.html"
     return render(request, template, {"plan": plan, "preview": _preview(plan)})
 
 
@@ -101,14 +101,11 @@ def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
 def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     """The surroundings of a project for this plan; ?project= and ?backend= as chosen on the confirmation."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    wanted = request.GET.get("project", "")
-    project = plan.project
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 18:
-        project = get_object_or_404(Project, pk=int(wanted))
+    wanted = read_number(request.GET.get("project"))
+    project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
     prose = [phase.key for phase in Preview(report_of(plan)).prose_phases]
     checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose)
-    fragment = request.headers.get("HX-Request") == "true"
-    template = "batches/_plan_checks.html" if fragment else "batches/plan_checks.html"
+    template = "plans/_checks.html" if htmx(request) else "plans/checks.html"
     return render(request, template, {"plan": plan, "project": project, "checks": checks})
 
 
@@ -131,23 +128,19 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.defer("text"), pk=pk)
     versions = list(_versions(plan))
     by_number = {one.version: one for one in versions}
-    new = by_number.get(_number(request.GET.get("to", "")), plan)
+    new = by_number.get(read_number(request.GET.get("to")) or 0, plan)
     earlier = next((one for one in versions if one.version < new.version), new)
-    old = by_number.get(_number(request.GET.get("from", "")), earlier)
+    old = by_number.get(read_number(request.GET.get("from")) or 0, earlier)
     texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
     context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
-    return render(request, "batches/plan_diff.html", context)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return render(request, "plans/diff.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     """The confirmation; POST makes the batch, and executes it when its work orders are written."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    if not request.user.has_perm("batches.execute_batch"):
+    if not request.user.has_perm(EXECUTE_BATCH):
         raise PermissionDenied("Executing takes the group executor or admin.")
     preview = _preview(plan)
     if preview.errors:
@@ -175,7 +168,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
                     project=form.cleaned_data["project"],
                     actor=actor_of(request),
                     then=form.options(),
-                    whole="autopilot" in request.POST,
+                    full_autopilot="autopilot" in request.POST,
                     asked_by=sent,
                 )
             except BatchError as error:
@@ -183,10 +176,10 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
             else:
                 return redirect("batches:detail", batch.number)
         status = 400
-    context = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
+    context: dict[str, object] = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
     context |= {"projects": Project.objects.all(), "title": plan.title}
-    context["models"] = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
-    context["uses_model"] = any(choice != "no model" for _, choice, _ in context["models"])
+    models = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
+    context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"count": len(preview.phases), "stage_count": len(preview.stages), "slots": slots}
     context |= {"expected_usd": preview.forecast.cost_usd if preview.forecast else None, "budget": form.budget}
-    return render(request, "batches/execute.html", context, status=status)
+    return render(request, "plans/execute.html", context, status=status)

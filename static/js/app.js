@@ -1,0 +1,68 @@
+// Every page: menus, buttons, theme, print, and the start of the other modules. Without it pages work with links and forms.
+import { skew, tick } from "./clock.js";
+import { rove } from "./graph.js";
+import { say } from "./live.js";
+import { follow, showLine } from "./logs.js";
+import { notifyButton, showMark } from "./notifications.js";
+
+const root = document.documentElement;
+root.classList.add("js");
+
+// ---- buttons: one form, many verbs; the page stays where it is
+document.addEventListener("submit", function (event) {
+  const form = event.target;
+  const button = event.submitter;
+  if (!window.htmx || !form.matches("[data-verbs]") || !button) return;
+  event.preventDefault();
+  button.disabled = true;
+  const values = {};
+  if (button.name) values[button.name] = button.value;
+  window.htmx.ajax("POST", button.formAction, { source: form, target: form, swap: "none", values: values })
+    .finally(() => { button.disabled = false; });
+});
+document.addEventListener("click", function (event) {
+  document.querySelectorAll("details.menu[open]").forEach((menu) => menu.contains(event.target) || menu.removeAttribute("open"));
+});
+document.addEventListener("keydown", function (event) {
+  if (event.key !== "Escape") return;
+  document.querySelectorAll("details.menu[open]").forEach(function (menu) {
+    menu.removeAttribute("open");
+    menu.querySelector("summary").focus();
+  });
+});
+
+// ---- theme
+document.addEventListener("submit", function (event) {
+  if (!event.target.matches("[data-theme-form]")) return;
+  event.preventDefault();
+  const next = event.submitter.value;
+  if (next === "auto") delete root.dataset.theme; else root.dataset.theme = next;
+  document.cookie = "theme=" + next + ";path=/;max-age=31536000;samesite=lax";
+  event.target.querySelectorAll("button").forEach((one) => one.setAttribute("aria-pressed", String(one === event.submitter)));
+});
+
+// ---- on paper everything that is folded is open
+window.addEventListener("beforeprint", function () {
+  document.querySelectorAll("main details:not([open], .menu)").forEach(function (one) {
+    one.open = true;
+    one.dataset.printed = "true";
+  });
+});
+window.addEventListener("afterprint", function () {
+  document.querySelectorAll("[data-printed]").forEach(function (one) {
+    one.open = false;
+    delete one.dataset.printed;
+  });
+});
+
+document.addEventListener("DOMContentLoaded", function () {
+  rove(document);
+  skew();
+  tick();
+  follow();
+  showLine();
+  showMark();
+  notifyButton();
+  setTimeout(say, 100); // a region speaks of what changes in it, not of what it begins with
+  setInterval(tick, 1000);
+});

@@ -1,0 +1,183 @@
+"""Where gates are judged: the files of a commit, with a HOME and TMPDIR that no step and no agent ever wrote to.
+
+What one gate leaves there no other gate finds: a gate passes here if it passes in a fresh clone of the commit. Making
+files is what costs, so a place is kept and used again for the next commit of the project: whatever is not as we left
+it, by the file system's own numbers, is made anew from the commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import marshal
+import os
+import shutil
+import stat
+
+from subagents.checkout import Checkout
+from subagents.files import SubagentError, write_atomic
+from subagents.sandbox import hand_over
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from subagents.contract import TaskSpec
+    from subagents.workspace import Repository
+
+    State = dict[str, tuple[int, ...]]
+
+FOLDER = ".judge"  # beside the checkouts of the project's attempts
+PLACES = 100  # more than attempts can run at once
+NAMED = 5
+# Files get another owner after git has written them, and we look at them more closely than git would.
+HANDED_OVER = ("-c", "core.trustctime=false", "-c", "core.checkStat=minimal")
+
+
+class CleanCheckout:
+    """The files of `commit` at `path`, from the first `renew` on."""
+
+    def __init__(self, spec: TaskSpec, repository: Repository, commit: str) -> None:
+        self.spec, self.repository, self.commit = spec, repository, commit
+        self.folder, self._lock = _take_place(os.path.join(os.path.dirname(spec.checkout), FOLDER))
+        self.path = os.path.join(self.folder, "checkout")
+        self._checkout = Checkout(repository, self.path, os.path.join(self.folder, "index"), "", HANDED_OVER)
+        self._files: State | None = None
+        self._git: State = {}
+
+    def renew(self) -> str:
+        """Make all as the commit alone makes it; tells in words what had been left there since the last time, "" for nothing.
+
+        Raises GitError, RepositoryProblem, OSError.
+        """
+        for name in ("tmp", "home"):
+            folder = os.path.join(self.folder, name)
+            if os.path.lexists(folder):
+                remove(folder)
+            os.mkdir(folder, 0o700)
+        if self._files is None:
+            self._begin()
+            return ""
+        left = self._put_right(self._files)
+        if left or _state(os.path.join(self.path, ".git")) != self._git:  # as `git status` changes it, too
+            self._note()
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        return ", ".join(left[:NAMED]) + more
+
+    def _begin(self) -> None:
+        """Go on from the commit that was judged here last, where that leads to the same files as a checkout anew."""
+        try:
+            former = self._recorded()
+            if former is None:
+                self._make()
+            else:
+                self._put_right(former["files"])
+                self._checkout.move(self.commit)
+        except (SubagentError, OSError):
+            self._make()
+        self._note()
+        record = {"repository": self.repository.common_dir, "commit": self.commit, "files": self._files}
+        write_atomic(os.path.join(self.folder, "state"), marshal.dumps(record), durable=False, mode=0o600)
+
+    def _recorded(self) -> dict[str, Any] | None:
+        """What was noted of the last use; None where the files are to be made anew."""
+        try:
+            with open(os.path.join(self.folder, "state"), "rb") as file:
+                former = marshal.load(file)
+        except (OSError, ValueError, EOFError, TypeError):
+            return None
+        if former["repository"] != self.repository.common_dir or self._checkout.has_submodules():
+            return None
+        # Attributes decide how files are written that themselves have not changed.
+        asked = ("diff-tree", "-r", "--name-only", "--end-of-options", former["commit"], self.commit, "--", ":(glob)**/.gitattributes")
+        return None if self.repository.git(*asked, accept=(0,)).out else former
+
+    def _make(self) -> None:
+        if os.path.lexists(self.path):
+            remove(self.path)
+        for name in os.listdir(self.folder):
+            if name.startswith(("index", "state")):
+                os.unlink(os.path.join(self.folder, name))
+        self._checkout.fill(self.commit)
+
+    def _put_right(self, expected: State) -> list[str]:
+        """Make anew what is not as `expected` has it; returns those paths."""
+        found = _state(self.path)
+        odd = sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
+        if odd and (self._checkout.has_submodules() or not os.path.isdir(self.path) or "" in found):
+            self._make()
+        elif odd:
+            for path in odd:
+                whole = os.path.join(self.path, path)
+                if os.path.lexists(whole):
+                    remove(whole)
+            folders = tuple(path + "/" for path in odd)
+            self._checkout.restore([*odd, *(path for path in expected if path.startswith(folders))])
+        return odd
+
+    def _note(self) -> None:
+        """What it looks like once it belongs to whom the gates' commands run as, with a git of its own."""
+        private = os.path.join(self.path, ".git")
+        if os.path.lexists(private):
+            remove(private)
+        self._checkout.make_private_git(self.commit)
+        if not os.getuid():
+            os.lchown(self.path, 0, 0)  # parts of it are root's: it is to be handed over as a whole
+        hand_over(self.spec.sandbox, [self.path])
+        self._files, self._git = _state(self.path), _state(private)
+
+
+def _take_place(root: str) -> tuple[str, int]:
+    """(a folder below `root` that nobody uses, its lock, held as long as this process lives). Raises OSError."""
+    for number in range(1, PLACES + 1):
+        folder = os.path.join(root, str(number))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return folder, lock
+        except BlockingIOError:
+            os.close(lock)
+    raise OSError(f"all {PLACES} places under {root} are taken")
+
+
+def remove(folder: str) -> None:
+    """Remove a folder whatever rights a program has left there; never follows a link. Raises OSError."""
+
+    def make_way(function: object, path: str, error: object) -> None:
+        above = os.path.dirname(path)
+        for place in (above, path):
+            if not os.path.islink(place) and os.path.isdir(place):
+                os.chmod(place, 0o700)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        os.unlink(folder)
+    else:
+        shutil.rmtree(folder, onerror=make_way)
+
+
+def _state(folder: str) -> State:
+    """{path: what tells a file from another} of all that is below, without the .git of the folder itself.
+
+    The time of a change of state (ctime) cannot be set by who writes a file. Of folders only that they are there counts.
+    """
+    found: State = {}
+    waiting = [""]
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = list(os.scandir(os.path.join(folder, place)))
+        except OSError:
+            found[place] = ()  # gone, or closed to us
+            continue
+        for entry in entries:
+            path = os.path.join(place, entry.name)
+            if path == ".git":
+                continue
+            seen = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(seen.st_mode):
+                found[path] = (seen.st_mode,)
+                waiting.append(path)
+            else:
+                found[path] = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return found

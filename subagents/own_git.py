@@ -1,0 +1,113 @@
+"""What git is given in place of a project's configuration: a common directory of ours (docs/decisions/our-own-git.md).
+
+git reads configuration, hooks, attributes and excludes from its common directory. Ours has a configuration that we wrote
+and links to the project's objects and references: nothing that a repository or a person configures is in force for our
+git, and no program that such a configuration names can run. What is written lands in the project's repository itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from subagents.files import sha256_hex, write_atomic
+
+LINKED = ("objects", "refs", "packed-refs", "logs", "shallow")
+CONFIG_BYTES = 1 << 20
+MOST_BORROWED = 50
+
+_folders: list[str] = []  # the last one counts
+
+
+def keep_in(folder: str) -> None:
+    """Where this process keeps our common directories; a process that was not told has a temporary folder of its own."""
+    _folders.append(folder)
+
+
+def own_common_dir(common_dir: str) -> str:
+    """The common directory of ours for the project's `common_dir`; made when it is not there. Raises OSError."""
+    place = os.path.join(_folder(), sha256_hex(os.fsencode(os.path.realpath(common_dir)))[:24])
+    config = configuration(is_sha256(common_dir)).encode()
+    path = os.path.join(place, "config")
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        if file.read(len(config) + 1) == config:
+            return place
+    if os.path.isdir(place):  # the project's repository was made anew, or we are a newer version
+        write_atomic(path, config, durable=False, mode=0o600)
+        return place
+    draft = f"{place}.{os.getpid()}.{os.urandom(4).hex()}"
+    for folder in (draft, os.path.join(draft, "info")):
+        os.mkdir(folder, 0o700)
+    for name in LINKED:
+        os.symlink(os.path.join(os.path.realpath(common_dir), name), os.path.join(draft, name))
+    for name, text in (("config", config), ("info/exclude", b"/.ce/orchestration/\n")):
+        with open(os.path.join(draft, name), "xb") as written:
+            written.write(text)
+    try:
+        os.rename(draft, place)
+    except OSError:
+        import shutil  # here: an attempt hardly ever needs it
+
+        shutil.rmtree(draft, ignore_errors=True)
+        if not os.path.isdir(place):
+            raise
+    return place
+
+
+def configuration(sha256: bool, *, bare: bool = False) -> str:
+    """The configuration of a git directory of ours: nothing but what it takes to read the objects."""
+    extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
+    return f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = {str(bare).lower()}\n{extension}"
+
+
+def is_sha256(common_dir: str) -> bool:
+    """Whether the project's objects are named by SHA-256."""
+    return extension_of(common_dir, "objectformat") == "sha256"
+
+
+def extension_of(common_dir: str, name: str) -> str:
+    """The value of a repository's `extensions.<name>` in lower case, "" without one; read as text, since git allows no include there."""
+    try:
+        with open(os.path.join(common_dir, "config"), encoding="utf-8", errors="replace") as file:
+            text = file.read(CONFIG_BYTES).lower()
+    except OSError:
+        return ""
+    if name not in text:
+        return ""
+    section = ""
+    for line in text.split("\n"):
+        line = line.strip()
+        if line.startswith("["):
+            section, _, line = line.partition("]")
+        key, _, value = line.partition("=")
+        if section.strip("[ ") == "extensions" and key.strip() == name:
+            return value.split("#")[0].split(";")[0].strip().strip('"')
+    return ""
+
+
+def object_folders(common_dir: str) -> tuple[str, ...]:
+    """The folder of a repository's objects, and those that it borrows from (git clone --shared, --reference), and so on."""
+    found: list[str] = []
+    waiting = [os.path.join(os.path.realpath(common_dir), "objects")]
+    while waiting and len(found) < MOST_BORROWED:
+        folder = waiting.pop(0)
+        if folder in found:
+            continue
+        found.append(folder)
+        borrowed = os.path.join(folder, "info/alternates")
+        with contextlib.suppress(OSError), open(borrowed, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n") for line in file]
+            waiting += [os.path.normpath(os.path.join(folder, line)) for line in lines if line and not line.startswith("#")]
+    return tuple(found)
+
+
+def _folder() -> str:
+    if not _folders:
+        import atexit
+        import shutil
+        import tempfile
+
+        _folders.append(tempfile.mkdtemp(prefix="ce-web-git-"))
+        atexit.register(shutil.rmtree, _folders[-1], ignore_errors=True)
+    os.makedirs(_folders[-1], mode=0o700, exist_ok=True)
+    return _folders[-1]
