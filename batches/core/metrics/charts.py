@@ -21,7 +21,7 @@ from batches.core.metrics.plotly_json import (
     Value,
     bars,
     dated,
-    lying_bars,
+    horizontal_bars,
     points,
     shown,
 )
@@ -201,7 +201,7 @@ def duration(history: History, places: Places) -> Figure:
 
 def stages(history: History, places: Places) -> Figure:
     found = history.stages
-    plot = lying_bars(
+    plot = horizontal_bars(
         [f"Stage {one.stage}" for one in found],
         [
             Series("median", [one.seconds.median for one in found], GOOD),
@@ -228,7 +228,7 @@ def stages(history: History, places: Places) -> Figure:
 
 def slowest_phases(history: History, links: Links) -> Figure:
     found = [one for one in history.phases if one.seconds.count][:10]
-    plot = lying_bars(
+    plot = horizontal_bars(
         [_capital(one.kind) for one in found],
         [
             Series("median", [one.seconds.median for one in found], GOOD),
@@ -388,7 +388,7 @@ def subagents(history: History, links: Links) -> Figure:
         columns,
         rows,
         NO_TOKENS,
-        lying_bars(names, series, "tokens", hrefs=hrefs, stacked=True) if found else None,
+        horizontal_bars(names, series, "tokens", hrefs=hrefs, stacked=True) if found else None,
         f"Tokens of {len(found)} roles and models, split into input, cache and output.",
     )
 
@@ -486,7 +486,7 @@ def phase_cost(history: History, links: Links) -> Figure:
             for one, href in zip(found, hrefs, strict=True)
         ),
         NO_COST,
-        lying_bars([_capital(one.kind) for one in found], [Series("cost", [one.cost_usd for one in found], GOOD)], "usd", hrefs=hrefs)
+        horizontal_bars([_capital(one.kind) for one in found], [Series("cost", [one.cost_usd for one in found], GOOD)], "usd", hrefs=hrefs)
         if found
         else None,
         f"The {len(found)} most expensive kinds of phases.",
@@ -569,7 +569,7 @@ def errors(history: History, links: Links) -> Figure:
             for one, name, href in zip(found, names, hrefs, strict=True)
         ),
         "No attempt failed.",
-        lying_bars(names, series, "count", hrefs=hrefs) if found else None,
+        horizontal_bars(names, series, "count", hrefs=hrefs) if found else None,
         "Failed attempts by reason: " + ", ".join(f"{name} {one.count}" for name, one in list(zip(names, found, strict=True))[:6]) + ".",
     )
 
@@ -652,7 +652,7 @@ def calibration(history: History, links: Links) -> Figure:
             for one, name, href in zip(found, names, hrefs, strict=True)
         ),
         "No phase with an estimate has succeeded.",
-        lying_bars(names, series, "ratio", hrefs=hrefs, target=1.0) if found else None,
+        horizontal_bars(names, series, "ratio", hrefs=hrefs, target=1.0) if found else None,
         "Actual hours divided by estimated hours, by complexity.",
     )
 
@@ -725,7 +725,7 @@ def conflicts(history: History, places: Places) -> Figure:
         (Column("what", "What", "text"), Column("count", "Count")),
         tuple(Row(part) for part in parts) if any_found else (),
         "Nothing collided, and nothing was foreseen to.",
-        lying_bars([name for name, _ in parts], [Series("files and attempts", [count for _, count in parts], GOOD)], "count")
+        horizontal_bars([name for name, _ in parts], [Series("files and attempts", [count for _, count in parts], GOOD)], "count")
         if any_found
         else None,
         "; ".join(f"{name} {count}" for name, count in parts) + ".",

@@ -205,7 +205,7 @@ def in_unit(value: float | Decimal | None, unit: str) -> str:
 
 
 def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[tuple[float, str]] = ()) -> Plot:
-    """Standing bars, one colour on the other, with dashed lines at (value, name)."""
+    """Vertical bars, stacked, with dashed lines at (value, name)."""
     data = []
     for one in series:
         trace = {
@@ -235,7 +235,7 @@ def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[t
     return {"data": data, "layout": layout}
 
 
-def lying_bars(
+def horizontal_bars(
     names: Sequence[str],
     series: Sequence[Series],
     kind: str,
@@ -244,7 +244,7 @@ def lying_bars(
     stacked: bool = False,
     target: float | None = None,
 ) -> Plot:
-    """Lying bars, the first one at the top: for a few things with long names. Without `stacked` the series stand side by side."""
+    """Horizontal bars, the first at the top, for a few items with long names. Without `stacked` the series stand side by side."""
     data = [
         {
             "type": "bar",

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import Series, in_unit, lying_bars
+from batches.core.metrics.plotly_json import Series, in_unit, horizontal_bars
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
@@ -132,4 +132,4 @@ def _stages(first: BatchView, second: BatchView) -> dict[str, object]:
         Series(f"batch {first.run.batch}", [seconds for _, seconds, _ in rows], "var(--running-bar)"),
         Series(f"batch {second.run.batch}", [seconds for *_, seconds in rows], "var(--stale-bar)", "/"),
     ]
-    return {"stages": rows, "plot": lying_bars([f"Stage {stage}" for stage, *_ in rows], series, "seconds")}
+    return {"stages": rows, "plot": horizontal_bars([f"Stage {stage}" for stage, *_ in rows], series, "seconds")}
