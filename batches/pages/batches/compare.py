@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import Series, in_unit, horizontal_bars
+from batches.core.metrics.plotly_json import Series, horizontal_bars, in_unit
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
