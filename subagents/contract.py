@@ -22,7 +22,7 @@ from subagents.files import (
     read_tail,
     write_atomic,
 )
-from subagents.orchestration_files import OrchestrationFiles, TaskFiles
+from subagents.orchestration_files import OrchestrationFiles, TaskFiles, task_file_name
 from subagents.record import record, replace
 
 TYPE_CHECKING = False
@@ -64,6 +64,7 @@ __all__ = [
     "read_json_file",
     "read_tail",
     "replace",
+    "task_file_name",
     "write_atomic",
 ]
 
@@ -428,8 +429,8 @@ class TaskSpec:
 
     @property
     def name(self) -> str:
-        """What the task's files are called by: "2a" in task-2a.json."""
-        return self.task_id.removeprefix("phase-")
+        """What the task's files are called by: "2a" in task-2a.json, "2a.review" in task-2a.review.json."""
+        return task_file_name(self.task_id.removeprefix("phase-"), self.type)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -23,6 +23,14 @@ class TaskFiles:
         return (self.spec, self.heartbeat, self.result, self.log)
 
 
+def task_file_name(name: str, operation: str) -> str:
+    """What the files of a task are called by: "2a" for its execution, "2a.review" for another operation.
+
+    So the files of the latest execution stay where they are, whatever looks at the phase later.
+    """
+    return name if operation in ("execute", "stage_check") else f"{name}.{operation}"
+
+
 @record
 class OrchestrationFiles:
     """Names under a repository's `.ce/orchestration/` (framework.md §3); all paths are text."""
@@ -34,7 +42,7 @@ class OrchestrationFiles:
         return os.path.join(self.repository, ".ce", "orchestration")
 
     def task(self, batch: int, name: str) -> TaskFiles:
-        """The files of the task called `name` ("2a", "stage-2"). Raises ContractError for a name that is no file name."""
+        """The files called by `name` ("2a", "stage-2", "2a.review"). Raises ContractError for a name that is no file name."""
         base = os.path.join(self.root, "tasks", f"batch-{batch:d}", f"task-{_safe(name)}")
         return TaskFiles(base + ".json", base + ".hb", base + ".result.json", base + ".log")
 

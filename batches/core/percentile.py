@@ -4,6 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 
+class MoreThan(float):
+    """A value of which is known that it is more: what was stopped at a limit would have taken longer."""
+
+
 def percentile(values: Sequence[float], share: float) -> float | None:
     """The value below which `share` of the values lie, interpolated between neighbours; None without values."""
     if not values:

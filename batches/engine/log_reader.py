@@ -20,7 +20,7 @@ from django.core.cache import cache
 
 from batches.core.text.log_lines import LogLine, read_line
 from batches.models import Attempt
-from subagents.contract import ContractError, OrchestrationFiles, clean_text
+from subagents.contract import ContractError, OrchestrationFiles, clean_text, task_file_name
 from subagents.files import open_regular
 
 CHUNK_BYTES = 1 << 20
@@ -250,11 +250,14 @@ def _open(attempt: Attempt) -> int | None:
     """Open the log where the attempt writes it, or in the archive after the attempt was archived."""
     run = attempt.task.run
     files = OrchestrationFiles(run.batch.project.repository)
-    name = attempt.task.name
+    name = task_file_name(attempt.task.name, run.operation)
     try:
         place = files.task(run.batch.number, name).log
-        kept = os.path.join(files.archive(run.batch.number, run.number, name, attempt.number), os.path.basename(place))
-        if (found := open_regular(kept)) is not None:
+        kept, before = (
+            os.path.join(files.archive(run.batch.number, run.number, one, attempt.number), f"task-{one}.log")
+            for one in (name, attempt.task.name)  # the latter: put away when the files of every operation had that name
+        )
+        if (found := open_regular(kept) or open_regular(before)) is not None:
             return found
         # Check after opening: if the next attempt starts meanwhile, the opened file is the archived one.
         found = open_regular(place)

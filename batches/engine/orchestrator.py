@@ -31,6 +31,7 @@ from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Run, Scheduling, Task
 from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
+from batches.runs.waits import waited_columns
 from subagents import launcher
 from subagents.contract import SubagentError, TaskSpec
 from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository
@@ -220,11 +221,8 @@ class _Writer:
         before, since = self.run.waiting_for, self.run.waiting_since
         if before == (now_for or ""):
             return
-        waited = dict(self.run.waited)
-        if before and since is not None:
-            seconds = max(0.0, (self.context.now - since).total_seconds())  # negative when the clock was set back
-            waited[before] = round(waited.get(before, 0.0) + seconds, 3)
-        self._change(waiting_for=now_for or "", waiting_since=self.context.now if now_for else None, waited=waited)
+        columns = waited_columns(self.run, before, since, self.context.now) if before and since is not None else {}
+        self._change(waiting_for=now_for or "", waiting_since=self.context.now if now_for else None, **columns)
 
     def _launch(self, task: TaskRow, decision: core.Launch) -> None:
         problem, base = "", ""
@@ -279,8 +277,9 @@ class _Writer:
         self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object
     ) -> None:
         attempt = self.attempts.pop(task.pk)
+        limits = {"phase_limit_seconds": self.run.phase_limit_seconds, "silence_seconds": self.run.silence_seconds}
         Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(
-            ended_at=self.context.now, outcome=outcome, reason=reason, message=message
+            ended_at=self.context.now, outcome=outcome, reason=reason, message=message, **limits
         )
         self._move(task, event, attempt=attempt, reason=reason, message=message, **fields)
         self.ended_attempts.append(attempt.pk)

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
+from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.text.words import duration, tokens, usd
@@ -18,7 +20,7 @@ from batches.metrics.facts import record_runs
 from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
-from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, write_atomic
+from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
 
 JsonObject = dict[str, Any]
 
@@ -81,15 +83,40 @@ def _write_files(run: Run, result: JsonObject) -> None:
     write_atomic(archived, data)
     last = dict(Attempt.objects.filter(task__run=run).order_by("number").values_list("task__name", "number"))
     for name, number in last.items():
-        files.archive_task(run.batch.number, run.number, name, number)
+        files.archive_task(run.batch.number, run.number, task_file_name(name, run.operation), number)
 
 
 def status_of(batch: Batch) -> tuple[Run, JsonObject]:
-    """The run that shows the status of a batch (its last execution, else its last run), and its result so far."""
+    """The run that shows the status of a batch (its last execution, else its last run), and its result so far.
+
+    Before the first execution that is a preparation: none of its phases is done, however many work orders are written.
+    """
     run = batch.runs.executions().order_by("-number").first() or batch.runs.order_by("-number").first()
     assert run is not None  # a batch is made with its first run
     run.batch = batch
-    return run, batch_result(run)
+    result = batch_result(run)
+    return run, result if run.operation == Operation.EXECUTE else result | _preparation(run, result)
+
+
+def _preparation(run: Run, result: JsonObject) -> JsonObject:
+    """The members of `result` that are different while nothing has been executed, and how many work orders are written."""
+    written = Task.objects.filter(run__batch=run.batch, run__operation=Operation.GENERATE, kind=TaskKind.PHASE)
+    newest = dict(written.order_by("run__number").values_list("phase__key", "state"))
+    done = sum(state == TaskState.SUCCEEDED for state in newest.values())
+    open_chain = run.batch.autopilot_runs.open().order_by("pk").last()
+    status, words = str(run.state), f"Writing work orders {done}/{len(newest)}"
+    if run.is_live:
+        status = "preparing"
+    elif run.state == RunState.SUCCEEDED:
+        status = "prepared" if open_chain is None else "preparing" if open_chain.state == AutopilotState.GOING else "stopped"
+        words = open_chain.reason if open_chain is not None and open_chain.reason else f"Work orders written: {done}/{len(newest)}"
+    entries = [entry | {"status": "not run"} if entry["status"] == "success" else entry for entry in result["results"]]
+    return {
+        "status": status,
+        "preparation": {"written": done, "of": len(newest), "words": words},
+        "stages": [_stage_result(stage["stage"], entries, []) for stage in result["stages"]],
+        "results": entries,
+    }
 
 
 def batch_result(run: Run) -> JsonObject:
@@ -117,7 +144,8 @@ def batch_result(run: Run) -> JsonObject:
         "base_commit": batch.base_commit,
         "started_at": run.started_at and run.started_at.isoformat(),
         "ended_at": run.ended_at and run.ended_at.isoformat(),
-        "elapsed_seconds": _seconds(run.started_at, run.ended_at),
+        "elapsed_seconds": _rounded(run.seconds),
+        "waited": run.waited,
         "tokens_used": _sum(entry["tokens_used"] for entry in results),
         "cost_usd": _sum(entry["cost_usd"] for entry in results),
         **({"gates": gate_counts(batch)} if run.operation == Operation.EXECUTE else {}),
@@ -146,7 +174,7 @@ def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Atte
         "attempts": len(tried),
         "started_at": last and last.started_at and last.started_at.isoformat(),
         "ended_at": last and last.ended_at and last.ended_at.isoformat(),
-        "elapsed_seconds": last.elapsed_seconds if last else None,
+        "elapsed_seconds": _rounded(last.seconds) if last else None,
         "tokens_used": _sum(attempt.tokens_used for attempt in tried),
         "cost_usd": _sum(None if attempt.cost_usd is None else float(attempt.cost_usd) for attempt in tried),
         **{name: _counts(gates, origin) for origin, name in GATE_LISTS.items()},
@@ -192,8 +220,8 @@ def _stage_result(number: int, results: list[JsonObject], checks: list[Task]) ->
     }
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    return None if start is None or end is None else round((end - start).total_seconds(), 3)
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -213,8 +241,8 @@ def report_text(run: Run, result: JsonObject) -> str:
     done = sum(entry["status"] == "success" for entry in entries)
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
-        f"{run.get_operation_display().capitalize()}: {run.state}, {done} of {len(entries)} phases done "
-        f"in {duration(result['elapsed_seconds'])}",
+        f"{run.get_operation_display().capitalize()}: {run.state}, {_done_words(run, result, done)} "
+        f"in {duration(result['elapsed_seconds'])}{_waited_words(run)}",
         f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
     ]
     if gates := result.get("gates"):
@@ -239,6 +267,20 @@ def report_text(run: Run, result: JsonObject) -> str:
         lines += ["", f"Next: look at the branch (git log {run.batch.branch}), then merge it:"]
         lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
     return "\n".join(lines)
+
+
+def _done_words(run: Run, result: JsonObject, done: int) -> str:
+    """How many phases are done; of a preparation, how many work orders are written: nothing has been carried out by then."""
+    count = len(result["results"])
+    if run.operation == Operation.GENERATE:
+        return f"{result['preparation']['written'] if 'preparation' in result else done} of {count} work orders written"
+    return f"{done} of {count} phases {'done' if run.operation == Operation.EXECUTE else 'looked at'}"
+
+
+def _waited_words(run: Run) -> str:
+    """What stands beside the duration: how long the run waited for a person; "" for less than a second."""
+    seconds = run.person_seconds(run.ended_at or timezone.now())
+    return f", waited {duration(seconds)} for a person" if seconds >= 1 else ""
 
 
 def _gates_word(name: str, counts: dict[str, int]) -> str:

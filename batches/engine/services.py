@@ -44,6 +44,7 @@ from batches.plans.to_batch import create_conflicts, create_phases, next_number,
 from batches.repositories.merges import bring_in
 from batches.repositories.repository import checked_repository
 from batches.runs.create import free_run, new_run, open_autopilot, refuse_busy
+from batches.runs.project_settings import changed_settings
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
@@ -273,7 +274,8 @@ def retry(
     New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
     With `resolution`, a checked commit, the named tasks are not executed again: that commit is judged instead.
     With `resume_session` an agent continues its last session and work where that is possible, else it starts afresh.
-    `options` change how the run continues, such as a longer time limit, but not which phases it has.
+    `options` change how the run continues, such as a longer time limit, but not which phases it has. What was changed in
+    the project's settings since then reaches the run too, unless `options` say otherwise.
     Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
     """
     actor.require(EXECUTE_BATCH)
@@ -314,7 +316,8 @@ def retry(
                     after=sorted(roots - {check.name for check in checks}) if task in checks else task.after,
                 )
             rules = run.batch.project.gate_rules.to_json()  # fixed settings count, like a fixed base branch
-            Run.objects.filter(pk=run.pk).update(gate_rules=rules, **changes)
+            columns = changed_settings(run, run.batch.project) | changes
+            Run.objects.filter(pk=run.pk).update(gate_rules=rules, **columns)
             _choose_models(run, options)
             if not run.is_live:
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)

@@ -108,25 +108,27 @@ def _role(role: str, model: str, use: Use) -> RoleUse:
 
 
 class Kind:
-    """The attempts at phases of one kind: of those that succeeded seconds, seconds for an estimated hour, and the slowest."""
+    """The attempts at phases of one kind: of those that succeeded seconds and seconds for an estimated hour, the limits at which
+    others were stopped, and the slowest of both."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.stopped: list[float] = []
         self.per_hour: list[float] = []
         self.attempts = self.failed = 0
         self.micros: list[int] = []
         self.tokens: list[int] = []
         self.slowest = (-1.0, 0, "")  # seconds, batch, phase
-        self.place = (0, "")  # of any attempt, while none has succeeded
+        self.place = (0, "")  # of any attempt, while none has succeeded or was stopped at a limit
 
     @cached_property
     def spread(self) -> Spread:
-        return Spread.of(self.seconds)
+        return Spread.of(self.seconds, self.stopped)
 
     @property
     def source(self) -> tuple[int, str]:
         """(batch, phase) of the slowest one."""
-        return self.slowest[1:] if self.seconds else self.place
+        return self.slowest[1:] if self.seconds or self.stopped else self.place
 
 
 @dataclass(slots=True)
@@ -147,12 +149,13 @@ class Phases:
     kinds: dict[str, Kind] = field(default_factory=dict)
     ratios: dict[tuple[int, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))  # (actual, estimated) hours
     newest: dict[tuple[int, str], int] = field(default_factory=dict)  # batch
-    counts: dict[tuple[int, str, str, bool, int], _Counts] = field(default_factory=lambda: defaultdict(_Counts))
+    # by project, outcome, reason, whether in the later half, band of hours, time limit and silence limit
+    counts: dict[tuple[int, str, str, bool, int, float | None, float | None], _Counts] = field(default_factory=lambda: defaultdict(_Counts))
 
 
 _COLUMNS = (
     *("pk", "kind", "project_id", "batch_id", "key", "complexity", "outcome", "reason", "seconds", "hours"),
-    *("cost_micros", "tokens", "gates_flaky", "files_undeclared"),
+    *("cost_micros", "tokens", "gates_flaky", "files_undeclared", "limit_seconds", "silence_seconds"),
 )
 
 
@@ -164,7 +167,7 @@ def read_phases(scope: Scope) -> Phases:
     middle = AttemptFact.objects.filter(pk=rows[half][0]).values_list("day", flat=True).first() if rows else None
     found = Phases(len(rows), middle)
     for place, row in enumerate(rows):
-        _, kind, project, batch, key, complexity, outcome, reason, seconds, hours, micros, tokens, flaky, undeclared = row
+        _, kind, project, batch, key, complexity, outcome, reason, seconds, hours, micros, tokens, flaky, undeclared, limit, silence = row
         one = found.kinds.get(kind)
         if one is None:
             one = found.kinds[kind] = Kind()
@@ -184,8 +187,13 @@ def read_phases(scope: Scope) -> Phases:
                 found.newest[project, complexity] = batch
         elif outcome == "failed":
             one.failed += 1
+            if reason == "phase_time_limit":
+                taken = seconds if limit is None else limit
+                one.stopped.append(taken)
+                if taken >= one.slowest[0]:
+                    one.slowest = (taken, batch, key)
         band = 0 if hours is None else sum(hours > limit for limit in BANDS)
-        counts = found.counts[project, outcome, reason, place >= half, band]
+        counts = found.counts[project, outcome, reason, place >= half, band, limit, silence]
         counts.count += 1
         counts.batch = batch
         counts.flaky += flaky > 0
@@ -201,6 +209,7 @@ def slowest(phases: Phases, numbers: Mapping[int, int]) -> tuple[PhaseTimes, ...
         PhaseTimes(
             kind=name,
             seconds=kind.spread,
+            stopped=len(kind.stopped),
             attempts=kind.attempts,
             failed=kind.failed,
             cost_usd=dollars(sum(kind.micros) if kind.micros else None),
@@ -214,7 +223,7 @@ def slowest(phases: Phases, numbers: Mapping[int, int]) -> tuple[PhaseTimes, ...
 
 
 def _slowest(phases: Phases) -> list[tuple[str, Kind]]:
-    done = [(name, kind) for name, kind in phases.kinds.items() if kind.seconds]
+    done = [(name, kind) for name, kind in phases.kinds.items() if kind.spread.count]
     return sorted(done, key=lambda pair: (-(pair[1].spread.p90 or 0.0), pair[0]))[:PHASES_SHOWN]
 
 
@@ -259,8 +268,10 @@ def read_findings(scope: Scope, phases: Phases, runs: Iterable[Row], baseline: f
                     known_files=counts.known_files,
                     undeclared=counts.undeclared,
                     batch=counts.batch,
+                    own_limit=limit in (None, projects[project].phase_limit_seconds),
+                    own_silence=silence in (None, projects[project].silence_seconds),
                 )
-                for (project, outcome, reason, late, band), counts in phases.counts.items()
+                for (project, outcome, reason, late, band, limit, silence), counts in phases.counts.items()
             ],
             kinds=[
                 KindSample(name, kind.seconds, kind.per_hour, kind.attempts, kind.failed, *kind.source)
@@ -292,7 +303,7 @@ def _settings(project: Project) -> ProjectSettings:
     return ProjectSettings(
         slug=project.slug,
         name=project.name,
-        phase_limit_minutes=round(project.phase_limit_seconds / 60),
+        phase_limit_seconds=project.phase_limit_seconds,
         silence_seconds=project.silence_seconds or settings.CE_SILENCE_SECONDS,
         max_parallel=project.max_parallel,
         retry_model=project.retry_model,

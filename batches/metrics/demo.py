@@ -500,6 +500,8 @@ def _attempt(rng: random.Random, work: Work, one: _Try, story: _Story) -> Row:
         "total_steps": 1,
         "model": model,
         "elapsed_seconds": one.seconds,
+        "phase_limit_seconds": 3600.0,
+        "silence_seconds": 60.0,
         "exited_at": ended,
         "ended_at": ended,
         "exit_code": 0,

@@ -4,7 +4,7 @@ Everything here is derived: `rebuild` gives the same rows again.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Q, QuerySe
 from batches.core.engine.pricing import input_cost
 from batches.core.engine.roles import ROLES
 from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.metrics.durations import person_seconds, run_seconds, span_seconds, stage_seconds
 from batches.core.metrics.types import kind_of
 from batches.core.review.drift import Evidence, measure_drift
 from batches.metrics.bulk import insert
@@ -43,9 +44,12 @@ def record_attempts(attempts: Iterable[int]) -> None:
 
 def record_runs(runs: Iterable[int]) -> None:
     """Write the facts of these runs as far as they have ended, after those of their attempts; of others there are none. In the caller's
-    transaction. A fixed number of queries."""
-    ids = list(runs)
-    ended = list(Run.objects.ended().filter(pk__in=ids, started_at__isnull=False).values(*_RUN_COLUMNS))
+    transaction. A fixed number of queries.
+
+    A run that only judges gates again carries nothing out, and has none.
+    """
+    ids = list(_counted_runs().filter(pk__in=runs).values_list("pk", flat=True))
+    ended = list(Run.objects.filter(pk__in=ids).values(*_RUN_COLUMNS))
     sums = _sums_of(ids)
     gates = _gates_of_runs(ids)
     predicted = {row["run"]: row for row in _predictions_of(ids)}
@@ -57,18 +61,24 @@ def record_runs(runs: Iterable[int]) -> None:
     _write_stages([row["pk"] for row in ended])
 
 
+def _counted_runs() -> QuerySet[Run]:
+    """The ended runs that have facts: those that began and have a phase to work on."""
+    work = Task.objects.filter(run=OuterRef("pk"), kind=TaskKind.PHASE)
+    return Run.objects.ended().filter(Exists(work), started_at__isnull=False)
+
+
 def rebuild(*, anew: bool = False) -> tuple[int, int]:
     """Fill in the facts that are missing, or with `anew` all of them; returns how many of attempts and runs were written.
 
     Safe to repeat, to stop at any line, and while batches run.
     """
     attempts = Attempt.objects.filter(ended_at__isnull=False, task__kind=TaskKind.PHASE)
-    runs = Run.objects.ended().filter(started_at__isnull=False)
+    runs = _counted_runs()
     if not anew:
         attempts, runs = attempts.filter(fact=None), runs.filter(fact=None)
     written = (_by_chunks(attempts, record_attempts), _by_chunks(runs, record_runs))
     if anew:
-        RunFact.objects.exclude(run__in=Run.objects.ended()).delete()
+        RunFact.objects.exclude(run__in=_counted_runs()).delete()
     return written
 
 
@@ -88,7 +98,7 @@ def _by_chunks(rows: QuerySet[Any], record: Any) -> int:
 
 _COLUMNS = (
     *("pk", "number", "outcome", "reason", "fault", "launched_at", "ended_at", "ready_at", "waited_for", "model", "merge_conflicts"),
-    *("tokens_used", "cost_usd", "elapsed_seconds", *_TOKENS, "task__run_id", "task__run__operation"),
+    *("phase_limit_seconds", "silence_seconds", "tokens_used", "cost_usd", *_TOKENS, "task__run_id", "task__run__operation"),
     *("task__run__batch_id", "task__run__batch__project_id", "task__run__batch__project__demo", "task__phase_id", "task__phase__key"),
     *("task__phase__title", "task__phase__complexity", "task__phase__hours", "task__phase__files", "task__phase__stage__number"),
     *("result__steps_completed", "result__total_steps", "result__files_created", "result__files_modified", "result__files_deleted"),
@@ -147,8 +157,10 @@ def _attempt_fact(row: dict[str, Any], gates: dict[str, int]) -> dict[str, Any]:
         outcome=row["outcome"],
         reason=row["reason"],
         fault=row["fault"],
-        seconds=_seconds(row["launched_at"], row["ended_at"]),
-        waited_seconds=None if row["ready_at"] is None else _seconds(row["ready_at"], row["launched_at"]),
+        seconds=span_seconds(row["launched_at"], row["ended_at"]),
+        limit_seconds=row["phase_limit_seconds"],
+        silence_seconds=row["silence_seconds"],
+        waited_seconds=None if row["ready_at"] is None else span_seconds(row["ready_at"], row["launched_at"]),
         waited_for=row["waited_for"],
         tokens=row["tokens_used"],
         **{name: row[name] for name in _TOKENS},
@@ -179,13 +191,9 @@ def _drift(row: dict[str, Any], changed: Sequence[str]) -> float | None:
         steps=row["result__total_steps"] or 0,
         steps_completed=row["result__steps_completed"] or 0,
         estimated_hours=row["task__phase__hours"],
-        actual_hours=None if row["elapsed_seconds"] is None else row["elapsed_seconds"] / 3600,
+        actual_hours=span_seconds(row["launched_at"], row["ended_at"]) / 3600,
     )
     return measure_drift(evidence).percent
-
-
-def _seconds(start: datetime, end: datetime) -> float:
-    return max(0.0, (end - start).total_seconds())
 
 
 def micros(amount: Decimal | None) -> int | None:
@@ -245,7 +253,7 @@ def _run_fact(
         operation=row["operation"],
         outcome=row["state"],
         critical=row["state"] == RunState.FAILED and row["pk"] in critical,
-        seconds=_seconds(row["started_at"], row["ended_at"]),
+        seconds=run_seconds(row["started_at"], row["ended_at"], person_seconds(row["waited"], row["ended_at"])),
         work_seconds=sums.get("work_seconds"),
         **{f"{kind}_seconds": float(row["waited"].get(kind, 0.0)) for kind in Waiting},
         **{name: sums.get(name, 0) for name in counted},
@@ -263,7 +271,9 @@ def _write_stages(runs: Sequence[int]) -> None:
     attempts = Attempt.objects.filter(task__run__in=runs, task__kind=TaskKind.PHASE, ended_at__isnull=False)
     spans = attempts.order_by().values_list("task__run_id", "task__stage__number")
     measured = spans.annotate(first=Min("launched_at"), last=Max("ended_at"), count=Count("pk"))
+    idle = dict(Run.objects.filter(pk__in=runs).exclude(idle=[]).values_list("pk", "idle"))
     StageFact.objects.filter(run__in=runs).delete()
     StageFact.objects.bulk_create(
-        StageFact(run_id=run, stage=stage, seconds=_seconds(first, last), attempts=count) for run, stage, first, last, count in measured
+        StageFact(run_id=run, stage=stage, seconds=stage_seconds([(first, last)], idle.get(run, ())), attempts=count)
+        for run, stage, first, last, count in measured
     )

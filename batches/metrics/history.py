@@ -50,7 +50,7 @@ def read_history(filters: Filters, now: datetime) -> History:
     use_before = None if earlier is None else Use(tried.attempts_by_reason(scope.attempts(earlier)))
     recent = ended.recent_runs(scope)
     phases = tried.read_phases(scope)
-    saving = ended.saving(scope, runs, use.cache_saved)
+    outcomes, saving = ended.outcomes(scope, runs, use.cache_saved)
     findings = tried.read_findings(scope, phases, recent, saving.baseline)
     numbers = tried.numbers_of(phases, findings)
     points = ended.points(scope.runs(scope.span).order_by("-ended_at", "-pk")[:BATCHES_SHOWN])
@@ -82,7 +82,7 @@ def read_history(filters: Filters, now: datetime) -> History:
         calibration=tried.calibration(phases),
         saving=saving,
         forecasts=ended.forecasts(recent),
-        criteria=success_criteria(runs.outcomes, saving.baseline, saving.baseline_runs),
+        criteria=success_criteria(outcomes, saving),
         findings=tuple(tried.with_numbers(one, numbers) for one in findings),
         choices=_choices(scope),
     )
@@ -150,6 +150,7 @@ _HEADLINES: tuple[tuple[str, str, str, str, _Read], ...] = (
     ("speed_up", "Speed-up against one after the other", "times", "more", lambda runs, use: percentile(runs.speed_ups, 0.5)),
     ("estimate_ratio", "Actual ÷ estimated hours", "times", "", lambda runs, use: runs.estimate_ratio),
     ("wait_share", "Time that ready work waited", "share", "less", lambda runs, use: runs.wait_share),
+    ("person_seconds", "Waited for a person", "seconds", "", lambda runs, use: runs.waits.person if len(runs) else None),
     ("cache_saved", "Input saved by the cache", "share", "more", lambda runs, use: use.cache_saved),
     ("drift", "Drift, mean", "percent", "less", lambda runs, use: runs.sums["drift"]),
     ("flaky_gates", "Flaky gates", "count", "less", lambda runs, use: runs.sums["gates_flaky"] or 0),
@@ -196,7 +197,8 @@ def attempts_of(filters: Filters, now: datetime, *, reason: str = "", kind: str 
 def read_batches(numbers: Sequence[int]) -> tuple[BatchView, ...]:
     """Each batch's latest ended execution, in the order of `numbers`; batches without one are left out. Five queries.
 
-    Its place is that among the executions of its project that succeeded (of all projects, when a demonstration's).
+    Its place is that among the other batches of its project, each with its latest execution that succeeded. One that did
+    not succeed has no place.
     """
     facts = RunFact.objects.filter(batch__number__in=numbers, operation=Operation.EXECUTE).order_by("ended_at")
     latest = {fact.batch.number: fact for fact in facts.select_related("run", "batch", "project")}
@@ -208,27 +210,29 @@ def read_batches(numbers: Sequence[int]) -> tuple[BatchView, ...]:
         stages[run].append((stage, seconds))
     others = RunFact.objects.filter(
         project__in={fact.project_id for fact in chosen}, operation=Operation.EXECUTE, outcome=RunState.SUCCEEDED
-    ).values_list("project_id", "run_id", "seconds", "cost_micros", "tokens")
-    by_project: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in others:
-        by_project[row[0]].append(row[1:])
+    ).order_by("ended_at", "pk")
+    by_project: dict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    for project, batch, *row in others.values_list("project_id", "batch_id", "seconds", "cost_micros", "tokens"):
+        by_project[project][batch] = tuple(row)
     return tuple(_batch_view(fact, phases[fact.run_id], stages[fact.run_id], by_project[fact.project_id]) for fact in chosen)
 
 
 def _batch_view(
-    fact: RunFact, phases: Sequence[PhasePoint], stages: Sequence[tuple[int, float]], others: Sequence[tuple[Any, ...]]
+    fact: RunFact, phases: Sequence[PhasePoint], stages: Sequence[tuple[int, float]], latest: Mapping[int, tuple[Any, ...]]
 ) -> BatchView:
+    others = [row for batch, row in latest.items() if batch != fact.batch_id]
+
     def among(value: float | None, column: int, scale: float = 1.0) -> Place:
-        values = [row[column] / scale for row in others if row[column] is not None and row[0] != fact.run_id]
-        return place(value, values if value is None else [*values, value])
+        known = [row[column] / scale for row in others if row[column] is not None]
+        return place(value if fact.outcome == RunState.SUCCEEDED else None, known)
 
     return BatchView(
         run=ended.run_point(fact),
         phases=tuple(phases),
         stages=tuple(stages),
-        seconds=among(fact.seconds, 1),
-        cost=among(None if fact.cost_micros is None else fact.cost_micros / 1e6, 2, 1e6),
-        tokens=among(fact.tokens, 3),
+        seconds=among(fact.seconds, 0),
+        cost=among(None if fact.cost_micros is None else fact.cost_micros / 1e6, 1, 1e6),
+        tokens=among(fact.tokens, 2),
     )
 
 

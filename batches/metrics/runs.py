@@ -1,19 +1,18 @@
 """Figures over ended runs: how long they took and waited, what they cost, how forecasts and criteria turned out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import date
 from typing import Any
 
 from django.db.models import Avg, QuerySet, Sum
 
 from batches.core.engine.states import Operation, RunState, Waiting
-from batches.core.metrics.criteria import RunOutcome
+from batches.core.metrics.criteria import RunOutcome, Saving
 from batches.core.metrics.types import (
     Conflicts,
     ForecastCheck,
     RunPoint,
-    Saving,
     Span,
     Spread,
     StageTimes,
@@ -26,7 +25,7 @@ from batches.models import RunFact, StageFact
 BASELINE_RUNS = 10  # the first so many executions that used tokens
 RECENT_RUNS = 2_000  # the latest so many of the period make the figures of stages and forecasts, and the findings
 WAITS = tuple(f"{kind}_seconds" for kind in Waiting)
-_VALUES = ("run_id", "day_", "outcome", "critical", "seconds", "work_seconds", "phases", "by_hand", "tokens", "cost_micros")
+_VALUES = ("run_id", "day_", "operation", "outcome", "critical", "seconds", "work_seconds", "phases", "by_hand", "tokens", "cost_micros")
 _SUMS = {
     "drift": Avg("drift"),
     **{
@@ -102,11 +101,12 @@ class Runs:
             phases=sum(self["phases"]),
         )
 
-    @property
-    def outcomes(self) -> list[RunOutcome]:
+    def outcomes(self, operation: str, baseline: Container[int]) -> list[RunOutcome]:
+        """Its runs of the operation, as the criteria look at them; `baseline` are the ids of those that later ones are compared with."""
         days = {text: date.fromisoformat(text) for text in set(self["day_"])}
-        names = ("day_", "critical", "seconds", "tokens", "phases", "by_hand")
-        return [RunOutcome(days[day], *values) for day, *values in zip(*(self[name] for name in names), strict=True)]
+        names = ("run_id", "operation", "day_", "critical", "seconds", "tokens", "phases", "by_hand")
+        rows = zip(*(self[name] for name in names), strict=True)
+        return [RunOutcome(days[day], run in baseline, *values) for run, done, day, *values in rows if done == operation]
 
 
 def waits_of(rows: Iterable[Row]) -> Waits:
@@ -149,19 +149,22 @@ def stages(scope: Scope, recent: Sequence[Row]) -> tuple[StageTimes, ...]:
     return tuple(StageTimes(stage, Spread.of(times[stage])) for stage in sorted(times))
 
 
-def saving(scope: Scope, runs: Runs, cache_saved: float | None) -> Saving:
-    """Against the baseline, which is not among the runs that are compared with it. One query."""
+def outcomes(scope: Scope, runs: Runs, cache_saved: float | None) -> tuple[list[RunOutcome], Saving]:
+    """What the criteria look at: `runs` of one operation (executions, where any is looked at), and the tokens of those after the baseline.
+
+    The baseline is of the same operation, at any time. One query.
+    """
+    operation = scope.filters.operation or Operation.EXECUTE
     first = list(
         scope.runs(None)
-        .filter(operation=scope.filters.operation or Operation.EXECUTE, tokens__isnull=False, phases__gt=0)
+        .filter(operation=operation, tokens__isnull=False, phases__gt=0)
         .order_by("ended_at", "pk")
         .values_list("pk", "tokens", "phases")[:BASELINE_RUNS]
     )
     baseline = share(sum(tokens for _, tokens, _ in first), sum(phases for *_, phases in first)) if len(first) == BASELINE_RUNS else None
-    own = {pk for pk, *_ in first}
-    columns = zip(runs["run_id"], runs["tokens"], runs["phases"], strict=True)
-    later = [(tokens, phases) for pk, tokens, phases in columns if pk not in own and tokens is not None and phases]
-    return Saving(
+    found = runs.outcomes(operation, {pk for pk, *_ in first})
+    later = [(one.tokens, one.phases) for one in found if not one.baseline and one.tokens is not None and one.phases]
+    return found, Saving(
         baseline=baseline,
         baseline_runs=len(first),
         now=share(sum(tokens for tokens, _ in later), sum(phases for _, phases in later)) if later else None,

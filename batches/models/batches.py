@@ -18,7 +18,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     """Queries of batches. A batch's state is that of its latest run and is not stored."""
 
     def with_state(self) -> Self:
-        """Annotate the latest run: `operation`, and `run_` plus id, state, paused, stop_reason, started_at and ended_at."""
+        """Annotate the latest run: `operation`, and `run_` plus id, state, paused, stop_reason, started_at, ended_at, waited,
+        waiting_for and waiting_since."""
         runs = apps.get_model("batches", "Run")  # the module of Run imports this one
         latest = runs.objects.shown().filter(batch=OuterRef("pk")).order_by("-number")
         return self.annotate(
@@ -29,6 +30,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
             run_stop_reason=Subquery(latest.values("stop_reason")[:1]),
             run_started_at=Subquery(latest.values("started_at")[:1]),
             run_ended_at=Subquery(latest.values("ended_at")[:1]),
+            run_waited=Subquery(latest.values("waited")[:1]),
+            run_waiting_for=Subquery(latest.values("waiting_for")[:1]),
+            run_waiting_since=Subquery(latest.values("waiting_since")[:1]),
         )
 
     def bump(self, batch_id: int) -> None:
@@ -46,6 +50,9 @@ class Batch(models.Model):
     run_paused: bool | None
     run_stop_reason: str | None
     run_started_at: datetime | None
+    run_waited: dict[str, float] | None
+    run_waiting_for: str | None
+    run_waiting_since: datetime | None
     run_ended_at: datetime | None
 
     number = models.PositiveIntegerField(unique=True)

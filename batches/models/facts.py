@@ -37,6 +37,8 @@ class AttemptFact(models.Model):
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     fault = models.CharField(max_length=20, blank=True)
     seconds = models.FloatField(help_text="Seconds from launch to end.")
+    limit_seconds = models.FloatField(null=True, help_text="The time limit of a phase that it was under.")
+    silence_seconds = models.FloatField(null=True, help_text="The silence limit that it was under.")
     waited_seconds = models.FloatField(null=True, help_text="Seconds from ready to launched.")
     waited_for = models.CharField(max_length=12, blank=True)
     tokens = models.PositiveBigIntegerField(null=True)
@@ -78,7 +80,7 @@ class RunFact(models.Model):
     operation = models.CharField(max_length=20, choices=choices(Operation))
     outcome = models.CharField(max_length=12, choices=choices(RunState))
     critical = models.BooleanField(default=False, help_text="The run failed for another reason than a person, a budget or a missing agent.")
-    seconds = models.FloatField(help_text="Seconds from start to end.")
+    seconds = models.FloatField(help_text="Seconds from start to end, without the time that it waited for a person.")
     work_seconds = models.FloatField(null=True, help_text="Total seconds of all attempts.")
     queue_seconds = models.FloatField(default=0)
     slot_seconds = models.FloatField(default=0)
@@ -121,7 +123,7 @@ class RunFact(models.Model):
 
 
 class StageFact(models.Model):
-    """Duration of one stage of an ended run, from its first launch to its last end."""
+    """Duration of one stage of an ended run, from its first launch to its last end, without waiting for a person."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="stage_facts")
     stage = models.PositiveIntegerField()

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Self
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from batches.core.engine.states import (
     TaskState,
     Waiting,
 )
+from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, span_seconds
 from batches.models.batches import Batch, Phase, Stage
 from batches.models.choices import OnConflict, Scheduling, choices
 from subagents.contract import Fault
@@ -89,6 +91,10 @@ class Run(models.Model):
     waiting_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What ready phases wait for.")
     waiting_since = models.DateTimeField(null=True, blank=True)
     waited = models.JSONField(default=dict, blank=True, help_text="{reason: seconds} for the waits that have ended.")
+    idle = models.JSONField(default=list, blank=True, help_text="[[from, to]] when it lay failed or paused until a person acted.")
+    project_settings = models.JSONField(
+        default=dict, blank=True, help_text="The project's settings at its start or last retry; what changed since reaches a retry."
+    )
     fail_fast = models.BooleanField(default=False)
     gate_rules = models.JSONField(default=dict, blank=True, help_text="The project's own gates when the run started.")
     phase_limit_seconds = models.FloatField()
@@ -131,6 +137,19 @@ class Run(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in LIVE_RUN_STATES
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, without the time that it waited for a person; None until it has ended."""
+        return self.seconds_until(self.ended_at)
+
+    def seconds_until(self, moment: datetime | None) -> float | None:
+        """How long it took up to `moment` (its end, or now), without the time that it waited for a person; None before its start."""
+        return None if moment is None else run_seconds(self.started_at, moment, self.person_seconds(moment))
+
+    def person_seconds(self, moment: datetime) -> float:
+        """How long it has waited for a person up to `moment`."""
+        return person_seconds(self.waited, moment, self.waiting_for, self.waiting_since)
 
     @property
     def parallel(self) -> int:
@@ -351,6 +370,8 @@ class Attempt(models.Model):
     stop_clock = models.FloatField(null=True, blank=True)
     exited_at = models.DateTimeField(null=True, blank=True, help_text="When the process and all its children had ended.")
     exit_code = models.IntegerField(null=True, blank=True)
+    phase_limit_seconds = models.FloatField(null=True, blank=True, help_text="The time limit in force when it ended.")
+    silence_seconds = models.FloatField(null=True, blank=True, help_text="The silence limit in force when it ended.")
     verdict = models.CharField(max_length=20, blank=True, help_text="“success”, or the failure reason from its result.")
     fault = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="The kind of agent_error.")
     retry_at = models.DateTimeField(null=True, blank=True, help_text="After a rate limit: when requests are accepted again.")
@@ -389,6 +410,20 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task}, attempt {self.number}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, from launch to end, with its start and its merge; None while it goes on."""
+        return attempt_seconds(self.launched_at, self.ended_at)
+
+    @property
+    def parts(self) -> list[tuple[str, float]]:
+        """(name, seconds) of what its duration consists of, as far as known: its start, its work, and checks and merge by the engine."""
+        if self.ended_at is None or self.started_at is None or self.exited_at is None:
+            return []
+        moments = (self.launched_at, self.started_at, self.exited_at, self.ended_at)
+        names = ("start", "work", "merge")
+        return [(name, span_seconds(*pair)) for name, pair in zip(names, pairwise(moments), strict=True)]
 
     @property
     def cache_saved(self) -> float | None:

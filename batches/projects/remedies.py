@@ -24,8 +24,8 @@ _NUMBERS = {
 def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], actor: Actor) -> str:
     """Change the setting of `project` that the remedy names; returns a sentence for the page that says what changed.
 
-    The audit log records it, like every change of a project. Live runs keep their limits. Raises ServiceError for an
-    unknown remedy, a value out of range, or when nothing would change; PermissionDenied.
+    The audit log records it, like every change of a project. Live runs keep their limits until they are retried. Raises
+    ServiceError for an unknown remedy, a value out of range, or when nothing would change; PermissionDenied.
     """
     actor.require(CHANGE_PROJECT)
     if code not in APPLIED:
@@ -38,7 +38,8 @@ def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], a
     if before == value:
         raise ServiceError(f"{_name(field)} of {project.name} is already {_shown(value)}.")
     update_project(project=project, changes={field: value}, actor=actor)
-    return f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}. New runs use it."
+    changed = f"{_name(field)} of {project.name}: {_shown(value)} instead of {_shown(before)}."
+    return f"{changed} New runs use it, and so does the next retry."
 
 
 def _change(remedy: RemedyCode, params: Mapping[str, object]) -> tuple[str, object]:

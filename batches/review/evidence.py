@@ -120,7 +120,7 @@ def _done(
         steps=result.total_steps or 0,
         steps_completed=result.steps_completed or 0,
         estimated_hours=phase.hours,
-        actual_hours=None if attempt.elapsed_seconds is None else attempt.elapsed_seconds / 3600,
+        actual_hours=None if attempt.seconds is None else attempt.seconds / 3600,
     )
     gates = tuple(
         GateFact(gate.text, gate.kind != GateKind.UNVERIFIED, statuses.get(gate.pk, "unverified")) for gate in phase.gates.all()

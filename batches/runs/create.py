@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -15,6 +14,7 @@ from batches.core.engine.execute_options import ExecuteOptions, dollars
 from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
+from batches.runs.project_settings import current_settings
 
 
 def new_run(
@@ -32,6 +32,7 @@ def new_run(
     project = batch.project
     if project.demo:
         raise ServiceError(f"Batch {batch.number} is a demonstration and cannot be executed.")
+    own = current_settings(project)
     limit = project.phase_limit_seconds if options.timeout_minutes is None else options.timeout_minutes * 60
     number = (batch.runs.aggregate(highest=Max("number"))["highest"] or 0) + 1
     try:
@@ -53,7 +54,8 @@ def new_run(
                 fail_fast=project.fail_fast if options.fail_fast is None else options.fail_fast,
                 gate_rules=project.gate_rules.to_json(),
                 phase_limit_seconds=limit,
-                silence_seconds=project.silence_seconds or settings.CE_SILENCE_SECONDS,
+                silence_seconds=own["silence_seconds"],
+                project_settings=own,
                 waiting_for=Waiting.QUEUE,
                 waiting_since=timezone.now(),
                 created_by=actor.user,

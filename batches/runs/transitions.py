@@ -13,10 +13,12 @@ from batches.core.engine.states import (
     RunEvent,
     RunState,
     TaskState,
+    Waiting,
     next_run_state,
     next_state,
 )
 from batches.models import Attempt, AutopilotRun, Batch, Run, RunFact, StageFact, Task, Transition
+from batches.runs.waits import waited_columns
 
 
 class Movable(Protocol):
@@ -41,6 +43,10 @@ def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: s
     if event is RunEvent.REOPEN:
         stamps |= {"reported_at": None, "cancel_requested": False, "cancel_cause": "", "paused": False}
         stamps |= {"stop_reason": "", "stop_message": "", "parallel_limit": None, "rate_limits": 0}
+        if run.started_at is None:  # it was cancelled while it was queued
+            stamps["started_at"] = now
+        elif run.ended_at is not None:  # until somebody asked for it to go on it waited for a person
+            stamps |= waited_columns(run, Waiting.PERSON, run.ended_at, now)
     with transaction.atomic():
         moved = Run.objects.filter(pk=run.pk, state=before).update(state=target, **stamps)
         if moved:

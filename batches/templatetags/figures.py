@@ -16,22 +16,12 @@ from batches.core.text.state_styles import STATE_STYLES
 from batches.templatetags.ce import pill
 
 register = template.Library()
-KINDS = {"times": "ratio", "percent": "percent"}  # units of headlines that figures call otherwise, or not at all
-
-
-def _text(value: float | Decimal | None, unit: str) -> str:
-    if value is None:
-        return words.UNKNOWN
-    if unit == "percent":
-        return f"{float(value):.0f} %"
-    whole = unit in ("count", "runs") and float(value).is_integer()
-    return plotly_json.shown(int(value) if whole else value, KINDS.get(unit, unit))
 
 
 @register.filter
 def in_unit(value: float | Decimal | None, unit: str) -> str:
     """A headline's or a criterion's value as people read it."""
-    return _text(value, unit)
+    return plotly_json.in_unit(value, unit)
 
 
 @register.filter
@@ -47,8 +37,8 @@ def change(headline: Headline) -> SafeString:
     """How a headline figure stands against the period before: sign, amount and word, never the colour alone."""
     if headline.before is None or headline.value is None:
         return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
-    before = _text(headline.before, headline.unit)
-    if headline.value == headline.before:
+    before, now = (plotly_json.in_unit(value, headline.unit) for value in (headline.before, headline.value))
+    if now == before:  # what reads the same is no change
         return format_html('<span class="change">as before ({})</span>', before)
     sign = "▲" if headline.value > headline.before else "▼"
     if headline.unit in ("share", "percent"):

@@ -2,7 +2,8 @@
 
 import json
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -19,8 +20,9 @@ from batches.core.engine.pricing import MODELS
 from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
+from batches.core.percentile import MoreThan
 from batches.metrics import demo, facts, history
-from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact
+from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact, Task
 from batches.plans.to_batch import next_number
 from batches.projects import remedies
 from batches.runs.create import new_run
@@ -117,6 +119,9 @@ def test_every_figure_is_that_of_the_raw_rows(made_up):
 
     slow = read.phases[0]
     own = [(one.ended_at - one.launched_at).total_seconds() for one in done if one.task.phase.title.lower() == slow.kind]
+    stopped = [one for one in failed if one.reason == "phase_time_limit" and one.task.phase.title.lower() == slow.kind]
+    own += [one.phase_limit_seconds for one in stopped]
+    assert (slow.stopped, isinstance(slow.seconds.p90, MoreThan)) == (len(stopped), True)
     assert (slow.seconds.median, slow.seconds.p90, slow.seconds.count) == (
         pytest.approx(statistics.median(own)),
         pytest.approx(p90(own)),
@@ -165,6 +170,29 @@ def test_the_baseline_is_the_first_ten_executions_and_later_ones_are_compared_wi
 
     assert (read.baseline_runs, read.now_runs) == (10, 14)
     assert (read.baseline, read.now) == (pytest.approx(rate(runs[:10])), pytest.approx(rate(runs[10:])))
+
+
+def test_the_token_criterion_is_the_same_on_the_page_in_the_checklist_and_in_the_command(made_up, capsys, client):
+    filters, attempts, runs = made_up
+    used = defaultdict(lambda: [0, 0])
+    for one in attempts:
+        used[one.task.run_id][0] += one.tokens_used or 0
+        used[one.task.run_id][1] += one.outcome == "succeeded"
+    first, later = ([used[run.pk] for run in part] for part in (runs[:10], runs[10:]))
+    per_phase = [sum(tokens for tokens, _ in part) / sum(phases for _, phases in part) for part in (first, later)]
+    read = history.read_history(filters, timezone.now())
+    criterion = read.criteria[2]
+    assert criterion.value == read.saving.saved == pytest.approx(1 - per_phase[1] / per_phase[0])
+    assert (criterion.samples, criterion.basis) == (14, "runs after the baseline")
+    assert criterion.met == (criterion.value >= 0.4)
+    call_command("batch_trends", "--period", "all")
+    assert f"than in the first 10 batches: {criterion.value:.1%} (at least 40.0%" in capsys.readouterr().out
+    client.force_login(make_user())
+    page = client.get("/metrics/?period=all").content.decode()
+    assert f"14 later runs: {criterion.value:.0%} below".replace("%", " %") in page
+    assert page.count(f"{criterion.value:.0%}".replace("%", " %")) >= 2
+    every = history.read_history(replace(filters, operation=""), timezone.now())
+    assert every.criteria == read.criteria  # what else ran is no batch that was executed
 
 
 def test_periods_projects_models_and_roles_are_filters(made_up):
@@ -244,13 +272,14 @@ def test_nothing_of_a_demonstration_is_executed_and_real_batches_are_numbered_as
 
 def test_two_batches_are_read_side_by_side_with_their_place_among_others(made_up):
     _, attempts, runs = made_up
-    numbers = [runs[3].batch.number, runs[0].batch.number, 4711]
-    first, second = history.read_batches(numbers)
-    assert (first.run.batch, second.run.batch) == tuple(numbers[:2])
-    assert sum(phase.attempts for phase in first.phases) == sum(one.task.run_id == runs[3].pk for one in attempts)
-    like = [run for run in runs if run.batch.project_id == runs[3].batch.project_id and (run.state == "succeeded" or run == runs[3])]
-    quicker = sum(run.ended_at - run.started_at < runs[3].ended_at - runs[3].started_at for run in like)
+    good, bad = (next(run for run in runs if run.state == state) for state in ("succeeded", "failed"))
+    first, second = history.read_batches([good.batch.number, bad.batch.number, 4711])
+    assert (first.run.batch, second.run.batch) == (good.batch.number, bad.batch.number)
+    assert sum(phase.attempts for phase in first.phases) == sum(one.task.run_id == good.pk for one in attempts)
+    like = [run for run in runs if run.batch.project_id == good.batch.project_id and run.state == "succeeded"]
+    quicker = sum(run.ended_at - run.started_at < good.ended_at - good.started_at for run in like)
     assert (first.seconds.rank, first.seconds.count) == (quicker + 1, len(like))
+    assert (second.seconds.rank, second.seconds.value) == (None, None)
 
 
 def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
@@ -260,6 +289,11 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
     project.refresh_from_db()
     assert project.phase_limit_minutes == 90
     assert said.startswith("Phase limit minutes of Sample project: 90 instead of 60.")
+    Project.objects.filter(pk=project.pk).update(max_parallel=1)
+    said = remedies.apply_remedy(code="more_at_once", project=project, params={"phases": "15"}, actor=actor)
+    assert ": 15 instead of 1." in said  # and not of "on", which is equal to 1
+    Project.objects.filter(pk=project.pk).update(shared_context=False)
+    assert ": on instead of off." in remedies.apply_remedy(code="share_context", project=project, params={}, actor=actor)
     with pytest.raises(ServiceError, match="already 90"):
         remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     with pytest.raises(WrongChoice, match="from 1 to 10080"):
@@ -285,6 +319,22 @@ def test_the_command_prints_what_the_page_shows(made_up, capsys):
         with pytest.raises(CommandError) as refused:
             call_command("batch_trends", *wrong)
         assert refused.value.returncode == 2
+
+
+def test_a_run_that_only_judges_gates_again_is_no_execution(db):
+    run = ended()
+    before = history.to_json(history.read_history(ALL, timezone.now()))["headlines"]
+    again = Run.objects.get(pk=run.pk)
+    again.pk, again.number, again.selection = None, 2, "gates"
+    again.save(force_insert=True)
+    Task.objects.create(run=again, kind="stage_check", stage=run.tasks.first().stage, name="gates", position=1, state="succeeded")
+    for anew in (False, True):
+        facts.rebuild(anew=anew)
+        assert list(RunFact.objects.values_list("run", flat=True)) == [run.pk]
+    facts.record_runs([again.pk])
+    read = history.read_history(ALL, timezone.now())
+    assert history.to_json(read)["headlines"] == before
+    assert [one.run.run for one in history.read_batches([run.batch.number])] == [run.pk]
 
 
 def test_missing_facts_are_filled_in_once(made_up, capsys):

@@ -5,14 +5,16 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from batches.core.metrics.charts import BARS, chapters, figures
-from batches.core.metrics.types import Filters
+from batches.core.metrics.types import Filters, Headline
 from batches.metrics import facts
 from batches.metrics.history import read_history
 from batches.models import AttemptFact, Batch, Project, Run, RunFact
 from batches.pages.metrics.metrics import PageLinks
+from batches.templatetags.figures import change
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +142,9 @@ def test_a_viewer_changes_nothing(client):
 
 
 def test_two_batches_are_compared_figure_by_figure_and_phase_by_phase(ada):
-    history_of(2)
+    for _ in range(2):
+        builders.finished_batch(tokens=True)
+    facts.rebuild()
     first, second = Batch.objects.order_by("number")
     RunFact.objects.filter(batch=first).update(seconds=100)
     RunFact.objects.filter(batch=second).update(seconds=150)
@@ -168,3 +172,80 @@ def test_a_batchs_page_tells_its_place_and_how_the_forecast_turned_out(ada):
     assert "faster than 0 % of 4 other batches" in page and "longer than the forecast" in page
     running = builders.running_batch()
     assert "other batches" not in ada.get(f"/batches/{running.number}/").text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("from=0001-01-01", "to=9999-12-31", "from=0001-01-01&to=9999-12-31", "to=0001-01-01", "from=9999-12-31"),
+        *("from=1969-12-31", "to=2200-01-01", "period=range&from=2026-13-01", "from=2026-02-30", "from=x", "from=2026-02-02&to=2026-02-01"),
+    ],
+)
+def test_a_date_that_no_history_has_is_said_in_a_sentence(ada, query):
+    history_of(1)
+    page = ada.get(f"/metrics/?{query}")
+    assert page.status_code == 400 and "Shown are the last 30 days." in page.text
+    for address in ("/metrics/duration.csv", "/metrics/attempts/"):
+        assert ada.get(f"{address}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("query", ["from=1970-01-01", "to=2199-12-31", "from=1970-01-01&to=2199-12-31", "from=2199-12-31", "to=1970-01-01"])
+def test_the_first_and_the_last_date_that_can_be_asked_for_are_answered(ada, query):
+    history_of(1)
+    for address in ("/metrics/", "/metrics/duration.csv", "/metrics/attempts/"):
+        assert ada.get(f"{address}?{query}").status_code == 200
+
+
+def executed(project: Project, seconds: float, *, state: str = "succeeded", batch: Batch | None = None, **fields) -> Batch:
+    """A batch of the project with an execution that ended so; with `batch` a later execution of it."""
+    made = builders.make_batch(run_state=state, states=dict.fromkeys(("1", "2a", "2b", "3"), "succeeded"), project=project)
+    run = made.runs.get()
+    facts.rebuild()
+    RunFact.objects.filter(run=run).update(seconds=seconds, **fields)
+    if batch is not None:
+        Run.objects.filter(pk=run.pk).update(batch=batch, number=batch.runs.count() + 1)
+        RunFact.objects.filter(run=run).update(batch=batch)
+    Batch.objects.update(version=F("version") + 1)  # pages that were rendered before are asked for anew
+    return batch or made
+
+
+def test_a_batch_is_not_compared_with_itself_however_often_it_was_executed(ada):
+    project = builders.make_project()
+    own = executed(project, 100)
+    executed(project, 50, batch=own)
+    page = ada.get(f"/batches/{own.number}/").text
+    assert "no other batch of this project has succeeded" in page and "faster than" not in page
+    other = executed(project, 200)
+    executed(project, 10, batch=other)  # its latest execution is the one that stands for it
+    assert "faster than 0 % of 1 other batch" in ada.get(f"/batches/{own.number}/").text
+    executed(project, 500, state="failed")
+    assert "of 1 other batch" in ada.get(f"/batches/{own.number}/").text
+
+
+def test_a_batch_that_failed_keeps_no_forecast_has_no_place_and_is_no_better(ada):
+    project = builders.make_project()
+    good, bad = executed(project, 100, tokens=1000), executed(project, 20, state="failed", tokens=10)
+    told = {"forecast_seconds": 90, "forecast_p90_seconds": 250, "forecast_runs": 7}
+    RunFact.objects.update(**told)
+    Run.objects.update(**told)
+    page = ada.get(f"/batches/{bad.number}/").text
+    assert "it did not succeed" in page and "within the forecast" not in page
+    assert "it did not succeed, so it is not compared" in page and "faster than" not in page
+    page = ada.get(f"/compare/?a={good.number}&b={bad.number}").text
+    assert "better</span>" not in page and f"Batch {bad.number} did not succeed" in page
+    rows = ada.get("/metrics/forecasts.json?period=all").json()["rows"]
+    assert [row["batch"] for row in rows] == [good.number]
+
+
+@pytest.mark.parametrize(("first", "second", "words"), [(100.0, 100.0, "equal"), (100.01, 100.02, "equal"), (100, 150, "+50 %")])
+def test_figures_that_read_the_same_are_equal_and_not_better(ada, first, second, words):
+    project = builders.make_project()
+    one, other = executed(project, first), executed(project, second)
+    page = ada.get(f"/compare/?a={one.number}&b={other.number}").text
+    row = re.search(r">Duration</th>(.*?)</tr>", page, re.S).group(1)
+    assert f">{words}</td>" in row and ("better</span>" in row) == (words != "equal")
+
+
+def test_a_headline_that_reads_the_same_as_before_is_no_change():
+    told = change(Headline("seconds_median", "Duration, median", "seconds", 600.2, 600.1, 3, "less"))
+    assert "as before (10 min 00 s)" in told and "better" not in told and "worse" not in told

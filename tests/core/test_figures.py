@@ -13,7 +13,7 @@ from batches.core.metrics.plotly_json import (
     Series,
     bars,
     dated,
-    lying_bars,
+    horizontal_bars,
     points,
     shown,
     ticks,
@@ -78,8 +78,8 @@ def test_every_kind_of_plot_is_one_that_plotly_knows_and_holds_no_markup_from_ou
     plots = [
         bars(named, series, "usd", lines=[(3.0, HOSTILE)]),
         bars(days, series, "seconds"),
-        lying_bars([HOSTILE, "b"], series, "tokens", hrefs=["/x", ""], target=1.0),
-        lying_bars([HOSTILE, "b"], series, "tokens", stacked=True),
+        horizontal_bars([HOSTILE, "b"], series, "tokens", hrefs=["/x", ""], target=1.0),
+        horizontal_bars([HOSTILE, "b"], series, "tokens", stacked=True),
         dated([(HOSTILE, "var(--text)", [Point(date(2025, 1, 1), 0.5, HOSTILE)])], "share", joined=True),
         points([(HOSTILE, "var(--text)", dots)], "hours", x_title="estimated", y_title="actual"),
     ]

@@ -19,7 +19,7 @@ from batches.core.metrics.findings import (
 )
 from batches.core.percentile import percentile
 
-SHOP = ProjectSettings("shop", "Shop", 60, 60.0, 4, "", False, False)
+SHOP = ProjectSettings("shop", "Shop", 3600, 60.0, 4, "", False, False)
 
 
 def counted(outcome: str = "succeeded", count: int = 100, reason: str = "", **fields) -> AttemptCount:
@@ -65,6 +65,17 @@ def test_timeouts_name_the_long_phases_and_raise_the_limit():
     assert found.evidence == "12 of 102 attempts (12%) ran into the limit of 60 min for a phase."
     assert found.confidence.startswith("9 of 12 in phases over 4 h; at least ")
     assert (found.remedy.code, dict(found.remedy.params), found.remedy.is_applied) == ("raise_phase_limit", {"minutes": 90}, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "own"), [("phase_time_limit", {"own_limit": False}), ("timeout", {"own_silence": False})], ids=["time", "silence"]
+)
+def test_attempts_under_an_earlier_limit_say_nothing_of_the_limit_of_today(reason, own):
+    before = [counted(count=90, late=False), counted(count=20, **own), counted("failed", 30, reason, **own)]
+    assert codes(attempts=before) == []
+    hit = counted("failed", 20, reason, late=False)
+    (found,) = [one for one in find(Evidence(projects={"shop": SHOP}, attempts=[*before, hit])) if one.code == f"{reason}_common"]
+    assert (found.count, found.sample) == (20, 110)  # of those under the limit that the sentence names
 
 
 def test_few_attempts_say_nothing():

@@ -243,8 +243,8 @@ def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
         return Waiting.QUEUE
     if snapshot.state is not RunState.RUNNING or snapshot.cancel_requested or snapshot.halted or not _ready(snapshot, now, ()):
         return None
-    if snapshot.paused:
-        return Waiting.PERSON
+    if snapshot.paused:  # while something is at work, the run is not waiting for anybody
+        return None if any(task.state in LIVE_TASK_STATES for task in snapshot.tasks) else Waiting.PERSON
     if _rate_limited(snapshot, now):
         return Waiting.RATE_LIMIT
     return Waiting.SLOT if _free_slots(snapshot) <= 0 else Waiting.BUDGET if snapshot.budget is not None else None

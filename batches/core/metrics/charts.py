@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from batches.core.metrics.criteria import MEAN_SECONDS, TOKENS_BELOW
 from batches.core.metrics.plotly_json import (
     COLOURS,
     Bars,
@@ -20,15 +21,14 @@ from batches.core.metrics.plotly_json import (
     Value,
     bars,
     dated,
-    lying_bars,
+    horizontal_bars,
     points,
     shown,
 )
-from batches.core.metrics.types import TARGET_SECONDS, Bucket, History, RunPoint, Waits
+from batches.core.metrics.types import Bucket, History, RunPoint, Waits
 from batches.core.text import words
 
 BARS = 40  # runs drawn one by one
-SAVING_GOAL = 0.40  # tokens for a phase below the baseline (framework.md §7)
 GOOD, BAD, MUTED = "var(--running-bar)", "var(--failed-bar)", "var(--queued-bar)"
 NO_TOKENS = "No attempt has reported tokens; the steps backend uses none."
 NO_COST = "No attempt has a known cost: prices are known for models only."
@@ -37,7 +37,7 @@ WAITS = (
     ("slot", "for a free slot"),
     ("rate_limit", "for a rate limit"),
     ("budget", "for the budget"),
-    ("person", "paused by a person"),
+    ("person", "for a person, beside the durations"),
 )
 
 BATCH = Column("batch", "Batch")
@@ -167,9 +167,12 @@ def duration(history: History, places: Places) -> Figure:
             SECONDS,
             WORK,
             Column("wait_seconds", "Waiting", "seconds"),
+            Column("person_seconds", "Waited for a person", "seconds"),
         ]
-        rows = places.table(seconds, [one.work_seconds for one in places.runs], [one.waits.total for one in places.runs])
-        plot = bars(places.bars, series, "seconds", lines=[(TARGET_SECONDS, "target 3 h")])
+        waits = [one.waits for one in places.runs]
+        work = [one.work_seconds for one in places.runs]
+        rows = places.table(seconds, work, [one.total for one in waits], [one.person or None for one in waits])
+        plot = bars(places.bars, series, "seconds", lines=[(MEAN_SECONDS, "target 3 h")])
     else:
         median = [one.seconds_median for one in places.buckets]
         p90 = [one.seconds_p90 for one in places.buckets]
@@ -180,7 +183,7 @@ def duration(history: History, places: Places) -> Figure:
             places.bars,
             [Series("median", median, GOOD), Series("up to the 90th percentile", rest, MUTED, said=p90)],
             "seconds",
-            lines=[(TARGET_SECONDS, "target 3 h")],
+            lines=[(MEAN_SECONDS, "target 3 h")],
         )
     known = history.seconds
     return Figure(
@@ -198,7 +201,7 @@ def duration(history: History, places: Places) -> Figure:
 
 def stages(history: History, places: Places) -> Figure:
     found = history.stages
-    plot = lying_bars(
+    plot = horizontal_bars(
         [f"Stage {one.stage}" for one in found],
         [
             Series("median", [one.seconds.median for one in found], GOOD),
@@ -225,7 +228,7 @@ def stages(history: History, places: Places) -> Figure:
 
 def slowest_phases(history: History, links: Links) -> Figure:
     found = [one for one in history.phases if one.seconds.count][:10]
-    plot = lying_bars(
+    plot = horizontal_bars(
         [_capital(one.kind) for one in found],
         [
             Series("median", [one.seconds.median for one in found], GOOD),
@@ -245,16 +248,20 @@ def slowest_phases(history: History, links: Links) -> Figure:
             P90,
             Column("runs", "Succeeded"),
             Column("failed", "Failed"),
+            Column("stopped", "Of these, stopped at the limit"),
             Column("slowest_batch", "Slowest in batch"),
         ),
         tuple(
             Row(
-                (_capital(one.kind), one.seconds.median, one.seconds.p90, one.seconds.count, one.failed, one.batch),
+                (
+                    *(_capital(one.kind), one.seconds.median, one.seconds.p90, one.seconds.count - one.stopped),
+                    *(one.failed, one.stopped, one.batch),
+                ),
                 links.phase(one.batch, one.key),
             )
             for one in found
         ),
-        "No phase has succeeded.",
+        "No phase has succeeded or run into its limit.",
         plot if found else None,
         f"The {len(found)} slowest kinds of phases, median and 90th percentile.",
     )
@@ -298,14 +305,15 @@ def waiting(history: History, places: Places) -> Figure:
         for at, ((kind, name), pattern) in enumerate(zip(WAITS, ("", "", "/", "", "."), strict=True))
         if any(by_kind[kind])
     ]
-    total, before = history.waits.total, history.waits_before
+    total, before, person = history.waits.total, history.waits_before, history.waits.person
     return Figure(
         "waiting",
         f"Waiting per {places.word}",
         f"{words.duration(total)} in all"
+        + (f", and {words.duration(person)} for a person" if person else "")
         + (f", {words.duration(before.total) if before.total else 'none'} in the period before" if before is not None else ""),
         (*places.columns, *(Column(f"{kind}_seconds", name.capitalize(), "seconds") for kind, name in WAITS)),
-        places.table(*(by_kind[kind] for kind, _ in WAITS)) if total else (),
+        places.table(*(by_kind[kind] for kind, _ in WAITS)) if total or person else (),
         "Nothing that was ready had to wait.",
         bars(places.bars, series, "seconds") if series else None,
         f"Time that ready work waited, by what for; {words.duration(total)} in all.",
@@ -380,7 +388,7 @@ def subagents(history: History, links: Links) -> Figure:
         columns,
         rows,
         NO_TOKENS,
-        lying_bars(names, series, "tokens", hrefs=hrefs, stacked=True) if found else None,
+        horizontal_bars(names, series, "tokens", hrefs=hrefs, stacked=True) if found else None,
         f"Tokens of {len(found)} roles and models, split into input, cache and output.",
     )
 
@@ -388,7 +396,7 @@ def subagents(history: History, links: Links) -> Figure:
 def saving(history: History, links: Links) -> Figure:
     found = [one for one in history.batches if one.tokens_per_phase is not None]
     base = history.saving.baseline
-    lines = [] if base is None else [(base, "baseline"), (base * (1 - SAVING_GOAL), f"goal: {shown(SAVING_GOAL, 'share')} below")]
+    lines = [] if base is None else [(base, "baseline"), (base * (1 - TOKENS_BELOW), f"goal: {shown(TOKENS_BELOW, 'share')} below")]
     plot = dated(
         [
             (
@@ -405,8 +413,8 @@ def saving(history: History, links: Links) -> Figure:
         note = "no baseline yet" if base is None else f"baseline {words.tokens(round(base))} over {history.saving.baseline_runs} runs"
     else:
         way = "below" if saved >= 0 else "above"
-        first = f"the first {history.saving.baseline_runs} runs"
-        note = f"{shown(abs(saved), 'share')} {way} the baseline of {first}; goal {shown(SAVING_GOAL, 'share')} below"
+        first, later = f"the first {history.saving.baseline_runs} runs", f"{history.saving.now_runs} later run{_s(history.saving.now_runs)}"
+        note = f"{later}: {shown(abs(saved), 'share')} {way} the baseline of {first}; goal {shown(TOKENS_BELOW, 'share')} below"
     return Figure(
         "saving",
         "Tokens for a phase against the baseline",
@@ -478,7 +486,7 @@ def phase_cost(history: History, links: Links) -> Figure:
             for one, href in zip(found, hrefs, strict=True)
         ),
         NO_COST,
-        lying_bars([_capital(one.kind) for one in found], [Series("cost", [one.cost_usd for one in found], GOOD)], "usd", hrefs=hrefs)
+        horizontal_bars([_capital(one.kind) for one in found], [Series("cost", [one.cost_usd for one in found], GOOD)], "usd", hrefs=hrefs)
         if found
         else None,
         f"The {len(found)} most expensive kinds of phases.",
@@ -561,7 +569,7 @@ def errors(history: History, links: Links) -> Figure:
             for one, name, href in zip(found, names, hrefs, strict=True)
         ),
         "No attempt failed.",
-        lying_bars(names, series, "count", hrefs=hrefs) if found else None,
+        horizontal_bars(names, series, "count", hrefs=hrefs) if found else None,
         "Failed attempts by reason: " + ", ".join(f"{name} {one.count}" for name, one in list(zip(names, found, strict=True))[:6]) + ".",
     )
 
@@ -644,13 +652,13 @@ def calibration(history: History, links: Links) -> Figure:
             for one, name, href in zip(found, names, hrefs, strict=True)
         ),
         "No phase with an estimate has succeeded.",
-        lying_bars(names, series, "ratio", hrefs=hrefs, target=1.0) if found else None,
+        horizontal_bars(names, series, "ratio", hrefs=hrefs, target=1.0) if found else None,
         "Actual hours divided by estimated hours, by complexity.",
     )
 
 
 def forecasts(history: History, links: Links) -> Figure:
-    found = [one for one in history.batches if one.forecast is not None and one.seconds is not None]
+    found = [one for one in history.batches if one.within_forecast is not None]
     inside = [one for one in found if one.within_forecast]
     outside = [one for one in found if not one.within_forecast]
 
@@ -693,7 +701,7 @@ def forecasts(history: History, links: Links) -> Figure:
             for one in found
             if one.forecast
         ),
-        "No run that ended had a forecast: there was no history at its start.",
+        "No run that succeeded had a forecast: there was no history at its start.",
         points(groups, "seconds", x_title="forecast (median)", y_title="actual") if found else None,
         f"Forecast against actual duration of {len(found)} runs; {len(inside)} took no longer than the forecast's 90th percentile.",
     )
@@ -717,7 +725,7 @@ def conflicts(history: History, places: Places) -> Figure:
         (Column("what", "What", "text"), Column("count", "Count")),
         tuple(Row(part) for part in parts) if any_found else (),
         "Nothing collided, and nothing was foreseen to.",
-        lying_bars([name for name, _ in parts], [Series("files and attempts", [count for _, count in parts], GOOD)], "count")
+        horizontal_bars([name for name, _ in parts], [Series("files and attempts", [count for _, count in parts], GOOD)], "count")
         if any_found
         else None,
         "; ".join(f"{name} {count}" for name, count in parts) + ".",

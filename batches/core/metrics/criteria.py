@@ -15,14 +15,34 @@ BY_HAND_BELOW = 0.01
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One ended run, as the criteria look at it; `by_hand` of its `phases` had a conflict that a person resolved."""
+    """One ended run, as the criteria look at it; `by_hand` of its `phases` had a conflict that a person resolved.
+
+    `baseline`: it is one of the runs that later ones are compared with.
+    """
 
     day: date
+    baseline: bool
     critical: bool
     seconds: float
     tokens: int | None
     phases: int
     by_hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Tokens for a phase that succeeded: runs after the baseline against it, the first `baseline_runs` that used tokens."""
+
+    baseline: float | None  # None: there are too few runs for one
+    baseline_runs: int
+    now: float | None
+    now_runs: int
+    cache_saved: float | None  # share of the input's cost, all roles and models
+
+    @property
+    def saved(self) -> float | None:
+        """Share below the baseline; negative: above it."""
+        return 1 - self.now / self.baseline if self.now is not None and self.baseline else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +65,12 @@ class Criterion:
     basis: str
 
 
-def success_criteria(runs: Sequence[RunOutcome], baseline: float | None, baseline_runs: int) -> tuple[Criterion, ...]:
-    """The checklist over `runs`, oldest first; `baseline` is tokens for a finished phase over the first `baseline_runs`."""
+def success_criteria(runs: Sequence[RunOutcome], saving: Saving) -> tuple[Criterion, ...]:
+    """The checklist over `runs`, oldest first; `saving` is what those after the baseline come to."""
     return (
         _in_a_row(runs),
         _duration(runs),
-        _tokens(runs, baseline, baseline_runs),
+        _tokens(runs, saving),
         _by_hand(runs),
     )
 
@@ -92,24 +112,22 @@ def _duration(runs: Sequence[RunOutcome]) -> Criterion:
     )
 
 
-def _tokens(runs: Sequence[RunOutcome], baseline: float | None, baseline_runs: int) -> Criterion:
-    used = [run for run in runs if run.tokens is not None and run.phases]
-    value, since = None, None
-    if baseline:
-        wanted = baseline * (1 - TOKENS_BELOW)
-        mean, since = _running(used, lambda run: (float(run.tokens or 0), run.phases), lambda mean: mean <= wanted)
-        value = None if mean is None else 1 - mean / baseline
+def _tokens(runs: Sequence[RunOutcome], saving: Saving) -> Criterion:
+    since, wanted = None, (saving.baseline or 0.0) * (1 - TOKENS_BELOW)
+    if saving.saved is not None:
+        later = [run for run in runs if not run.baseline and run.tokens is not None and run.phases]
+        _, since = _running(later, lambda run: (float(run.tokens or 0), run.phases), lambda mean: mean <= wanted)
     return Criterion(
         code="tokens_below_baseline",
         text="A finished phase takes 40 % fewer tokens than in the first 10 batches",
         unit="share",
-        value=value,
+        value=saving.saved,
         target=TOKENS_BELOW,
         at_least=True,
-        met=None if value is None else since is not None,
+        met=None if saving.saved is None else since is not None,
         since=since,
-        samples=len(used) if baseline else baseline_runs,
-        basis="runs" if baseline else "runs of the baseline",
+        samples=saving.baseline_runs if saving.baseline is None else saving.now_runs,
+        basis="runs of the baseline" if saving.baseline is None else "runs after the baseline",
     )
 
 

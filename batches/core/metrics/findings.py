@@ -94,7 +94,7 @@ class ProjectSettings:
 
     slug: str
     name: str
-    phase_limit_minutes: int
+    phase_limit_seconds: float
     silence_seconds: float
     max_parallel: int
     retry_model: str
@@ -105,7 +105,9 @@ class ProjectSettings:
 @dataclass(frozen=True, slots=True)
 class AttemptCount:
     """So many attempts of a project with this outcome and reason, in the later half of the history or not, whose phases are estimated
-    at more than BANDS[band - 1] hours (band 0: at less than all of these, or not at all). `batch` is the latest of them."""
+    at more than BANDS[band - 1] hours (band 0: at less than all of these, or not at all). `batch` is the latest of them.
+
+    `own_limit`, `own_silence`: they were under the time limit, the silence limit that the project has now."""
 
     project: str
     outcome: str
@@ -117,6 +119,14 @@ class AttemptCount:
     known_files: int  # whose changed files are known
     undeclared: int  # of these, with a change that the plan does not name
     batch: int
+    own_limit: bool = True
+    own_silence: bool = True
+
+    def under_limit_of_today(self, reason: str) -> bool:
+        """Whether a failure for `reason` would say something of the settings as they are now."""
+        if reason == FailureReason.PHASE_TIME_LIMIT:
+            return self.own_limit
+        return self.own_silence if reason == FailureReason.TIMEOUT else True
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +203,16 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _timeouts(evidence: Evidence) -> Iterator[Finding]:
-    """Timeouts common -> raise the limit."""
-    for project, tried in _by_project(evidence):
+    """Timeouts common, of the attempts under the limits of today -> raise the limit."""
+    for project, all_tried in _by_project(evidence):
         settings = evidence.projects[project]
-        minutes, seconds = settings.phase_limit_minutes, settings.silence_seconds
+        minutes, seconds = round(settings.phase_limit_seconds / 60), settings.silence_seconds
         cases = (
             (FailureReason.PHASE_TIME_LIMIT, "Phases run into the time limit", f"ran into the limit of {minutes} min for a phase"),
             (FailureReason.TIMEOUT, "Phases fall silent", f"gave no sign of life for {seconds:g} s"),
         )
         for reason, title, what in cases:
+            tried = [one for one in all_tried if one.under_limit_of_today(reason)]
             hit = [one for one in tried if one.reason == reason]
             found = _common(hit, tried, 0.01)
             if found:
@@ -213,7 +224,7 @@ def _timeouts(evidence: Evidence) -> Iterator[Finding]:
 
 def _limit(reason: str, settings: ProjectSettings) -> Remedy:
     if reason == FailureReason.PHASE_TIME_LIMIT:
-        minutes = -(-settings.phase_limit_minutes * 3 // 30) * 15  # half as much again, in quarters of an hour
+        minutes = -(-round(settings.phase_limit_seconds / 60) * 3 // 30) * 15  # half as much again, in quarters of an hour
         return Remedy(RemedyCode.RAISE_PHASE_LIMIT, f"Raise the limit to {minutes} min", settings.slug, {"minutes": minutes})
     seconds = int(settings.silence_seconds * 2)
     return Remedy(RemedyCode.RAISE_SILENCE_LIMIT, f"Raise the silence limit to {seconds} s", settings.slug, {"seconds": seconds})
@@ -265,9 +276,10 @@ def _undeclared(evidence: Evidence) -> Iterator[Finding]:
 
 def _rising(evidence: Evidence) -> Iterator[Finding]:
     """A kind of error that is more common in the later half than in the earlier."""
-    tried = [one for one in evidence.attempts if one.outcome != "cancelled"]
-    late, early = _halves(tried)
-    for reason in sorted({one.reason for one in tried if one.reason} - {FailureReason.CANCELLED}):
+    all_tried = [one for one in evidence.attempts if one.outcome != "cancelled"]
+    for reason in sorted({one.reason for one in all_tried if one.reason} - {FailureReason.CANCELLED}):
+        tried = [one for one in all_tried if one.under_limit_of_today(reason)]
+        late, early = _halves(tried)
         hit = [one for one in tried if one.reason == reason]
         now, before = _halves(hit)
         errors = difference(now, late, before, early)

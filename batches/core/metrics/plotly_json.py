@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from batches.core.percentile import MoreThan
 from batches.core.text import words
 
 Value = str | int | float | Decimal | date | None
@@ -175,6 +176,8 @@ def shown(value: Value, kind: str) -> str:
         return words.visible(value)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, MoreThan):
+        return f"> {shown(float(value), kind)}"
     match kind:
         case "seconds":
             return words.duration(float(value))
@@ -191,8 +194,18 @@ def shown(value: Value, kind: str) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):,.1f}".removesuffix(".0")
 
 
+def in_unit(value: float | Decimal | None, unit: str) -> str:
+    """The value of a headline or a criterion as people read it (types.Headline.unit)."""
+    if value is None:
+        return words.UNKNOWN
+    if unit == "percent":
+        return f"{float(value):.0f} %"
+    whole = unit in ("count", "runs") and float(value).is_integer()
+    return shown(int(value) if whole else value, "ratio" if unit == "times" else unit)
+
+
 def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[tuple[float, str]] = ()) -> Plot:
-    """Standing bars, one colour on the other, with dashed lines at (value, name)."""
+    """Vertical bars, stacked, with dashed lines at (value, name)."""
     data = []
     for one in series:
         trace = {
@@ -222,7 +235,7 @@ def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[t
     return {"data": data, "layout": layout}
 
 
-def lying_bars(
+def horizontal_bars(
     names: Sequence[str],
     series: Sequence[Series],
     kind: str,
@@ -231,7 +244,7 @@ def lying_bars(
     stacked: bool = False,
     target: float | None = None,
 ) -> Plot:
-    """Lying bars, the first one at the top: for a few things with long names. Without `stacked` the series stand side by side."""
+    """Horizontal bars, the first at the top, for a few items with long names. Without `stacked` the series stand side by side."""
     data = [
         {
             "type": "bar",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from batches.core.metrics.criteria import Criterion
 from batches.core.metrics.findings import Finding
 from batches.core.metrics.types import Headline, History, RoleUse, Spread
+from batches.core.percentile import MoreThan
 from batches.core.text.words import UNKNOWN, duration, tokens, usd
 
 WIDTH = 42  # of the names
@@ -14,6 +15,8 @@ def figure(value: float | None, unit: str) -> str:
     """A figure with its unit (trends.Headline.unit); unknown is "—"."""
     if value is None:
         return UNKNOWN
+    if isinstance(value, MoreThan):
+        return f"> {figure(float(value), unit)}"
     match unit:
         case "seconds":
             return duration(value)
@@ -73,7 +76,7 @@ def _row(name: str, text: str) -> str:
 
 
 def _spread(seconds: Spread) -> str:
-    return f"{duration(seconds.median)}, {duration(seconds.p90)}, {seconds.count}"
+    return f"{figure(seconds.median, 'seconds')}, {figure(seconds.p90, 'seconds')}, {seconds.count}"
 
 
 def _role(one: RoleUse) -> str:

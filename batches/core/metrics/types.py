@@ -3,6 +3,7 @@
 Seconds, US dollars, tokens, shares from 0 to 1. Unknown is None, never 0. Days are days in UTC.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,17 +11,17 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from batches.core.engine.states import Operation, Waiting
+from batches.core.engine.states import Operation, RunState, Waiting
 from batches.core.errors import WrongChoice
-from batches.core.metrics.criteria import Criterion
+from batches.core.metrics.criteria import Criterion, Saving
 from batches.core.metrics.findings import Finding
-from batches.core.percentile import percentile
+from batches.core.percentile import MoreThan, percentile
 
 PERIODS = {"7d": 7, "30d": 30, "90d": 90}  # days; beside them "all", and "range" with its own dates
 DEFAULT_PERIOD = "30d"
-TARGET_SECONDS = 3 * 3600.0  # mean duration of a batch that the success criteria ask for
 PHASES_SHOWN = 20  # the slowest kinds of phases
 BATCHES_SHOWN = 200  # the latest runs that are told one by one; the buckets cover all of them
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)  # of an own range: within them every period before is a date too
 DAYS_UP_TO, WEEKS_UP_TO = 92, 731  # days of a span that is told day by day, week by week; a longer one by months
 
 
@@ -96,9 +97,12 @@ class Filters:
 
 def _day(text: str, name: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
     except ValueError:
         raise WrongChoice(f"{name} is a date such as 2025-11-30, not {text!r}.") from None
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise WrongChoice(f"{name} is a date from {FIRST_DAY} to {LAST_DAY}, not {day}.")
+    return day
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds that ready work did not start, by what it waited for (states.Waiting)."""
+    """Seconds that ready work did not start, by what it waited for (states.Waiting).
+
+    `total` is without `person`: the time until a person acted is shown beside it and is part of no other figure.
+    """
 
     queue: float = 0.0
     slot: float = 0.0
@@ -168,7 +175,7 @@ class Waits:
 
     @property
     def total(self) -> float:
-        return self.queue + self.slot + self.rate_limit + self.budget + self.person
+        return self.queue + self.slot + self.rate_limit + self.budget
 
     def items(self) -> list[tuple[Waiting, float]]:
         """(what for, seconds), the longest first, those of no time left out."""
@@ -225,9 +232,15 @@ class RunPoint:
         return self.tokens.total / self.phases if self.tokens.total is not None and self.phases else None
 
     @property
+    def succeeded(self) -> bool:
+        """Whether it can be compared with others: what failed or was cancelled took less of everything for doing less."""
+        return self.state == RunState.SUCCEEDED
+
+    @property
     def within_forecast(self) -> bool | None:
-        """Whether it took no longer than the forecast's p90."""
-        return None if self.forecast is None or self.seconds is None else self.seconds <= self.forecast[1]
+        """Whether it took no longer than the forecast's p90; None where there is none, or it did not succeed."""
+        known = self.succeeded and self.forecast is not None and self.seconds is not None
+        return self.seconds <= self.forecast[1] if known else None  # type: ignore[index,operator]  # both are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,15 +271,23 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and p90 over `count` values; None over none."""
+    """Median and p90 over `count` values; None over none. A MoreThan where what was stopped at a limit reaches so far down."""
 
     median: float | None
     p90: float | None
     count: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        return cls(percentile(values, 0.5), percentile(values, 0.9), len(values))
+    def of(cls, values: Sequence[float], stopped: Sequence[float] = ()) -> "Spread":
+        """`stopped` are limits at which more was stopped: each counts as a value that is more than the limit."""
+        both = [*values, *stopped]
+        known = max((value for value in values if value < min(stopped)), default=-math.inf) if stopped else math.inf
+
+        def at(share: float) -> float | None:
+            value = percentile(both, share)
+            return value if value is None or value <= known else MoreThan(value)
+
+        return cls(at(0.5), at(0.9), len(both))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +300,15 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTimes:
-    """Phases of one kind (their titles, without figures and case): seconds of attempts that succeeded, and all that failed.
+    """Phases of one kind (their titles, without figures and case): seconds of attempts that succeeded, or were stopped at the time
+    limit (these count as more than it), and all that failed.
 
     `batch` and `key` name the slowest one, as the source of the bar.
     """
 
     kind: str
     seconds: Spread
+    stopped: int  # at the time limit, in `seconds`
     attempts: int
     failed: int
     cost_usd: Decimal | None  # over all attempts, as far as known
@@ -356,22 +379,6 @@ class Conflicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Saving:
-    """Tokens for a phase that succeeded, against the baseline: the first `baseline_runs` executions that used tokens."""
-
-    baseline: float | None
-    baseline_runs: int
-    now: float | None
-    now_runs: int
-    cache_saved: float | None  # share of the input's cost, all roles and models
-
-    @property
-    def saved(self) -> float | None:
-        """Share below the baseline; negative: above it."""
-        return 1 - self.now / self.baseline if self.now is not None and self.baseline else None
-
-
-@dataclass(frozen=True, slots=True)
 class ForecastCheck:
     """How forecasts made at Execute turned out: `ratio` is actual ÷ forecast median."""
 
@@ -432,7 +439,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one run stands among the others: `rank` 1 is the least of `count`, itself included."""
+    """Where one run stands among the others: `rank` 1 is the least of `count`, itself included. None of it of a run without a value."""
 
     value: float | None
     rank: int | None
@@ -456,10 +463,11 @@ class Place:
         return None if self.rank is None or self.count < 2 else (self.rank - 1) / (self.count - 1)
 
 
-def place(value: float | None, values: Sequence[float]) -> Place:
-    """`values` are those of all runs, this one's among them."""
-    rank = None if value is None else 1 + sum(other < value for other in values)
-    more = 0 if value is None else sum(other > value for other in values)
+def place(value: float | None, others: Sequence[float]) -> Place:
+    """`others` are the values of the other batches; the median and p90 are of all, `value` among them."""
+    values = [*others] if value is None else [*others, value]
+    rank = None if value is None else 1 + sum(other < value for other in others)
+    more = 0 if value is None else sum(other > value for other in others)
     return Place(value, rank, len(values), percentile(values, 0.5), percentile(values, 0.9), more)
 
 

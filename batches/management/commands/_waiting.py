@@ -74,8 +74,8 @@ class Progress:
             words.append(f"(attempt {attempt.number})")
         if progress:
             words.append(f"- {progress}")
-        if state == TaskState.SUCCEEDED and attempt is not None and attempt.elapsed_seconds is not None:
-            words.append(f"in {duration(attempt.elapsed_seconds)}")
+        if state == TaskState.SUCCEEDED and attempt is not None and attempt.seconds is not None:
+            words.append(f"in {duration(attempt.seconds)}")
         if state == TaskState.FAILED:
             words.append(f"- {task.reason}: {task.message}")
         elif state in (TaskState.BLOCKED, TaskState.CANCELLED):

@@ -27,4 +27,4 @@ class Command(BaseCommand):
         self.stdout.write(reporting.report_text(run, result))
         if run.is_live and run.started_at is not None:
             paused = ", paused" if run.paused else ""
-            self.stdout.write(f"\nRunning for {duration((timezone.now() - run.started_at).total_seconds())}{paused}.")
+            self.stdout.write(f"\nRunning for {duration(run.seconds_until(timezone.now()))}{paused}.")

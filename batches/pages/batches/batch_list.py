@@ -16,7 +16,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.remaining import Part
-from batches.core.engine.states import Operation, RunState, TaskKind
+from batches.core.engine.states import Operation, RunState, TaskKind, Waiting
+from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
@@ -42,7 +43,9 @@ class Row:
     tokens: int | None
     cost: Decimal | None
     started_at: datetime | None
-    seconds: float | None
+    seconds: float | None  # its duration, up to now while it goes on
+    waited_for_person: float | None  # beside it
+    clock_from: datetime | None  # from when a clock counts its duration; None: it stands still
     left: float | None  # ≈ seconds
     live: bool
 
@@ -116,6 +119,10 @@ def rows_of(page: Page[Batch]) -> list[Row]:
         for task_state, number in phases.get(batch.pk, {}).items():
             counts[look(task_state)] = counts.get(look(task_state), 0) + number
         started, ended = batch.run_started_at, batch.run_ended_at
+        person = person_seconds(batch.run_waited or {}, ended or now, batch.run_waiting_for or "", batch.run_waiting_since)
+        clock_from = None
+        if started is not None and ended is None and batch.run_waiting_for != Waiting.PERSON:
+            clock_from = running_since(started, person)
         tokens, cost = spent.get(batch.pk, (None, None))
         rows.append(
             Row(
@@ -128,7 +135,9 @@ def rows_of(page: Page[Batch]) -> list[Row]:
                 tokens=tokens,
                 cost=cost,
                 started_at=started,
-                seconds=((ended or now) - started).total_seconds() if started else None,
+                seconds=run_seconds(started, ended or now, person),
+                waited_for_person=person if person >= 1 else None,
+                clock_from=clock_from,
                 left=left.get(batch.pk),
                 live=batch.run_state in LIVE,
             )
@@ -152,7 +161,7 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
         if ended is None:
             steps[task] = (step, total)
         else:
-            done.setdefault(batch, []).append(((ended - launched).total_seconds(), hours))
+            done.setdefault(batch, []).append((attempt_seconds(launched, ended), hours))
     left: dict[int, list[Part]] = {}
     of_task = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
     to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")

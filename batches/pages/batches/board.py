@@ -14,6 +14,7 @@ from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
 from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
+from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import look, sign
@@ -88,10 +89,14 @@ class PhaseCard:
     late: bool
     stuck: bool = False
     model: str = ""  # of its attempt, else what it would get; "": none is used
+    prepares: bool = False  # its task writes its work order, and carries nothing out
 
     @property
     def state(self) -> str:
-        return self.task.state if self.task else "planned"
+        """Of its task; that its work order is written makes nothing of it done."""
+        if self.task is None or (self.prepares and self.task.state == TaskState.SUCCEEDED):
+            return "planned"
+        return self.task.state
 
     @property
     def shown_state(self) -> str:
@@ -128,9 +133,7 @@ class PhaseCard:
 
 def elapsed_of(attempt: Attempt | None) -> float | None:
     """Seconds from launch to end of an ended attempt; None while it runs (the page's clock ticks) or when there is none."""
-    if attempt is None or attempt.ended_at is None:
-        return None
-    return max(0.0, (attempt.ended_at - attempt.launched_at).total_seconds())
+    return None if attempt is None else attempt.seconds
 
 
 USUAL_WEIGHS = 2  # phases
@@ -159,6 +162,8 @@ class StageCard:
     cards: tuple[PhaseCard, ...]
     check: Task | None
     active: bool
+    attempts: tuple[Attempt, ...] = ()  # all at its phases, in the runs that the cards show
+    idle: Idle = ()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -202,15 +207,10 @@ class StageCard:
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds from the first launch to the last end; None while any of its phases has not ended."""
-        attempts = [card.attempt for card in self.cards]
-        if any(attempt is None or attempt.ended_at is None for attempt in attempts):
-            return None
-        known = [attempt for attempt in attempts if attempt is not None and attempt.ended_at is not None]
-        if not known:
-            return None
-        last = max(attempt.ended_at for attempt in known if attempt.ended_at)
-        return (last - min(attempt.launched_at for attempt in known)).total_seconds()
+        """Its duration in seconds; None while any of its phases has not ended."""
+        ended = [(one.launched_at, one.ended_at) for one in self.attempts if one.ended_at is not None]
+        complete = len(ended) == len(self.attempts) and all(card.attempt is not None for card in self.cards)
+        return stage_seconds(ended, self.idle) if complete else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +334,14 @@ class Board:
         return self.run is not None and self.run.operation == Operation.EXECUTE
 
     @property
+    def preparing(self) -> str:
+        """How many work orders are written, while a run writes them; "" otherwise."""
+        if self.run is None or not self.run.is_live or self.run.operation != Operation.GENERATE:
+            return ""
+        written = sum(card.task is not None and card.task.state == TaskState.SUCCEEDED for card in self.cards)
+        return f"Writing work orders {written}/{self.total}"
+
+    @property
     def is_live(self) -> bool:
         return is_live(self.run, self.now)
 
@@ -354,7 +362,7 @@ class Board:
     @property
     def current_stage(self) -> int | None:
         """The first stage that has not ended well; None before the first execution."""
-        if not self.executing and not (self.run and self.run.is_live):
+        if self.preparing or (not self.executing and not (self.run and self.run.is_live)):
             return None
         for stage in self.stages:
             if stage.done < len(stage.cards):
@@ -363,9 +371,21 @@ class Board:
 
     @property
     def seconds(self) -> float | None:
-        if self.run is None or self.run.started_at is None or self.run.ended_at is None:
+        return None if self.run is None else self.run.seconds_until(self.run.ended_at or self.now)
+
+    @property
+    def waited_for_person(self) -> float | None:
+        """Seconds beside `seconds`; None when it hardly waited for anybody."""
+        waited = 0.0 if self.run is None else self.run.person_seconds(self.run.ended_at or self.now)
+        return waited if waited >= 1 else None
+
+    @property
+    def clock_from(self) -> datetime | None:
+        """From when a clock counts its duration; None when it does not go on, or waits for a person."""
+        run = self.run
+        if run is None or run.started_at is None or run.ended_at is not None or run.waiting_for == Waiting.PERSON:
             return None
-        return max(0.0, (self.run.ended_at - self.run.started_at).total_seconds())
+        return running_since(run.started_at, run.person_seconds(self.now))
 
     @property
     def eta_seconds(self) -> float | None:
@@ -611,12 +631,18 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
     checks = {task.stage_id: task for task in tasks if task.kind == TaskKind.STAGE_CHECK}
     attempts = list(Attempt.objects.filter(task__run__batch=batch).defer(*HEAVY).order_by("task_id", "number"))
     last = {attempt.task_id: attempt for attempt in attempts}
+    tried: dict[int, list[Attempt]] = {}
+    for attempt in attempts:
+        tried.setdefault(attempt.task_id, []).append(attempt)
+
+    prepares = run is not None and run.operation == Operation.GENERATE
 
     def card(phase: Phase) -> PhaseCard:
         task = of_phase.get(phase.pk)
         attempt = last.get(task.pk) if task else None
         late = is_late(attempt, run, now)
-        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model_shown(phase, task, attempt, run))
+        stuck = not late and is_stuck(attempt, now)
+        return PhaseCard(phase, task, attempt, late, stuck, model_shown(phase, task, attempt, run), prepares)
 
     grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}
     for phase in phases:
@@ -628,7 +654,14 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         run=run,
         now=now,
         stages=tuple(
-            StageCard(stage, tuple(grouped[stage.pk]), checks.get(stage.pk), _is_active(grouped[stage.pk], checks.get(stage.pk), run))
+            StageCard(
+                stage,
+                tuple(grouped[stage.pk]),
+                checks.get(stage.pk),
+                _is_active(grouped[stage.pk], checks.get(stage.pk), run),
+                tuple(attempt for card in grouped[stage.pk] if card.task for attempt in tried.get(card.task.pk, ())),
+                run.idle if run else (),
+            )
             for stage in stages
         ),
         conflicts=tuple(batch.conflicts.all()),

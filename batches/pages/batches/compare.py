@@ -1,7 +1,7 @@
 """Two batches side by side, and what a batch's page says of its place among the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import Series, lying_bars
+from batches.core.metrics.plotly_json import Series, horizontal_bars, in_unit
 from batches.core.metrics.types import BatchView, PhasePoint
 from batches.metrics import history
 from batches.models import RunFact
@@ -35,9 +35,15 @@ class Line:
         return (self.second - self.first) / self.first if self.first and self.second is not None else None
 
     @property
+    def equal(self) -> bool:
+        """Whether both are known and read the same."""
+        known = self.first is not None and self.second is not None
+        return known and in_unit(self.first, self.unit) == in_unit(self.second, self.unit)
+
+    @property
     def winner(self) -> str:
         """ "first", "second" or "" where neither is better, or it cannot be told."""
-        if self.first is None or self.second is None or self.first == self.second or not self.better:
+        if self.first is None or self.second is None or self.equal or not self.better:
             return ""
         return "first" if (self.first < self.second) == (self.better == "less") else "second"
 
@@ -67,6 +73,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "same": first is not None and first is second,
     }
     if first and second:
+        context["failed"] = [one.run.batch for one in (first, second) if not one.run.succeeded]
         context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
@@ -84,12 +91,14 @@ def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
 
 def _lines(first: BatchView, second: BatchView) -> list[Line]:
     a, b = first.run, second.run
+    both = a.succeeded and b.succeeded  # else neither is better: what did not succeed did less
     costs = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
-    return [
+    lines = [
         Line("Duration", "seconds", a.seconds, b.seconds, "less"),
         Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
         Line("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
         Line("Waiting", "seconds", a.waits.total, b.waits.total, "less"),
+        Line("Waited for a person", "seconds", a.waits.person or None, b.waits.person or None),
         Line("Estimated", "hours", a.estimated_hours, b.estimated_hours),
         Line("Phases that succeeded", "count", a.phases, b.phases),
         Line("Attempts", "count", a.attempts, b.attempts),
@@ -105,6 +114,7 @@ def _lines(first: BatchView, second: BatchView) -> list[Line]:
         Line("Conflicts met", "count", a.conflicts_real, b.conflicts_real, "less"),
         Line("Drift from the plan", "percent", a.drift, b.drift, "less"),
     ]
+    return lines if both else [replace(line, better="") for line in lines]
 
 
 def _pairs(first: BatchView, second: BatchView) -> list[Pair]:
@@ -122,4 +132,4 @@ def _stages(first: BatchView, second: BatchView) -> dict[str, object]:
         Series(f"batch {first.run.batch}", [seconds for _, seconds, _ in rows], "var(--running-bar)"),
         Series(f"batch {second.run.batch}", [seconds for *_, seconds in rows], "var(--stale-bar)", "/"),
     ]
-    return {"stages": rows, "plot": lying_bars([f"Stage {stage}" for stage, *_ in rows], series, "seconds")}
+    return {"stages": rows, "plot": horizontal_bars([f"Stage {stage}" for stage, *_ in rows], series, "seconds")}

@@ -197,6 +197,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     own = {check.gate_id: check for check in checks if chosen and check.attempt_id == chosen.pk}
     late = is_late(newest, run, now)
     model = model_shown(phase, task, newest, task.run if task else None)
+    prepares = task is not None and task.run.operation == Operation.GENERATE
     merged = {check.gate_id: check for check in checks if check.attempt.task.phase_id is None}
     rows = [GateRow(place, gate, own.get(gate.pk), merged.get(gate.pk)) for place, gate in enumerate(gates, start=1)]
     if chosen is not None and chosen == newest:
@@ -205,7 +206,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     return PhaseView(
         batch=batch,
         run=run,
-        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model),
+        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model, prepares),
         attempts=tuple(attempts),
         chosen=chosen,
         gates=tuple(rows),
