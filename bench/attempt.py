@@ -58,13 +58,13 @@ def measure(folder: Path, repository: Repository, rounds: int, start: Starter, t
         while not os.path.exists(attempt_dir / "started.json"):
             time.sleep(0.0002)
         figures.setdefault("start to started.json", []).append((time.perf_counter() - began) * 1000)
-        descriptor = launcher.pidfd(spec.attempt_dir)
+        descriptor = launcher.pidfd(launcher.observe(spec).started)
         if descriptor is not None:
             select.select([descriptor], [], [])
             os.close(descriptor)
         figures.setdefault("whole life", []).append((time.perf_counter() - began) * 1000)
         launcher.reap()
-        seen = timed("observe", lambda spec=spec: launcher.observe(spec.attempt_dir, spec))
+        seen = timed("observe", lambda spec=spec: launcher.observe(spec))
         assert isinstance(seen, launcher.Observation) and seen.result is not None and not seen.result.failure_reason, seen
         head = seen.result.head_commit
         merged = timed("merge", lambda head=head: repository.merge("ce/batch-1", head, "Merge"))

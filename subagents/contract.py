@@ -6,6 +6,7 @@ file that is not what it must be raises ContractError with the file, the field a
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 
 from subagents.files import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     Choice = TypeVar("Choice", bound=StrEnum)
     Made = TypeVar("Made")
+    Report = TypeVar("Report", "Heartbeat", "TaskResult")
 
 __all__ = [
     "GATE_LISTS",
@@ -62,6 +64,7 @@ __all__ = [
     "publish_once",
     "read_bytes",
     "read_json_file",
+    "read_report",
     "read_tail",
     "replace",
     "write_atomic",
@@ -170,7 +173,7 @@ class _Fields:
         value = self.data.get(name, default) if default is not None else self.raw(name)
         if not isinstance(value, str):
             raise self.refuse(name, "is not text")
-        return clean_text(value)
+        return value
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.data.get(name, default)
@@ -231,7 +234,7 @@ class _Fields:
 def _text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise ContractError(path, "is not text")
-    return clean_text(value)
+    return value
 
 
 @record
@@ -430,6 +433,11 @@ class TaskSpec:
     def name(self) -> str:
         """What the task's files are called by: "2a" in task-2a.json."""
         return self.task_id.removeprefix("phase-")
+
+    @property
+    def files(self) -> TaskFiles:
+        """The task's four files in the repository. Raises ContractError."""
+        return OrchestrationFiles(self.repository).task(self.batch_id, self.name)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -689,7 +697,16 @@ def _judged(gates: Sequence[GateOutcome]) -> dict[str, Any]:
     return {**counts, "flaky": sum(gate.flaky for gate in gates), "details": [gate.to_json() for gate in gates]}
 
 
-def check_identity(report: Heartbeat | TaskResult, spec: TaskSpec, path: str) -> None:
-    """Refuse a report of another task, attempt or token: late or forged. Raises ContractError."""
+def read_report(kind: type[Report], path: str, spec: TaskSpec) -> tuple[Report, bytes] | None:
+    """The attempt's heartbeat or result with the bytes it was read from; None when there is no file.
+
+    Raises ContractError, also for a report of another task, attempt or token: it is late or forged.
+    """
+    name = os.path.basename(path)
+    data = read_bytes(path, JSON_BYTES)
+    if data is None:
+        return None
+    report = kind.from_json(load_json(data, name), name)
     if (report.task_id, report.attempt, report.token) != (spec.task_id, spec.attempt, spec.token):
-        raise ContractError(path, f"is not of attempt {spec.attempt} of {spec.task_id}")
+        raise ContractError(name, f"is not of attempt {spec.attempt} of {spec.task_id}")
+    return report, data

@@ -12,20 +12,18 @@ import subprocess
 import sys
 
 from subagents.contract import (
-    JSON_BYTES,
     SPEC_BYTES,
     ContractError,
     Heartbeat,
     OrchestrationFiles,
     ResultStatus,
+    TaskFiles,
     TaskResult,
     TaskSpec,
     TaskType,
-    check_identity,
     dump_json,
-    load_json,
-    read_bytes,
     read_json_file,
+    read_report,
     write_atomic,
 )
 from subagents.credentials import KEY_FD, offer
@@ -66,11 +64,12 @@ class Ended:
 
 @record
 class Observation:
-    """What can be known of an attempt now. `held`: a live wrapper holds the lock.
+    """What an attempt's files say now. `held`: a live wrapper holds the lock; its end and result are not read then.
 
-    Free and `ended` None after `started`: the wrapper was killed; sweep before anything else. Errors are sentences.
+    Started, not held and `ended` None: the wrapper was killed; sweep before anything else. Errors are sentences.
     """
 
+    files: TaskFiles
     held: bool
     started: Started | None
     ended: Ended | None
@@ -91,7 +90,7 @@ def prepare(spec: TaskSpec) -> None:
     os.makedirs(spec.attempt_dir, mode=0o700, exist_ok=True)
     os.makedirs(os.path.dirname(spec.checkout), mode=0o700, exist_ok=True)
     orchestration = OrchestrationFiles(spec.repository)
-    files = orchestration.task(spec.batch_id, spec.name)
+    files = spec.files
     os.makedirs(os.path.dirname(files.spec), exist_ok=True)
     _put_away(orchestration, spec)
     data = dump_json(spec.to_json())
@@ -101,7 +100,7 @@ def prepare(spec: TaskSpec) -> None:
 
 
 def _put_away(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
-    files = orchestration.task(spec.batch_id, spec.name)
+    files = spec.files
     run, attempt = orchestration.attempt_there(spec.batch_id, spec.name) or (0, 0)  # not ours or damaged: kept all the same
     if (run, attempt) == (spec.run, spec.attempt):
         return
@@ -172,52 +171,48 @@ def reap() -> None:
 _fork_server, _agents = ForkServer(), ForkServer(AGENTS)
 
 
-def observe(attempt_dir: str, spec: TaskSpec) -> Observation:
-    """Read the start, then the lock, then the rest. Never raises for content.
+def observe(spec: TaskSpec) -> Observation:
+    """Read an attempt's files in one pass: its start, then its lock, then the rest. Never raises for content.
 
-    A free lock means that what is read after it is final. A start that is seen before a free lock means that the
-    wrapper is gone; seen after it, it may be that of a wrapper which took the lock in between.
+    After a free lock, what is read is final: only then are the end and the result read. A start that is read before a
+    free lock means that the wrapper is gone. Read after it, it may be the start of a wrapper that took the lock in between.
     """
-    started = _started(attempt_dir)
-    held = is_held(attempt_dir)
+    files = spec.files
+    started = _started(spec.attempt_dir)
+    held = is_held(spec.attempt_dir)
     if held and started is None:
-        started = _started(attempt_dir)
-    ended = _ended(attempt_dir)
-    files = OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
-    heartbeat: Heartbeat | None = None
-    heartbeat_error: str | None = None
-    result: TaskResult | None = None
-    result_error: str | None = None
+        started = _started(spec.attempt_dir)
+    heartbeat, heartbeat_error = _heartbeat(files.heartbeat, spec)
+    if held:
+        return Observation(files, True, started, None, heartbeat, heartbeat_error, None, None)
+    ended = _ended(spec.attempt_dir)
+    return Observation(files, False, started, ended, heartbeat, heartbeat_error, *_result(files.result, spec, ended))
+
+
+def _heartbeat(path: str, spec: TaskSpec) -> tuple[Heartbeat | None, str | None]:
+    """The last heartbeat, or why the file that is there is none."""
     try:
-        if (found := read_json_file(files.heartbeat)) is not None:
-            candidate = Heartbeat.from_json(found, os.path.basename(files.heartbeat))
-            check_identity(candidate, spec, os.path.basename(files.heartbeat))
-            heartbeat = candidate
+        found = read_report(Heartbeat, path, spec)
     except ContractError as error:
-        heartbeat_error = str(error)
-    try:
-        result, result_error = _result(files.result, spec, ended)
-    except ContractError as error:
-        result_error = str(error)
-    return Observation(held, started, ended, heartbeat, heartbeat_error, result, result_error)
+        return None, str(error)
+    return (found[0], None) if found else (None, None)
 
 
 def _result(path: str, spec: TaskSpec, ended: Ended | None) -> tuple[TaskResult | None, str | None]:
-    """The result, once the wrapper has vouched for it by exit.json; else why there is none although there is a file.
+    """The result, once exit.json confirms it; else why the file that is there is none.
 
-    A wrapper that is killed between its two files leaves a result that anybody may have written: there is none, and no fault of the
-    agent's either. The attempt crashed.
+    A wrapper that was killed between writing its two files leaves a result that anybody may have written. It does not
+    count, and that is no fault of the agent: the attempt crashed.
     """
-    name = os.path.basename(path)
-    data = read_bytes(path, JSON_BYTES)
-    if data is None:
+    try:
+        found = read_report(TaskResult, path, spec)
+    except ContractError as error:
+        return None, str(error)
+    if found is None or ended is None:
         return None, None
-    result = TaskResult.from_json(load_json(data, name), name)
-    check_identity(result, spec, name)
-    if ended is None:
-        return None, None
+    result, data = found
     if ended.result_sha256 != sha256_hex(data):
-        return None, f"{name}: was changed after the attempt had ended"
+        return None, f"{os.path.basename(path)}: was changed after the attempt had ended"
     return result, None
 
 
@@ -249,13 +244,21 @@ def void(attempt_dir: str) -> bool:
     return True
 
 
-def pidfd(attempt_dir: str) -> int | None:
+def pidfd(started: Started | None) -> int | None:
     """A descriptor that becomes readable when the attempt's wrapper ends (the caller closes it); None when there is none to watch."""
-    started = _started(attempt_dir)
-    if started is None:
+    if started is None or started.pid <= 0 or started.boot_id != boot_id():
         return None
-    descriptor = _open_process(started)
-    return descriptor
+    try:
+        descriptor = os.pidfd_open(started.pid)
+    except OSError:
+        return None
+    try:
+        if process_start(started.pid) == started.process_start:
+            return descriptor
+    except (OSError, ValueError):
+        pass  # it ended after it was opened
+    os.close(descriptor)
+    return None
 
 
 def stop(attempt_dir: str, force: bool) -> bool:
@@ -265,7 +268,7 @@ def stop(attempt_dir: str, force: bool) -> bool:
     With `force` everything that carries the attempt's marker is swept too.
     """
     started = _started(attempt_dir)
-    descriptor = _open_process(started) if started else None
+    descriptor = pidfd(started)
     if descriptor is not None and started is not None:
         try:
             if force:
@@ -356,7 +359,7 @@ def tidy(spec: TaskSpec) -> bool:
     """
     for name in ("tmp", "home", "git"):  # what its commands had as TMPDIR and HOME, and what git was given by it
         shutil.rmtree(os.path.join(spec.attempt_dir, name), ignore_errors=True)
-    seen = observe(spec.attempt_dir, spec)
+    seen = observe(spec)
     if seen.held or seen.result is None or seen.result.status != ResultStatus.SUCCESS or not os.path.isdir(spec.checkout):
         return False
     kept = attached_repository(spec.repository).find_commit(spec.attempt_ref)
@@ -366,22 +369,6 @@ def tidy(spec: TaskSpec) -> bool:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(spec.attempt_dir, "index"))
     return True
-
-
-def _open_process(started: Started) -> int | None:
-    if started.pid <= 0 or started.boot_id != boot_id():
-        return None
-    try:
-        descriptor = os.pidfd_open(started.pid)
-    except OSError:
-        return None
-    try:
-        if process_start(started.pid) == started.process_start:
-            return descriptor
-    except (OSError, ValueError):
-        pass  # it ended between the two looks
-    os.close(descriptor)
-    return None
 
 
 def _own_file(attempt_dir: str, name: str) -> dict[str, Any] | None:

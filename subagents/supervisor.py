@@ -16,7 +16,6 @@ from subagents.contract import (
     Failure,
     GateOutcome,
     Heartbeat,
-    OrchestrationFiles,
     ResultStatus,
     TaskResult,
     TaskSpec,
@@ -61,8 +60,7 @@ def supervise(attempt_dir: str, lock: int, began: float) -> NoReturn:
 def _supervise(attempt_dir: str, lock: int, began: float) -> None:
     try:
         spec = TaskSpec.from_json(read_json_file(os.path.join(attempt_dir, "spec.json"), SPEC_BYTES), "spec.json")
-        files = OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
-        journal = Journal(files.log, spec.output_limit_bytes)
+        journal = Journal(spec.files.log, spec.output_limit_bytes)
     except (ContractError, OSError) as error:
         sys.stderr.write(f"the attempt in {attempt_dir} cannot run: {error}\n")
         _publish_end(attempt_dir, BAD_SPEC, "")
@@ -92,7 +90,7 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
         run_attempt(spec, write_end, journal)  # never returns
     os.close(write_end)
     _reserve(attempt_dir)
-    Supervisor(attempt_dir, spec, files.heartbeat, files.result, journal, began).watch(pid, read_end, wake_read)
+    Supervisor(spec, journal, began).watch(pid, read_end, wake_read)
 
 
 def _noted(number: int, frame: object) -> None:
@@ -100,16 +98,26 @@ def _noted(number: int, frame: object) -> None:
 
 
 class Supervisor:
-    """What the wrapper knows of its runner, and the two contract files that it alone writes."""
+    """What the wrapper knows of its runner, and the two contract files that only the wrapper writes."""
 
-    def __init__(self, attempt_dir: str, spec: TaskSpec, heartbeat: str, result: str, journal: Journal, began: float) -> None:
-        self.attempt_dir, self.spec, self.journal, self.began = attempt_dir, spec, journal, began
-        self.heartbeat_path, self.result_path = heartbeat, result
-        self.progress, self.activity, self.step = "Starting", "start", 0
-        self.last_progress = timestamp()
+    def __init__(self, spec: TaskSpec, journal: Journal, began: float) -> None:
+        self.spec, self.journal, self.began = spec, journal, began
+        self.heartbeat = Heartbeat(
+            task_id=spec.task_id,
+            status="in_progress",
+            progress="Starting",
+            tokens_used=None,
+            elapsed_seconds=0.0,
+            last_update="",
+            last_progress=timestamp(),
+            step=0,
+            total_steps=len(spec.steps),
+            cost_usd=None,
+            activity="start",
+            attempt=spec.attempt,
+            token=spec.token,
+        )
         self.steps_completed, self.head_commit = 0, spec.base_commit
-        self.tokens_used: int | None = None
-        self.cost_usd: float | None = None
         self.usage: dict[str, Any] = {}
         self.session = ""
         self.result: TaskResult | None = None
@@ -168,38 +176,29 @@ class Supervisor:
             message = redact_value(load_json(line, "runner"))
             if "result" in message:
                 self.result = TaskResult.from_json(message["result"], "runner")
-            self.progress = str(message.get("progress", self.progress))
-            self.activity = str(message.get("activity", self.activity))
-            self.step = int(message.get("step", self.step))
+            last = self.heartbeat
+            self.heartbeat = replace(
+                last,
+                progress=str(message.get("progress", last.progress)),
+                activity=str(message.get("activity", last.activity)),
+                step=int(message.get("step", last.step)),
+                tokens_used=message.get("tokens_used", last.tokens_used),
+                cost_usd=message.get("cost_usd", last.cost_usd),
+                last_progress=timestamp(),
+            )
             self.steps_completed = int(message.get("steps_completed", self.steps_completed))
             self.head_commit = str(message.get("head_commit", self.head_commit))
-            self.tokens_used = message.get("tokens_used", self.tokens_used)
-            self.cost_usd = message.get("cost_usd", self.cost_usd)
             self.usage = message.get("usage", self.usage)
             self.session = str(message.get("session", self.session))
-            self.last_progress = timestamp()
         except (ContractError, AttributeError, TypeError, ValueError) as error:
             self.journal.event("error", "bad_message", f"the runner said what cannot be understood: {error}")
 
     def _beat(self, status: str) -> None:
         self.beaten = time.monotonic()
-        beat = Heartbeat(
-            task_id=self.spec.task_id,
-            status=status,
-            progress=self.progress,
-            tokens_used=self.tokens_used,
-            elapsed_seconds=round(self.beaten - self.began, 3),
-            last_update=timestamp(),
-            last_progress=self.last_progress,
-            step=self.step,
-            total_steps=len(self.spec.steps),
-            cost_usd=self.cost_usd,
-            activity=self.activity,
-            attempt=self.spec.attempt,
-            token=self.spec.token,
-        )
+        elapsed = round(self.beaten - self.began, 3)
+        self.heartbeat = replace(self.heartbeat, status=status, elapsed_seconds=elapsed, last_update=timestamp())
         try:
-            write_atomic(self.heartbeat_path, dump_json(beat.to_json()), durable=False)
+            write_atomic(self.spec.files.heartbeat, dump_json(self.heartbeat.to_json()), durable=False)
         except OSError as error:  # a full disk: the host sees silence; the next beat may succeed
             sys.stderr.write(f"heartbeat not written: {error}\n")
 
@@ -240,12 +239,12 @@ class Supervisor:
         self._beat(str(result.status))
         digest = ""
         try:
-            write_atomic(self.result_path, data)
+            write_atomic(self.spec.files.result, data)
             digest = sha256_hex(data)
         except OSError as error:
             sys.stderr.write(f"result not written: {error}\n")
         # A runner that has said its last word is not waited for: how it ended says nothing then.
-        _publish_end(self.attempt_dir, 0 if self.result is not None else status, digest)
+        _publish_end(self.spec.attempt_dir, 0 if self.result is not None else status, digest)
         if descendants(os.getpid()):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGKILL)  # the very last act: whatever would not be reaped, and ourselves
@@ -254,11 +253,12 @@ class Supervisor:
         if self.failure is None and self.result is not None:
             return self.result
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+        progress, limit = self.heartbeat.progress, self.spec.timeout_seconds
         if self.failure == Failure.CANCELLED:
             return self._failed(Failure.CANCELLED, "cancelled", status)
         if self.failure == Failure.PHASE_TIME_LIMIT:
-            return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {self.spec.timeout_seconds:g} s: {self.progress}", status)
-        return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {self.progress}", status)
+            return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s: {progress}", status)
+        return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {progress}", status)
 
     def _failed(self, failure: Failure, error: str, status: int) -> TaskResult:
         self.journal.event("error", str(failure), error)
@@ -276,8 +276,8 @@ class Supervisor:
             base_commit=spec.base_commit,
             head_commit=self.head_commit,
             usage=self.usage,
-            tokens_used=self.tokens_used,
-            cost_usd=self.cost_usd,
+            tokens_used=self.heartbeat.tokens_used,
+            cost_usd=self.heartbeat.cost_usd,
             session=self.session,
             exit_code=status,
         )

@@ -395,7 +395,7 @@ def test_stop_never_hits_a_stranger_with_a_reused_pid(world: World) -> None:
         claim = {"pid": stranger.pid, "process_start": "1", "boot_id": boot_id(), "started_at": 1.0}
         (folder / "started.json").write_text(json.dumps(claim))
         assert not launcher.stop(str(folder), force=True)
-        assert launcher.pidfd(str(folder)) is None
+        assert launcher.pidfd(launcher.Started(stranger.pid, "1", boot_id(), 1.0)) is None
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -406,7 +406,7 @@ def test_pidfd_becomes_readable_when_the_wrapper_ends(world: World) -> None:
     import select
 
     spec = running(world, "sleep 1000")
-    descriptor = launcher.pidfd(spec.attempt_dir)
+    descriptor = launcher.pidfd(launcher.observe(spec).started)
     assert descriptor is not None
     try:
         assert select.select([descriptor], [], [], 0)[0] == []
@@ -565,7 +565,7 @@ def test_start_between_two_looks_of_the_host_is_not_taken_for_a_death(world: Wor
         return found
 
     monkeypatch.setattr(launcher, "is_held", starts_right_after)
-    seen = launcher.observe(spec.attempt_dir, spec)
+    seen = launcher.observe(spec)
     assert seen.held or seen.started is None
 
 
