@@ -28,7 +28,7 @@ def main(rounds: int) -> None:
         base = repository.branch_commit("main")
         repository.ensure_branch("ce/batch-1", base)
         one = (StepPlan(1, "Nothing", ("true",)),)
-        for title, start in (("by starting Python", launcher.start), ("by the nursery", launcher.launch)):
+        for title, start in (("by starting Python", launcher.start), ("by the fork server", launcher.launch)):
             launcher.warm()
             time.sleep(0.5)
             measure(Path(folder), repository, rounds, start, f"{title}, empty phase", ())

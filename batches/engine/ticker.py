@@ -191,7 +191,7 @@ class Ticker:
 
     def _give_up(self, attempt: Attempt, message: str, now: datetime) -> None:
         """Stop an attempt that cannot be observed, and record its end once no process of it is left."""
-        launcher.void(attempt.directory)
+        launcher.prevent_start(attempt.directory)
         launcher.stop(attempt.directory, force=True)
         if launcher.is_held(attempt.directory):
             return
@@ -222,7 +222,7 @@ class Ticker:
         """Launch again an attempt without a lock or a start: the launch may have died with the process that made it."""
         last = attempt.relaunched_clock or attempt.launched_clock
         if attempt.stop_reason:
-            launcher.void(attempt.directory)
+            launcher.prevent_start(attempt.directory)
         elif not 0 <= clock - last < RELAUNCH_SECONDS:
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
@@ -296,7 +296,7 @@ class Ticker:
                 if end.observation.result is None:
                     attempt_results.write_missing_result(spec, end.result)
                 OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
-                launcher.tidy(spec)
+                launcher.remove_checkout(spec)
             except (OSError, SubagentError) as error:
                 logger.error("batch=%s task=%s attempt=%s archive: %s", spec.batch_id, spec.name, spec.attempt, error)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
@@ -315,7 +315,7 @@ class Ticker:
         for attempt in Attempt.objects.filter(task__run=run, host=self.host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
             if os.path.isdir(attempt.checkout):
                 try:
-                    launcher.tidy(TaskSpec.from_json(attempt.spec))
+                    launcher.remove_checkout(TaskSpec.from_json(attempt.spec))
                 except (OSError, SubagentError) as error:
                     logger.error("attempt=%s checkout not removed: %s", attempt.pk, error)
 

@@ -34,11 +34,7 @@ pytestmark = pytest.mark.process
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
     """Most of an attempt's processor time is the import of the SDK: have it done once, as a host does."""
-    launcher.warm(agents=True)
-    nursery = launcher._agents
-    if not nursery._ready:
-        wait_for(lambda: nursery._answer(nursery._process, 0.1) == b"ready", 120)
-        nursery._ready = True
+    assert launcher.agent_fork_server.warm(120)
 
 
 @pytest.fixture
