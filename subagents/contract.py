@@ -1,6 +1,6 @@
 """The contract of an attempt: its spec, heartbeats and result, and their JSON.
 
-People's own scripts read these shapes too (docs/engine.md). Everything that is read back is untrusted: an invalid file
+People's own scripts read these shapes too (docs/architecture.md). Everything that is read back is untrusted: an invalid file
 raises ContractError with the file, the field and the reason.
 """
 

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-JSON_BYTES = 256 * 1024  # a larger heartbeat or result is refused (docs/security.md)
+JSON_BYTES = 256 * 1024  # a larger heartbeat or result is refused
 SPEC_BYTES = 8 * 1024 * 1024  # we write specs ourselves; a phase may quote a long plan
 LARGEST_INTEGER = 2**53  # what every JSON reader and a database column agree on
 

@@ -1,4 +1,4 @@
-"""The paths of the contract's files and their archive under a repository's `.ce/orchestration/` (docs/engine.md)."""
+"""The paths of the contract's files and their archive under a repository's `.ce/orchestration/` (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`@record`: what `@dataclass(frozen=True, slots=True)` gives, without importing dataclasses.
+"""`@record`: like `@dataclass(frozen=True, slots=True)`, without importing dataclasses.
 
-An attempt imports these classes anew in its own process, and dataclasses alone costs that process some 13 ms
-(it pulls in inspect, ast and dis): more than starting Python. Values are compared, hashed, copied and pickled by
-their fields; `replace` makes a changed copy. docs/decisions/lean-attempt.md has the figures.
+Each attempt imports these classes in its own process. Importing dataclasses alone takes about 13 ms, more than starting Python,
+because it imports inspect, ast and dis. Records are compared, hashed, copied and pickled by their fields; `replace` makes a
+changed copy. docs/decisions/lean-attempt.md has the figures.
 """
 
 from __future__ import annotations

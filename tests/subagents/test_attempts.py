@@ -139,7 +139,7 @@ def test_generator_refuses_a_path_that_leaves_the_tree(world: World, tmp_path: P
 
 
 def test_unknown_backend_is_named_with_those_installed(world: World) -> None:
-    assert "there is no backend 'oracle'; installed: steps" in failure_of(world, backend="oracle")[1]
+    assert "unknown backend 'oracle'; installed: steps" in failure_of(world, backend="oracle")[1]
 
 
 # Gates
