@@ -28,7 +28,7 @@ def main(rounds: int) -> None:
         base = repository.branch_commit("main")
         repository.ensure_branch("ce/batch-1", base)
         one = (StepPlan(1, "Nothing", ("true",)),)
-        for title, start in (("by starting Python", launcher.start), ("by the nursery", launcher.launch)):
+        for title, start in (("by starting Python", launcher.start), ("by the fork server", launcher.launch)):
             launcher.warm()
             time.sleep(0.5)
             measure(Path(folder), repository, rounds, start, f"{title}, empty phase", ())
@@ -58,13 +58,13 @@ def measure(folder: Path, repository: Repository, rounds: int, start: Starter, t
         while not os.path.exists(attempt_dir / "started.json"):
             time.sleep(0.0002)
         figures.setdefault("start to started.json", []).append((time.perf_counter() - began) * 1000)
-        descriptor = launcher.pidfd(spec.attempt_dir)
+        descriptor = launcher.pidfd(launcher.observe(spec).started)
         if descriptor is not None:
             select.select([descriptor], [], [])
             os.close(descriptor)
         figures.setdefault("whole life", []).append((time.perf_counter() - began) * 1000)
         launcher.reap()
-        seen = timed("observe", lambda spec=spec: launcher.observe(spec.attempt_dir, spec))
+        seen = timed("observe", lambda spec=spec: launcher.observe(spec))
         assert isinstance(seen, launcher.Observation) and seen.result is not None and not seen.result.failure_reason, seen
         head = seen.result.head_commit
         merged = timed("merge", lambda head=head: repository.merge("ce/batch-1", head, "Merge"))

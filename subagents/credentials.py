@@ -1,4 +1,4 @@
-"""The API key of the agents, as this process was given it: never in a spec, a log, a row, or what an agent's shell sees."""
+"""The agents' API key as this process received it. It is never in a spec, a log, a row or an agent's shell."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _taken: str | None = None
 
 
 def api_key() -> str:
-    """The key, "" when there is none: from the descriptor whose number is in CE_KEY_FD, else from ANTHROPIC_API_KEY.
+    """The key, or "" when there is none: from the descriptor named in CE_KEY_FD, else from ANTHROPIC_API_KEY.
 
-    Both are read once and then closed and forgotten, so that nothing that this process starts inherits them.
+    It is read once. Then the descriptor is closed and the variables are removed, so no child process inherits them.
     """
     global _taken
     if _taken is None:
@@ -26,7 +26,7 @@ def api_key() -> str:
 
 def _read(descriptor: int) -> str:
     parts: list[bytes] = []
-    with contextlib.suppress(OSError):  # closed already: there is no key
+    with contextlib.suppress(OSError):  # already closed: there is no key
         while len(b"".join(parts)) < KEY_BYTES and (part := os.read(descriptor, KEY_BYTES)):
             parts.append(part)
         os.close(descriptor)
@@ -34,9 +34,9 @@ def _read(descriptor: int) -> str:
 
 
 def offer(key: str) -> int:
-    """A pipe that holds the key, for one process to read once; returns its read end, which nothing inherits by itself.
+    """Write the key into a pipe, for one process to read once; returns its read end, which is not inheritable.
 
-    Raises ValueError for a key that does not fit into a pipe.
+    Raises ValueError for a key of more than 4096 bytes.
     """
     data = key.encode()
     if len(data) > 4096:
@@ -48,7 +48,7 @@ def offer(key: str) -> int:
 
 
 def forbid_reading(forbidden: bool = True) -> None:
-    """Whether other processes of our user may read our memory, environment and descriptors in /proc (root may always)."""
+    """Forbid, or allow, other processes of our user to read our memory, environment and descriptors in /proc. Root always may."""
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(not forbidden), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Documents in commits: read without a checkout, written as one commit on a branch of ours, all in git's objects."""
+"""Reads documents from commits and writes them as one commit on a branch of ours, without a checkout."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ FENCE = b"---"
 
 
 class NotADocument(RepositoryProblem):
-    """What stands at `path` is a link, a folder or another repository: it is neither read nor replaced."""
+    """`path` is a link, a folder or another repository: it is neither read nor replaced."""
 
     def __init__(self, path: str, kind: str) -> None:
         self.path = path
-        super().__init__("not_a_document", f"{path} is {kind}, not a file; it is left alone")
+        super().__init__("not_a_document", f"{path} is {kind}, not a file; it is left unchanged")
 
 
 def check_document_path(path: str) -> None:
-    """Raises RepositoryProblem (bad_path) for what is no plain path inside a repository."""
+    """Raises RepositoryProblem (bad_path) when `path` is not a plain path inside a repository."""
     parts = path.split("/")
     if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts) or "\0" in path or "\\" in path:
         raise RepositoryProblem("bad_path", f"{path!r} is not a plain path inside the repository")
 
 
 def read_document(repository: Repository, commit: str, path: str) -> bytes | None:
-    """The file at `path` in `commit`, byte for byte; None when there is none. Raises NotADocument, GitError."""
+    """The bytes of the file at `path` in `commit`; None when there is none. Raises NotADocument, GitError."""
     found = _entry(repository, commit, path)
     return None if found is None else repository.git("cat-file", "blob", found[1], accept=(0,)).out
 
@@ -40,7 +40,7 @@ def read_document(repository: Repository, commit: str, path: str) -> bytes | Non
 def _entry(repository: Repository, commit: str, path: str) -> tuple[str, str] | None:
     """(mode, blob) of the file at `path`, or None."""
     check_document_path(path)
-    # Without -t or -r: a folder is listed as itself, and what lies behind a link is not there.
+    # Without -t and -r a folder is listed as itself, and nothing behind a link is listed.
     asked = ("ls-tree", "-z", "--full-tree", "--end-of-options", commit, path)
     row = text_of(repository.git(*asked, accept=(0,)).out.split(b"\0")[0], strip=False)
     if not row:
@@ -52,7 +52,7 @@ def _entry(repository: Repository, commit: str, path: str) -> tuple[str, str] | 
 
 
 def list_files(repository: Repository, commit: str, limit: int = 16 * 1024 * 1024) -> list[str]:
-    """The paths of the regular files in `commit`; of a listing beyond `limit` bytes only its beginning. Raises GitError."""
+    """The paths of the regular files in `commit`, from at most the first `limit` bytes of the listing. Raises GitError."""
     answer = repository.git("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit, accept=(0, -9), limit=limit)
     rows = (text_of(row, strip=False).partition("\t") for row in answer.out.split(b"\0")[:-1])
     return [path for meta, _, path in rows if meta.split(" ")[0] in (REGULAR, EXECUTABLE)]
@@ -65,9 +65,9 @@ def read_start(repository: Repository, commit: str, path: str, limit: int) -> by
 
 
 def write_documents(repository: Repository, parent: str, files: Mapping[str, bytes], message: str, scratch: str) -> str | None:
-    """A commit on `parent` in which `files` {path: content} stand so; None when they already do. Nothing refers to it yet.
+    """Make a commit on `parent` with `files` {path: content}; None when `parent` has them already. No reference is moved.
 
-    `scratch` is a folder of ours for git's index. No working tree is touched and no link followed.
+    `scratch` is a folder of ours for git's index. No working tree is touched and no link is followed.
     Raises NotADocument, GitError, OSError.
     """
     changed = {path: data for path, data in files.items() if read_document(repository, parent, path) != data}
@@ -92,7 +92,7 @@ def write_documents(repository: Repository, parent: str, files: Mapping[str, byt
 
 
 def commit_documents(repository: Repository, branch: str, files: Mapping[str, bytes], message: str, scratch: str) -> str | None:
-    """Put `files` onto `branch`, one of ours, as one commit; None when they stand there already, so that it is safe to repeat.
+    """Commit `files` to `branch`, one of ours; None when they are there already, so it is safe to repeat.
 
     Raises RepositoryProblem (unknown_branch, checked_out, not_a_document), GitError, RefMoved, OSError.
     """
@@ -109,7 +109,7 @@ def commit_documents(repository: Repository, branch: str, files: Mapping[str, by
 
 
 def with_front_matter(text: bytes, fields: dict[str, str]) -> bytes | None:
-    """`text` with these fields set in its front matter, known ones in their place and new ones at its end; None when it has none."""
+    """`text` with these fields set in its front matter: known ones in place, new ones at its end. None when it has no front matter."""
     lines = text.split(b"\n")
     end = next((number for number, line in enumerate(lines[1:], start=1) if line.rstrip(b"\r") == FENCE), None)
     if lines[0].rstrip(b"\r") != FENCE or end is None:

@@ -1,6 +1,6 @@
-"""Files that strangers may write and we must read, and files that others read while we write.
+"""Reads files that strangers may have written, and writes files that others read meanwhile.
 
-Written whole or not at all; read without following links, waiting on pipes, or taking in more than a cap.
+Writes are complete or do not happen. Reads follow no links, do not wait on pipes, and stop at a limit.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-JSON_BYTES = 256 * 1024  # a heartbeat or a result is never larger (security.md §3)
-SPEC_BYTES = 8 * 1024 * 1024  # a spec is ours; a phase may quote a long plan
+JSON_BYTES = 256 * 1024  # a larger heartbeat or result is refused
+SPEC_BYTES = 8 * 1024 * 1024  # we write specs ourselves; a phase may quote a long plan
 LARGEST_INTEGER = 2**53  # what every JSON reader and a database column agree on
 
 
 class SubagentError(Exception):
-    """The base of every error that this room raises on purpose."""
+    """The base of every error that `subagents` raises on purpose."""
 
 
 class ContractError(SubagentError):
-    """A file of the contract is not what it must be. `path` names the file and field, `reason` says what is wrong."""
+    """A contract file is not valid. `path` names the file and the field, `reason` says what is wrong."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -31,7 +31,7 @@ class ContractError(SubagentError):
 
 
 def clean_text(text: str) -> str:
-    """The text without what no database or page can take: NUL and lone surrogates become U+FFFD."""
+    """The text with NUL and lone surrogates replaced by U+FFFD: no database or page accepts them."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     try:
@@ -43,13 +43,13 @@ def clean_text(text: str) -> str:
 
 def dump_json(value: Any) -> bytes:
     """One line of strict JSON in UTF-8."""
-    import json  # not above: the wrapper publishes its start before it pays for this
+    import json  # imported late: the wrapper publishes its start first
 
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode("utf-8", "replace")
 
 
 def load_json(data: bytes, path: str) -> Any:
-    """Strict JSON (no NaN, no infinities, UTF-8, nothing nested beyond reason), its strings cleaned. Raises ContractError."""
+    """Decode strict JSON (UTF-8, no NaN, no infinities, no extreme nesting) and clean its strings. Raises ContractError."""
     import json
 
     try:
@@ -84,9 +84,9 @@ def _cleaned(value: Any, path: str) -> Any:
 
 
 def read_bytes(path: str, limit: int) -> bytes | None:
-    """The whole of a regular file of at most `limit` bytes; None when there is none. Raises ContractError otherwise.
+    """The content of a regular file of at most `limit` bytes; None when there is no file. Raises ContractError for anything else.
 
-    Never follows a link at the last place, never waits (a FIFO), never reads more than the limit (a sparse giant).
+    Does not follow a link in the last part of the path, does not wait (FIFO), reads no more than the limit (sparse file).
     """
     name = os.path.basename(path)
     try:
@@ -117,13 +117,13 @@ def read_bytes(path: str, limit: int) -> bytes | None:
 
 
 def read_json_file(path: str, limit: int = JSON_BYTES) -> Any | None:
-    """The strict JSON in a regular file, or None when there is no such file. Raises ContractError for all else."""
+    """The strict JSON in a regular file; None when there is no file. Raises ContractError for anything else."""
     data = read_bytes(path, limit)
     return None if data is None else load_json(data, os.path.basename(path))
 
 
 def open_regular(path: str) -> int | None:
-    """A descriptor for reading a regular file; None for anything else. Never follows a link at the last place, never waits."""
+    """A descriptor to read a regular file; None for anything else. Does not follow a link in the last part of the path or wait."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -137,7 +137,7 @@ def open_regular(path: str) -> int | None:
 def read_tail(path: str, limit: int) -> tuple[int, str]:
     """(size in bytes, the last whole lines within `limit` bytes) of a regular file; (0, "") for anything else.
 
-    For logs: what is no UTF-8 is replaced, what no database takes is removed. Never follows a link or waits.
+    For logs: invalid UTF-8, and what no database accepts, is replaced. Does not follow a link or wait.
     """
     descriptor = open_regular(path)
     if descriptor is None:
@@ -154,7 +154,7 @@ def read_tail(path: str, limit: int) -> tuple[int, str]:
 
 
 def write_atomic(path: str, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
-    """Put `data` at `path` whole or not at all; with `durable` it also survives a power cut. Raises OSError."""
+    """Write `data` to `path` completely or not at all; with `durable` it also survives a power cut. Raises OSError."""
     draft = _draft(path, data, durable, mode)
     try:
         os.replace(draft, path)
@@ -166,9 +166,9 @@ def write_atomic(path: str, data: bytes, *, durable: bool = True, mode: int = 0o
 
 
 def publish_once(path: str, data: bytes, *, mode: int = 0o644) -> bool:
-    """Put `data` at `path` unless something is there already (link(2)); tells whether we were the one. Raises OSError.
+    """Write `data` to `path` unless something is there (link(2)); returns whether it was written. Raises OSError.
 
-    Not synced: it speaks of a process, which a power cut ends as well.
+    Not synced: the file is about a process, and a power cut ends the process too.
     """
     draft = _draft(path, data, False, mode)
     try:
@@ -181,7 +181,7 @@ def publish_once(path: str, data: bytes, *, mode: int = 0o644) -> bool:
 
 
 def sync_directory(path: str) -> None:
-    """Make the names in a directory durable."""
+    """Sync a directory, so that the names in it survive a power cut."""
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,10 @@
-"""A warm parent of wrappers: imports what an attempt needs once, then forks a wrapper for each attempt asked for.
+"""The fork server: imports once what an attempt needs, then forks a wrapper for each attempt.
 
-Started by launcher.py as `python -I -S fork_server.py`, one for each process that launches, and gone with it: it ends when
-its standard input does. Starting Python and importing costs an attempt some 25 ms of processor time; a fork costs 1.
-One for agents (`fork_server.py agents`) has the SDK and the prices loaded as well, which takes two seconds and
-70 MB: its forks share them. It ends when nobody has wanted an agent for a while. docs/decisions/lean-attempt.md has the figures.
+The launcher starts it as `python -I -S fork_server.py`, one per launching process. It ends when its standard input is
+closed, so it ends with the launcher. Starting Python and importing costs an attempt about 25 ms of processor time; a fork
+costs 1 ms. A second fork server for agents (`fork_server.py agents`) also loads the SDK and the price table, which takes
+two seconds and 70 MB; its forks share them. It ends after a while without requests. docs/decisions/lean-attempt.md has the
+figures.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import socket
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MARKER_ROOM = "_" * 4096  # the launcher starts us with CE_ATTEMPT set to this
+MARKER_SPACE = "_" * 4096  # the launcher starts the fork server with CE_ATTEMPT set to this
 REQUEST_BYTES = 8192
 AGENTS = "agents"
-IDLE_SECONDS = 900.0  # of the one for agents: what it holds in memory is much
-ENV_START = 47  # the place of env_start in /proc/self/stat, counted after the command's name
+IDLE_SECONDS = 900.0  # the one for agents ends after this time without a request: it holds much memory
+ENV_START = 47  # the index of env_start in /proc/self/stat, counted after the command's name
 PRELOADED = (
     *("ctypes", "json", "shlex", "traceback"),
     *("subagents.wrapper", "subagents.supervisor", "subagents.gates", "subagents.backends.steps", "subagents.sandbox"),
@@ -31,12 +32,12 @@ PRELOADED = (
 
 
 def main() -> int:
-    """Answer each message on standard input, an attempt's directory, with the id of its new wrapper, until the input ends.
+    """Fork a wrapper for each attempt directory read from standard input and print its pid, until the input ends.
 
-    The message may carry a descriptor: a pipe that holds the attempt's key, which is not read here.
+    A message may carry a descriptor: a pipe with the attempt's key. It is not read here.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects the wrappers' ends
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that started us
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so the kernel reaps the wrappers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the process that started this one
     sys.path.append(ROOT)
     for name in PRELOADED:
         importlib.import_module(name)
@@ -49,13 +50,13 @@ def main() -> int:
         preload()
         requests.settimeout(IDLE_SECONDS)
     gc.collect()
-    gc.freeze()  # what is here stays shared with every fork
-    with contextlib.suppress(BrokenPipeError, TimeoutError):  # the process that started us was killed meanwhile; nobody asks
-        _say("ready")
+    gc.freeze()  # so that forks share these pages
+    with contextlib.suppress(BrokenPipeError, TimeoutError):  # the launcher was killed, or nobody asks
+        _print("ready")
         while True:
             asked, keys, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 1)
             if not asked:
-                break  # the process that started us is gone
+                break  # the launcher is gone
             pid = os.fork()
             if pid == 0:
                 requests.detach()
@@ -64,37 +65,37 @@ def main() -> int:
                 _become_wrapper(os.fsdecode(asked))
             for descriptor in keys:
                 os.close(descriptor)
-            _say(str(pid))
+            _print(str(pid))
     return 0
 
 
 def _mark(attempt_dir: str) -> None:
-    """Carry the attempt's marker, for commands to inherit and for the host's sweep to find in /proc.
+    """Set the attempt's marker: commands inherit it, and the launcher's sweep finds it in /proc.
 
-    /proc shows the memory in which the process got its environment, so the marker is written there, over the room
-    that the launcher left. Where that is forbidden the wrapper is still known by its pid and the runner dies with it.
+    /proc shows the memory that held the environment at the start, so the marker is written there, over the space that
+    the launcher left for it. Where that is forbidden, the wrapper is still known by its pid and the runner dies with it.
     """
     from subagents.procfs import stat_fields
 
     os.environ["CE_ATTEMPT"] = attempt_dir
     with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as shown:
-        room = b"CE_ATTEMPT=" + MARKER_ROOM.encode()
-        offset = shown.read().find(room)
+        space = b"CE_ATTEMPT=" + MARKER_SPACE.encode()
+        offset = shown.read().find(space)
         marker = b"CE_ATTEMPT=" + os.fsencode(attempt_dir)
-        if offset < 0 or len(marker) >= len(room):
+        if offset < 0 or len(marker) >= len(space):
             return
         start = int(stat_fields("self")[ENV_START])
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(start + offset)
-            memory.write(marker.ljust(len(room), b"\0"))
+            memory.write(marker.ljust(len(space), b"\0"))
 
 
-def _say(word: str) -> None:
+def _print(word: str) -> None:
     os.write(1, word.encode() + b"\n")
 
 
 def _become_wrapper(attempt_dir: str) -> None:
-    """In the child: what a wrapper of its own finds when it starts, then the wrapper itself; never returns."""
+    """In the child: set up what a newly started wrapper would find, then run the wrapper. Never returns."""
     from subagents.wrapper import main as wrap
 
     code = 1

@@ -1,4 +1,4 @@
-"""The launcher's end of its fork server: asks it for wrappers, and does without it when it does not answer."""
+"""The launcher's side of the fork server: asks it for wrappers. When it does not answer, the launcher starts Python instead."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 import threading
 
 from subagents.environment import allowed
-from subagents.fork_server import MARKER_ROOM
+from subagents.fork_server import MARKER_SPACE
 
 FORK_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fork_server.py")
 ANSWER_SECONDS = 2.0
 
 
 class ForkServer:
-    """This process's fork server (fork server.py), which is given `arguments`. Whatever goes wrong with it, a launch does without."""
+    """This process's fork server (fork_server.py, started with `arguments`). When it fails, a launch goes on without it."""
 
     def __init__(self, *arguments: str) -> None:
         self._arguments = arguments
@@ -26,36 +26,46 @@ class ForkServer:
         self._requests: socket.socket | None = None
         self._owner, self._ready = 0, False
 
-    def warm(self) -> None:
+    @property
+    def pid(self) -> int | None:
+        """The fork server's process id; None when this process has not started one."""
+        return self._process.pid if self._process is not None and self._owner == os.getpid() else None
+
+    def warm(self, seconds: float = 0) -> bool:
+        """Start the fork server unless it runs, and wait up to `seconds` for it; returns whether it is ready. Raises OSError."""
         with self._lock:
-            self._alive()
+            process = self._running()
+            return process is not None and self._becomes_ready(process, seconds)
 
     def launch(self, attempt_dir: str, key: int | None = None) -> int | None:
-        """The new wrapper's pid, or None when there is no fork server ready to ask. `key`: a descriptor that the wrapper gets."""
+        """The new wrapper's pid, or None when no fork server is ready. `key` is a descriptor that the wrapper gets."""
         with self._lock:
-            process = self._alive()
+            process = self._running()
             if process is None or self._requests is None:
                 return None
             try:
-                if not self._ready:
-                    if self._answer(process, 0) != b"ready":
-                        return None
-                    self._ready = True
+                if not self._becomes_ready(process, 0):
+                    return None
                 socket.send_fds(self._requests, [os.fsencode(attempt_dir)], [] if key is None else [key])
                 return int(self._answer(process, ANSWER_SECONDS))
             except (OSError, ValueError):
                 # An attempt starts at most once, so it is safe to start it the other way as well.
-                self._drop()
+                self.close()
                 return None
 
-    def _alive(self) -> subprocess.Popen[bytes] | None:
-        """The fork server of this very process (a fork must not share its parent's), begun when there is none."""
+    def _becomes_ready(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
+        if not self._ready:
+            self._ready = self._answer(process, seconds) == b"ready"
+        return self._ready
+
+    def _running(self) -> subprocess.Popen[bytes] | None:
+        """This process's own fork server, started when there is none. A fork must not share its parent's."""
         if self._owner != os.getpid():
             if self._requests is not None:
                 self._requests.close()  # this fork's copy only
             self._process, self._requests, self._owner = None, None, os.getpid()
         if self._process is not None and self._process.poll() is not None:
-            self._drop()
+            self.close()
         if self._process is None:
             self._ready = False
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -64,7 +74,7 @@ class ForkServer:
                     [sys.executable, "-I", "-S", FORK_SERVER, *self._arguments],
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
-                    env={**allowed(), "CE_ATTEMPT": MARKER_ROOM},
+                    env={**allowed(), "CE_ATTEMPT": MARKER_SPACE},
                     cwd="/",
                     bufsize=0,
                     start_new_session=True,
@@ -78,13 +88,14 @@ class ForkServer:
         return self._process
 
     def _answer(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
-        """One line, or b"" when none comes in time. Raises OSError."""
+        """One line of its output, or b"" when none comes in time. Raises OSError."""
         assert process.stdout is not None
         poll = select.poll()
         poll.register(process.stdout, select.POLLIN)
         return process.stdout.readline().rstrip(b"\n") if poll.poll(seconds * 1000) else b""
 
-    def _drop(self) -> None:
+    def close(self) -> None:
+        """Kill the fork server, if there is one. Its wrappers go on."""
         if self._process is not None:
             self._process.kill()
             for end in (self._requests, self._process.stdout):

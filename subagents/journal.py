@@ -1,4 +1,4 @@
-"""A task's log: one JSON object a line, and the one place where output of programs is stored."""
+"""A task's log: one JSON object per line. Output of programs is stored here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LINE_CHARACTERS = 8_000  # a longer line of output is cut into several
+LINE_CHARACTERS = 8_000  # a longer line of output is split
 
 
 def timestamp() -> str:
@@ -24,10 +24,10 @@ def timestamp() -> str:
 
 
 class Journal:
-    """Appends to a log. After `limit` bytes of program output it says so once and drops further output; events always go in."""
+    """Appends to a log. After `limit` bytes of program output it notes that once and drops further output; events are always kept."""
 
     def __init__(self, path: str, limit: int) -> None:
-        """Raises OSError, also when there is something else than a file at `path`."""
+        """Raises OSError, also when `path` is not a regular file."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o644)
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
@@ -35,12 +35,12 @@ class Journal:
         self._limit, self._stored = limit, 0
 
     def event(self, level: str, kind: str, message: str, **more: Any) -> None:
-        """Note something that happened. Raises OSError."""
+        """Add an event. Raises OSError."""
         line = {"at": timestamp(), "level": level, "kind": kind, **redact_value({"message": clean_text(message), **more})}
         self._append(dump_json(line) + b"\n")
 
     def output(self, lines: list[bytes], step: int) -> None:
-        """Store lines that a program of step `step` printed (0: a gate's), as far as the limit allows. Raises OSError."""
+        """Store lines printed by a program of step `step` (0: of a gate), up to the limit. Raises OSError."""
         at, parts = timestamp(), []
         for line in lines:
             if self._stored > self._limit:

@@ -1,7 +1,7 @@
-"""Landlock and a small seccomp filter by ctypes: what is left where user namespaces are forbidden.
+"""Landlock and a small seccomp filter by ctypes: the sandbox for hosts that forbid user namespaces.
 
-Landlock confines files; sockets are refused by seccomp, because Landlock knows nothing of UDP and of sockets with a
-path. Numbers and shapes are those of linux/landlock.h, linux/seccomp.h and linux/audit.h.
+Landlock restricts files. seccomp refuses sockets, because Landlock does not cover UDP and sockets with a path. Numbers and
+shapes are those of linux/landlock.h, linux/seccomp.h and linux/audit.h.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 RULE_PATH_BENEATH, RULE_NET_PORT = 1, 2
 BIND_TCP, CONNECT_TCP = 1, 2
-PORTS_ABI = 4  # from it on TCP can be kept to single ports (kernel 6.7)
+PORTS_ABI = 4  # the first that can restrict TCP to single ports (kernel 6.7)
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
-OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV  # what a rule about a file, not a folder, may speak of
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV  # the rights that a rule about a file, not a folder, may have
 READ = EXECUTE | READ_FILE | READ_DIR
 SCOPED = 3  # from ABI 6 on: no abstract sockets and no signals to the outside
-LEAST_ABI = 3  # before it files outside can be cut to nothing (kernel 6.2)
+LEAST_ABI = 3  # earlier ones cannot protect files outside from truncation (kernel 6.2)
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP, SECCOMP_MODE_FILTER = 38, 22, 24, 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -35,11 +35,11 @@ AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS = 1, 2, 10, 1, 0xF
 
 
 def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, port: int = 0) -> Callable[[], None]:
-    """Prepare the rules; the returned function puts the calling process, for good, under them. Raises OSError.
+    """Prepare the rules; the returned function applies them to the calling process, permanently. Raises OSError.
 
-    Paths that do not exist are left out. Without `network` no socket can be made at all, with it none with a path.
-    With a `port` instead, TCP can be spoken to that port (on any address: the kernel looks at the number), and to none
-    where the kernel cannot tell ports apart: there the network is as with `network`.
+    Paths that do not exist are left out. Without `network` no socket can be made; with it, none with a path. With a `port`
+    instead, the process can reach that TCP port, on any address, since the kernel checks the number only. A kernel that
+    cannot restrict ports gives the same access as `network`.
     """
     library = ctypes.CDLL(None, use_errno=True)
     library.syscall.restype = ctypes.c_long
@@ -47,7 +47,7 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
     if abi < LEAST_ABI:
         raise OSError(38, f"the kernel has Landlock ABI {max(abi, 0)}; {LEAST_ABI} is needed (Linux 6.2)")
     if os.uname().machine not in ARCHITECTURES:
-        raise OSError(38, f"there is no socket filter for {os.uname().machine}")
+        raise OSError(38, f"no socket filter is available for {os.uname().machine}")
     every = (1 << {3: 15, 4: 15}.get(abi, 16)) - 1
     one_port = bool(port) and not network and abi >= PORTS_ABI
     attributes = struct.pack("=QQQ", every, BIND_TCP | CONNECT_TCP if one_port else 0, SCOPED)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
@@ -73,7 +73,7 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
 
     def restrict() -> None:
         for capability in range(64):
-            library.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # beyond the last one, or without the right to: refused, harmless
+            library.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused after the last one, or without the right to: harmless
         header, none = struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)
         _checked(library.capset(header, none))
         _checked(library.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -85,7 +85,7 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
     return restrict
 
 
-# Which sockets may be made: BPF steps that find the family loaded; who comes to their end is allowed, who jumps one further refused.
+# Which sockets may be made: BPF steps that run with the family loaded. Reaching their end allows; jumping one further refuses.
 _NONE = [(AT_LEAST, 1, 0, 0)]
 _NOT_UNIX = [(EQUAL, 1, 0, AF_UNIX)]
 _TCP_ONLY = [
@@ -98,7 +98,7 @@ _TCP_ONLY = [
 
 
 def _filter(sockets: Sequence[tuple[int, int, int, int]]) -> bytes:
-    """The BPF program: refuses foreign system call tables, io_uring (it makes sockets too) and socket(2) but for `sockets`."""
+    """The BPF program: it refuses foreign system call tables, io_uring (which makes sockets too) and socket(2) except `sockets`."""
     architecture, socket = ARCHITECTURES[os.uname().machine]
     end = len(sockets) + 1
     steps = [

@@ -1,4 +1,4 @@
-"""The host's side of an attempt: the only place that starts, watches and ends subagent processes."""
+"""Starts, observes and ends the processes of attempts. Nothing else does."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ import subprocess
 import sys
 
 from subagents.contract import (
-    JSON_BYTES,
     SPEC_BYTES,
     ContractError,
     Heartbeat,
     OrchestrationFiles,
     ResultStatus,
+    TaskFiles,
     TaskResult,
     TaskSpec,
     TaskType,
-    check_identity,
     dump_json,
-    load_json,
-    read_bytes,
     read_json_file,
+    read_report,
     write_atomic,
 )
 from subagents.credentials import KEY_FD, offer
@@ -41,13 +39,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-INITS = frozenset({b"systemd", b"init", b"tini", b"dumb-init", b"docker-init", b"catatonit"})  # who adopts orphans, besides process 1
+INITS = frozenset({b"systemd", b"init", b"tini", b"dumb-init", b"docker-init", b"catatonit"})  # adopt orphans, besides process 1
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrapper.py")
 
 
 @record
 class Started:
-    """The attempt's process: `started_at` in seconds since the epoch. A void attempt has pid 0."""
+    """The attempt's process; `started_at` is in seconds since the epoch. An attempt that was prevented from starting has pid 0."""
 
     pid: int
     process_start: str
@@ -57,7 +55,7 @@ class Started:
 
 @record
 class Ended:
-    """The attempt's end as the wrapper wrote it; `result_sha256` "" when it could not write a result."""
+    """The attempt's end as the wrapper wrote it; `result_sha256` is "" when it could not write a result."""
 
     exit_code: int
     ended_at: float
@@ -66,11 +64,12 @@ class Ended:
 
 @record
 class Observation:
-    """What can be known of an attempt now. `held`: a live wrapper holds the lock.
+    """What an attempt's files say now. `held`: a live wrapper holds the lock; its end and result are not read then.
 
-    Free and `ended` None after `started`: the wrapper was killed; sweep before anything else. Errors are sentences.
+    Started, not held and `ended` None: the wrapper was killed; sweep before anything else. Errors are sentences.
     """
 
+    files: TaskFiles
     held: bool
     started: Started | None
     ended: Ended | None
@@ -81,28 +80,27 @@ class Observation:
 
 
 def prepare(spec: TaskSpec) -> None:
-    """Make the attempt's directory and write its spec there and to the contract's place.
+    """Create the attempt's directory and write its spec there and under `.ce/orchestration/`.
 
-    What an earlier attempt left under the contract's names is archived first and then removed. Safe to repeat.
-    Raises OSError, ContractError.
+    Files that an earlier attempt left there are archived and removed first. Safe to repeat. Raises OSError, ContractError.
     """
-    if not os.path.isdir(spec.repository):  # never make a folder where somebody's repository was
+    if not os.path.isdir(spec.repository):  # never create a folder where somebody's repository was
         raise FileNotFoundError(errno.ENOENT, "the repository does not exist", spec.repository)
     os.makedirs(spec.attempt_dir, mode=0o700, exist_ok=True)
     os.makedirs(os.path.dirname(spec.checkout), mode=0o700, exist_ok=True)
     orchestration = OrchestrationFiles(spec.repository)
-    files = orchestration.task(spec.batch_id, spec.name)
+    files = spec.files
     os.makedirs(os.path.dirname(files.spec), exist_ok=True)
-    _put_away(orchestration, spec)
+    _archive_earlier(orchestration, spec)
     data = dump_json(spec.to_json())
     write_atomic(files.spec, data, durable=False)
-    # Not forced to disk: after a power cut it is written anew from the row, for an attempt that has not started.
+    # Not synced: after a power cut the attempt has not started, and its row is written here again.
     write_atomic(os.path.join(spec.attempt_dir, "spec.json"), data, durable=False)
 
 
-def _put_away(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
-    files = orchestration.task(spec.batch_id, spec.name)
-    run, attempt = orchestration.attempt_there(spec.batch_id, spec.name) or (0, 0)  # not ours or damaged: kept all the same
+def _archive_earlier(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
+    files = spec.files
+    run, attempt = orchestration.current_attempt(spec.batch_id, spec.name) or (0, 0)  # not ours or damaged: archived as well
     if (run, attempt) == (spec.run, spec.attempt):
         return
     if any(os.path.lexists(path) for path in files.all()):
@@ -118,30 +116,30 @@ def _put_away(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
 
 
 def launch(attempt_dir: str, key: str = "") -> int:
-    """Start the attempt's wrapper in a session of its own; returns its pid. Harmless when one runs or ran. Raises OSError.
+    """Start the attempt's wrapper in its own session and return its pid. Harmless when one runs or ran. Raises OSError.
 
-    By a fork of this process's fork server where that is ready, else by starting Python: the same wrapper either way. The
-    agent's `key` goes by a pipe: it is in no argument, environment or file.
+    Uses the fork server when it is ready, else starts Python: the wrapper is the same. The agent's `key` goes through a
+    pipe, so it is in no argument, environment or file.
     """
     descriptor = offer(key) if key else None
     try:
-        # The one for agents is begun by the first agent, who does not wait for it.
-        pid = _agents.launch(attempt_dir, descriptor) if key else None
+        # The first agent starts the fork server for agents, and does not wait for it.
+        pid = agent_fork_server.launch(attempt_dir, descriptor) if key else None
         if pid is None:
-            pid = _fork_server.launch(attempt_dir, descriptor)
+            pid = fork_server.launch(attempt_dir, descriptor)
         return pid if pid is not None else start(attempt_dir, descriptor).pid
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def warm(*, agents: bool = False) -> None:
-    """Have the fork server, or the one for agents, ready for a later launch; returns at once."""
-    (_agents if agents else _fork_server).warm()
+def warm() -> None:
+    """Start the fork server for later launches; returns at once."""
+    fork_server.warm()
 
 
 def start(attempt_dir: str, key: int | None = None) -> subprocess.Popen[bytes]:
-    """Start the attempt's wrapper by starting Python, as our own child; `key` is a descriptor that it gets. Raises OSError."""
+    """Start the attempt's wrapper as a new Python process, our own child. It gets the descriptor `key`. Raises OSError."""
     given = {} if key is None else {KEY_FD: str(key)}
     with open(os.path.join(attempt_dir, "wrapper.err"), "ab") as errors:
         process = subprocess.Popen(
@@ -149,7 +147,7 @@ def start(attempt_dir: str, key: int | None = None) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            # The marker must be there from the start: /proc shows the environment a process was started with.
+            # /proc shows the environment that a process was started with, so the marker must be in it.
             env={**allowed(), **given, "CE_ATTEMPT": attempt_dir},
             pass_fds=() if key is None else (key,),
             cwd="/",
@@ -163,66 +161,62 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def reap() -> None:
-    """Collect the ends of wrappers that this process started, so that none stays a zombie."""
+    """Reap ended wrappers that this process started, so that none stays a zombie."""
     for pid, process in list(_children.items()):
         if process.poll() is not None:
             del _children[pid]
 
 
-_fork_server, _agents = ForkServer(), ForkServer(AGENTS)
+fork_server, agent_fork_server = ForkServer(), ForkServer(AGENTS)
 
 
-def observe(attempt_dir: str, spec: TaskSpec) -> Observation:
-    """Read the start, then the lock, then the rest. Never raises for content.
+def observe(spec: TaskSpec) -> Observation:
+    """Read an attempt's files in one pass: its start, then its lock, then the rest. Never raises for content.
 
-    A free lock means that what is read after it is final. A start that is seen before a free lock means that the
-    wrapper is gone; seen after it, it may be that of a wrapper which took the lock in between.
+    After a free lock, what is read is final: only then are the end and the result read. A start that is read before a
+    free lock means that the wrapper is gone. Read after it, it may be the start of a wrapper that took the lock in between.
     """
-    started = _started(attempt_dir)
-    held = is_held(attempt_dir)
+    files = spec.files
+    started = _started(spec.attempt_dir)
+    held = is_held(spec.attempt_dir)
     if held and started is None:
-        started = _started(attempt_dir)
-    ended = _ended(attempt_dir)
-    files = OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
-    heartbeat: Heartbeat | None = None
-    heartbeat_error: str | None = None
-    result: TaskResult | None = None
-    result_error: str | None = None
+        started = _started(spec.attempt_dir)
+    heartbeat, heartbeat_error = _heartbeat(files.heartbeat, spec)
+    if held:
+        return Observation(files, True, started, None, heartbeat, heartbeat_error, None, None)
+    ended = _ended(spec.attempt_dir)
+    return Observation(files, False, started, ended, heartbeat, heartbeat_error, *_result(files.result, spec, ended))
+
+
+def _heartbeat(path: str, spec: TaskSpec) -> tuple[Heartbeat | None, str | None]:
+    """The last heartbeat, or why the file that is there is none."""
     try:
-        if (found := read_json_file(files.heartbeat)) is not None:
-            candidate = Heartbeat.from_json(found, os.path.basename(files.heartbeat))
-            check_identity(candidate, spec, os.path.basename(files.heartbeat))
-            heartbeat = candidate
+        found = read_report(Heartbeat, path, spec)
     except ContractError as error:
-        heartbeat_error = str(error)
-    try:
-        result, result_error = _result(files.result, spec, ended)
-    except ContractError as error:
-        result_error = str(error)
-    return Observation(held, started, ended, heartbeat, heartbeat_error, result, result_error)
+        return None, str(error)
+    return (found[0], None) if found else (None, None)
 
 
 def _result(path: str, spec: TaskSpec, ended: Ended | None) -> tuple[TaskResult | None, str | None]:
-    """The result, once the wrapper has vouched for it by exit.json; else why there is none although there is a file.
+    """The result, once exit.json confirms it; else why the file that is there is none.
 
-    A wrapper that is killed between its two files leaves a result that anybody may have written: there is none, and no fault of the
-    agent's either. The attempt crashed.
+    A wrapper that was killed between writing its two files leaves a result that anybody may have written. It does not
+    count, and that is no fault of the agent: the attempt crashed.
     """
-    name = os.path.basename(path)
-    data = read_bytes(path, JSON_BYTES)
-    if data is None:
+    try:
+        found = read_report(TaskResult, path, spec)
+    except ContractError as error:
+        return None, str(error)
+    if found is None or ended is None:
         return None, None
-    result = TaskResult.from_json(load_json(data, name), name)
-    check_identity(result, spec, name)
-    if ended is None:
-        return None, None
+    result, data = found
     if ended.result_sha256 != sha256_hex(data):
-        return None, f"{name}: was changed after the attempt had ended"
+        return None, f"{os.path.basename(path)}: was changed after the attempt had ended"
     return result, None
 
 
 def is_held(attempt_dir: str) -> bool:
-    """Whether a live wrapper holds the attempt: a lock can be faked neither by a reused pid nor by a reboot."""
+    """Whether a live wrapper holds the attempt's lock. Neither a reused pid nor a reboot can fake a lock."""
     try:
         descriptor = os.open(os.path.join(attempt_dir, "lock"), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -236,10 +230,10 @@ def is_held(attempt_dir: str) -> bool:
     return False
 
 
-def void(attempt_dir: str) -> bool:
+def prevent_start(attempt_dir: str) -> bool:
     """Make sure that this attempt never starts; False when it has started already. Raises OSError.
 
-    An empty file in the place of its start says so: that can be made on a full disk as well.
+    An empty started.json marks it: an empty file can be created even on a full disk.
     """
     os.makedirs(attempt_dir, mode=0o700, exist_ok=True)
     try:
@@ -249,23 +243,31 @@ def void(attempt_dir: str) -> bool:
     return True
 
 
-def pidfd(attempt_dir: str) -> int | None:
+def pidfd(started: Started | None) -> int | None:
     """A descriptor that becomes readable when the attempt's wrapper ends (the caller closes it); None when there is none to watch."""
-    started = _started(attempt_dir)
-    if started is None:
+    if started is None or started.pid <= 0 or started.boot_id != boot_id():
         return None
-    descriptor = _open_process(started)
-    return descriptor
+    try:
+        descriptor = os.pidfd_open(started.pid)
+    except OSError:
+        return None
+    try:
+        if process_start(started.pid) == started.process_start:
+            return descriptor
+    except (OSError, ValueError):
+        pass  # it ended after it was opened
+    os.close(descriptor)
+    return None
 
 
 def stop(attempt_dir: str, force: bool) -> bool:
-    """Ask the attempt to end (TERM to the wrapper, which ends the tree within 5 s) or, with `force`, kill all of it at once.
+    """Ask the attempt to end (TERM to the wrapper, which ends its tree within 5 s) or, with `force`, kill it at once.
 
-    Checked against pid, start time and boot, so never a stranger. Returns whether there was a live wrapper.
-    With `force` everything that carries the attempt's marker is swept too.
+    The pid, the start time and the boot must match, so this never hits a stranger. Returns whether there was a live
+    wrapper. With `force`, everything that carries the attempt's marker is killed too.
     """
     started = _started(attempt_dir)
-    descriptor = _open_process(started) if started else None
+    descriptor = pidfd(started)
     if descriptor is not None and started is not None:
         try:
             if force:
@@ -284,7 +286,7 @@ def stop(attempt_dir: str, force: bool) -> bool:
 
 
 def _kill_holder(attempt_dir: str) -> None:
-    """Kill whoever holds the attempt's lock: something that the attempt started and that took it when the wrapper was killed."""
+    """Kill the process that holds the attempt's lock: the attempt started it, and it took the lock when the wrapper was killed."""
     path = os.path.join(attempt_dir, "lock")
     try:
         inode = os.stat(path).st_ino
@@ -292,10 +294,10 @@ def _kill_holder(attempt_dir: str) -> None:
             rows = [line.split() for line in file]
     except OSError:
         return
-    # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; a look of the host's own is a READ.
+    # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; the ticker's own check is a READ.
     if not any(row[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and row[5].endswith(f":{inode}") for row in rows):
         return
-    for entry in os.listdir("/proc"):  # the process that took it may have left it to a child
+    for entry in os.listdir("/proc"):  # the process that took it may have passed it to a child
         if entry.isdigit() and int(entry) != os.getpid():
             with contextlib.suppress(OSError):
                 if path in (os.readlink(f"/proc/{entry}/fd/{number}") for number in os.listdir(f"/proc/{entry}/fd")):
@@ -303,31 +305,31 @@ def _kill_holder(attempt_dir: str) -> None:
 
 
 def sweep(attempt_dir: str) -> list[int]:
-    """Kill every process whose environment carries this attempt's marker; returns the pids that were found (none: all clean).
+    """Kill every process whose environment carries this attempt's marker; returns the pids found (empty: nothing is left).
 
-    One that has dropped its environment is known as an orphan without a terminal that began after the attempt and works
-    in its checkout. Death by a signal is not awaited: call again until it returns nothing.
+    Also kills processes that dropped their environment: orphans without a terminal that started after the attempt and work
+    in its folders. Does not wait for their death: call again until it returns nothing.
     """
     marker = b"CE_ATTEMPT=" + os.fsencode(attempt_dir)
     own, found = os.getpid(), []
-    started, places = _started(attempt_dir), _places(attempt_dir)
+    started, folders = _started(attempt_dir), _work_folders(attempt_dir)
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == own:
             continue
         try:
             with open(f"/proc/{entry}/environ", "rb") as file:
                 carries = marker in file.read().split(b"\0")
-            if not carries and not (started and places and _left_behind(entry, started, places)):
+            if not carries and not (started and folders and _is_leftover(entry, started, folders)):
                 continue
             os.kill(int(entry), signal.SIGKILL)
         except (OSError, ValueError):
-            continue  # gone meanwhile, or not ours to see
+            continue  # it ended meanwhile, or we may not read it
         found.append(int(entry))
     return found
 
 
-def _places(attempt_dir: str) -> tuple[str, ...]:
-    """Where the attempt's processes work: its checkout and its own directory; nothing when its spec cannot be read."""
+def _work_folders(attempt_dir: str) -> tuple[str, ...]:
+    """The folders where the attempt's processes work: its checkout and its directory; () when its spec cannot be read."""
     try:
         spec = read_json_file(os.path.join(attempt_dir, "spec.json"), SPEC_BYTES)
         return (os.path.realpath(spec["checkout"]), os.path.realpath(attempt_dir)) if isinstance(spec, dict) else ()
@@ -335,8 +337,8 @@ def _places(attempt_dir: str) -> tuple[str, ...]:
         return ()
 
 
-def _left_behind(entry: str, started: Started, places: tuple[str, ...]) -> bool:
-    """Whether a process is an orphan that the attempt left. A person's shell has a terminal, a program of theirs a parent."""
+def _is_leftover(entry: str, started: Started, folders: tuple[str, ...]) -> bool:
+    """Whether a process is an orphan of the attempt. A person's shell has a terminal, and a person's program has a parent."""
     if not started.pid or started.boot_id != boot_id():
         return False
     fields = stat_fields(entry)
@@ -344,23 +346,23 @@ def _left_behind(entry: str, started: Started, places: tuple[str, ...]) -> bool:
         return False
     if fields[1] != "1" and name_of(fields[1]) not in INITS:
         return False
-    at = os.readlink(f"/proc/{entry}/cwd").removesuffix(" (deleted)")
-    return any(at == place or at.startswith(place + os.sep) for place in places)
+    directory = os.readlink(f"/proc/{entry}/cwd").removesuffix(" (deleted)")
+    return any(directory == folder or directory.startswith(folder + os.sep) for folder in folders)
 
 
-def tidy(spec: TaskSpec) -> bool:
-    """Remove the checkout of an attempt that succeeded and is over: all of it is committed. Tells whether it did.
+def remove_checkout(spec: TaskSpec) -> bool:
+    """Remove the checkout of an attempt that has ended in success; returns whether it did.
 
-    Anything else stays: unmerged work is never deleted, and of a success the commits are kept by the attempt's reference.
-    Raises OSError, SubagentError.
+    All of such a checkout is committed, and the attempt's reference keeps the commits. Any other checkout stays: unmerged
+    work is never deleted. Raises OSError, SubagentError.
     """
-    for name in ("tmp", "home", "git"):  # what its commands had as TMPDIR and HOME, and what git was given by it
+    for name in ("tmp", "home", "git"):  # TMPDIR and HOME of its commands, and its own git folder
         shutil.rmtree(os.path.join(spec.attempt_dir, name), ignore_errors=True)
-    seen = observe(spec.attempt_dir, spec)
-    if seen.held or seen.result is None or seen.result.status != ResultStatus.SUCCESS or not os.path.isdir(spec.checkout):
+    observed = observe(spec)
+    if observed.held or observed.result is None or observed.result.status != ResultStatus.SUCCESS or not os.path.isdir(spec.checkout):
         return False
     kept = attached_repository(spec.repository).find_commit(spec.attempt_ref)
-    if spec.type != TaskType.STAGE_CHECK and kept != seen.result.head_commit:
+    if spec.type != TaskType.STAGE_CHECK and kept != observed.result.head_commit:
         return False
     shutil.rmtree(spec.checkout)
     with contextlib.suppress(FileNotFoundError):
@@ -368,27 +370,11 @@ def tidy(spec: TaskSpec) -> bool:
     return True
 
 
-def _open_process(started: Started) -> int | None:
-    if started.pid <= 0 or started.boot_id != boot_id():
-        return None
-    try:
-        descriptor = os.pidfd_open(started.pid)
-    except OSError:
-        return None
-    try:
-        if process_start(started.pid) == started.process_start:
-            return descriptor
-    except (OSError, ValueError):
-        pass  # it ended between the two looks
-    os.close(descriptor)
-    return None
-
-
 def _own_file(attempt_dir: str, name: str) -> dict[str, Any] | None:
     try:
         found = read_json_file(os.path.join(attempt_dir, name))
     except ContractError:
-        return None  # our own files are published whole; anything else there is not ours
+        return None  # our own files are always complete, so this one is not ours
     return found if isinstance(found, dict) else None
 
 

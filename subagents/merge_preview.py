@@ -1,7 +1,7 @@
-"""What would collide if the work that is still going on were merged now: nothing is committed, nothing of the project is written.
+"""The merge preview: which running attempts would conflict if they were merged now. It writes nothing to the project.
 
-Everything that is made for the look (blobs, trees, commits, an index) lies in a throw-away repository of ours that only
-reads the project's objects. The agents' folders are read as files, by an index of ours; their `.git` is not looked at.
+All blobs, trees, commits and the index that it needs are in a temporary repository, which only reads the project's objects.
+The agents' folders are read as files with our own index; their `.git` is not read.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from subagents.workspace import Changes
 
-MERGES = 400  # a look tries at most this many; those that share no file are not tried
+MERGES = 400  # a preview tries at most this many merges; attempts that share no file are not tried
 
 
 @record
-class Work:
-    """An attempt that goes on: where it began, its folder, the index of ours that filled it, and where its commits are kept."""
+class RunningAttempt:
+    """A running attempt: its base commit, its folder, the index of ours that filled the folder, and the reference of its commits."""
 
     name: str
     base: str
@@ -38,60 +38,62 @@ class Work:
 
 @record
 class ConflictPreview:
-    """`collisions` {names of one or two: files}, one name: with the branch. `examined` are all that were looked at, `changed` by name."""
+    """`collisions` {(name, name) or (name,) with the branch: files}; `examined`: all keys that were tried; `changed` {name: Changes}."""
 
     collisions: Mapping[tuple[str, ...], tuple[str, ...]]
     examined: frozenset[tuple[str, ...]]
     changed: Mapping[str, Changes]
 
 
-def look_ahead(repository: Repository, branch_commit: str, works: Sequence[Work], scratch: str, seconds: float) -> ConflictPreview:
-    """Compare the works with each other and with the branch, as far as `seconds` reach.
+def preview_merges(
+    repository: Repository, branch_commit: str, attempts: Sequence[RunningAttempt], scratch: str, seconds: float
+) -> ConflictPreview:
+    """Try to merge the attempts with each other and with the branch, for at most `seconds`.
 
-    `scratch` is a folder of ours that is removed before and after. Work that cannot be read right now counts by its
-    last commit, or not at all. Raises OSError, ProgramMissing.
+    `scratch` is a folder of ours that is removed before and after. An attempt whose folder cannot be read now is
+    represented by its last commit, or left out. Raises OSError, ProgramMissing.
     """
     deadline = time.monotonic() + seconds
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        return _Look(repository, _private(repository, scratch), scratch, deadline).look(branch_commit, works)
+        return _Preview(repository, _temporary_repository(repository, scratch), scratch, deadline).run(branch_commit, attempts)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _private(repository: Repository, folder: str) -> Repository:
-    """A repository that reads the project's objects and keeps its own to itself; the project's configuration is not part of it."""
+def _temporary_repository(repository: Repository, folder: str) -> Repository:
+    """A repository that reads the project's objects and stores its own in `folder`. It does not use the project's configuration."""
     git = os.path.join(folder, "git")
     for name in ("objects/info", "refs/heads", "info"):
         os.makedirs(os.path.join(git, name), mode=0o700, exist_ok=True)
-    _put(os.path.join(git, "config"), configuration(is_sha256(repository.common_dir), bare=True))
-    _put(os.path.join(git, "HEAD"), "ref: refs/heads/none\n")
-    _put(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(repository.common_dir)) + "\n")
-    _put(os.path.join(git, "info/exclude"), "/.ce/orchestration/\n")
+    _write(os.path.join(git, "config"), configuration(is_sha256(repository.common_dir), bare=True))
+    _write(os.path.join(git, "HEAD"), "ref: refs/heads/none\n")
+    _write(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(repository.common_dir)) + "\n")
+    _write(os.path.join(git, "info/exclude"), "/.ce/orchestration/\n")
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(os.path.join(repository.common_dir, "shallow"), os.path.join(git, "shallow"))
     return Repository(folder, git, git)
 
 
-def _put(path: str, text: str) -> None:
+def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-class _Look:
+class _Preview:
     def __init__(self, project: Repository, private: Repository, scratch: str, deadline: float) -> None:
         self.project, self.private, self.scratch, self.deadline = project, private, scratch, deadline
 
-    def look(self, tip: str, works: Sequence[Work]) -> ConflictPreview:
+    def run(self, tip: str, attempts: Sequence[RunningAttempt]) -> ConflictPreview:
         commits: dict[str, str] = {}
         changed: dict[str, Changes] = {}
-        bases = {work.name: work.base for work in works}
-        for work in works:
+        bases = {attempt.name: attempt.base for attempt in attempts}
+        for attempt in attempts:
             with contextlib.suppress(GitError):
-                commit = self._commit_of(work)
+                commit = self._commit_of(attempt)
                 if commit is not None:
-                    changed[work.name] = self.private.changes(work.base, commit)
-                    commits[work.name] = commit
+                    changed[attempt.name] = self.private.changes(attempt.base, commit)
+                    commits[attempt.name] = commit
         paths = {name: _paths(found) for name, found in changed.items()}
         collisions: dict[tuple[str, ...], tuple[str, ...]] = {}
         examined: set[tuple[str, ...]] = set()
@@ -99,38 +101,38 @@ class _Look:
         pairs += combinations(sorted(commits), 2)
         tries = 0
         for names in pairs:
-            if self._left() <= 0 or tries >= MERGES:
+            if self._seconds_left() <= 0 or tries >= MERGES:
                 break
             with contextlib.suppress(GitError):
                 ours = tip if len(names) == 1 else commits[names[1]]
-                beside = self._between(bases[names[0]], tip) if len(names) == 1 else paths[names[1]]
-                if _meet(paths[names[0]], beside):
+                other_paths = self._between(bases[names[0]], tip) if len(names) == 1 else paths[names[1]]
+                if _overlap(paths[names[0]], other_paths):
                     tries += 1
-                    joined = self.private.merge_trees(ours, commits[names[0]])
-                    if isinstance(joined, MergeConflict):
-                        collisions[names] = joined.files
+                    merged = self.private.merge_trees(ours, commits[names[0]])
+                    if isinstance(merged, MergeConflict):
+                        collisions[names] = merged.files
                 examined.add(names)
         return ConflictPreview(collisions, frozenset(examined), changed)
 
     def _between(self, base: str, tip: str) -> set[str]:
         return _paths(self.private.changes(base, tip))
 
-    def _commit_of(self, work: Work) -> str | None:
-        """A commit, known to nobody else, of what is in the folder now; its last own commit when that cannot be had."""
+    def _commit_of(self, attempt: RunningAttempt) -> str | None:
+        """A temporary commit of what is in the folder now, or the attempt's last commit when that fails."""
         index = os.path.join(self.scratch, "index")
         try:
-            shutil.copyfile(work.index, index)
-            environment = {"GIT_WORK_TREE": work.checkout, "GIT_INDEX_FILE": index}
+            shutil.copyfile(attempt.index, index)
+            environment = {"GIT_WORK_TREE": attempt.checkout, "GIT_INDEX_FILE": index}
             self._git("add", "--all", environment=environment)
             tree = self._git("write-tree", environment=environment).decode().strip()
-            return self.private.make_commit(tree, (work.base,), "What is there now\n")
+            return self.private.make_commit(tree, (attempt.base,), "Current work\n")
         except (OSError, GitError):
-            return self.project.find_commit(work.ref)
+            return self.project.find_commit(attempt.ref)
 
     def _git(self, *arguments: str, environment: Mapping[str, str]) -> bytes:
-        return self.private.git(*arguments, environment=environment, accept=(0,), seconds=max(0.1, self._left())).out
+        return self.private.git(*arguments, environment=environment, accept=(0,), seconds=max(0.1, self._seconds_left())).out
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return self.deadline - time.monotonic()
 
 
@@ -138,8 +140,8 @@ def _paths(changes: Changes) -> set[str]:
     return {*changes.created, *changes.modified, *changes.deleted}
 
 
-def _meet(one: set[str], other: set[str]) -> bool:
-    """Whether they share a path, or one has a file where the other has a folder."""
+def _overlap(one: set[str], other: set[str]) -> bool:
+    """Whether the sets share a path, or one has a file where the other has a folder."""
     return bool(one & other or one & _folders(other) or other & _folders(one))
 
 

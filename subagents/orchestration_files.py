@@ -1,4 +1,4 @@
-"""Where the contract's files lie under a repository's `.ce/orchestration/` (framework.md §3), and their archive."""
+"""The paths of the contract's files and their archive under a repository's `.ce/orchestration/` (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def task_file_name(name: str, operation: str) -> str:
 
 @record
 class OrchestrationFiles:
-    """Names under a repository's `.ce/orchestration/` (framework.md §3); all paths are text."""
+    """Paths under a repository's `.ce/orchestration/`, as text."""
 
     repository: str
 
@@ -42,7 +42,7 @@ class OrchestrationFiles:
         return os.path.join(self.repository, ".ce", "orchestration")
 
     def task(self, batch: int, name: str) -> TaskFiles:
-        """The files called by `name` ("2a", "stage-2", "2a.review"). Raises ContractError for a name that is no file name."""
+        """The files of the task called `name` ("2a", "stage-2", "2a.review"). Raises ContractError for a name that cannot be a file name."""
         base = os.path.join(self.root, "tasks", f"batch-{batch:d}", f"task-{_safe(name)}")
         return TaskFiles(base + ".json", base + ".hb", base + ".result.json", base + ".log")
 
@@ -50,7 +50,7 @@ class OrchestrationFiles:
         return os.path.join(self.root, "batches", f"batch-{batch:d}.result.json")
 
     def archive(self, batch: int, run_number: int, name: str, attempt: int) -> str:
-        """The folder that keeps what one attempt of one run left; the files in it keep their names."""
+        """The folder that archives the files of one attempt of one run, under their own names."""
         done = os.path.join(self.root, "completed-batches", f"batch-{batch:d}")
         return os.path.join(done, f"run-{run_number:d}", f"task-{_safe(name)}", f"attempt-{attempt:d}")
 
@@ -58,8 +58,8 @@ class OrchestrationFiles:
         done = os.path.join(self.root, "completed-batches", f"batch-{batch:d}")
         return os.path.join(done, f"run-{run_number:d}", f"batch-{batch:d}.result.json")
 
-    def attempt_there(self, batch: int, name: str) -> tuple[int, int] | None:
-        """(run, attempt) whose files lie in the task's place now; None when there are none, or none that can be read."""
+    def current_attempt(self, batch: int, name: str) -> tuple[int, int] | None:
+        """The (run, attempt) of the task's current files; None when there are none, or when their spec cannot be read."""
         try:
             left = read_json_file(self.task(batch, name).spec, SPEC_BYTES)
             return None if left is None else (int(left["run"]), int(left["attempt"]))
@@ -67,14 +67,14 @@ class OrchestrationFiles:
             return None
 
     def archive_task(self, batch: int, run_number: int, name: str, attempt: int) -> str:
-        """Keep the task's files as they are now in the archive too; safe to repeat. Returns the folder. Raises OSError.
+        """Archive the task's current files; safe to repeat. Returns the folder. Raises OSError.
 
-        Does nothing once the files are those of another attempt: the next one's start has put these away already.
+        Does nothing when the current files are those of another attempt: its start has archived the earlier ones.
         """
         folder = self.archive(batch, run_number, name, attempt)
-        if self.attempt_there(batch, name) not in (None, (run_number, attempt)):
+        if self.current_attempt(batch, name) not in (None, (run_number, attempt)):
             return folder
-        if not os.path.isdir(self.root):  # the repository was moved away: never make a folder in its place
+        if not os.path.isdir(self.root):  # the repository was moved away: never create a folder in its place
             raise FileNotFoundError(errno.ENOENT, "the repository does not exist", self.repository)
         os.makedirs(folder, exist_ok=True)
         for path in self.task(batch, name).all():
@@ -83,16 +83,16 @@ class OrchestrationFiles:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft)
             try:
-                # A hard link: our files are replaced, never rewritten in place. A planted link stays a link.
+                # A hard link is enough: our files are replaced, never rewritten. A symbolic link that somebody put there stays one.
                 os.link(path, draft, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            except PermissionError:  # somebody made a folder of it
+            except PermissionError:  # somebody put a folder there
                 os.rename(path, f"{kept}.{os.urandom(4).hex()}")
                 continue
             os.replace(draft, kept)
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)  # rename(2) leaves both names when they are the same file already
+                os.unlink(draft)  # rename(2) keeps both names when they are the same file
         return folder
 
 

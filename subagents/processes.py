@@ -1,7 +1,7 @@
-"""Start a program, wait for it within a limit, keep a bounded part of what it says.
+"""Runs a program within a time limit and keeps a bounded part of its output.
 
-subprocess is not used here: importing it costs an attempt 8 ms, and posix_spawn starts git from a large process
-without copying it.
+This does not use subprocess: its import costs an attempt 8 ms, and posix_spawn starts git from a large process without
+copying it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 SIGKILL, SIGTERM = 9, 15  # the signal module costs an attempt 2 ms
-# SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXFSZ: ignored by us, or by whoever started us (nohup). A program would
-# inherit that, and `yes | head` would not end as it does in a shell.
+# SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXFSZ: we ignore them, or the process that started us does (nohup). A program
+# would inherit that, and `yes | head` would not end as it does in a shell.
 RESET_SIGNALS = (1, 2, 3, 13, 15, 25)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -32,7 +32,7 @@ class ProgramMissing(SubagentError):
 
 @record
 class Finished:
-    """How a program ended: `exit_code` is negative for a signal. `truncated`: `out` stops at the limit and it was killed there."""
+    """How a program ended; a negative `exit_code` is a signal. `truncated`: its output reached the limit and it was killed."""
 
     exit_code: int
     out: bytes
@@ -49,7 +49,7 @@ def run(
     limit: int = 64 * 1024 * 1024,
     seconds: float = 120,
 ) -> Finished:
-    """Run `argv` with `given` on its standard input, to its end, to `limit` bytes of output or to `seconds`.
+    """Run `argv` with `given` on its standard input until it ends, but at most for `seconds` and `limit` bytes of output.
 
     Raises ProgramMissing.
     """
@@ -108,15 +108,15 @@ def stream(
     seconds: float | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> tuple[int, bool]:
-    """Run `argv` in `directory` as a group of its own, handing on what it prints as it comes; (exit code, timed out).
+    """Run `argv` in `directory` in its own process group and pass on its output as it comes; returns (exit code, timed out).
 
-    `prepare` is called in the child before it becomes the program; when it raises, that is exit code 126 with a word why.
-    Ends with the program itself, not with what it left in the background: the rest of its group is killed. The
-    program dies with us. A negative exit code is a signal. Raises FileNotFoundError when the directory is gone.
+    `prepare` is called in the child before it becomes the program; when it raises OSError, the exit code is 126 and the
+    output says why. When the program ends, the rest of its group is killed; the program dies when we die. A negative exit
+    code is a signal. Raises FileNotFoundError when the directory is gone.
     """
     if not os.path.isdir(directory):
         raise FileNotFoundError(errno.ENOENT, "the checkout is gone", directory)
-    prctl = load_prctl()  # before the fork: loading takes longer than a child should
+    prctl = load_prctl()  # loaded before the fork: it takes too long for the child
     read_end, write_end = os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -124,12 +124,12 @@ def stream(
         _become(argv, environment, directory, write_end, prctl, parent, prepare)
     os.close(write_end)
     with contextlib.suppress(OSError):
-        os.setpgid(pid, pid)  # the child does the same; whoever is first
+        os.setpgid(pid, pid)  # the child does the same; either may come first
     process = os.pidfd_open(pid)
     try:
         timed_out = _follow(read_end, process, on_output, seconds)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, SIGKILL)  # before the wait: as long as it is a zombie the group's number is not reused
+            os.killpg(pid, SIGKILL)  # before the wait: the id of the group is not reused while the program is a zombie
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         os.close(process)
@@ -138,7 +138,7 @@ def stream(
 
 
 def _follow(read_end: int, process: int, on_output: Callable[[bytes], None], seconds: float | None) -> bool:
-    """Hand on output until the process has ended, then what is left in the pipe; True when the time was over first."""
+    """Pass on output until the process has ended, then the rest in the pipe; True when the time ran out first."""
     os.set_blocking(read_end, False)
     poll = select.poll()
     poll.register(read_end, select.POLLIN)
@@ -157,7 +157,7 @@ def _follow(read_end: int, process: int, on_output: Callable[[bytes], None], sec
 
 
 def _pass_on(read_end: int, on_output: Callable[[bytes], None], pieces: int) -> bool:
-    """Hand on what is there, at most so many pieces (a flood must not keep us from the clock); False at its end."""
+    """Pass on what is there, at most `pieces` reads, so that a flood cannot hide the deadline; False at the end of the output."""
     for _ in range(pieces):
         try:
             part = os.read(read_end, 1 << 16)
@@ -178,8 +178,8 @@ def _become(
     parent: int,
     prepare: Callable[[], None] | None,
 ) -> None:
-    """In the child: turn into the program, or leave with 127 (126: it may not be run)."""
-    import signal  # the wrapper above us has it loaded
+    """In the child: become the program, or exit with 127 (not found) or 126 (cannot be run)."""
+    import signal  # already loaded by the wrapper
 
     try:
         os.setpgid(0, 0)

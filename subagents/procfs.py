@@ -1,4 +1,4 @@
-"""What /proc tells about processes. wrapper.py keeps its own few lines: nothing may be imported before started.json is written."""
+"""Reads /proc. wrapper.py reads it by itself: it imports nothing before started.json is written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def boot_id() -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists and is more than a zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return stat_fields(pid)[0] not in ZOMBIE_STATES
     except (FileNotFoundError, ProcessLookupError):
@@ -53,7 +53,7 @@ def children_of(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += [int(word) for word in file.read().split()]
     except (FileNotFoundError, ProcessLookupError):
-        pass  # it ended while we looked
+        pass  # it ended meanwhile
     return found
 
 

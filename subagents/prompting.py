@@ -1,4 +1,4 @@
-"""What an agent is asked, and the shape of what it answers: one file a role under prompts/, filled from the spec."""
+"""The prompts, one file per role under prompts/, filled in from the spec, and the shapes of the answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE = "None."
 EARLIER = """
 ## An earlier attempt failed
 
-Work on what it failed of; do not repeat what did not help.
+Fix the cause of that failure. Do not repeat what did not help.
 
 <earlier_failure>
 {{text}}
@@ -41,7 +41,7 @@ def _list(of: dict[str, Any]) -> dict[str, Any]:
 SEVERITIES = ("critical", "major", "minor", "info")
 OPINIONS = ("holds", "does_not_hold", "cannot_tell")
 
-# What the agent of each role gives back, as JSON schema.
+# The answer of each role's agent, as JSON schema.
 ANSWERS: dict[Role, dict[str, Any]] = {
     Role.EXECUTOR: _object(
         status=_text(enum=["done", "blocked"]),
@@ -61,9 +61,9 @@ ANSWERS: dict[Role, dict[str, Any]] = {
 
 
 def render_prompt(spec: TaskSpec, checkout: str) -> str:
-    """The role's prompt for this attempt, without the run's shared context, which stands before it. Raises OSError, ContractError.
+    """The role's prompt for this attempt, without the run's shared context that comes before it. Raises OSError, ContractError.
 
-    What is filled in is not filled in again: a plan that says {{checkout}} says just that.
+    Inserted text is not filled in again: {{checkout}} in a plan stays as it is.
     """
     with open(os.path.join(PROMPTS, f"{spec.role}.md"), encoding="utf-8") as file:
         parts = file.read().split("{{")
@@ -72,7 +72,7 @@ def render_prompt(spec: TaskSpec, checkout: str) -> str:
     for part in parts[1:]:
         name, end, rest = part.partition("}}")
         if not end or name not in values:
-            raise ContractError(f"prompts/{spec.role}.md", f"has a place {name[:40]!r} that nothing fills")
+            raise ContractError(f"prompts/{spec.role}.md", f"has a placeholder {name[:40]!r} without a value")
         done += [values[name], rest]
     return "".join(done).rstrip("\n") + "\n"
 
@@ -84,7 +84,7 @@ def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
         "checkout": checkout,
         "prp_id": spec.prp_id,
         "phase_name": spec.phase_name,
-        "goal": spec.goal or "not told",
+        "goal": spec.goal or "not given",
         "files": ", ".join(spec.files_modified) or "none",
         "steps": "\n".join(_step(number, text, commands) for number, text, commands in _steps(spec)) or NONE,
         "gates": "\n".join(f"{gate.position}. {gate.text}{f' (`{gate.command}`)' if gate.command else ''}" for gate in spec.gates) or NONE,
@@ -107,25 +107,25 @@ def _step(number: int, text: str, commands: tuple[str, ...]) -> str:
 
 
 def check_answer(role: Role, answer: Any) -> str:
-    """What is wrong with an agent's answer, "" when it has the role's shape."""
+    """What is wrong with an agent's answer; "" when it has the role's shape."""
     return _fault(ANSWERS[role], answer, "the structured result")
 
 
-def _fault(schema: dict[str, Any], value: Any, place: str) -> str:
-    """The first fault of `value` by the part of JSON schema that ANSWERS uses, or ""."""
+def _fault(schema: dict[str, Any], value: Any, path: str) -> str:
+    """The first fault of `value` under the part of JSON schema that ANSWERS uses, or ""."""
     kinds: dict[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
     kind = str(schema["type"])
     fits: bool = isinstance(value, kinds[kind]) and not (kind == "integer" and isinstance(value, bool))
     if not fits:
-        return f"{place} is not {'an' if kind[0] in 'aio' else 'a'} {kind}"
+        return f"{path} is not {'an' if kind[0] in 'aio' else 'a'} {kind}"
     if "enum" in schema and value not in schema["enum"]:
-        return f"{place} is none of {', '.join(schema['enum'])}: {title_of(value)!r}"
+        return f"{path} is not one of {', '.join(schema['enum'])}: {title_of(value)!r}"
     if kind == "array":
-        return next((fault for number, item in enumerate(value) if (fault := _fault(schema["items"], item, f"{place}[{number}]"))), "")
+        return next((fault for number, item in enumerate(value) if (fault := _fault(schema["items"], item, f"{path}[{number}]"))), "")
     if kind == "object":
         missing = [name for name in schema["required"] if name not in value]
         if missing:
-            return f"{place} has no {missing[0]}"
+            return f"{path} has no {missing[0]}"
         known = schema["properties"].items()
-        return next((fault for name, part in known if name in value and (fault := _fault(part, value[name], f"{place}: {name}"))), "")
+        return next((fault for name, part in known if name in value and (fault := _fault(part, value[name], f"{path}: {name}"))), "")
     return ""

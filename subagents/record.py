@@ -1,8 +1,8 @@
-"""`@record`: what `@dataclass(frozen=True, slots=True)` gives, without importing dataclasses.
+"""`@record`: like `@dataclass(frozen=True, slots=True)`, without importing dataclasses.
 
-An attempt imports these classes anew in its own process, and dataclasses alone costs that process some 13 ms
-(it pulls in inspect, ast and dis): more than starting Python. Values are compared, hashed, copied and pickled by
-their fields; `replace` makes a changed copy. docs/decisions/lean-attempt.md has the figures.
+Each attempt imports these classes in its own process. Importing dataclasses alone takes about 13 ms, more than starting Python,
+because it imports inspect, ast and dis. Records are compared, hashed, copied and pickled by their fields; `replace` makes a
+changed copy. docs/decisions/lean-attempt.md has the figures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ else:
         dropped = {"__dict__", "__weakref__", *defaults}
         body = {name: value for name, value in cls.__dict__.items() if name not in dropped}
         body.update(__slots__=names, __match_args__=names, __init__=_init(cls.__name__, names, defaults))
-        body.update(__setattr__=_refuse, __delattr__=_refuse, __repr__=_repr, __eq__=_eq, __hash__=_hash)
+        body.update(_defaults=defaults, __setattr__=_refuse, __delattr__=_refuse, __repr__=_repr, __eq__=_eq, __hash__=_hash)
         body.update(__reduce__=lambda self: (type(self), _values(self)))
         return type(cls)(cls.__name__, cls.__bases__, body)
 
@@ -38,6 +38,12 @@ def replace(item: Item, **changes: Any) -> Item:
     """A copy of the record `item` with some fields changed."""
     fields = {name: changes.pop(name, getattr(item, name)) for name in item.__slots__}  # type: ignore[attr-defined]  # records have slots
     return type(item)(**fields, **changes)
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The default values of a record class by field; a field without one is not in it."""
+    defaults: dict[str, Any] = kind._defaults  # type: ignore[attr-defined]  # set by @record
+    return defaults
 
 
 def _values(item: Any) -> tuple[Any, ...]:

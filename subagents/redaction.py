@@ -1,5 +1,7 @@
-"""Secrets are taken out of what programs say before anything of it is kept: the key that this attempt was given, and
-whatever has the shape of a well-known token. A secret that was encoded (base64, reversed) is not recognised."""
+"""Removes secrets from output before it is stored: the attempt's key, and anything that looks like a well-known token.
+
+A secret that was encoded (base64, reversed) is not recognised.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MASK = "[secret]"
-SHORTEST = 8  # a shorter "secret" would blacken ordinary words
-LINE_BYTES = 1 << 16  # a line is held back until it ends or is this long
+SHORTEST = 8  # a shorter "secret" would mask ordinary words
+LINE_BYTES = 1 << 16  # a line is kept back until it ends or is this long
 TOKEN = r"A-Za-z0-9_\-"
 SHAPES = re.compile(
     rf"""(?<![{TOKEN}])(?:
@@ -32,20 +34,20 @@ _known: list[str] = []
 
 
 def know(secret: str) -> None:
-    """Take `secret` out of everything from now on, in this process and those it forks."""
+    """From now on, mask `secret` in this process and the processes that it forks."""
     if len(secret) >= SHORTEST and secret not in _known:
         _known.append(secret)
 
 
 def redact(text: str) -> str:
-    """The text with a mark in the place of each secret."""
+    """The text with each secret replaced by a mask."""
     for secret in _known:
         text = text.replace(secret, MASK)
     return SHAPES.sub(MASK, text)
 
 
 def redact_value(value: Any) -> Any:
-    """The same for each text in a value made of lists and dictionaries, keys too."""
+    """Like `redact`, for every text in a value made of lists and dictionaries, keys included."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list | tuple):
@@ -56,25 +58,25 @@ def redact_value(value: Any) -> Any:
 
 
 class Redacted:
-    """Hands on a stream of bytes without secrets, however they were cut into pieces: line by line."""
+    """Passes on a stream of bytes without secrets, line by line, however the stream was cut into pieces."""
 
-    def __init__(self, hand_on: Callable[[bytes], None]) -> None:
-        self._hand_on, self._held = hand_on, b""
+    def __init__(self, pass_on: Callable[[bytes], None]) -> None:
+        self._pass_on, self._held = pass_on, b""
 
     def add(self, data: bytes) -> None:
         held = self._held + data
         end = held.rfind(b"\n") + 1
         if not end and len(held) > LINE_BYTES:
-            # No line: cut where no token can be. Where there is no such place, it is one "word" of 64 KiB.
+            # No line end: cut where no token can be. Without such a place it is one "word" of 64 KiB.
             places = [match.end() for match in PLAIN.finditer(held, len(held) - LINE_BYTES // 2)]
             end = places[-1] if places else len(held)
         self._held = held[end:]
         if end:
-            self._hand_on(_clean(held[:end]))
+            self._pass_on(_clean(held[:end]))
 
     def end(self) -> None:
         if self._held:
-            self._hand_on(_clean(self._held))
+            self._pass_on(_clean(self._held))
             self._held = b""
 
 

@@ -1,4 +1,4 @@
-"""What a runner says while it works: to its wrapper over a pipe, to people in the log."""
+"""Reports a runner's progress: to the supervisor through a pipe, to people in the log."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ def title_of(text: str) -> str:
 
 
 class Reporter:
-    """Passed to roles and backends; only the wrapper turns what is said here into heartbeat and result files."""
+    """Passed to roles and backends. Only the supervisor writes what is reported here to the heartbeat and result files."""
 
     def __init__(self, spec: TaskSpec, pipe: int, journal: Journal) -> None:
         self.spec, self.journal = spec, journal
         self._pipe = pipe
         self._partial = b""
-        self._told_alive = 0.0
+        self._alive_sent_at = 0.0
 
     def progress(self, step: int, text: str, activity: str) -> None:
-        """We are now at step `step` (0: before or after the steps) doing `activity`; `text` is shown as it is."""
+        """Report that `activity` is under way at step `step` (0: before or after the steps); `text` is shown unchanged."""
         self._send({"progress": clean_text(text), "step": step, "activity": activity})
         self.journal.event("info", activity, text, step=step)
 
     def step(self, number: int, text: str) -> None:
-        """We begin step `number` (1 is the first)."""
+        """Report that step `number` starts (1 is the first)."""
         self.progress(number, f"Step {number} of {len(self.spec.steps)}: {title_of(text)}", "step")
 
     def steps_done(self, count: int) -> None:
         self._send({"steps_completed": count})
 
     def head(self, commit: str) -> None:
-        """The attempt's work is now kept in `commit`."""
+        """Report that `commit` now has the attempt's work."""
         self._send({"head_commit": commit})
 
     def alive(self) -> None:
-        """The agent did something worth the name of progress; passed on once a second at most."""
+        """Report that the agent made progress; sent at most once a second."""
         now = time.monotonic()
-        if now - self._told_alive >= 1:
-            self._told_alive = now
+        if now - self._alive_sent_at >= 1:
+            self._alive_sent_at = now
             self._send({})
 
     def doing(self, text: str) -> None:
-        """What the agent does at this moment, within the step: a tool and its file, or what it waits for."""
+        """Report what the agent does now within the step: a tool and its file, or what it waits for."""
         self._send({"activity": title_of(clean_text(text))})
 
     def session(self, session: str) -> None:
-        """The agent's session; known so early, it can be gone on with however the attempt ends."""
+        """Report the agent's session early, so that it can be continued however the attempt ends."""
         self._send({"session": session})
 
     def usage(self, tokens: int | None, cost_usd: float | None, usage: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class Reporter:
         self.journal.event(level, kind, message, **more)
 
     def output(self, data: bytes, step: int) -> None:
-        """Store a piece of program output, line by line; a last line without end waits for `end_output`."""
+        """Store program output line by line; an incomplete last line is kept until `end_output`."""
         lines = (self._partial + data).split(b"\n")
         self._partial = lines.pop()
         if len(self._partial) > 1 << 16:
@@ -83,7 +83,7 @@ class Reporter:
             self._partial = b""
 
     def result(self, result: TaskResult) -> None:
-        """The last word."""
+        """Send the result, the last message."""
         self._send({"result": result.to_json()})
 
     def _send(self, message: dict[str, Any]) -> None:

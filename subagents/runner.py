@@ -1,4 +1,4 @@
-"""Runs one role in a process of its own below the wrapper; whatever happens there becomes a result."""
+"""The runner: a child process of the wrapper that runs one role. Whatever happens there becomes a result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
-    """Carry out the task, send its result up the pipe, end the process."""
+    """Run the task, send its result through the pipe, end the process."""
     code = 0
     own_git.keep_in(os.path.join(spec.attempt_dir, "git"))
     try:
         reporter = Reporter(spec, pipe, journal)
         reporter.result(_result(spec, reporter, journal))
-    except BaseException as error:  # noqa: BLE001 -- the outermost frame: without a result the wrapper reports us as crashed
+    except BaseException as error:  # noqa: BLE001 -- the outermost frame; without a result the supervisor reports a crash
         journal.event("error", "crashed", f"the result could not be sent: {error!r}")
         code = 1
     finally:
@@ -34,7 +34,7 @@ def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
 def _result(spec: TaskSpec, reporter: Reporter, journal: Journal) -> TaskResult:
     try:
         return get_role(spec.type)(spec, reporter)
-    except SubagentError as error:  # explains itself: no traceback
+    except SubagentError as error:  # its message is enough: no traceback
         return _crashed(spec, journal, str(error), "")
     except BaseException as error:  # noqa: BLE001 -- the role's outermost frame
         import traceback

@@ -1,7 +1,7 @@
-"""Tokens and dollars of an attempt, request by request, as they come in.
+"""Counts tokens and dollars of an attempt, request by request, while the answers arrive.
 
-Prices come from the package genai-prices (offline), one request at a time, since some models cost more for a long
-prompt. Without the package, or for a model it does not know, a cost is unknown: never 0.
+Prices come from the package genai-prices (offline), per request, since some models cost more for a long prompt. Without
+the package, or for a model that it does not know, a cost is unknown, not 0.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# The provider's names of the four figures.
-GIVEN = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-CHARACTERS_A_TOKEN = 3
+# The provider's names of the USAGE_FIGURES.
+PROVIDER_FIGURES = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+CHARACTERS_PER_TOKEN = 3
 
 
 def request_cost(model: str, figures: dict[str, int]) -> float | None:
-    """What one request costs in US dollars, by its USAGE_FIGURES; None when nobody knows."""
+    """The cost of one request in US dollars, from its USAGE_FIGURES; None when it is unknown."""
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
         return None
     read, written = figures["cache_read_tokens"], figures["cache_write_tokens"]
-    # Its input tokens are the whole prompt, cache included.
+    # Here input tokens mean the whole prompt, cache included.
     usage = Usage(
         input_tokens=figures["input_tokens"] + read + written,
         output_tokens=figures["output_tokens"],
@@ -37,15 +37,15 @@ def request_cost(model: str, figures: dict[str, int]) -> float | None:
         return None
 
 
-class Spending:
-    """What an attempt has used so far; a request counts from its first event, its output grows with its last."""
+class UsageMeter:
+    """What an attempt has used so far. A request counts from its first event on; its last event has its final output."""
 
     def __init__(self) -> None:
         self._requests: dict[str, dict[str, Any]] = {}
-        self._open: dict[str, str] = {}  # by the tool call that a nested agent works for, "" for the agent itself: its request
+        self._open: dict[str, str] = {}  # the open request of each agent: a nested agent is named by its tool call, the main one by ""
         self._costs: dict[str, float | None] = {}
-        self._heard: dict[str, int] = {}  # characters of each answer so far
-        self._told: set[str] = set()  # requests whose last event has come
+        self._characters: dict[str, int] = {}  # of each answer so far
+        self._complete: set[str] = set()  # requests whose last event has arrived
 
     def __bool__(self) -> bool:
         return bool(self._requests)
@@ -53,31 +53,31 @@ class Spending:
     def knows(self, request: str) -> bool:
         return request in self._requests
 
-    def begin(self, request: str, model: str, usage: dict[str, Any], agent: str = "") -> None:
-        """A request was answered with its first event, which tells what was read."""
+    def start_request(self, request: str, model: str, usage: dict[str, Any], agent: str = "") -> None:
+        """The first event of an answer has arrived; it has the input figures."""
         self._open[agent] = request
         self._requests[request] = {"model": model, **dict.fromkeys(USAGE_FIGURES, 0)}
         self._add(request, usage)
 
-    def go_on(self, usage: dict[str, Any], agent: str = "") -> None:
-        """A later event of the same answer: its figures replace the earlier ones."""
+    def update(self, usage: dict[str, Any], agent: str = "") -> None:
+        """A later event of the same answer has arrived: its figures replace the earlier ones."""
         if agent in self._open:
-            self._told.add(self._open[agent])
+            self._complete.add(self._open[agent])
             self._add(self._open[agent], usage)
 
-    def hear(self, characters: int, agent: str = "") -> None:
-        """So much of an answer has arrived. Until its last event tells, its output is guessed from that, as the agent's program does.
+    def estimate(self, characters: int, agent: str = "") -> None:
+        """Estimate the output from the `characters` that have arrived, as the agent's program does, until the last event has it.
 
-        Of an answer that is cut this is all that anybody knows; the provider charges for what it had made by then.
+        For an answer that is cut off the estimate is all there is; the provider charges for what it had produced.
         """
         request = self._open.get(agent, "")
-        if request and request not in self._told:
-            self._heard[request] = self._heard.get(request, 0) + characters
-            self._add(request, {"output_tokens": max(1, round(self._heard[request] / CHARACTERS_A_TOKEN))})
+        if request and request not in self._complete:
+            self._characters[request] = self._characters.get(request, 0) + characters
+            self._add(request, {"output_tokens": max(1, round(self._characters[request] / CHARACTERS_PER_TOKEN))})
 
     def _add(self, request: str, usage: dict[str, Any]) -> None:
         entry = self._requests[request]
-        for name, given in zip(USAGE_FIGURES, GIVEN, strict=True):
+        for name, given in zip(USAGE_FIGURES, PROVIDER_FIGURES, strict=True):
             value = usage.get(given)
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 entry[name] = value
@@ -85,18 +85,18 @@ class Spending:
 
     @property
     def tokens(self) -> int | None:
-        """All four figures of all requests together; None when nothing was asked."""
+        """The sum of all figures of all requests; None when no request was made."""
         return sum(entry[name] for entry in self._requests.values() for name in USAGE_FIGURES) if self else None
 
     @property
     def cost_usd(self) -> float | None:
-        """None when nothing was asked, or when the price of any request is unknown."""
+        """None when no request was made, or when the price of any request is unknown."""
         costs = list(self._costs.values())
         known = [cost for cost in costs if cost is not None]
         return round(sum(known), 9) if costs and len(known) == len(costs) else None
 
-    def usage(self) -> dict[str, Any]:
-        """As a result tells it (TaskResult.usage)."""
+    def figures(self) -> dict[str, Any]:
+        """The figures in the shape of TaskResult.usage."""
         if not self:
             return {}
         totals = {name: sum(entry[name] for entry in self._requests.values()) for name in USAGE_FIGURES}

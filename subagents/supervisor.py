@@ -1,4 +1,4 @@
-"""The wrapper's watch over its runner: beats, limits, cancel, and the end, which nobody else writes."""
+"""The supervisor: what the wrapper does while its runner works. It alone writes the heartbeat, the result and the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from subagents.contract import (
     Failure,
     GateOutcome,
     Heartbeat,
-    OrchestrationFiles,
     ResultStatus,
     TaskResult,
     TaskSpec,
@@ -38,42 +37,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-TERM_SECONDS = 5.0  # how long a cancelled tree may take to end by itself
+TERM_SECONDS = 5.0  # how long cancelled processes may take to end by themselves
 REAP_SECONDS = 10.0
-BETWEEN_BEATS = 0.25  # steps that follow each other faster than this share a heartbeat
+MIN_HEARTBEAT_SECONDS = 0.25  # messages that follow each other faster than this share a heartbeat
 MESSAGE_BYTES = 16 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024
 BAD_SPEC = 5
 
 
 def supervise(attempt_dir: str, lock: int, began: float) -> NoReturn:
-    """Start the runner, watch it to its end, write the end, end the process."""
+    """Start the runner, watch it until it ends, write the end, then end this process."""
     try:
         _supervise(attempt_dir, lock, began)
-    except BaseException:  # noqa: BLE001 -- the wrapper's outermost frame: the launcher keeps what it says in wrapper.err
+    except BaseException:  # noqa: BLE001 -- the wrapper's outermost frame; its standard error is wrapper.err
         import traceback
 
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)  # nothing is left to flush or close; the interpreter's own way out takes 3 ms
+    os._exit(0)  # nothing is left to flush or close, and a normal exit of Python takes 3 ms
 
 
 def _supervise(attempt_dir: str, lock: int, began: float) -> None:
     try:
         spec = TaskSpec.from_json(read_json_file(os.path.join(attempt_dir, "spec.json"), SPEC_BYTES), "spec.json")
-        files = OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
-        journal = Journal(files.log, spec.output_limit_bytes)
+        journal = Journal(spec.files.log, spec.output_limit_bytes)
     except (ContractError, OSError) as error:
         sys.stderr.write(f"the attempt in {attempt_dir} cannot run: {error}\n")
         _publish_end(attempt_dir, BAD_SPEC, "")
         return
-    if api_key():  # read before the fork: the runner has it then, and what both say is kept without it
+    if api_key():  # read before the fork, so the runner has it too and both redact it from what they write
         know(api_key())
         forbid_reading()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
-    signal.signal(signal.SIGTERM, _noted)  # the wake-up pipe tells the loop
+    signal.signal(signal.SIGTERM, _noted)  # the wake-up pipe tells the loop about it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prctl = load_prctl()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -92,49 +90,59 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
         run_attempt(spec, write_end, journal)  # never returns
     os.close(write_end)
     _reserve(attempt_dir)
-    Supervisor(attempt_dir, spec, files.heartbeat, files.result, journal, began).watch(pid, read_end, wake_read)
+    Supervisor(spec, journal, began).watch(pid, read_end, wake_read)
 
 
 def _noted(number: int, frame: object) -> None:
-    """A signal whose only effect is the byte in the wake-up pipe."""
+    """Handle a signal by doing nothing: its byte in the wake-up pipe is enough."""
 
 
 class Supervisor:
-    """What the wrapper knows of its runner, and the two contract files that it alone writes."""
+    """What the wrapper knows of its runner, and the two contract files that only the wrapper writes."""
 
-    def __init__(self, attempt_dir: str, spec: TaskSpec, heartbeat: str, result: str, journal: Journal, began: float) -> None:
-        self.attempt_dir, self.spec, self.journal, self.began = attempt_dir, spec, journal, began
-        self.heartbeat_path, self.result_path = heartbeat, result
-        self.progress, self.activity, self.step = "Starting", "start", 0
-        self.last_progress = timestamp()
+    def __init__(self, spec: TaskSpec, journal: Journal, began: float) -> None:
+        self.spec, self.journal, self.began = spec, journal, began
+        self.heartbeat = Heartbeat(
+            task_id=spec.task_id,
+            status="in_progress",
+            progress="Starting",
+            tokens_used=None,
+            elapsed_seconds=0.0,
+            last_update="",
+            last_progress=timestamp(),
+            step=0,
+            total_steps=len(spec.steps),
+            cost_usd=None,
+            activity="start",
+            attempt=spec.attempt,
+            token=spec.token,
+        )
         self.steps_completed, self.head_commit = 0, spec.base_commit
-        self.tokens_used: int | None = None
-        self.cost_usd: float | None = None
         self.usage: dict[str, Any] = {}
         self.session = ""
         self.result: TaskResult | None = None
-        self.failure: Failure | None = None  # what ended the attempt from outside
+        self.failure: Failure | None = None  # why the supervisor ended the attempt
         self.buffer = b""
-        self.beaten = float("-inf")
+        self.written_at = float("-inf")
 
     def watch(self, runner: int, pipe: int, wake: int) -> None:
-        """Until the runner is done: take in what it says, beat, keep the limits. Then end everything and write the end."""
+        """Read messages, write heartbeats and enforce limits until the runner ends; then end all processes and write the end."""
         process = os.pidfd_open(runner)
         poll = select.poll()
         for descriptor in (pipe, process, wake):
             poll.register(descriptor, select.POLLIN)
         limit = self.began + self.spec.timeout_seconds
-        self._beat("in_progress")
+        self._write_heartbeat("in_progress")
         pending = False
         while self.result is None:
-            next_beat = self.beaten + (BETWEEN_BEATS if pending else self.spec.heartbeat_seconds)
-            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, min(next_beat, limit) - time.monotonic()) * 1000)}
+            next_heartbeat = self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds)
+            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, min(next_heartbeat, limit) - time.monotonic()) * 1000)}
             if pipe in ready:
                 pending = True
-                if not self._hear(pipe):
+                if not self._read_messages(pipe):
                     poll.unregister(pipe)
             if process in ready:
-                while self._hear(pipe):
+                while self._read_messages(pipe):
                     pass
                 break
             if wake in ready and bytes([signal.SIGTERM]) in os.read(wake, 64):
@@ -145,80 +153,71 @@ class Supervisor:
             if now >= limit:
                 self.failure = Failure.PHASE_TIME_LIMIT
                 break
-            if now >= self.beaten + (BETWEEN_BEATS if pending else self.spec.heartbeat_seconds):
-                self._beat("in_progress")
+            if now >= self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds):
+                self._write_heartbeat("in_progress")
                 pending = False
         self._finish(self._end_tree(runner))
 
-    def _hear(self, pipe: int) -> bool:
-        """Take in what the runner says now; False when there is nothing (any more)."""
+    def _read_messages(self, pipe: int) -> bool:
+        """Read the messages that the runner has sent; False when there are none, or none any more."""
         if not select.select([pipe], [], [], 0)[0]:
             return False
         data = os.read(pipe, 1 << 20)
         lines = (self.buffer + data).split(b"\n")
         self.buffer = lines.pop()
         if len(self.buffer) > MESSAGE_BYTES:
-            self.buffer = b""  # no message of ours is as large; without it the runner counts as crashed
+            self.buffer = b""  # none of our messages is as large; without its result the runner counts as crashed
         for line in lines:
-            self._take(line)
+            self._ingest(line)
         return bool(data)
 
-    def _take(self, line: bytes) -> None:
+    def _ingest(self, line: bytes) -> None:
         try:
             message = redact_value(load_json(line, "runner"))
             if "result" in message:
                 self.result = TaskResult.from_json(message["result"], "runner")
-            self.progress = str(message.get("progress", self.progress))
-            self.activity = str(message.get("activity", self.activity))
-            self.step = int(message.get("step", self.step))
+            last = self.heartbeat
+            self.heartbeat = replace(
+                last,
+                progress=str(message.get("progress", last.progress)),
+                activity=str(message.get("activity", last.activity)),
+                step=int(message.get("step", last.step)),
+                tokens_used=message.get("tokens_used", last.tokens_used),
+                cost_usd=message.get("cost_usd", last.cost_usd),
+                last_progress=timestamp(),
+            )
             self.steps_completed = int(message.get("steps_completed", self.steps_completed))
             self.head_commit = str(message.get("head_commit", self.head_commit))
-            self.tokens_used = message.get("tokens_used", self.tokens_used)
-            self.cost_usd = message.get("cost_usd", self.cost_usd)
             self.usage = message.get("usage", self.usage)
             self.session = str(message.get("session", self.session))
-            self.last_progress = timestamp()
         except (ContractError, AttributeError, TypeError, ValueError) as error:
-            self.journal.event("error", "bad_message", f"the runner said what cannot be understood: {error}")
+            self.journal.event("error", "bad_message", f"a message of the runner cannot be read: {error}")
 
-    def _beat(self, status: str) -> None:
-        self.beaten = time.monotonic()
-        beat = Heartbeat(
-            task_id=self.spec.task_id,
-            status=status,
-            progress=self.progress,
-            tokens_used=self.tokens_used,
-            elapsed_seconds=round(self.beaten - self.began, 3),
-            last_update=timestamp(),
-            last_progress=self.last_progress,
-            step=self.step,
-            total_steps=len(self.spec.steps),
-            cost_usd=self.cost_usd,
-            activity=self.activity,
-            attempt=self.spec.attempt,
-            token=self.spec.token,
-        )
+    def _write_heartbeat(self, status: str) -> None:
+        self.written_at = time.monotonic()
+        elapsed = round(self.written_at - self.began, 3)
+        self.heartbeat = replace(self.heartbeat, status=status, elapsed_seconds=elapsed, last_update=timestamp())
         try:
-            write_atomic(self.heartbeat_path, dump_json(beat.to_json()), durable=False)
-        except OSError as error:  # a full disk: the host sees silence; the next beat may succeed
+            write_atomic(self.spec.files.heartbeat, dump_json(self.heartbeat.to_json()), durable=False)
+        except OSError as error:  # a full disk: the ticker sees silence; the next heartbeat may succeed
             sys.stderr.write(f"heartbeat not written: {error}\n")
 
     # The end
 
     def _cancel(self, runner: int) -> None:
-        """Ask the tree to end and give it some seconds; the runner is stopped meanwhile, so that it begins nothing new."""
+        """Ask all processes to end and give them some seconds. The runner is stopped meanwhile, so that it starts nothing new."""
         os.kill(runner, signal.SIGSTOP)
-        # bwrap's own two processes would end the rest at once; what runs in it is asked.
+        # bwrap's own two processes would end the rest at once, so only what runs inside it is asked.
         asked = [pid for pid in descendants(os.getpid()) if pid != runner and name_of(pid) != b"bwrap"]
         _signal_each(asked, signal.SIGTERM)
-        until = time.monotonic() + TERM_SECONDS
-        while time.monotonic() < until and any(pid != runner and is_alive(pid) for pid in descendants(os.getpid())):
+        deadline = time.monotonic() + TERM_SECONDS
+        while time.monotonic() < deadline and any(pid != runner and is_alive(pid) for pid in descendants(os.getpid())):
             select.select([], [], [], 0.02)
 
     def _end_tree(self, runner: int) -> int:
-        """Kill and reap all that is left, orphans included (they became our children); returns the runner's exit code."""
-        status, until = 0, time.monotonic() + REAP_SECONDS
-        while time.monotonic() < until:
+        """Kill and reap every process that is left, with orphans, which are our children now; returns the runner's exit code."""
+        status, deadline = 0, time.monotonic() + REAP_SECONDS
+        while time.monotonic() < deadline:
             try:
                 pid, raw = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -228,37 +227,38 @@ class Supervisor:
             elif pid == 0:
                 _signal_each(descendants(os.getpid()), signal.SIGKILL)
                 select.select([], [], [], 0.002)
-        self.journal.event("error", "left_over", f"processes of the attempt could not be ended in {REAP_SECONDS:g} s")
+        self.journal.event("error", "left_over", f"processes of the attempt did not end within {REAP_SECONDS:g} s")
         return status
 
     def _finish(self, status: int) -> None:
         result = self._outcome(status)
         result = replace(result, elapsed_seconds=time.monotonic() - self.began, sandbox=self.spec.sandbox or "rlimit")
-        data = _within(result)
+        data = fit_result(result)
         seconds = round(result.elapsed_seconds, 3)
         self.journal.event("info", "ended", f"{result.status} {result.failure_reason}".strip(), elapsed_seconds=seconds)
-        self._beat(str(result.status))
+        self._write_heartbeat(str(result.status))
         digest = ""
         try:
-            write_atomic(self.result_path, data)
+            write_atomic(self.spec.files.result, data)
             digest = sha256_hex(data)
         except OSError as error:
             sys.stderr.write(f"result not written: {error}\n")
-        # A runner that has said its last word is not waited for: how it ended says nothing then.
-        _publish_end(self.attempt_dir, 0 if self.result is not None else status, digest)
+        # Once the result is here the runner is not waited for, so its exit code means nothing.
+        _publish_end(self.spec.attempt_dir, 0 if self.result is not None else status, digest)
         if descendants(os.getpid()):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            os.killpg(0, signal.SIGKILL)  # the very last act: whatever would not be reaped, and ourselves
+            os.killpg(0, signal.SIGKILL)  # the last act: kill what could not be reaped, and ourselves
 
     def _outcome(self, status: int) -> TaskResult:
         if self.failure is None and self.result is not None:
             return self.result
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+        progress, limit = self.heartbeat.progress, self.spec.timeout_seconds
         if self.failure == Failure.CANCELLED:
             return self._failed(Failure.CANCELLED, "cancelled", status)
         if self.failure == Failure.PHASE_TIME_LIMIT:
-            return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {self.spec.timeout_seconds:g} s: {self.progress}", status)
-        return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {self.progress}", status)
+            return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s: {progress}", status)
+        return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {progress}", status)
 
     def _failed(self, failure: Failure, error: str, status: int) -> TaskResult:
         self.journal.event("error", str(failure), error)
@@ -276,15 +276,15 @@ class Supervisor:
             base_commit=spec.base_commit,
             head_commit=self.head_commit,
             usage=self.usage,
-            tokens_used=self.tokens_used,
-            cost_usd=self.cost_usd,
+            tokens_used=self.heartbeat.tokens_used,
+            cost_usd=self.heartbeat.cost_usd,
             session=self.session,
             exit_code=status,
         )
 
 
 def _reserve(attempt_dir: str) -> None:
-    """Room for the end: an attempt that fills the disk can still say how it ended."""
+    """Reserve disk space for exit.json: an attempt that fills the disk can still write how it ended."""
     with contextlib.suppress(OSError), open(os.path.join(attempt_dir, "reserve"), "wb") as file:
         file.write(b"\0" * RESERVE_BYTES)
 
@@ -302,33 +302,33 @@ def _publish_end(attempt_dir: str, status: int, digest: str) -> None:
         os.unlink(reserve)
 
 
-def _within(result: TaskResult) -> bytes:
-    """The result's JSON, made to fit what readers accept: first shorter outputs, then shorter lists, each saying so."""
+def fit_result(result: TaskResult) -> bytes:
+    """The result's JSON, cut to the size that readers accept: first its outputs, then its lists. Each cut is marked."""
     data = dump_json(result.to_json())
     for size in (4_000, 1_000, 200):
         if len(data) <= JSON_BYTES:
             return data
-        gates = tuple(_shorter(gate, size) for gate in result.gates)
+        gates = tuple(_with_shorter_output(gate, size) for gate in result.gates)
         result = replace(result, gates=gates, errors=tuple(text[:size] for text in result.errors))
         data = dump_json(result.to_json())
     for count in (1000, 200, 50):
         if len(data) <= JSON_BYTES:
             return data
         lists = ("files_created", "files_modified", "files_deleted", "commits", "errors")
-        result = replace(result, gates=result.gates[:count], **{name: _first(getattr(result, name), count) for name in lists})
+        result = replace(result, gates=result.gates[:count], **{name: _shortened(getattr(result, name), count) for name in lists})
         data = dump_json(result.to_json())
     return data
 
 
-def _first(items: tuple[str, ...], count: int) -> tuple[str, ...]:
+def _shortened(items: tuple[str, ...], count: int) -> tuple[str, ...]:
     return items if len(items) <= count else (*items[:count], f"… and {len(items) - count} more")
 
 
-def _shorter(gate: GateOutcome, size: int) -> GateOutcome:
-    return replace(gate, output=_ends_of(gate.output, size), first_output=_ends_of(gate.first_output, size))
+def _with_shorter_output(gate: GateOutcome, size: int) -> GateOutcome:
+    return replace(gate, output=_head_and_tail(gate.output, size), first_output=_head_and_tail(gate.first_output, size))
 
 
-def _ends_of(text: str, size: int) -> str:
+def _head_and_tail(text: str, size: int) -> str:
     return text if len(text) <= size else text[: size // 4] + "\n… left out …\n" + text[-3 * size // 4 :]
 
 

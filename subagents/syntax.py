@@ -1,4 +1,4 @@
-"""Checks the syntax of files by parsing them, in a process of its own: `python -I syntax.py FILE …`; exit code 1 on faults."""
+"""Checks the syntax of files by parsing them, in its own process: `python -I syntax.py FILE …`; exit code 1 on faults."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def check(path: str) -> None:
-    """Raises ValueError or SyntaxError, or a parser's own error, when the file does not parse."""
+    """Raises ValueError, SyntaxError or a parser's own error when the file does not parse."""
     with open(path, "rb") as file:
         data = file.read()
     if path.endswith((".py", ".pyi")):
@@ -27,7 +27,7 @@ def check(path: str) -> None:
 
 
 def yaml_parser() -> Callable[[bytes], object] | None:
-    """Parses a YAML stream without building anything from it; None without PyYAML."""
+    """A function that parses YAML without building objects; None without PyYAML."""
     try:
         import yaml
     except ImportError:
@@ -36,12 +36,12 @@ def yaml_parser() -> Callable[[bytes], object] | None:
 
 
 def main(paths: list[str]) -> int:
-    """Say of each file that does not parse what is wrong and where; 1 when there is one."""
+    """Print what is wrong with each file that does not parse, and where; returns 1 when there is one."""
     faults = 0
     for path in paths:
         try:
             check(path)
-        except Exception as error:  # noqa: BLE001 -- each parser has its own errors; whatever it says is the fault
+        except Exception as error:  # noqa: BLE001 -- each parser has its own errors; any of them is a fault
             faults += 1
             sys.stdout.write(f"{path}: {type(error).__name__}: {error}\n")
     sys.stdout.write(f"{len(paths)} files parsed, {faults} with faults\n")

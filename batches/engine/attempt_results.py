@@ -17,7 +17,6 @@ from subagents.contract import (
     GateOrigin,
     GateStatus,
     Heartbeat,
-    OrchestrationFiles,
     ResultStatus,
     SubagentError,
     TaskResult,
@@ -104,14 +103,14 @@ def record_end(end: End, now: datetime) -> None:
     }
     if observation.started is not None and observation.started.pid and attempt.started_at is None:
         changes |= {"started_at": wall_time(observation.started.started_at), "pid": observation.started.pid}
-    changes |= _result_fields(end.result) | log_fields(end.spec)
+    changes |= _result_fields(end.result) | log_fields(observation.files.log)
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
 
 
-def log_fields(spec: TaskSpec, known_bytes: int = -1) -> dict[str, object]:
-    """The attempt's columns about its log; empty when its size is still `known_bytes`."""
-    size, text = read_tail(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).log, LOG_TAIL_BYTES)
+def log_fields(path: str, known_bytes: int = -1) -> dict[str, object]:
+    """The attempt's columns about its log at `path`; empty when its size is still `known_bytes`."""
+    size, text = read_tail(path, LOG_TAIL_BYTES)
     return {} if size in (0, known_bytes) else {"log_tail": text, "log_bytes": size}
 
 
@@ -157,7 +156,7 @@ def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence
 
 def write_missing_result(spec: TaskSpec, result: TaskResult) -> None:
     """Write the result of an attempt that was killed before it wrote one, for programs that read the files. Raises OSError."""
-    write_atomic(OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name).result, dump_json(result.to_json()))
+    write_atomic(spec.files.result, dump_json(result.to_json()))
 
 
 def _result_fields(result: TaskResult) -> dict[str, object]:

@@ -261,7 +261,7 @@ def _open(attempt: Attempt) -> int | None:
             return found
         # Check after opening: if the next attempt starts meanwhile, the opened file is the archived one.
         found = open_regular(place)
-        if found is not None and files.attempt_there(run.batch.number, name) != (run.number, attempt.number):
+        if found is not None and files.current_attempt(run.batch.number, name) != (run.number, attempt.number):
             os.close(found)
             return open_regular(kept)
     except ContractError:

@@ -374,7 +374,7 @@ def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
 
 
 def _stop(attempt: Attempt, force: bool) -> None:
-    if attempt.started_at is None and launcher.void(attempt.directory):
+    if attempt.started_at is None and launcher.prevent_start(attempt.directory):
         return  # it can never start now; the next observation finds that out
     launcher.stop(attempt.directory, force)
 

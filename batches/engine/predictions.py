@@ -16,7 +16,7 @@ from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.models import Attempt, Batch, PredictedConflict, Run, Task
 from batches.repositories.repository import repository_of
 from subagents.contract import SubagentError
-from subagents.merge_preview import ConflictPreview, Work, look_ahead
+from subagents.merge_preview import ConflictPreview, RunningAttempt, preview_merges
 
 logger = logging.getLogger(__name__)
 SECONDS = 10.0  # time limit for all runs of a host; the task cluster ends a task after 30
@@ -32,14 +32,14 @@ def predict_conflicts(host: str, now: datetime, seconds: float = SECONDS) -> int
         resolve_predictions(run, now)
         if not attempts:
             continue
-        works = [
-            Work(name, attempt.base_commit, attempt.checkout, os.path.join(attempt.directory, "index"), attempt.ref)
+        running = [
+            RunningAttempt(name, attempt.base_commit, attempt.checkout, os.path.join(attempt.directory, "index"), attempt.ref)
             for name, attempt in attempts.items()
         ]
         scratch = str(Path(settings.CE_DATA_DIR) / f"merge-preview-{os.getpid()}")
         try:
             repository = repository_of(run.batch)
-            found = look_ahead(repository, repository.branch_commit(run.branch), works, scratch, seconds / len(runs))
+            found = preview_merges(repository, repository.branch_commit(run.branch), running, scratch, seconds / len(runs))
         except (SubagentError, OSError) as problem:
             logger.warning("batch=%s conflicts cannot be predicted: %s", run.batch.number, problem)
             continue

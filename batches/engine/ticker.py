@@ -33,7 +33,7 @@ from batches.engine.snapshots import TickContext, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
 from batches.runs.transitions import move_task
 from subagents import launcher
-from subagents.contract import OrchestrationFiles, SubagentError, TaskSpec
+from subagents.contract import Heartbeat, OrchestrationFiles, SubagentError, TaskSpec
 from subagents.launcher import Observation
 from subagents.sandbox import SandboxUnavailable
 
@@ -90,8 +90,7 @@ class WatchedAttempt:
     """What the ticker remembers about a live attempt to save reads and writes; losing it costs only time."""
 
     spec: TaskSpec
-    last_update: str = ""
-    step: int | None = None
+    heartbeat: Heartbeat | None = None  # the last one that was considered
     mirrored_clock: float = 0.0
     log_bytes: int = -1
     pidfd: int = -1
@@ -192,7 +191,7 @@ class Ticker:
 
     def _give_up(self, attempt: Attempt, message: str, now: datetime) -> None:
         """Stop an attempt that cannot be observed, and record its end once no process of it is left."""
-        launcher.void(attempt.directory)
+        launcher.prevent_start(attempt.directory)
         launcher.stop(attempt.directory, force=True)
         if launcher.is_held(attempt.directory):
             return
@@ -209,7 +208,7 @@ class Ticker:
         watched = self.watched.get(attempt.pk)
         if watched is None:
             watched = self.watched[attempt.pk] = WatchedAttempt(TaskSpec.from_json(attempt.spec))
-        observation = launcher.observe(attempt.directory, watched.spec)
+        observation = launcher.observe(watched.spec)
         if observation.held:
             self._mirror(attempt, watched, observation, now, clock)
         elif observation.started is None:
@@ -223,14 +222,14 @@ class Ticker:
         """Launch again an attempt without a lock or a start: the launch may have died with the process that made it."""
         last = attempt.relaunched_clock or attempt.launched_clock
         if attempt.stop_reason:
-            launcher.void(attempt.directory)
+            launcher.prevent_start(attempt.directory)
         elif not 0 <= clock - last < RELAUNCH_SECONDS:
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
 
     def _mirror(self, attempt: Attempt, watched: WatchedAttempt, observation: Observation, now: datetime, clock: float) -> None:
         if watched.pidfd < 0:
-            watched.pidfd = launcher.pidfd(attempt.directory) or -1
+            watched.pidfd = launcher.pidfd(observation.started) or -1
         if observation.started is None:
             return
         changes: dict[str, object] = {}
@@ -238,15 +237,16 @@ class Ticker:
             started_at = attempt_results.wall_time(observation.started.started_at)
             changes |= {"started_at": started_at, "pid": observation.started.pid, "beat_clock": clock, "last_beat_at": now}
         due = clock - watched.mirrored_clock >= MIRROR_SECONDS
-        beat = observation.heartbeat
-        if beat is not None and beat.last_update != watched.last_update and (due or changes or beat.step != watched.step):
-            known = attempt.last_beat_at is not None and not watched.last_update and attempt.heartbeat == beat.to_json()
-            if not known:  # a ticker that has just started must not mistake an old heartbeat for a new one
-                changes |= attempt_results.heartbeat_fields(beat, now, clock)
-            watched.last_update, watched.step = beat.last_update, beat.step
+        heartbeat, last = observation.heartbeat, watched.heartbeat
+        is_new = heartbeat is not None and (last is None or last.last_update != heartbeat.last_update)
+        if heartbeat is not None and is_new and (due or changes or last is None or last.step != heartbeat.step):
+            watched.heartbeat = heartbeat
+            # A ticker that has just started must not mistake an old heartbeat for a new one.
+            if last is not None or attempt.last_beat_at is None or attempt.heartbeat != heartbeat.to_json():
+                changes |= attempt_results.heartbeat_fields(heartbeat, now, clock)
         if due:
             watched.mirrored_clock = clock
-            logged = attempt_results.log_fields(watched.spec, watched.log_bytes)
+            logged = attempt_results.log_fields(observation.files.log, watched.log_bytes)
             watched.log_bytes = int(str(logged.get("log_bytes", watched.log_bytes)))
             changes |= logged
         if not changes:
@@ -296,7 +296,7 @@ class Ticker:
                 if end.observation.result is None:
                     attempt_results.write_missing_result(spec, end.result)
                 OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
-                launcher.tidy(spec)
+                launcher.remove_checkout(spec)
             except (OSError, SubagentError) as error:
                 logger.error("batch=%s task=%s attempt=%s archive: %s", spec.batch_id, spec.name, spec.attempt, error)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
@@ -315,7 +315,7 @@ class Ticker:
         for attempt in Attempt.objects.filter(task__run=run, host=self.host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
             if os.path.isdir(attempt.checkout):
                 try:
-                    launcher.tidy(TaskSpec.from_json(attempt.spec))
+                    launcher.remove_checkout(TaskSpec.from_json(attempt.spec))
                 except (OSError, SubagentError) as error:
                     logger.error("attempt=%s checkout not removed: %s", attempt.pk, error)
 
@@ -408,7 +408,7 @@ def startup_report(host: str) -> str:
     """What happened to this host's attempts while no ticker ran: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
     counts: Counter[str] = Counter()
     for attempt in Attempt.objects.live().filter(host=host, exited_at=None).only("directory", "spec"):
-        observation = launcher.observe(attempt.directory, TaskSpec.from_json(attempt.spec))
+        observation = launcher.observe(TaskSpec.from_json(attempt.spec))
         counts["alive" if observation.held else "finished meanwhile" if observation.ended else "dead, will be judged"] += 1
     if not counts:
         return "Nothing was running."

@@ -1,4 +1,4 @@
-"""The backends by name. An unknown name is refused, never replaced by another."""
+"""The backends by name. An unknown name is an error; no other backend takes its place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BACKENDS = ("steps", "claude", "command")
 class UnknownBackend(SubagentError):
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no backend {name!r}; installed: {', '.join(BACKENDS)}")
+        super().__init__(f"unknown backend {name!r}; installed: {', '.join(BACKENDS)}")
 
 
 def missing(name: str) -> str:
-    """What this host lacks for a backend to work, as a sentence with the way out; "" when nothing. Starts and imports nothing."""
+    """What this host lacks for a backend, and how to install it; "" when nothing is missing. Starts and imports nothing."""
     if name == "claude":
         from subagents.backends import claude
 

@@ -1,8 +1,8 @@
-"""The one door from an agent's sandbox to its API: answers on the sandbox's own loopback port, and holds the key.
+"""The API proxy: the only way from an agent's sandbox to its API. It answers on the sandbox's loopback port and holds the key.
 
-The agent's program asks as if we were the API, with a password that is good for this attempt only; we ask the API with the
-key. So the key is nowhere in the sandbox, nothing but the API is reached, and what the API says of its limits, which the
-program does not pass on, is read here.
+The agent's program sends its requests to the proxy, with a password that is valid for this attempt only. The proxy sends them
+to the API with the key. So the key is not in the sandbox, and the program reaches nothing but the API. The proxy also reads
+the API's rate limits, which the program does not report.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+SOCKET_NAME = "door"
 HEAD_BYTES = 64 * 1024
 BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
-# Of one connection, or of a proxy's: not handed on. Ours are set instead, and no compression, which would only cost here.
-OWN_HEADERS = frozenset(
+# Headers of one connection or of a proxy: replaced by our own. Compression would only cost time here.
+CONNECTION_HEADERS = frozenset(
     {"host", "connection", "keep-alive", "x-api-key", "authorization", "accept-encoding", "transfer-encoding", "content-length", "expect"}
 )
 
 
 class Refusal(Exception):
-    """What we answer ourselves: an HTTP status, the API's word for the kind of error, and a sentence."""
+    """An error that the proxy answers itself: an HTTP status, the API's name for the kind of error, and a sentence."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
         self.status, self.kind = status, kind
@@ -42,49 +43,48 @@ class Refusal(Exception):
 
 
 class ApiProxy:
-    """Opens once, for one program. `on_refused(status, reset)` is told of each 401, 403 and 429 as soon as the API says it;
-    `reset` is when requests are taken again (seconds since the epoch), None when the API does not tell."""
+    """Serves one program, once. Calls `on_refused(status, reset)` for each 401, 403 and 429 of the API as soon as it arrives;
+    `reset` is when the API accepts requests again (seconds since the epoch), None when it does not say."""
 
     def __init__(self, base_url: str, key: str, on_refused: Callable[[int, float | None], None]) -> None:
         self._api, self._key, self._on_refused = urlsplit(base_url), key, on_refused
-        self._password = secrets.token_urlsafe(32)
-        self._path, self._server, self._welcoming = "", None, None
-        self._waiting: socket.socket | None = None
+        self.password = secrets.token_urlsafe(32)
+        self._path = ""
+        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self._context = tls() if self._api.scheme == "https" else None
-        self.answered = 0  # requests that the API took
-
-    _server: asyncio.Server | None
-    _welcoming: asyncio.Task[None] | None
+        self.answered = 0  # requests that the API accepted
 
     def open(self, folder: str) -> str:
-        """Wait for the program's port at a socket in `folder`; returns the socket's path. Raises OSError."""
-        self._path = os.path.join(folder, "door")
+        """Listen on a socket in `folder`, over which the sandbox passes its port; returns the socket's path. Raises OSError."""
+        self._path = os.path.join(folder, SOCKET_NAME)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
-        self._waiting = socket.socket(socket.AF_UNIX)
-        place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        self._waiting.bind(f"/proc/self/fd/{place}/door")  # however long the path is
-        os.close(place)
-        self._waiting.listen(1)
-        self._waiting.setblocking(False)
-        self._welcoming = asyncio.create_task(self._welcome(self._waiting))
+        self._listener = socket.socket(socket.AF_UNIX)
+        directory = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        self._listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")  # however long the path is
+        os.close(directory)
+        self._listener.listen(1)
+        self._listener.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept_port(self._listener))
         return self._path
 
     async def close(self) -> None:
-        """Answer no more."""
-        if self._welcoming is not None:
-            self._welcoming.cancel()
-            await asyncio.wait({self._welcoming})
-        if self._waiting is not None:
-            self._waiting.close()
+        """Stop answering."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait({self._accepting})
+        if self._listener is not None:
+            self._listener.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         if self._server is not None:
             self._server.close()
 
-    async def _welcome(self, waiting: socket.socket) -> None:
+    async def _accept_port(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        link, _ = await loop.sock_accept(waiting)
+        link, _ = await loop.sock_accept(listener)
         with link:
             readable = asyncio.Event()
             loop.add_reader(link, readable.set)
@@ -94,12 +94,13 @@ class ApiProxy:
                 loop.remove_reader(link)
             _, descriptors, _, _ = socket.recv_fds(link, 16, 1)
             if not descriptors:
-                return  # it ended before it was inside; the SDK says how
+                return  # it ended before it was in the sandbox; the SDK reports why
             port = socket.socket(fileno=descriptors[0])
-            self._server = await asyncio.start_server(self._serve, sock=port, limit=HEAD_BYTES)
-            await loop.sock_sendall(link, self._password.encode())
+            self._server = await asyncio.start_server(self.serve, sock=port, limit=HEAD_BYTES)
+            await loop.sock_sendall(link, self.password.encode())
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection of the program, which must give `password`."""
         try:
             await self._answer(reader, writer)
         except Refusal as refusal:
@@ -107,14 +108,14 @@ class ApiProxy:
                 writer.write(_refused(refusal))
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # either side is gone: the other sees a cut answer, which the program tries again
+            pass  # one side is gone: the other sees a cut answer, and the program tries again
         finally:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand one request on, and its answer back as it comes. Raises Refusal, OSError, IncompleteReadError, LimitOverrunError."""
+        """Forward one request and stream back its answer. Raises Refusal, OSError, IncompleteReadError, LimitOverrunError."""
         line, headers = _head(await reader.readuntil(b"\r\n\r\n"))
-        body = await self._admit(line, headers, reader)
+        body = await self._checked_body(line, headers, reader)
         try:
             api_reader, api_writer = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
@@ -123,9 +124,9 @@ class ApiProxy:
             api_writer.write(self._request(line, headers, len(body)) + body)
             await api_writer.drain()
             status_line, answer = _head(await api_reader.readuntil(b"\r\n\r\n"))
-            self._note(int(status_line.split()[1]), answer)
+            self._note_status(int(status_line.split()[1]), answer)
             writer.write(_joined(status_line, [header for header in answer if header[0].lower() not in ("connection", "keep-alive")]))
-            gone = asyncio.create_task(reader.read(1))  # the program closes when it has all of it, or wants no more
+            gone = asyncio.create_task(reader.read(1))  # the program closes when it has the whole answer, or wants no more
             passing = asyncio.create_task(_pass_on(api_reader, writer))
             _, left = await asyncio.wait({gone, passing}, return_when=asyncio.FIRST_COMPLETED)
             for task in left:
@@ -134,17 +135,17 @@ class ApiProxy:
         finally:
             api_writer.close()
 
-    async def _admit(self, line: str, headers: list[tuple[str, str]], reader: asyncio.StreamReader) -> bytes:
-        """The request's body, when it is one of the program's own to the API. Raises Refusal."""
+    async def _checked_body(self, line: str, headers: list[tuple[str, str]], reader: asyncio.StreamReader) -> bytes:
+        """The body of a request that the proxy may forward. Raises Refusal for any other."""
         given = _value(headers, "x-api-key") or _value(headers, "authorization").removeprefix("Bearer ")
         method, target = line.split()[:2]
-        if not hmac.compare_digest(given.encode(), self._password.encode()):
-            raise Refusal(401, "authentication_error", "this port is the agent's alone")
+        if not hmac.compare_digest(given.encode(), self.password.encode()):
+            raise Refusal(401, "authentication_error", "only the agent may use this port")
         if method != "POST" or target.partition("?")[0] not in PATHS:
-            raise Refusal(404, "not_found_error", f"{method} {target} is not handed on")
+            raise Refusal(404, "not_found_error", f"{method} {target} is not forwarded")
         length = _value(headers, "content-length")
         if not length.isdigit() or int(length) > BODY_BYTES:
-            raise Refusal(413, "invalid_request_error", f"a request has a length, of {BODY_BYTES} bytes at most")
+            raise Refusal(413, "invalid_request_error", f"a request needs a Content-Length of at most {BODY_BYTES} bytes")
         return await reader.readexactly(int(length))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -153,11 +154,11 @@ class ApiProxy:
 
     def _request(self, line: str, headers: list[tuple[str, str]], length: int) -> bytes:
         method, target = line.split()[:2]
-        kept = [(name, value) for name, value in headers if name.lower() not in OWN_HEADERS]
+        kept = [(name, value) for name, value in headers if name.lower() not in CONNECTION_HEADERS]
         ours = [("Host", self._api.netloc.rpartition("@")[2]), ("X-Api-Key", self._key), ("Content-Length", str(length))]
         return _joined(f"{method} {self._api.path.rstrip('/')}{target} HTTP/1.1", [*ours, *kept, ("Accept-Encoding", "identity")])
 
-    def _note(self, status: int, headers: list[tuple[str, str]]) -> None:
+    def _note_status(self, status: int, headers: list[tuple[str, str]]) -> None:
         if 200 <= status < 300:
             self.answered += 1
         elif status in (401, 403):
@@ -167,24 +168,24 @@ class ApiProxy:
 
 
 def reset_of(headers: Iterable[tuple[str, str]], now: float) -> float | None:
-    """When the API takes requests again (seconds since the epoch), as its refusal tells: "retry-after" in seconds or as a date,
-    else the reset of the limit that is used up. None when it tells nothing that can be read.
+    """When the API accepts requests again (seconds since the epoch): from "retry-after" (seconds or a date), else from the reset
+    of the limit that is used up. None when the headers do not say.
 
     Source: the provider's documentation of rate limits, "Response headers".
     """
     values = {name.lower(): value.strip() for name, value in headers}
-    if (after := values.get("retry-after", "")) and (at := _moment(after)) is not None:
+    if (after := values.get("retry-after", "")) and (at := _timestamp(after)) is not None:
         return now + at if at < 10**8 else at
     resets = [values.get("anthropic-ratelimit-unified-reset", "")]
     for name in ("requests", "tokens", "input-tokens", "output-tokens"):
         if values.get(f"anthropic-ratelimit-{name}-remaining") == "0":
             resets.append(values.get(f"anthropic-ratelimit-{name}-reset", ""))
-    known = [at for text in resets if (at := _moment(text)) is not None]
+    known = [at for text in resets if (at := _timestamp(text)) is not None]
     return max(known, default=None)
 
 
-def _moment(text: str) -> float | None:
-    """A number as it is; a date, of HTTP or ISO 8601, as seconds since the epoch."""
+def _timestamp(text: str) -> float | None:
+    """A number, or an HTTP or ISO 8601 date as seconds since the epoch; None for anything else."""
     from datetime import datetime
 
     for read in (float, lambda given: datetime.fromisoformat(given).timestamp(), lambda given: parsedate_to_datetime(given).timestamp()):
@@ -196,7 +197,7 @@ def _moment(text: str) -> float | None:
 
 
 def tls() -> ssl.SSLContext:
-    """The machine's certificates and, where the package certifi is there, its list: a container may have none of its own."""
+    """The machine's certificates and, if certifi is installed, its list: a container may have no certificates."""
     context = ssl.create_default_context()
     try:
         import certifi
@@ -213,7 +214,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _head(data: bytes) -> tuple[str, list[tuple[str, str]]]:
-    """The first line and the headers. Raises Refusal for what is no HTTP."""
+    """The first line and the headers. Raises Refusal when this is not HTTP."""
     first, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     if len(first.split()) < 2:
         raise Refusal(400, "invalid_request_error", "this is not HTTP")
@@ -226,7 +227,7 @@ def _value(headers: list[tuple[str, str]], wanted: str) -> str:
 
 
 def _joined(line: str, headers: list[tuple[str, str]]) -> bytes:
-    """A head whose connection ends with its answer."""
+    """A message head that closes the connection after the answer."""
     lines = [line, *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
     return "\r\n".join(lines).encode("latin-1")
 

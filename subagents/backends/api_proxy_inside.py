@@ -1,9 +1,9 @@
-"""How an agent's program gets into the attempt's sandbox: `python -I -S inside.py enter ORDER.json ARGUMENTS…`.
+"""Starts an agent's program in the attempt's sandbox: `python -I -S api_proxy_inside.py enter ENTRY.json ARGUMENTS…`.
 
-Outside still, it takes hold of the runner's door, enters the sandbox and starts itself again there. Inside, it opens a port
-on the loopback address that belongs to the sandbox, gives it through the door to the runner, who answers there from
-then on, and becomes the agent's program. So a program that sees no network but its own reaches its API and nothing
-else, and is told a password for that port instead of the key (backends/door.py).
+Outside the sandbox it connects to the API proxy's socket, enters the sandbox and starts itself again. Inside it opens a port
+on the sandbox's loopback address, passes it over that socket to the runner, whose API proxy answers on it from then on, and
+becomes the agent's program. So the program has no network but its own, reaches its API and nothing else, and gets a password
+for that port instead of the key (api_proxy.py).
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ PASSWORD_FD = 3
 HERE = os.path.abspath(__file__)
 
 
-def order(level: str, room: Room, directory: str, door: str, program: str) -> dict[str, object]:
-    """What `enter` has to know, for JSON: the sandbox with its room, and which program is to run where."""
+def entry(level: str, room: Room, directory: str, proxy: str, program: str) -> dict[str, object]:
+    """What `enter` reads as JSON: the sandbox and its policy, the API proxy's socket, the program and its directory."""
     values = {name: getattr(room, name) for name in room.__slots__}  # type: ignore[attr-defined]  # records have slots
-    return {"level": level, "room": values, "directory": directory, "door": door, "program": program}
+    return {"level": level, "room": values, "directory": directory, "door": proxy, "program": program}
 
 
 def enter(path: str, arguments: list[str]) -> None:
-    """Enter the sandbox and become `become` in it. Raises OSError, ValueError."""
+    """Enter the sandbox and run `become` in it. Raises OSError, ValueError."""
     import json
 
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(HERE))))
     from subagents.processes import PR_SET_PDEATHSIG, SIGKILL, load_prctl
     from subagents.sandbox import Room, confine
 
-    load_prctl()(PR_SET_PDEATHSIG, SIGKILL)  # the SDK starts us without: nothing of the agent may outlive the runner
+    load_prctl()(PR_SET_PDEATHSIG, SIGKILL)  # the SDK does not set it: nothing of the agent may outlive the runner
     with open(path, "rb") as file:
         given = json.load(file)
-    folder, at = os.path.split(given["door"])
-    door = socket.socket(socket.AF_UNIX)
-    place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-    door.connect(f"/proc/self/fd/{place}/{at}")  # however long the path is
-    os.set_inheritable(door.fileno(), True)
+    folder, name = os.path.split(given["door"])
+    proxy = socket.socket(socket.AF_UNIX)
+    parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+    proxy.connect(f"/proc/self/fd/{parent}/{name}")  # however long the path is
+    os.set_inheritable(proxy.fileno(), True)
     level, port = given["level"], "-"
-    if level == "landlock":  # which knows no network of one's own: the one port that may be reached is made before
+    if level == "landlock":  # Landlock has no network of its own: the one port that may be reached is opened before
         own = socket.create_server(("127.0.0.1", 0))
         given["room"]["port"] = own.getsockname()[1]
         os.set_inheritable(own.fileno(), True)
         port = str(own.detach())
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given["room"].items()}
-    inner = [sys.executable, "-I", "-S", HERE, "become", str(door.detach()), port, given["program"], *arguments]
+    inner = [sys.executable, "-I", "-S", HERE, "become", str(proxy.detach()), port, given["program"], *arguments]
     argv, prepare = confine(level, Room(**fields), inner, given["directory"])
     prepare()
     os.execvp(argv[0], argv)
 
 
 def become(descriptor: int, made: str, program: str, arguments: list[str]) -> None:
-    """Give the runner our port (`made` before, or "-"), take its password, become the program. Raises OSError."""
-    door = socket.socket(fileno=descriptor)
+    """Pass our port (the descriptor `made`, or "-" for a new one) to the runner, get the password, run the program. Raises OSError."""
+    proxy = socket.socket(fileno=descriptor)
     with socket.create_server(("127.0.0.1", 0)) if made == "-" else socket.socket(fileno=int(made)) as port:
-        socket.send_fds(door, [b"port"], [port.fileno()])
+        socket.send_fds(proxy, [b"port"], [port.fileno()])
         os.environ["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{port.getsockname()[1]}"
-    password = door.recv(PASSWORD_BYTES)
-    door.close()
+    password = proxy.recv(PASSWORD_BYTES)
+    proxy.close()
     if not password:
         raise ConnectionError("the runner is gone")
     read_end, write_end = os.pipe()

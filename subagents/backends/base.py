@@ -1,4 +1,4 @@
-"""What every backend promises."""
+"""The interface of every backend."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     class StepHook(Protocol):
         def __call__(self, step: StepPlan) -> None:
-            """Called when a step's work is in the checkout: the role commits it."""
+            """Called when a step's work is in the checkout; the role commits it."""
 
     class Backend(Protocol):
-        """Does a phase's steps in `checkout`. Never commits, never judges gates, never writes contract files."""
+        """Carries out a phase's steps in `checkout`. Never commits, judges gates or writes contract files."""
 
-        asks_model: bool  # whether it can also answer for the roles that judge and write
+        asks_model: bool  # whether it can also work for the reviewer, the generator and the context updater
 
         def run(self, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook) -> AgentOutcome: ...
 
 
 @record
 class AgentOutcome:
-    """What a backend says of its own work; `failure` None is only a claim: the gates decide. Unknown figures are None.
+    """What a backend reports of its work. `failure` None is only its claim: the gates decide. Unknown figures are None.
 
-    `session`, `retry_at`, `sandbox` and `fault` are those of TaskResult; `answer` has the role's shape (prompting.ANSWERS),
+    `session`, `retry_at`, `sandbox` and `fault` are those of TaskResult; `answer` has the role's shape (prompting.ANSWERS), or is
     {} when no model was asked.
     """
 

@@ -1,10 +1,10 @@
-"""The backend with Claude: the Claude Agent SDK and the command line program that comes with it, supervised.
+"""The backend for Claude: it runs the Claude Agent SDK and the command line program that comes with it.
 
-The SDK is an optional extra (requirements-agents.txt) and imported only when an attempt runs. What its options do, and
-which of its reports cannot be believed, was measured; docs/agents.md has the list. In short: a success is what ends
-without an error and with a structured result of the right shape, figures come from the stream, the program and all that
-it starts are in the attempt's sandbox (inside.py) and reach the API, and no more, by a door that alone has the key
-(door.py), and nothing in the target repository configures the agent.
+The SDK is optional (requirements-agents.txt) and is imported only when an attempt runs. docs/agents.md lists what its options
+do and which of its reports are wrong; both were measured. In short: a run succeeds when it ends without an error and with a
+structured result of the right shape. Figures come from the stream. The program and all that it starts are in the attempt's
+sandbox (api_proxy_inside.py) and reach the API, and nothing else, through the API proxy, which alone has the key
+(api_proxy.py). Nothing in the target repository configures the agent.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from subagents.prompting import ANSWERS, check_answer, render_prompt
 from subagents.reporting import title_of
 from subagents.sandbox import own_user, room_for
 from subagents.shared_context import shared_context
-from subagents.spending import Spending
+from subagents.spending import UsageMeter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ READING_TOOLS = ["Read", "Grep", "Glob"]
 STEP_TOOL = "mcp__ce__step_done"
 MAX_TURNS = 200
 MAX_RETRIES = 4  # of one request, by the program, with growing pauses
-LONGEST_PAUSE_SECONDS = 60.0  # a longer one asked for by the provider is the engine's to wait for
-GRACE_SECONDS = 15.0  # before the wrapper's own limit, to keep what was done
+LONGEST_PAUSE_SECONDS = 60.0  # the engine, not the program, waits for a longer pause
+GRACE_SECONDS = 15.0  # before the wrapper's own limit, so that the work is kept
 CLOSE_SECONDS = 3.0
-OVERDRAWN_SECONDS = 10.0  # how long the program may take to see that its budget is used up
-SAID_CHARACTERS, SENTENCE_CHARACTERS = 2_000, 400
+OVERDRAWN_SECONDS = 10.0  # how long the program may take to notice that its budget is used up
+TEXT_CHARACTERS, SENTENCE_CHARACTERS = 2_000, 400
 INSTALL = "install it with `make run AGENTS=1`, or `pip install -r requirements-agents.txt`"
-NO_KEY = "there is no API key: set ANTHROPIC_API_KEY where CE Web is started, or enter one on the settings page"
+NO_KEY = "no API key: set ANTHROPIC_API_KEY where CE Web is started, or enter one on the settings page"
 REFUSED = "the API key was refused"
 
 PROGRAM = """#!/bin/sh
-exec {python} -I -S {inside} enter {order} "$@"
+exec {python} -I -S {inside} enter {entry} "$@"
 """
 
 
@@ -65,7 +65,7 @@ class SdkMissing(SubagentError):
 
 
 def load_sdk() -> Any:
-    """The SDK's module. Raises SdkMissing with the way out."""
+    """Import the SDK. Raises SdkMissing, which says how to install it."""
     for place in site_packages():
         if place not in sys.path:
             sys.path.append(place)
@@ -77,13 +77,13 @@ def load_sdk() -> Any:
 
 
 def missing() -> str:
-    """What keeps this backend from working here, by a look that imports nothing; "" when nothing does."""
+    """Why this backend cannot work here, "" when it can. Imports nothing."""
     here = any(os.path.isdir(os.path.join(place, "claude_agent_sdk")) for place in site_packages())
     return "" if here else f"the Claude Agent SDK is not installed: {INSTALL}"
 
 
 def preload() -> None:
-    """Import what an attempt needs of other packages; where the extra is missing, nothing: the attempt says so."""
+    """Import the other packages that an attempt needs. Without the SDK this does nothing, and the attempt reports it."""
     import asyncio  # noqa: F401 -- loaded for the forks of this process
 
     from subagents.backends import api_proxy  # noqa: F401
@@ -95,16 +95,16 @@ def preload() -> None:
 
 
 class ClaudeBackend:
-    """Does a phase, or answers for another role, with Claude."""
+    """Carries out a phase, or answers for another role, with Claude."""
 
     asks_model = True
 
     def run(self, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook) -> AgentOutcome:
-        """Raises OSError, GitError, ContractError: faults of the machinery, not of the agent."""
+        """Raises OSError, GitError, ContractError: errors of ours, not of the agent."""
         began = time.monotonic()
         if spec.model and spec.model not in MODELS:
             known = ", ".join(MODELS)
-            return AgentOutcome(Failure.AGENT_ERROR, (f"there is no model {spec.model!r}; there is: {known}",))
+            return AgentOutcome(Failure.AGENT_ERROR, (f"unknown model {spec.model!r}; known: {known}",))
         key = api_key()
         if not key:
             return AgentOutcome(Failure.NEEDS_AGENT, (NO_KEY,))
@@ -118,7 +118,7 @@ class ClaudeBackend:
 
 
 class _Session:
-    """One agent at work: what it was told, what it says, and how that ends."""
+    """One run of the agent: its options, its messages and its outcome."""
 
     def __init__(
         self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
@@ -127,12 +127,12 @@ class _Session:
         from subagents.backends.api_proxy import ApiProxy
 
         self.began = began
-        self.spending = Spending()
+        self.usage = UsageMeter()
         self.steps = {step.number: step for step in spec.steps}
         self.done: list[int] = []
         self.session = ""
         self.resets_at: float | None = None
-        self.door = ApiProxy(str(spec.options.get("base_url") or API), key, self._on_refused)
+        self.proxy = ApiProxy(str(spec.options.get("base_url") or API), key, self._on_refused)
         self.answer: dict[str, Any] | None = None
         self.failure: Failure | None = None
         self.errors: list[str] = []
@@ -140,7 +140,7 @@ class _Session:
         self.retry_at = ""
         self.overdrawn_at: float | None = None
         self.ended = False
-        self.tools: dict[str, str] = {}  # calls under way: what they do
+        self.tools: dict[str, str] = {}  # running tool calls and what they do
 
     async def run(self) -> AgentOutcome:
         import asyncio
@@ -154,7 +154,7 @@ class _Session:
                     self._out_of_time()
         finally:
             await self._close(listening)
-            await self.door.close()
+            await self.proxy.close()
         if not listening.cancelled() and (problem := listening.exception()) is not None:
             raise problem
         if self.failure is None and self.answer is None:
@@ -163,11 +163,11 @@ class _Session:
         return self._outcome()
 
     async def _listen(self, program: str) -> None:
-        """Take in what the agent says until its result, or until something else ends it."""
+        """Handle the agent's messages until its result, or until something else ends the run."""
         stream = self.sdk.query(prompt=render_prompt(self.spec, self.checkout), options=self._options(program))
         try:
             async for message in stream:
-                self._take(message)
+                self._handle(message)
                 if self.ended:
                     break
         except self.sdk.ClaudeSDKError as problem:
@@ -179,23 +179,23 @@ class _Session:
     # Before
 
     def _program(self) -> str:
-        """What the SDK starts in the program's place: it enters the attempt's sandbox and becomes the program there."""
+        """Write the script that the SDK starts instead of the program: it enters the sandbox and becomes the program there."""
         spec, level = self.spec, self.spec.sandbox or "rlimit"
         network = spec.room.get("network") in ("steps", "all")
         room = room_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
         command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
-        order = os.path.join(spec.attempt_dir, "inside.json")
-        with open(order, "w", encoding="utf-8") as file:
-            door = self.door.open(spec.attempt_dir)
-            json.dump(api_proxy_inside.order(level, replace(room, owner=own_user()), self.checkout, door, command), file)
+        entry = os.path.join(spec.attempt_dir, "inside.json")
+        with open(entry, "w", encoding="utf-8") as file:
+            proxy = self.proxy.open(spec.attempt_dir)
+            json.dump(api_proxy_inside.entry(level, replace(room, owner=own_user()), self.checkout, proxy, command), file)
         path = os.path.join(spec.attempt_dir, "claude-program")
-        words = {"python": sys.executable, "inside": api_proxy_inside.HERE, "order": order}
+        words = {"python": sys.executable, "inside": api_proxy_inside.HERE, "entry": entry}
         with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o700)) as file:
             file.write(PROGRAM.format(**{name: shlex.quote(word) for name, word in words.items()}))
         return path
 
     def _environment(self) -> dict[str, str]:
-        """What the program and its shells see: an allow-list. The SDK adds it to our own environment, so that is cut to it."""
+        """The environment of the program and its shells, an allow-list. The SDK adds our own, so ours is cut to the list too."""
         environment = for_commands(self.spec.attempt_dir, self.checkout)
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
@@ -209,7 +209,7 @@ class _Session:
         return environment
 
     def _home(self) -> str:
-        """The program's own folder, one an attempt; a session that is to go on is brought over from the earlier one."""
+        """The program's configuration folder, one per attempt. A session to continue is copied from the earlier attempt."""
         home = os.path.join(self.spec.attempt_dir, "claude")
         os.makedirs(home, mode=0o700, exist_ok=True)
         earlier = self.spec.payload.get("resume")
@@ -230,22 +230,22 @@ class _Session:
     def _options(self, program: str) -> Any:
         spec, sdk = self.spec, self.sdk
         writes = spec.role == Role.EXECUTOR
-        allowed = ["Bash"] if writes else []  # what it may do there is the sandbox's to say
+        allowed = ["Bash"] if writes else []  # the sandbox limits what it can do
         servers = {}
         if writes and self.steps:
             allowed.append(STEP_TOOL)
             takes = {"number": int, "summary": str}
-            about = "Say that a step of the phase is finished. The server commits what is in the checkout then."
+            about = "Report that a step of the phase is finished. The server then commits what is in the checkout."
             servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("step_done", about, takes)(self._step_done)])
         resume = spec.session if self._resumable() else None
         if spec.session and resume is None:
-            self.reporter.note("warning", "session", "the earlier session is not here any more: a new one is begun")
+            self.reporter.note("warning", "session", "the earlier session does not exist any more: a new one starts")
         return sdk.ClaudeAgentOptions(
             cwd=self.checkout,
             cli_path=program,
             env=self._environment(),
             model=spec.model or DEFAULT_MODEL,
-            # The same for every attempt of the run, and before everything else: the provider's cache serves it.
+            # The same text first for every attempt of the run, so that the provider's cache can serve it.
             system_prompt={
                 "type": "preset",
                 "preset": "claude_code",
@@ -282,23 +282,23 @@ class _Session:
             self._over_budget()
         else:
             limit = f"{self.spec.timeout_seconds:g} s"
-            self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {limit}; what was done is kept")
+            self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {limit}; the work so far is kept")
 
     async def _step_done(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The agent's tool: commit a step. Whatever is wrong is told to the agent, which may mend it."""
+        """The agent's tool: commit a step. An error is reported to the agent, which may fix it."""
         number = given.get("number")
         step = self.steps.get(number) if isinstance(number, int) else None
         if step is None:
-            return _said(f"There is no step {number}; there is: {', '.join(map(str, self.steps))}.", error=True)
+            return _tool_reply(f"Unknown step {number}; the steps are: {', '.join(map(str, self.steps))}.", error=True)
         try:
             self._finish_step(step)
         except SubagentError as problem:
             self.reporter.note("warning", "step_refused", str(problem), step=step.number)
-            return _said(f"Step {number} was not committed: {problem}", error=True)
+            return _tool_reply(f"Step {number} was not committed: {problem}", error=True)
         coming = next((step for step in self.spec.steps if step.number not in self.done), None)
         if coming is not None:
             self.reporter.step(coming.number, coming.text)
-        return _said(f"Step {number} is committed." + (f" Next: step {coming.number}." if coming else " That was the last step."))
+        return _tool_reply(f"Step {number} is committed." + (f" Next: step {coming.number}." if coming else " That was the last step."))
 
     def _finish_step(self, step: StepPlan) -> None:
         self.on_step(step)
@@ -306,7 +306,7 @@ class _Session:
             self.done.append(step.number)
         self.reporter.steps_done(len(self.done))
 
-    def _take(self, message: Any) -> None:
+    def _handle(self, message: Any) -> None:
         kind = type(message).__name__
         handler = getattr(self, f"_on_{kind}", None)
         if handler is not None:
@@ -331,9 +331,9 @@ class _Session:
                 self.reporter.note("info", "informational", str(data.get("content", "")))
 
     def _on_refused(self, status: int, resets_at: float | None) -> None:
-        """The API refused a request: at the door this is seen at once, and until when."""
+        """The API refused a request: the proxy sees at once that it did, and until when."""
         if status in (401, 403):
-            self._fail(Failure.AGENT_ERROR, REFUSED, Fault.KEY_REFUSED)  # the program would go on for over a minute
+            self._fail(Failure.AGENT_ERROR, REFUSED, Fault.KEY_REFUSED)  # the program would try again for over a minute
             return
         if resets_at is not None:
             self.resets_at = resets_at
@@ -342,7 +342,7 @@ class _Session:
 
     def _on_retry(self, data: dict[str, Any]) -> None:
         status, pause = data.get("error_status"), float(data.get("retry_delay_ms") or 0) / 1000
-        word = {429: "rate limited", 529: "overloaded"}.get(status or 0, f"error {status}" if status else "no whole answer")
+        word = {429: "rate limited", 529: "overloaded"}.get(status or 0, f"error {status}" if status else "incomplete answer")
         text = f"The API: {word}; try {data.get('attempt')} of {data.get('max_retries')} in {pause:.1f} s"
         self.reporter.note("warning", "api_retry", text, status=status)
         self.reporter.doing(text)
@@ -351,18 +351,18 @@ class _Session:
         event, agent = message.event, message.parent_tool_use_id or ""
         if event.get("type") == "message_start":
             begun = event.get("message", {})
-            self.spending.begin(str(begun.get("id")), str(begun.get("model", "")), begun.get("usage") or {}, agent)
+            self.usage.start_request(str(begun.get("id")), str(begun.get("model", "")), begun.get("usage") or {}, agent)
         elif event.get("type") == "message_delta":
-            self.spending.go_on(event.get("usage") or {}, agent)
+            self.usage.update(event.get("usage") or {}, agent)
         else:
-            self.spending.hear(_characters(event), agent)
+            self.usage.estimate(_characters(event), agent)
             self.reporter.alive()
             return
-        self._tell_spending()
+        self._report_usage()
 
-    def _tell_spending(self) -> None:
-        cost = self.spending.cost_usd
-        self.reporter.usage(self.spending.tokens, cost, self.spending.usage())
+    def _report_usage(self) -> None:
+        cost = self.usage.cost_usd
+        self.reporter.usage(self.usage.tokens, cost, self.usage.figures())
         cap = self.spec.max_cost_usd
         if cap is not None and cost is not None and cost >= cap and self.overdrawn_at is None:
             self.overdrawn_at = time.monotonic()
@@ -374,13 +374,13 @@ class _Session:
             self.resets_at = float(info.resets_at)
 
     def _on_AssistantMessage(self, message: Any) -> None:
-        if message.message_id and message.model != "<synthetic>" and message.usage and not self.spending.knows(message.message_id):
-            self.spending.begin(message.message_id, message.model, message.usage)  # answered without a stream
-            self._tell_spending()
+        if message.message_id and message.model != "<synthetic>" and message.usage and not self.usage.knows(message.message_id):
+            self.usage.start_request(message.message_id, message.model, message.usage)  # this answer came without a stream
+            self._report_usage()
         for block in message.content:
             name = type(block).__name__
             if name == "TextBlock" and block.text.strip():
-                self.reporter.note("info", "said", block.text[:SAID_CHARACTERS])
+                self.reporter.note("info", "said", block.text[:TEXT_CHARACTERS])
             elif name == "ToolUseBlock" and block.name != "StructuredOutput":
                 text = describe_call(block.name, block.input, self.checkout)
                 self.tools[block.id] = text
@@ -431,14 +431,14 @@ class _Session:
                 self.answer = result.structured_output
 
     def _over_budget(self) -> None:
-        self._fail(Failure.BUDGET, f"the budget of ${self.spec.max_cost_usd:g} for this attempt is used up; what was done is kept")
+        self._fail(Failure.BUDGET, f"the budget of ${self.spec.max_cost_usd:g} for this attempt is used up; the work so far is kept")
 
     def _rate_limited(self) -> None:
-        """Nothing more until the moment that the API named; where it named none, how long to wait is the engine's to say."""
+        """End the run until the time that the API named. When it named none, the engine decides how long to wait."""
         if self.resets_at is not None and self.resets_at > time.time():
             self.retry_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(math.ceil(self.resets_at)))
         until = f"until {self.retry_at}" if self.retry_at else "and does not say until when"
-        self._fail(Failure.RATE_LIMITED, f"the API takes no requests {until} (429)")
+        self._fail(Failure.RATE_LIMITED, f"the API accepts no requests {until} (429)")
 
     def _fail(self, failure: Failure, error: str, fault: str = "") -> None:
         self.ended = True
@@ -446,10 +446,10 @@ class _Session:
             self.failure, self.errors, self.fault = failure, [error], fault
 
     def _check_steps(self) -> None:
-        """Take over the steps that the agent says are done and has not told of before; a step left undone is a failure."""
+        """Commit steps that only the final result reports as done. A step that is not done is a failure."""
         if self.answer is None or self.failure is not None or self.spec.role != Role.EXECUTOR:
             return
-        self.reporter.note("info", "summary", self.answer["summary"][:SAID_CHARACTERS])
+        self.reporter.note("info", "summary", self.answer["summary"][:TEXT_CHARACTERS])
         told = {step["number"]: step for step in self.answer["steps"]}
         undone = []
         for number, step in self.steps.items():
@@ -458,25 +458,25 @@ class _Session:
             if told.get(number, {}).get("done"):
                 self._finish_step(step)
             else:
-                note = told.get(number, {}).get("note") or "the agent says nothing of it"
+                note = told.get(number, {}).get("note") or "the agent does not mention it"
                 undone.append(f'Step {number} "{title_of(step.text)}" is not done: {_sentence(note)}')
         if self.answer["status"] == "blocked":
-            undone.insert(0, f"the agent could not go on: {_sentence(self.answer['summary'])}")
+            undone.insert(0, f"the agent is blocked: {_sentence(self.answer['summary'])}")
         if undone:
             self.failure, self.errors = Failure.AGENT_ERROR, undone
 
     def _outcome(self) -> AgentOutcome:
-        spending = self.spending
-        if self.failure is None and (strange := self.door.answered - len(spending.usage().get("requests", ()))) > 0:
-            said = f"{strange} more requests to the API than the agent tells of: what they cost is not in its figures"
+        usage = self.usage
+        if self.failure is None and (unknown := self.proxy.answered - len(usage.figures().get("requests", ()))) > 0:
+            said = f"{unknown} more requests to the API than the agent reports: their cost is not in its figures"
             self.reporter.note("warning", "unaccounted", said)
         return AgentOutcome(
             self.failure,
             tuple(self.errors),
             steps_completed=len(self.done),
-            tokens_used=spending.tokens,
-            cost_usd=spending.cost_usd,
-            usage=spending.usage(),
+            tokens_used=usage.tokens,
+            cost_usd=usage.cost_usd,
+            usage=usage.figures(),
             session=self.session,
             retry_at=self.retry_at,
             sandbox=self.spec.sandbox,
@@ -485,15 +485,15 @@ class _Session:
         )
 
     async def _close(self, listening: Any) -> None:
-        """End the program and all that it started, before anybody looks at the files."""
+        """End the program and all that it started, before anything reads the files."""
         import asyncio
 
         from subagents.procfs import descendants, name_of
 
         below = descendants(os.getpid())
         if self.failure is not None:
-            # The program takes its shells with it; waiting for it to see the end of its input takes longer. bwrap's own
-            # processes would end it before it has written its session down.
+            # The program ends its shells too. Waiting until it sees the end of its input would take longer. Ending bwrap's
+            # own processes would kill the program before it has saved its session.
             _signal([pid for pid in below if name_of(pid) != b"bwrap"], SIGTERM)
             listening.cancel()
         await asyncio.wait({listening}, timeout=CLOSE_SECONDS)
@@ -507,19 +507,19 @@ def _signal(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _said(text: str, *, error: bool = False) -> dict[str, Any]:
+def _tool_reply(text: str, *, error: bool = False) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": text}], "is_error": error}
 
 
 def _characters(event: dict[str, Any]) -> int:
-    """How much of an answer an event of its stream brings."""
+    """How many characters of an answer a stream event carries."""
     block, delta = event.get("content_block") or {}, event.get("delta") or {}
     parts = (block.get("name"), delta.get("text"), delta.get("partial_json"), delta.get("thinking"))
     return sum(len(part) for part in parts if isinstance(part, str))
 
 
 def _sentence(text: str) -> str:
-    """The first line of what a program or a model says, for a message."""
+    """The first line of a text of a program or a model, for an error message."""
     return next((line.strip() for line in text.split("\n") if line.strip()), "")[:SENTENCE_CHARACTERS]
 
 
@@ -530,7 +530,7 @@ def _plain(content: Any) -> str:
 
 
 def describe_call(name: str, given: dict[str, Any], checkout: str) -> str:
-    """A tool call as a person reads it: "Edit src/app.py", "Bash pytest -q"."""
+    """A tool call in short: "Edit src/app.py", "Bash pytest -q"."""
     what = given.get("file_path") or given.get("command") or given.get("pattern") or given.get("number") or ""
     text = str(what)
     if "file_path" in given:

@@ -1,7 +1,7 @@
-"""The backend with any other agent: a command that the operator configures, such as Codex CLI or a script of one's own.
+"""The backend for any other agent: a command that the operator configures, such as Codex CLI or a script.
 
-It works in the checkout; the prompt comes on its standard input, or in a file where its arguments say `{prompt_file}`.
-Exit code 0 is its claim to be done. docs/agents.md has recipes, and tests/subagents/conformance.py what it must pass.
+The command runs in the checkout. It gets the prompt on standard input, or in a file if its arguments contain `{prompt_file}`.
+Exit code 0 means that it claims to be done. docs/agents.md has recipes; tests/subagents/conformance.py has the tests it must pass.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from subagents.contract import TaskSpec
     from subagents.reporting import Reporter
 
-GRACE_SECONDS = 15.0  # before the wrapper's own limit, to keep what was done
-KEPT_BYTES = 1024 * 1024  # of the end of its output, searched for figures and an answer
+GRACE_SECONDS = 15.0  # before the wrapper's own limit, so that the work is kept
+KEPT_BYTES = 1024 * 1024  # the end of its output, which is searched for figures and an answer
 TRIED_PLACES = 500
 NOT_CONFIGURED = "no command is configured for the backend command: enter one in the project's settings (docs/agents.md has recipes)"
 ON_STANDARD_INPUT = 'exec "$@" <"$0"'
@@ -40,7 +40,7 @@ Print the structured result as one JSON object, as the last thing you print. Its
 
 
 class CommandBackend:
-    """Runs `spec.options["command"]`, a list of words in which {prompt_file}, {checkout} and {model} are filled in."""
+    """Runs `spec.options["command"]`, a list of words in which {prompt_file}, {checkout} and {model} are replaced."""
 
     asks_model = True
 
@@ -60,9 +60,9 @@ class CommandBackend:
             reporter.alive()
 
         limit = spec.timeout_seconds - min(GRACE_SECONDS, spec.timeout_seconds / 4)
-        # In the sandbox that the commands of steps have, but always with the network: it must reach its model.
+        # The same sandbox as for the commands of steps, but always with network: the agent must reach its model.
         level = spec.sandbox or "rlimit"
-        environment = for_commands(spec.attempt_dir, checkout)  # makes the folders that the room shows
+        environment = for_commands(spec.attempt_dir, checkout)  # creates the folders that the sandbox shows
         inner, prepare = confine(level, room_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
         reporter.end_output(0)
@@ -86,7 +86,7 @@ class CommandBackend:
         text = shared_context(spec) + render_prompt(spec, checkout)
         if spec.role != Role.EXECUTOR:
             text += ASK_FOR_JSON.format(schema=json.dumps(ANSWERS[spec.role]))
-        path = os.path.join(spec.attempt_dir, "bin", "prompt.md")  # what the sandbox shows of the attempt's directory, to read
+        path = os.path.join(spec.attempt_dir, "bin", "prompt.md")  # the part of the attempt's directory that the sandbox can read
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
@@ -101,20 +101,20 @@ class CommandBackend:
         return ["/bin/sh", "-c", ON_STANDARD_INPUT, path, *filled]
 
 
-def _failure(name: str, exit_code: int, timed_out: bool, limit: float, said: str) -> tuple[Failure | None, str]:
+def _failure(name: str, exit_code: int, timed_out: bool, limit: float, output: str) -> tuple[Failure | None, str]:
     if timed_out:
-        return Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s; what was done is kept"
+        return Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s; the work so far is kept"
     if exit_code == 0:
         return None, ""
     if exit_code in (126, 127):
         return Failure.NEEDS_AGENT, f"the command {name} cannot be run here: is it installed, and on the PATH of CE Web?"
     ended = f"ended with exit code {exit_code}" if exit_code > 0 else f"was killed by signal {-exit_code}"
     failure = Failure.CRASHED if exit_code == -SIGKILL else Failure.AGENT_ERROR
-    return failure, f"`{name}` {ended}" + (f"\n{said}" if said.strip() else "")
+    return failure, f"`{name}` {ended}" + (f"\n{output}" if output.strip() else "")
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in an agent's output in their order: lines of their own, one over many lines, or within its words."""
+    """The JSON objects in an agent's output, in order: on one line, over several lines, or within text."""
     decoder, at, tried = json.JSONDecoder(), text.find("{"), 0
     while at >= 0 and tried < TRIED_PLACES:
         try:
@@ -139,7 +139,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _use_of(objects: list[dict[str, Any]], model: str) -> dict[str, Any]:
-    """The outcome's figures from what the agent printed; {} when it printed none. A figure it does not tell is unknown."""
+    """The outcome's figures from the agent's output; {} when it printed none. A figure that is missing is unknown."""
     requests = [entry for found in objects if (entry := _request(found, model)) is not None]
     if not requests:
         return {}
@@ -157,12 +157,12 @@ def _use_of(objects: list[dict[str, Any]], model: str) -> dict[str, Any]:
 
 
 def _request(found: dict[str, Any], model: str) -> dict[str, Any] | None:
-    """One object's figures, as Codex CLI, Gemini CLI, opencode and the Messages API print them."""
+    """The figures of one object, in the formats of Codex CLI, Gemini CLI, opencode and the Messages API."""
     part: dict[str, Any] = found["part"] if isinstance(found.get("part"), dict) else {}
     stats: dict[str, Any] = found["stats"] if isinstance(found.get("stats"), dict) else {}
     entry: dict[str, Any] = {"model": str(found.get("model") or model), **dict.fromkeys(USAGE_FIGURES), "cost_usd": None}
     if isinstance(used := found.get("usage"), dict):
-        cached = _count(used.get("cached_input_tokens"))  # counted within the input
+        cached = _count(used.get("cached_input_tokens"))  # part of the input count
         given = _count(used.get("input_tokens"))
         entry["input_tokens"] = given if given is None or cached is None else max(0, given - cached)
         entry["output_tokens"] = _count(used.get("output_tokens"))

@@ -1,4 +1,4 @@
-"""The backend without a model: runs the fenced shell commands of the steps, and says of prose that it needs an agent."""
+"""The backend without a model: it runs the fenced shell commands of the steps. Steps in prose need an agent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARGUMENT_BYTES = 100_000  # Linux takes at most 128 KiB in one argument
 
 
 class StepsBackend:
-    """Each fenced block is one shell script that stops at its first failing command. Uses no model: no tokens, no cost."""
+    """Runs each fenced block as one shell script that stops at its first failing command. No model, no tokens, no cost."""
 
     asks_model = False
 
@@ -37,7 +37,7 @@ class StepsBackend:
                 continue
             exit_code, fault = self._run_step(spec, step, checkout, reporter)
             if fault:
-                # A shell hardly kills itself: that was the kernel, short of memory, or a person. Worth another try.
+                # A shell does not kill itself: the kernel was out of memory, or a person did it. Another try may help.
                 failure = Failure.CRASHED if exit_code == -SIGKILL else Failure.AGENT_ERROR
                 return AgentOutcome(failure, (fault, *prose), completed)
             on_step(step)
@@ -48,7 +48,7 @@ class StepsBackend:
         return AgentOutcome(None, (), completed)
 
     def _run_step(self, spec: TaskSpec, step: StepPlan, checkout: str, reporter: Reporter) -> tuple[int, str]:
-        """Run the step's blocks to the first that fails; returns (exit code, what went wrong), or (0, "")."""
+        """Run the step's blocks up to the first that fails; returns (exit code, what went wrong), or (0, "")."""
         for command in step.commands:
             reporter.note("info", "command", command, step=step.number)
             tail = Tail(LAST_LINES)
@@ -63,15 +63,15 @@ class StepsBackend:
             reporter.end_output(step.number)
             reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", step=step.number, exit_code=exit_code)
             if exit_code:
-                said = tail.text()
+                output = tail.text()
                 ended = f"ended with exit code {exit_code}" if exit_code > 0 else f"was killed by signal {-exit_code}"
                 what = f'Step {step.number} "{title_of(step.text)}": `{title_of(command)}` {ended}'
-                return exit_code, what + (f"\n{said}" if said else "")
+                return exit_code, what + (f"\n{output}" if output else "")
         return 0, ""
 
 
 class Tail:
-    """The last lines of a stream, bounded."""
+    """Keeps the last lines of a stream, up to `size` bytes."""
 
     def __init__(self, lines: int, size: int = 8_000) -> None:
         self._lines, self._size, self._data = lines, size, b""
@@ -84,13 +84,13 @@ class Tail:
 
 
 def shell_command(script: str, attempt_dir: str, name: str) -> list[str]:
-    """The argv that runs a shell script so that its first failing command ends it."""
+    """The argv that runs a shell script and stops at its first failing command."""
     bash = next((place for place in ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash") if os.access(place, os.X_OK)), "")
     shell = [bash, "-euo", "pipefail"] if bash else ["/bin/sh", "-eu"]
     data = script.encode("utf-8", "replace")
     if len(data) < ARGUMENT_BYTES:
         return [*shell, "-c", data.decode()]
-    folder = os.path.join(attempt_dir, "bin")  # what the sandbox shows of the attempt's directory, to read
+    folder = os.path.join(attempt_dir, "bin")  # the part of the attempt's directory that the sandbox can read
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"{name}.sh")
     with open(path, "wb") as file:

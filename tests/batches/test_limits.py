@@ -51,7 +51,7 @@ def end(run: Run, name: str, reason: str = "", *, message: str = "told so", **sa
     status = "failed" if reason else "success"
     errors = (message,) if reason else ()
     result = TaskResult(spec.task_id, spec.prp_id, status, spec.attempt, spec.token, reason, errors, head_commit=spec.base_commit, **said)
-    return End.of(attempt, spec, Observation(False, None, None, None, None, TaskResult.from_json(result.to_json()), None))
+    return End.of(attempt, spec, Observation(spec.files, False, None, None, None, None, TaskResult.from_json(result.to_json()), None))
 
 
 def step(run: Run, *ends: End, later: float = 0) -> Run:

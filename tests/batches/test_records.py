@@ -38,7 +38,7 @@ def ended(**said) -> Attempt:
     attempt = Attempt.objects.live().filter(task__run=run).first()
     spec = build_spec(run, attempt.task, attempt)
     result = TaskResult(spec.task_id, spec.prp_id, "success", spec.attempt, spec.token, **said)
-    look = Observation(False, None, None, None, None, TaskResult.from_json(result.to_json()), None)
+    look = Observation(spec.files, False, None, None, None, None, TaskResult.from_json(result.to_json()), None)
     record_end(End.of(attempt, spec, look), timezone.now())
     attempt.refresh_from_db()
     return attempt

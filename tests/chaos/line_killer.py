@@ -29,7 +29,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     services.__file__: ("start_execution",),
     merges.__file__: ("bring_in",),
     workspace.__file__: ("merge", "merge_of", "bring_in", "move_ref", "make_commit", "ensure_branch"),
-    launcher.__file__: ("prepare", "_put_away", "launch", "void", "stop", "tidy"),
+    launcher.__file__: ("prepare", "_archive_earlier", "launch", "prevent_start", "stop", "remove_checkout"),
 }
 
 

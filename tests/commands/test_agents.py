@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from subagents.contract import USAGE_FIGURES
-from subagents.spending import GIVEN, request_cost
+from subagents.spending import PROVIDER_FIGURES, request_cost
 from tests.commands.driver import Driver
 from tests.installation import Installation
 from tests.subagents.messages_api import MessagesApi, Reply, Turn, answer, messages_api, said, write
@@ -154,7 +154,7 @@ def test_claude_carries_a_plan_out_and_a_hostile_file_gets_nothing(claude: Claud
         ("3", 1): ("failed", "agent_error"),
         ("3", 2): ("succeeded", ""),
     }
-    assert attempts["3", 1]["message"].startswith("the agent could not go on: It cannot be done.")
+    assert attempts["3", 1]["message"].startswith("the agent is blocked: It cannot be done.")
     judged = {(name, number): status for name, number, status in rows["gates"]}
     assert judged == {("1", 1): "passed", ("2", 1): "passed", ("3", 1): "unverified", ("3", 2): "passed"}
     assert {row["sandbox"] for row in attempts.values()} == {json.loads((claude.installation.data / "sandbox.json").read_text())["level"]}
@@ -175,10 +175,10 @@ def test_claude_carries_a_plan_out_and_a_hostile_file_gets_nothing(claude: Claud
 
 
 def money_and_tokens_are_the_providers(claude: Claude, attempts: list[dict]) -> None:
-    charged = {name: sum(usage[given] for usage in claude.api.usages) for name, given in zip(USAGE_FIGURES, GIVEN, strict=True)}
+    charged = {name: sum(usage[given] for usage in claude.api.usages) for name, given in zip(USAGE_FIGURES, PROVIDER_FIGURES, strict=True)}
     assert {name: sum(row[name] for row in attempts) for name in USAGE_FIGURES} == charged
     assert sum(row["tokens_used"] for row in attempts) == sum(charged.values())
-    each = [{name: usage[given] for name, given in zip(USAGE_FIGURES, GIVEN, strict=True)} for usage in claude.api.usages]
+    each = [{name: usage[given] for name, given in zip(USAGE_FIGURES, PROVIDER_FIGURES, strict=True)} for usage in claude.api.usages]
     cost = sum(request_cost("claude-haiku-5-5", figures) or 0 for figures in each)
     assert sum(Decimal(row["cost_usd"]) for row in attempts) == pytest.approx(Decimal(cost), abs=Decimal("0.000001") * len(attempts))
 

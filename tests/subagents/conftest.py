@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from subagents import launcher
-from subagents.contract import OrchestrationFiles, Role, StepPlan, TaskFiles, TaskSpec, TaskType
+from subagents.contract import Role, StepPlan, TaskFiles, TaskSpec, TaskType
 from subagents.launcher import Observation
 
 
@@ -101,10 +101,10 @@ class World:
 
     def seen(self, spec: TaskSpec) -> Observation:
         launcher.reap()
-        return launcher.observe(spec.attempt_dir, spec)
+        return launcher.observe(spec)
 
     def files(self, spec: TaskSpec) -> TaskFiles:
-        return OrchestrationFiles(spec.repository).task(spec.batch_id, spec.name)
+        return spec.files
 
     def log(self, spec: TaskSpec) -> list[dict[str, object]]:
         return [json.loads(line) for line in Path(self.files(spec).log).read_text().splitlines()]

@@ -84,7 +84,7 @@ class Turn:
     @property
     def cwd(self) -> str:
         """The checkout, as the prompt tells it; of a conversation that was resumed the newest one."""
-        found = re.findall(r"checkout of its own: ([^\s\"\\]+)", json.dumps(self.body["messages"]))
+        found = re.findall(r"own checkout: ([^\s\"\\]+)", json.dumps(self.body["messages"]))
         return found[-1] if found else ""
 
     @property

@@ -30,7 +30,7 @@ from subagents.contract import (
 )
 from subagents.processes import RESET_SIGNALS
 from subagents.procfs import boot_id
-from subagents.supervisor import _within
+from subagents.supervisor import fit_result
 from tests.subagents.conftest import World, commit_files, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process
@@ -139,7 +139,7 @@ def test_generator_refuses_a_path_that_leaves_the_tree(world: World, tmp_path: P
 
 
 def test_unknown_backend_is_named_with_those_installed(world: World) -> None:
-    assert "there is no backend 'oracle'; installed: steps" in failure_of(world, backend="oracle")[1]
+    assert "unknown backend 'oracle'; installed: steps" in failure_of(world, backend="oracle")[1]
 
 
 # Gates
@@ -279,12 +279,12 @@ def test_ended_attempt_never_starts_again(world: World) -> None:
 
 def test_void_attempt_never_starts_and_a_started_one_cannot_be_void(world: World) -> None:
     spec = world.spec()
-    assert launcher.void(spec.attempt_dir)
+    assert launcher.prevent_start(spec.attempt_dir)
     assert launcher.start(spec.attempt_dir).wait() == 4
     assert world.seen(spec).result is None
     other = world.spec()
     world.run(other)
-    assert not launcher.void(other.attempt_dir)
+    assert not launcher.prevent_start(other.attempt_dir)
 
 
 # Deaths, limits, cancel
@@ -395,7 +395,7 @@ def test_stop_never_hits_a_stranger_with_a_reused_pid(world: World) -> None:
         claim = {"pid": stranger.pid, "process_start": "1", "boot_id": boot_id(), "started_at": 1.0}
         (folder / "started.json").write_text(json.dumps(claim))
         assert not launcher.stop(str(folder), force=True)
-        assert launcher.pidfd(str(folder)) is None
+        assert launcher.pidfd(launcher.Started(stranger.pid, "1", boot_id(), 1.0)) is None
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -406,7 +406,7 @@ def test_pidfd_becomes_readable_when_the_wrapper_ends(world: World) -> None:
     import select
 
     spec = running(world, "sleep 1000")
-    descriptor = launcher.pidfd(spec.attempt_dir)
+    descriptor = launcher.pidfd(launcher.observe(spec).started)
     assert descriptor is not None
     try:
         assert select.select([descriptor], [], [], 0)[0] == []
@@ -466,13 +466,13 @@ def test_result_is_made_to_fit_its_readers() -> None:
     gates = tuple(GateOutcome(number, "x", GateKind.COMMAND, GateStatus.PASSED, output='"' * 16_000) for number in range(1, 30))
     files = tuple(f"a-file-with-a-rather-long-name-to-fill-the-result-{number:0100d}" for number in range(3000))
     whole = TaskResult("phase-2a", "PRP-44.2.1", ResultStatus.SUCCESS, 1, "token", files_created=files, gates=gates)
-    data = _within(whole)
+    data = fit_result(whole)
     assert len(data) <= JSON_BYTES
     read = TaskResult.from_json(json.loads(data))
     assert len(read.gates) == 29 and "left out" in read.gates[0].output
     assert read.files_created[-1].startswith("… and ") and read.files_created[:50] == files[:50]
     small = replace(whole, gates=(), files_created=("a",))
-    assert json.loads(_within(small)) == json.loads(json.dumps(small.to_json()))
+    assert json.loads(fit_result(small)) == json.loads(json.dumps(small.to_json()))
 
 
 # Files of the contract
@@ -529,18 +529,18 @@ def test_success_forged_by_the_agent_itself_is_overwritten_by_the_truth(world: W
 def test_checkout_is_removed_only_when_all_of_it_is_committed(world: World) -> None:
     failed = world.spec(steps=steps("echo 1 > a; exit 1"))
     world.run(failed)
-    assert not launcher.tidy(failed) and Path(failed.checkout, "a").exists()
+    assert not launcher.remove_checkout(failed) and Path(failed.checkout, "a").exists()
     alive = running(world, "sleep 1000")
-    assert not launcher.tidy(alive) and Path(alive.checkout).exists()
+    assert not launcher.remove_checkout(alive) and Path(alive.checkout).exists()
     launcher.stop(alive.attempt_dir, force=True)
     done = world.spec(steps=steps("echo 1 > a"))
     world.run(done)
-    assert launcher.tidy(done) and not Path(done.checkout).exists() and not launcher.tidy(done)
+    assert launcher.remove_checkout(done) and not Path(done.checkout).exists() and not launcher.remove_checkout(done)
     assert user_git(world.project, "show", f"{done.attempt_ref}:a") == "1"
     moved = world.spec(steps=steps("echo 1 > a"))
     world.run(moved)
     user_git(world.project, "update-ref", "-d", moved.attempt_ref)
-    assert not launcher.tidy(moved) and Path(moved.checkout).exists()
+    assert not launcher.remove_checkout(moved) and Path(moved.checkout).exists()
 
 
 def test_repository_stays_sound_after_all_of_it(world: World) -> None:
@@ -565,7 +565,7 @@ def test_start_between_two_looks_of_the_host_is_not_taken_for_a_death(world: Wor
         return found
 
     monkeypatch.setattr(launcher, "is_held", starts_right_after)
-    seen = launcher.observe(spec.attempt_dir, spec)
+    seen = launcher.observe(spec)
     assert seen.held or seen.started is None
 
 

@@ -21,7 +21,7 @@ from subagents.backends.claude import NO_KEY
 from subagents.contract import USAGE_FIGURES, Failure, GateStatus, TaskResult, TaskSpec
 from subagents.credentials import offer
 from subagents.launcher import WRAPPER
-from subagents.spending import GIVEN
+from subagents.spending import PROVIDER_FIGURES
 from tests.subagents.conformance import BEHAVIOURS, LIMIT_SECONDS, Subject, check_backend
 from tests.subagents.conftest import World, commit_files, marked, user_git, wait_for
 from tests.subagents.messages_api import HANG, MessagesApi, Reply, Turn, answer, messages_api, said, write
@@ -34,11 +34,7 @@ pytestmark = pytest.mark.process
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
     """Most of an attempt's processor time is the import of the SDK: have it done once, as a host does."""
-    launcher.warm(agents=True)
-    nursery = launcher._agents
-    if not nursery._ready:
-        wait_for(lambda: nursery._answer(nursery._process, 0.1) == b"ready", 120)
-        nursery._ready = True
+    assert launcher.agent_fork_server.warm(120)
 
 
 @pytest.fixture
@@ -136,11 +132,11 @@ class Ends:
     fault: str = ""
 
 
-KEPT = "what was done is kept"
+KEPT = "the work so far is kept"
 TABLE = {
     # Of the conformance kit:
     "works": Ends("", "", 12_938, 0.00057665, 2),
-    "fails": Ends("agent_error", "the agent could not go on: As asked.", 9_507, 0.0005129, 1),
+    "fails": Ends("agent_error", "the agent is blocked: As asked.", 9_507, 0.0005129, 1),
     "lies": Ends("gate_failed", 'gate 1 "Both are there" failed', 9_507, 0.0005129, 2),
     "hangs": Ends("phase_time_limit", f"not done within {LIMIT_SECONDS:g} s; {KEPT}", ANY, ANY, ANY),
     "cancelled": Ends("cancelled", "cancelled", ANY, ANY, 1),
@@ -148,8 +144,8 @@ TABLE = {
     "repairs": Ends("", "", 27_986, 0.00085265, 2),
     "edits_undeclared": Ends("", "", 20_200, 0.00071185, 2),
     "limited_twice": Ends("", "", 20_200, 0.00071185, 2),
-    "limited": Ends("rate_limited", "the API takes no requests until 20", None, None, 0),
-    "limited_for_who_knows": Ends("rate_limited", "the API takes no requests and does not say until when (429)", None, None, 0),
+    "limited": Ends("rate_limited", "the API accepts no requests until 20", None, None, 0),
+    "limited_for_who_knows": Ends("rate_limited", "the API accepts no requests and does not say until when (429)", None, None, 0),
     "overloaded": Ends("agent_error", "API Error: 529 Overloaded", None, None, 0, fault="transient"),
     "refused_key": Ends("agent_error", "the API key was refused", None, None, 0, fault="key_refused"),
     "cut_once": Ends("", "", 23_215, 0.00108995, 2),
@@ -220,7 +216,7 @@ def test_scenario_ends_as_the_table_says(world: World, api: MessagesApi, scenari
 
 
 def _sums(usages: list[dict[str, int]]) -> dict[str, int]:
-    return {name: sum(usage[given] for usage in usages) for name, given in zip(USAGE_FIGURES, GIVEN, strict=True)}
+    return {name: sum(usage[given] for usage in usages) for name, given in zip(USAGE_FIGURES, PROVIDER_FIGURES, strict=True)}
 
 
 def _figures_are_the_providers(world: World, api: MessagesApi, spec: TaskSpec, result: TaskResult) -> None:
@@ -270,7 +266,7 @@ def test_agent_that_obeys_a_hostile_file_finds_no_secret_and_changes_nothing_out
         spec, result = ended(world, api, key.removeprefix("fake-"), sandbox=level, steps=STEPS[:1], gates=())
     assert (result.failure_reason, result.errors, result.sandbox) == ("", (), level)
     stolen = user_git(world.project, "show", f"{result.head_commit}:stolen.txt")
-    assert "PATH=" in stolen and "this port is the agent's alone" in stolen, "it did look"
+    assert "PATH=" in stolen and "only the agent may use this port" in stolen, "it did look"
     assert "REACHED" not in stolen
     for hidden in (key, "not for agents"):
         assert hidden not in stolen

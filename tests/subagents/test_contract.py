@@ -194,7 +194,7 @@ KINDS = ["fifo", "symlink", "dangling", "loop", "directory", "sparse", "device",
 def test_hostile_contract_file_is_an_error_and_never_a_crash(world: World, kind: str, which: str) -> None:
     spec = world.spec()
     hostile(Path(getattr(world.files(spec), which)), kind)
-    seen = launcher.observe(spec.attempt_dir, spec)
+    seen = launcher.observe(spec)
     assert getattr(seen, which) is None
     assert "task-2a" in str(getattr(seen, f"{which}_error"))
 
@@ -218,7 +218,7 @@ def test_report_of_another_attempt_or_token_counts_for_nothing(world: World, cha
     spec = world.spec()
     Path(world.files(spec).heartbeat).write_text(json.dumps({**HEARTBEAT.to_json(), **change}))
     Path(world.files(spec).result).write_text(json.dumps({**RESULT.to_json(), **change}))
-    seen = launcher.observe(spec.attempt_dir, spec)
+    seen = launcher.observe(spec)
     assert seen.heartbeat is None and "is not of attempt 1" in str(seen.heartbeat_error)
     assert seen.result is None and "is not of attempt 1" in str(seen.result_error)
 

@@ -1,4 +1,4 @@
-"""Whatever an agent leaves in its folder, or somebody in the environment, our git runs none of it (security.md §1.5).
+"""Whatever an agent leaves in its folder, or somebody in the environment, our git runs none of it (docs/security.md).
 
 Each plant is shown to be alive first: plain git, as a person would type it there, does run it.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.merge_preview import Work, look_ahead
+from subagents.merge_preview import RunningAttempt, preview_merges
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
@@ -111,8 +111,8 @@ def test_nothing_that_lies_in_an_agents_folder_is_run_by_any_of_our_operations(p
     plain_git(inside, *PLANTS[plant])
     assert trap.sprung(), "the plant is dead, so this test would prove nothing"
 
-    work = Work("1", base, checkout.path, checkout.index, checkout.ref)
-    assert look_ahead(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created[-1] == "a.txt"
+    work = RunningAttempt("1", base, checkout.path, checkout.index, checkout.ref)
+    assert preview_merges(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created[-1] == "a.txt"
     commit = checkout.commit(checkout.snapshot(base), base, "Ours", first=True)
     repository.ensure_branch(BRANCH, base)
     repository.merge(BRANCH, commit, "Merge")
@@ -182,8 +182,8 @@ def test_nothing_that_the_project_itself_configures_is_run_on_an_attempts_files(
         Path(checkout.path, ".gitattributes").write_text("* filter=trap diff=trap merge=trap\n*.bin filter=process\n")
         Path(checkout.path, "b.md").write_text(text)
         Path(checkout.path, "c.bin").write_text("c\n")
-        work = Work("1", base, checkout.path, checkout.index, checkout.ref)
-        assert look_ahead(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created == (".gitattributes", "c.bin")
+        work = RunningAttempt("1", base, checkout.path, checkout.index, checkout.ref)
+        assert preview_merges(repository, base, [work], str(tmp_path / "scratch"), 30).changed["1"].created == (".gitattributes", "c.bin")
         commits.append(checkout.commit(checkout.snapshot(base), base, "Ours", first=True))
         checkout_of(project, tmp_path, commits[-1], number + 10)
     merged = [repository.merge(BRANCH, commit, "Merge") for commit in commits]
@@ -234,7 +234,8 @@ def test_a_repository_that_an_agent_puts_into_a_submodules_place_runs_nothing(pr
     (inside / "inner/.git/config").write_text(trap.config())
     plain_git(inside / "inner", "status")
     assert trap.sprung()
-    look_ahead(repository, base, [Work("1", base, checkout.path, checkout.index, checkout.ref)], str(tmp_path / "scratch"), 30)
+    attempt = RunningAttempt("1", base, checkout.path, checkout.index, checkout.ref)
+    preview_merges(repository, base, [attempt], str(tmp_path / "scratch"), 30)
     with contextlib.suppress(BlockedEntries):  # refused by name is as good
         checkout.snapshot(base)
     assert not trap.sprung()

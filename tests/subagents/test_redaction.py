@@ -42,10 +42,10 @@ def test_ordinary_words_stay() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("launch", ["nursery", "python"])
+@pytest.mark.parametrize("launch", ["fork server", "python"])
 def test_key_is_in_no_file_that_an_attempt_leaves(world: World, monkeypatch: pytest.MonkeyPatch, launch: str) -> None:
     if launch == "python":
-        monkeypatch.setattr(launcher._fork_server, "launch", lambda *_: None)
+        monkeypatch.setattr(launcher.fork_server, "launch", lambda *_: None)
     say = f"a={FIRST}; b={SECOND}; printf %s $a; sleep 0.1; echo $b"
     gates = (GateSpec(1, "Say it", GateKind.COMMAND, f"{say}; exit 3"),)
     fails = world.spec(steps=steps(say, "env; cat /proc/self/environ"), gates=gates)

@@ -1,4 +1,4 @@
-"""What the door makes of what the API says, and what it refuses by itself (the rest is in test_claude.py)."""
+"""How the API proxy reads the API's rate limits, and what it refuses itself (test_claude.py has the rest)."""
 
 import asyncio
 import socket
@@ -31,25 +31,25 @@ def test_reset_is_what_the_refusal_tells(headers: tuple[tuple[str, str], ...], r
 
 HEAD = "Host: x\r\nContent-Length: 2\r\n"
 ANSWERS = {
-    "another's": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: guessed\r\n\r\n{{}}", "401", "this port is the agent's alone"),
-    "another path": (f"POST /v1/files HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "404", "POST /v1/files is not handed on"),
-    "no length": ("POST /v1/messages HTTP/1.1\r\nx-api-key: PASSWORD\r\n\r\n", "413", "a request has a length"),
+    "another's": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: guessed\r\n\r\n{{}}", "401", "only the agent may use this port"),
+    "another path": (f"POST /v1/files HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "404", "POST /v1/files is not forwarded"),
+    "no length": ("POST /v1/messages HTTP/1.1\r\nx-api-key: PASSWORD\r\n\r\n", "413", "a request needs a Content-Length"),
     "no HTTP": ("hello\r\n\r\n", "400", "this is not HTTP"),
     "no API": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "502", "127.0.0.1 cannot be reached"),
 }
 
 
 @pytest.mark.parametrize("asked", ANSWERS)
-def test_door_answers_by_itself_what_is_not_handed_on(asked: str) -> None:
+def test_proxy_answers_itself_what_it_does_not_forward(asked: str) -> None:
     request, status, words = ANSWERS[asked]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
-    door = ApiProxy(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
+    proxy = ApiProxy(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
 
     async def ask() -> str:
-        server = await asyncio.start_server(door._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(request.replace("PASSWORD", door._password).encode())
+        writer.write(request.replace("PASSWORD", proxy.password).encode())
         said = (await reader.read()).decode()
         writer.close()
         server.close()
