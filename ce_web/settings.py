@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "batches.pages.middleware.say_wrong_method",
+    "batches.pages.middleware.show_wrong_method",
     "batches.pages.middleware.RefuseNul",
 ]
 # Outermost, so that they cover every response, errors and redirects included.

@@ -19,10 +19,7 @@ register = template.Library()
 
 @register.simple_tag
 def log_lines(lines: Iterable[LogLine], who: bool = False, grows: bool = False) -> SafeString:
-    """`<li>` elements; those of a numbered log carry the id "L123".
-
-    `who` adds the task's name, `grows` the markers of a growing fragment.
-    """
+    """`<li>` elements with the id "L123" in a numbered log. `who` adds the task's name, `grows` the markers of a growing fragment."""
     return mark_safe("".join((LINE if grows else "") + _line(line, who) for line in lines))
 
 
