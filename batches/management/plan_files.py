@@ -34,11 +34,6 @@ def issue_line(name: str, issue: PlanIssue) -> str:
     return f"{name}:{issue.line}: {issue.message}" if issue.line else f"{name}: {issue.message}"
 
 
-def counted(number: int, word: str, plural: str = "") -> str:
-    """“1 error”, “2 errors”."""
-    return f"{number} {word if number == 1 else plural or word + 's'}"
-
-
 def hours(value: float | None) -> str:
     """Hours for people; “—” if unknown."""
     return "—" if value is None else f"{value:g} h"

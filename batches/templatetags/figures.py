@@ -1,4 +1,4 @@
-"""Figures of the metrics page: their tables, and headline values with their change."""
+"""Charts of the metrics page as tables, and headline values with their change."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,7 +16,7 @@ from batches.core.text.state_styles import STATE_STYLES
 from batches.templatetags.ce import pill
 
 register = template.Library()
-KINDS = {"times": "ratio", "percent": "percent"}  # units of headlines that figures call otherwise, or not at all
+KINDS = {"times": "ratio", "percent": "percent"}  # units of headlines with another name in plotly_json
 
 
 def _text(value: float | Decimal | None, unit: str) -> str:
@@ -30,7 +30,7 @@ def _text(value: float | Decimal | None, unit: str) -> str:
 
 @register.filter
 def in_unit(value: float | Decimal | None, unit: str) -> str:
-    """A headline's or a criterion's value as people read it."""
+    """A value of a headline or a criterion with its unit."""
     return _text(value, unit)
 
 
@@ -44,7 +44,7 @@ def signed_percent(share: float | Literal[""] | None) -> str:
 
 @register.simple_tag
 def change(headline: Headline) -> SafeString:
-    """How a headline figure stands against the period before: sign, amount and word, never the colour alone."""
+    """The change from the previous period: sign, amount and word, never by colour alone."""
     if headline.before is None or headline.value is None:
         return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
     before = _text(headline.before, headline.unit)
@@ -66,9 +66,9 @@ def change(headline: Headline) -> SafeString:
 
 @register.simple_tag
 def figure_table(figure: Figure) -> SafeString:
-    """The figure's rows as a table; the first cell that names something leads to what the row was counted from.
+    """A chart's data as a table. The first cell links to the rows that were counted.
 
-    Built in one go: a page holds thousands of cells.
+    Built as one string, because a page has thousands of cells.
     """
     heads = "".join(f'<th scope="col"{" class=num" if one.is_number else ""}>{escape(one.title)}</th>' for one in figure.columns)
     body = "".join(f"<tr>{''.join(_cells(figure, row))}</tr>" for row in figure.rows)

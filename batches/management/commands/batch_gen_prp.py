@@ -10,10 +10,11 @@ from batches.accounts.actor import Actor
 from batches.core.engine.prp import Prp, prp_id
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.text.words import counted
 from batches.engine import reporting, services
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
-from batches.management.plan_files import counted, issue_line
+from batches.management.plan_files import issue_line
 from batches.models import Batch, Project
 from batches.plans.services import import_plan
 

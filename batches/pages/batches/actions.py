@@ -14,6 +14,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.binding import GateKind
+from batches.core.text import words
 from batches.engine import autopilot, services
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
@@ -146,8 +147,8 @@ def request_issues(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        count = services.request_issues(batch=batch, actor=actor_of(request))
-        return f"{count} Linear issue{'' if count == 1 else 's'} will be created within seconds."
+        number_of_issues = services.request_issues(batch=batch, actor=actor_of(request))
+        return f"{words.counted(number_of_issues, 'Linear issue')} will be created within seconds."
 
     return act(request, verb, _page(number))
 
