@@ -29,7 +29,7 @@ from batches.metrics import history
 from batches.models import ApiToken, Batch, Plan, Project, Run
 from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import rows_of, wanted_page
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 from batches.plans.services import import_plan, report_of
 

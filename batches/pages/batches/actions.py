@@ -18,7 +18,7 @@ from batches.core.text import words
 from batches.engine import autopilot, services
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.pages.forms import Execute

@@ -20,7 +20,8 @@ from batches.core.engine.states import Operation, RunState, TaskKind
 from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
-from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.pages.batches.batch_states import batch_state
+from batches.pages.batches.time_left import TO_COME, time_left
 from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 

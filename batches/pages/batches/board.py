@@ -1,9 +1,9 @@
 """The data of a batch's pages, read in a fixed number of queries."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 
@@ -11,24 +11,23 @@ from django.conf import settings
 
 from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.pricing import choose_model
-from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
-from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.engine.remaining import Part, longest_chain, unblocked_by
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.text.log_lines import LogLine, read_log
+from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import look, sign
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
+from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
+from batches.pages.batches.merged_log import merged_log
+from batches.pages.batches.time_left import TO_COME, time_left
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
-LOGS_READ = 6  # attempts whose log tails are merged
-LOG_LINES = 120
 CHAIN_SHOWN = 12  # phases of the critical path
 TIMELINE_UP_TO = 150  # tasks
-SETTLE = timedelta(seconds=30)  # time after the end of a run for its report or the next run
-LATE_SHARE = 0.75  # share of the silence limit after which an attempt is shown as silent
 # Columns that the board does not need: there are many rows, and each column takes time.
 HEAVY = (
     *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
@@ -45,26 +44,6 @@ STEP_WORDS: Mapping[Step, str] = {
     Step.REVIEW_AFTER: "Review after",
     Step.UPDATE_CONTEXT: "Update context",
 }
-TO_COME = {TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING}
-REASONS: Mapping[str, str] = {
-    FailureReason.TIMEOUT: "No heartbeat within the limit",
-    FailureReason.NEVER_STARTED: "Its process never started",
-    FailureReason.CRASHED: "Its process died",
-    FailureReason.BAD_RESULT: "Its result could not be read",
-    FailureReason.GATE_FAILED: "A validation gate failed",
-    FailureReason.MERGE_CONFLICT: "It could not be merged",
-    FailureReason.AGENT_ERROR: "The agent reported an error",
-    FailureReason.RATE_LIMITED: "The rate limit was reached",
-    FailureReason.BUDGET: "The budget was reached",
-    FailureReason.NEEDS_AGENT: "It needs an agent",
-    FailureReason.CANCELLED: "It was cancelled",
-    FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",
-}
-
-
-def why(reason: str, message: str) -> str:
-    """A failure in one sentence: the engine's message, or the meaning of the reason."""
-    return message or REASONS.get(reason, reason.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +110,6 @@ def elapsed_of(attempt: Attempt | None) -> float | None:
     if attempt is None or attempt.ended_at is None:
         return None
     return max(0.0, (attempt.ended_at - attempt.launched_at).total_seconds())
-
-
-USUAL_WEIGHS = 2  # phases
-
-
-def time_left(
-    left: Sequence[Part], done: Iterable[tuple[float | None, float | None]], *, slots: int, by_stage: bool, usual: float | None = None
-) -> float | None:
-    """Approximate seconds until `left` is done, from the pace of `done`, (seconds, hours) each; None if fewer than two are known.
-
-    A `usual` pace (seconds per hour, from history) counts as much as USUAL_WEIGHS finished phases.
-    """
-    rates = [seconds / hours for seconds, hours in done if seconds is not None and hours]
-    if usual is not None:
-        rates += [usual] * USUAL_WEIGHS
-    if len(rates) < 2 or not left:
-        return None
-    return hours_left(left, slots=slots, by_stage=by_stage) * sum(rates) / len(rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,69 +497,6 @@ class Board:
         return rows
 
 
-DOING: Mapping[str, str] = {Operation.REVIEW: "in review", Operation.UPDATE_CONTEXT: "updating context"}
-
-
-def batch_state(operation: str | None, state: str | None, paused: bool | None, stop_reason: str | None = "") -> tuple[str, str]:
-    """The state of a batch as (state, word) for its pill. A batch that was only generated is not a success,
-
-    and a batch that was stopped at its budget is not a failure.
-    """
-    if state == RunState.CANCELLED and stop_reason == FailureReason.BUDGET:
-        return state, "stopped for the budget"
-    if state is None:
-        return "planned", ""
-    if paused and state == RunState.RUNNING:
-        return "paused", ""
-    if operation == Operation.GENERATE:
-        if state in {RunState.QUEUED, RunState.RUNNING}:
-            return "running", "preparing"
-        if state == RunState.SUCCEEDED:
-            return "planned", "ready"
-    if (doing := DOING.get(operation or "")) and state in {RunState.QUEUED, RunState.RUNNING}:
-        return "running", doing
-    return state, ""
-
-
-def is_live(run: Run | None, now: datetime) -> bool:
-    """Whether a page should keep polling: the run is live, or it has just ended and its report or the next run is due."""
-    if run is None:
-        return False
-    if run.is_live:
-        return True
-    awaited = run.reported_at is None or run.followed  # annotated by RunQuerySet.shown
-    return bool(awaited and run.ended_at and now - run.ended_at < SETTLE)
-
-
-def is_late(attempt: Attempt | None, run: Run | None, now: datetime) -> bool:
-    """Whether a live attempt has been silent for a large part of the limit."""
-    if attempt is None or run is None or attempt.ended_at is not None:
-        return False
-    seen = attempt.last_beat_at or attempt.launched_at
-    return (now - seen).total_seconds() > LATE_SHARE * run.silence_seconds
-
-
-def is_stuck(attempt: Attempt | None, now: datetime) -> bool:
-    """Whether a live attempt sends heartbeats but has made no progress for too long."""
-    if attempt is None or attempt.ended_at is not None or attempt.last_progress_at is None:
-        return False
-    return (now - attempt.last_progress_at).total_seconds() > settings.CE_NO_PROGRESS_SECONDS
-
-
-def latest_run(batch: Batch) -> Run | None:
-    return batch.runs.shown().defer("result").order_by("-number").first()
-
-
-def version_of(batch: Batch, run: Run | None, now: datetime) -> str:
-    """The version of a page: the batch's version, which attempts are silent or stuck, and whether it has ended."""
-    late: list[int] = []
-    stuck: list[int] = []
-    if run and run.is_live:
-        late, stuck = Attempt.objects.late_and_stuck(batch, run, now, LATE_SHARE, settings.CE_NO_PROGRESS_SECONDS)
-    silent = ".".join([*(str(pk) for pk in late), *(f"i{pk}" for pk in stuck)])
-    return f"{batch.version}-{silent}{'' if is_live(run, now) else '-end'}"
-
-
 def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool = True) -> Board:
     """Read the board. The number of queries does not depend on the size of the batch.
 
@@ -638,7 +536,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
         landing=batch.base_merges.first() if with_log else None,
         spending=spending_of(run, attempts),
-        log=_log(attempts, tasks) if with_log else (),
+        log=merged_log(attempts, tasks) if with_log else (),
         chain=_chain(batch) if with_log else None,
         gates=count_states(read_ledger(batch)) if with_log else {},
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
@@ -687,18 +585,3 @@ def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) 
     return any(card.state == TaskState.FAILED for card in cards)
 
 
-def _log(attempts: Sequence[Attempt], tasks: Sequence[Task]) -> tuple[LogLine, ...]:
-    names = {task.pk: task.name for task in tasks}
-    known = [attempt for attempt in attempts if attempt.task_id in names and attempt.log_bytes]
-    live = [attempt for attempt in known if attempt.ended_at is None]
-    chosen = sorted(live or known, key=lambda attempt: attempt.ended_at or attempt.launched_at)[-LOGS_READ:]
-    if not chosen:
-        return ()
-    tails = dict(Attempt.objects.filter(pk__in=[attempt.pk for attempt in chosen]).values_list("pk", "log_tail"))
-    lines: list[tuple[datetime, int, LogLine]] = []
-    for attempt in chosen:
-        previous = attempt.launched_at
-        for line in read_log(tails[attempt.pk], who=names[attempt.task_id], limit=LOG_LINES):
-            previous = line.at or previous
-            lines.append((previous, len(lines), line))
-    return tuple(line for _at, _place, line in sorted(lines, key=lambda entry: entry[:2]))[-LOG_LINES:]

@@ -10,7 +10,7 @@ from batches.core.errors import BatchError, WrongChoice
 from batches.engine import services
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
 from batches.models import Phase, Task
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 

@@ -17,7 +17,8 @@ from batches.core.metrics.types import BatchView
 from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
 from batches.models import Batch, Run
-from batches.pages.batches.board import Board, batch_state, latest_run, read_board, version_of
+from batches.pages.batches.batch_states import batch_state, latest_run, version_of
+from batches.pages.batches.board import Board, read_board
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
 from batches.pages.common import htmx
 

@@ -19,16 +19,8 @@ from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import sign, state_word
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
-from batches.pages.batches.board import (
-    Mark,
-    PhaseCard,
-    is_late,
-    is_stuck,
-    latest_run,
-    model_shown,
-    version_of,
-    why,
-)
+from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
+from batches.pages.batches.board import Mark, PhaseCard, model_shown
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
