@@ -1,4 +1,4 @@
-"""Every table, to look at; history cannot be edited. Actions call the services and say per row what became of them."""
+"""The administration: all tables, read-only. Actions call services and show the result of each row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,17 +46,17 @@ from batches.models import (
 )
 from batches.review.services import review, update_context, usual_moment
 
-# django-q2's own pages can run any function of the server and start ticks again; the queue is shown on the health page.
-# Django's own pages of people know nothing of the last administrator, who must stay; /users/ does.
+# django-q2's admin pages can run any function of the server; the health page shows the queue instead.
+# Django's admin pages of users could remove the last administrator; /users/ cannot.
 for _model in (OrmQ, Schedule, Success, Failure, User, Group):
     try:
         admin.site.unregister(_model)
     except NotRegistered:
-        continue  # its application is listed after ours, or registers nothing
+        continue  # its application comes after ours, or registers nothing
 
 
-class History(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
-    """What happened is looked at, never added, changed or deleted."""
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """A table whose rows can be viewed but not added, changed or deleted."""
 
     list_per_page = 50
     show_full_result_count = False
@@ -72,9 +72,9 @@ class History(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stu
 
 
 def each_row(
-    model_admin: "History", request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any, Actor], str], *, max_said: int = 20
+    model_admin: "ReadOnlyAdmin", request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any, Actor], str], *, max_messages: int = 20
 ) -> None:
-    """Call a service for every row; what was done and what was refused, with why, becomes one message a row."""
+    """Call a service for every row, and show one message per row: the result, or why it was refused."""
     actor = Actor.person(request.user)
     done = refused = 0
     for row in rows:
@@ -84,14 +84,14 @@ def each_row(
         except (BatchError, PermissionDenied) as error:
             text, level = f"{row}: refused. {error}", messages.WARNING
             refused += 1
-        if done + refused <= max_said:
+        if done + refused <= max_messages:
             model_admin.message_user(request, text, level)
     model_admin.message_user(request, f"{done} done, {refused} refused.", messages.INFO)
 
 
 @admin.register(Project)
-class ProjectAdmin(History):
-    """To look at: a project's own page checks what is entered."""
+class ProjectAdmin(ReadOnlyAdmin):
+    """Read-only: the project's page checks changes."""
 
     list_display = ["name", "repository", "base_branch", "backend", "max_parallel", "created_at"]
     search_fields = ["name", "repository"]
@@ -99,8 +99,8 @@ class ProjectAdmin(History):
 
 
 @admin.register(User)
-class UserAdmin(History):
-    """To look at: people are added and changed on the page People."""
+class UserAdmin(ReadOnlyAdmin):
+    """Read-only: people are added and changed on the page People."""
 
     list_display = ["username", "email", "is_active", "is_superuser", "last_login", "date_joined"]
     list_filter = ["groups", "is_active"]
@@ -109,21 +109,21 @@ class UserAdmin(History):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(History):
+class ApiTokenAdmin(ReadOnlyAdmin):
     list_display = ["name", "user", "ending", "created_at", "expires_at", "last_used_at", "revoked_at"]
     list_select_related = ["user"]
     exclude = ["digest"]
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(History):
+class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ["at", "kind", "what", "cause", "address", "refused"]
     list_filter = ["kind", "refused"]
     search_fields = ["what", "cause"]
 
 
 @admin.register(Plan)
-class PlanAdmin(History):
+class PlanAdmin(ReadOnlyAdmin):
     list_display = ["title", "version", "project", "phase_count", "stage_count", "error_count", "created_at", "created_by"]
     list_filter = ["project"]
     search_fields = ["title", "file_name"]
@@ -132,27 +132,27 @@ class PlanAdmin(History):
 
     @admin.action(description="Generate batches of selected plans", permissions=["view"])
     def generate_selected(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
-        """Make a batch of each plan on the project that it belongs to."""
+        """Generate a batch from each plan on its project."""
 
         def call(plan: Plan, actor: Actor) -> str:
             if plan.project is None:
-                raise ServiceError("It belongs to no project; choose one on the plan's page.")
+                raise ServiceError("It has no project; choose one on the plan's page.")
             return f"{services.generate(plan=plan, project=plan.project, actor=actor)} is being generated."
 
         each_row(self, request, queryset.select_related("project").order_by("pk"), call)
 
 
 @admin.register(Batch)
-class BatchAdmin(History):
+class BatchAdmin(ReadOnlyAdmin):
     list_display = ["number", "title", "project", "base_branch", "created_at", "created_by"]
     list_filter = ["project"]
     search_fields = ["title", "number"]
     list_select_related = ["project", "created_by"]
     actions = ["execute_selected", "review_selected", "update_context_of_selected", "regenerate_selected"]
 
-    @admin.action(description="Execute what is left of selected batches", permissions=["view"])
+    @admin.action(description="Execute the remaining phases of selected batches", permissions=["view"])
     def execute_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        """Start an execution of each batch by its project's settings."""
+        """Start an execution of each batch with its project's settings."""
 
         def call(batch: Batch, actor: Actor) -> str:
             run = services.execute(batch=batch, actor=actor, options=ExecuteOptions())
@@ -162,7 +162,7 @@ class BatchAdmin(History):
 
     @admin.action(description="Review selected batches", permissions=["view"])
     def review_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        """Review the code of those that were executed, and the work orders of the others."""
+        """Review the code of executed batches, and the PRPs of the others."""
 
         def call(batch: Batch, actor: Actor) -> str:
             run = review(batch=batch, actor=actor, moment=usual_moment(batch))
@@ -172,7 +172,7 @@ class BatchAdmin(History):
 
     @admin.action(description="Update the context of selected batches", permissions=["view"])
     def update_context_of_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        """Propose what the batches' executions change in PRPs, CLAUDE.md and memory files."""
+        """Propose updates of PRPs, CLAUDE.md and memory files after the batches' executions."""
 
         def call(batch: Batch, actor: Actor) -> str:
             run = update_context(batch=batch, actor=actor)
@@ -180,68 +180,68 @@ class BatchAdmin(History):
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
 
-    @admin.action(description="Write the work orders of selected batches anew", permissions=["view"])
+    @admin.action(description="Regenerate the PRPs of selected batches", permissions=["view"])
     def regenerate_selected(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        """Make those of which nothing was executed anew, from the latest version of their plans."""
+        """Regenerate batches of which nothing was executed, from the latest version of their plans."""
 
         def call(batch: Batch, actor: Actor) -> str:
             plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
             run = services.regenerate(batch=batch, plan=plan, actor=actor)
-            return f"run {run.number} writes its work orders anew."
+            return f"run {run.number} regenerates its PRPs."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
 
 
 @admin.register(Stage)
-class StageAdmin(History):
+class StageAdmin(ReadOnlyAdmin):
     list_display = ["batch", "number"]
     list_select_related = ["batch"]
 
 
 @admin.register(Phase)
-class PhaseAdmin(History):
+class PhaseAdmin(ReadOnlyAdmin):
     list_display = ["prp_id", "batch", "stage", "key", "title", "hours", "complexity"]
     search_fields = ["title", "key", "prp_id"]
     list_select_related = ["batch", "stage"]
 
 
 @admin.register(Gate)
-class GateAdmin(History):
+class GateAdmin(ReadOnlyAdmin):
     list_display = ["phase", "position", "kind", "text", "command"]
     list_filter = ["kind"]
     list_select_related = ["phase"]
 
 
 @admin.register(LinearIssue)
-class LinearIssueAdmin(History):
+class LinearIssueAdmin(ReadOnlyAdmin):
     list_display = ["phase", "identifier", "url", "tries", "error", "next_try_at", "created_at"]
     search_fields = ["identifier", "error"]
     list_select_related = ["phase__batch"]
 
 
 @admin.register(Conflict)
-class ConflictAdmin(History):
+class ConflictAdmin(ReadOnlyAdmin):
     list_display = ["batch", "file", "kind", "phases", "decision", "decided_by", "collided"]
     list_filter = ["kind", "decision"]
     list_select_related = ["batch", "decided_by"]
 
 
 @admin.register(PredictedConflict)
-class PredictedConflictAdmin(History):
+class PredictedConflictAdmin(ReadOnlyAdmin):
     list_display = ["run", "file", "phases", "seen_at", "gone_at", "collided"]
     list_filter = ["collided"]
     list_select_related = ["run__batch"]
 
 
 @admin.register(PlanDecision)
-class PlanDecisionAdmin(History):
+class PlanDecisionAdmin(ReadOnlyAdmin):
     list_display = ["plan", "file", "kind", "phases", "decision", "decided_by", "decided_at"]
     list_filter = ["kind", "decision"]
     list_select_related = ["plan", "decided_by"]
 
 
 @admin.register(Run)
-class RunAdmin(History):
+class RunAdmin(ReadOnlyAdmin):
     list_display = ["batch", "number", "operation", "state", "paused", "backend", "started_at", "ended_at", "created_by"]
     list_filter = ["state", "operation"]
     list_select_related = ["batch", "created_by"]
@@ -249,7 +249,7 @@ class RunAdmin(History):
 
     @admin.action(description="Cancel selected runs", permissions=["view"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        """Stop the selected runs with all that they started."""
+        """Cancel the selected runs and end all their processes."""
 
         def call(run: Run, actor: Actor) -> str:
             services.cancel(run=run, actor=actor)
@@ -259,25 +259,25 @@ class RunAdmin(History):
 
 
 @admin.register(AutopilotRun)
-class ChainAdmin(History):
+class AutopilotRunAdmin(ReadOnlyAdmin):
     list_display = ["batch", "whole", "step", "state", "reason", "run", "moved_at", "moved_cause", "created_by"]
     list_filter = ["state", "step", "whole"]
     list_select_related = ["batch", "run__batch", "created_by"]
     actions = ["go_on_selected", "leave_selected"]
 
-    @admin.action(description="Let selected chains go on", permissions=["view"])
+    @admin.action(description="Resume selected autopilot runs", permissions=["view"])
     def go_on_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
-        """Let those that wait go on; one that waits for a verdict is overruled on its batch's page."""
+        """Resume waiting autopilot runs. A review that does not approve is overruled on its batch's page."""
 
         def call(chain: AutopilotRun, actor: Actor) -> str:
             autopilot.resume(autopilot_run=chain, actor=actor)
-            return "goes on."
+            return "resumed."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
 
-    @admin.action(description="End selected chains", permissions=["view"])
+    @admin.action(description="End selected autopilot runs", permissions=["view"])
     def leave_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
-        """Nothing follows by itself any more; what runs goes on."""
+        """End the autopilot; the current run continues."""
 
         def call(chain: AutopilotRun, actor: Actor) -> str:
             autopilot.stop(autopilot_run=chain, actor=actor)
@@ -287,7 +287,7 @@ class ChainAdmin(History):
 
 
 @admin.register(Task)
-class TaskAdmin(History):
+class TaskAdmin(ReadOnlyAdmin):
     list_display = ["name", "run", "kind", "state", "reason", "message", "changed_at"]
     list_filter = ["state", "reason", "kind"]
     search_fields = ["name", "message"]
@@ -296,17 +296,17 @@ class TaskAdmin(History):
 
     @admin.action(description="Retry selected tasks", permissions=["view"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        """Try the selected tasks again, with what they blocked."""
+        """Retry the selected tasks and those that they blocked."""
 
         def call(task: Task, actor: Actor) -> str:
             opened = services.retry_task(task=task, actor=actor)
-            return f"to be tried again: {', '.join(one.name for one in opened)}."
+            return f"will be retried: {', '.join(one.name for one in opened)}."
 
         each_row(self, request, queryset.select_related("run__batch").order_by("pk"), call)
 
-    @admin.action(description="Drop selected tasks: give their phases up", permissions=["view"])
+    @admin.action(description="Drop the phases of selected tasks", permissions=["view"])
     def drop_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        """Give failed phases up; their work is kept, what depends on them stays blocked."""
+        """Drop failed phases. Their work is kept; phases that depend on them stay blocked."""
 
         def call(task: Task, actor: Actor) -> str:
             return f"dropped, its work is kept as {drop_phase(task=task, actor=actor)}."
@@ -315,61 +315,61 @@ class TaskAdmin(History):
 
     @admin.action(description="Take my resolutions of selected tasks (branches resolve/batch-N-PHASE)", permissions=["view"])
     def take_resolution_of_selected(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        """Take the branch that a conflict's page names for a resolution by hand."""
+        """Take the branch that the conflict's page names for a manual resolution."""
 
         def call(task: Task, actor: Actor) -> str:
             branch = resolution_branch(task)
             opened = services.take_resolution(task=task, commit=branch, actor=actor)
-            return f"{branch} is judged and merged; to be done again: {', '.join(one.name for one in opened)}."
+            return f"{branch} is judged and merged; will be retried: {', '.join(one.name for one in opened)}."
 
         each_row(self, request, queryset.select_related("run__batch__project").order_by("pk"), call)
 
 
 @admin.register(Attempt)
-class AttemptAdmin(History):
+class AttemptAdmin(ReadOnlyAdmin):
     list_display = ["task", "number", "host", "outcome", "reason", "launched_at", "ended_at", "tokens_used", "cost_usd"]
     list_filter = ["outcome", "reason", "host"]
     list_select_related = ["task__run__batch"]
-    exclude = ["token"]  # what makes a report count is nobody's to read
+    exclude = ["token"]  # secret: it authenticates the attempt's reports
 
 
 @admin.register(Result)
-class ResultAdmin(History):
+class ResultAdmin(ReadOnlyAdmin):
     list_display = ["attempt", "status", "steps_completed", "total_steps"]
     list_filter = ["status"]
     list_select_related = ["attempt__task__run__batch"]
 
 
 @admin.register(GateCheck)
-class GateCheckAdmin(History):
+class GateCheckAdmin(ReadOnlyAdmin):
     list_display = ["title", "origin", "attempt", "status", "flaky", "command", "exit_code", "seconds", "at"]
     list_filter = ["status", "flaky", "origin"]
     list_select_related = ["gate", "attempt__task__run__batch"]
 
 
 @admin.register(SignOff)
-class GateTickAdmin(History):
+class SignOffAdmin(ReadOnlyAdmin):
     list_display = ["gate", "attempt", "name", "at", "reason", "withdrawn_name", "withdrawn_at", "withdraw_reason"]
     search_fields = ["name", "reason", "gate__text"]
     list_select_related = ["gate", "attempt__task__run__batch"]
 
 
 @admin.register(GateOpinion)
-class GateOpinionAdmin(History):
+class GateOpinionAdmin(ReadOnlyAdmin):
     list_display = ["gate", "attempt", "review", "opinion", "evidence", "model"]
     list_filter = ["opinion"]
     list_select_related = ["gate", "attempt__task__run__batch", "review__run__batch"]
 
 
 @admin.register(Review)
-class ReviewAdmin(History):
+class ReviewAdmin(ReadOnlyAdmin):
     list_display = ["run", "moment", "verdict", "commit", "overruled_name", "overrule_reason"]
     list_filter = ["moment", "verdict"]
     list_select_related = ["run__batch"]
 
 
 @admin.register(Finding)
-class FindingAdmin(History):
+class FindingAdmin(ReadOnlyAdmin):
     list_display = ["review", "severity", "category", "place", "message", "suggestion"]
     list_filter = ["severity", "category"]
     search_fields = ["place", "message"]
@@ -377,14 +377,14 @@ class FindingAdmin(History):
 
 
 @admin.register(ContextChange)
-class ContextChangeAdmin(History):
+class ContextChangeAdmin(ReadOnlyAdmin):
     list_display = ["run", "decision", "files", "decided_cause", "decided_at", "merge_commit"]
     list_filter = ["decision"]
     list_select_related = ["run__batch"]
 
 
 @admin.register(Transition)
-class TransitionAdmin(History):
+class TransitionAdmin(ReadOnlyAdmin):
     list_display = ["at", "run", "task", "event", "from_state", "to_state", "reason", "cause"]
     list_filter = ["event", "to_state", "reason"]
     search_fields = ["cause", "message"]
@@ -392,12 +392,12 @@ class TransitionAdmin(History):
 
 
 @admin.register(BaseMerge)
-class LandingAdmin(History):
+class BaseMergeAdmin(ReadOnlyAdmin):
     list_display = ["batch", "base_branch", "method", "merged", "problem", "cause", "asked_at", "ended_at"]
     list_filter = ["merged", "method"]
     list_select_related = ["batch"]
 
 
 @admin.register(Host)
-class HostAdmin(History):
+class HostAdmin(ReadOnlyAdmin):
     list_display = ["name", "pid", "slots", "started_at", "last_tick_at", "lease_until"]

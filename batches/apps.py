@@ -1,4 +1,4 @@
-"""The application that holds plans, batches and everything that happens to them."""
+"""The Django application of plans, batches and their history."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate

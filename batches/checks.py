@@ -1,4 +1,4 @@
-"""System checks: what would make the engine lose or repeat work is refused before it starts."""
+"""System checks: they refuse settings that would make the engine lose or repeat work."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from subagents.sandbox import SandboxUnavailable
 
 @register()
 def check_queue(**_: Any) -> list[CheckMessage]:
-    """The queue as engine.md §1 needs it: rows that commit with the state change, tasks that are repeated late or never."""
+    """The task queue as the engine needs it (docs/engine.md): tasks commit with the state change and are not repeated early."""
     cluster = settings.Q_CLUSTER
     found: list[CheckMessage] = []
     if cluster.get("orm") != "default":
         found.append(
             Error(
-                "The task queue is not in the database of the batches.",
-                hint='Set Q_CLUSTER["orm"] = "default": a task is then enqueued in the transaction that needs it.',
+                "The task queue is not in the database of batches.",
+                hint='Set Q_CLUSTER["orm"] = "default": tasks are then queued in the transaction that needs them.',
                 id="batches.E001",
             )
         )
     if cluster.get("retry", 0) <= cluster.get("timeout", 0):
         found.append(
             Warning(
-                "Q_CLUSTER: retry is not longer than timeout, so a task that still runs is started a second time.",
+                "Q_CLUSTER: retry is not longer than timeout, so a running task would be started a second time.",
                 hint="Set retry to at least twice timeout.",
                 id="batches.W002",
             )
@@ -33,7 +33,7 @@ def check_queue(**_: Any) -> list[CheckMessage]:
     if cluster.get("timeout", 0) < settings.CE_SLICE_SECONDS + 10:
         found.append(
             Warning(
-                "Q_CLUSTER: timeout leaves a slice of the ticker less than 10 s to end.",
+                "Q_CLUSTER: timeout leaves less than 10 s for a slice of the ticker to end.",
                 hint="Lower CE_SLICE_SECONDS.",
                 id="batches.W003",
             )
@@ -43,7 +43,7 @@ def check_queue(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_sandbox(**_: Any) -> list[CheckMessage]:
-    """A level that was asked for by name must hold: commands never run at a weaker one in silence."""
+    """A sandbox level that is set by name must be available, so that commands never run at a weaker one."""
     if settings.CE_SANDBOX in ("auto", "rlimit"):
         return []
     try:

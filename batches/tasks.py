@@ -1,6 +1,6 @@
-"""What django-q2 runs: short, repeatable entry points, and the only caller of async_task.
+"""The tasks of django-q2: short and repeatable. Only this module calls async_task.
 
-Tasks are delivered at least once and may be killed at any line; they return only text.
+A task may run more than once and may be killed at any line. Tasks return only text.
 """
 
 import time
@@ -16,15 +16,15 @@ from ce_web.cluster import stop_requested
 
 
 def enqueue_tick() -> None:
-    """Have this host's cluster run one slice of the ticker, after commit of the transaction that asks for it."""
+    """Queue one slice of the ticker for this host's cluster, in the current transaction."""
     async_task("batches.tasks.tick_slice", q_options={"save": False, "cluster": settings.CE_HOST, "task_name": f"tick-{settings.CE_HOST}"})
 
 
 def tick_slice() -> str:
-    """Be the ticker for some seconds; then let a successor follow, before the lock is free. A surplus slice leaves.
+    """Run the ticker for CE_SLICE_SECONDS, then queue the next slice before releasing the lock. A surplus slice ends at once.
 
-    A command that waits may have taken the lock between two slices: then the slice waits for its turn and passes it
-    on, so that the chain is there when the command goes.
+    A waiting command may have taken the lock between two slices. Then the slice waits for the lock or queues another slice, so
+    that the ticker continues after the command.
     """
     end = time.monotonic() + settings.CE_SLICE_SECONDS
     while not stop_requested():
@@ -51,28 +51,28 @@ def tick_slice() -> str:
 
 
 def create_issues() -> str:
-    """Create the issues that wait; several at once get in nobody's way, each row is claimed."""
+    """Create waiting Linear issues. May run in parallel: each row is claimed."""
     linear_issues.work()
     return "done"
 
 
 def send_notices() -> str:
-    """Send the messages that wait; several at once get in nobody's way, each row is claimed."""
+    """Send waiting notifications. May run in parallel: each row is claimed."""
     notifications.work()
     return "done"
 
 
 def ensure_ticker() -> str:
-    """The safety net, run by a schedule each minute: a slice that was lost with its worker is replaced. Also asks for the minute's look."""
+    """Run by a schedule each minute: queue a slice, in case one was lost with its worker, and `look_around`."""
     enqueue_tick()
     async_task("batches.tasks.look_around", q_options={"save": False, "cluster": settings.CE_HOST, "task_name": f"look-{settings.CE_HOST}"})
     return "asked"
 
 
 def look_around() -> str:
-    """What a host does each minute beside its ticker: put right a merge cut short, foresee conflicts of live runs, measure kept folders."""
+    """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts."""
     merges.finish_merges()
     now = timezone.now()
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)
-    return f"{foreseen} conflicts foreseen"
+    return f"{foreseen} conflicts predicted"

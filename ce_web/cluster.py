@@ -1,10 +1,10 @@
-"""A crash-only django-q2 cluster: whole, or gone and started again.
+"""A crash-only django-q2 cluster: if one process dies, all end and are started again.
 
-django-q2 goes on after the death of a child and is then often broken in silence: a killed monitor saves nothing
-ever again, a killed worker may have owned the queue's lock, a killed sentinel leaves workers that serve beside the
-next cluster. Here any unexpected death or time-out ends every process of the cluster and the command exits with
-EXIT_CRASHED, so that `manage.py up` (or systemd) starts a fresh one. Stopping is a byte in shared memory: no lock
-that a killed process could have taken with it, and nothing of multiprocessing is touched in a signal handler.
+django-q2 continues after the death of a child process and is then often silently broken: a killed monitor never saves
+results again, a killed worker may have held the queue's lock, a killed sentinel leaves workers that run beside the next
+cluster. Here any unexpected death or time-out ends all processes of the cluster, and the command exits with EXIT_CRASHED, so
+that `manage.py up` (or systemd) starts a new one. A byte in shared memory requests the stop: a killed process cannot block
+it as it could a lock, and signal handlers do not touch multiprocessing.
 """
 
 import ctypes
@@ -29,28 +29,28 @@ from django_q.scheduler import scheduler
 
 logger = logging.getLogger(__name__)
 
-EXIT_CRASHED = 75  # EX_TEMPFAIL of sysexits.h: start me again
-STOP_SECONDS = 15.0  # a task that runs when the cluster is asked to stop has this long to end
-SCHEDULE_SECONDS = 30.0  # how often django-q2's schedules are looked at, as in its own guard
-WATCH_SECONDS = 0.1  # how soon a request to stop is seen; a child's death is seen at once
-TIMER_SECONDS = 5.0  # a worker's timer lock that stays taken for this long was taken to the grave
+EXIT_CRASHED = 75  # EX_TEMPFAIL of sysexits.h: start it again
+STOP_SECONDS = 15.0  # time for running tasks to end when the cluster stops
+SCHEDULE_SECONDS = 30.0  # how often schedules are checked, as in django-q2
+WATCH_SECONDS = 0.1  # how soon a stop request is noticed; a child's death is noticed at once
+TIMER_SECONDS = 5.0  # if a worker's timer lock is held this long, its holder has died
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# One byte shared by the cluster and all its children (fork): 1 from the moment that a stop was asked for.
+# One byte shared with all forked children: 1 after a stop was requested.
 _stopping = mmap.mmap(-1, 1)
 
 
 def stop_requested() -> bool:
-    """Whether the cluster that this process belongs to has been asked to stop; False outside a cluster."""
+    """Whether the cluster of this process has been asked to stop; False outside a cluster."""
     return _stopping[0] == 1
 
 
 def die_with_parent(signal_number: int, parent_pid: int) -> None:
-    """Have the kernel send `signal_number` to this process when its parent dies; at once if it is dead already.
+    """Make the kernel send `signal_number` to this process when its parent dies. Exit if the parent is already dead.
 
-    Bound to the *thread* that started this process: call it only in children of a main thread.
+    It follows the *thread* that started this process: call it only in children of a main thread.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent_pid:
@@ -58,19 +58,19 @@ def die_with_parent(signal_number: int, parent_pid: int) -> None:
 
 
 def cluster_pid_file() -> Path:
-    """Where the running cluster of this host writes its process id, for `manage.py doctor`."""
+    """The file with the process id of this host's cluster, for `manage.py doctor`."""
     return Path(settings.CE_DATA_DIR) / "cluster.pid"
 
 
 class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no types
-    """Guards the workers, the pusher and the monitor; ends all of them when one ends unexpectedly."""
+    """Supervises workers, pusher and monitor, and ends all of them if one ends unexpectedly."""
 
     def start(self) -> None:
         _tie_to_parent()
         super().start()
 
     def spawn_process(self, target: Callable[..., None], *args: object) -> BaseProcess:
-        """Start a child that dies with this sentinel and leaves the answer to signals to the cluster's parent."""
+        """Start a child that dies with this sentinel and ignores signals, which the main process handles."""
         process = q2.get_mp_context().Process(target=_run_child, args=(target, *args), name=f"Process-{uuid.uuid4().hex}")
         process.daemon = True
         if target is q2.worker:
@@ -80,7 +80,7 @@ class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no 
         return cast(BaseProcess, process)
 
     def guard(self) -> None:
-        """Watch the children until a stop is asked for, then let the running tasks end."""
+        """Watch the children until a stop is requested, then let running tasks end."""
         self.start_event.set()
         last_look = last_schedule = time.monotonic()
         while not stop_requested():
@@ -91,11 +91,11 @@ class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no 
             if now - last_schedule >= SCHEDULE_SECONDS:
                 last_schedule = now
                 scheduler(broker=self.broker)
-        self.stop_event.set()  # only this process uses it, so nobody can have died with its lock
+        self.stop_event.set()  # only this process uses it, so its lock is free
         self.stop()
 
     def reincarnate(self, process: Any) -> None:
-        """Replace a worker that has done its share of tasks; anything else that ended ends the cluster."""
+        """Replace a worker that reached its task limit (`recycle`). Any other end of a child ends the cluster."""
         if process in self.pool and int(process.timer.value) == -2:
             super().reincarnate(process)
         else:
@@ -111,7 +111,7 @@ class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no 
         for worker in tuple(self.pool):
             lock = worker.timer.get_lock()
             if not lock.acquire(timeout=TIMER_SECONDS):
-                self._crash(worker, "holds the lock of its timer for ever")
+                self._crash(worker, "never releases the lock of its timer")
             try:
                 if worker.timer.value > 0:  # busy: seconds left of its time limit
                     worker.timer.value = max(0.0, worker.timer.value - elapsed_seconds)
@@ -131,13 +131,13 @@ class CrashOnlySentinel(q2.Sentinel):  # type: ignore[misc]  # django-q2 has no 
 def run_cluster() -> int:
     """Run the cluster of this host until SIGTERM or SIGINT; returns the exit status, EXIT_CRASHED after an unexpected end.
 
-    The signals may reach this process alone or its whole group: below it nobody answers them.
+    The signals may reach only this process or its whole group: child processes ignore them.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ask_to_stop)
     os.environ["CE_CLUSTER_PID"] = str(os.getpid())
     cluster_pid_file().write_text(f"{os.getpid()}\n")
-    connections.close_all()  # a forked child must not share a connection
+    connections.close_all()  # forked children must not share a connection
     context = q2.get_mp_context()
     sentinel = context.Process(target=CrashOnlySentinel, args=(context.Event(), context.Event(), uuid.uuid4()), name="sentinel")
     sentinel.start()
@@ -161,7 +161,7 @@ def _ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _answer_nothing(_signal: int, _frame: FrameType | None) -> None:
-    """Ignore a signal in this process only: unlike SIG_IGN a handler is not inherited by what it executes."""
+    """Ignore a signal. Unlike SIG_IGN, a handler is not inherited by executed programs."""
 
 
 def _tie_to_parent() -> None:

@@ -1,6 +1,6 @@
-"""Read settings from the environment; a wrong value stops start-up with its name and what was expected.
+"""Settings from environment variables. A wrong value stops the start with the variable's name and the expected format.
 
-A variable that is set to nothing counts as not set.
+An empty variable counts as not set.
 """
 
 import os
@@ -20,7 +20,7 @@ FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
 
 def env_str(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
-    """The variable's text, stripped. Raises ImproperlyConfigured when it is none of `choices` (if given)."""
+    """The variable as stripped text. Raises ImproperlyConfigured if it is not one of `choices` (if given)."""
     value = os.environ.get(name, "").strip() or default
     if choices and value not in choices:
         raise ImproperlyConfigured(f"{name}={value!r}: expected one of {', '.join(choices)}")
@@ -28,7 +28,7 @@ def env_str(name: str, default: str, *, choices: Sequence[str] = ()) -> str:
 
 
 def env_bool(name: str, default: bool) -> bool:
-    """The variable read as yes or no. Raises ImproperlyConfigured for any other word."""
+    """The variable as a boolean. Raises ImproperlyConfigured for other words."""
     word = os.environ.get(name, "").strip().lower()
     if not word:
         return default
@@ -50,12 +50,12 @@ def env_seconds(name: str, default: float, *, minimum: float = 0.01, maximum: fl
 
 
 def env_list(name: str, default: str) -> list[str]:
-    """The variable split at commas, empty items dropped."""
+    """The variable split at commas, without empty items."""
     return [item for item in (part.strip() for part in env_str(name, default).split(",")) if item]
 
 
 def env_name(name: str, default: str) -> str:
-    """The variable as a name of a machine: it stands in file names, queue names and process lists. Raises ImproperlyConfigured."""
+    """The variable as a host name, safe in file and queue names. Raises ImproperlyConfigured."""
     value = env_str(name, default)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", value):
         raise ImproperlyConfigured(f"{name}={value!r}: expected 1 to 60 letters, digits, dots, hyphens and underscores")
@@ -63,7 +63,7 @@ def env_name(name: str, default: str) -> str:
 
 
 def env_time_zone(name: str, default: str) -> str:
-    """The variable as the name of a time zone. Raises ImproperlyConfigured for one that this machine does not know."""
+    """The variable as a time zone. Raises ImproperlyConfigured if this machine does not know it."""
     value = env_str(name, default)
     try:
         zoneinfo.ZoneInfo(value)
@@ -73,7 +73,7 @@ def env_time_zone(name: str, default: str) -> str:
 
 
 def env_url(name: str, default: str) -> str:
-    """The variable as the address of a service, without a slash at its end. Plain http on this machine only: a key is sent there.
+    """The variable as a service's URL without a trailing slash. http is allowed on this machine only, because keys are sent.
 
     Raises ImproperlyConfigured.
     """
@@ -106,7 +106,7 @@ def env_mail(name: str, default: str) -> tuple[str, int, str, str, bool, bool]:
 
 
 def env_database(name: str, default: str) -> dict[str, Any]:
-    """The variable as a database's address, in the form of Django's DATABASES. Raises ImproperlyConfigured."""
+    """The variable as an entry of Django's DATABASES. Raises ImproperlyConfigured."""
     value = env_str(name, default)
     expected = f"{name}: expected sqlite:///PATH or postgresql://USER@HOST:PORT/NAME"  # the value may hold a password
     try:
@@ -132,10 +132,10 @@ def _number(name: str, default: float, kind: type, minimum: float, maximum: floa
 
 
 def secret_key(path: Path) -> str:
-    """The installation's secret key: SECRET_KEY, else the 0600 file at `path`, made on first use.
+    """The secret key: SECRET_KEY, else from the file at `path`, which is created with mode 0600.
 
-    Two processes that start together agree: the file is published by link(2), which one of them wins.
-    Raises ImproperlyConfigured when the key is shorter than 32 characters or others may read the file.
+    Two processes that start together get the same key: link(2) publishes the file of only one of them.
+    Raises ImproperlyConfigured if the key has fewer than 32 characters or other users may read the file.
     """
     from_environment = os.environ.get("SECRET_KEY", "").strip()
     if from_environment:
@@ -158,7 +158,7 @@ def _key_of_file(path: Path) -> str:
         try:
             os.link(draft, path)
         except FileExistsError:
-            pass  # another process was first; its key is the key
+            pass  # another process was first; use its key
         finally:
             draft.unlink()
     if path.stat().st_mode & 0o077:

@@ -1,4 +1,4 @@
-"""One settings file for every environment; what differs comes from the environment (see docs/settings.md)."""
+"""Django settings for every environment; differences come from environment variables (see docs/settings.md)."""
 
 import socket
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from ce_web.env import (
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Where this host keeps what is its own: database (SQLite), secret key, checkouts, the ticker's lock.
+# This host's data: SQLite database, secret key, checkouts, the ticker's lock.
 CE_DATA_DIR = Path(env_str("CE_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 
 DEBUG = env_bool("DEBUG", False)
@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "batches.pages.middleware.say_wrong_method",
+    "batches.pages.middleware.show_wrong_method",
     "batches.pages.middleware.RefuseNul",
 ]
 # Outermost, so that they cover every response, errors and redirects included.
@@ -99,7 +99,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
-DATABASES["default"]["CONN_MAX_AGE"] = 600  # opening anew costs a round of the ticker 8 ms on SQLite, more on PostgreSQL
+DATABASES["default"]["CONN_MAX_AGE"] = 600  # a new connection costs the ticker 8 ms on SQLite, more on PostgreSQL
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -111,7 +111,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "batches:list"
 LOGOUT_REDIRECT_URL = "sign_in"
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # also the life of a one-time sign-in link
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # also for one-time sign-in links
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -123,7 +123,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "batches.pages.accounts.sign_in.locked_out"
 AXES_ENABLE_ADMIN = False
 
-# Served over TLS by a proxy: set CE_HTTPS=1. Loopback without TLS is the default.
+# Set CE_HTTPS=1 behind a TLS proxy. The default is loopback without TLS.
 CE_HTTPS = env_bool("CE_HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CE_HTTPS
 SECURE_SSL_REDIRECT = CE_HTTPS
@@ -138,16 +138,16 @@ TIME_ZONE = env_time_zone("TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
 
-# Its address carries its version, so that a browser may keep it for ever (ce_web/static_files.py).
+# The name contains the version, so that browsers may cache the file for ever (ce_web/static_files.py).
 CE_PLOTLY_NAME = f"plotly-{version('plotly')}.min.js"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
 STATICFILES_FINDERS += ["ce_web.static_files.PackageFinder"]
-WHITENOISE_USE_FINDERS = True  # no collectstatic step: a fresh clone serves its files at once
+WHITENOISE_USE_FINDERS = True  # no collectstatic needed
 WHITENOISE_IMMUTABLE_FILE_TEST = r"/plotly-[0-9.]+\.min\.js$"  # the version is in the name
 
-# Parts of live pages, rendered once a version for all web processes of this host.
+# Fragments of live pages, rendered once per version for all web processes of this host.
 CACHES = {
     "default": {
         "BACKEND": "ce_web.shared_cache.JsonFileCache",
@@ -162,43 +162,43 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 50  # plans uploaded at once; each is held in mem
 FILE_UPLOAD_HANDLERS = ["batches.pages.uploads.LimitedUpload"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = CE_UPLOAD_BYTES * 3 + 65_536  # a pasted plan, percent-encoded
 
-# The engine. Every figure is a default that a project or a run may override where its form says so.
+# The engine. Projects and runs may override some of these defaults.
 CE_HOST = env_name("CE_HOST", socket.gethostname())
-CE_SLOTS = env_int("CE_SLOTS", 8, minimum=1, maximum=256)  # attempts at once on this host, over all batches
+CE_SLOTS = env_int("CE_SLOTS", 8, minimum=1, maximum=256)  # parallel attempts on this host, over all batches
 CE_HEARTBEAT_SECONDS = env_seconds("CE_HEARTBEAT_SECONDS", 30)
 CE_SILENCE_SECONDS = env_seconds("CE_SILENCE_SECONDS", 60)
 CE_NO_PROGRESS_SECONDS = env_seconds("CE_NO_PROGRESS_SECONDS", 600)
 CE_PHASE_LIMIT_SECONDS = env_seconds("CE_PHASE_LIMIT_SECONDS", 3600)
-CE_LAUNCH_SECONDS = env_seconds("CE_LAUNCH_SECONDS", 30)  # a launched attempt must have started by then
+CE_LAUNCH_SECONDS = env_seconds("CE_LAUNCH_SECONDS", 30)  # time for a launched attempt to start
 CE_CRASH_RESTARTS = env_int("CE_CRASH_RESTARTS", 2, minimum=0, maximum=1000)
-CE_RATE_LIMIT_SECONDS = env_seconds("CE_RATE_LIMIT_SECONDS", 15)  # the least pause after a rate limit
-CE_FREE_SPACE_BYTES = env_int("CE_FREE_SPACE_MB", 1024, minimum=0, maximum=2**31) * 2**20  # below, no attempt starts
+CE_RATE_LIMIT_SECONDS = env_seconds("CE_RATE_LIMIT_SECONDS", 15)  # shortest pause after a rate limit
+CE_FREE_SPACE_BYTES = env_int("CE_FREE_SPACE_MB", 1024, minimum=0, maximum=2**31) * 2**20  # with less free space, no attempt starts
 CE_SLICE_SECONDS = env_seconds("CE_SLICE_SECONDS", 10, maximum=20)
-CE_POLL_SECONDS = env_seconds("CE_POLL_SECONDS", 2)  # how often a live page asks
+CE_POLL_SECONDS = env_seconds("CE_POLL_SECONDS", 2)  # how often a live page polls
 
-# What commands of steps, gates and agents run in (docs/security.md); limits of 0 are none.
+# The sandbox for commands of steps, gates and agents (docs/security.md); 0 means no limit.
 CE_SANDBOX = env_str("CE_SANDBOX", "auto", choices=("auto", "bwrap", "landlock", "rlimit"))
 CE_ALLOW_UNSANDBOXED = env_bool("CE_ALLOW_UNSANDBOXED", False)
 CE_COMMAND_MEMORY_BYTES = env_int("CE_COMMAND_MEMORY_GB", 16, minimum=0, maximum=4096) * 2**30  # address space; node needs 4
 CE_COMMAND_FILE_BYTES = env_int("CE_COMMAND_FILE_GB", 8, minimum=0, maximum=4096) * 2**30
 CE_COMMAND_PROCESSES = env_int("CE_COMMAND_PROCESSES", 1024, minimum=0, maximum=100_000)
 
-LINEAR_API_KEY = env_str("LINEAR_API_KEY", "")  # for projects with a Linear team and no token of their own
+LINEAR_API_KEY = env_str("LINEAR_API_KEY", "")  # for projects with a Linear team but no token
 CE_LINEAR_URL = env_str("CE_LINEAR_URL", "https://api.linear.app/graphql")
 
-# Messages out of the browser: how this site is reached, the mail server, and whether webhooks may lead into this network.
+# Notifications: the address of this site, the mail server, and whether webhooks may go to private addresses.
 CE_SITE_URL = env_url("CE_SITE_URL", "http://127.0.0.1:8000")
 CE_WEBHOOK_PRIVATE = env_bool("CE_WEBHOOK_PRIVATE", False)
 DEFAULT_FROM_EMAIL = env_str("CE_MAIL_FROM", "ce-web@localhost")
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_SSL, EMAIL_USE_TLS = env_mail("CE_MAIL_URL", "")
 EMAIL_TIMEOUT = 8
 
-# Where agents and the settings page ask; the key itself is read in batches/integrations/api_keys.py.
+# The API of the agents; batches/integrations/api_keys.py reads the key.
 CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 
 Q_CLUSTER: dict[str, Any] = {
-    "name": "ce",  # also the signing salt: the same on every host
-    "cluster_name": CE_HOST,  # each host serves a queue of its own
+    "name": "ce",  # also the salt of signatures: the same on every host
+    "cluster_name": CE_HOST,  # each host has its own queue
     "orm": "default",
     "ALT_CLUSTERS": {},
     "workers": 3,
@@ -224,6 +224,6 @@ LOGGING = {
     "loggers": {
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "httpx": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},  # it logs every sign-in, with the address of one-time links
+        "axes": {"level": "WARNING"},  # otherwise it would log the URLs of one-time links
     },
 }

@@ -1,4 +1,4 @@
-"""A cache that all web processes of this host share: files of JSON in the data directory, so that reading one runs nothing."""
+"""A cache shared by all web processes of this host, in JSON files, which unlike pickles cannot run code."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from django.core.cache.backends.filebased import FileBasedCache
 
 
 class JsonFileCache(FileBasedCache):
-    """Django's cache in files without its pickles: whoever may write there could run code in the web process otherwise.
+    """Django's file-based cache with JSON instead of pickles, so that a written file cannot run code in the web process.
 
-    A file is a line with the moment that it ends, and the value as JSON. One that is damaged counts as none.
+    A file has one line with the expiry time, then the value as JSON. A damaged file counts as a miss.
     """
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:

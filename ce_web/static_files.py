@@ -1,7 +1,7 @@
-"""The plotting script of the metrics page, served from here out of the package that pip installed.
+"""The charting script of the metrics page, served from the installed Python package.
 
-Its address carries the package's version, so that a browser may keep it for ever. `python -m ce_web.static_files` puts a
-compressed copy (a third of the size) beside it, where WhiteNoise looks for one; `make run` does so once an installation.
+Its URL contains the version, so that browsers may cache it for ever. `python -m ce_web.static_files` writes a compressed copy
+(a third of the size) beside it, which WhiteNoise finds. `make run` does so once per installation.
 """
 
 import gzip
@@ -20,7 +20,7 @@ Messages = list[CheckMessage]
 
 
 def plotly_source() -> Path:
-    """The script inside the installed package; the package itself is not imported: that takes a second."""
+    """The script's path in the installed package, without importing the package, which takes a second."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("plotly is not installed; it is in requirements.txt")
@@ -33,20 +33,20 @@ def compress_plotly() -> None:
 
 
 class Scripts(FileSystemStorage):
-    """Leads our names to the files of the package."""
+    """Maps our file names to files of the package."""
 
     def path(self, name: str) -> str:
         return f"{plotly_source()}{COMPRESSED if name.endswith(COMPRESSED) else ''}"
 
 
 class PackageFinder(BaseFinder):
-    """Finds the one script that comes from a package, and its compressed copy where there is one."""
+    """Finds the script and, if it exists, its compressed copy."""
 
     def check(self, **kwargs: object) -> Messages:
         return []
 
     def find(self, path: str, find_all: bool = False, **kwargs: object) -> Any:
-        """The file at this address, or [] for none, or with `find_all` the list of both, as Django's own finders answer."""
+        """The file's path or [], or with `find_all` a list of paths, as Django's own finders return."""
         found = [storage.path(name) for name, storage in self.list(None) if name == path]
         return found if find_all else found[0] if found else []
 

@@ -1,4 +1,4 @@
-"""Addresses of the whole site."""
+"""URLs of the whole site."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
@@ -20,7 +20,7 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign_out"),
     path("theme/", sign_in.choose_theme, name="theme"),
     path("admin/", admin.site.urls),
-    # What browsers ask for on pages that name no icon: the administration's.
+    # Browsers request this on pages without an icon, such as the administration.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
     path("", include("batches.pages.urls")),
 ]

@@ -42,7 +42,7 @@ class OrchestrationFiles:
         return os.path.join(self.repository, ".ce", "orchestration")
 
     def task(self, batch: int, name: str) -> TaskFiles:
-        """The files of the task called `name` ("2a", "stage-2", "2a.review"). Raises ContractError for a name that cannot be a file name."""
+        """The files of the task called `name` ("2a", "stage-2", "2a.review"). Raises ContractError for any other kind of name."""
         base = os.path.join(self.root, "tasks", f"batch-{batch:d}", f"task-{_safe(name)}")
         return TaskFiles(base + ".json", base + ".hb", base + ".result.json", base + ".log")
 

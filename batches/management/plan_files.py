@@ -1,4 +1,4 @@
-"""What `analyze` and `validate` share: reading plans named on the command line, and saying what is wrong with them."""
+"""Shared by `analyze` and `validate`: reading plans from the command line and printing their problems."""
 
 import sys
 from argparse import ArgumentParser
@@ -18,7 +18,7 @@ def add_plan_arguments(parser: ArgumentParser) -> None:
 
 
 def read_reports(names: Iterable[str]) -> Iterator[tuple[str, DocumentReport]]:
-    """Each named file with its report. Raises CommandError (exit code 2) for one that cannot be read as a file."""
+    """Each named file with its report. Raises CommandError (exit code 2) for a file that cannot be read."""
     for name in names:
         try:
             source = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
@@ -30,15 +30,10 @@ def read_reports(names: Iterable[str]) -> Iterator[tuple[str, DocumentReport]]:
 
 
 def issue_line(name: str, issue: PlanIssue) -> str:
-    """“plan.md:32: message”, as compilers write it, so that editors can jump there."""
+    """“plan.md:32: message”, the format of compilers, so that editors can jump to the line."""
     return f"{name}:{issue.line}: {issue.message}" if issue.line else f"{name}: {issue.message}"
 
 
-def counted(number: int, word: str, plural: str = "") -> str:
-    """“1 error”, “2 errors”."""
-    return f"{number} {word if number == 1 else plural or word + 's'}"
-
-
 def hours(value: float | None) -> str:
-    """Hours as a person reads them; “—” when they are not known."""
+    """Hours for people; “—” if unknown."""
     return "—" if value is None else f"{value:g} h"

@@ -1,7 +1,7 @@
-"""The JSON API (docs/api.md): what the pages show and do, for programs that bring a person's token.
+"""The JSON API (docs/api.md): the pages' data and actions, for programs with a person's token.
 
-Every answer is a JSON object; one that went wrong is {"error": SENTENCE} with the status that says whose turn it is. Rights
-are checked where the pages check them, in the services; a cookie counts for nothing here, so that no other site can act.
+Every response is a JSON object. An error is {"error": SENTENCE} with a matching status. The services check permissions, as
+they do for pages. Cookies are ignored, so that other sites cannot act for a signed-in person.
 """
 
 import json
@@ -27,22 +27,22 @@ from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.engine import reporting, services
 from batches.metrics import history
 from batches.models import ApiToken, Batch, Plan, Project, Run
-from batches.pages.batches.actions import execute_form, execute_or_go_on
+from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import rows_of, wanted_page
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 from batches.plans.services import import_plan, report_of
 
 Answer = Callable[..., JsonResponse]
-BODY_BYTES = 64 * 1024  # of a JSON object; a plan has the limit of plans
+BODY_BYTES = 64 * 1024  # for a JSON object; plans have their own limit
 
 
 class BadRequest(Exception):
-    """What came cannot be used; the message is for whoever wrote the program."""
+    """The request is not valid; the message is for the author of the program."""
 
 
 def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
-    """A view that takes these methods (GET=, POST=) from whoever brings a token that works; an Actor comes after the request."""
+    """A view for these methods (GET=, POST=) that requires a valid token. The functions get (request, actor, …)."""
 
     @csrf_exempt
     @login_not_required
@@ -52,11 +52,12 @@ def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
         except api_tokens.TooManyBadTokens as wait:
             return JsonResponse({"error": str(wait)}, status=429, headers={"Retry-After": str(wait.retry_seconds)})
         if token is None:
-            said = "Send a token that works: Authorization: Bearer TOKEN. You make one on the page Your account."
-            return JsonResponse({"error": said}, status=401, headers={"WWW-Authenticate": 'Bearer realm="CE Web"'})
+            error = "Send a valid token: Authorization: Bearer TOKEN. Create one on the page Your account."
+            return JsonResponse({"error": error}, status=401, headers={"WWW-Authenticate": 'Bearer realm="CE Web"'})
         function = methods.get("GET" if request.method == "HEAD" else request.method or "")
         if function is None:
-            return JsonResponse({"error": f"Here goes {', '.join(methods)}."}, status=405, headers={"Allow": ", ".join(methods)})
+            error = f"Method not allowed; use {' or '.join(methods)}."
+            return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(methods)})
         request.user = token.user
         actor = Actor(f"{Actor.person(token.user).cause} (token {token.name})"[:200], token.user)
         return _guarded(function, request, actor, where)
@@ -71,8 +72,8 @@ def _guarded(function: Answer, request: HttpRequest, actor: Actor, where: Mappin
         return JsonResponse({"error": str(error)}, status=400)
     except PermissionDenied as error:
         return JsonResponse({"error": str(error) or "You may not do this."}, status=403)
-    except Http404:
-        return JsonResponse({"error": "There is no such thing."}, status=404)
+    except Http404 as error:  # Django's text says of which table
+        return JsonResponse({"error": f"Not found. {error}".strip()}, status=404)
     except RequestDataTooBig:
         return JsonResponse({"error": "The request is too large."}, status=413)
     except BatchError as error:
@@ -87,26 +88,26 @@ def _token(request: HttpRequest) -> ApiToken | None:
 
 
 def _object(request: HttpRequest, *names: str) -> dict[str, Any]:
-    """The body as a JSON object with no other members than `names`; no body is an empty one. Raises BadRequest."""
+    """The body as a JSON object with no members but `names`; an empty body is {}. Raises BadRequest."""
     if len(request.body) > BODY_BYTES:
         raise RequestDataTooBig
     try:
         data = json.loads(request.body or b"{}", parse_constant=_no_constant)
         text = json.dumps(data, ensure_ascii=False)
-        text.encode()  # half a surrogate pair is no text
+        text.encode()  # half a surrogate pair is not valid text
         if "\\u0000" in text.replace("\\\\", ""):
-            raise ValueError("a NUL character stands in it")
+            raise ValueError("it contains a NUL character")
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The body cannot be used as JSON: {error}.") from None
+        raise BadRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(data, dict):
-        raise BadRequest("The body has to be a JSON object.")
+        raise BadRequest("The body must be a JSON object.")
     if unknown := sorted(set(data) - set(names)):
-        raise BadRequest(f"Unknown here: {', '.join(unknown)}. There is: {', '.join(names) or 'nothing'}.")
+        raise BadRequest(f"Unknown members: {', '.join(unknown)}. Known: {', '.join(names) or 'none'}.")
     return data
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 # Batches
@@ -143,14 +144,14 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """A batch of a plan that was imported; with "execute" it is carried out as well, with "autopilot" reviewed and written down, too."""
+    """Generate a batch from an imported plan. "execute" also executes it; "autopilot" runs all operations."""
     data = _object(request, "plan", "project", "execute", "autopilot")
     plan = Plan.objects.filter(pk=data["plan"]).first() if type(data.get("plan")) is int else None  # True is no id
     if plan is None:
-        raise BadRequest("plan is the id of a plan that was imported.")
+        raise BadRequest("plan must be the id of an imported plan.")
     project = _project(data.get("project")) or plan.project
     if project is None:
-        raise BadRequest("The plan belongs to no project: name one as project.")
+        raise BadRequest("The plan has no project: give one as project.")
     whole = _yes(data, "autopilot")
     then = ExecuteOptions() if whole or _yes(data, "execute") else None
     batch = services.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
@@ -163,7 +164,7 @@ def batch(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 
 
 def report(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """The report of its latest run that was reported; null while there is none."""
+    """The report of the latest run that has one, or null."""
     runs = find_batch(number).runs.filter(reported_at__isnull=False).defer("result")
     run = runs.executions().order_by("-number").first() or runs.order_by("-number").first()
     text = {} if run is None else {"run": run.number, "operation": run.operation, "reported_at": run.reported_at}
@@ -177,29 +178,29 @@ EXECUTE_NAMES = (
 
 
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """As on the confirmation page, with its names: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
+    """Execute, with the fields of the confirmation page: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
     found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
     actor.require(EXECUTE_BATCH)
     models = data.pop("models", {})
     if not isinstance(models, dict):
-        raise BadRequest("models is an object: {phase key: model}.")
+        raise BadRequest("models must be an object: {phase key: model}.")
     fields = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
     fields |= {f"model-{key}": str(value) for key, value in models.items()} | {"project": str(found.project_id)}
     form, last, _left = execute_form(found, fields, {})
     if unknown := sorted(name for name in fields if name not in form.fields):
-        raise BadRequest(f"No phase that can be given a model: {', '.join(name.removeprefix('model-') for name in unknown)}.")
+        raise BadRequest(f"These phases cannot be given a model: {', '.join(name.removeprefix('model-') for name in unknown)}.")
     if not form.is_valid():
         raise BadRequest(" ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()))
-    execute_or_go_on(found, form, last, actor)
+    execute_or_resume(found, form, last, actor)
     return _accepted(request, found, _last_run(found))
 
 
 def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Phases of the last run by their keys, or all that failed; with what they blocked."""
+    """Retry phases of the last run by key, or all failed ones, with those that they blocked."""
     found, data = find_batch(number), _object(request, "phases")
     names = data.get("phases", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadRequest("phases is a list of phase keys.")
+        raise BadRequest("phases must be a list of phase keys.")
     run = _last_run(found)
     opened = services.retry(run=run, actor=actor, names=names)
     run.refresh_from_db()
@@ -230,7 +231,7 @@ def _accepted(request: HttpRequest, found: Batch, run: Run, *, status: int = 202
 
 
 def plans(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """Keep the plan in the body, also one with faults, on the project ?project= (its slug), called ?file_name=."""
+    """Import the plan in the body, even with errors, for ?project= (a slug) and named ?file_name=."""
     project = _project(request.GET.get("project"))
     name = request.GET.get("file_name", "")[:255]
     plan = import_plan(text=_plan_bytes(request), file_name=name, project=project, actor=actor)
@@ -240,12 +241,12 @@ def plans(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def validate(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """Errors and warnings of the plan in the body; nothing is kept."""
+    """Errors and warnings of the plan in the body. Nothing is saved."""
     return JsonResponse(_faults(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES)))
 
 
 def analyze(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """What `analyze --json` prints of the plan in the body; nothing is kept."""
+    """What `analyze --json` prints for the plan in the body. Nothing is saved."""
     return JsonResponse(dict(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES).to_json()))
 
 
@@ -258,11 +259,11 @@ def _plan_bytes(request: HttpRequest) -> bytes:
     if len(request.body) > settings.CE_UPLOAD_BYTES:
         raise RequestDataTooBig
     if not request.body:
-        raise BadRequest("The body is the plan: curl --data-binary @PLAN.md")
+        raise BadRequest("The body must be the plan: curl --data-binary @PLAN.md")
     return request.body
 
 
-# Projects and figures
+# Projects and metrics
 
 
 def projects(request: HttpRequest, actor: Actor) -> JsonResponse:
@@ -271,7 +272,7 @@ def projects(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """What the page Metrics is made of, filtered by the same parameters as the page; unknown is null, money is text."""
+    """The data of the page Metrics, with the same filters. Unknown is null; money is a string."""
     try:
         filters = Filters.read(request.GET)
     except WrongChoice as error:
@@ -280,16 +281,16 @@ def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def _project(slug: object) -> Project | None:
-    """The project of that slug; None when none is asked for. Raises BadRequest, Http404."""
+    """The project with this slug; None if it is empty. Raises BadRequest, Http404."""
     if slug is None or slug == "":
         return None
     if not isinstance(slug, str):
-        raise BadRequest("project is the slug of a project.")
+        raise BadRequest("project must be the slug of a project.")
     return get_object_or_404(Project, slug=slug)
 
 
 def _yes(data: Mapping[str, Any], name: str) -> bool:
     value = data.get(name, False)
     if not isinstance(value, bool):
-        raise BadRequest(f"{name} is true or false.")
+        raise BadRequest(f"{name} must be true or false.")
     return value

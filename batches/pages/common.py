@@ -33,9 +33,9 @@ def read_number(text: str | None, *, least: int = 1, most: int = LARGEST_ID) -> 
 
 
 def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpResponse:
-    """Call `verb`, which returns what to say, and go `back`; what cannot be done is said, and is a 409 to htmx.
+    """Call `verb`, show the message that it returns, and redirect `back`. An error becomes a message, or a 409 for htmx.
 
-    PermissionDenied passes through: it is the 403 page.
+    PermissionDenied is not caught: it leads to the 403 page.
     """
     try:
         said = verb()

@@ -1,10 +1,10 @@
-"""What every page needs: the chosen theme, the clock of the server, and which part of the site it is in."""
+"""Template context of every page: the theme, the server's time, and the section of the site."""
 
 from django.http import HttpRequest
 from django.utils import timezone
 
 THEMES = ("auto", "light", "dark")
-# Where the first part of the path is not the section.
+# Paths whose first part is not the name of the section.
 SECTIONS = {"new-project": "projects", "users": "settings", "audit": "settings", "audit.csv": "settings"}
 
 

@@ -1,4 +1,4 @@
-"""Errors in the look of the site; each says what happened and what to do next."""
+"""Error pages; each says what happened and what to do next."""
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
@@ -10,7 +10,7 @@ from batches.pages.common import htmx
 
 
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    """A whole page for a person, a plain sentence for a page's script, an object for a program."""
+    """A page for a person, plain text for htmx, a JSON object for the API."""
     if request.path.startswith("/api/"):
         return JsonResponse({"error": f"{title} {text}"}, status=status)
     if htmx(request):
@@ -22,7 +22,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         return too_large(request, settings.CE_UPLOAD_BYTES)
     if isinstance(exception, TooManyFilesSent):
-        text = f"At most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files are taken at once. Nothing was kept; upload them in several goes."
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        text = f"At most {most} files can be uploaded at once. Nothing was saved; upload them in several steps."
         return error_page(request, 400, "Too many files.", text)
     return error_page(request, 400, "The request could not be read.", "Go back, reload the page and try again.")
 
@@ -33,27 +34,27 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """The form's token did not match: mostly a page that was open while somebody signed in anew."""
+    """The CSRF token did not match: usually the page was open while someone signed in again."""
     return error_page(request, 403, "This page was out of date.", "Go back, reload the page and send the form again.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 404, "There is no such page.", "The address may be mistyped, or what it named is gone.")
+    return error_page(request, 404, "Page not found.", "The address may be wrong, or the page no longer exists.")
 
 
 def wrong_method(request: HttpRequest, allowed: str) -> HttpResponse:
-    """Answer 405: mostly the address of a button that somebody opened by hand."""
-    return error_page(request, 405, "This address is not to be opened like that.", f"It takes {allowed}: use the button of its page.")
+    """Respond 405: usually someone opened the address of a button by hand."""
+    return error_page(request, 405, "Method not allowed.", f"This address accepts {allowed} only: use the button on its page.")
 
 
 def too_large(request: HttpRequest, limit_bytes: int) -> HttpResponse:
-    """Answer 413 with the limit in it."""
+    """Respond 413 and name the limit."""
     text = f"At most {limit_bytes:,} bytes are read (setting CE_UPLOAD_BYTES). Split the plan, or raise the limit."
     return error_page(request, 413, "The plan is too large.", text)
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """The last resort: no database and no context processors, for they may be what is broken."""
+    """Works without a database and context processors, because these may be broken."""
     if request.path.startswith("/api/"):
-        return JsonResponse({"error": "Something broke here. The error is in the server's log."}, status=500)
+        return JsonResponse({"error": "Internal error. The server's log has the details."}, status=500)
     return HttpResponse(render_to_string("500.html"), status=500)

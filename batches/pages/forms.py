@@ -1,4 +1,4 @@
-"""Forms: what a person types, checked for shape. Whether it can be done is for the services to say."""
+"""Forms: they check the format of what a person enters. The services check whether it can be done."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -21,14 +21,14 @@ from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
 
 MODEL_CHOICES = [(name, name) for name in MODELS]
-BY_COMPLEXITY = "auto"  # in place of the empty value, which means the project's setting
-PHASE_MODELS_UP_TO = 200  # phases; beyond, a model for each of them is nothing that anybody picks from lists
+BY_COMPLEXITY = "auto"  # the empty value means the project's setting
+PHASE_MODELS_UP_TO = 200  # with more phases there is no model list per phase
 
 INHERIT = [("", "The project's setting")]
 
 
 class Described:
-    """Fields tell assistive technology about their help and their errors."""
+    """Links fields to their help texts for assistive technology."""
 
     fields: dict[str, forms.Field]
 
@@ -47,13 +47,13 @@ class Described:
 class ProjectNew(Described, forms.Form):
     """A repository to work on."""
 
-    name = forms.CharField(max_length=80, help_text="How it is called on these pages.")
-    repository = forms.CharField(max_length=1000, help_text="Absolute path of a git repository on the machine where CE Web runs.")
+    name = forms.CharField(max_length=80, help_text="The name shown on these pages.")
+    repository = forms.CharField(max_length=1000, help_text="Absolute path of a git repository on the machine that runs CE Web.")
     base_branch = forms.CharField(
         max_length=200,
         required=False,
         label="Base branch",
-        help_text="Batches start from it; only Merge into it, on a batch's page, writes to it. Empty: the current branch.",
+        help_text="Batches start from it. Only “Merge into it” on a batch's page writes to it. Empty: the current branch.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,11 +62,11 @@ class ProjectNew(Described, forms.Form):
 
 
 class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    """How its batches are executed unless somebody says otherwise."""
+    """Default settings of a project's batches."""
 
     backend = forms.ChoiceField(
         choices=BACKEND_CHOICES,
-        help_text="steps runs the fenced commands of the steps and needs no model; claude and command bring an agent.",
+        help_text="“steps” runs the commands in the plan's steps, without a model. “claude” and “command” use an agent.",
     )
 
     linear_token = forms.CharField(
@@ -74,30 +74,30 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         max_length=500,
         label="Linear token",
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
-        help_text="Kept encrypted and never shown. Empty: as it is.",
+        help_text="Stored encrypted and never shown. Empty: no change.",
     )
-    linear_forget = forms.BooleanField(required=False, label="Forget the Linear token", help_text="It is erased when you save.")
+    linear_forget = forms.BooleanField(required=False, label="Delete the Linear token", help_text="It is deleted when you save.")
     notify_webhook = forms.CharField(
         required=False,
         max_length=1000,
-        label="Webhook for messages",
+        label="Webhook for notifications",
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
-        help_text="Told when a batch ends or needs a person. Kept encrypted and never shown. Empty: as it is.",
+        help_text="Called when a batch ends or needs a person. Stored encrypted and never shown. Empty: no change.",
     )
-    notify_forget = forms.BooleanField(required=False, label="Forget the webhook", help_text="It is erased when you save.")
+    notify_forget = forms.BooleanField(required=False, label="Delete the webhook", help_text="It is deleted when you save.")
     model = forms.ChoiceField(
-        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], help_text="Of every phase, unless Execute says otherwise."
+        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], help_text="For every phase, unless Execute sets another."
     )
     retry_model = forms.ChoiceField(
-        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], label="Model of retries", help_text="After a failed attempt."
+        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], label="Model for retries", help_text="Used after a failed attempt."
     )
     budget_usd = forms.DecimalField(
-        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget of a batch, US dollars",
-        help_text="Empty: none. Reserved before each phase; reached, nothing more starts.",
+        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget per batch, US dollars",
+        help_text="Empty: no limit. Each phase reserves its share. Nothing more starts when the budget is used up.",
     )  # fmt: skip
     phase_cap_usd = forms.DecimalField(
-        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Cap of a phase, US dollars",
-        help_text="Empty: none. An attempt that reaches it is stopped.",
+        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Limit per phase, US dollars",
+        help_text="Empty: no limit. An attempt that reaches it is stopped.",
     )  # fmt: skip
 
     class Meta:
@@ -113,34 +113,34 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         labels = {
             "linear_team": "Linear team",
             "notify_format": "Format of the webhook",
-            "notify_mail": "Mail addresses for messages",
+            "notify_mail": "Email addresses for notifications",
             "agent_command": "Command of the agent",
-            "max_parallel": "Phases at once",
-            "phase_limit_minutes": "Time limit of a phase, minutes",
+            "max_parallel": "Phases in parallel",
+            "phase_limit_minutes": "Time limit per phase, minutes",
             "silence_seconds": "Silence limit, seconds",
-            "undeclared_edits": "Changes that the plan does not declare",
+            "undeclared_edits": "Changes not declared in the plan",
             "deletions": "Deleted files",
-            "network": "Network for commands of",
-            "tool_paths": "More paths to read",
+            "network": "Network access for",
+            "tool_paths": "Additional readable paths",
             "fail_fast": "Stop at the first failure",
             "require_review": "Require a review before Execute",
             "accept_context": "Accept context updates at once",
-            "shared_context": "Give all agents of a run the same context first",
+            "shared_context": "Start all agents with the same context",
         }
         help_texts = {
-            "linear_team": "Its key, such as ENG: each PRP gets an issue there. Empty: none.",
-            "agent_command": "For the backend command, such as: codex exec --json --sandbox workspace-write -",
-            "max_parallel": "At most this many side by side.",
+            "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
+            "agent_command": "For the backend “command”, such as: codex exec --json --sandbox workspace-write -",
+            "max_parallel": "The most phases that run in parallel.",
             "phase_limit_minutes": "A phase that takes longer is stopped.",
-            "scheduling": "Stage by stage, or each phase as soon as what it depends on is merged.",
-            "undeclared_edits": "Always listed; with fail they are not merged, and the phase fails naming them.",
-            "deletions": "Declared or not. Always listed; with fail they are not merged, and the phase fails naming them.",
-            "network": "Commands run in a sandbox. Nothing: not even this machine's own ports.",
-            "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk; absolute, one a line. Never written to.",
-            "fail_fast": "Otherwise whatever does not depend on the failed phase goes on.",
-            "require_review": "Execute waits until a review approves the PRPs, or a named person overrules it.",
-            "accept_context": "Otherwise somebody accepts or rejects each on its page.",
-            "shared_context": "CLAUDE.md and memories, once for all, so that the provider's cache serves them.",
+            "scheduling": "Stage by stage, or each phase as soon as its dependencies are merged.",
+            "undeclared_edits": "Always listed. With “fail” they are not merged, and the phase fails and names them.",
+            "deletions": "Declared or not. Always listed. With “fail” they are not merged, and the phase fails and names them.",
+            "network": "Commands run in a sandbox. With “nothing” they cannot even reach this machine's own ports.",
+            "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk. Absolute paths, one per line, read-only.",
+            "fail_fast": "Otherwise phases that do not depend on the failed one continue.",
+            "require_review": "Execute only after a review approves the PRPs or a person overrules it.",
+            "accept_context": "Otherwise a person accepts or rejects each update on its page.",
+            "shared_context": "CLAUDE.md and memory files, the same for all, so that the provider can cache them.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -149,33 +149,33 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
 
 
     def clean_notify_mail(self) -> str:
-        """Addresses with a comma between them."""
+        """The addresses, separated by commas."""
         found = [one.strip() for one in self.cleaned_data["notify_mail"].split(",") if one.strip()]
         for one in found:
             validate_email(one)
         return ", ".join(found)
 
     def clean_tool_paths(self) -> str:
-        """One normal absolute path a line; none that shows everything, or what CE Web keeps."""
+        """One normalised absolute path per line, none of which exposes everything or CE Web's data."""
         lines = [line.strip() for line in self.cleaned_data["tool_paths"].replace("\r", "").split("\n") if line.strip()]
         data = os.path.realpath(settings.CE_DATA_DIR)
         for line in lines:
             if not os.path.isabs(line) or os.path.normpath(line) != line or "\0" in line:
-                raise forms.ValidationError(f"{line} is not a plain absolute path, such as /opt/jdk.")
+                raise forms.ValidationError(f"{line} is not a normalised absolute path, such as /opt/jdk.")
             real = os.path.realpath(line)
             if os.path.commonpath([real, data]) in (real, data):
-                raise forms.ValidationError(f"{line} would show CE Web's own data directory: name what is needed below it.")
+                raise forms.ValidationError(f"{line} would expose CE Web's data directory: enter a narrower path.")
         return "\n".join(lines)
 
 
 class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    """Which gates its runs judge beside the plan's."""
+    """The project's own gates, judged in addition to the plan's."""
 
     standard_gates = forms.MultipleChoiceField(
         choices=[(name.value, text) for name, text in STANDARD_TEXTS.items()],
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        label="Without a command, after every phase",
+        label="Standard gates, after every phase",
     )
 
     class Meta:
@@ -188,14 +188,14 @@ class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # gen
             **{f"{name}_command": f"{name.capitalize()} command" for name in ("lint", "test", "coverage")},
             **{f"{name}_when": f"{name.capitalize()}, how often" for name in ("lint", "test", "coverage")},
             "largest_file_mb": "Largest changed file, MB",
-            "rerun_gates": "Run a command that fails once more",
+            "rerun_gates": "Run a failed command once more",
         }
         help_texts = {
-            "lint_command": "Run in the phase's checkout; exit code 0 passes. Empty: no such gate.",
-            "test_command": "A run without any test does not pass. Empty: no such gate.",
-            "coverage_command": "It has to fail by itself below the threshold. Empty: no such gate.",
-            "largest_file_mb": "For the gate that looks at sizes.",
-            "rerun_gates": "When it passes then, the gate counts as passed and is marked flaky; both outputs are kept.",
+            "lint_command": "Runs in the phase's checkout; exit code 0 passes. Empty: no such gate.",
+            "test_command": "Does not pass if no test runs. Empty: no such gate.",
+            "coverage_command": "The command must fail if coverage is below the threshold. Empty: no such gate.",
+            "largest_file_mb": "For the standard gate on file sizes.",
+            "rerun_gates": "If it then passes, the gate passes and is marked flaky. Both outputs are kept.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -204,12 +204,12 @@ class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # gen
 
 
 class InstallationForm(Described, forms.Form):
-    """What holds for all projects."""
+    """Settings for all projects."""
 
     default_backend = forms.ChoiceField(
         choices=BACKEND_CHOICES,
         label="Backend of new projects",
-        help_text="Each project can say otherwise.",
+        help_text="Each project can choose another.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -218,13 +218,13 @@ class InstallationForm(Described, forms.Form):
 
 
 class ApiKeyForm(Described, forms.Form):
-    """A key, entered once and never shown again."""
+    """An API key, entered once and never shown again."""
 
     key = forms.CharField(
         max_length=1000,
         label="API key",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="Kept encrypted; shown to nobody again.",
+        help_text="Stored encrypted and never shown again.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -241,42 +241,42 @@ class PlanText(forms.Form):
 
 
 class Execute(Described, forms.Form):
-    """The confirmation before anything runs; an empty field means the project's default."""
+    """The confirmation before an execution. An empty field means the project's setting."""
 
     project = forms.ModelChoiceField(Project.objects.all(), empty_label=None)
     backend = forms.ChoiceField(required=False, choices=INHERIT + BACKEND_CHOICES)
-    max_parallel = forms.IntegerField(required=False, min_value=1, max_value=256, label="Phases at once")
-    timeout_minutes = forms.FloatField(required=False, min_value=0.01, max_value=7 * 24 * 60, label="Time limit of a phase, minutes")
+    max_parallel = forms.IntegerField(required=False, min_value=1, max_value=256, label="Phases in parallel")
+    timeout_minutes = forms.FloatField(required=False, min_value=0.01, max_value=7 * 24 * 60, label="Time limit per phase, minutes")
     scheduling = forms.ChoiceField(required=False, choices=INHERIT + list(Scheduling.choices))
     on_conflict = forms.ChoiceField(
         required=False,
         choices=list(OnConflict.choices),
-        label="Conflicts nobody decided",
-        help_text="What happens to phases that change the same file at the same time.",
+        label="Undecided conflicts",
+        help_text="How to run phases that change the same file in parallel.",
     )
     fail_fast = forms.NullBooleanField(
         required=False,
         label="Stop at the first failure",
-        widget=forms.Select(choices=[*INHERIT, ("true", "yes"), ("false", "no, whatever can go on does")]),
+        widget=forms.Select(choices=[*INHERIT, ("true", "yes"), ("false", "no, continue where possible")]),
     )
     model = forms.ChoiceField(
         required=False,
         choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES],
-        help_text="By complexity: low and medium get haiku (medium sonnet for a retry), high gets sonnet.",
+        help_text="By complexity: haiku for low and medium (sonnet for a retry of medium), sonnet for high.",
     )
     retry_model = forms.ChoiceField(
-        required=False, choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES], label="Model of retries"
+        required=False, choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES], label="Model for retries"
     )
     budget_usd = forms.DecimalField(
-        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget of the batch, US dollars",
-        help_text="Counts all that the batch has spent, earlier runs too. Reached, nothing more starts.",
+        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget for the batch, US dollars",
+        help_text="Includes the cost of earlier runs of the batch. Nothing more starts when it is used up.",
     )  # fmt: skip
     phase_cap_usd = forms.DecimalField(
-        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Cap of a phase, US dollars",
-        help_text="What one attempt may cost.",
+        required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Limit per phase, US dollars",
+        help_text="The most that one attempt may cost.",
     )  # fmt: skip
     what = forms.ChoiceField(required=False, label="What")
-    sent = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)  # this very form, however often it is sent
+    sent = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)  # identifies this form, however often it is sent
 
     def __init__(
         self,
@@ -287,19 +287,19 @@ class Execute(Described, forms.Form):
         open_phases: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        """`stages` and `phases` can be chosen alone; `again` are tasks of the last run that can be tried again.
+        """Each of `stages` and `phases` can be chosen on its own; `again` are tasks of the last run that can be retried.
 
-        `open_phases` may each be given a model of its own.
+        Each of `open_phases` may get its own model.
         """
         super().__init__(*args, **kwargs)
         self.phase_keys = tuple(open_phases) if len(open_phases) <= PHASE_MODELS_UP_TO else ()
         for key in self.phase_keys:
             widget = forms.Select(attrs={"aria-label": f"Model of phase {key}", "class": "select-s"})
             self.fields[f"model-{key}"] = forms.ChoiceField(required=False, choices=[("", "as above"), *MODEL_CHOICES], widget=widget)
-        retries = [(f"retry:{key}", f"Retry {key}, with what it blocked") for key in again]
-        resume = [("resume", "Go on with the last run: whatever failed, was blocked or cancelled")] if retries else []
+        retries = [(f"retry:{key}", f"Retry {key} and the phases that it blocked") for key in again]
+        resume = [("resume", "Resume the last run: all failed, blocked and cancelled phases")] if retries else []
         self.choose_from("what", [
-            ("", "Everything that is left"),
+            ("", "All remaining phases"),
             *resume,
             *retries,
             *((f"stage:{number}", f"Only stage {number}") for number in stages),
@@ -311,22 +311,22 @@ class Execute(Described, forms.Form):
 
     @property
     def budget(self) -> object:
-        """The budget as chosen so far, or as the field begins with."""
+        """The entered budget, or the initial one."""
         return self.cleaned_data.get("budget_usd") if self.is_bound and self.is_valid() else self.initial.get("budget_usd")
 
     @property
     def goes_on(self) -> bool:
-        """Whether the last run is to go on, instead of a new one: what it consists of is settled."""
+        """Whether to resume the last run instead of starting a new one."""
         return self.cleaned_data["what"].partition(":")[0] in ("resume", "retry")
 
     @property
     def names(self) -> list[str]:
-        """The phases to be tried again; empty: all that can be."""
+        """The phases to retry; empty for all."""
         kind, _, chosen = self.cleaned_data["what"].partition(":")
         return [chosen] if kind == "retry" else []
 
     def options(self) -> ExecuteOptions:
-        """The cleaned form as the services take it."""
+        """The valid form as options for the services."""
         data = self.cleaned_data
         kind, _, chosen = data["what"].partition(":")
         return ExecuteOptions(
@@ -346,7 +346,7 @@ class Execute(Described, forms.Form):
         )
 
     def models(self, project: Project | None, phases: Sequence[Planned]) -> list[tuple[object, str, forms.BoundField | None]]:
-        """Each phase with the model that it gets as the form stands, and its own field."""
+        """Each phase with the model that it gets by the current form, and its own field."""
         if project is None:
             return []
         if self.is_bound and self.is_valid():
@@ -367,23 +367,23 @@ def _model(choice: str) -> str | None:
 
 
 ROLE_CHOICES = [
-    (VIEWER, "viewer: sees everything"),
-    (AUTHOR, "author: also writes plans"),
-    (EXECUTOR, "executor: also executes them, hence runs code"),
-    (ADMIN, "admin: also projects, settings and people"),
+    (VIEWER, "viewer: can see everything"),
+    (AUTHOR, "author: can also write plans"),
+    (EXECUTOR, "executor: can also execute plans, which runs code"),
+    (ADMIN, "admin: can also manage projects, settings and people"),
 ]
-WAYS = [("link", "a link that signs in once, for a day"), ("password", "a password")]
+WAYS = [("link", "a one-time link, valid for a day"), ("password", "a password")]
 
 
 class UserNew(Described, forms.Form):
-    """Somebody who may sign in."""
+    """A new person."""
 
     name = forms.CharField(
         max_length=150, label="User name", widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
     )
-    email = forms.EmailField(required=False, max_length=254, label="Mail address", help_text="For their own messages; may be empty.")
+    email = forms.EmailField(required=False, max_length=254, label="Email address", help_text="Optional.")
     role = forms.ChoiceField(choices=ROLE_CHOICES)
-    way = forms.ChoiceField(choices=WAYS, label="Way in", help_text="Shown once, for you to hand over.")
+    way = forms.ChoiceField(choices=WAYS, label="First sign-in by", help_text="Shown once, so that you can pass it on.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -391,28 +391,28 @@ class UserNew(Described, forms.Form):
 
 
 class UserChange(Described, forms.Form):
-    email = forms.EmailField(required=False, max_length=254, label="Mail address")
+    email = forms.EmailField(required=False, max_length=254, label="Email address")
     role = forms.ChoiceField(choices=ROLE_CHOICES)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.initial.get("role"):
-            self.choose_from("role", [("", "none: signs in and sees the pages"), *ROLE_CHOICES])
+            self.choose_from("role", [("", "none: can only sign in and see the pages"), *ROLE_CHOICES])
 
 
 class OwnPassword(Described, forms.Form):
-    """A new password of one's own; whoever came by a link and has none yet gives no old one."""
+    """One's own new password. A person without a password, signed in by a link, enters no old one."""
 
     old = forms.CharField(
-        label="Present password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+        label="Current password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
     new = forms.CharField(
         label="New password",
         strip=False,
-        help_text="At least 10 characters, and none of the common ones.",
+        help_text="At least 10 characters, and not a common password.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "10"}),
     )
-    again = forms.CharField(label="New password again", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+    again = forms.CharField(label="Repeat new password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -423,7 +423,7 @@ class OwnPassword(Described, forms.Form):
 
     def clean_old(self) -> str:
         if not self.user.check_password(self.cleaned_data["old"]):
-            raise forms.ValidationError("That is not your present password.")
+            raise forms.ValidationError("This is not your current password.")
         return ""
 
     def clean_again(self) -> str:
@@ -433,9 +433,9 @@ class OwnPassword(Described, forms.Form):
 
 
 class TokenNew(Described, forms.Form):
-    """A token for a program of one's own."""
+    """A new API token."""
 
-    name = forms.CharField(max_length=80, label="What it is for", help_text="Such as: nightly job on build-3.")
+    name = forms.CharField(max_length=80, label="Purpose", help_text="For example: nightly job on build-3.")
     lives = forms.ChoiceField(
         choices=[*((str(days), f"{days} days") for days in LIVES_DAYS), ("", "until it is revoked")],
         required=False,

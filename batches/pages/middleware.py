@@ -1,4 +1,4 @@
-"""Headers of every answer, and what an expired session means to a page that polls."""
+"""Response headers, expired sessions of polling pages, wrong methods and NUL characters."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
@@ -28,7 +28,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-# What a person typed as a plan is kept whole, whatever is in it; the reader names the line of what cannot be read.
+# A plan's text is stored as typed; the reader reports the lines that it cannot read.
 PLAN_TEXT_FIELD = "text"
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -49,7 +49,7 @@ def secure_headers(get_response: Answer) -> Answer:
 
 
 def htmx_sign_in(get_response: Answer) -> Answer:
-    """A polling page whose session ended is taken to the sign-in page; a 302 would be swapped into the page."""
+    """Send a polling page whose session expired to the sign-in page; htmx would swap the target of a 302 into the page."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -66,8 +66,8 @@ def htmx_sign_in(get_response: Answer) -> Answer:
     return middleware
 
 
-def say_wrong_method(get_response: Answer) -> Answer:
-    """Django answers a wrong method with an empty page; here it is a sentence like any other error."""
+def show_wrong_method(get_response: Answer) -> Answer:
+    """Show an error page for a wrong method; Django's own response is empty."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -81,9 +81,9 @@ def say_wrong_method(get_response: Answer) -> Answer:
 
 
 class RefuseNul:
-    """No NUL in an address or a field: PostgreSQL keeps none in a text and breaks where SQLite looks for it and finds nothing.
+    """Refuse NUL characters in addresses and fields: PostgreSQL cannot store or look up text with NUL.
 
-    Stands behind the check of the CSRF token, which reads the fields of a form.
+    Runs after the CSRF check, which reads the form.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -98,4 +98,4 @@ class RefuseNul:
         if request.method == "POST" and request.content_type in FORM_TYPES:
             asked += [value for name, values in request.POST.lists() if name != PLAN_TEXT_FIELD for value in values]
         if any("\0" in value for value in asked):
-            raise BadRequest("A NUL character stands in the request.")
+            raise BadRequest("The request contains a NUL character.")

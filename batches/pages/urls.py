@@ -1,4 +1,4 @@
-"""Addresses of the pages; a fragment's name, address, template and element id are one word."""
+"""URLs of the pages. A fragment has one word for its name, URL, template and element id."""
 
 from django.urls import URLPattern, path
 

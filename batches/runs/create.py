@@ -54,7 +54,7 @@ def new_run(
                 fail_fast=project.fail_fast if options.fail_fast is None else options.fail_fast,
                 gate_rules=project.gate_rules.to_json(),
                 phase_limit_seconds=limit,
-                silence_seconds=own["silence_seconds"],
+                silence_seconds=float(own["silence_seconds"]),
                 project_settings=own,
                 waiting_for=Waiting.QUEUE,
                 waiting_since=timezone.now(),

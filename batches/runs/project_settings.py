@@ -5,7 +5,7 @@ from django.conf import settings
 from batches.models import Project, Run
 
 
-def current_settings(project: Project) -> dict[str, object]:
+def current_settings(project: Project) -> dict[str, float | str]:
     """{column of a run: the project's setting} of what a run takes over unless its options say otherwise."""
     return {
         "phase_limit_seconds": project.phase_limit_seconds,

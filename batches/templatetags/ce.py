@@ -1,4 +1,4 @@
-"""How states, figures and untrusted text look; the same on every page."""
+"""Template tags and filters for states, numbers and untrusted text, the same on every page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,18 +24,18 @@ SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """A decorative drawing from templates/icons; the word beside it carries the meaning."""
+    """A decorative icon from templates/icons; the text beside it carries the meaning."""
     return render_to_string(f"icons/{name}.svg")
 
 
 def _some(value: Any) -> Any:
-    """None for what a template could not look up (an attribute of None is "" there), else the value."""
+    """None for "", which templates give for an attribute of None; else the value."""
     return None if value == "" else value
 
 
 @register.simple_tag
 def pill(state: str, word: str = "", large: bool = False) -> SafeString:
-    """A state as icon and word; colour is never alone."""
+    """A state as icon and word, never by colour alone."""
     style = style_of(state)
     return format_html(
         '<span class="pill{}" data-state="{}"><span class="pill-icon" aria-hidden="true">{}</span>{}</span>',
@@ -48,7 +48,7 @@ def pill(state: str, word: str = "", large: bool = False) -> SafeString:
 
 @register.simple_tag
 def segments(counts: Mapping[str, int], size: str = "") -> SafeString:
-    """A bar of one segment a state, with its numbers in words for those who do not see it."""
+    """A bar with one segment per state, and the counts as text for screen readers."""
     total = sum(counts.values())
     if not total:
         return format_html('<span class="bar {}" role="img" aria-label="no phases"></span>', size)
@@ -70,7 +70,7 @@ def segments(counts: Mapping[str, int], size: str = "") -> SafeString:
 
 @register.filter
 def shown(text: object) -> SafeString:
-    """Untrusted text, escaped, with hidden and reordering characters named."""
+    """Untrusted text, escaped, with invisible and reordering characters shown by name."""
     parts = words.visible_parts("" if text is None else str(text))
     return mark_safe(  # every part is escaped here
         "".join(f'<span class="odd">{part.text}</span>' if part.odd else conditional_escape(part.text) for part in parts)
@@ -79,7 +79,7 @@ def shown(text: object) -> SafeString:
 
 @register.filter
 def plain(text: object) -> str:
-    """Like `shown`, for attributes and titles: hidden characters named, no markup."""
+    """Like `shown` without markup, for attributes and titles."""
     return words.visible("" if text is None else str(text))
 
 
@@ -146,7 +146,7 @@ def item(mapping: Mapping[object, object], key: object) -> object:
 
 @register.simple_tag
 def age(moment: datetime | None, mode: str = "", limit: float = 0) -> SafeString:
-    """How long ago, rendered once here and ticking in the browser; mode "ago" adds the word."""
+    """The time since `moment`, updated by the browser; mode "ago" appends the word."""
     if not moment:
         return SafeString(words.UNKNOWN)
     seconds = max(0.0, (timezone.now() - moment).total_seconds())
@@ -163,7 +163,7 @@ def age(moment: datetime | None, mode: str = "", limit: float = 0) -> SafeString
 
 @register.simple_tag
 def countdown(until: datetime | None) -> SafeString:
-    """How long until then, rendered once here and ticking in the browser."""
+    """The time until `until`, updated by the browser."""
     if not until:
         return SafeString(words.UNKNOWN)
     seconds = max(0.0, (until - timezone.now()).total_seconds())
@@ -184,18 +184,18 @@ def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime(pattern))
 
 
-IDLE_POLLS = 8  # times as long as a live page's pause
+IDLE_POLLS = 8  # times the polling interval of a live page
 
 
 @register.simple_tag
 def poll(live: bool = True) -> str:
-    """The trigger of a live element; `ce:now` asks at once when the tab is looked at again. One that only waits asks seldom."""
+    """The htmx trigger of a live element. `ce:now` polls when the tab becomes visible. Elements that only wait poll rarely."""
     return f"every {settings.CE_POLL_SECONDS * (1 if live else IDLE_POLLS):g}s, ce:now"
 
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: object) -> str:
-    """The page's query string with `changes`; empty values are dropped, and the page number unless it is given."""
+    """The query string with `changes`, without empty values, and without the page number unless it is given."""
     values = context["request"].GET.copy()
     values.pop("page", None)
     for name, value in changes.items():
@@ -207,13 +207,13 @@ def query(context: template.Context, **changes: object) -> str:
 
 @register.filter
 def listed(items: Sequence[object]) -> str:
-    """Items with commas, or a dash."""
+    """The items separated by commas, or a dash."""
     return ", ".join(str(each) for each in items) or words.UNKNOWN
 
 
 @register.simple_tag
 def bar(value: float | Decimal | None, longest: float | Decimal | None, target: float | None = None) -> SafeString:
-    """One bar of a plot, as a share of the longest; the number stands beside it. A target is a dashed line."""
+    """One bar of a chart, relative to the longest. A target is a dashed line."""
     full = float(longest or 0)
     width = 0.0 if value is None or not full else max(0.5, 100 * float(value) / full)
     mark = ""

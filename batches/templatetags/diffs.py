@@ -1,4 +1,4 @@
-"""Files of a diff as tables of lines, one or two sides. Everything is escaped here."""
+"""Files of a diff as tables, unified or split. Everything is escaped here."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,12 +13,12 @@ from batches.templatetags.ce import shown
 register = template.Library()
 COLUMNS = '<col class="at"><col class="sign"><col>'
 SIGNS = {"add": "+", "del": "−"}
-Styles = dict[int, Sequence[tuple[int, int, str]]]  # by the place of the line
+Styles = dict[int, Sequence[tuple[int, int, str]]]  # by the index of the line
 
 
 @register.simple_tag
 def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000) -> SafeString:
-    """The lines of one file, at most `limit`, with numbers, colours and what changed inside a line; `mode` unified or split."""
+    """At most `limit` lines of a file, with numbers, colours and changes inside lines; `mode` is unified or split."""
     lines = compared(file.lines[:limit])
     styles = _styles(file.name, lines)
     if mode == "split":
@@ -32,7 +32,7 @@ def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000) -> Saf
 
 
 def _styles(name: str, lines: Sequence[DiffLine]) -> Styles:
-    """Colours of both sides, each read as a text of its own."""
+    """Syntax colours; each side is highlighted as a separate text."""
     found: Styles = {}
     for skipped in ("add", "del"):
         side = [place for place, line in enumerate(lines) if line.kind in ("", "add", "del") and line.kind != skipped]
@@ -67,7 +67,7 @@ def _cells(line: DiffLine | None, side: str, places: dict[int, int], styles: Sty
 
 
 def _wide(line: DiffLine, columns: int) -> str:
-    if line.kind == "meta" and line.text.startswith(("new file mode", "deleted file mode")):  # the head of the file says it
+    if line.kind == "meta" and line.text.startswith(("new file mode", "deleted file mode")):  # shown in the heading of the file
         return ""
     return f'<tr class="{line.kind}"><td colspan="{columns}">{shown(line.text)}</td></tr>'
 

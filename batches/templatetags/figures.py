@@ -1,4 +1,4 @@
-"""Figures of the metrics page: their tables, and headline values with their change."""
+"""Charts of the metrics page as tables, and headline values with their change."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -34,7 +34,7 @@ def signed_percent(share: float | Literal[""] | None) -> str:
 
 @register.simple_tag
 def change(headline: Headline) -> SafeString:
-    """How a headline figure stands against the period before: sign, amount and word, never the colour alone."""
+    """The change from the previous period: sign, amount and word, never by colour alone."""
     if headline.before is None or headline.value is None:
         return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
     before, now = (plotly_json.in_unit(value, headline.unit) for value in (headline.before, headline.value))
@@ -56,9 +56,9 @@ def change(headline: Headline) -> SafeString:
 
 @register.simple_tag
 def figure_table(figure: Figure) -> SafeString:
-    """The figure's rows as a table; the first cell that names something leads to what the row was counted from.
+    """A chart's data as a table. The first cell links to the rows that were counted.
 
-    Built in one go: a page holds thousands of cells.
+    Built as one string, because a page has thousands of cells.
     """
     heads = "".join(f'<th scope="col"{" class=num" if one.is_number else ""}>{escape(one.title)}</th>' for one in figure.columns)
     body = "".join(f"<tr>{''.join(_cells(figure, row))}</tr>" for row in figure.rows)

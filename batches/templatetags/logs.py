@@ -1,4 +1,4 @@
-"""Lines of logs, with their colours, what was searched for, and hidden characters named. Everything is escaped here."""
+"""Lines of logs with colours, search hits and visible control characters. Everything is escaped here."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -19,10 +19,7 @@ register = template.Library()
 
 @register.simple_tag
 def log_lines(lines: Iterable[LogLine], who: bool = False, grows: bool = False) -> SafeString:
-    """`<li>` elements; those of a numbered log carry the id "L123".
-
-    `who` adds the task's name, `grows` the markers of a growing fragment.
-    """
+    """`<li>` elements with the id "L123" in a numbered log. `who` adds the task's name, `grows` the markers of a growing fragment."""
     return mark_safe("".join((LINE if grows else "") + _line(line, who) for line in lines))
 
 
@@ -39,7 +36,7 @@ def _line(line: LogLine, who: bool) -> str:
 
 
 def _named(task: str) -> str:
-    """The task's name; of a phase a link to its log, for the page of its batch."""
+    """The task's name; for a phase, a link to its log from the page of its batch."""
     if not task or task.startswith("stage-"):
         return f'<span class="who">{shown(task)}</span>'
     return f'<a class="who" href="phases/{escape(quote(task, safe=""))}/?tab=log" tabindex="-1">{shown(task)}</a>'

@@ -254,6 +254,6 @@ def test_health_says_what_is_there(client, monkeypatch):
     client.force_login(builders.make_user())
     page = client.get("/health/")
     assert page.status_code == 200 and page.context["worst"] == "ok"
-    for words in ("3 on one", "bwrap", "there, from the environment", "3 were running: 1 alive, 2 finished meanwhile.", "1 host alive"):
+    for words in ("3 on one", "bwrap", "set, from the environment", "3 were running: 1 alive, 2 finished meanwhile.", "1 host alive"):
         assert words in page.text
     assert "sk-of-a-test" not in page.text

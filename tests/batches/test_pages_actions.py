@@ -78,7 +78,7 @@ def test_a_write_takes_post_and_a_token(client, ada, address, data):
     assert strict.post(address, data).status_code == 403
     if address.rpartition("/")[0].rpartition("/")[2] in {"pause", "unpause", "cancel", "retry"}:
         refused = client.get(address)
-        assert refused.status_code == 405 and refused["Allow"] == "POST" and "use the button of its page" in refused.text
+        assert refused.status_code == 405 and refused["Allow"] == "POST" and "use the button on its page" in refused.text
 
 
 def test_who_may_only_look_sees_no_verbs(client):
@@ -139,7 +139,7 @@ def test_a_path_that_would_show_what_is_ours_is_refused_in_words(client, ada, se
     data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow", "max_parallel": 2, "network": "none"}
     data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "tool_paths": path.format(data=tmp_path / "data")}
     response = client.post(f"/projects/{project.slug}/", data)
-    assert response.status_code == 400 and ("plain absolute path" in response.text or "data directory" in response.text)
+    assert response.status_code == 400 and ("normalised absolute path" in response.text or "data directory" in response.text)
 
 
 def test_the_sixth_wrong_password_is_answered_with_429_in_the_look_of_the_site(client):
@@ -154,7 +154,7 @@ def test_the_sixth_wrong_password_is_answered_with_429_in_the_look_of_the_site(c
 def test_a_page_that_is_not_there_answers_404_in_the_look_of_the_site(client, ada):
     response = client.get("/batches/99/")
     assert response.status_code == 404
-    assert "There is no such page." in response.text
+    assert "Page not found." in response.text
 
 
 ADMIN_MODELS = [

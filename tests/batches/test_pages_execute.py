@@ -32,7 +32,7 @@ def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, cl
     run = world.finish(batch.runs.latest("number"))
     assert run.state == "failed"
     again = client.post("/batches/1/execute/", {"what": "retry:2", "dry_run": "1"})
-    assert "Execute would try again: 2." in again.text
+    assert "Execute would retry: 2." in again.text
     assert len(world.attempts(run, "2")) == 1
 
     world.commit("NEVER", "now\n")

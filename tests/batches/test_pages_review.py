@@ -57,7 +57,7 @@ def test_a_viewer_sees_the_review_and_can_neither_start_nor_overrule(client):
 def test_an_unknown_moment_is_refused_with_the_choices(client, ada):
     batch = builders.finished_batch()
     text = client.post(f"/batches/{batch.number}/review/", {"moment": "during"}, follow=True).text
-    assert "there is: before, after" in text
+    assert "Reviews: before, after" in text
 
 
 def test_a_batch_that_was_reviewed_stands_where_it_stood_before(client, ada):

@@ -161,7 +161,7 @@ def test_several_files_are_kept_one_by_one_and_a_bad_one_does_not_spoil_the_othe
     assert "2 of 4 files saved as plans" in response.text
     assert response.text.count("not saved") == 2
     assert "picture.md cannot be saved" in response.text
-    assert "It has 5,001 bytes; at most 5,000 are read" in response.text
+    assert "It has 5,001 bytes; the limit is 5,000" in response.text
     assert "Estimated Hours" in response.text
     assert sorted(Plan.objects.values_list("file_name", flat=True)) == ["faulty.md", "good.md"]
 

@@ -90,10 +90,10 @@ def test_what_is_no_longer_true_disappears_and_counts_as_not_collided_once_both_
 
 def test_the_minutes_task_looks_and_harms_nothing_when_there_is_nothing(world: World, settings):
     settings.CE_HOST = "test-host"
-    assert look_around() == "0 conflicts foreseen"
+    assert look_around() == "0 conflicts predicted"
     pair = Pair(world)
-    assert look_around() == "1 conflicts foreseen"
+    assert look_around() == "1 conflicts predicted"
     services.cancel(run=pair.run, actor=ACTOR)
     world.finish(pair.run)
     assert [(row.collided, row.gone_at is not None) for row in pair.rows()] == [(None, True)]
-    assert look_around() == "0 conflicts foreseen"
+    assert look_around() == "0 conflicts predicted"

@@ -47,7 +47,7 @@ def test_a_repository_that_says_nothing_or_is_gone_is_said(client, ada, world: W
 def test_saved_gates_are_listed_before_anything_runs_on_page_and_command_line(client, ada, world: World):
     batch = world.generated(plan(phase("1", steps=writes("1"))))
     kept = client.post(f"/projects/{world.project.slug}/gates/", FORM | {"lint_command": "make lint-quickly"}, follow=True).text
-    assert "judged from the next run" in kept
+    assert "They apply from the next run" in kept
     project = Project.objects.get()
     assert (project.standard_gates, project.largest_file_mb, project.rerun_gates) == (["markers", "declared"], 3, False)
     for address in (f"/batches/{batch.number}/execute/", f"/plans/{batch.plan_id}/execute/", f"/projects/{project.slug}/"):

@@ -208,7 +208,7 @@ def test_a_batch_is_executed_paused_cancelled_and_retried_without_javascript(bro
     Batch.objects.bump(batch.pk)
     page.reload()
     page.get_by_role("button", name="Retry failed (1)").click()
-    expect(page.get_by_text("To be tried again: 1")).to_be_visible()
+    expect(page.get_by_text("Will be retried: 1")).to_be_visible()
     context.close()
 
 

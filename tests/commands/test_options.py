@@ -195,7 +195,7 @@ def test_with_two_projects_one_is_asked_for_and_taken_by_its_name_or_slug(instal
     )
     path = str(ROOT / "examples" / "plans" / "file-conflict.md")
     asked = driver.run("batch_gen_prp", path, code=2)
-    assert "Say which project: --project other-one, sample-text-statistics" in asked.stderr
+    assert "Choose a project: --project other-one, sample-text-statistics" in asked.stderr
     for number, name in enumerate(("Other one", "other-one"), start=1):
         assert f"Batch {number} Generated:" in driver.run("batch_gen_prp", path, "--project", name).stdout
     branches = subprocess.run(["git", "branch", "--list", "ce/*"], cwd=tmp_path / "other", capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What the commands over a batch share: finding it, waiting for a run with progress printed, the exit code."""
+"""Shared by the commands for batches: finding a batch, waiting for a run while printing progress, the exit code."""
 
 import logging
 import sys
@@ -16,34 +16,34 @@ from batches.engine.predictions import predict_conflicts
 from batches.engine.ticker import tick_until
 from batches.models import Attempt, AutopilotRun, Batch, Run, Task
 
-LOOK_SECONDS, LOOK_AHEAD_SECONDS = 0.5, 3.0
-EXIT_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+CHECK_SECONDS, PREDICT_SECONDS = 0.5, 3.0
+EXIT_INTERRUPTED = 130  # as in shells: 128 plus the number of the signal
 
 
 def find_batch(number: int) -> Batch:
-    """The batch of this number. Raises CommandError (exit code 2) with the numbers that there are."""
+    """The batch with this number. Raises CommandError (exit code 2) and names the newest batch."""
     batch = Batch.objects.select_related("project", "plan").filter(number=number).first()
     if batch is None:
         last = Batch.objects.order_by("-number").values_list("number", flat=True).first()
-        there = f"the newest is {last}" if last else "there is none yet: make one with batch_gen_prp"
+        there = f"the newest is {last}" if last else "there is none yet: create one with batch_gen_prp"
         raise CommandError(f"There is no batch {number}; {there}.", returncode=2)
     return batch
 
 
 class Progress:
-    """Prints what changes in a run, a line a change."""
+    """Prints each change of a run as one line."""
 
     def __init__(self, run: Run, out: OutputWrapper) -> None:
         self.run_id, self.out = run.pk, out
         self.shown: dict[int, tuple[str, ...]] = {}
-        self.looked = float("-inf")
+        self.checked = float("-inf")
         self.ended = False
 
     def done(self) -> bool:
-        """Look (at most twice a second), print what is new; True once the run has ended and its report is written."""
-        if self.ended or time.monotonic() - self.looked < LOOK_SECONDS:
+        """Print what is new, reading at most twice a second. True once the run has ended and its report is written."""
+        if self.ended or time.monotonic() - self.checked < CHECK_SECONDS:
             return self.ended
-        self.looked = time.monotonic()
+        self.checked = time.monotonic()
         run = Run.objects.get(pk=self.run_id)
         attempts: dict[int, Attempt] = {}
         for attempt in Attempt.objects.filter(task__run=run).defer("log_tail", "spec", "heartbeat"):
@@ -59,7 +59,7 @@ class Progress:
         return self.ended
 
     def _print(self, line: str) -> None:
-        self.out.write(line, str)  # in no colour: it is progress, not an error
+        self.out.write(line, str)  # without colour: this is progress, not an error
         self.out.flush()
 
     @staticmethod
@@ -84,19 +84,19 @@ class Progress:
 
 
 def wait_for(run: Run, out: OutputWrapper) -> Run:
-    """Print progress until the run has ended; returns it fresh. When no cluster runs here, this command is the engine meanwhile.
+    """Print progress until the run has ended; return it reloaded. If no cluster runs on this host, this command runs the engine.
 
-    Ctrl-C leaves the run going, says how to stop it, and ends the command with EXIT_INTERRUPTED.
+    Ctrl-C does not stop the run: it prints how to stop it and exits with EXIT_INTERRUPTED.
     """
     _tick_until(Progress(run, out).done, run.batch.number, out)
     return Run.objects.select_related("batch__project").get(pk=run.pk)
 
 
 def _tick_until(done: Callable[[], bool], number: int, out: OutputWrapper) -> None:
-    # What the engine notes down for a service's log is what the progress says to a person.
+    # The progress output already shows what the engine would log.
     logging.getLogger("batches").setLevel(logging.ERROR)
     try:
-        tick_until(done, _look_ahead)
+        tick_until(done, _predict)
     except KeyboardInterrupt:
         out.write(
             f"\nBatch {number} goes on. Watch it: manage.py batch_status --batch {number}. Stop it: Cancel on its page, "
@@ -107,26 +107,26 @@ def _tick_until(done: Callable[[], bool], number: int, out: OutputWrapper) -> No
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _look_ahead() -> None:
-    """Foresee conflicts of what runs, briefly: beats are read by the same process."""
-    predict_conflicts(settings.CE_HOST, timezone.now(), LOOK_AHEAD_SECONDS)
+def _predict() -> None:
+    """Predict conflicts, for a short time only: the same process reads the heartbeats."""
+    predict_conflicts(settings.CE_HOST, timezone.now(), PREDICT_SECONDS)
 
 
-class ChainProgress:
-    """Prints the progress of each run of a chain, from the one it stands at, and the report of each but the last."""
+class AutopilotProgress:
+    """Prints the progress of each run of the autopilot from the current one, and each report except the last."""
 
     def __init__(self, chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> None:
         self.chain_id, self.out, self.reports = chain.pk, out, reports
         self._show(chain.run)
 
     def done(self) -> bool:
-        """True once the chain goes on no more and its last run has ended."""
+        """True once the autopilot is no longer active and its last run has ended."""
         if not self.progress.done():
             return False
         chain = AutopilotRun.objects.select_related("run").get(pk=self.chain_id)
         if self.run.number < chain.run.number:
             self.reports.write(Run.objects.get(pk=self.run.pk).report + "\n")
-            # A run that is over quickly has been followed by others since the last look.
+            # After a short run, several others may have followed since the last check.
             self._show(Run.objects.filter(batch=self.run.batch_id, number__gt=self.run.number).earliest("number"))
             return False
         return chain.state != AutopilotState.GOING
@@ -137,9 +137,9 @@ class ChainProgress:
         self.out.write(f"[{run.get_operation_display()}{moment}] run {run.number}", str)
 
 
-def wait_for_chain(chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
-    """`wait_for` over all runs of a chain; each report is written to `reports`. Returns the chain fresh."""
-    progress = ChainProgress(chain, out, reports)
+def wait_for_autopilot(chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
+    """`wait_for` for all runs of an autopilot; writes each report to `reports`. Returns the autopilot run, reloaded."""
+    progress = AutopilotProgress(chain, out, reports)
     _tick_until(progress.done, chain.batch.number, out)
     chain = AutopilotRun.objects.select_related("run", "batch").get(pk=chain.pk)
     reports.write(chain.run.report)
@@ -147,5 +147,5 @@ def wait_for_chain(chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapp
 
 
 def exit_code(run: Run) -> int:
-    """0 when the run did what it was for, else 1."""
+    """0 if the run succeeded, else 1."""
     return 0 if run.state == RunState.SUCCEEDED else 1

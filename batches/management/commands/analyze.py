@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import ConflictKind, FileConflict
 from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
-from batches.management.plan_files import add_plan_arguments, counted, hours, issue_line, read_reports
+from batches.core.text.words import counted
+from batches.management.plan_files import add_plan_arguments, hours, issue_line, read_reports
 
 
 class Command(BaseCommand):

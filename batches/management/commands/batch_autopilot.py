@@ -1,4 +1,4 @@
-"""`manage.py batch_autopilot PLAN.md|--batch N`: generate, review, execute, review and update the context, one after the other."""
+"""`manage.py batch_autopilot PLAN.md|--batch N`: generate, review, execute, review and update the context."""
 
 import sys
 from typing import Any
@@ -10,7 +10,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import autopilot, services
-from batches.management.commands._waiting import find_batch, wait_for_chain
+from batches.management.commands._waiting import find_batch, wait_for_autopilot
 from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
 from batches.models import AutopilotRun, Batch
@@ -18,19 +18,19 @@ from batches.plans.services import import_plan
 
 
 class Command(BaseCommand):
-    help = "Carry a plan or a batch through all operations; stops where a verdict or a failure asks for a person."
+    help = "Run all operations for a plan or a batch. Stops if a verdict or a failure needs a person."
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("plan", nargs="?", help="a plan document, - for standard input: a new batch is made of it")
-        what.add_argument("--batch", type=int, help="number of a batch: begins where it stands, goes on where it stopped")
+        what.add_argument("plan", nargs="?", help="a plan document, or - for standard input; generates a new batch")
+        what.add_argument("--batch", type=int, help="number of a batch: start at its current state, or resume where the autopilot stopped")
         parser.add_argument("--project", help="name or slug of the project (with a plan, when there are several)")
-        parser.add_argument("--leave", action="store_true", help="with --batch: end the autopilot; what runs goes on")
+        parser.add_argument("--leave", action="store_true", help="with --batch: end the autopilot; the current run continues")
         add_how(parser)
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1 when it stopped, or was ended, before all was done."""
+        """Exit code 1 if it stopped or was ended before everything was done."""
         actor = Actor.command("batch_autopilot")
         if options["leave"] and options["batch"] is None:
             raise CommandError("--leave needs --batch N.", returncode=2)
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         if options["detach"]:
             self.stdout.write(f"Batch {chain.batch.number} is on autopilot.")
             return
-        chain = wait_for_chain(chain, self.stderr, self.stdout)
+        chain = wait_for_autopilot(chain, self.stderr, self.stdout)
         self.stdout.write("")
         if chain.state == AutopilotState.FINISHED:
             self.stdout.write(f"Autopilot: finished. {chain.reason}".rstrip())

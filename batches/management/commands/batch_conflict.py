@@ -1,4 +1,4 @@
-"""`manage.py batch_conflict --batch N --phase K`: look at a phase's merge conflict, take a resolution, or drop the phase."""
+"""`manage.py batch_conflict --batch N --phase K`: show a phase's merge conflict, take a resolution, or drop the phase."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from batches.models import Task
 
 
 class Command(BaseCommand):
-    help = "Show the merge conflict of a phase with the commands that resolve it; --take judges and merges a resolution, --drop gives up."
+    help = "Show the merge conflict of a phase and the commands to resolve it; --take merges a resolution, --drop drops the phase."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         parser.add_argument("--phase", required=True, help="key of the phase")
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--take", metavar="BRANCH", help="a branch or commit that resolves it: its gates are judged, then it is merged")
-        what.add_argument("--drop", action="store_true", help="give the phase up; its commits are kept under an archive reference")
+        what.add_argument("--take", metavar="BRANCH", help="a branch or commit with the resolution, to be judged and then merged")
+        what.add_argument("--drop", action="store_true", help="drop the phase; its commits are kept under an archive reference")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1 when it is refused, 2 for a phase that does not exist."""
+        """Exit code 1 if it is refused, 2 for an unknown phase."""
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_conflict")
         try:

@@ -1,4 +1,4 @@
-"""`manage.py batch_exe_prp --batch N`: carry a batch out, stage by stage."""
+"""`manage.py batch_exe_prp --batch N`: execute a batch, stage by stage."""
 
 import sys
 from typing import Any
@@ -31,12 +31,12 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--stage", type=int, help="only the phases of this stage")
         what.add_argument("--phase", help="only this phase")
-        what.add_argument("--retry-phase", action="append", metavar="K", help="try this phase again, with what it blocked (repeatable)")
+        what.add_argument("--retry-phase", action="append", metavar="K", help="retry this phase and those that it blocked (repeatable)")
         parser.add_argument(
-            "--keep-session", action="store_true", help="with --retry-phase: the agent goes on with its last session and work"
+            "--keep-session", action="store_true", help="with --retry-phase: the agent resumes its last session and work"
         )
-        what.add_argument("--resume", action="store_true", help="go on with what failed, was blocked or cancelled")
-        what.add_argument("--cancel", action="store_true", help="stop the run that is going on")
+        what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
+        what.add_argument("--cancel", action="store_true", help="cancel the current run")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
@@ -133,7 +133,7 @@ def _forecast_words(told: RunForecast | None) -> str:
 
 
 def _models(plan: ExecutionPlan) -> list[str]:
-    """Which model each phase gets, a line for each choice; none when no model is used."""
+    """The model of each phase, one line per model; none if no model is used."""
     of: dict[str, list[str]] = {}
     for key, choice in plan.models.items():
         if choice.model:
@@ -171,7 +171,7 @@ def add_how(parser: CommandParser) -> None:
 
 
 def execute_options(options: dict[str, Any]) -> ExecuteOptions:
-    """What was given on the command line, as the services take it."""
+    """The command line as options for the services."""
     return ExecuteOptions(
         stage=options.get("stage"),
         phase=options.get("phase"),

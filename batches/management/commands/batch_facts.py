@@ -1,4 +1,4 @@
-"""`manage.py batch_facts`: the rows that figures are read from, filled in or made anew."""
+"""`manage.py batch_facts`: add missing rows of metrics, or rebuild all."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from batches.metrics import facts
 
 
 class Command(BaseCommand):
-    help = "Fill in the facts of ended attempts and runs that lack them (a migration does so by itself); safe to repeat."
+    help = "Add the missing metrics of ended attempts and runs (migrations do so automatically). Safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rebuild", action="store_true", help="make all of them anew from attempts, results and gates")
+        parser.add_argument("--rebuild", action="store_true", help="rebuild all of them from attempts, results and gates")
 
     def handle(self, *args: Any, **options: Any) -> None:
         attempts, runs = facts.rebuild(anew=options["rebuild"])

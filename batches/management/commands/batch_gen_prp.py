@@ -1,4 +1,4 @@
-"""`manage.py batch_gen_prp PLAN.md`: a plan becomes a batch with one PRP document a phase."""
+"""`manage.py batch_gen_prp PLAN.md`: turn a plan into a batch with one PRP document per phase."""
 
 import sys
 from pathlib import Path
@@ -10,23 +10,24 @@ from batches.accounts.actor import Actor
 from batches.core.engine.prp import Prp, prp_id
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.text.words import counted
 from batches.engine import reporting, services
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
-from batches.management.plan_files import counted, issue_line
+from batches.management.plan_files import issue_line
 from batches.models import Batch, Project
 from batches.plans.services import import_plan
 
 
 class Command(BaseCommand):
-    help = "Read a plan, make a batch of it and write its PRP documents onto the batch's branch."
+    help = "Read a plan, create a batch from it and commit its PRP documents to the batch's branch."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("plan", help="the plan document, - for standard input")
-        parser.add_argument("--project", help="name or slug of the project (not needed when there is one only)")
-        parser.add_argument("--overwrite", action="store_true", help="make a batch of this plan anew, while nothing was executed")
-        parser.add_argument("--batch", type=int, help="with --overwrite: which one (default: the newest batch of this title)")
-        parser.add_argument("--dry-run", action="store_true", help="show what would be made; change nothing")
+        parser.add_argument("plan", help="the plan document, or - for standard input")
+        parser.add_argument("--project", help="name or slug of the project (not needed if there is only one)")
+        parser.add_argument("--overwrite", action="store_true", help="regenerate a batch from this plan, if nothing was executed")
+        parser.add_argument("--batch", type=int, help="with --overwrite: which batch (default: the newest with this title)")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be generated; change nothing")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,7 +60,7 @@ class Command(BaseCommand):
         self.stdout.write(reporting.generated_summary(batch))
 
     def _overwritten(self, options: dict[str, Any], project: Project, report: DocumentReport) -> Batch | None:
-        """The batch that is to be made anew; None when a new one is to be made."""
+        """The batch to regenerate, or None for a new one."""
         if not options["overwrite"]:
             if options["batch"] is not None:
                 raise CommandError("--batch goes with --overwrite; a new batch gets the next free number.", returncode=2)
@@ -90,18 +91,18 @@ class Command(BaseCommand):
 
 
 def analysed(name: str, text: bytes, out: OutputWrapper) -> DocumentReport:
-    """The plan as read and analysed. Raises CommandError (exit code 1) when it has errors, each printed as a line."""
+    """The analysed plan. If it has errors, prints each on a line and raises CommandError (exit code 1)."""
     report = analyse_document(text)
     if report.reading.errors:
         for issue in report.reading.errors:
             out.write(issue_line(name, issue))
         count = counted(len(report.reading.errors), "error")
-        raise CommandError(f"{name} has {count}; nothing was made.", returncode=1)
+        raise CommandError(f"{name} has {count}; nothing was generated.", returncode=1)
     return report
 
 
 def read_plan_file(path: str) -> tuple[str, bytes]:
-    """Name and bytes of a plan document, - for standard input. Raises CommandError (exit code 2)."""
+    """Name and bytes of a plan document; - is standard input. Raises CommandError (exit code 2)."""
     if path == "-":
         return "standard input", sys.stdin.buffer.read()
     try:
@@ -111,14 +112,14 @@ def read_plan_file(path: str) -> tuple[str, bytes]:
 
 
 def find_project(name: str | None) -> Project:
-    """The project of this name or slug; without a name the only one. Raises CommandError (exit code 2)."""
+    """The project with this name or slug; without a name, the only project. Raises CommandError (exit code 2)."""
     projects = list(Project.objects.all())
     if name is None:
         if len(projects) == 1:
             return projects[0]
         known = ", ".join(project.slug for project in projects)
         raise CommandError(
-            f"Say which project: --project {known}" if known else "There is no project yet: make one in the browser.", returncode=2
+            f"Choose a project: --project {known}" if known else "There is no project yet: add one in the browser.", returncode=2
         )
     for project in projects:
         if name in (project.name, project.slug):

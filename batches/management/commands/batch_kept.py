@@ -1,4 +1,4 @@
-"""`manage.py batch_kept --batch N`: list what was not merged, make a branch of an attempt, or make room."""
+"""`manage.py batch_kept --batch N`: list kept work that was not merged, restore it as a branch, or free disk space."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ from batches.repositories.kept_work import clean_up, kept_attempts, measure_chec
 
 
 class Command(BaseCommand):
-    help = "List attempts of a batch that were not merged, with their folders; --restore makes a branch, --clean-up removes folders."
+    help = "List unmerged attempts of a batch with their checkouts. --restore creates a branch, --clean-up removes checkouts."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--restore", type=int, metavar="ID", help="make a branch at what this attempt left (ids are in the list)")
-        what.add_argument("--clean-up", action="store_true", help="archive what is not committed, then remove the folders on this host")
+        what.add_argument("--restore", type=int, metavar="ID", help="create a branch with the work of this attempt (see the list for ids)")
+        what.add_argument("--clean-up", action="store_true", help="archive uncommitted work, then remove the checkouts on this host")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1 when it is refused, or when something had to stay."""
+        """Exit code 1 if it is refused or if a checkout could not be removed."""
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_kept")
         measure_checkouts(settings.CE_HOST, timezone.now())
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             if options["restore"]:
                 attempt = kept_attempts(batch).filter(pk=options["restore"]).first()
                 if attempt is None:
-                    raise ServiceError(f"Batch {batch.number} keeps no attempt {options['restore']}; the list has the ids.")
+                    raise ServiceError(f"Batch {batch.number} has no kept attempt {options['restore']}; see the list for ids.")
                 self.stdout.write(f"Restored as the branch {restore(attempt=attempt, actor=actor)}.")
             elif options["clean_up"]:
                 done = clean_up(batch=batch, actor=actor)

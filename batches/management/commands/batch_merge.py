@@ -1,4 +1,4 @@
-"""`manage.py batch_merge --batch N`: merge a batch's branch into the branch it came from."""
+"""`manage.py batch_merge --batch N`: merge a batch's branch into its base branch."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ from batches.repositories.merges import MergePreview, bring_in_base, merge_batch
 
 
 class Command(BaseCommand):
-    help = "Merge a batch's branch into its base branch; a clean checkout of that branch follows. Refuses what would surprise."
+    help = "Merge a batch's branch into its base branch; a clean checkout of that branch is updated. Refuses unsafe merges."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         way = parser.add_mutually_exclusive_group()
-        way.add_argument("--ff", action="store_true", help="move the base branch forward (the default)")
-        way.add_argument("--no-ff", action="store_true", help="with a merge commit")
-        way.add_argument("--bring-in", action="store_true", help="only bring new commits of the base branch into the batch's branch")
-        way.add_argument("--judge", action="store_true", help="only judge the batch's gates again, on its branch as it is")
-        parser.add_argument("--dry-run", action="store_true", help="show what it would bring, and change nothing")
+        way.add_argument("--ff", action="store_true", help="fast-forward the base branch (the default)")
+        way.add_argument("--no-ff", action="store_true", help="create a merge commit")
+        way.add_argument("--bring-in", action="store_true", help="only merge new commits of the base branch into the batch's branch")
+        way.add_argument("--judge", action="store_true", help="only judge the batch's gates again, on the current branch")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be merged; change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1, with the reason and the way out, when it is refused."""
+        """If it is refused, exit code 1 with the reason and what to do."""
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_merge")
         try:

@@ -1,4 +1,4 @@
-"""`manage.py batch_peer_review --batch N`: judge the PRPs before execution, or the code that came out."""
+"""`manage.py batch_peer_review --batch N`: review the PRPs before execution, or the code after it."""
 
 import sys
 from typing import Any
@@ -14,17 +14,17 @@ from batches.review.services import review, usual_moment
 
 
 class Command(BaseCommand):
-    help = "Review a batch by rule: structure, gates, conflicts and risk before execution; files, gates, drift and size after."
+    help = "Review a batch by rules: structure, gates, conflicts and risk before execution; files, gates, drift and size after."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         moment = parser.add_mutually_exclusive_group()
-        moment.add_argument("--before", action="store_const", const=Moment.BEFORE, dest="moment", help="judge the PRPs")
-        moment.add_argument("--after", action="store_const", const=Moment.AFTER, dest="moment", help="judge what came out")
+        moment.add_argument("--before", action="store_const", const=Moment.BEFORE, dest="moment", help="review the PRPs")
+        moment.add_argument("--after", action="store_const", const=Moment.AFTER, dest="moment", help="review the code")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1 when the verdict is needs revision or rejected, or when there is none."""
+        """Exit code 1 if the verdict is “needs revision” or “rejected”, or if there is none."""
         batch = find_batch(options["batch"])
         moment = options["moment"] or usual_moment(batch)
         try:

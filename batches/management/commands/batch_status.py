@@ -1,4 +1,4 @@
-"""`manage.py batch_status --batch N`: where a batch stands."""
+"""`manage.py batch_status --batch N`: show the state of a batch."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from batches.management.commands._waiting import find_batch
 
 
 class Command(BaseCommand):
-    help = "Show where a batch stands: stages, phases, what runs, what failed and why."
+    help = "Show the state of a batch: stages, phases, what is running, what failed and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")

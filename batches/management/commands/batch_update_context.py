@@ -1,4 +1,4 @@
-"""`manage.py batch_update_context --batch N`: write down what was carried out, as one diff that a person accepts or rejects."""
+"""`manage.py batch_update_context --batch N`: propose context changes after an execution, as one diff to accept or reject."""
 
 import sys
 from typing import Any
@@ -13,14 +13,14 @@ from batches.review.services import update_context
 
 
 class Command(BaseCommand):
-    help = "Bring PRPs, CLAUDE.md and memory files up to date with what was carried out, proposed on ce/context-N."
+    help = "Propose updates of PRPs, CLAUDE.md and memory files after an execution, on ce/context-N."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit code 1 when nothing could be proposed."""
+        """Exit code 1 if there is no proposal."""
         batch = find_batch(options["batch"])
         try:
             run = update_context(batch=batch, actor=Actor.command("batch_update_context"))

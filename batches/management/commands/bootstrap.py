@@ -1,4 +1,4 @@
-"""`manage.py bootstrap`: everything that a first run needs, and nothing twice."""
+"""`manage.py bootstrap`: set up everything for the first start. Idempotent."""
 
 import secrets
 from pathlib import Path
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address that the web server will listen on")
         parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--no-sample", action="store_true", help="make no sample project and no sample plans")
+        parser.add_argument("--no-sample", action="store_true", help="do not create the sample project and its plans")
 
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_port_in_use(options["host"], options["port"])
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         password = make_first_administrator()
         if not options["no_sample"] and not Project.objects.exists():
             make_sample(Path(settings.CE_DATA_DIR) / SAMPLE_DIRECTORY)
-            self.stdout.write(f"Made the project “{SAMPLE_NAME}” with its plans in {settings.CE_DATA_DIR / SAMPLE_DIRECTORY}.")
+            self.stdout.write(f"Created the project “{SAMPLE_NAME}” with its plans in {settings.CE_DATA_DIR / SAMPLE_DIRECTORY}.")
         url = address(options["host"], options["port"])
         newcomer = get_user_model()._default_manager.filter(is_superuser=True, is_active=True, last_login=None).order_by("pk").first()
         if newcomer is not None:
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
 
 def make_first_administrator() -> str | None:
-    """Make the first administrator when there is none; returns the password, which is nowhere else in clear."""
+    """Create the first administrator if there is none; return the password, which is stored only as a hash."""
     users = get_user_model()._default_manager
     with transaction.atomic():
         if users.filter(is_superuser=True).exists():
@@ -76,7 +76,7 @@ def make_first_administrator() -> str | None:
 
 
 def make_sample(repository: Path) -> None:
-    """Make the sample project's repository, unless it is there, and register it with the sample plans."""
+    """Create the sample project's repository if it does not exist, and register it with the sample plans."""
     source = Path(settings.BASE_DIR) / "examples" / "sample-project"
     if not repository.exists():
         create_repository(

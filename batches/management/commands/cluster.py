@@ -16,7 +16,7 @@ from ce_web.cluster import run_cluster
 
 
 class Command(BaseCommand):
-    help = "Run the task cluster of this host in the foreground. It exits with 75 when it must be started again."
+    help = "Run the task cluster of this host in the foreground. Exit code 75 means: start it again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.description = f"{self.help} Usually `manage.py up` runs it."
@@ -32,11 +32,11 @@ class Command(BaseCommand):
         sys.stdout.flush()
         sys.stderr.flush()
         if status:
-            os._exit(status)  # what crashed is not waited for
+            os._exit(status)  # do not wait for crashed processes
 
 
 def keep_ticking(name_of_host: str) -> None:
-    """Have exactly one schedule that starts the host's ticker again, should its chain of slices ever break."""
+    """Ensure exactly one schedule that restarts the host's ticker if one of its slices was lost."""
     name = f"tick-{name_of_host}"
     settled = {
         "func": "batches.tasks.ensure_ticker",

@@ -1,4 +1,4 @@
-"""`manage.py sign_in_link [USERNAME]`: a new one-time link, for whoever lost the password."""
+"""`manage.py sign_in_link [USERNAME]`: print a one-time sign-in link, for example after a lost password."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py up`: web and cluster in one foreground command, restarted when they end, watched for silence."""
+"""`manage.py up`: run web server and cluster in the foreground, and restart them when they end or hang."""
 
 import errno
 import ipaddress
@@ -20,19 +20,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ce_web.cluster import die_with_parent
 
-TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark every round, four times a second
-LONGEST_SILENT_SECONDS = 80.0  # each time in a row that it was not enough it is given twice as long: a slow machine, a huge merge
+TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark file four times a second
+LONGEST_SILENT_SECONDS = 80.0  # after each kill in a row the limit doubles, for slow machines and huge merges
 STOP_SECONDS = 20.0  # longer than the cluster gives its running tasks
 FIRST_BACK_OFF_SECONDS = 0.3
 LONGEST_BACK_OFF_SECONDS = 5.0
-STEADY_SECONDS = 2.0  # a program that ran for so long, or whose ticker ticked, is started again without a longer wait
+STEADY_SECONDS = 2.0  # after running this long, or after a tick, the next restart does not wait longer
 ROUND_SECONDS = 0.1
 WEB_WORKERS = 2
 WEB_THREADS = 8
 
 
 class Command(BaseCommand):
-    help = "Run the web server and the task cluster of this host. Ctrl-C stops both in about a second; agents go on."
+    help = "Run the web server and the task cluster of this host. Ctrl-C stops both in about a second; agents continue."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             for program in programs:
                 program.look_after(self.say)
             if not announced and (announced := bind_error(host, port) is not None):
-                self.say(f"CE Web: {address(host, port)}   (Ctrl-C stops it; agents that work go on)")
+                self.say(f"CE Web: {address(host, port)}   (Ctrl-C stops it; running agents continue)")
             time.sleep(ROUND_SECONDS)
         began = time.monotonic()
         for program in programs:
@@ -79,9 +79,9 @@ class Command(BaseCommand):
 
 @dataclass(slots=True)
 class Program:
-    """One child in a session of its own, kept running with back-off; killed when its mark file stays as it is for too long.
+    """A child process in its own session. Restarted with back-off; killed if its mark file does not change for too long.
 
-    How long is told by the monotonic clock: a jump of the wall clock, and with it of the mark's time, is no silence.
+    Durations use the monotonic clock, so that a jump of the wall clock does not look like silence.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Program:
     heard: float = -math.inf  # when it was last seen to have changed
 
     def look_after(self, say: Callable[[str], None]) -> None:
-        """Start it, start it again when it ended, kill it when it is silent. Never waits."""
+        """Start it, restart it after it ended, kill it if it is silent. Does not wait."""
         now = time.monotonic()
         self._listen(now)
         if self.process is None:
@@ -104,7 +104,7 @@ class Program:
                 self.process = _start(self.command)
                 self.born = now
         elif (status := self.process.poll()) is not None:
-            self._kill_group()  # whatever it left behind in its session
+            self._kill_group()  # also ends what is left of its session
             self.process = None
             lived = now - self.born
             steady = lived > STEADY_SECONDS or self.heard > self.born
@@ -132,7 +132,7 @@ class Program:
         self.process.wait()
 
     def _listen(self, now: float) -> None:
-        """Notice that the mark has changed since it was last looked at."""
+        """Note whether the mark file has changed since the last check."""
         if self.mark is None:
             return
         try:
@@ -148,7 +148,7 @@ class Program:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except ProcessLookupError:
-                return  # nothing is left of it, as it should be
+                return  # all its processes have ended
 
 
 def _start(command: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -167,7 +167,7 @@ def _ending(status: int) -> str:
 
 
 def ticker_mark() -> Path:
-    """The file that the ticker of this host touches in every round."""
+    """The mark file that the ticker of this host touches in every round."""
     return Path(settings.CE_DATA_DIR) / "ticker.alive"
 
 
@@ -185,13 +185,13 @@ def web_command(host: str, port: int) -> tuple[str, ...]:
 
 
 def address(host: str, port: int) -> str:
-    """What to type into a browser on this machine."""
+    """The URL for a browser on this machine."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{name}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`. Raises CommandError when it is not the name of a local address."""
+    """Whether only this machine can reach `host`. Raises CommandError if it is not a local address."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except socket.gaierror as error:
@@ -200,21 +200,21 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_unsafe(host: str) -> None:
-    """Raise CommandError when what only a developer's own machine may do would be open to the network."""
+    """Raises CommandError if settings for a developer's machine would be reachable from the network."""
     if is_loopback(host):
         return
     key = settings.SECRET_KEY
     if settings.DEBUG:
-        raise CommandError(f"DEBUG=1 shows the inside of the server to everybody who reaches {host}: unset DEBUG, or listen on 127.0.0.1.")
+        raise CommandError(f"DEBUG=1 exposes the server's internals to everyone who can reach {host}: unset DEBUG, or listen on 127.0.0.1.")
     if len(key) < 50 or len(set(key)) < 10 or key.startswith("django-insecure-"):
         raise CommandError(
             f"The secret key is too weak for {host}: it needs 50 characters, 10 of them different. "
-            "Unset SECRET_KEY (one is made in the data directory), or listen on 127.0.0.1."
+            "Unset SECRET_KEY (a new one is created in the data directory), or listen on 127.0.0.1."
         )
 
 
 def bind_error(host: str, port: int) -> OSError | OverflowError | None:
-    """Why `port` cannot be listened on; EADDRINUSE when somebody listens there already. None when it is free."""
+    """The error that prevents listening on `port`, EADDRINUSE if it is in use; None if it is free."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -225,7 +225,7 @@ def bind_error(host: str, port: int) -> OSError | OverflowError | None:
 
 
 def refuse_port_in_use(host: str, port: int) -> None:
-    """Raise CommandError with the way out when `port` cannot be listened on."""
+    """Raises CommandError with a suggestion if `port` cannot be listened on."""
     error = bind_error(host, port)
     if error is not None:
         reason = "is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else f"cannot be used ({error})"

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from batches.management.plan_files import add_plan_arguments, counted, issue_line, read_reports
+from batches.core.text.words import counted
+from batches.management.plan_files import add_plan_arguments, issue_line, read_reports
 
 
 class Command(BaseCommand):

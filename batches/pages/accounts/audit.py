@@ -1,4 +1,4 @@
-"""The audit trail, for administrators: who did what, and when; as a page and as CSV."""
+"""The audit trail, for administrators: who did what and when, as a page and as CSV."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ CSV_ROWS = 10_000
 
 
 class Choice(forms.Form):
-    """What to show of the trail; whatever is empty means all."""
+    """Filters of the trail; empty means all."""
 
     who = forms.CharField(required=False, max_length=150, label="Who", widget=forms.TextInput(attrs={"placeholder": "Any name"}))
     what = forms.ChoiceField(required=False, label="What", choices=[("", "Everything"), *KINDS.items()])
@@ -30,7 +30,7 @@ class Choice(forms.Form):
     rules = forms.BooleanField(required=False, label="Also hosts and policies")
 
     def chosen(self) -> TrailFilter:
-        """The valid form; days are those of the installation's time zone, the last one whole."""
+        """The valid form as a filter. Days are in the installation's time zone; the last day is included."""
         data = self.cleaned_data
         day = timedelta(days=1)
         since, until = _begin(data["since"]), _begin(data["until"], day)
@@ -68,7 +68,7 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def audit_csv(request: HttpRequest) -> HttpResponse:
-    """The newest 10,000 acts of the choice."""
+    """The newest 10,000 actions that match the filters."""
     refuse_others(request)
     form = Choice(request.GET)
     if not form.is_valid():

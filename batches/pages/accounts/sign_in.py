@@ -1,4 +1,4 @@
-"""Signing in: by password, with a lock after too many tries, or once by a link that the server printed."""
+"""Signing in by password, with a lock after too many tries, or by a one-time link."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ YEAR_SECONDS = 365 * 86400
 
 
 class SignIn(LoginView):
-    """The password form. django-axes counts failures; see `locked_out`."""
+    """The password form. django-axes counts failures (see `locked_out`)."""
 
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None, *args: Any, **kwargs: Any) -> HttpResponse:
-    """What django-axes answers after too many failures: 429, with how long it lasts."""
+    """The response of django-axes after too many failures: 429 with the waiting time."""
     minutes = max(1, round(settings.AXES_COOLOFF_TIME * 60))
     response = render(request, "accounts/locked_out.html", {"minutes": minutes}, status=429)
     response["Retry-After"] = str(minutes * 60)
@@ -41,15 +41,15 @@ def locked_out(request: HttpRequest, credentials: dict[str, Any] | None, *args: 
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def by_link(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
-    """GET shows a button and POST signs in, so that the previews of a chat program do not use the link up."""
+    """GET shows a button and POST signs in, so that link previews of chat programs do not use the link up."""
     if request.method == "POST":
         user = sign_in_links.use_link(uidb64, token, timezone.now())
         if user is not None:
             login(request, user, backend=BACKEND)
             return redirect(settings.LOGIN_REDIRECT_URL if user.has_usable_password() else "batches:account")
     elif sign_in_links.check_link(uidb64, token) is not None:
-        # Never "no-referrer" here, though the address is as good as a password: browsers then post with "Origin: null",
-        # which is refused. The site's own policy tells the address to nobody but this server.
+        # Do not use "no-referrer" here, although the URL is as good as a password: browsers then send "Origin: null" with
+        # the POST, which is refused. The site's referrer policy sends the URL to this server only.
         return render(request, "accounts/sign_in_link.html", {"usable": True})
     return render(request, "accounts/sign_in_link.html", {"usable": False}, status=410)
 
@@ -57,7 +57,7 @@ def by_link(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
 @login_not_required
 @require_POST
 def choose_theme(request: HttpRequest) -> HttpResponse:
-    """Keep the chosen theme in a cookie, for a browser without JavaScript."""
+    """Store the theme in a cookie, for browsers without JavaScript."""
     chosen = request.POST.get("theme", "")
     back = request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):

@@ -1,4 +1,4 @@
-"""People and their ways in: the administrators' page of everybody, and everybody's own account."""
+"""People: the administrators' pages, and everyone's own account."""
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -21,9 +21,9 @@ from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
 
 
 def refuse_others(request: HttpRequest) -> None:
-    """Raises PermissionDenied for whoever may not manage people."""
+    """Raises PermissionDenied unless the user may manage people."""
     if not request.user.has_perm(MANAGE_PEOPLE):
-        raise PermissionDenied("Managing people takes the group admin.")
+        raise PermissionDenied("Managing people requires the group admin.")
 
 
 def _base_url(request: HttpRequest) -> str:
@@ -35,7 +35,7 @@ def _base_url(request: HttpRequest) -> str:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def user_list(request: HttpRequest) -> HttpResponse:
-    """Everybody; POST adds a person and shows the way in once."""
+    """All people. POST adds a person and shows the link or password once."""
     refuse_others(request)
     form = UserNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -61,7 +61,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One person; POST keeps another role or address."""
+    """One person. POST changes the role or email address."""
     refuse_others(request)
     user = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
     role = users.role_of(user)
@@ -72,7 +72,7 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, "Kept.")
+            messages.success(request, "Saved.")
             return redirect("batches:user", pk)
     context = {
         "person": user,
@@ -92,14 +92,14 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
 
     def verb() -> str:
         users.set_active(user=user, active=active, actor=actor_of(request))
-        return f"{user.username} may sign in again." if active else f"{user.username} is signed out and cannot sign in any more."
+        return f"{user.username} may sign in again." if active else f"{user.username} is signed out and can no longer sign in."
 
     return act(request, verb, reverse("batches:user", args=[pk]))
 
 
 @require_POST
 def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
-    """A new way in, shown once: never by a redirect, which would have to keep it somewhere."""
+    """A new link or password, shown once. No redirect, because that would have to store it."""
     refuse_others(request)
     user = get_object_or_404(User, pk=pk)
     try:
@@ -116,7 +116,7 @@ def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpR
     return render(request, "accounts/user_access.html", {"access": access, "what": what}, status=201)
 
 
-# Everybody's own
+# Everyone's own account
 
 
 @require_safe
@@ -136,14 +136,14 @@ def own_password(request: HttpRequest) -> HttpResponse:
             form.add_error("new", str(error))
         else:
             update_session_auth_hash(request, user)
-            messages.success(request, "Your password is changed. Other sessions of yours have ended.")
+            messages.success(request, "Your password has been changed. Your other sessions have ended.")
             return redirect("batches:account")
     return _account(request, password_form=form)
 
 
 @require_POST
 def token_new(request: HttpRequest) -> HttpResponse:
-    """A token of one's own; its text is in this answer and nowhere else."""
+    """Create a token. Its text is only in this response."""
     form = TokenNew(request.POST)
     if form.is_valid():
         try:
@@ -157,7 +157,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """One's own, or as an administrator anybody's; to others there is no such token."""
+    """Revoke one's own token, or any as an administrator; for others it is not found."""
     seen = ApiToken.objects.select_related("user")
     if not request.user.has_perm(MANAGE_PEOPLE):
         seen = seen.filter(user=_self(request))
@@ -165,14 +165,14 @@ def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
 
     def verb() -> str:
         api_tokens.revoke_token(token=token, actor=actor_of(request))
-        return f"The token {token} works no more."
+        return f"The token {token} no longer works."
 
     mine = token.user_id == request.user.pk and "/users/" not in request.headers.get("Referer", "")
     return act(request, verb, reverse("batches:account") if mine else reverse("batches:user", args=[token.user_id]))
 
 
 def _self(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every page but the sign-in takes a signed-in person
+    assert isinstance(request.user, User)  # all pages except sign-in require a signed-in person
     return request.user
 
 

@@ -1,4 +1,4 @@
-"""What a person can press on a batch: each is one service call."""
+"""The buttons of a batch's page: each calls one service."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,11 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.binding import GateKind
+from batches.core.text import words
 from batches.engine import autopilot, services
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.pages.forms import Execute
@@ -40,7 +41,7 @@ def start_autopilot(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         chain = autopilot.start(batch=batch, actor=actor_of(request), options=ExecuteOptions())
-        return f"On autopilot, beginning with run {chain.run.number} ({chain.run.get_operation_display()})."
+        return f"Autopilot started with run {chain.run.number} ({chain.run.get_operation_display()})."
 
     return act(request, verb, _page(number))
 
@@ -62,7 +63,7 @@ def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         autopilot.stop(autopilot_run=chain, actor=actor_of(request))
-        return "Nothing follows by itself any more; what runs goes on."
+        return "The autopilot has ended; the current run continues."
 
     return act(request, verb, _page(number))
 
@@ -73,7 +74,7 @@ def pause(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         services.pause(run=_run_of(batch), actor=actor_of(request))
-        return "Paused: what runs finishes, nothing new is started."
+        return "Paused: running phases finish, and no new ones start."
 
     return act(request, verb, _page(number))
 
@@ -95,7 +96,7 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         services.cancel(run=_run_of(batch), actor=actor_of(request))
-        return "Cancelling: every running phase is being stopped."
+        return "Cancelling: all running phases are being stopped."
 
     return act(request, verb, _page(number))
 
@@ -125,18 +126,18 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 
 def _opened(tasks: list[Task]) -> str:
-    return f"To be tried again: {', '.join(task.name for task in tasks)}."
+    return f"Will be retried: {', '.join(task.name for task in tasks)}."
 
 
 @require_POST
 def regenerate(request: HttpRequest, number: int) -> HttpResponse:
-    """From the latest version of its plan."""
+    """Regenerate from the latest version of the plan."""
     batch = find_batch(number)
 
     def verb() -> str:
         plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
         run = services.regenerate(batch=batch, plan=plan, actor=actor_of(request))
-        return f"Run {run.number} writes the work orders anew, from version {plan.version} of the plan."
+        return f"Run {run.number} regenerates the PRPs from version {plan.version} of the plan."
 
     return act(request, verb, _page(number))
 
@@ -146,8 +147,8 @@ def request_issues(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        count = services.request_issues(batch=batch, actor=actor_of(request))
-        return f"{count} Linear issue{'' if count == 1 else 's'} will be created within seconds."
+        number_of_issues = services.request_issues(batch=batch, actor=actor_of(request))
+        return f"{words.counted(number_of_issues, 'Linear issue')} will be created within seconds."
 
     return act(request, verb, _page(number))
 
@@ -164,7 +165,7 @@ def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 
 def _chosen_before(run: Run | None) -> dict[str, str]:
-    """Models and limits of the run before, which stay chosen."""
+    """Models and limits of the last run, as initial values."""
     if run is None:
         return {}
     amounts = {"budget_usd": run.budget_usd, "phase_cap_usd": run.phase_cap_usd}
@@ -179,10 +180,10 @@ def _chosen_before(run: Run | None) -> dict[str, str]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def execute(request: HttpRequest, number: int) -> HttpResponse:
-    """The confirmation of a batch that exists: what is left to do, and how."""
+    """The confirmation page of a batch: what remains to be done, and how."""
     batch = find_batch(number)
     if not may_execute(request):
-        raise PermissionDenied("Executing takes the group executor or admin.")
+        raise PermissionDenied("Executing a batch requires the group executor or admin.")
     data = request.POST.copy() if request.method == "POST" else None
     if data is not None:
         data["project"] = str(batch.project_id)
@@ -194,13 +195,13 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             options = form.options()
         try:
             if form.is_valid() and "dry_run" not in data:
-                execute_or_go_on(batch, form, last, actor_of(request))
+                execute_or_resume(batch, form, last, actor_of(request))
                 return redirect("batches:detail", number)
             if form.is_valid():
-                context["preview_note"] = "A preview of what Execute would do; nothing was changed."
+                context["preview_note"] = "A preview of what Execute would do. Nothing was changed."
                 if form.goes_on and last is not None:
                     names = services.retry_preview(last, form.names, options)
-                    context["preview_note"] = f"Execute would try again: {', '.join(names)}. Nothing was changed."
+                    context["preview_note"] = f"Execute would retry: {', '.join(names)}. Nothing was changed."
         except BatchError as error:
             form.add_error(None, str(error))
         status = 400 if form.errors else 200
@@ -226,7 +227,7 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[str, str]) -> tuple[Execute, Run | None, QuerySet[Phase]]:
-    """What can be chosen for the batch, its last execution, and the phases that are left to do."""
+    """The form, the last execution, and the phases that remain."""
     last = batch.runs.executions().order_by("-number").first()
     again = list(last.tasks.filter(state__in=RETRYABLE_TASK_STATES)) if last is not None and not last.is_live else []
     left = batch.phases.exclude(tasks__run__operation="execute", tasks__state="succeeded")
@@ -241,8 +242,8 @@ def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[
     return form, last, left
 
 
-def execute_or_go_on(batch: Batch, form: Execute, last: Run | None, actor: Actor) -> None:
-    """Do what the valid form asks for: a new run, or the last one goes on. Raises ServiceError, PermissionDenied."""
+def execute_or_resume(batch: Batch, form: Execute, last: Run | None, actor: Actor) -> None:
+    """Start a new run or resume the last one, as the valid form says. Raises ServiceError, PermissionDenied."""
     if not form.goes_on:
         services.execute(batch=batch, actor=actor, options=form.options())
     elif form.names and last is not None:

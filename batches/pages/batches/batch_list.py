@@ -1,4 +1,4 @@
-"""The list of batches: filters with counts, search, fifty a page."""
+"""The list of batches: filters with counts, search, 50 per page."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,18 +21,19 @@ from batches.core.metrics.durations import attempt_seconds, person_seconds, run_
 from batches.core.text.state_styles import look
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
-from batches.pages.batches.board import TO_COME, batch_state, time_left
+from batches.pages.batches.batch_states import batch_state
+from batches.pages.batches.time_left import TO_COME, time_left
 from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 
 PAGE_SIZE = 50
-ALWAYS = ("all", "running", "failed", "done")  # filters that are offered though they hold nothing
+ALWAYS = ("all", "running", "failed", "done")  # filters that are shown even without matches
 LIVE = (RunState.QUEUED, RunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One batch of the list; tokens and cost are None where no attempt said."""
+class BatchRow:
+    """One batch of the list. Tokens and cost are None if unknown."""
 
     batch: Batch
     state: str
@@ -57,10 +58,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def batch_list(request: HttpRequest) -> HttpResponse:
-    """The page; asked by htmx only what changed since version `v`: 204 when nothing did. It never stops asking: batches begin."""
+    """The page. For htmx, only what changed since version `v`, or 204. Polling never stops, because new batches may start."""
     polled, asked = bool(htmx(request)), request.GET.copy()
     seen = "".join(asked.pop("v", [])[-1:])
-    request.GET = asked  # type: ignore[assignment]  # links and the next poll are made from what is left
+    request.GET = asked  # type: ignore[assignment]  # links and the next poll use the remaining parameters
     view, search, page = wanted_page(request)
     batches = list(page.object_list)
     counts = _counts(search, fresh=not polled)
@@ -89,7 +90,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
 
 
 def _counts(search: str, *, fresh: bool) -> dict[str, int]:
-    """How many batches each filter holds. All who wait for news of the same search share one look, at most a poll's pause old."""
+    """How many batches match each filter. Polls of the same search share the counts for one polling interval."""
     key = f"list-counts.{hashlib.sha256(search.encode(errors='replace')).hexdigest()}"
     known = None if fresh else cache.get(key)
     if known is None:
@@ -99,7 +100,7 @@ def _counts(search: str, *, fresh: bool) -> dict[str, int]:
 
 
 def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
-    """(filter, searched text, the page of batches) that the address asks for."""
+    """The filter, the search text and the page of batches that the request asks for."""
     view = request.GET.get("view", "all")
     view = view if view in list_queries.VIEWS else "all"
     search = request.GET.get("q", "")[:200]
@@ -108,7 +109,7 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
     return view, search, Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
-def rows_of(page: Page[Batch]) -> list[Row]:
+def rows_of(page: Page[Batch]) -> list[BatchRow]:
     batches = page.object_list
     phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
     now = timezone.now()
@@ -125,7 +126,7 @@ def rows_of(page: Page[Batch]) -> list[Row]:
             clock_from = running_since(started, person)
         tokens, cost = spent.get(batch.pk, (None, None))
         rows.append(
-            Row(
+            BatchRow(
                 batch=batch,
                 state=state,
                 word=word,
@@ -146,7 +147,7 @@ def rows_of(page: Page[Batch]) -> list[Row]:
 
 
 def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
-    """{batch: ≈ seconds left} of those that are being executed, as their own pages say it. Three queries when there are any."""
+    """{batch: approximate seconds left} for batches that are being executed, as on their own pages. At most three queries."""
     running = (batch for batch in batches if batch.run_state == RunState.RUNNING and not batch.run_paused)
     executing = {batch.run_id: batch.pk for batch in running if batch.run_id is not None and batch.operation == Operation.EXECUTE}
     if not executing:
@@ -177,6 +178,6 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
 
 
 def _first_steps() -> dict[str, object]:
-    """What the empty page can point to: a plan that is there already, or the project to make first."""
+    """What the empty list suggests: an existing plan, or adding a project."""
     sound = Plan.objects.filter(error_count=0).defer("text").order_by("pk")
     return {"sample": sound.filter(file_name=SAMPLE).first() or sound.first(), "has_project": Project.objects.exists()}

@@ -1,9 +1,9 @@
-"""What the pages of one batch show, read from rows in a fixed number of queries."""
+"""The data of a batch's pages, read in a fixed number of queries."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 
@@ -11,26 +11,25 @@ from django.conf import settings
 
 from batches.core.engine.autopilot_steps import AutopilotState, Step
 from batches.core.engine.pricing import choose_model
-from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
-from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.engine.remaining import Part, longest_chain, unblocked_by
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.text.log_lines import LogLine, read_log
+from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import look, sign
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
+from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
+from batches.pages.batches.merged_log import merged_log
+from batches.pages.batches.time_left import TO_COME, time_left
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
-ROWS_SHOWN = 40  # phases of one stage that are listed beside its cards; the rest is on the stage's page
-LOGS_READ = 6  # attempts whose tails make up the batch's log
-LOG_LINES = 120
+ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 CHAIN_SHOWN = 12  # phases of the critical path
 TIMELINE_UP_TO = 150  # tasks
-SETTLE = timedelta(seconds=30)  # after its end a run may still be about to be reported or followed
-LATE_SHARE = 0.75  # of the silence limit; from then on a silent attempt is shown as such
-# What the board does not show of an attempt, a phase and a task: rows are many, and making them costs by the column.
+# Columns that the board does not need: there are many rows, and each column takes time.
 HEAVY = (
     *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
     *("base_commit", "head_commit", "tree", "merge_commit", "merge_tree", "archive_ref", "checkout_bytes", "checkout_removed_at"),
@@ -46,42 +45,22 @@ STEP_WORDS: Mapping[Step, str] = {
     Step.REVIEW_AFTER: "Review after",
     Step.UPDATE_CONTEXT: "Update context",
 }
-TO_COME = {TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING}
-REASONS: Mapping[str, str] = {
-    FailureReason.TIMEOUT: "No heartbeat within the limit",
-    FailureReason.NEVER_STARTED: "Its process never started",
-    FailureReason.CRASHED: "Its process died",
-    FailureReason.BAD_RESULT: "Its result could not be read",
-    FailureReason.GATE_FAILED: "A validation gate failed",
-    FailureReason.MERGE_CONFLICT: "It could not be merged",
-    FailureReason.AGENT_ERROR: "The agent reported an error",
-    FailureReason.RATE_LIMITED: "The rate limit was reached",
-    FailureReason.BUDGET: "The budget was reached",
-    FailureReason.NEEDS_AGENT: "It needs an agent",
-    FailureReason.CANCELLED: "It was cancelled",
-    FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",
-}
-
-
-def why(reason: str, message: str) -> str:
-    """One sentence for a failure: what the engine said, else what the reason means."""
-    return message or REASONS.get(reason, reason.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a tab's title and icon, and a notification, say of what its page shows."""
+    """The title and icon of a browser tab, and the text of a notification."""
 
     look: str
     title: str
-    attention: int  # things that want a person
+    attention: int  # number of things that need a person
     live: bool
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseCard:
-    """One phase with the task that last worked on it and that task's last attempt; None where there is none yet."""
+    """A phase with its latest task and that task's latest attempt, or None."""
 
     phase: Phase
     task: Task | None
@@ -100,7 +79,7 @@ class PhaseCard:
 
     @property
     def shown_state(self) -> str:
-        """Its state as pages name it: silent and stuck ones are told apart from those at work."""
+        """The state as shown: also “stale” and “stuck”."""
         return "stale" if self.late else "stuck" if self.stuck else self.state
 
     @property
@@ -136,27 +115,9 @@ def elapsed_of(attempt: Attempt | None) -> float | None:
     return None if attempt is None else attempt.seconds
 
 
-USUAL_WEIGHS = 2  # phases
-
-
-def time_left(
-    left: Sequence[Part], done: Iterable[tuple[float | None, float | None]], *, slots: int, by_stage: bool, usual: float | None = None
-) -> float | None:
-    """≈ seconds until all of `left` is done, at the pace of what is `done` as (seconds, hours), None below two of these.
-
-    With a `usual` pace (seconds an hour, from history) it is known from the start, and counts as much as USUAL_WEIGHS phases done.
-    """
-    rates = [seconds / hours for seconds, hours in done if seconds is not None and hours]
-    if usual is not None:
-        rates += [usual] * USUAL_WEIGHS
-    if len(rates) < 2 or not left:
-        return None
-    return hours_left(left, slots=slots, by_stage=by_stage) * sum(rates) / len(rates)
-
-
 @dataclass(frozen=True, slots=True)
 class StageCard:
-    """One stage: its phases, its numbers, and the check of its gates on the merged tree."""
+    """A stage: its phases, counts, and the check of its gates on the merged tree."""
 
     stage: Stage
     cards: tuple[PhaseCard, ...]
@@ -171,7 +132,7 @@ class StageCard:
 
     @property
     def state(self) -> str:
-        """Derived, never stored: the most telling state among its tasks."""
+        """The state of the stage, derived from its tasks by priority."""
         states = {card.state for card in self.cards} | ({self.check.state} if self.check else set())
         for state in (TaskState.RUNNING, TaskState.LAUNCHING, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED):
             if state in states:
@@ -186,7 +147,7 @@ class StageCard:
 
     @property
     def open_cards(self) -> tuple[PhaseCard, ...]:
-        """Phases that get a card: what runs or failed, and in a small stage everything."""
+        """Phases shown as cards: running and failed ones, or all in a small stage."""
         if not self.active:
             return ()
         if len(self.cards) <= 12:
@@ -195,7 +156,7 @@ class StageCard:
 
     @property
     def rows(self) -> tuple[PhaseCard, ...]:
-        """Phases listed in one line each: none beside the cards of a wide stage that is at work."""
+        """Phases shown as lines. None for a large stage that is active."""
         if self.active and len(self.cards) > ROWS_SHOWN:
             return ()
         carded = {card.phase.pk for card in self.open_cards}
@@ -215,7 +176,7 @@ class StageCard:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that a person should look at: a failure, silence, no progress, a stage check, a conflict still to decide."""
+    """Something that needs a person: a failure, silence, no progress, a failed stage check, a predicted conflict."""
 
     element_id: str
     state: str
@@ -229,7 +190,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One phase on the time axis; all in per cent of the run's length so far."""
+    """A phase on the time axis, in per cent of the run's duration so far."""
 
     card: PhaseCard
     wait_from: float
@@ -239,7 +200,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """The batch's budget in US dollars; `reserved` is what the attempts at work may still spend of their reservations."""
+    """The batch's budget in US dollars; `reserved` is the unspent part of the live attempts' reservations."""
 
     limit: Decimal
     spent: Decimal
@@ -262,9 +223,9 @@ class Spending:
 
 
 def spending_of(run: Run | None, attempts: Sequence[Attempt]) -> Spending | None:
-    """Where the budget of the run's batch stands after these attempts, all that the batch had; None when there is no budget.
+    """The budget after all `attempts` of the batch; None if there is no budget.
 
-    An unknown cost of an ended attempt counts as what it had reserved, as the engine counts it.
+    If the cost of an ended attempt is unknown, its reservation counts, as in the engine.
     """
     if run is None or run.budget_usd is None:
         return None
@@ -280,7 +241,7 @@ def spending_of(run: Run | None, attempts: Sequence[Attempt]) -> Spending | None
 
 @dataclass(frozen=True)
 class Board:
-    """A batch as its page shows it at `now`."""
+    """A batch as shown at the time `now`."""
 
     batch: Batch
     run: Run | None
@@ -296,12 +257,12 @@ class Board:
     spending: Spending | None = None
     log: tuple[LogLine, ...] = field(default=())
     issues: tuple[LinearIssue, ...] = ()
-    low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes), while phases wait for it
-    chain: AutopilotRun | None = None  # the latest, as far as a page speaks of it
+    low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes) while phases wait for disk space
+    chain: AutopilotRun | None = None  # the latest, if it is shown
 
     @property
     def gate_links(self) -> list[tuple[str, str, int]]:
-        """(state, its words, how many gates) of the states that there are."""
+        """(state, label, count) for the states of its gates."""
         return [(state, name, self.gates[GateState(state)]) for state, name in FILTERS.items() if state and GateState(state) in self.gates]
 
     @cached_property
@@ -330,7 +291,7 @@ class Board:
 
     @property
     def executing(self) -> bool:
-        """Whether an execute run is what the page shows (else work orders are being written, or nothing happened yet)."""
+        """Whether the page shows an execution, not the generation of PRPs."""
         return self.run is not None and self.run.operation == Operation.EXECUTE
 
     @property
@@ -389,7 +350,7 @@ class Board:
 
     @property
     def eta_seconds(self) -> float | None:
-        """≈ hours that are left × seconds an hour costs, by the forecast of the run and by what it did so far; None while neither tells."""
+        """Approximate remaining seconds, from the run's forecast and its pace so far; None if unknown."""
         run = self.run
         if run is None or not self.executing or run.state != RunState.RUNNING or run.paused:
             return None
@@ -467,7 +428,7 @@ class Board:
 
     @property
     def foreseen(self) -> list[PredictedConflict]:
-        """Conflicts that would happen if what goes on now were merged; none once its attempts have ended."""
+        """Predicted conflicts between live attempts."""
         live = {attempt.pk for attempt in self.attempts.values() if attempt.ended_at is None}
         return [one for one in self.predictions if one.gone_at is None and not live.isdisjoint((one.first_id, one.second_id))]
 
@@ -481,12 +442,12 @@ class Board:
 
     @property
     def open_conflicts(self) -> list[Conflict]:
-        """Conflicts that can happen; overlaps of ordered phases are information and are shown on the plan."""
+        """Conflicts that can happen. Overlaps of ordered phases are shown on the plan only."""
         return [conflict for conflict in self.conflicts if conflict.kind != ConflictKind.ORDERED]
 
     @property
     def can_merge(self) -> bool:
-        """Something was carried out, and nothing runs: a person may want it on the base branch."""
+        """Whether something was executed and nothing runs."""
         return not self.is_live and self.done > 0
 
     @property
@@ -495,12 +456,12 @@ class Board:
 
     @property
     def can_resume(self) -> bool:
-        """Something is left to do although nothing runs: cancelled, blocked, or never selected."""
+        """Whether phases remain although nothing runs: cancelled, blocked or not selected."""
         return not self.is_live and self.executing and any(card.state != TaskState.SUCCEEDED for card in self.cards)
 
     @property
     def chain_steps(self) -> list[tuple[str, str]]:
-        """(state, words) of each step of an autopilot."""
+        """(state, label) of each step of the autopilot."""
         if self.chain is None:
             return []
         order = list(Step)
@@ -516,12 +477,12 @@ class Board:
 
     @property
     def issue_errors(self) -> list[LinearIssue]:
-        """One issue for each reason why some could not be created."""
+        """One issue per distinct error."""
         return list({issue.error: issue for issue in self.issues if issue.error and not issue.url}.values())
 
     @property
     def can_regenerate(self) -> bool:
-        """Its work orders can be written anew: a run has written them, and nothing was executed."""
+        """Whether the PRPs can be regenerated: they were generated, and nothing was executed."""
         return not self.is_live and self.run is not None and self.run.operation == Operation.GENERATE
 
     @property
@@ -534,7 +495,7 @@ class Board:
 
     @property
     def timeline(self) -> list[TimelineRow]:
-        """Every launched phase on the axis from the run's start to its end, or to now."""
+        """Every launched phase, on an axis from the start of the run to its end or to now."""
         if self.run is None or self.run.started_at is None or self.total > TIMELINE_UP_TO:
             return []
         launched = [(card, card.attempt) for card in self.cards if card.attempt and card.task and card.task.run_id == self.run.pk]
@@ -556,73 +517,10 @@ class Board:
         return rows
 
 
-LOOKING: Mapping[str, str] = {Operation.REVIEW: "in review", Operation.UPDATE_CONTEXT: "updating context"}
-
-
-def batch_state(operation: str | None, state: str | None, paused: bool | None, stop_reason: str | None = "") -> tuple[str, str]:
-    """A batch's state as (state, word) for the pill; a prepared batch that never ran is not a success.
-
-    Nor is one that was stopped for its budget a failure.
-    """
-    if state == RunState.CANCELLED and stop_reason == FailureReason.BUDGET:
-        return state, "stopped for the budget"
-    if state is None:
-        return "planned", ""
-    if paused and state == RunState.RUNNING:
-        return "paused", ""
-    if operation == Operation.GENERATE:
-        if state in {RunState.QUEUED, RunState.RUNNING}:
-            return "running", "preparing"
-        if state == RunState.SUCCEEDED:
-            return "planned", "ready"
-    if (doing := LOOKING.get(operation or "")) and state in {RunState.QUEUED, RunState.RUNNING}:
-        return "running", doing
-    return state, ""
-
-
-def is_live(run: Run | None, now: datetime) -> bool:
-    """Whether a page should keep asking: a live run, or one that ended a moment ago and is still to be reported or followed."""
-    if run is None:
-        return False
-    if run.is_live:
-        return True
-    awaited = run.reported_at is None or run.followed  # as `shown` annotates it
-    return bool(awaited and run.ended_at and now - run.ended_at < SETTLE)
-
-
-def is_late(attempt: Attempt | None, run: Run | None, now: datetime) -> bool:
-    """A live attempt whose last sign of life is long enough ago to be worth a look."""
-    if attempt is None or run is None or attempt.ended_at is not None:
-        return False
-    seen = attempt.last_beat_at or attempt.launched_at
-    return (now - seen).total_seconds() > LATE_SHARE * run.silence_seconds
-
-
-def is_stuck(attempt: Attempt | None, now: datetime) -> bool:
-    """A live attempt that says it lives, and whose agent has done nothing for so long that somebody should look."""
-    if attempt is None or attempt.ended_at is not None or attempt.last_progress_at is None:
-        return False
-    return (now - attempt.last_progress_at).total_seconds() > settings.CE_NO_PROGRESS_SECONDS
-
-
-def latest_run(batch: Batch) -> Run | None:
-    return batch.runs.shown().defer("result").order_by("-number").first()
-
-
-def version_of(batch: Batch, run: Run | None, now: datetime) -> str:
-    """What a page compares: the batch's version, which attempts are silent or stuck, and whether it is over."""
-    late: list[int] = []
-    stuck: list[int] = []
-    if run and run.is_live:
-        late, stuck = Attempt.objects.late_and_stuck(batch, run, now, LATE_SHARE, settings.CE_NO_PROGRESS_SECONDS)
-    silent = ".".join([*(str(pk) for pk in late), *(f"i{pk}" for pk in stuck)])
-    return f"{batch.version}-{silent}{'' if is_live(run, now) else '-end'}"
-
-
 def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool = True) -> Board:
-    """The whole board. Queries: stages, phases, issues, tasks, attempts, conflicts and log tails, whatever the size.
+    """Read the board. The number of queries does not depend on the size of the batch.
 
-    Rows are wide and many: what only a phase's own page shows is not read, and no row is joined to one that is here already.
+    Rows are many and wide: columns for the phase page are not read, and nothing is joined twice.
     """
     stages, phases = _planned(batch.pk, batch.created_at, batch.edition)
     issues = {issue.phase_id: issue for issue in LinearIssue.objects.filter(phase__batch=batch)}
@@ -671,7 +569,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
         landing=batch.base_merges.first() if with_log else None,
         spending=spending_of(run, attempts),
-        log=_log(attempts, tasks) if with_log else (),
+        log=merged_log(attempts, tasks) if with_log else (),
         chain=_chain(batch) if with_log else None,
         gates=count_states(read_ledger(batch)) if with_log else {},
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
@@ -680,14 +578,14 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
 
 
 def _low_space() -> tuple[tuple[str, int], ...]:
-    """The hosts that start nothing, since too little is free on their disks, with the bytes that are."""
+    """(host, free bytes) of hosts that start nothing, because their disks are too full."""
     told = [(host.name, host.facts.get("disk_free_bytes")) for host in Host.objects.all()]
     return tuple((name, free) for name, free in told if isinstance(free, int) and free < settings.CE_FREE_SPACE_BYTES)
 
 
 @lru_cache(maxsize=32)
 def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[Stage], list[Phase]]:
-    """The stages and phases of an edition of a batch: written once with it, and never changed. Nobody may change the rows either."""
+    """The stages and phases of an edition of a batch. They never change, so they are cached; callers must not modify them."""
     stages = list(Stage.objects.filter(batch=batch_pk))
     phases = list(Phase.objects.filter(batch=batch_pk).defer(*HEAVY_OF_PHASE))
     in_stage = {stage.pk: stage for stage in stages}
@@ -697,13 +595,13 @@ def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[St
 
 
 def _chain(batch: Batch) -> AutopilotRun | None:
-    """The latest chain: an autopilot, or the execution of a plan that was held up."""
+    """The latest autopilot run, if it runs all operations or has stopped."""
     chain = batch.autopilot_runs.select_related("run").first()
     return chain if chain is not None and (chain.whole or chain.state == AutopilotState.STOPPED) else None
 
 
 def model_shown(phase: Phase, task: Task | None, attempt: Attempt | None, run: Run | None) -> str:
-    """The model of its last attempt, else what the run gives it; "" when no model is used."""
+    """The model of the latest attempt, else the one that the run chooses; "" if none is used."""
     if attempt is not None and (attempt.model or attempt.ended_at is None):
         return attempt.model
     if run is None or task is None:
@@ -720,18 +618,3 @@ def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) 
     return any(card.state == TaskState.FAILED for card in cards)
 
 
-def _log(attempts: Sequence[Attempt], tasks: Sequence[Task]) -> tuple[LogLine, ...]:
-    names = {task.pk: task.name for task in tasks}
-    known = [attempt for attempt in attempts if attempt.task_id in names and attempt.log_bytes]
-    live = [attempt for attempt in known if attempt.ended_at is None]
-    chosen = sorted(live or known, key=lambda attempt: attempt.ended_at or attempt.launched_at)[-LOGS_READ:]
-    if not chosen:
-        return ()
-    tails = dict(Attempt.objects.filter(pk__in=[attempt.pk for attempt in chosen]).values_list("pk", "log_tail"))
-    lines: list[tuple[datetime, int, LogLine]] = []
-    for attempt in chosen:
-        previous = attempt.launched_at
-        for line in read_log(tails[attempt.pk], who=names[attempt.task_id], limit=LOG_LINES):
-            previous = line.at or previous
-            lines.append((previous, len(lines), line))
-    return tuple(line for _at, _place, line in sorted(lines, key=lambda entry: entry[:2]))[-LOG_LINES:]

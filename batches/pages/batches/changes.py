@@ -1,4 +1,4 @@
-"""What the phases of a batch changed, against what the plan declares: before anything is merged into the base branch."""
+"""The changes of each phase of a batch, compared with what the plan declares."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FILES_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class PhaseChanges:
-    """A phase with its newest attempt and what git says that one changed: so far, until it has ended with a result."""
+    """A phase, its newest attempt, and the files that git shows as changed (so far, if it still runs)."""
 
     phase: Phase
     task: Task | None
@@ -40,14 +40,14 @@ class PhaseChanges:
 
 
 def files_of(phase: Phase, result: Result | None) -> tuple[FileRow, ...]:
-    """The phase's declared files beside those that the attempt with this result changed."""
+    """The phase's declared files compared with the files that the attempt changed."""
     if result is None:
         return ()
     return compare_files(phase.files, result.files_created, result.files_modified, result.files_deleted)
 
 
 def files_so_far(phase: Phase, attempt: Attempt | None) -> tuple[FileRow, ...]:
-    """The same for an attempt at work, as the host saw its files within the last minute; none before its first look."""
+    """The same for a running attempt, from the host's check within the last minute; empty before the first check."""
     if attempt is None or attempt.ended_at is not None or attempt.work_files is None:
         return ()
     seen = attempt.work_files
@@ -55,7 +55,7 @@ def files_so_far(phase: Phase, attempt: Attempt | None) -> tuple[FileRow, ...]:
 
 
 def read_changes(batch: Batch) -> list[PhaseChanges]:
-    """Every phase, in the plan's order, by its newest execution. Three queries."""
+    """Every phase in the plan's order, with its newest execution. Three queries."""
     tasks = {
         task.phase_id: task
         for task in Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE).order_by("run__number")
@@ -78,7 +78,7 @@ def read_changes(batch: Batch) -> list[PhaseChanges]:
 
 @require_safe
 def changes(request: HttpRequest, number: int) -> HttpResponse:
-    """Files by phase; the diff of one phase with ?phase=."""
+    """Changed files by phase; with ?phase= also the diff of a phase."""
     batch = find_batch(number)
     phases = read_changes(batch)
     total = {name: sum(one.counts[name] for one in phases) for name in ("created", "modified", "deleted", "undeclared")}

@@ -1,4 +1,4 @@
-"""Two batches side by side, and what a batch's page says of its place among the others."""
+"""The comparison of two batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from batches.metrics import history
 from batches.models import RunFact
 from batches.pages.common import LARGEST_NUMBER, read_number
 
-CHOICES = 200  # of the latest batches; an older one is named in the address
+CHOICES = 200  # latest batches that are offered; older ones can be given in the URL
 Number = float | int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One figure of both; `better`: which way is good, "less", "more" or ""."""
+class ComparedFigure:
+    """One figure of both batches; `better` says which is good: "less", "more" or ""."""
 
     name: str
     unit: str
@@ -31,7 +31,7 @@ class Line:
 
     @property
     def change(self) -> float | None:
-        """Of the second against the first."""
+        """Relative change from the first to the second."""
         return (self.second - self.first) / self.first if self.first and self.second is not None else None
 
     @property
@@ -49,8 +49,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One phase of both, matched by its title; None where the other has none."""
+class ComparedPhase:
+    """One phase of both batches, matched by title; None if a batch does not have it."""
 
     title: str
     first: PhasePoint | None
@@ -59,7 +59,7 @@ class Pair:
 
 @require_safe
 def compare(request: HttpRequest) -> HttpResponse:
-    """?a= and ?b= are numbers of batches; without both the page asks for them."""
+    """?a= and ?b= are batch numbers; without them the page asks for them."""
     wanted = {name: read_number(request.GET.get(name), most=LARGEST_NUMBER) for name in ("a", "b")}
     chosen = [number for number in wanted.values() if number is not None]
     found = {one.run.batch: one for one in history.read_batches(chosen)} if chosen else {}
@@ -80,7 +80,7 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
-    """(number, title, project) of the latest batches with an ended execution, and of those that are chosen already."""
+    """(number, title, project) of the latest batches with an ended execution, and of the chosen ones."""
     facts = RunFact.objects.filter(operation=Operation.EXECUTE)
     columns = ("batch__number", "batch__title", "project__name")
     latest = list(facts.order_by("-batch__number").values_list(*columns).distinct()[:CHOICES])
@@ -89,40 +89,40 @@ def _choices(chosen: Sequence[int]) -> list[tuple[int, str, str]]:
     return latest + (list(facts.filter(batch__number__in=older).order_by().values_list(*columns).distinct()) if older else [])
 
 
-def _lines(first: BatchView, second: BatchView) -> list[Line]:
+def _lines(first: BatchView, second: BatchView) -> list[ComparedFigure]:
     a, b = first.run, second.run
     both = a.succeeded and b.succeeded  # else neither is better: what did not succeed did less
     costs = [None if one.cost_usd is None else float(one.cost_usd) for one in (a, b)]
     lines = [
-        Line("Duration", "seconds", a.seconds, b.seconds, "less"),
-        Line("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
-        Line("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
-        Line("Waiting", "seconds", a.waits.total, b.waits.total, "less"),
-        Line("Waited for a person", "seconds", a.waits.person or None, b.waits.person or None),
-        Line("Estimated", "hours", a.estimated_hours, b.estimated_hours),
-        Line("Phases that succeeded", "count", a.phases, b.phases),
-        Line("Attempts", "count", a.attempts, b.attempts),
-        Line("Failed attempts", "count", a.failed, b.failed, "less"),
-        Line("Retries", "count", a.retries, b.retries, "less"),
-        Line("Tokens", "tokens", a.tokens.total, b.tokens.total, "less"),
-        Line("Tokens read from cache", "tokens", a.tokens.cache_read, b.tokens.cache_read),
-        Line("Tokens for a phase", "tokens", a.tokens_per_phase, b.tokens_per_phase, "less"),
-        Line("Cost", "usd", costs[0], costs[1], "less"),
-        Line("Gates passed", "count", a.gates_passed, b.gates_passed),
-        Line("Gates failed", "count", a.gates_failed, b.gates_failed, "less"),
-        Line("Conflicts foreseen", "count", a.conflicts_predicted, b.conflicts_predicted),
-        Line("Conflicts met", "count", a.conflicts_real, b.conflicts_real, "less"),
-        Line("Drift from the plan", "percent", a.drift, b.drift, "less"),
+        ComparedFigure("Duration", "seconds", a.seconds, b.seconds, "less"),
+        ComparedFigure("Work in it", "seconds", a.work_seconds, b.work_seconds, "less"),
+        ComparedFigure("Speed-up", "ratio", a.speed_up, b.speed_up, "more"),
+        ComparedFigure("Waiting", "seconds", a.waits.total, b.waits.total, "less"),
+        ComparedFigure("Waited for a person", "seconds", a.waits.person or None, b.waits.person or None),
+        ComparedFigure("Estimated", "hours", a.estimated_hours, b.estimated_hours),
+        ComparedFigure("Phases that succeeded", "count", a.phases, b.phases),
+        ComparedFigure("Attempts", "count", a.attempts, b.attempts),
+        ComparedFigure("Failed attempts", "count", a.failed, b.failed, "less"),
+        ComparedFigure("Retries", "count", a.retries, b.retries, "less"),
+        ComparedFigure("Tokens", "tokens", a.tokens.total, b.tokens.total, "less"),
+        ComparedFigure("Tokens read from cache", "tokens", a.tokens.cache_read, b.tokens.cache_read),
+        ComparedFigure("Tokens for a phase", "tokens", a.tokens_per_phase, b.tokens_per_phase, "less"),
+        ComparedFigure("Cost", "usd", costs[0], costs[1], "less"),
+        ComparedFigure("Gates passed", "count", a.gates_passed, b.gates_passed),
+        ComparedFigure("Gates failed", "count", a.gates_failed, b.gates_failed, "less"),
+        ComparedFigure("Conflicts foreseen", "count", a.conflicts_predicted, b.conflicts_predicted),
+        ComparedFigure("Conflicts met", "count", a.conflicts_real, b.conflicts_real, "less"),
+        ComparedFigure("Drift from the plan", "percent", a.drift, b.drift, "less"),
     ]
     return lines if both else [replace(line, better="") for line in lines]
 
 
-def _pairs(first: BatchView, second: BatchView) -> list[Pair]:
-    """In the order of the first batch's phases, then what only the second has."""
+def _pairs(first: BatchView, second: BatchView) -> list[ComparedPhase]:
+    """The first batch's phases in order, then those that only the second has."""
     others = {one.title: one for one in reversed(second.phases)}
-    pairs = [Pair(one.title, one, others.pop(one.title, None)) for one in first.phases]
+    pairs = [ComparedPhase(one.title, one, others.pop(one.title, None)) for one in first.phases]
     left = {id(one) for one in others.values()}
-    return pairs + [Pair(one.title, None, one) for one in second.phases if id(one) in left]
+    return pairs + [ComparedPhase(one.title, None, one) for one in second.phases if id(one) in left]
 
 
 def _stages(first: BatchView, second: BatchView) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The merge conflict of one phase: both sides, and the three ways on."""
+"""The merge conflict of one phase: both sides, and three ways to continue."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -10,21 +10,21 @@ from batches.core.errors import BatchError, WrongChoice
 from batches.engine import services
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
 from batches.models import Phase, Task
-from batches.pages.batches.board import latest_run
+from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def conflict(request: HttpRequest, number: int, key: str) -> HttpResponse:
-    """The page; a POST with `choice` retry, take or drop does that."""
+    """The page. A POST with `choice` retry, take or drop performs it."""
     batch = find_batch(number)
     phase = get_object_or_404(Phase, batch=batch, key=key)
     newest = Task.objects.newest_of(batch, latest_run(batch)).filter(phase=phase).select_related("run__batch__project").last()
     task = get_object_or_404(Task.objects.select_related("run__batch__project"), pk=newest.pk if newest else 0)
     if request.method == "POST":
         if not may_execute(request):
-            raise PermissionDenied("Resolving takes the group executor or admin.")
+            raise PermissionDenied("Resolving a conflict requires the group executor or admin.")
         done = request.POST.get("choice") != "take"
         page = reverse("batches:phase", args=[number, key])
         return act(request, lambda: _choose(request, task), page if done else f"{page}conflict/")
@@ -40,11 +40,11 @@ def _choose(request: HttpRequest, task: Task) -> str:
     choice = request.POST.get("choice", "")
     if choice == "retry":
         names = ", ".join(one.name for one in services.retry_task(task=task, actor=actor_of(request)))
-        return f"To be tried again on top of what is merged: {names}."
+        return f"Will be retried on top of what is merged: {names}."
     if choice == "take":
         services.take_resolution(task=task, commit=request.POST.get("commit", "")[:200], actor=actor_of(request))
-        return "Taken: its gates are being judged; when they pass it is merged."
+        return "Taken. Its gates are being judged; if they pass, it is merged."
     if choice == "drop":
         ref = drop_phase(task=task, actor=actor_of(request))
         return f"Dropped. Its work is kept as {ref}."
-    raise WrongChoice("A conflict can be tried again, resolved by hand, or dropped.")
+    raise WrongChoice("A phase with a conflict can be retried, resolved by hand, or dropped.")

@@ -1,4 +1,4 @@
-"""Updates of the context of one batch: what is proposed, its diff, and accepting or rejecting it."""
+"""Context updates of a batch: the proposal, its diff, and accepting or rejecting it."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -17,11 +17,11 @@ from batches.review.services import update_context
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def context(request: HttpRequest, number: int) -> HttpResponse:
-    """The latest update, or that of ?run=; a POST starts one."""
+    """The latest update, or the one of ?run=. A POST starts one."""
     batch = find_batch(number)
     if request.method == "POST":
         if not may_execute(request):
-            raise PermissionDenied("Updating the context takes the group executor or admin.")
+            raise PermissionDenied("Updating the context requires the group executor or admin.")
 
         def verb() -> str:
             run = update_context(batch=batch, actor=actor_of(request))
@@ -52,7 +52,7 @@ def decide_context(request: HttpRequest, number: int, pk: int) -> HttpResponse:
             return f"Accepted: it is on {change.run.batch.branch} now."
         if request.POST.get("decision") == "reject":
             reject_context(change=change, reason=request.POST.get("reason", "")[:2000], actor=actor_of(request))
-            return "Rejected: nothing was merged, and its commits are kept."
+            return "Rejected. Nothing was merged, and the commits are kept."
         raise WrongChoice("An update can be accepted or rejected.")
 
     return act(request, verb, reverse("batches:context", args=[number]))

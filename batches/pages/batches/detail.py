@@ -1,4 +1,4 @@
-"""One batch, live: the page, what its poll answers, one stage in full, the graph."""
+"""The live page of a batch: the page, its updates for polls, a whole stage, the graph."""
 
 import time
 from datetime import datetime
@@ -17,7 +17,8 @@ from batches.core.metrics.types import BatchView
 from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
 from batches.models import Batch, Run
-from batches.pages.batches.board import Board, batch_state, latest_run, read_board, version_of
+from batches.pages.batches.batch_states import batch_state, latest_run, version_of
+from batches.pages.batches.board import Board, read_board
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
 from batches.pages.common import htmx
 
@@ -48,7 +49,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_safe
 def progress(request: HttpRequest, number: int) -> HttpResponse:
-    """What changed since version `v`: 204 when nothing did, 286 with the last of it when the run is over."""
+    """What changed since version `v`: 204 if nothing did, 286 with the last changes after the run has ended."""
     identity = Batch.objects.filter(number=number).values_list("pk", "created_at").first()
     if identity is None:
         raise Http404
@@ -70,12 +71,12 @@ def progress(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def cache_key(pk: int, created_at: datetime, executes: bool) -> str:
-    """What names this batch among all that a cache may have seen, also after the database was made anew."""
+    """The cache key of a batch; it is also unique after the database was recreated."""
     return f"batch.{pk}.{created_at.timestamp()}.{int(executes)}"
 
 
 def fragments_of(batch: Batch, run: Run | None, now: datetime, version: str, executes: bool) -> dict[str, str]:
-    """{name: markup} of every live part of the page."""
+    """{name: markup} of all live fragments of the page."""
     key = cache_key(batch.pk, batch.created_at, executes)
     return cached_fragments(key, version, lambda: render_fragments(read_board(batch, run, now), executes))
 
@@ -96,7 +97,7 @@ def render_fragments(board: Board, executes: bool) -> dict[str, str]:
 
 
 def place_of(board: Board) -> BatchView | None:
-    """The latest ended execution among those of its project; None while one is going on, and of other operations."""
+    """The latest execution compared with others of its project; None while it runs and for other operations."""
     if board.run is None or board.is_live or board.run.operation != Operation.EXECUTE:
         return None
     return next(iter(history.read_batches([board.batch.number])), None)
@@ -104,7 +105,7 @@ def place_of(board: Board) -> BatchView | None:
 
 @require_safe
 def stage_detail(request: HttpRequest, number: int, stage_number: int) -> HttpResponse:
-    """All phases of one stage, a hundred a page: for the stages too wide for the batch's page."""
+    """All phases of one stage, 100 per page, for stages that are too large for the batch's page."""
     batch = find_batch(number)
     stage = get_object_or_404(batch.stages, number=stage_number)
     board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
@@ -115,7 +116,7 @@ def stage_detail(request: HttpRequest, number: int, stage_number: int) -> HttpRe
 
 @require_safe
 def graph(request: HttpRequest, number: int) -> HttpResponse:
-    """The stages as a picture with the states in it: a fragment for htmx, a page of its own otherwise."""
+    """The graph of stages with their states: a fragment for htmx, otherwise a page."""
     batch = find_batch(number)
     board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
     cards = {card.phase.key: card for card in board.cards}
@@ -128,5 +129,5 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def planned_path(board: Board) -> tuple[str, ...]:
-    """The chain with the most hours of the whole plan, for when nothing of it is left to be done."""
+    """The plan's longest chain by hours, for when nothing remains to be done."""
     return longest_chain([card.part for card in board.cards])[0]

@@ -1,4 +1,4 @@
-"""The diff of one attempt: a list of its files, small ones at once, large ones when they are asked for."""
+"""The diff of an attempt: a list of files. Small files are shown at once, large ones are loaded when opened."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from batches.pages.common import htmx, read_number
 
 MODES = ("unified", "split")
 MODE_COOKIE, YEAR_SECONDS = "diff", 31_536_000
-OPEN_LINES = 800  # of all files that are open at first
-FILE_LINES = 400  # a longer file is folded, and comes when it is opened
-MOST_LINES = 6_000  # of one file, at once
+OPEN_LINES = 800  # in all initially open files
+FILE_LINES = 400  # a longer file is closed and loaded when opened
+MOST_LINES = 6_000  # shown of one file
 ALL_LINES = 200_000
 HEAVY = ("attempt__spec", "attempt__heartbeat", "attempt__log_tail")
 
 
 @dataclass(frozen=True, slots=True)
 class ShownFile:
-    """A file of a diff with its place from 1; `here`: its lines are on the page, else they are fetched from `address`."""
+    """A file of a diff with its position from 1. `here`: its lines are on the page; otherwise they are loaded from `address`."""
 
     place: int
     file: DiffFile
@@ -40,25 +40,25 @@ class ShownDiff:
     diff: Diff
     files: tuple[ShownFile, ...]
     mode: str
-    query: str  # of the page that shows it, for the links that change the mode
+    query: str  # of the current page, for links that change the mode
     most: int = MOST_LINES
 
 
 def diff_mode(request: HttpRequest) -> str:
-    """How the reader wants diffs: as the address says, else as chosen last."""
+    """The display mode of diffs: from the URL, else the last choice."""
     wanted = request.GET.get("view") or request.COOKIES.get(MODE_COOKIE, "")
     return wanted if wanted in MODES else MODES[0]
 
 
 def remember_mode(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Keep a choice that the address makes for the next diff."""
+    """Store the mode from the URL in a cookie for the next diff."""
     if request.GET.get("view") in MODES:
         response.set_cookie(MODE_COOKIE, request.GET["view"], max_age=YEAR_SECONDS, samesite="Lax", httponly=True)
     return response
 
 
 def own_query(request: HttpRequest) -> str:
-    """The query string of this page to which a mode can be added."""
+    """The query string of this page, to which a mode can be appended."""
     values = request.GET.copy()
     values.pop("view", None)
     return f"?{values.urlencode()}&" if values else "?"
@@ -83,7 +83,7 @@ def diff_address(number: int, attempt_pk: int) -> str:
 
 @require_safe
 def diff(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    """The page of an attempt's diff; asked by htmx with ?file= only the lines of that file."""
+    """The diff of an attempt. For htmx with ?file=, only the lines of that file."""
     results = Result.objects.select_related("attempt__task__run__batch", "attempt__task__phase").defer("data", *HEAVY)
     result = get_object_or_404(results, attempt=pk, attempt__task__run__batch__number=number)
     chosen = read_number(request.GET.get("file"))

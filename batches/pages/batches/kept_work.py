@@ -1,4 +1,4 @@
-"""What was not merged: commits and folders of a batch's attempts, a branch for them, and room."""
+"""Kept work of a batch that was not merged: list it, restore it as a branch, remove its checkouts."""
 
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -18,11 +18,11 @@ PAGE_SIZE = 50
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def kept(request: HttpRequest, number: int) -> HttpResponse:
-    """The list; a POST with `restore`, an attempt's id, makes a branch of it, one with `clean` removes the folders."""
+    """The list. A POST with `restore`, an attempt's id, creates a branch; one with `clean` removes the checkouts."""
     batch = find_batch(number)
     if request.method == "POST":
         if not may_execute(request):
-            raise PermissionDenied("Restoring and cleaning up take the group executor or admin.")
+            raise PermissionDenied("Restoring and cleaning up require the group executor or admin.")
 
         def verb() -> str:
             if "clean" in request.POST:

@@ -1,4 +1,4 @@
-"""What the list of batches asks of the database: filters, numbers of batches, phases, and what was spent."""
+"""Database queries of the list of batches: filters, counts, phases and cost."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -10,7 +10,7 @@ from batches.models import Attempt, Batch, Phase, Task
 from batches.models.batches import BatchQuerySet
 from batches.pages.common import LARGEST_NUMBER, read_number
 
-# The filters of the list page over a batch's latest run.
+# The filters of the list, by the latest run of each batch.
 VIEWS = {
     "all": Q(),
     "running": Q(run_state__in=sorted(LIVE_RUN_STATES)),
@@ -22,17 +22,17 @@ VIEWS = {
 
 
 def in_view(batches: BatchQuerySet, view: str) -> BatchQuerySet:
-    """Only the batches of one filter of the list page (see VIEWS); needs `with_state`."""
+    """The batches of one filter (see VIEWS); requires `with_state`."""
     return batches.filter(VIEWS[view])
 
 
 def view_counts(batches: BatchQuerySet) -> dict[str, int]:
-    """How many batches each filter of the list page holds."""
+    """How many batches match each filter."""
     return batches.with_state().aggregate(**{name: Count("pk", filter=condition) for name, condition in VIEWS.items()})
 
 
 def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
-    """Batches whose number is, or whose title or project's name holds, `text`."""
+    """Batches whose number is `text`, or whose title or project contains it."""
     words = text.strip()
     if not words:
         return batches
@@ -59,7 +59,7 @@ def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:
 
 
 def spent(batches: Iterable[Batch]) -> dict[int, tuple[int | None, Decimal | None]]:
-    """{batch id: (tokens, US dollars)} over all attempts; None where no attempt said. One query."""
+    """{batch id: (tokens, US dollars)} of all attempts; None if unknown. One query."""
     rows = (
         Attempt.objects.filter(task__run__batch__in=[batch.pk for batch in batches])
         .order_by()

@@ -1,4 +1,4 @@
-"""The whole log of one attempt: a page of it at a time, from its end, around a line, or where it has a word."""
+"""The log of an attempt, page by page: its end, around a line, or search results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from batches.models import Attempt
 from batches.pages.batches.live import STOP_POLLING
 from batches.pages.common import htmx, read_number
 
-CONTEXT_LINES = 100  # that stand above a line which is asked for
-FOLLOWED_LINES = 2_000  # that a browser keeps while it follows; what is older is asked for again
+CONTEXT_LINES = 100  # lines shown above the requested line
+FOLLOWED_LINES = 2_000  # lines that a browser keeps while it follows the log
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Lines `first` to `last` of a log of `total`; `line` is the one that was asked for."""
+    """Lines `first` to `last` of `total`; `line` is the requested one."""
 
     lines: tuple[LogLine, ...]
     total: int
@@ -40,7 +40,7 @@ class LogPage:
 
     @property
     def earlier(self) -> int | None:
-        """Where the page before this one begins."""
+        """First line of the previous page."""
         return max(1, self.first - PAGE_LINES) if self.first > 1 and not self.only else None
 
     @property
@@ -55,7 +55,7 @@ class LogPage:
 
     @property
     def place(self) -> int:
-        """The line that the next and the previous hit are counted from."""
+        """The line from which the next and the previous hit are searched."""
         return self.line or 0
 
     @property
@@ -68,14 +68,14 @@ class LogPage:
 
     @property
     def hit_place(self) -> int | None:
-        """Which of the hits is the line that was asked for, from 1; None when it is none of them."""
+        """The number of the requested line among the hits, from 1; None if it is not a hit."""
         hits = self.search.hits if self.search else ()
         return hits.index(self.line) + 1 if self.line in hits else None
 
 
 @require_safe
 def log(request: HttpRequest, number: int, pk: int) -> HttpResponseBase:
-    """The page; with `after`, asked by htmx, only the lines since: 204 when there are none, 286 when none will come."""
+    """The page. For htmx with `after`, only newer lines: 204 if there are none yet, 286 if none will follow."""
     attempts = Attempt.objects.select_related("task__run__batch__project", "task__phase").defer("spec", "heartbeat")
     attempt = get_object_or_404(attempts, pk=pk, task__run__batch__number=number)
     with open_log(attempt) as found:
@@ -112,7 +112,7 @@ def _page(request: HttpRequest, found: Log) -> LogPage:
 
 
 def _since(request: HttpRequest, attempt: Attempt, found: Log, after: int) -> HttpResponse:
-    """Lines behind line `after`; of many the last ones, so that a page which was hidden catches up at once."""
+    """Lines after line `after`. If there are many, only the last ones, so that a hidden page catches up at once."""
     total = found.lines
     if total <= after or not found.complete:
         return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.complete else 204)
@@ -128,7 +128,7 @@ def log_text(request: HttpRequest, number: int, pk: int) -> HttpResponseBase:
     attempt = get_object_or_404(attempts, pk=pk, task__run__batch__number=number)
     name = f"batch-{number}-{slugify(attempt.task.name)}-attempt-{attempt.number}.log"
 
-    def parts() -> Iterator[bytes]:  # the log stays open while it is sent
+    def parts() -> Iterator[bytes]:  # keeps the log open while it is sent
         with open_log(attempt) as found:
             yield from found.text()
 

@@ -1,4 +1,4 @@
-"""Merging a batch into the branch it came from: what it would bring, why not, and the button."""
+"""Merging a batch into its base branch: a preview, the reason if it is refused, and the button."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -17,10 +17,10 @@ from batches.repositories.merges import bring_in_base, merge_batch, preview_merg
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def merge(request: HttpRequest, number: int) -> HttpResponse:
-    """The confirmation; a POST merges exactly what the page showed."""
+    """The confirmation. A POST merges exactly what the page showed."""
     batch = find_batch(number)
     if not request.user.has_perm(MERGE_BATCH):
-        raise PermissionDenied("Merging takes the group executor or admin.")
+        raise PermissionDenied("Merging a batch requires the group executor or admin.")
     if request.method == "POST":
         expected = (request.POST.get("base", ""), request.POST.get("tip", ""))
         fast_forward = request.POST.get("method") != "no_ff"
@@ -49,12 +49,12 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_POST
 def judge_again(request: HttpRequest, number: int) -> HttpResponse:
-    """Run the gates on the branch as it is; the batch's page follows them."""
+    """Judge the gates on the current branch; the batch's page shows the progress."""
     batch = find_batch(number)
 
     def verb() -> str:
         services.judge_again(batch=batch, actor=actor_of(request))
-        return "The gates are judged again, on the branch as it is now."
+        return "The gates are being judged again, on the current branch."
 
     return act(request, verb, reverse("batches:detail", args=[number]))
 
@@ -65,6 +65,6 @@ def bring_in(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         bring_in_base(batch=batch, actor=actor_of(request))
-        return f"{batch.branch} holds what {batch.base_branch} has."
+        return f"{batch.branch} now contains {batch.base_branch}."
 
     return act(request, verb, reverse("batches:merge", args=[number]))

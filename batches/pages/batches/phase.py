@@ -1,4 +1,4 @@
-"""One phase: what was asked, what its gates said, its log, diff and result, for each attempt."""
+"""The page of a phase: its spec, and for each attempt its gates, log, diff and result."""
 
 import json
 from collections.abc import Sequence
@@ -19,16 +19,8 @@ from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import sign, state_word
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
-from batches.pages.batches.board import (
-    Mark,
-    PhaseCard,
-    is_late,
-    is_stuck,
-    latest_run,
-    model_shown,
-    version_of,
-    why,
-)
+from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
+from batches.pages.batches.board import Mark, PhaseCard, model_shown
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
@@ -44,9 +36,9 @@ HEAVY_OF_ATTEMPT = ("attempt__spec", "attempt__log_tail", "attempt__heartbeat")
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """A gate with how the chosen attempt judged it and how the stage check did on the merged tree.
+    """A gate, as judged by the chosen attempt and by the stage check on the merged tree.
 
-    `gate` is None for those of the project and of the server, which are known by their judgement alone.
+    `gate` is None for gates of the project and of the server, which have no row of their own.
     """
 
     place: int
@@ -88,13 +80,13 @@ class GateRow:
 
 
 def state_of(check: GateCheck | None) -> str:
-    """How a check went; one that passed the second time is flaky."""
+    """The state of a check; one that passed at the second try is flaky."""
     return GateState.PLANNED if check is None else GateState.FLAKY if check.flaky else check.status
 
 
 @dataclass(frozen=True)
 class PhaseView:
-    """A phase as its page shows it; `chosen` is the attempt that the tabs are about."""
+    """A phase as its page shows it; the tabs show the attempt `chosen`."""
 
     batch: Batch
     run: Run | None
@@ -112,7 +104,7 @@ class PhaseView:
 
     @property
     def tries(self) -> int:
-        """How many attempts the chosen one's task has had so far."""
+        """How many attempts the task of the chosen attempt has had."""
         return sum(self.chosen is not None and attempt.task_id == self.chosen.task_id for attempt in self.attempts)
 
     @property
@@ -125,7 +117,7 @@ class PhaseView:
 
     @property
     def reason(self) -> str:
-        """One sentence about why the chosen attempt, or the task, is where it is."""
+        """One sentence that explains the state of the chosen attempt or of the task."""
         failed = [(place, row) for place, row in enumerate(self.gates, start=1) if row.check and row.check.status == "failed"]
         attempt = self.chosen
         if attempt is not None and attempt.reason == "gate_failed" and failed:
@@ -139,7 +131,7 @@ class PhaseView:
 
     @property
     def mark(self) -> Mark:
-        """"◐ 2a Login page · Batch 44"; a phase that runs no more and did not succeed wants a person."""
+        """"◐ 2a Login page · Batch 44"; a phase that has stopped without success needs attention."""
         state, task = self.card.shown_state, self.card.task
         name = f"{self.card.phase.key} {self.card.phase.title}"
         return Mark(
@@ -153,7 +145,7 @@ class PhaseView:
 
 @require_safe
 def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
-    """The page; asked by htmx with ?v= it answers like the batch's progress."""
+    """The page. For htmx with ?v= it responds like the batch's progress."""
     batch = find_batch(number)
     phase = get_object_or_404(Phase.objects.select_related("stage"), batch=batch, key=key)
     run = latest_run(batch)
@@ -217,7 +209,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
 
 
 def _with_people(rows: list[GateRow], entries: Sequence[Entry]) -> list[GateRow]:
-    """The gates with the tick and the opinion that there are about the newest attempt."""
+    """The gates with sign-offs and opinions about the newest attempt."""
     found = {entry.gate: entry for entry in entries if entry.gate is not None}
     return [
         replace(row, tick=entry.tick, said=entry.said, can_be_ticked=entry.can_be_ticked)
@@ -227,7 +219,7 @@ def _with_people(rows: list[GateRow], entries: Sequence[Entry]) -> list[GateRow]
 
 
 def _dependents(batch: Batch, key: str) -> int:
-    """How many phases cannot start before this one is done, directly or not."""
+    """How many phases depend on this one, directly or indirectly."""
     graph = dict(batch.phases.values_list("key", "dependencies"))
     reached: set[str] = set()
     grew = True
@@ -266,7 +258,7 @@ def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, ticks
 
 
 def _usual_tab(view: PhaseView) -> str:
-    """What a person most likely came for: the log of what runs, the gates of what failed at one, else the spec."""
+    """The default tab: the log while it runs or after a failure, the gates if one failed, otherwise the spec."""
     if view.card.task is not None and view.card.task.is_live:
         return "log"
     if view.chosen is not None and view.chosen.reason == "gate_failed":

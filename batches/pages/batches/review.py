@@ -1,4 +1,4 @@
-"""The reviews of one batch: verdict, scores, findings; starting one, and a person's word against one."""
+"""The reviews of a batch: verdict, scores and findings; starting and overruling a review."""
 
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -20,7 +20,7 @@ SCORES_PAGE_SIZE = 100
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def review(request: HttpRequest, number: int) -> HttpResponse:
-    """The latest review, or that of ?run=; a POST starts one."""
+    """The latest review, or the one of ?run=. A POST starts one."""
     batch = find_batch(number)
     if request.method == "POST":
         return _start(request, batch)
@@ -42,12 +42,12 @@ def review(request: HttpRequest, number: int) -> HttpResponse:
 
 def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
     if not may_execute(request):
-        raise PermissionDenied("Reviewing takes the group executor or admin.")
+        raise PermissionDenied("Reviewing a batch requires the group executor or admin.")
 
     def verb() -> str:
         moment = request.POST.get("moment", "")
         if moment not in set(Moment):
-            raise WrongChoice(f"There is no review {moment!r}; there is: {', '.join(Moment)}.")
+            raise WrongChoice(f"Unknown review {moment!r}. Reviews: {', '.join(Moment)}.")
         run = review_services.review(batch=batch, actor=actor_of(request), moment=Moment(moment))
         return f"Run {run.number} reviews batch {batch.number}."
 
@@ -60,6 +60,6 @@ def overrule(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         overrule_review(review=one, reason=request.POST.get("reason", "")[:2000], actor=actor_of(request))
-        return "Overruled: your name and the reason stay beside the verdict."
+        return "Overruled. Your name and the reason are shown with the verdict."
 
     return act(request, verb, f"{reverse('batches:review', args=[number])}?run={one.run.number}")

@@ -1,4 +1,4 @@
-"""Whether this installation is well: read from rows, Django and the disk's own figures."""
+"""The health of the installation, from the database and from what hosts report."""
 
 import platform
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from batches.core.text import words
 from batches.integrations.api_keys import api_key
 from batches.models import Attempt, Host, Run
 
-TICK_LATE_SECONDS = 10.0  # the watchdog of manage.py up restarts the cluster by then
+TICK_LATE_SECONDS = 10.0  # manage.py up restarts the cluster after this time
 QUEUE_LATE_SECONDS = 60.0
-ROOM = "Checkouts and logs need room: clean up kept work on the batches' pages, remove what is old, or move CE_DATA_DIR."
+FREE_SPACE = "Free disk space: clean up kept work on the batches' pages, delete old data, or move CE_DATA_DIR."
 PACKAGES = (
     *("Django", "django-q2", "django-htmx", "django-axes", "networkx", "markdown-it-py", "gunicorn"),
     *("claude-agent-sdk", "genai-prices"),  # optional
@@ -31,8 +31,8 @@ PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: `state` is ok, warning, error or unknown; `text` says what was seen, `hint` what to do."""
+class HealthCheck:
+    """One line: `state` is ok, warning, error or unknown; `text` is the result, `hint` says what to do."""
 
     name: str
     state: str
@@ -54,7 +54,7 @@ class HostRow:
 
     @property
     def at_start(self) -> str:
-        """What became of its attempts while nobody watched, as it found out when its cluster started."""
+        """What had happened to its attempts when its cluster started."""
         return str(self.host.facts.get("at start") or "")
 
     @property
@@ -74,7 +74,7 @@ def health(request: HttpRequest) -> HttpResponse:
         live[name] = live.get(name, 0) + 1
     hosts = [_host_row(host, live.get(host.name, 0), now) for host in Host.objects.all()]
     findings = [_database(now), _ticker(hosts), _workers(hosts), _queue(now), _work(now), _disk(hosts), _sandbox(hosts), _key()]
-    worst = max((finding.state for finding in findings), key=("unknown", "ok", "warning", "error").index)
+    worst = max((check.state for check in findings), key=("unknown", "ok", "warning", "error").index)
     context = {
         "findings": findings,
         "worst": worst,
@@ -94,89 +94,90 @@ def _host_row(host: Host, live: int, now: datetime) -> HostRow:
     return HostRow(host, state, silent, live)
 
 
-def _database(now: datetime) -> Finding:
+def _database(now: datetime) -> HealthCheck:
     kind = "PostgreSQL" if connection.vendor == "postgresql" else "SQLite"
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
             cursor.fetchone()
-        return Finding("Database", "ok", f"{kind} answers")
+        return HealthCheck("Database", "ok", f"{kind} answers")
     except DatabaseError as error:
-        return Finding("Database", "error", f"{kind}: {error}", "See DATABASE_URL, and the database's own log.")
+        return HealthCheck("Database", "error", f"{kind}: {error}", "See DATABASE_URL, and the database's own log.")
 
 
-def _queue(now: datetime) -> Finding:
+def _queue(now: datetime) -> HealthCheck:
     """django-q2 keeps as `lock` the moment from which a row may be pulled; a row long past it is not being served."""
     waiting = OrmQ.objects.count()
     oldest = OrmQ.objects.aggregate(oldest=Min("lock"))["oldest"]
     if not waiting or oldest is None:
-        return Finding("Queue", "ok", "empty")
+        return HealthCheck("Queue", "ok", "empty")
     age = (now - oldest).total_seconds()
     text = f"{waiting} waiting, the oldest for {words.duration(max(age, 0.0))}"
     if age > QUEUE_LATE_SECONDS:
-        return Finding("Queue", "error", text, "No worker takes tasks: is manage.py up or the cluster running?")
-    return Finding("Queue", "ok", text)
+        return HealthCheck("Queue", "error", text, "No worker takes tasks. Is `manage.py up` or the cluster running?")
+    return HealthCheck("Queue", "ok", text)
 
 
-def _work(now: datetime) -> Finding:
+def _work(now: datetime) -> HealthCheck:
     runs, attempts = Run.objects.live().count(), Attempt.objects.live().count()
-    return Finding("Work", "ok", f"{runs} live run{'' if runs == 1 else 's'}, {attempts} attempt{'' if attempts == 1 else 's'} at work")
+    return HealthCheck("Work", "ok", f"{words.counted(runs, 'live run')}, {words.counted(attempts, 'live attempt')}")
 
 
-def _disk(hosts: Sequence[HostRow]) -> Finding:
-    """Free space as the hosts' tickers last reported it; a host that reports none leaves it unknown."""
+def _disk(hosts: Sequence[HostRow]) -> HealthCheck:
+    """Free disk space, as last reported by the hosts."""
     known = [(int(free), row.host) for row in hosts if isinstance(free := row.host.facts.get("disk_free_bytes"), int)]
     if not known:
-        return Finding("Disk", "unknown", f"{words.UNKNOWN} (no host has reported its free space)")
+        return HealthCheck("Disk", "unknown", f"{words.UNKNOWN} (not reported by any host)")
     free, host = min(known, key=lambda pair: pair[0])
     limit = settings.CE_FREE_SPACE_BYTES
     text = f"{words.bytes_words(free)} free on {host.name}"
     if free < limit:
         text += f", less than {words.bytes_words(limit)}: nothing starts there"
-        return Finding("Disk", "error", text, f"{ROOM} What runs goes on; what waits starts by itself then.")
+        return HealthCheck("Disk", "error", text, f"{FREE_SPACE} Running work continues; waiting work then starts automatically.")
     if free < 2 * limit:
-        return Finding("Disk", "warning", f"{text}; below {words.bytes_words(limit)} nothing would start", ROOM)
-    return Finding("Disk", "ok", text)
+        return HealthCheck("Disk", "warning", f"{text}; below {words.bytes_words(limit)} nothing would start", FREE_SPACE)
+    return HealthCheck("Disk", "ok", text)
 
 
-def _ticker(hosts: Sequence[HostRow]) -> Finding:
+def _ticker(hosts: Sequence[HostRow]) -> HealthCheck:
     if not hosts:
-        return Finding("Ticker", "error", "has never reported", "Start CE Web with manage.py up: its cluster carries the ticker.")
+        return HealthCheck("Ticker", "error", "has never reported", "Start CE Web with `manage.py up`.")
     late = [row for row in hosts if row.state != "ok"]
     if late:
         names = ", ".join(f"{row.host.name} ({words.duration(row.silent_seconds)})" for row in late)
         state = "warning" if len(late) < len(hosts) else "error"
-        return Finding("Ticker", state, f"silent: {names}", "Nothing starts or ends on a silent host. Is its cluster running?")
-    return Finding("Ticker", "ok", f"{len(hosts)} host{'' if len(hosts) == 1 else 's'} alive")
+        return HealthCheck("Ticker", state, f"silent: {names}", "Nothing starts or ends on a silent host. Is its cluster running?")
+    return HealthCheck("Ticker", "ok", f"{words.counted(len(hosts), 'host')} alive")
 
 
-def _workers(hosts: Sequence[HostRow]) -> Finding:
-    """The ticker is carried by a worker of the host's cluster, so one that ticks proves that workers take tasks."""
+def _workers(hosts: Sequence[HostRow]) -> HealthCheck:
+    """A worker runs the ticker, so a tick proves that workers take tasks."""
     count = int(settings.Q_CLUSTER["workers"])
     alive = [row.host.name for row in hosts if row.state == "ok"]
     if not alive:
-        return Finding("Workers", "unknown" if not hosts else "error", "no cluster has been heard of", "Start it with manage.py up.")
-    return Finding("Workers", "ok", f"{count} on each of {', '.join(alive)}" if len(alive) > 1 else f"{count} on {alive[0]}")
+        return HealthCheck("Workers", "unknown" if not hosts else "error", "no cluster has reported", "Start it with `manage.py up`.")
+    return HealthCheck("Workers", "ok", f"{count} on each of {', '.join(alive)}" if len(alive) > 1 else f"{count} on {alive[0]}")
 
 
-def _sandbox(hosts: Sequence[HostRow]) -> Finding:
-    """What commands run in, as each host found out by trying."""
+def _sandbox(hosts: Sequence[HostRow]) -> HealthCheck:
+    """The sandbox level that each host detected."""
     levels = {row.host.name: str(row.host.facts.get("sandbox") or words.UNKNOWN).partition(",")[0].partition(";")[0] for row in hosts}
     if not levels:
-        return Finding("Sandbox", "unknown", words.UNKNOWN)
+        return HealthCheck("Sandbox", "unknown", words.UNKNOWN)
     text = next(iter(levels.values())) if len(set(levels.values())) == 1 else ", ".join(f"{name}: {one}" for name, one in levels.items())
     weak = any(level == "rlimit" for level in levels.values())
     hint = "Commands have the rights of the server's user. Install bubblewrap; docs/security.md says what each level needs."
-    return Finding("Sandbox", "warning" if weak else "ok", text, hint)
+    return HealthCheck("Sandbox", "warning" if weak else "ok", text, hint)
 
 
-def _key() -> Finding:
-    """Whether there is a key for agents; without one the backend steps works all the same."""
+def _key() -> HealthCheck:
+    """Whether there is a key for agents. The backend “steps” needs none."""
     key = api_key()
     if key.value:
-        return Finding("API key", "ok", f"there, from {key.source}")
-    return Finding("API key", "warning" if key.source else "unknown", f"none. {key.problem}" if key.source else "none: agents cannot work",
-                   "An administrator enters one on the page Settings. Steps that are shell commands need none.")
+        return HealthCheck("API key", "ok", f"set, from {key.source}")
+    state, text = ("warning", f"none. {key.problem}") if key.source else ("unknown", "none: agents cannot work")
+    hint = "An administrator enters one on the page Settings. Steps that are shell commands need none."
+    return HealthCheck("API key", state, text, hint)
 
 
 def _versions() -> list[tuple[str, str]]:

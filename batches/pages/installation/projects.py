@@ -1,4 +1,4 @@
-"""Projects: the repositories that batches work on, and the defaults of their runs."""
+"""Projects: repositories that batches work on, and default settings for runs."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -27,7 +27,7 @@ def project_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_new(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(ADD_PROJECT):
-        raise PermissionDenied("Adding a project takes the group admin.")
+        raise PermissionDenied("Adding a project requires the group admin.")
     form = ProjectNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -45,7 +45,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     may_change = request.user.has_perm(CHANGE_PROJECT)
     if request.method == "POST" and not may_change:
-        raise PermissionDenied("Changing a project takes the group admin.")
+        raise PermissionDenied("Changing a project requires the group admin.")
     form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
         try:
@@ -53,7 +53,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, "Kept.")
+            messages.success(request, "Saved.")
             return redirect("batches:project_detail", project.slug)
     context = {
         "project": project,
@@ -70,7 +70,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
-    """A test message to whomever the project names, now."""
+    """Send a test notification over the project's channels."""
     project = get_object_or_404(Project, slug=slug)
     return act(
         request,
@@ -81,10 +81,10 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
-    """The gates beside the plans'. "look" fills the form with what the repository speaks for; only "Save" keeps anything."""
+    """The project's own gates. "look" fills the form with suggestions from the repository; only "Save" stores anything."""
     project = get_object_or_404(Project, slug=slug)
     if not request.user.has_perm(CHANGE_PROJECT):
-        raise PermissionDenied("Changing a project takes the group admin.")
+        raise PermissionDenied("Changing a project requires the group admin.")
     data = request.POST.copy() if request.method == "POST" else None
     found, looked = None, data is not None and "look" in data
     refusal = ""
@@ -103,7 +103,7 @@ def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, "Kept. They are judged from the next run or retry on.")
+            messages.success(request, "Saved. They apply from the next run or retry.")
             return redirect("batches:project_gates", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
     return render(request, "installation/project_gates.html", context, status=400 if form.errors and not looked else 200)

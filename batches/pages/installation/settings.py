@@ -1,4 +1,4 @@
-"""Settings of the whole installation, for administrators: what runs phases, the API key, what holds on this host."""
+"""Settings of the whole installation, for administrators: default backend, API key, limits of this host."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -29,7 +29,7 @@ def for_admins(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm(CHANGE_INSTALLATION):
-            raise PermissionDenied("The settings of the installation take the group admin.")
+            raise PermissionDenied("The settings of the installation require the group admin.")
         return view(request)
 
     return guarded
@@ -38,12 +38,12 @@ def for_admins(view: View) -> View:
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_admins
 def installation(request: HttpRequest) -> HttpResponse:
-    """The page; POST keeps the default backend."""
+    """The page. POST saves the default backend."""
     row = Installation.objects.filter(pk=1).first() or Installation(pk=1)
     form = InstallationForm(request.POST or None, initial={"default_backend": row.default_backend})
     if request.method == "POST" and form.is_valid():
         set_default_backend(backend=form.cleaned_data["default_backend"], actor=actor_of(request))
-        messages.success(request, "Kept.")
+        messages.success(request, "Saved.")
         return redirect("batches:settings")
     return _page(request, form, ApiKeyForm(), 400 if form.errors else 200)
 
@@ -58,7 +58,7 @@ def keep_key(request: HttpRequest) -> HttpResponse:
 
     def verb() -> str:
         keep_api_key(key=form.cleaned_data["key"], actor=actor_of(request))
-        return "The key is kept, encrypted."
+        return "The key is stored, encrypted."
 
     return act(request, verb, reverse("batches:settings"))
 
@@ -68,7 +68,7 @@ def keep_key(request: HttpRequest) -> HttpResponse:
 def forget_key(request: HttpRequest) -> HttpResponse:
     def verb() -> str:
         forget_api_key(actor=actor_of(request))
-        return "The key that was kept here is removed."
+        return "The stored key has been deleted."
 
     return act(request, verb, reverse("batches:settings"))
 
@@ -103,16 +103,16 @@ def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, st
 
 
 def _limits() -> list[tuple[str, str, str]]:
-    """(what, how much, the variable that sets it)."""
+    """(limit, value, environment variable)."""
 
     def gigabytes(value: int) -> str:
         return f"{value // 2**30} GB" if value else "no limit"
 
     return [
-        ("Attempts at once on a host", str(settings.CE_SLOTS), "CE_SLOTS"),
-        ("Time limit of a phase", words.duration(settings.CE_PHASE_LIMIT_SECONDS), "CE_PHASE_LIMIT_SECONDS"),
+        ("Parallel attempts on a host", str(settings.CE_SLOTS), "CE_SLOTS"),
+        ("Time limit per phase", words.duration(settings.CE_PHASE_LIMIT_SECONDS), "CE_PHASE_LIMIT_SECONDS"),
         ("Silence limit", words.duration(settings.CE_SILENCE_SECONDS), "CE_SILENCE_SECONDS"),
-        ("Memory of a command", gigabytes(settings.CE_COMMAND_MEMORY_BYTES), "CE_COMMAND_MEMORY_GB"),
-        ("Largest file of a command", gigabytes(settings.CE_COMMAND_FILE_BYTES), "CE_COMMAND_FILE_GB"),
-        ("Processes of an attempt", str(settings.CE_COMMAND_PROCESSES or "no limit"), "CE_COMMAND_PROCESSES"),
+        ("Memory per command", gigabytes(settings.CE_COMMAND_MEMORY_BYTES), "CE_COMMAND_MEMORY_GB"),
+        ("Largest file that a command writes", gigabytes(settings.CE_COMMAND_FILE_BYTES), "CE_COMMAND_FILE_GB"),
+        ("Processes per attempt", str(settings.CE_COMMAND_PROCESSES or "no limit"), "CE_COMMAND_PROCESSES"),
     ]

@@ -1,4 +1,4 @@
-"""The editor of a plan beside its live preview: a new plan, a new version of one, files that are uploaded."""
+"""The plan editor with its live preview: new plans, new versions, uploaded files."""
 
 import re
 from collections.abc import Mapping
@@ -27,39 +27,39 @@ from batches.pages.uploads import is_too_large
 from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
 
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
-DECISIONS_KEPT = 500  # choices that one form carries
+DECISIONS_KEPT = 500  # most decisions in one form
 ERRORS_OF_A_FILE = 5
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_new(request: HttpRequest) -> HttpResponse:
-    """GET: the editor (with ?from= an earlier plan's text). POST: keep the text, or each of the files, as a new plan."""
+    """GET: the editor, with ?from= the text of another plan. POST: save the text, or each file, as a new plan."""
     _require_author(request)
     if request.method != "POST":
         if (start := read_number(request.GET.get("from"))) is not None:
             plan = get_object_or_404(Plan, pk=start)
             return _editor(request, plan.text, plan.file_name, project=plan.project_id)
         return _editor(request, "", "")
-    return _keep(request, None)
+    return _save(request, None)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """GET: the editor with this version's text. POST: keep it as the next version of the series."""
+    """GET: the editor with this version's text. POST: save it as the next version."""
     _require_author(request)
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     if request.method == "POST":
-        return _keep(request, plan)
+        return _save(request, plan)
     decisions = {key: one.decision for key, one in decisions_of(plan).items()}
     return _editor(request, plan.text, plan.file_name, edited=plan, decisions=decisions, project=plan.project_id)
 
 
 def _require_author(request: HttpRequest) -> None:
     if not request.user.has_perm(WRITE_PLANS):
-        raise PermissionDenied("Writing plans takes the group author, executor or admin.")
+        raise PermissionDenied("Writing plans requires the group author, executor or admin.")
 
 
-def _keep(request: HttpRequest, edited: Plan | None) -> HttpResponse:
+def _save(request: HttpRequest, edited: Plan | None) -> HttpResponse:
     uploads = request.FILES.getlist("file")
     form = PlanText(request.POST)
     text, decisions = request.POST.get("text", ""), _decisions(request)
@@ -67,14 +67,14 @@ def _keep(request: HttpRequest, edited: Plan | None) -> HttpResponse:
         return _editor(request, text, "", form=form, status=400, edited=edited, decisions=decisions)
     project = form.cleaned_data["project"]
     if len(uploads) > 1:
-        return _keep_all(request, uploads, project)
+        return _save_all(request, uploads, project)
     if uploads and is_too_large(uploads[0]):
         return too_large(request, settings.CE_UPLOAD_BYTES)
-    # A form sends every line end as CRLF, whatever the text had.
+    # Forms send every line end as CRLF.
     source: str | bytes = uploads[0].read() if uploads else form.cleaned_data["text"].replace("\r\n", "\n")
     name = str(uploads[0].name) if uploads else form.cleaned_data["file_name"]
     if edited is not None and isinstance(source, str) and _is_same(edited, source, project, decisions):
-        messages.info(request, f"Nothing was changed, so version {edited.version} stays the latest.")
+        messages.info(request, f"Nothing was changed; version {edited.version} is still the latest.")
         return redirect("batches:plan_detail", edited.pk)
     try:
         plan = import_plan(
@@ -95,7 +95,7 @@ def _is_same(edited: Plan, source: str, project: Project | None, decisions: Mapp
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What became of one file: the plan that it is kept as, or why it was not."""
+    """The result for one file: the saved plan, or why it was refused."""
 
     name: str
     plan: Plan | None = None
@@ -107,19 +107,19 @@ class Uploaded:
         return self.plan.error_count - len(self.errors) if self.plan else 0
 
 
-def _keep_all(request: HttpRequest, uploads: "list[UploadedFile[Any]]", project: Project | None) -> HttpResponse:
-    """Keep each file on its own and say what became of each; one that cannot be kept does not concern the others."""
-    outcomes = [_keep_one(request, upload, project) for upload in uploads]
+def _save_all(request: HttpRequest, uploads: "list[UploadedFile[Any]]", project: Project | None) -> HttpResponse:
+    """Save each file separately and show each result. A refused file does not affect the others."""
+    outcomes = [_save_one(request, upload, project) for upload in uploads]
     kept = sum(one.plan is not None for one in outcomes)
     status = 200 if kept else 413 if all(is_too_large(upload) for upload in uploads) else 400
     context = {"outcomes": outcomes, "kept": kept, "refused": len(outcomes) - kept}
     return render(request, "plans/uploaded.html", context, status=status)
 
 
-def _keep_one(request: HttpRequest, upload: "UploadedFile[Any]", project: Project | None) -> Uploaded:
+def _save_one(request: HttpRequest, upload: "UploadedFile[Any]", project: Project | None) -> Uploaded:
     name = str(upload.name)
     if is_too_large(upload):
-        return Uploaded(name, refusal=f"It has {upload.size:,} bytes; at most {settings.CE_UPLOAD_BYTES:,} are read (CE_UPLOAD_BYTES).")
+        return Uploaded(name, refusal=f"It has {upload.size:,} bytes; the limit is {settings.CE_UPLOAD_BYTES:,} (CE_UPLOAD_BYTES).")
     try:
         plan = import_plan(text=upload.read(), file_name=name, project=project, actor=actor_of(request))
     except BatchError as error:
@@ -180,7 +180,7 @@ def _report(text: str) -> DocumentReport:
 
 
 def _decisions(request: HttpRequest) -> dict[str, str]:
-    """{conflict_id: choice} of the fields that the preview puts into the form."""
+    """{conflict_id: choice} from the fields that the preview adds to the form."""
     found = [(match[1], request.POST[name]) for name in request.POST if (match := DECISION_FIELD.fullmatch(name))]
     return {key: choice for key, choice in found[:DECISIONS_KEPT] if choice in ("warn", "serialize")}
 
@@ -191,7 +191,7 @@ def _fits(text: str) -> bool:
 
 @require_POST
 def plan_preview(request: HttpRequest) -> HttpResponse:
-    """What the editor's text is, as a fragment; nothing is kept."""
+    """The preview of the editor's text, as a fragment. Nothing is saved."""
     text = request.POST.get("text", "")
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
@@ -201,7 +201,7 @@ def plan_preview(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def preview_graph(request: HttpRequest) -> HttpResponse:
-    """The picture of a large plan in the editor, as a fragment, when somebody asks for it."""
+    """The graph of a large plan in the editor, as a fragment, on request."""
     text = request.POST.get("text", "")
     if not _fits(text):
         return too_large(request, settings.CE_UPLOAD_BYTES)
@@ -211,7 +211,7 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def plan_repair(request: HttpRequest) -> HttpResponse:
-    """The editor again, with one repair made in its text. Only a repair that the reader offers for this text is made."""
+    """The editor with one repair applied to its text. Only repairs that the reader suggests for this text are applied."""
     text = request.POST.get("text", "")
     previous = read_number(request.POST.get("edited"))
     edited = None if previous is None else get_object_or_404(Plan, pk=previous)
@@ -220,7 +220,7 @@ def plan_repair(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("repair", "")
     chosen = next((repair for repair in offered if repair.id == wanted), None)
     if chosen is None:
-        messages.error(request, "The text has changed since; look at the list again.")
+        messages.error(request, "The text has changed; check the list again.")
     else:
         text = apply_repair(text, chosen)
     return _editor(request, text, request.POST.get("file_name", ""), edited=edited, decisions=_decisions(request))

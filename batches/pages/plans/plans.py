@@ -1,4 +1,4 @@
-"""Plans that are kept: the list, one version with what was decided, its differences, and the confirmation before it is executed."""
+"""Saved plans: the list, a version with its decisions, differences between versions, and the confirmation before execution."""
 
 from collections.abc import Mapping
 
@@ -24,13 +24,13 @@ from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
 
 PAGE_SIZE = 50
-SOURCE_LINES = 5_000  # of a kept plan; a longer one is shown up to here and said so
+SOURCE_LINES = 5_000  # shown of a plan; the page says if there are more
 VERSIONS_SHOWN = 100
 
 
 @require_safe
 def plan_list(request: HttpRequest) -> HttpResponse:
-    """The latest version of every series; the batches of all its versions are counted."""
+    """The latest version of each series, with the number of batches of all its versions."""
     series = Coalesce(OuterRef("first_version"), OuterRef("pk"))
     used = (
         Batch.objects.annotate(series=Coalesce(F("plan__first_version"), F("plan")))
@@ -50,7 +50,7 @@ def plan_list(request: HttpRequest) -> HttpResponse:
 
 
 def _versions(plan: Plan) -> QuerySet[Plan]:
-    """All versions of the series, the latest first, without their texts."""
+    """All versions of the series, latest first, without their texts."""
     return Plan.objects.series_of(plan).defer("text").select_related("created_by").order_by("-version")
 
 
@@ -91,7 +91,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
-    """The picture of a large plan: a fragment for the plan's page, a page of its own without JavaScript."""
+    """The graph of a large plan: a fragment for htmx, otherwise a page."""
     plan = get_object_or_404(Plan, pk=pk)
     template = "plans/_graph.html" if htmx(request) else "plans/graph.html"
     return render(request, template, {"plan": plan, "preview": _preview(plan)})
@@ -99,7 +99,7 @@ def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
-    """The surroundings of a project for this plan; ?project= and ?backend= as chosen on the confirmation."""
+    """The environment checks of a project for this plan; ?project= and ?backend= as chosen on the confirmation page."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     wanted = read_number(request.GET.get("project"))
     project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
@@ -111,7 +111,7 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def plan_decide(request: HttpRequest, pk: int) -> HttpResponse:
-    """Keep one choice about a conflict of this version."""
+    """Save a decision about a conflict of this version."""
     plan = get_object_or_404(Plan, pk=pk)
 
     def verb() -> str:
@@ -124,7 +124,7 @@ def plan_decide(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
-    """What changed from one version of the series to another: ?from= and ?to= version numbers; the last two unless said."""
+    """The changes between two versions: ?from= and ?to= are version numbers; the default is the last two."""
     plan = get_object_or_404(Plan.objects.defer("text"), pk=pk)
     versions = list(_versions(plan))
     by_number = {one.version: one for one in versions}
@@ -141,7 +141,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     """The confirmation; POST makes the batch, and executes it when its work orders are written."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     if not request.user.has_perm(EXECUTE_BATCH):
-        raise PermissionDenied("Executing takes the group executor or admin.")
+        raise PermissionDenied("Executing a plan requires the group executor or admin.")
     preview = _preview(plan)
     if preview.errors:
         messages.error(request, "This plan has errors; mend them first.")
@@ -161,7 +161,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
         if form.is_valid():
             sent = form.cleaned_data["sent"]
             if sent and Batch.objects.filter(asked_by=sent).exists():
-                messages.info(request, "This form was sent before: here is the batch that it made. Open the plan to make another.")
+                messages.info(request, "This form was already sent; this is the batch that it created. Open the plan to create another.")
             try:
                 batch = services.generate(
                     plan=plan,

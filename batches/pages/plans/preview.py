@@ -1,4 +1,4 @@
-"""A plan as its page shows it before anything runs: faults, stages, conflicts, hours, gates, steps that need an agent."""
+"""The preview of a plan: problems, stages, conflicts, hours, gates, and steps that need an agent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,22 +26,22 @@ from batches.core.plans.types import PhaseSpec, PlanIssue
 from batches.engine.execution_plan import models_of
 from batches.models import PlanDecision, Project, Scheduling
 
-GRAPH_AT_ONCE = 150  # phases; a larger graph is drawn when asked for
-GRAPH_UP_TO = 600  # a still larger one is listed by stage only
+GRAPH_AT_ONCE = 150  # phases; a larger graph is drawn on request
+GRAPH_UP_TO = 600  # phases; an even larger plan is only listed by stage
 ISSUES_SHOWN = 100
 CONFLICTS_SHOWN = 50
-COSTS_BUDGET = 40_000  # phases times conflicts for which the cost in time is worked out while somebody types
+COSTS_BUDGET = 40_000  # phases times conflicts for which hours are computed while typing
 
 
 def models_chosen(project: Project | None, report: DocumentReport) -> dict[str, str]:
-    """{phase: model} as the settings of the project choose them; empty while it is not known."""
+    """{phase: model} by the project's settings; empty without a project."""
     if project is None:
         return {}
     return {key: one.model for key, one in models_of(project, report.reading.plan.phases, ExecuteOptions()).items()}
 
 
 def schedule_of(project: Project | None) -> Schedule:
-    """How the project would run a plan; the defaults without one."""
+    """How the project would schedule a plan; the defaults without a project."""
     return Schedule(project.max_parallel, project.scheduling == Scheduling.STAGES) if project is not None else DEFAULT_SCHEDULE
 
 
@@ -53,7 +53,7 @@ class BoundGate:
 
 @dataclass(frozen=True, slots=True)
 class ConflictView:
-    """Phases that meet at a file: what was decided, by whom, and what running them one after the other adds."""
+    """Phases that change the same file: the decision, by whom, and the hours that running them one after the other adds."""
 
     id: str
     file: str
@@ -66,7 +66,7 @@ class ConflictView:
 
 @dataclass(frozen=True)
 class Preview:
-    """A report with what follows from it for a page, given what was decided about its conflicts (by `conflict_id`)."""
+    """A plan's report prepared for a page, with decisions about its conflicts by `conflict_id`."""
 
     report: DocumentReport
     text: str = ""
@@ -74,8 +74,8 @@ class Preview:
     decided: Mapping[str, PlanDecision] = field(default_factory=dict)
     history: Sequence[FinishedPhase] = ()
     project: int | None = None
-    models: Mapping[str, str] = field(default_factory=dict)  # {phase: model} as the project's settings choose them
-    schedule: Schedule = DEFAULT_SCHEDULE  # the project's own, which says what a conflict's choice costs
+    models: Mapping[str, str] = field(default_factory=dict)  # {phase: model} by the project's settings
+    schedule: Schedule = DEFAULT_SCHEDULE  # the project's; decides the hours that a decision adds
 
     @property
     def analysis(self) -> Analysis | None:
@@ -123,7 +123,7 @@ class Preview:
 
     @cached_property
     def layout(self) -> Layout | None:
-        """The picture of the stages, or None without stages and above GRAPH_UP_TO phases."""
+        """The graph of the stages; None without stages or above GRAPH_UP_TO phases."""
         if self.analysis is None or not self.phases or len(self.phases) > GRAPH_UP_TO:
             return None
         dependencies = {phase.key: phase.dependencies for phase in self.phases}
@@ -147,7 +147,7 @@ class Preview:
 
     @cached_property
     def prose_phases(self) -> list[PhaseSpec]:
-        """Phases with a step that has no command: they need an agent."""
+        """Phases with a step without a command, which need an agent."""
         return [phase for phase in self.phases if any(not step.commands for step in phase.steps)]
 
     @property
@@ -160,7 +160,7 @@ class Preview:
 
     @cached_property
     def open_conflicts(self) -> list[FileConflict]:
-        """Those that can happen; what ordered phases share is information."""
+        """Conflicts that can happen, without overlaps of ordered phases."""
         return [one for one in self.analysis.conflicts if one.kind is not ConflictKind.ORDERED] if self.analysis else []
 
     @property
@@ -173,12 +173,12 @@ class Preview:
 
     @cached_property
     def same_stage(self) -> list[ConflictView]:
-        """Conflicts of phases that run side by side in any case."""
+        """Conflicts between phases of the same stage."""
         return self._views(ConflictKind.SAME_STAGE)
 
     @cached_property
     def cross_stage(self) -> list[ConflictView]:
-        """Conflicts that can happen under dataflow scheduling only."""
+        """Conflicts that are possible with dataflow scheduling only."""
         return self._views(ConflictKind.CROSS_STAGE)
 
     @property
@@ -191,23 +191,23 @@ class Preview:
 
     @cached_property
     def ordered(self) -> list[FileConflict]:
-        """Files that phases share which depend on one another."""
+        """Files that several phases change, where one phase depends on the other."""
         return [one for one in self.analysis.conflicts if one.kind is ConflictKind.ORDERED] if self.analysis else []
 
     @property
     def spare_decisions(self) -> dict[str, str]:
-        """Choices about conflicts that the text does not have at the moment: they wait, in case it has them again."""
+        """Decisions about conflicts that are not in the current text. They are kept in case the conflicts return."""
         present = {conflict_id(one) for one in self.open_conflicts}
         return {key: decision for key, decision in self.decisions.items() if key not in present}
 
     @cached_property
     def serialised(self) -> list[tuple[str, ...]]:
-        """The groups of phases that were chosen to run one after the other."""
+        """The groups of phases that run one after the other by decision."""
         return list(self._serialised_by.values())
 
     @cached_property
     def _serialised_by(self) -> dict[str, tuple[str, ...]]:
-        """{conflict: its phases} of those that were chosen to run one after the other."""
+        """{conflict: phases} for conflicts whose phases run one after the other by decision."""
         found = {conflict_id(one): one.phases for one in self.open_conflicts} if "serialize" in self.decisions.values() else {}
         return {key: phases for key, phases in found.items() if self.decisions.get(key) == "serialize"}
 
@@ -221,7 +221,7 @@ class Preview:
 
     @property
     def critical_path(self) -> tuple[str, ...]:
-        """The longest chain, with what runs one after the other by choice."""
+        """The longest chain, including phases that run one after the other by decision."""
         return self._chain[0]
 
     @property
@@ -235,13 +235,13 @@ class Preview:
 
     @cached_property
     def forecast(self) -> Forecast | None:
-        """From the installation's own history; None when it has nothing comparable yet."""
+        """From the installation's history; None if there is nothing comparable."""
         if self.analysis is None:
             return None
         return forecast(self.phases, self.analysis, self.history, self.project, self._edges, self.models)
 
     def saving(self, slots: int) -> Saving | None:
-        """What dataflow scheduling would save over stages with so many phases at once; None when hours are not known."""
+        """What dataflow scheduling saves compared with stages, with `slots` parallel phases; None if hours are unknown."""
         if self.analysis is None:
             return None
         return expected_saving(self.phases, self.analysis.stage_of, ratios_of(self.history, self.project), slots, self._edges)
@@ -274,7 +274,7 @@ class Preview:
         return lines_of(self.text)
 
     def _line_of(self, conflict: FileConflict) -> int:
-        """Where the last of the phases names the file; its heading where it is spelled otherwise."""
+        """The line where the last of the phases names the file, or else its heading."""
         phase = self.by_key[conflict.phases[-1]]
         following = min((one.line for one in self.phases if one.line > phase.line), default=len(self._source) + 1)
         name = conflict.file.rstrip("/")
