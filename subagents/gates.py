@@ -19,7 +19,7 @@ from subagents.standard_gates import find_markers, find_oversized, parseable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import TaskSpec
@@ -39,7 +39,8 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__
 class Judge:
     """Judges the gates of one phase in `place`, each on the files of its commit as they are.
 
-    `changed` are the files that the phase left changed, `deleted` those that it removed.
+    `changed` are the files that the phase left changed, `deleted` those that it removed. `kept_out` {path: why} are those that
+    it left and that are in no commit: a gate that names one fails with the reason.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Judge:
         reporter: Reporter,
         phase: str = "",
         deleted: Sequence[str] = (),
+        kept_out: Mapping[str, str] = {},
     ) -> None:
         self.spec, self.place, self.changed = spec, place, tuple(changed)
-        self.checkout, self.commit = place.path, place.commit
+        self.checkout, self.commit, self.kept_out = place.path, place.commit, kept_out
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
@@ -68,10 +70,17 @@ class Judge:
                 self.place.renew()
                 outcome = _both(outcome, self._judge(gate))
             outcome = _with_note(outcome, f"what earlier gates left is not there: {', '.join(left)}" if left else "")
+            outcome = self._with_kept_out(gate, outcome)
             outcomes.append(outcome)
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
         return tuple(outcomes)
+
+    def _with_kept_out(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
+        named = [why for path, why in self.kept_out.items() if path in gate.paths]
+        if named:
+            return _with_note(replace(outcome, status=GateStatus.FAILED), "; ".join(named))
+        return _with_note(outcome, "; ".join(why for path, why in self.kept_out.items() if path in gate.command))
 
     def _worth_another(self, gate: GateSpec, outcome: GateOutcome) -> bool:
         """Whether a second run could end otherwise: a command that said no; not one that is missing or had to be killed."""
