@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
+import stat
 
 from subagents.files import sha256_hex
 from subagents.own_git import configuration, object_folders
 from subagents.record import record
 from subagents.submodules import found_at_hand
-from subagents.workspace import EXCLUDES, GITLINK, OUR_REFS, BlockedEntries, Repository, RepositoryProblem, first_line, text_of
+from subagents.workspace import EXCLUDES, GITLINK, OUR_REFS, BlockedEntries, GitError, Repository, RepositoryProblem, first_line, text_of
 
 GITLINK_BYTES = b"\x00\x00\xe0\x00"  # the mode of a submodule as an index has it
 SHOWN_REFS = ("refs/heads/", "refs/tags/")
@@ -18,7 +20,7 @@ NAMED = 20
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @record
@@ -124,12 +126,65 @@ class Checkout:
         if not os.path.isdir(self.path):
             raise RepositoryProblem("vanished", f"the checkout {self.path} is gone; retry the phase to get a new one")
         below = self._changed_below()
-        self._git("add", "--all")
+        try:
+            self._git("add", "--all")
+        except GitError:
+            if special := self._special_files():
+                raise BlockedEntries(special) from None
+            raise
         tree = text_of(self._git("write-tree"))
         blocked = (*self.repository.blocked_entries(parent, tree), *below)
         if blocked:
             raise BlockedEntries(blocked)
         return tree
+
+    def _special_files(self) -> tuple[str, ...]:
+        """What stands in the place of a file that git keeps and is none, each as a sentence."""
+        names = (text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row)
+        kinds = ((name, _special(os.path.join(self.path, name))) for name in names)
+        return tuple(f"{name} is now {kind}" for name, kind in kinds if kind)[:NAMED]
+
+    def kept_out(self, paths: Sequence[str]) -> dict[str, str]:
+        """{path: why} of those files, folders and globs that are in the folder and of which nothing is in the last snapshot.
+
+        Raises GitError.
+        """
+        wanted = [path.strip("/") for path in paths if path.strip("/")]
+        globs = [path for path in wanted if any(letter in path for letter in "*?[")]
+        plain = [path for path in wanted if path not in globs and os.path.lexists(os.path.join(self.path, path))]
+        if not plain and not globs:
+            return {}
+        asked = () if globs else ("--", *(f":(top,literal){path}" for path in plain))
+        names = {text_of(row, strip=False) for row in self._git("ls-files", "-z", *asked).split(b"\0") if row}
+        example = {path: path for path in plain if path not in names and not any(name.startswith(path + "/") for name in names)}
+        for pattern in globs:
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                found = next((name for name in _files_below(self.path) if fnmatch.fnmatchcase(name, pattern)), None)
+                example |= {pattern: found} if found else {}
+        return {path: self._why_not_kept(file) for path, file in example.items()}
+
+    def _why_not_kept(self, path: str) -> str:
+        whole = os.path.join(self.path, path)
+        if kind := _special(whole):
+            return f"{path} is {kind}, which git does not keep"
+        file = path
+        if os.path.isdir(whole) and not os.path.islink(whole):
+            inside = next(iter(_files_below(whole)), None)
+            if inside is None:
+                return f"{path} is an empty folder, which git does not keep"
+            file = f"{path}/{inside}"
+        given = os.fsencode(file) + b"\0"
+        answer = self._git("check-ignore", "--verbose", "--no-index", "-z", "--stdin", given=given, accept=(0, 1))
+        source, line, pattern, *_ = (*(text_of(part, strip=False) for part in answer.split(b"\0")), "", "", "")
+        if not source:
+            return f"{path} exists, but is not in the commit"
+        where = "CE Web's list of what tools leave behind" if source == EXCLUDES else f"{source}:{line}"
+        return f"{path} exists, but {where} `{pattern}` keeps it out of the commit"
+
+    def left_over(self) -> list[str]:
+        """What is in the folder and not in the last snapshot; a folder of which nothing is in it ends in a slash. Raises GitError."""
+        asked = ("ls-files", "--others", "--directory", "-z")
+        return sorted(text_of(row, strip=False) for row in self._git(*asked).split(b"\0") if row)
 
     def _changed_below(self) -> list[str]:
         """What was changed inside submodules, each as a sentence: it would be in no commit of the project."""
@@ -163,11 +218,27 @@ class Checkout:
         self.repository.move_ref(self.ref, made, None if first else parent)
         return made
 
-    def _git(self, *arguments: str, given: bytes = b"") -> bytes:
+    def _git(self, *arguments: str, given: bytes = b"", accept: tuple[int, ...] = (0,)) -> bytes:
         environment = {"GIT_WORK_TREE": self.path, "GIT_INDEX_FILE": self.index}
-        return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=(0,)).out
+        return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=accept).out
 
 
 def _put(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _special(path: str) -> str:
+    """What kind of thing stands at `path` that is neither file, folder nor link; "" otherwise."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return ""
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != ".git")
+        yield from (os.path.relpath(os.path.join(place, name), folder) for name in sorted(files))

@@ -19,7 +19,7 @@ from subagents.standard_gates import find_markers, find_oversized, parseable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import TaskSpec
@@ -39,7 +39,8 @@ SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__
 class Judge:
     """Judges the gates of one phase in `place`, each on the files of its commit as they are.
 
-    `changed` are the files that the phase left changed, `deleted` those that it removed.
+    `changed` are the files that the phase left changed, `deleted` those that it removed. `kept_out` {path: why} are those that
+    it left and that are in no commit: a gate that names one fails with the reason.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Judge:
         reporter: Reporter,
         phase: str = "",
         deleted: Sequence[str] = (),
+        kept_out: Mapping[str, str] = {},
     ) -> None:
         self.spec, self.place, self.changed = spec, place, tuple(changed)
-        self.checkout, self.commit = place.path, place.commit
+        self.checkout, self.commit, self.kept_out = place.path, place.commit, kept_out
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
@@ -68,10 +70,17 @@ class Judge:
                 self.place.renew()
                 outcome = _both(outcome, self._judge(gate))
             outcome = _with_note(outcome, f"what earlier gates left is not there: {', '.join(left)}" if left else "")
+            outcome = self._with_kept_out(gate, outcome)
             outcomes.append(outcome)
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
         return tuple(outcomes)
+
+    def _with_kept_out(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
+        named = [why for path, why in self.kept_out.items() if path in gate.paths]
+        if named:
+            return _with_note(replace(outcome, status=GateStatus.FAILED), "; ".join(named))
+        return _with_note(outcome, "; ".join(why for path, why in self.kept_out.items() if path in gate.command))
 
     def _worth_another(self, gate: GateSpec, outcome: GateOutcome) -> bool:
         """Whether a second run could end otherwise: a command that said no; not one that is missing or had to be killed."""
@@ -221,7 +230,18 @@ class Judge:
         if not command:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no tests were found to run (pytest, npm, go, cargo, make)")
         outcome = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
-        return _without_tests(outcome)
+        return self._of_this_checkout(gate, _without_tests(outcome))
+
+    def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
+        """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""
+        packages = _packages(self.checkout)
+        if outcome.status != GateStatus.PASSED or not packages or not has_python_tests(self.checkout) or _sets_path(self.checkout):
+            return outcome
+        found = self._command(gate, [["python", "-c", WHERE, *packages]], "").output.strip()
+        if not found:
+            return outcome
+        note = f"the tests may have run against other code: {found}, which is not in the checkout; install the checkout, or set pythonpath"
+        return replace(outcome, status=GateStatus.FAILED, note=note)
 
     def _coverage(self, gate: GateSpec) -> GateOutcome:
         if not has_python_tests(self.checkout):
@@ -234,11 +254,37 @@ class Judge:
         outcome = self._command(gate, commands, f"{measured} && {report}", {**NO_LEFTOVERS, "COVERAGE_FILE": data})
         if "No module named coverage" in outcome.output:
             return replace(outcome, note="coverage is not installed where this runs: python -m pip install coverage")
-        return _without_tests(outcome)
+        return self._of_this_checkout(gate, _without_tests(outcome))
 
 
 # Tests leave caches beside the code; what a gate leaves is never committed, and less of it is less to trip over.
 NO_LEFTOVERS = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
+
+
+# Prints those of the packages that Python finds outside of the working folder, and where.
+WHERE = """import importlib.util, os, sys
+top = os.path.realpath(".") + os.sep
+for name in sys.argv[1:]:
+    spec = importlib.util.find_spec(name)
+    place = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), ""))
+    if place and not os.path.realpath(place).startswith(top):
+        print(name, "is", place)
+"""
+
+
+def _packages(checkout: str) -> list[str]:
+    """The Python packages at the top of a checkout or in its src."""
+    found = set()
+    for folder in (checkout, os.path.join(checkout, "src")):
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        found |= {name for name in names if name.isidentifier() and os.path.isfile(os.path.join(folder, name, "__init__.py"))}
+    return sorted(found - {"tests", "test"})
+
+
+def _sets_path(checkout: str) -> bool:
+    """Whether the tests themselves say where modules are found."""
+    places = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "conftest.py", "tests/conftest.py")
+    return any("pythonpath" in line or "sys.path" in line for name in places for line in _lines(os.path.join(checkout, name)))
 
 
 def _with_note(outcome: GateOutcome, note: str) -> GateOutcome:

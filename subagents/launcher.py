@@ -31,6 +31,7 @@ from subagents.environment import allowed
 from subagents.files import sha256_hex
 from subagents.fork_server import AGENTS
 from subagents.fork_server_client import ForkServer
+from subagents.left_over import KEPT
 from subagents.procfs import boot_id, name_of, process_start, stat_fields
 from subagents.record import record
 from subagents.workspace import attached_repository
@@ -363,6 +364,8 @@ def remove_checkout(spec: TaskSpec) -> bool:
         return False
     kept = attached_repository(spec.repository).find_commit(spec.attempt_ref)
     if spec.type != TaskType.STAGE_CHECK and kept != observed.result.head_commit:
+        return False
+    if os.path.exists(os.path.join(spec.attempt_dir, KEPT)):  # what is in no commit was too much to archive
         return False
     shutil.rmtree(spec.checkout)
     with contextlib.suppress(FileNotFoundError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from subagents.backends import get_backend
 from subagents.backends.base import AgentOutcome
 from subagents.checkout import Checkout
-from subagents.contract import Failure, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
+from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
+from subagents.left_over import archive
 from subagents.record import replace
 from subagents.reporting import title_of
-from subagents.workspace import BlockedEntries, Changes, RepositoryProblem, attached_repository
+from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem, attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Execution:
             self._keep_unfinished()
         except BlockedEntries as error:
             return self._failed(Failure.AGENT_ERROR, (*self.outcome.errors, str(error)), self._not_judged())
-        except (RepositoryProblem, FileNotFoundError) as error:
+        except (RepositoryProblem, GitError, FileNotFoundError) as error:  # another try would end the same: the folder is kept
             errors = (*self.outcome.errors, f"the work could not be taken over: {error}")
             return self._failed(Failure.AGENT_ERROR, errors, self._not_judged())
         return self._failed(self.outcome.failure, self.outcome.errors, self._not_judged())
@@ -87,6 +88,7 @@ class _Execution:
         """Judge the very commit that will be merged; only when no gate fails does the attempt's reference move to it."""
         spec = self.spec
         gates: tuple[GateOutcome, ...] = ()
+        kept_out = self._kept_out()
         message = f"{spec.prp_id}: Complete - {title_of(spec.phase_name)}\n"
         closing = self.repository.make_commit(self.tree or spec.base_commit + "^{tree}", (self.head,), message)
         if spec.gates:
@@ -95,14 +97,32 @@ class _Execution:
 
             changes = self._changed()
             place = CleanCheckout(spec, self.repository, closing)
-            gates = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted).judge(spec.gates)
+            judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
+            gates = judge.judge(spec.gates)
+        gates += self._declared_kept_out(kept_out)
         if any(gate.status == GateStatus.FAILED for gate in gates):
             # The same files, in a commit that is kept.
             gates = tuple(replace(gate, commit=self.head) if gate.commit else gate for gate in gates)
             return self._failed(Failure.GATE_FAILED, gate_errors(gates), gates)
         self.repository.move_ref(self.checkout.ref, closing, self.head if self.commits else None)
         self._committed(closing)
+        if spec.steps and (left := self.checkout.left_over()):
+            self.reporter.note("info", "left_over", archive(self.checkout.path, left, spec.attempt_dir))
         return self._result(ResultStatus.SUCCESS, "", (), gates)
+
+    def _kept_out(self) -> dict[str, str]:
+        """{path: why} of what the phase declares or a gate names, and is in the folder but in no commit."""
+        named = (*self.spec.files_modified, *(path for gate in self.spec.gates for path in gate.paths))
+        return self.checkout.kept_out(list(dict.fromkeys(named))) if self.spec.steps else {}
+
+    def _declared_kept_out(self, kept_out: dict[str, str]) -> tuple[GateOutcome, ...]:
+        """A failed gate of the server's own when the phase made a file that it declares, and git does not keep it."""
+        whys = [why for path, why in kept_out.items() if path in {name.strip("/") for name in self.spec.files_modified}]
+        if not whys:
+            return ()
+        position = 1 + max((gate.position for gate in self.spec.gates if gate.origin == GateOrigin.STANDARD), default=0)
+        text, kind, status = "Declared files are in the commit", GateKind.FILES_EXIST, GateStatus.FAILED
+        return (GateOutcome(position, text, kind, status, commit=self.head, note="; ".join(whys), origin=GateOrigin.STANDARD),)
 
     def _not_judged(self) -> tuple[GateOutcome, ...]:
         note = "not judged: the steps did not get that far"

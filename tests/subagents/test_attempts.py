@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -211,6 +212,50 @@ def test_what_is_not_in_the_commit_makes_no_gate_pass(world: World, what: str) -
     seen = world.run(world.spec(steps=steps(step, gate), gates=(command_gate(gate),)))
     assert seen.result is not None and seen.result.steps_completed == 2, "the forgery works where it was made"
     assert seen.result.failure_reason == Failure.GATE_FAILED
+
+
+KEPT_OUT = {
+    "ignored": ("mkdir -p lib && echo x > lib/util.js && echo lib/ > .gitignore", "lib/util.js", ".gitignore:1 `lib/` keeps it out"),
+    "left by tools": ("touch .coverage", ".coverage", "CE Web's list of what tools leave behind"),
+    "a named pipe": ("mkfifo pipe", "pipe", "is a named pipe, which git does not keep"),
+    "an empty folder": ("mkdir out", "out", "is an empty folder, which git does not keep"),
+    "a glob": ("mkdir -p lib && touch lib/a.js && echo lib/ > .gitignore", "lib/*.js", ".gitignore:1 `lib/` keeps it out"),
+}
+
+
+@pytest.mark.parametrize("named_by", ["gate", "phase"])
+@pytest.mark.parametrize("what", KEPT_OUT)
+def test_a_file_that_is_there_and_in_no_commit_fails_with_the_reason(world: World, what: str, named_by: str) -> None:
+    step, path, why = KEPT_OUT[what]
+    gates = (GateSpec(1, "exists", GateKind.FILES_EXIST, paths=(path,)),) if named_by == "gate" else ()
+    seen = world.run(world.spec(steps=steps(step), gates=gates, files_modified=() if gates else (path,)))
+    assert seen.result is not None and seen.result.failure_reason == Failure.GATE_FAILED
+    assert any(why in error for error in seen.result.errors), seen.result.errors
+
+
+def test_what_git_cannot_take_over_ends_the_phase_once_in_words_and_keeps_the_folder(world: World) -> None:
+    spec = world.spec(steps=steps("rm README.md && mkfifo README.md"))
+    seen = world.run(spec)
+    assert seen.result is not None and seen.result.failure_reason == Failure.AGENT_ERROR
+    assert "README.md is now a named pipe" in "\n".join(seen.result.errors)
+    assert os.path.isdir(spec.checkout)
+
+
+def test_what_is_in_no_commit_is_archived_before_the_folder_goes(world: World) -> None:
+    script = "printf 'x.log\\nnode_modules/\\n' > .gitignore; echo 1 > x.log; mkdir -p node_modules/a; touch node_modules/a/b"
+    spec = world.spec(steps=steps(script))
+    world.run(spec)
+    assert launcher.tidy(spec) and not os.path.exists(spec.checkout)
+    with tarfile.open(Path(spec.attempt_dir, "left-over.tar.gz")) as archive:
+        assert archive.getnames() == ["x.log"]
+    [note] = [entry for entry in world.log(spec) if entry.get("kind") == "left_over" or entry.get("event") == "left_over"]
+    assert "x.log" in str(note) and "can be made again: node_modules/" in str(note)
+
+
+def test_what_is_too_much_for_an_archive_keeps_the_folder(world: World) -> None:
+    spec = world.spec(steps=steps("echo big > .gitignore; head -c 30000000 /dev/zero > big"))
+    world.run(spec)
+    assert not launcher.tidy(spec) and os.path.exists(Path(spec.checkout, "big"))
 
 
 def test_the_judged_commit_is_the_one_that_is_merged_and_its_files_are_all_that_is_there(world: World) -> None:
