@@ -21,7 +21,7 @@ from batches.core.plans.reader import (
     read_plan,
     render_plan,
 )
-from tests.core.plans import FIELDS, codes, linked, phase, plan
+from tests.core.plans.samples import FIELDS, codes, linked, phase, plan
 
 FAULTY = plan(
     phase("1", Estimated_Hours="soon"),

@@ -3,7 +3,7 @@
 import pytest
 
 from batches.core.plans.reader import apply_repair, read_plan
-from tests.core.plans import LISTS, codes, one, phase, plan
+from tests.core.plans.samples import LISTS, codes, one, phase, plan
 
 
 def keys(text):

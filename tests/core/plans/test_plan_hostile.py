@@ -7,7 +7,7 @@ import pytest
 
 from batches.core.plans.analysis import analyse_document
 from batches.core.plans.reader import read_plan
-from tests.core.plans import LISTS, codes, phase, plan
+from tests.core.plans.samples import LISTS, codes, phase, plan
 
 BASE_LINES = 5  # in plan(phase(...)): title, blank, heading, blank, then the fields from line 5 on
 GOAL, HOURS, COMPLEXITY, FILES, DEPENDENCIES = range(5, 10)
