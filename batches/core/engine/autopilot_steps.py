@@ -8,7 +8,7 @@ from types import MappingProxyType
 from batches.core.engine.states import Operation
 
 
-class Step(StrEnum):
+class AutopilotStep(StrEnum):
     """The steps of a whole chain, in their order; each is one run."""
 
     GENERATE = "generate"
@@ -28,19 +28,19 @@ class AutopilotState(StrEnum):
 
 
 OPEN_AUTOPILOT_STATES = frozenset({AutopilotState.GOING, AutopilotState.STOPPED})
-OPERATION_OF: Mapping[Step, Operation] = MappingProxyType(
+OPERATION_OF: Mapping[AutopilotStep, Operation] = MappingProxyType(
     {
-        Step.GENERATE: Operation.GENERATE,
-        Step.REVIEW_BEFORE: Operation.REVIEW,
-        Step.EXECUTE: Operation.EXECUTE,
-        Step.REVIEW_AFTER: Operation.REVIEW,
-        Step.UPDATE_CONTEXT: Operation.UPDATE_CONTEXT,
+        AutopilotStep.GENERATE: Operation.GENERATE,
+        AutopilotStep.REVIEW_BEFORE: Operation.REVIEW,
+        AutopilotStep.EXECUTE: Operation.EXECUTE,
+        AutopilotStep.REVIEW_AFTER: Operation.REVIEW,
+        AutopilotStep.UPDATE_CONTEXT: Operation.UPDATE_CONTEXT,
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OperationsDone:
     """What has been done with a batch so far."""
 
     generated: bool = False
@@ -49,24 +49,25 @@ class Standing:
     review_after_passes: bool = False  # a review since the last execution lets it through
 
 
-def steps_of(*, whole: bool, review_required: bool) -> tuple[Step, ...]:
+def steps_of(*, whole: bool, review_required: bool) -> tuple[AutopilotStep, ...]:
     """All five for an autopilot; otherwise up to the execution, with the review before it only where the project requires one."""
     if whole:
-        return tuple(Step)
-    return (Step.GENERATE, Step.REVIEW_BEFORE, Step.EXECUTE) if review_required else (Step.GENERATE, Step.EXECUTE)
+        return tuple(AutopilotStep)
+    review = (AutopilotStep.REVIEW_BEFORE,) if review_required else ()
+    return (AutopilotStep.GENERATE, *review, AutopilotStep.EXECUTE)
 
 
-def step_after(step: Step, *, whole: bool, review_required: bool) -> Step | None:
+def step_after(step: AutopilotStep, *, whole: bool, review_required: bool) -> AutopilotStep | None:
     """What follows `step` when it came out well; None at the end of the chain."""
-    order = list(Step)
+    order = list(AutopilotStep)
     later = [one for one in steps_of(whole=whole, review_required=review_required) if order.index(one) > order.index(step)]
     return later[0] if later else None
 
 
-def first_step(standing: Standing) -> Step:
+def first_step(standing: OperationsDone) -> AutopilotStep:
     """Where an autopilot over a batch that stands so begins: nothing that is done and approved is repeated."""
     if not standing.generated:
-        return Step.GENERATE
+        return AutopilotStep.GENERATE
     if not standing.executed:
-        return Step.EXECUTE if standing.review_before_passes else Step.REVIEW_BEFORE
-    return Step.UPDATE_CONTEXT if standing.review_after_passes else Step.REVIEW_AFTER
+        return AutopilotStep.EXECUTE if standing.review_before_passes else AutopilotStep.REVIEW_BEFORE
+    return AutopilotStep.UPDATE_CONTEXT if standing.review_after_passes else AutopilotStep.REVIEW_AFTER

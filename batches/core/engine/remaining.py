@@ -6,7 +6,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RemainingPhase:
     """A phase that is not done: `needs` names others, done ones too; `hours` is what is left of it by the plan's estimate."""
 
     key: str
@@ -21,7 +21,7 @@ class Part:
         return cls(key, stage, needs, (hours or 0.0) * (1 - behind))
 
 
-def unblocked_by(parts: Sequence[Part]) -> Mapping[str, int]:
+def unblocked_by(parts: Sequence[RemainingPhase]) -> Mapping[str, int]:
     """{phase: how many of the others cannot start before it is done, directly or not}.
 
     `parts` are in an order in which every phase comes after all it needs. One bit a phase: 500 phases take a millisecond.
@@ -36,7 +36,7 @@ def unblocked_by(parts: Sequence[Part]) -> Mapping[str, int]:
     return {key: found.bit_count() for key, found in reached.items()}
 
 
-def longest_chain(parts: Sequence[Part]) -> tuple[tuple[str, ...], float]:
+def longest_chain(parts: Sequence[RemainingPhase]) -> tuple[tuple[str, ...], float]:
     """(the chain with the most hours left, those hours); of equal ones the first in the plan. `parts` as above."""
     best: dict[str, tuple[float, str]] = {}
     for part in parts:
@@ -54,7 +54,7 @@ def longest_chain(parts: Sequence[Part]) -> tuple[tuple[str, ...], float]:
     return tuple(reversed(chain)), hours
 
 
-def hours_left(parts: Sequence[Part], *, slots: int, by_stage: bool) -> float:
+def hours_left(parts: Sequence[RemainingPhase], *, slots: int, by_stage: bool) -> float:
     """Hours until all is done with `slots` at once: never less than the longest chain, nor than the work over the slots.
 
     `by_stage`: each stage waits for the one before, so theirs are added.

@@ -33,7 +33,7 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Event(StrEnum):
+class TaskEvent(StrEnum):
     LAUNCH = "launch"
     BEAT = "beat"
     SUCCEED = "succeed"
@@ -98,22 +98,22 @@ ENDED_RUN_STATES = frozenset(RunState) - LIVE_RUN_STATES
 RESTARTABLE_REASONS = frozenset({FailureReason.CRASHED, FailureReason.NEVER_STARTED})
 
 _RETRY_TO_PENDING = dict.fromkeys(RETRYABLE_TASK_STATES, TaskState.PENDING)
-TASK_MOVES: Mapping[Event, Mapping[TaskState, TaskState]] = MappingProxyType(
+TASK_MOVES: Mapping[TaskEvent, Mapping[TaskState, TaskState]] = MappingProxyType(
     {
-        Event.LAUNCH: {TaskState.PENDING: TaskState.LAUNCHING},
-        Event.BEAT: {TaskState.LAUNCHING: TaskState.RUNNING, TaskState.RUNNING: TaskState.RUNNING},
-        Event.SUCCEED: {TaskState.LAUNCHING: TaskState.SUCCEEDED, TaskState.RUNNING: TaskState.SUCCEEDED},
-        Event.FAIL: {TaskState.LAUNCHING: TaskState.FAILED, TaskState.RUNNING: TaskState.FAILED},
-        Event.BLOCK: {TaskState.PENDING: TaskState.BLOCKED},
-        Event.CANCEL: {
+        TaskEvent.LAUNCH: {TaskState.PENDING: TaskState.LAUNCHING},
+        TaskEvent.BEAT: {TaskState.LAUNCHING: TaskState.RUNNING, TaskState.RUNNING: TaskState.RUNNING},
+        TaskEvent.SUCCEED: {TaskState.LAUNCHING: TaskState.SUCCEEDED, TaskState.RUNNING: TaskState.SUCCEEDED},
+        TaskEvent.FAIL: {TaskState.LAUNCHING: TaskState.FAILED, TaskState.RUNNING: TaskState.FAILED},
+        TaskEvent.BLOCK: {TaskState.PENDING: TaskState.BLOCKED},
+        TaskEvent.CANCEL: {
             TaskState.PENDING: TaskState.CANCELLED,
             TaskState.LAUNCHING: TaskState.CANCELLED,
             TaskState.RUNNING: TaskState.CANCELLED,
         },
-        Event.RETRY: _RETRY_TO_PENDING,
+        TaskEvent.RETRY: _RETRY_TO_PENDING,
         # Put off by a limit from outside: back to the queue, and no failure.
-        Event.DEFER: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
-        Event.DROP: {TaskState.FAILED: TaskState.CANCELLED},
+        TaskEvent.DEFER: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
+        TaskEvent.DROP: {TaskState.FAILED: TaskState.CANCELLED},
     }
 )
 RUN_MOVES: Mapping[RunEvent, Mapping[RunState, RunState]] = MappingProxyType(
@@ -135,7 +135,7 @@ class TransitionRefused(BatchError):
         super().__init__(f"{event} is not possible from state {state}")
 
 
-def next_state(state: TaskState, event: Event) -> TaskState:
+def next_state(state: TaskState, event: TaskEvent) -> TaskState:
     """Where `event` takes a task from `state`. Raises TransitionRefused when the table has no such move."""
     try:
         return TASK_MOVES[event][state]

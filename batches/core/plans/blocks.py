@@ -21,17 +21,17 @@ Kind = Literal["heading", "paragraph", "list", "fence", "code", "html", "quote",
 
 
 @dataclass(slots=True)
-class Item:
+class ListItem:
     """An item of a list: its blocks, and where it stands (0-based first line and the line after its last)."""
 
-    blocks: "list[Block]"
+    blocks: "list[MarkdownBlock]"
     start: int
     end: int
     number: int | None = None  # as written, for ordered lists
 
 
 @dataclass(slots=True)
-class Block:
+class MarkdownBlock:
     """One block; `text` is inline source (paragraph, heading) or content (fence, code, html), lines are 0-based."""
 
     kind: Kind
@@ -41,8 +41,8 @@ class Block:
     level: int = 0  # of a heading
     info: str = ""  # of a fence
     closed: bool = True  # of a fence
-    items: "list[Item] | None" = None  # of a list
-    blocks: "list[Block] | None" = None  # of a quote
+    items: "list[ListItem] | None" = None  # of a list
+    blocks: "list[MarkdownBlock] | None" = None  # of a quote
 
 
 def _parser() -> MarkdownIt:
@@ -59,11 +59,11 @@ _CUT = re.compile(r"#{1,6}[ \t]")
 _LEAF: dict[str, Kind] = {"fence": "fence", "code_block": "code", "html_block": "html", "hr": "rule"}
 
 
-def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
+def _tree(tokens: Sequence[Token], offset: int) -> list[MarkdownBlock]:
     """Tokens as nested blocks, `offset` lines added to every line number."""
-    root: list[Block] = []
+    root: list[MarkdownBlock] = []
     into = [root]
-    lists: list[list[Item]] = []
+    lists: list[list[ListItem]] = []
     at = 0
     count = len(tokens)
     while at < count:
@@ -73,31 +73,31 @@ def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
             start, end = token.map or (0, 0)
             inline = tokens[at + 1]
             if kind == "paragraph_open":
-                into[-1].append(Block("paragraph", start + offset, end + offset, inline.content))
+                into[-1].append(MarkdownBlock("paragraph", start + offset, end + offset, inline.content))
             else:
-                into[-1].append(Block("heading", start + offset, end + offset, inline.content, int(token.tag[1])))
+                into[-1].append(MarkdownBlock("heading", start + offset, end + offset, inline.content, int(token.tag[1])))
             at += 3
             continue
         if kind in _LEAF:
             start, end = token.map or (0, 0)
-            into[-1].append(Block(_LEAF[kind], start + offset, end + offset, token.content, info=token.info.strip()))
+            into[-1].append(MarkdownBlock(_LEAF[kind], start + offset, end + offset, token.content, info=token.info.strip()))
         elif kind in ("bullet_list_open", "ordered_list_open"):
             start, end = token.map or (0, 0)
-            items: list[Item] = []
-            into[-1].append(Block("list", start + offset, end + offset, items=items))
+            items: list[ListItem] = []
+            into[-1].append(MarkdownBlock("list", start + offset, end + offset, items=items))
             lists.append(items)
         elif kind in ("bullet_list_close", "ordered_list_close"):
             lists.pop()
         elif kind == "list_item_open":
             start, end = token.map or (0, 0)
             number = int(token.info) if token.info.isascii() and token.info.isdecimal() else None
-            item = Item([], start + offset, end + offset, number)
+            item = ListItem([], start + offset, end + offset, number)
             lists[-1].append(item)
             into.append(item.blocks)
         elif kind == "blockquote_open":
             start, end = token.map or (0, 0)
-            inner: list[Block] = []
-            into[-1].append(Block("quote", start + offset, end + offset, blocks=inner))
+            inner: list[MarkdownBlock] = []
+            into[-1].append(MarkdownBlock("quote", start + offset, end + offset, blocks=inner))
             into.append(inner)
         elif kind in ("list_item_close", "blockquote_close"):
             into.pop()
@@ -105,7 +105,7 @@ def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
     return root
 
 
-def _is_open(block: Block, lines: Sequence[str]) -> bool:
+def _is_open(block: MarkdownBlock, lines: Sequence[str]) -> bool:
     """Whether a piece ended inside this block, so that what follows may still belong to it."""
     if block.kind == "html":
         return True
@@ -129,15 +129,15 @@ _SIMPLE = re.compile(
 )
 
 
-def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
+def _simple(lines: Sequence[str], start: int, end: int) -> list[MarkdownBlock] | None:
     """The blocks of lines `start` to `end` when all of them are of the simple kind; None when markdown-it has to look."""
-    blocks: list[Block] = []
+    blocks: list[MarkdownBlock] = []
     last: str | None = "blank"
-    items: list[Item] | None = None  # of the list that a further item would join
+    items: list[ListItem] | None = None  # of the list that a further item would join
     ordered = False
-    paragraphs: list[Block] = []  # their text is put together at the end
-    block = paragraph = Block("paragraph", start, start)
-    item = Item([paragraph], start, start)
+    paragraphs: list[MarkdownBlock] = []  # their text is put together at the end
+    block = paragraph = MarkdownBlock("paragraph", start, start)
+    item = ListItem([paragraph], start, start)
     for at in range(start, end):
         line = lines[at]
         found = _SIMPLE.match(line)
@@ -156,7 +156,7 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
                     return None
                 continue
             else:
-                block = Block("paragraph", at, at + 1)
+                block = MarkdownBlock("paragraph", at, at + 1)
                 paragraphs.append(block)
                 blocks.append(block)
                 items = None
@@ -169,21 +169,21 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
             number = int(found["number"]) if kind == "number" else None
             if last == "text" and number not in (None, 1):
                 return None  # only a 1 interrupts a paragraph
-            paragraph = Block("paragraph", at, at + 1, line[found.start(kind) if number is None else found.end(kind) + 2 :].strip())
-            item = Item([paragraph], at, at + 1, number)
+            paragraph = MarkdownBlock("paragraph", at, at + 1, line[found.start(kind) if number is None else found.end(kind) + 2 :].strip())
+            item = ListItem([paragraph], at, at + 1, number)
             if items is not None and ordered is (number is not None):
                 items.append(item)
                 blocks[-1].end = at + 1
             else:
                 items, ordered = [item], number is not None
-                blocks.append(Block("list", at, at + 1, items=items))
+                blocks.append(MarkdownBlock("list", at, at + 1, items=items))
         elif kind == "rule":
             if last != "blank":
                 return None  # below a list, where it might be anything
-            blocks.append(Block("rule", at, at + 1))
+            blocks.append(MarkdownBlock("rule", at, at + 1))
             items = None
         else:
-            blocks.append(Block("heading", at, at + 1, line[found.end() :].strip(), found.end("heading")))
+            blocks.append(MarkdownBlock("heading", at, at + 1, line[found.end() :].strip(), found.end("heading")))
             items = None
         last = kind
     for block in paragraphs:
@@ -276,7 +276,7 @@ class TooIntricate(Exception):
         super().__init__(line)
 
 
-def read_blocks(lines: Sequence[str]) -> Iterator[Block]:
+def read_blocks(lines: Sequence[str]) -> Iterator[MarkdownBlock]:
     """The top-level blocks of a document given as its lines, in order. Linear in the size of the document.
 
     The parser takes some 30 µs a line, so a document is held to PARSER_LINES of them, and one more for every 16 characters above a

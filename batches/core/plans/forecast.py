@@ -190,7 +190,7 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Saving:
+class DataflowSaving:
     """Hours from the first start to the last end, with so many phases at once, stage by stage and under dataflow scheduling."""
 
     stages_hours: float
@@ -304,7 +304,7 @@ def expected_saving(
     ratios: Mapping[str, Ratio],
     slots: int,
     extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Saving | None:
+) -> DataflowSaving | None:
     """What dataflow scheduling would save over stages; None when the hours of a phase are not known, or there is none.
 
     Hours are estimates times the median of `ratios`; `extra` as for `chain_with`. Phases that are not among `phases`
@@ -322,7 +322,7 @@ def expected_saving(
         phase.key: tuple({key: None for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours}) for phase in phases
     }
     scaled = all(phase.complexity in ratios for phase in phases)
-    return Saving(
+    return DataflowSaving(
         makespan(hours, after, stage_of, slots, by_stage=True), makespan(hours, after, stage_of, slots, by_stage=False), slots, scaled
     )
 

@@ -10,7 +10,7 @@ MAX_GLOB_COMPARISONS = 100_000  # in one plan; the reader refuses a plan that ne
 _GLOB = re.compile(r"[*?\[]")
 
 
-class Meeting(StrEnum):
+class GlobRelation(StrEnum):
     """How far a glob and a path have to do with each other."""
 
     NONE = "none"
@@ -29,7 +29,7 @@ def _segment(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def glob_meets(glob: str, path: str) -> Meeting:
+def glob_relation(glob: str, path: str) -> GlobRelation:
     """How `glob` meets `path`: `*`, `?` and `[ab]` stay inside one part, `**` stands for any number of parts."""
     wanted = glob.rstrip("/").split("/")
     states = {0}
@@ -37,7 +37,7 @@ def glob_meets(glob: str, path: str) -> Meeting:
         following: set[int] = set()
         for at in _past_stars(states, wanted):
             if at == len(wanted):
-                return Meeting.COVERS
+                return GlobRelation.COVERS
             if wanted[at] == "**":
                 following.add(at)
             elif _segment(wanted[at]).match(part):
@@ -45,8 +45,8 @@ def glob_meets(glob: str, path: str) -> Meeting:
         states = following
     states = set(_past_stars(states, wanted))
     if len(wanted) in states:
-        return Meeting.COVERS
-    return Meeting.REACHES if states else Meeting.NONE
+        return GlobRelation.COVERS
+    return GlobRelation.REACHES if states else GlobRelation.NONE
 
 
 def _past_stars(states: Iterable[int], wanted: Sequence[str]) -> Iterator[int]:
@@ -168,9 +168,9 @@ def covering_globs(entries: Iterable[str]) -> dict[str, list[str]]:
             if is_glob(entry):
                 met = glob < entry and pairs.meet(glob, entry)
             else:
-                meeting = glob_meets(glob, entry)
-                reaches = meeting is Meeting.REACHES and entry.endswith("/") and not glob.startswith(entry)
-                met = meeting is Meeting.COVERS or reaches
+                meeting = glob_relation(glob, entry)
+                reaches = meeting is GlobRelation.REACHES and entry.endswith("/") and not glob.startswith(entry)
+                met = meeting is GlobRelation.COVERS or reaches
             if met:
                 found.setdefault(entry, []).append(glob)
     return found

@@ -30,18 +30,18 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class StageColumn:
     number: int
     x: float
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GraphLayout:
     """Everything in SVG user units; a node is node_width × node_height from its top left corner."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[StageColumn, ...]
     width: float
     height: float
     node_width: float
@@ -58,7 +58,7 @@ def lay_out(
     dependencies: Mapping[str, Sequence[str]],
     critical: Sequence[str] = (),
     added: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Layout:
+) -> GraphLayout:
     """Place every phase of `stages` in its column, rows ordered by barycentre sweeps so that few edges cross.
 
     `dependencies` names for each key what it waits for, `added` what it waits for by a person's choice, perhaps in its own stage;
@@ -85,7 +85,7 @@ def lay_out(
     on_path = set(critical)
     for number, column in enumerate(columns, start=1):
         x = left + (number - 1) * (node_width + gap_x)
-        heads.append(Column(number, x))
+        heads.append(StageColumn(number, x))
         offset = top + (inner - (len(column) * (node_height + gap_y) - gap_y)) / 2
         for row, key in enumerate(column):
             place[key] = Node(key, x, offset + row * (node_height + gap_y), number, key in on_path)
@@ -98,7 +98,7 @@ def lay_out(
     )
     width = 2 * left + len(columns) * (node_width + gap_x) - gap_x if columns else 0.0
     nodes = tuple(place[key] for column in columns for key in column)
-    return Layout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
+    return GraphLayout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
 
 
 def _sweep(columns: list[list[str]], before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> None:

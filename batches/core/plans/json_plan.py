@@ -9,7 +9,7 @@ from typing import Any
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
 from batches.core.plans.labels import KEY, WORD, Field
-from batches.core.plans.phases import Faults, check_whole
+from batches.core.plans.phases import Issues, check_whole
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import (
     GateText,
@@ -99,7 +99,7 @@ def read_json_plan(text: str) -> PlanReading:
         return _refused(1, 'JSON input is {"items": [{"id", "dependencies", "files"}, …]} or a list of such objects.')
     if not items:
         return PlanReading(PlanSpec(title), (PlanIssue(1, IssueCode.NO_PHASES, "The list of phases is empty."),))
-    faults = Faults()
+    faults = Issues()
     lines = _object_lines(text, len(items))
     if len(items) > MAX_PHASES:
         message = f"The plan has {len(items):,} phases; at most {MAX_PHASES:,} are read."
@@ -136,7 +136,7 @@ def _object_lines(text: str, count: int) -> list[int]:
     return (found + [1] * count)[:count]
 
 
-def _drafts(items: Sequence[Any], lines: Sequence[int], faults: Faults) -> list[tuple[str, dict[str, Any], int]]:
+def _drafts(items: Sequence[Any], lines: Sequence[int], faults: Issues) -> list[tuple[str, dict[str, Any], int]]:
     drafts: list[tuple[str, dict[str, Any], int]] = []
     seen: dict[str, int] = {}
     for place, (item, line) in enumerate(zip(items, lines, strict=True), start=1):
@@ -182,7 +182,7 @@ def _strings(value: Any) -> list[str]:
     return found
 
 
-def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, faults: Faults) -> PhaseSpec:
+def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, faults: Issues) -> PhaseSpec:
     hours, hours_text = _hours(key, item, line, faults)
     complexity_text = _text(item, "complexity")
     complexity = read_complexity(complexity_text) if complexity_text else ""
@@ -213,7 +213,7 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
     )
 
 
-def _entries(value: Any, field: Field, key: str, line: int, faults: Faults) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _entries(value: Any, field: Field, key: str, line: int, faults: Issues) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The texts and commands of a list of steps or gates; one that says nothing is an error, as in markdown."""
     for one in value if isinstance(value, list) else () if value is None else (value,):
         text = " ".join(_strings([one])).strip()
@@ -224,7 +224,7 @@ def _entries(value: Any, field: Field, key: str, line: int, faults: Faults) -> I
             faults.error(line, IssueCode.EMPTY_ITEM, f"An item of {field} of Phase {key} is empty.", field=field, phase=key)
 
 
-def _hours(key: str, item: dict[str, Any], line: int, faults: Faults) -> tuple[float | None, str]:
+def _hours(key: str, item: dict[str, Any], line: int, faults: Issues) -> tuple[float | None, str]:
     raw = _raw(item, "hours")
     if raw is None:
         return None, ""
@@ -238,7 +238,7 @@ def _hours(key: str, item: dict[str, Any], line: int, faults: Faults) -> tuple[f
     return reading.hours, text
 
 
-def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, faults: Faults) -> tuple[str, ...]:
+def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, faults: Issues) -> tuple[str, ...]:
     found: dict[int, None] = {}
     for written in _strings(_raw(item, "dependencies")):
         known = names.key(written.strip())

@@ -11,7 +11,7 @@ from batches.core.plans.front_matter import read_front_matter
 from batches.core.plans.globs import MAX_GLOB_COMPARISONS, glob_comparisons, is_glob
 from batches.core.plans.graph import find_cycles
 from batches.core.plans.labels import FIELD_OF, GATE_NAMES, REQUIRED, STEP_NAMES, Field, phase_heading
-from batches.core.plans.sections import MAX_PHASES, Document, Entry, Section, Written, read_document
+from batches.core.plans.sections import MAX_PHASES, Document, FieldOccurrence, ListEntry, Section, read_document
 from batches.core.plans.types import (
     GateText,
     IssueCode,
@@ -31,7 +31,7 @@ _ASCII_KEY = re.compile(r"^[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)*$")
 
 
 @dataclass(slots=True)
-class Faults:
+class Issues:
     """The faults found so far."""
 
     errors: list[PlanIssue] = field(default_factory=list)
@@ -70,7 +70,7 @@ def build_plan(text: str) -> PlanReading:
     """The plan in a markdown text that read_source has passed, with its faults (in no order)."""
     lines = text.split("\n")
     front = read_front_matter(lines)
-    faults = Faults(list(front.errors))
+    faults = Issues(list(front.errors))
     if front.end:
         lines[: front.end] = [""] * front.end
     document = read_document(lines)
@@ -123,7 +123,7 @@ def _first_of_a_run(key: str) -> bool:
     return key.lower() in ("0", "1", "a", "i", "1a", "0.1", "1.1", "0.5", "1.0")
 
 
-def _chosen(document: Document, faults: Faults) -> list[Section]:
+def _chosen(document: Document, faults: Issues) -> list[Section]:
     """One section a key: that with most fields; others of the same key are mentions, or errors where they are phases too."""
     sections = document.sections
     has_fields = any(section.written or hours_in_title(section.heading.title) for section in sections)
@@ -191,7 +191,7 @@ def _dependency_line(section: Section) -> int:
     return next((written.line for written in section.written if written.field is Field.DEPENDENCIES), section.line)
 
 
-def _held(section: Section, entries: Sequence[Entry], wanted: Field, faults: Faults) -> Sequence[Entry]:
+def _held(section: Section, entries: Sequence[ListEntry], wanted: Field, faults: Issues) -> Sequence[ListEntry]:
     """The items of one list, no more than MAX_ITEMS of them."""
     if len(entries) <= MAX_ITEMS:
         return entries
@@ -200,7 +200,7 @@ def _held(section: Section, entries: Sequence[Entry], wanted: Field, faults: Fau
     return entries[:MAX_ITEMS]
 
 
-def _pick(section: Section, wanted: Field, faults: Faults) -> Written | None:
+def _pick(section: Section, wanted: Field, faults: Issues) -> FieldOccurrence | None:
     """The occurrence of a field that holds a single value: the best-named one; the same name twice is an error."""
     own = section.counted(wanted)
     if len(own) < 2:
@@ -213,7 +213,7 @@ def _pick(section: Section, wanted: Field, faults: Faults) -> Written | None:
     return best
 
 
-def _value(written: Written) -> str:
+def _value(written: FieldOccurrence) -> str:
     """The words of a field that holds a single value."""
     if written.inline or not (written.texts or written.entries):
         return written.inline
@@ -230,7 +230,7 @@ _INSERT = {
 }
 
 
-def _missing(section: Section, wanted: Field, lines: Sequence[str], faults: Faults) -> None:
+def _missing(section: Section, wanted: Field, lines: Sequence[str], faults: Issues) -> None:
     if faults.is_full():
         return
     key = section.heading.key
@@ -248,13 +248,13 @@ def _missing(section: Section, wanted: Field, lines: Sequence[str], faults: Faul
     )
 
 
-def _empty(written: Written, wanted: Field, key: str, faults: Faults) -> None:
+def _empty(written: FieldOccurrence, wanted: Field, key: str, faults: Issues) -> None:
     faults.error(
         written.line, IssueCode.EMPTY_FIELD, f"{wanted} of Phase {key} is empty. Write its value after the colon.", field=wanted, phase=key
     )
 
 
-def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str], faults: Faults) -> PhaseSpec:
+def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str], faults: Issues) -> PhaseSpec:
     heading = section.heading
     key = heading.key
     written = {wanted: _pick(section, wanted, faults) for wanted in (Field.GOAL, Field.HOURS, Field.COMPLEXITY)}
@@ -286,7 +286,7 @@ def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str]
     )
 
 
-def _hours(section: Section, written: Written | None, lines: Sequence[str], faults: Faults) -> tuple[float | None, str]:
+def _hours(section: Section, written: FieldOccurrence | None, lines: Sequence[str], faults: Issues) -> tuple[float | None, str]:
     """Hours and the text they were read from; those in the heading's brackets count where there is no field."""
     key = section.heading.key
     text = _value(written) if written is not None else hours_in_title(section.heading.title)
@@ -304,7 +304,7 @@ def _hours(section: Section, written: Written | None, lines: Sequence[str], faul
     return reading.hours, text
 
 
-def _complexity(section: Section, written: Written | None, faults: Faults) -> str:
+def _complexity(section: Section, written: FieldOccurrence | None, faults: Issues) -> str:
     if written is None:
         return ""
     text = _value(written)
@@ -318,7 +318,7 @@ def _complexity(section: Section, written: Written | None, faults: Faults) -> st
     return complexity
 
 
-def _files(section: Section, faults: Faults) -> tuple[str, ...]:
+def _files(section: Section, faults: Issues) -> tuple[str, ...]:
     key = section.heading.key
     files: dict[str, int] = {}
     folded: dict[str, str] = {}
@@ -346,7 +346,7 @@ def _files(section: Section, faults: Faults) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequence[str], faults: Faults) -> tuple[str, ...]:
+def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequence[str], faults: Issues) -> tuple[str, ...]:
     """The keys a phase depends on, each once."""
     key = section.heading.key
     every = section.counted(Field.DEPENDENCIES)
@@ -394,7 +394,7 @@ def _valid(names: PhaseNames) -> str:
     return f"{shown} and {len(names.keys) - 30} more" if len(names.keys) > 30 else shown
 
 
-def _undefined(section: Section, line: int, name: str, names: PhaseNames, lines: Sequence[str], faults: Faults) -> None:
+def _undefined(section: Section, line: int, name: str, names: PhaseNames, lines: Sequence[str], faults: Issues) -> None:
     if faults.is_full():
         return
     key = section.heading.key
@@ -417,7 +417,7 @@ def _undefined(section: Section, line: int, name: str, names: PhaseNames, lines:
     )
 
 
-def _prose(key: str, line: int, prose: str, names: PhaseNames, faults: Faults) -> None:
+def _prose(key: str, line: int, prose: str, names: PhaseNames, faults: Issues) -> None:
     if faults.is_full():
         return
     message = f"Phase {key}: “{prose[:80]}” names no phase. Name one ({_valid(names)}), or write None and put the remark in brackets."
@@ -427,7 +427,7 @@ def _prose(key: str, line: int, prose: str, names: PhaseNames, faults: Faults) -
     faults.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
 
 
-def _list_of(section: Section, wanted: Field, ranks: Sequence[str], merge: bool) -> list[Written]:
+def _list_of(section: Section, wanted: Field, ranks: Sequence[str], merge: bool) -> list[FieldOccurrence]:
     """The lists that count: of the best-named kind that has items at all; the first of it, or all of them."""
     filled = [written for written in section.counted(wanted) if written.entries]
     if not filled:
@@ -438,8 +438,8 @@ def _list_of(section: Section, wanted: Field, ranks: Sequence[str], merge: bool)
     return own if merge else own[:1]
 
 
-def _items(section: Section, lists: Iterable[Written], wanted: Field, faults: Faults) -> list[Entry]:
-    kept: list[Entry] = []
+def _items(section: Section, lists: Iterable[FieldOccurrence], wanted: Field, faults: Issues) -> list[ListEntry]:
+    kept: list[ListEntry] = []
     for written in lists:
         for entry in _held(section, written.entries, wanted, faults):
             if entry.text.strip() or entry.commands:
@@ -450,7 +450,7 @@ def _items(section: Section, lists: Iterable[Written], wanted: Field, faults: Fa
     return kept
 
 
-def _steps(section: Section, faults: Faults) -> tuple[StepSpec, ...]:
+def _steps(section: Section, faults: Issues) -> tuple[StepSpec, ...]:
     key = section.heading.key
     entries = _items(section, _list_of(section, Field.STEPS, STEP_NAMES, merge=True), Field.STEPS, faults)
     if not entries and not faults.is_full("warnings"):
@@ -464,7 +464,7 @@ def _steps(section: Section, faults: Faults) -> tuple[StepSpec, ...]:
     return tuple(StepSpec(number, entry.text.strip(), entry.commands, entry.line) for number, entry in enumerate(entries, start=1))
 
 
-def _gates(section: Section, faults: Faults) -> tuple[GateText, ...]:
+def _gates(section: Section, faults: Issues) -> tuple[GateText, ...]:
     key = section.heading.key
     entries = _items(section, _list_of(section, Field.GATES, GATE_NAMES, merge=False), Field.GATES, faults)
     if not entries and not faults.is_full("warnings"):
@@ -473,7 +473,7 @@ def _gates(section: Section, faults: Faults) -> tuple[GateText, ...]:
     return tuple(GateText(entry.text.strip(), bool(entry.box), entry.line) for entry in entries)
 
 
-def check_whole(phases: Sequence[PhaseSpec], line_of: dict[str, int], faults: Faults) -> None:
+def check_whole(phases: Sequence[PhaseSpec], line_of: dict[str, int], faults: Issues) -> None:
     """What only the plan as a whole can have wrong: cycles (each at the line of its first phase's dependencies), too many globs."""
     for cycle in find_cycles({phase.key: phase.dependencies for phase in phases}):
         path = " → ".join(cycle)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as made
 
-from batches.core.plans.blocks import Block, Item, TooIntricate, nested_fences, read_blocks
+from batches.core.plans.blocks import ListItem, MarkdownBlock, TooIntricate, nested_fences, read_blocks
 from batches.core.plans.files import names_no_file
 from batches.core.plans.labels import (
     FIELD_OF,
@@ -36,7 +36,7 @@ _BULLET_PHASE = re.compile(r"^(?:\[[ xX]\]\s*)?\**phase\s", re.IGNORECASE)
 
 
 @dataclass(slots=True)
-class Entry:
+class ListEntry:
     """One item of a list: its text without command fences, those commands, its box, its line (1-based), its number as written."""
 
     text: str
@@ -49,14 +49,14 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Written:
+class FieldOccurrence:
     """One occurrence of a field: under which name, where, the text after its label, and the items below."""
 
     field: Field
     name: str
     line: int
     inline: str = ""
-    entries: list[Entry] = made(default_factory=list)
+    entries: list[ListEntry] = made(default_factory=list)
     texts: list[tuple[int, str]] = made(default_factory=list)  # paragraphs below, with their lines
     nested: bool = False  # under a sub-heading that is no field: it speaks of a part of the phase
     open_label: bool = False  # an unknown sub-label stands between the last item and here
@@ -71,12 +71,12 @@ class Section:
     line: int
     end_line: int
     indent: int = 0  # of what belongs to it, where the phase is an item of a list
-    blocks: list[Block] = made(default_factory=list)
-    written: list[Written] = made(default_factory=list)
+    blocks: list[MarkdownBlock] = made(default_factory=list)
+    written: list[FieldOccurrence] = made(default_factory=list)
     unknown: list[tuple[int, str]] = made(default_factory=list)  # labels that are no field of ours
-    grouped: dict[Field, list[Written]] | None = None  # `written` by field, made when first asked for
+    grouped: dict[Field, list[FieldOccurrence]] | None = None  # `written` by field, made when first asked for
 
-    def counted(self, wanted: Field) -> list[Written]:
+    def counted(self, wanted: Field) -> list[FieldOccurrence]:
         """The occurrences of a field that speak of the phase.
 
         Those under sub-headings of other names (“#### Item 1”) speak of a part of it, unless there is only the one. Lists of files,
@@ -114,7 +114,7 @@ class Document:
     stopped_at: int = 0  # the line from which on nothing was read, being too intricate
 
 
-def _item_text(lines: Sequence[str], item: Item, dropped: Iterable[Block]) -> str:
+def _item_text(lines: Sequence[str], item: ListItem, dropped: Iterable[MarkdownBlock]) -> str:
     """An item's source without its marker, its indentation and the lines of `dropped` blocks."""
     gone: set[int] = set()
     for block in dropped:
@@ -142,12 +142,12 @@ def _item_text(lines: Sequence[str], item: Item, dropped: Iterable[Block]) -> st
     return "\n".join(kept).strip()
 
 
-def _is_command(block: Block) -> bool:
+def _is_command(block: MarkdownBlock) -> bool:
     language = block.info.split(maxsplit=1)[0].strip("{}.").lower() if block.info else ""
     return block.kind == "fence" and language in SHELL_LANGUAGES
 
 
-def _command(block: Block) -> str:
+def _command(block: MarkdownBlock) -> str:
     """The commands of a fence; of a console transcript only what follows the prompts."""
     body = block.text.strip("\n")
     if block.info.split(maxsplit=1)[:1] == ["console"] or all(line.startswith("$ ") for line in body.split("\n") if line.strip()):
@@ -157,9 +157,9 @@ def _command(block: Block) -> str:
     return body
 
 
-def _fences(blocks: Iterable[Block]) -> list[Block]:
+def _fences(blocks: Iterable[MarkdownBlock]) -> list[MarkdownBlock]:
     """The command fences among `blocks` and inside their lists and quotes, in order."""
-    found: list[Block] = []
+    found: list[MarkdownBlock] = []
     waiting = list(blocks)[::-1]
     while waiting:
         block = waiting.pop()
@@ -175,11 +175,11 @@ class _SectionReader:
 
     def __init__(self, section: Section, lines: Sequence[str]) -> None:
         self.section, self.lines = section, lines
-        self.current: Written | None = None
+        self.current: FieldOccurrence | None = None
         self.heading_level = 0  # of the sub-heading that made `current` a field
         self.nested = False
 
-    def walk(self, blocks: Iterable[Block]) -> None:
+    def walk(self, blocks: Iterable[MarkdownBlock]) -> None:
         for block in blocks:
             if self._below_heading(block):
                 continue
@@ -197,12 +197,12 @@ class _SectionReader:
             elif block.kind == "quote":
                 self.walk(block.blocks or ())
 
-    def _start(self, named: Field, name: str, line: int, inline: str) -> Written:
-        self.current = Written(named, label_name(name), line, inline, nested=self.nested)
+    def _start(self, named: Field, name: str, line: int, inline: str) -> FieldOccurrence:
+        self.current = FieldOccurrence(named, label_name(name), line, inline, nested=self.nested)
         self.section.written.append(self.current)
         return self.current
 
-    def _heading(self, block: Block) -> None:
+    def _heading(self, block: MarkdownBlock) -> None:
         named = field_named(block.text)
         head, colon, tail = block.text.partition(":")
         if named is None and colon and tail.strip():
@@ -223,16 +223,16 @@ class _SectionReader:
         self.current, self.heading_level = None, 0
         self.nested = True
 
-    def _sub_heading(self, current: Written, block: Block) -> None:
+    def _sub_heading(self, current: FieldOccurrence, block: MarkdownBlock) -> None:
         """A heading below one of steps or gates: a step of its own when it is numbered (“#### Step 1: Build”), else a sub-label."""
         numbered = _STEP_HEADING.match(" ".join(block.text.replace("**", "").split()))
         if current.field is Field.STEPS and numbered and all(entry.heading for entry in current.entries):
-            current.entries.append(Entry(numbered["text"].strip(), block.start + 1, number=int(numbered["number"]), heading=True))
+            current.entries.append(ListEntry(numbered["text"].strip(), block.start + 1, number=int(numbered["number"]), heading=True))
             current.open_label = False
         else:
             current.open_label = True
 
-    def _below_heading(self, block: Block) -> bool:
+    def _below_heading(self, block: MarkdownBlock) -> bool:
         """Whether a block belongs to a step that is a heading; its lines and commands are the step's then."""
         current = self.current
         if block.kind == "heading" or current is None or not (current.entries and current.entries[-1].heading) or current.open_label:
@@ -271,7 +271,7 @@ class _SectionReader:
             self.current = None
         elif self.current is not None and self.current.field is Field.FILES and not self.current.inline:
             column = next((at for at, name in enumerate(header) if re.search(r"\b(?:files?|paths?)\b", name, re.IGNORECASE)), 0)
-            self.current.entries.extend(Entry(cells[column], line) for line, cells in named if len(cells) > column and cells[column])
+            self.current.entries.extend(ListEntry(cells[column], line) for line, cells in named if len(cells) > column and cells[column])
 
     def _lines(self, written: Sequence[str], first_line: int) -> None:
         for offset, raw in enumerate(written):
@@ -309,7 +309,7 @@ class _SectionReader:
             return
         if current is not None and current.field is Field.FILES and label_name(name) in _FILE_GROUPS:
             if value:
-                current.entries.append(Entry(value, number))
+                current.entries.append(ListEntry(value, number))
             return
         if not self.nested and (current is None or current.field not in (Field.STEPS, Field.GATES)):
             self.section.unknown.append((number, name))
@@ -326,7 +326,7 @@ class _SectionReader:
             numbered = _NUMBERED_LINE.match(line)
             last = next((entry.number for entry in reversed(current.entries) if entry.number is not None), None)
             if numbered and (int(numbered[1]) == (last or 0) + 1 or not current.entries):
-                current.entries.append(_boxed(Entry(numbered[2], number, number=int(numbered[1]), loose=True)))
+                current.entries.append(_boxed(ListEntry(numbered[2], number, number=int(numbered[1]), loose=True)))
                 current.open_label = False
             elif continues and current.entries and not current.open_label and current.entries[-1].line < number and not current.texts:
                 current.entries[-1].text += "\n" + line
@@ -343,7 +343,7 @@ class _SectionReader:
         else:
             self.current = None  # a paragraph of its own below a value that is complete
 
-    def _absorbed(self, block: Block) -> bool:
+    def _absorbed(self, block: MarkdownBlock) -> bool:
         """Whether an indented block below a loose item is part of that item; its lines are then the item's."""
         current = self.current
         if current is None or current.open_label or not current.entries or not current.entries[-1].loose:
@@ -360,11 +360,11 @@ class _SectionReader:
             entry.text = "\n".join([entry.text, *below]).rstrip()
         return True
 
-    def _list(self, block: Block) -> None:
+    def _list(self, block: MarkdownBlock) -> None:
         if not self._absorbed(block):
             self._items(block.items or [])
 
-    def _items(self, items: Sequence[Item]) -> None:
+    def _items(self, items: Sequence[ListItem]) -> None:
         """The items of a list, up to one that a label runs into without a blank line; what follows it is that label's."""
         for place, item in enumerate(items):
             cut = _lazy_label(item, self.lines)
@@ -379,7 +379,7 @@ class _SectionReader:
                 return
         self._whole_items(items)
 
-    def _whole_items(self, items: Sequence[Item]) -> None:
+    def _whole_items(self, items: Sequence[ListItem]) -> None:
         current = self.current
         if current is not None and current.field in _COLLECTS and self._belongs(current, items):
             current.open_label = False
@@ -396,7 +396,7 @@ class _SectionReader:
         if not self.nested:
             self._labelled_items(items)
 
-    def _belongs(self, current: Written, items: Sequence[Item]) -> bool:
+    def _belongs(self, current: FieldOccurrence, items: Sequence[ListItem]) -> bool:
         """Whether a list carries on a field: at once, or after a bold sub-label where its numbers or boxes run on."""
         if current.field in (Field.FILES, Field.DEPENDENCIES):
             labelled = sum(1 for item in items if (named := _label_of(item)) is not None and named in FIELD_OF)
@@ -411,7 +411,7 @@ class _SectionReader:
             return last is not None and first.number == last + 1
         return current.entries[-1].box is not None and self._entry(first).box is not None
 
-    def _labelled_items(self, items: Sequence[Item]) -> None:
+    def _labelled_items(self, items: Sequence[ListItem]) -> None:
         for item in items:
             if _label_of(item) not in FIELD_OF or not item.blocks:
                 continue
@@ -421,14 +421,14 @@ class _SectionReader:
             self.walk(item.blocks[1:])
             self.current = None
 
-    def _entry(self, item: Item) -> Entry:
+    def _entry(self, item: ListItem) -> ListEntry:
         if len(item.blocks) == 1 and item.blocks[0].kind == "paragraph" and "\n" not in item.blocks[0].text:
-            return _boxed(Entry(item.blocks[0].text, item.start + 1, number=item.number))
+            return _boxed(ListEntry(item.blocks[0].text, item.start + 1, number=item.number))
         fences = _fences(item.blocks)
         text = _item_text(self.lines, item, fences)
-        return _boxed(Entry(text, item.start + 1, tuple(_command(fence) for fence in fences), number=item.number))
+        return _boxed(ListEntry(text, item.start + 1, tuple(_command(fence) for fence in fences), number=item.number))
 
-    def _fence(self, block: Block) -> None:
+    def _fence(self, block: MarkdownBlock) -> None:
         current = self.current
         if current is None:
             return
@@ -439,10 +439,10 @@ class _SectionReader:
             if any(line[0].isspace() or not line.isascii() for _, line in names):
                 # Which directory a line of a drawn tree lies in is a guess; the message asks for paths.
                 names = [(block.start + 1, "a tree drawn in a code fence")]
-            current.entries.extend(Entry(line.strip(), number) for number, line in names)
+            current.entries.extend(ListEntry(line.strip(), number) for number, line in names)
 
 
-def _named_items(items: Iterable[Item]) -> Iterator[Item]:
+def _named_items(items: Iterable[ListItem]) -> Iterator[ListItem]:
     """The items of a list of files; for one that only heads a list below it (“Create:”, “Backend”), those below."""
     for item in items:
         head, below = item.blocks[:1], [block for block in item.blocks[1:] if block.kind == "list"]
@@ -466,7 +466,7 @@ def _cells(row: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))]
 
 
-def _lazy_label(item: Item, lines: Sequence[str]) -> int:
+def _lazy_label(item: ListItem, lines: Sequence[str]) -> int:
     """The line (0-based) at which a label at the margin runs on an item's text without a blank line between; 0 without one.
 
     CommonMark takes such a line for the item's (“3. Verify” and, next line, “**Validation Gates**:”); people mean a new field.
@@ -480,7 +480,7 @@ def _lazy_label(item: Item, lines: Sequence[str]) -> int:
     return 0
 
 
-def _trim(blocks: Sequence[Block], end: int) -> None:
+def _trim(blocks: Sequence[MarkdownBlock], end: int) -> None:
     """Leave out of a paragraph at the end of `blocks`, however deep, the lines from `end` on."""
     last = blocks[-1] if blocks else None
     while last is not None and last.kind != "paragraph":
@@ -491,7 +491,7 @@ def _trim(blocks: Sequence[Block], end: int) -> None:
         last.end = end
 
 
-def _boxed(entry: Entry) -> Entry:
+def _boxed(entry: ListEntry) -> ListEntry:
     box = _CHECKBOX.match(entry.text) if entry.text[:1] == "[" else None
     if box:
         entry.box = box[1] in "xX"
@@ -499,7 +499,7 @@ def _boxed(entry: Entry) -> Entry:
     return entry
 
 
-def _label_of(item: Item) -> str | None:
+def _label_of(item: ListItem) -> str | None:
     """The folded name of the label that an item begins with, None without one."""
     if not item.blocks or item.blocks[0].kind != "paragraph":
         return None
@@ -513,7 +513,7 @@ def _extends(key: str, parent: str) -> bool:
     return key.lower().startswith(parent.lower()) and len(key) > len(parent)
 
 
-def _blocks(lines: Sequence[str], document: Document) -> Iterator[Block]:
+def _blocks(lines: Sequence[str], document: Document) -> Iterator[MarkdownBlock]:
     try:
         yield from read_blocks(lines)
     except TooIntricate as stopped:
@@ -535,7 +535,7 @@ def read_document(lines: Sequence[str]) -> Document:
     candidates: list[Section] = []
     parents: list[Section | None] = []
     current: Section | None = None
-    top_lists: list[Block] = []
+    top_lists: list[MarkdownBlock] = []
     for block in _blocks(lines, document):
         if block.kind == "fence":
             if not block.closed:
@@ -592,7 +592,7 @@ def _without_containers(document: Document, sections: list[Section]) -> list[Sec
     return sections
 
 
-def _bullet_phases(lists: Iterable[Block], lines: Sequence[str]) -> list[Section]:
+def _bullet_phases(lists: Iterable[MarkdownBlock], lines: Sequence[str]) -> list[Section]:
     """Phases written as a list (“- Phase 0: Spike”), for a document without a single phase heading.
 
     Every item of the list has to be one, with something below it; at least two. A list that only mentions phases is none.

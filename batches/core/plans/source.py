@@ -19,7 +19,7 @@ _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u20
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """Text fit for the parser: LF only, no control characters, no line over MAX_LINE; and what had to be said of it."""
 
     text: str
@@ -27,11 +27,11 @@ class Source:
     warnings: tuple[PlanIssue, ...] = ()
 
 
-def _refused(code: IssueCode, message: str, line: int = 0) -> Source:
-    return Source("", (PlanIssue(line, code, message),))
+def _refused(code: IssueCode, message: str, line: int = 0) -> SourceText:
+    return SourceText("", (PlanIssue(line, code, message),))
 
 
-def _decode(data: bytes) -> Source:
+def _decode(data: bytes) -> SourceText:
     """Bytes as text, or the one reason why they are none."""
     for magic, name in _MAGIC:
         if data.startswith(magic):
@@ -39,7 +39,7 @@ def _decode(data: bytes) -> Source:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(data) >= 4 and data[:200].count(0) * 3 > len(data[:200])):
         return _refused(IssueCode.UTF16, "The file is UTF-16. Save it as UTF-8.", 1)
     try:
-        return Source(data.decode("utf-8"))
+        return SourceText(data.decode("utf-8"))
     except UnicodeDecodeError as fault:
         line = _line_at(data[: fault.start].decode("utf-8"), fault.start)
         return _refused(IssueCode.NOT_UTF8, f"Byte 0x{data[fault.start]:02X} on this line is not UTF-8. Save the file as UTF-8.", line)
@@ -70,7 +70,7 @@ def _each(text: str, pattern: re.Pattern[str], code: IssueCode, message: str) ->
     return issues
 
 
-def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> Source:
+def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> SourceText:
     """The text of `source` with what is wrong with it as a file; never raises for content.
 
     A source that is no text at all (binary, wrong encoding, too large, empty) comes back empty with one error. Control
@@ -80,7 +80,7 @@ def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> Source:
     size = len(source)
     if size > max_bytes or (isinstance(source, str) and size * 4 > max_bytes and len(source.encode("utf-8", "replace")) > max_bytes):
         return _refused(IssueCode.TOO_LARGE, f"The plan is larger than {max_bytes:,} bytes. Split it into several plans.")
-    decoded = _decode(source) if isinstance(source, bytes) else Source(source)
+    decoded = _decode(source) if isinstance(source, bytes) else SourceText(source)
     if decoded.errors:
         return decoded
     text = decoded.text.removeprefix("\ufeff")
@@ -108,4 +108,4 @@ def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> Source:
                 errors.append(PlanIssue(number + 1, IssueCode.LINE_TOO_LONG, message))
                 lines[number] = line[:200]
         text = "\n".join(lines)
-    return Source(text, tuple(errors), tuple(warnings))
+    return SourceText(text, tuple(errors), tuple(warnings))

@@ -11,7 +11,7 @@ MATCHING_BUDGET = 2_000_000  # pairs of equal lines; above it a changed block is
 
 
 @dataclass(frozen=True, slots=True)
-class DiffLine:
+class TextDiffLine:
     """`kind` is same, add, del or gap (lines left out between changes; `text` says how many). Line numbers from 1."""
 
     kind: str
@@ -24,7 +24,7 @@ class DiffLine:
 class TextDiff:
     """The changes with some lines around them; `left_out` changed lines are past the limit and are said, not shown."""
 
-    lines: tuple[DiffLine, ...]
+    lines: tuple[TextDiffLine, ...]
     added: int
     removed: int
     left_out: int
@@ -72,17 +72,17 @@ def _blocks(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, 
         yield "same", old_end, len(before), new_end, len(after)
 
 
-def _lines(before: Sequence[str], after: Sequence[str], blocks: Sequence[tuple[str, int, int, int, int]]) -> Iterator[DiffLine]:
+def _lines(before: Sequence[str], after: Sequence[str], blocks: Sequence[tuple[str, int, int, int, int]]) -> Iterator[TextDiffLine]:
     for (kind, i1, i2, j1, j2), following in zip_longest(blocks, blocks[1:]):
         if kind == "change":
-            yield from (DiffLine("del", i + 1, None, before[i]) for i in range(i1, i2))
-            yield from (DiffLine("add", None, j + 1, after[j]) for j in range(j1, j2))
+            yield from (TextDiffLine("del", i + 1, None, before[i]) for i in range(i1, i2))
+            yield from (TextDiffLine("add", None, j + 1, after[j]) for j in range(j1, j2))
             continue
         first = 0 if i1 == 0 and j1 == 0 else CONTEXT_LINES
         last = 0 if following is None else CONTEXT_LINES
         if i2 - i1 <= first + last + 1:
-            yield from (DiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(i2 - i1))
+            yield from (TextDiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(i2 - i1))
             continue
-        yield from (DiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(first))
-        yield DiffLine("gap", None, None, f"{i2 - i1 - first - last} lines unchanged")
-        yield from (DiffLine("same", i2 - k, j2 - k, before[i2 - k - 1]) for k in range(last - 1, -1, -1))
+        yield from (TextDiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(first))
+        yield TextDiffLine("gap", None, None, f"{i2 - i1 - first - last} lines unchanged")
+        yield from (TextDiffLine("same", i2 - k, j2 - k, before[i2 - k - 1]) for k in range(last - 1, -1, -1))

@@ -63,7 +63,7 @@ _AT_END = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HoursReading:
     """A number of hours, or None with the fault; `rewrite` is the text that would have been right where that is certain."""
 
     hours: float | None
@@ -79,15 +79,15 @@ def _unit(text: str | None) -> float | None:
     return _UNIT_HOURS["mo" if lowered.startswith("mo") else lowered[0]]
 
 
-def read_hours(text: str) -> Reading:
+def read_hours(text: str) -> HoursReading:
     """Hours from what a person wrote: a range is its midpoint, a day 8 h, a week 40 h, a month 160 h; notes are passed over."""
     if len(text) < 4 and text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_HOURS:
-        return Reading(float(text))
+        return HoursReading(float(text))
     rest = text.strip().strip("*_`").strip()
     if _COMMA.match(rest):
         whole = re.match(r"^[0-9,.]+", rest)
         written = whole.group() if whole else rest
-        return Reading(
+        return HoursReading(
             None,
             IssueCode.BAD_HOURS,
             f"“{written}” can be read in two ways. Write {written.replace(',', '.')} for a fraction.",
@@ -101,9 +101,9 @@ def read_hours(text: str) -> Reading:
     rest = re.sub(r"^between\s+(.{1,30}?)\s+and\s+(?=~?[0-9])", r"\1 to ", rest, flags=re.IGNORECASE)
     rest = _FRACTION.sub(lambda found: (found["whole"] or "").strip() + _FRACTIONS[found["part"]], rest)
     if _NEGATIVE.match(rest):
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, f"“{text}”: hours cannot be negative.")
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, f"“{text}”: hours cannot be negative.")
     if _EXPONENT.match(rest):
-        return Reading(None, IssueCode.BAD_HOURS, f"“{text}” is no number of hours. Write it out, such as 2 or 1.5.")
+        return HoursReading(None, IssueCode.BAD_HOURS, f"“{text}” is no number of hours. Write it out, such as 2 or 1.5.")
     hours = 0.0
     found = _QUANTITY.match(rest)
     if not found and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
@@ -112,7 +112,7 @@ def read_hours(text: str) -> Reading:
         found = None
     if not found:
         message = f"“{text[:60]}” is no number of hours. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
-        return Reading(None, IssueCode.BAD_HOURS, message)
+        return HoursReading(None, IssueCode.BAD_HOURS, message)
     while found:
         second = _unit(found["unit2"])
         first = _unit(found["unit1"])
@@ -129,11 +129,11 @@ def read_hours(text: str) -> Reading:
         if found and not (found["unit1"] or found["unit2"]):
             break
     if hours == 0:
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, "Zero hours: write how long the phase takes, such as 0.5.")
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, "Zero hours: write how long the phase takes, such as 0.5.")
     if hours > MAX_HOURS:
         message = f"{hours:,.0f} hours are more than {MAX_HOURS:,.0f}. Split the phase."
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, message)
-    return Reading(round(hours, 4))
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, message)
+    return HoursReading(round(hours, 4))
 
 
 def hours_in_title(title: str) -> str:

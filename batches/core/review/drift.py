@@ -26,7 +26,7 @@ BANDS = ((5.0, DriftBand.EXCELLENT), (15.0, DriftBand.GOOD), (30.0, DriftBand.AC
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DriftEvidence:
     """What was planned and what came of it. Times in hours; None is what nobody knows."""
 
     planned: tuple[str, ...]  # files, directories and globs that the plan declares
@@ -67,7 +67,7 @@ def band_of(percent: float) -> DriftBand:
     return next((band for limit, band in BANDS if percent < limit), DriftBand.CRITICAL)
 
 
-def measure_drift(evidence: Evidence) -> Drift:
+def measure_drift(evidence: DriftEvidence) -> Drift:
     """Drift of one phase. A changed file is expected when a declared file, directory or glob covers it."""
     planned, changed = frozenset(evidence.planned), frozenset(evidence.changed)
     covering = covering_entries(sorted(planned | changed))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batches.core.review.rules import Finding, Moment, Risk, Verdict
+from batches.core.review.rules import ReviewFinding, ReviewTiming, Risk, Verdict
 from batches.core.text.markdown import inline, table_row
 
 FOLDER = "PRPs/reviews"
@@ -17,14 +17,14 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReportSection:
     """What the report says of one PRP; drift and lines are None before execution, or where nobody knows."""
 
     prp_id: str
     title: str
     risk: Risk
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[ReviewFinding, ...]
     state: str = ""
     drift: int | None = None
     lines_added: int | None = None
@@ -37,10 +37,18 @@ def report_path(batch: int) -> str:
 
 
 def render_report(
-    *, batch: int, title: str, run: int, moment: Moment, verdict: Verdict, parts: Sequence[Part], findings: Sequence[Finding], semantic: str
+    *,
+    batch: int,
+    title: str,
+    run: int,
+    moment: ReviewTiming,
+    verdict: Verdict,
+    parts: Sequence[ReportSection],
+    findings: Sequence[ReviewFinding],
+    semantic: str,
 ) -> str:
     """The whole report; `findings` are the batch's own."""
-    subject = "the PRPs, before execution" if moment is Moment.BEFORE else "the code that came out"
+    subject = "the PRPs, before execution" if moment is ReviewTiming.BEFORE else "the code that came out"
     lines = [
         f"# Review of batch {batch}: {inline(title)}",
         "",
@@ -51,7 +59,7 @@ def render_report(
         "## PRPs",
         "",
     ]
-    if moment is Moment.BEFORE:
+    if moment is ReviewTiming.BEFORE:
         lines += ["| PRP | Title | Risk | Verdict |", "|---|---|---|---|"]
         lines += [table_row(part.prp_id, part.title, _risk(part.risk), WORDS[part.verdict]) for part in parts]
     else:
@@ -65,7 +73,7 @@ def render_report(
     return "\n".join(lines) + "\n"
 
 
-def _listed(findings: Sequence[Finding]) -> list[str]:
+def _listed(findings: Sequence[ReviewFinding]) -> list[str]:
     if not findings:
         return ["Nothing to say."]
     rows = []
@@ -84,5 +92,5 @@ def _percent(value: int | None) -> str:
     return "—" if value is None else f"{value} %"
 
 
-def _size(part: Part) -> str:
+def _size(part: ReportSection) -> str:
     return "—" if part.lines_added is None or part.lines_removed is None else f"+{part.lines_added} −{part.lines_removed}"

@@ -48,7 +48,7 @@ class DiffFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
+class UnifiedDiff:
     """A unified diff read for a page; `left_out` lines are past the limit and are said, not shown."""
 
     files: tuple[DiffFile, ...]
@@ -63,7 +63,7 @@ class Diff:
         return sum(file.removed for file in self.files)
 
 
-def read_diff(text: str, *, limit: int = 4_000) -> Diff:
+def read_diff(text: str, *, limit: int = 4_000) -> UnifiedDiff:
     """Split a git diff into files and lines, at most `limit` lines in all."""
     files: list[DiffFile] = []
     name, lines = "", list[DiffLine]()
@@ -102,7 +102,7 @@ def read_diff(text: str, *, limit: int = 4_000) -> Diff:
             lines.append(DiffLine("", shown, old, new))
             old, new = old + 1, new + 1
     close()
-    return Diff(tuple(files), max(0, len(all_lines) - limit))
+    return UnifiedDiff(tuple(files), max(0, len(all_lines) - limit))
 
 
 def compared(lines: Sequence[DiffLine]) -> list[DiffLine]:

@@ -21,7 +21,7 @@ _SGR = re.compile(r"\x1b\[([0-9;:]*)m")
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class TextStyle:
     """How text[start:end] looks: names such as "red bold", "on-red"; never anything from the log itself."""
 
     start: int
@@ -41,7 +41,7 @@ class LogLine:
     kind: str
     text: str
     who: str = ""
-    styles: tuple[Style, ...] = ()
+    styles: tuple[TextStyle, ...] = ()
     number: int = 0
     hits: tuple[tuple[int, int], ...] = ()
 
@@ -77,7 +77,7 @@ def read_line(line: str, who: str = "", number: int = 0) -> LogLine:
     return LogLine(at, kind, *_plain(text, who), number)
 
 
-def _plain(text: str, who: str) -> tuple[str, str, tuple[Style, ...]]:
+def _plain(text: str, who: str) -> tuple[str, str, tuple[TextStyle, ...]]:
     shown, styles = styled(text)
     return shown[:LOG_TEXT_LIMIT], who, tuple(style for style in styles if style.end <= LOG_TEXT_LIMIT)
 
@@ -110,12 +110,12 @@ def found_at(text: str, needle: str) -> Iterator[tuple[int, int]]:
         place = lowered.find(wanted, place + len(wanted))
 
 
-def styled(text: str) -> tuple[str, tuple[Style, ...]]:
+def styled(text: str) -> tuple[str, tuple[TextStyle, ...]]:
     """(`text` without terminal sequences, what its colour sequences mean). Cursor moves and titles are dropped."""
     if "\x1b" not in text:
         return text, ()
     parts: list[str] = []
-    styles: list[Style] = []
+    styles: list[TextStyle] = []
     at, start, length = _Pen(), 0, 0
 
     def say(piece: str) -> None:
@@ -127,7 +127,7 @@ def styled(text: str) -> tuple[str, tuple[Style, ...]]:
             if styles and styles[-1].end == length and styles[-1].names == names:
                 styles[-1] = replace(styles[-1], end=length + len(piece))
             else:
-                styles.append(Style(length, length + len(piece), names))
+                styles.append(TextStyle(length, length + len(piece), names))
         length += len(piece)
 
     for found in ANSI.finditer(text):

@@ -69,12 +69,12 @@ def style_of(state: str | None) -> StateStyle:
     return STATE_STYLES.get(state or "", UNKNOWN_STYLE)
 
 
-def look(state: str | None) -> str:
+def style_name(state: str | None) -> str:
     """Which of the seven styles a state has."""
     return style_of(state).name
 
 
-def sign(state: str | None) -> str:
+def state_icon(state: str | None) -> str:
     """The icon of a state, for titles."""
     return style_of(state).icon
 

@@ -19,14 +19,14 @@ ODD = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextPart:
     """A piece of text; `odd` pieces name a character that would not be seen as itself."""
 
     text: str
     odd: bool = False
 
 
-def visible_parts(text: str) -> tuple[Part, ...]:
+def visible_parts(text: str) -> tuple[TextPart, ...]:
     """Split `text` so that every hidden or reordering character becomes a part of its own, such as ⟦U+202E⟧.
 
     Line feeds and tabs stay; CRLF is a line feed.
@@ -35,11 +35,11 @@ def visible_parts(text: str) -> tuple[Part, ...]:
     parts, start = [], 0
     for found in ODD.finditer(text):
         if found.start() > start:
-            parts.append(Part(text[start : found.start()]))
-        parts.append(Part(f"⟦U+{ord(found.group()):04X}⟧", odd=True))
+            parts.append(TextPart(text[start : found.start()]))
+        parts.append(TextPart(f"⟦U+{ord(found.group()):04X}⟧", odd=True))
         start = found.end()
     if start < len(text):
-        parts.append(Part(text[start:]))
+        parts.append(TextPart(text[start:]))
     return tuple(parts)
 
 

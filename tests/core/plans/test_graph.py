@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.plans.globs import GlobPairs, Meeting, glob_meets
+from batches.core.plans.globs import GlobPairs, GlobRelation, glob_relation
 from batches.core.plans.graph import UnknownDependency, analyse, find_cycles
 from batches.core.plans.types import PhaseSpec
 
@@ -130,7 +130,7 @@ def test_directories_and_globs_meet_what_they_cover():
     ],
 )
 def test_glob_meets_path(glob, path, meeting):
-    assert glob_meets(glob, path) is Meeting(meeting)
+    assert glob_relation(glob, path) is GlobRelation(meeting)
 
 
 @pytest.mark.parametrize(

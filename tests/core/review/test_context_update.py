@@ -13,10 +13,10 @@ from batches.core.review.context_update import (
     render_block,
     with_block,
 )
-from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.core.review.rules import GateFact
 
-DRIFT = measure_drift(Evidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
+DRIFT = measure_drift(DriftEvidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
 GATES = (GateFact("x", True, "passed"),)
 DONE = PhaseRecord("PRP-4.1.1", "Read | it", "succeeded", "", "c0ffee" * 6, "2026-11-22", ("a.py",), GATES, DRIFT)
 FAILED = PhaseRecord("PRP-4.2.1", "Write <b>it</b>", "failed", "gate_failed: no")
