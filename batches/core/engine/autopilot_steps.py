@@ -1,11 +1,7 @@
 """Operations that follow one another by themselves: what comes next, and where a batch that stands somewhere begins."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-
-from batches.core.engine.states import Operation
 
 
 class AutopilotStep(StrEnum):
@@ -28,15 +24,6 @@ class AutopilotState(StrEnum):
 
 
 OPEN_AUTOPILOT_STATES = frozenset({AutopilotState.GOING, AutopilotState.STOPPED})
-OPERATION_OF: Mapping[AutopilotStep, Operation] = MappingProxyType(
-    {
-        AutopilotStep.GENERATE: Operation.GENERATE,
-        AutopilotStep.REVIEW_BEFORE: Operation.REVIEW,
-        AutopilotStep.EXECUTE: Operation.EXECUTE,
-        AutopilotStep.REVIEW_AFTER: Operation.REVIEW,
-        AutopilotStep.UPDATE_CONTEXT: Operation.UPDATE_CONTEXT,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from batches.core.errors import BatchError
-
 FOLDER = "PRPs/feature-requests"
 SLUG_LENGTH = 50
 FENCE = "```"
@@ -66,14 +64,6 @@ class Prp:
         return f"{FOLDER}/{self.prp_id}-{slug(self.title)}.md"
 
 
-class PrpUnreadable(BatchError):
-    """The document is not one that render_prp wrote, or was changed beyond reading."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        self.line, self.reason = line, reason
-        super().__init__(f"line {line}: {reason}")
-
-
 def prp_id(batch: int, stage: int, order: int) -> str:
     """PRP-{batch}.{stage}.{order}; order counts from 1 within the stage, in document order."""
     return f"PRP-{batch}.{stage}.{order}"
@@ -84,12 +74,6 @@ def slug(title: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
     return words[:SLUG_LENGTH].rstrip("-") or "phase"
-
-
-_FRONT_FIELDS = (
-    *("prp_id", "title", "status", "created", "batch", "stage", "order"),
-    *("phase", "plan", "complexity", "hours", "dependencies", "files"),
-)
 
 
 def render_prp(prp: Prp) -> str:
@@ -154,88 +138,3 @@ def _step_lines(step: PrpStep) -> list[str]:
             fence += "`"
         lines += [f"{fence}bash", *command.split("\n"), fence, ""]
     return lines
-
-
-def read_prp(text: str) -> Prp:
-    """What render_prp wrote, back again. Raises PrpUnreadable with the line at which reading stopped."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    front, start = _front_matter(lines)
-    missing = [name for name in _FRONT_FIELDS if name not in front]
-    if missing:
-        raise PrpUnreadable(1, f"the front matter lacks {', '.join(missing)}")
-    goal, steps, gates = _body(lines, start)
-    try:
-        return Prp(
-            prp_id=str(front["prp_id"]),
-            title=str(front["title"]),
-            batch=int(str(front["batch"])),
-            stage=int(str(front["stage"])),
-            order=int(str(front["order"])),
-            phase=str(front["phase"]),
-            plan=str(front["plan"]),
-            goal="" if goal == "The plan gives no goal." else goal,
-            complexity=str(front["complexity"]),
-            hours=None if front["hours"] is None else float(str(front["hours"])),
-            files=_strings(front["files"]),
-            dependencies=_strings(front["dependencies"]),
-            steps=steps,
-            gates=gates,
-            status=str(front["status"]),
-            created=str(front["created"]),
-            extra=tuple((name, str(value)) for name, value in front.items() if name not in _FRONT_FIELDS),
-        )
-    except ValueError as error:
-        raise PrpUnreadable(1, f"front matter: {error}") from error
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return tuple(str(item) for item in value)
-
-
-def _front_matter(lines: list[str]) -> tuple[dict[str, object], int]:
-    if not lines or lines[0] != "---":
-        raise PrpUnreadable(1, "there is no front matter")
-    front: dict[str, object] = {}
-    for index, line in enumerate(lines[1:], start=1):
-        if line == "---":
-            return front, index + 1
-        name, colon, value = line.partition(": ")
-        if not colon:
-            raise PrpUnreadable(index + 1, f"{line!r} is not 'name: value'")
-        try:
-            front[name] = json.loads(value)
-        except ValueError:
-            front[name] = value  # a person wrote plain YAML text
-    raise PrpUnreadable(len(lines), "the front matter is not closed")
-
-
-def _body(lines: list[str], start: int) -> tuple[str, tuple[PrpStep, ...], tuple[str, ...]]:
-    section = ""
-    goal: list[str] = []
-    gates: list[str] = []
-    steps: list[tuple[int, list[str], list[str]]] = []
-    fence, block = "", list[str]()
-    for line in lines[start:]:
-        if fence:
-            if line == fence:
-                steps[-1][2].append("\n".join(block))
-                fence, block = "", []
-            else:
-                block.append(line)
-        elif line.startswith("## "):
-            section = line[3:]
-        elif section == "Steps" and (heading := re.fullmatch(r"### Step (\d+)", line, re.ASCII)):
-            steps.append((int(heading[1]), [], []))
-        elif section == "Steps" and steps and (opening := re.fullmatch(r"(`{3,})bash", line)):
-            fence = opening[1]
-        elif line.startswith(">"):
-            quoted = line[2:] if line.startswith("> ") else line[1:]
-            if section == "Problem":
-                goal.append(quoted)
-            elif section == "Steps" and steps:
-                steps[-1][1].append(quoted)
-        elif section == "Validation Gates" and (gate := re.fullmatch(r"- \[[ xX]\] (.*)", line)):
-            gates.append(gate[1])
-    return "\n".join(goal), tuple(PrpStep(number, "\n".join(text), tuple(commands)) for number, text, commands in steps), tuple(gates)

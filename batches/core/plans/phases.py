@@ -27,7 +27,6 @@ from batches.core.plans.values import hours_in_title, read_complexity, read_hour
 MAX_ITEMS = 2_000  # in one field of a phase
 MAX_ISSUES = 1_000  # errors, and as many warnings
 _RANK = {name: rank for rank, name in enumerate(FIELD_OF)}
-_ASCII_KEY = re.compile(r"^[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)*$")
 
 
 @dataclass(slots=True)

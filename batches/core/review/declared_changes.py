@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from batches.core.plans.conflicts import covering_entries
+from batches.core.text.words import counted
 
 NAMED = 20  # files that a sentence names; the page lists them all
 
@@ -57,19 +58,15 @@ def refusal(
     """Why these changes may not be merged under the project's two settings, naming the files; "" when they may."""
     said = []
     if deletions == FilePolicy.FAIL and deleted:
-        said.append(f"{_files(len(deleted))} deleted: {_named(sorted(deleted))}")
+        said.append(f"{counted(len(deleted), 'file was', 'files were')} deleted: {_named(sorted(deleted))}")
     if undeclared_edits == FilePolicy.FAIL:
         gone = set(deleted) if said else set()  # named already
         odd = [path for path in undeclared(declared, (*created, *modified, *deleted)) if path not in gone]
         if odd:
-            said.append(f"{_files(len(odd))} changed that the plan does not declare: {_named(odd)}")
+            said.append(f"{counted(len(odd), 'file was', 'files were')} changed that the plan does not declare: {_named(odd)}")
     if not said:
         return ""
     return f"Not merged: {'; '.join(said)}. Retry the phase, or allow this in the project's settings and then retry."
-
-
-def _files(count: int) -> str:
-    return "1 file was" if count == 1 else f"{count} files were"
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from batches.core.review.drift import Drift, DriftBand
+from batches.core.text.words import counted
 
 COMPLEXITY_POINTS: Mapping[str, int] = {"low": 1, "medium": 3, "high": 5}
 USUAL_HOURS: Mapping[str, tuple[float, float]] = {"low": (0, 4), "medium": (2, 8), "high": (6, 16)}
@@ -215,7 +216,7 @@ def _about_goal(phase: PhaseFacts) -> Iterable[ReviewFinding]:
     if not words:
         yield ReviewFinding(Severity.MAJOR, "goal", place, "There is no goal.", advice)
     elif words < FEWEST_WORDS:
-        yield ReviewFinding(Severity.MINOR, "goal", place, f"The goal is {_count(words, 'word')} long.", advice)
+        yield ReviewFinding(Severity.MINOR, "goal", place, f"The goal is {counted(words, 'word')} long.", advice)
 
 
 def _about_steps(phase: PhaseFacts) -> Iterable[ReviewFinding]:
@@ -228,7 +229,7 @@ def _about_steps(phase: PhaseFacts) -> Iterable[ReviewFinding]:
             vague += 1
             words = len(step.split())
             advice = "Name what is changed, and where." if words < FEWEST_WORDS else "Split it into steps of one action each."
-            text = f"The step is vague: it has {_count(words, 'word')}."
+            text = f"The step is vague: it has {counted(words, 'word')}."
             yield ReviewFinding(Severity.MINOR, "steps", f"{phase.prp_id}, Step {number}", text, advice)
     if vague >= VAGUE_STEPS:
         text = f"{vague} of {len(phase.steps)} steps are vague."
@@ -243,7 +244,8 @@ def _about_gates(phase: PhaseFacts) -> Iterable[ReviewFinding]:
         yield ReviewFinding(Severity.MAJOR, "gates", place, "There are no gates: nothing can fail this phase but its steps.", advice)
         return
     if len(phase.gates) < FEWEST_GATES:
-        text = f"There {'is' if len(phase.gates) == 1 else 'are'} {_count(len(phase.gates), 'gate')}; fewer than {FEWEST_GATES} say little."
+        verb = "is" if len(phase.gates) == 1 else "are"
+        text = f"There {verb} {counted(len(phase.gates), 'gate')}; fewer than {FEWEST_GATES} say little."
         yield ReviewFinding(Severity.MINOR, "gates", place, text, advice)
     for number, gate in enumerate(phase.gates, start=1):
         if not gate.bound:
@@ -266,7 +268,7 @@ def _about_size(phase: PhaseFacts) -> Iterable[ReviewFinding]:
         text = f"{phase.hours:g} hours are outside of the {low:g} to {high:g} that are usual for {phase.complexity} complexity."
         yield ReviewFinding(Severity.MINOR, "hours", place, text, "Correct the hours or the complexity, or split the phase.")
     if is_pressed(phase.hours, len(phase.steps)):
-        text = f"{phase.hours:g} hours for {_count(len(phase.steps), 'step')} is an aggressive timeline."
+        text = f"{phase.hours:g} hours for {counted(len(phase.steps), 'step')} is an aggressive timeline."
         yield ReviewFinding(Severity.MINOR, "hours", place, text, f"Plan {HOURS_FOR_A_STEP * len(phase.steps):g} hours or more.")
 
 
@@ -391,7 +393,3 @@ def _about_drift(phase: PhaseFacts, drift: Drift) -> Iterable[ReviewFinding]:
     if drift.band in severity_of:
         advice = "Compare the PRP with the diff; correct the one that is wrong."
         yield ReviewFinding(severity_of[drift.band], "drift", phase.prp_id, f"The drift is {drift.shown} %, which is {drift.band}.", advice)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -53,6 +53,11 @@ def strip_ansi(text: str) -> str:
     return ANSI.sub("", text)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """“1 file” or “3 files”; `plural` for nouns that take more than an “s”."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as "0.4 s", "48 s", "3 min 05 s", "2 h 07 min" or "3 d 4 h"."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.text.words import bytes_words, duration, strip_ansi, tokens, usd, visible
+from batches.core.text.words import bytes_words, counted, duration, strip_ansi, tokens, usd, visible
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ def test_durations_have_the_unit_that_fits(seconds, expected):
 def test_unknown_is_a_dash_and_nothing_is_a_nought():
     assert (tokens(None), usd(None), bytes_words(None)) == ("—", "—", "—")
     assert (tokens(0), usd(0), bytes_words(0)) == ("0", "$0.00", "0 B")
+
+
+def test_one_is_counted_in_the_singular():
+    assert [counted(number, "file") for number in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert counted(2, "file was", "files were") == "2 files were"
 
 
 def test_small_costs_are_not_rounded_to_nothing():
