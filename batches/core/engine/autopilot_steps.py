@@ -1,11 +1,11 @@
-"""Operations that follow one another by themselves: what comes next, and where a batch that stands somewhere begins."""
+"""The steps of an autopilot: which step comes next, and with which step a batch starts."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class AutopilotStep(StrEnum):
-    """The steps of a whole chain, in their order; each is one run."""
+    """All steps of an autopilot in order; each step is one run."""
 
     GENERATE = "generate"
     REVIEW_BEFORE = "review_before"
@@ -15,7 +15,7 @@ class AutopilotStep(StrEnum):
 
 
 class AutopilotState(StrEnum):
-    """`stopped` waits for a person; it goes on where it stands."""
+    """`stopped` waits for a person; a resumed autopilot continues with the same step."""
 
     GOING = "going"
     STOPPED = "stopped"
@@ -28,16 +28,16 @@ OPEN_AUTOPILOT_STATES = frozenset({AutopilotState.GOING, AutopilotState.STOPPED}
 
 @dataclass(frozen=True, slots=True)
 class OperationsDone:
-    """What has been done with a batch so far."""
+    """Which operations of a batch are done."""
 
     generated: bool = False
-    review_before_passes: bool = False  # the latest one of the PRPs as they are
+    review_before_passes: bool = False  # the latest review of the current PRPs
     executed: bool = False  # every phase
-    review_after_passes: bool = False  # a review since the last execution lets it through
+    review_after_passes: bool = False  # the latest review since the last execution
 
 
 def steps_of(*, whole: bool, review_required: bool) -> tuple[AutopilotStep, ...]:
-    """All five for an autopilot; otherwise up to the execution, with the review before it only where the project requires one."""
+    """All five steps if `whole`. Otherwise up to the execution, with a review before it if the project requires one."""
     if whole:
         return tuple(AutopilotStep)
     review = (AutopilotStep.REVIEW_BEFORE,) if review_required else ()
@@ -45,16 +45,17 @@ def steps_of(*, whole: bool, review_required: bool) -> tuple[AutopilotStep, ...]
 
 
 def step_after(step: AutopilotStep, *, whole: bool, review_required: bool) -> AutopilotStep | None:
-    """What follows `step` when it came out well; None at the end of the chain."""
+    """The step after `step` has succeeded; None after the last one."""
     order = list(AutopilotStep)
-    later = [one for one in steps_of(whole=whole, review_required=review_required) if order.index(one) > order.index(step)]
+    steps = steps_of(whole=whole, review_required=review_required)
+    later = [other for other in steps if order.index(other) > order.index(step)]
     return later[0] if later else None
 
 
-def first_step(standing: OperationsDone) -> AutopilotStep:
-    """Where an autopilot over a batch that stands so begins: nothing that is done and approved is repeated."""
-    if not standing.generated:
+def first_step(done: OperationsDone) -> AutopilotStep:
+    """The first step of an autopilot: it repeats nothing that is done and approved."""
+    if not done.generated:
         return AutopilotStep.GENERATE
-    if not standing.executed:
-        return AutopilotStep.EXECUTE if standing.review_before_passes else AutopilotStep.REVIEW_BEFORE
-    return AutopilotStep.UPDATE_CONTEXT if standing.review_after_passes else AutopilotStep.REVIEW_AFTER
+    if not done.executed:
+        return AutopilotStep.EXECUTE if done.review_before_passes else AutopilotStep.REVIEW_BEFORE
+    return AutopilotStep.UPDATE_CONTEXT if done.review_after_passes else AutopilotStep.REVIEW_AFTER

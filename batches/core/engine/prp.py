@@ -1,7 +1,4 @@
-"""PRP documents, the work order of one phase: ids and file names by rule, rendered and read back without loss.
-
-Source: framework.md §1 (ids) and §2 (names), the seed's "Validation Gates".
-"""
+"""PRP documents, one per phase: their ids, file names and markdown text."""
 
 import json
 import re
@@ -38,7 +35,7 @@ class PrpStep:
 
 @dataclass(frozen=True, slots=True)
 class Prp:
-    """All that a PRP document says. `hours` is None when the plan does not say."""
+    """The content of a PRP document. `hours` is None when the plan gives none."""
 
     prp_id: str
     title: str
@@ -56,11 +53,11 @@ class Prp:
     gates: tuple[str, ...]
     status: str = "new"
     created: str = ""  # ISO 8601 date
-    extra: tuple[tuple[str, str], ...] = ()  # further front matter, such as the issue's address
+    extra: tuple[tuple[str, str], ...] = ()  # more front matter, such as the URL of the Linear issue
 
     @property
     def path(self) -> str:
-        """Where the document lives in the repository."""
+        """The document's path in the repository."""
         return f"{FOLDER}/{self.prp_id}-{slug(self.title)}.md"
 
 
@@ -70,14 +67,14 @@ def prp_id(batch: int, stage: int, order: int) -> str:
 
 
 def slug(title: str) -> str:
-    """The title as a file name part: lower case ASCII words joined by dashes, at most 50 characters, never empty."""
+    """The title as part of a file name: lower case ASCII words joined by dashes, 1 to 50 characters."""
     ascii_text = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
     return words[:SLUG_LENGTH].rstrip("-") or "phase"
 
 
 def render_prp(prp: Prp) -> str:
-    """The document in markdown. Front matter is YAML whose values are JSON, so that any YAML reader takes it."""
+    """The document as markdown. The values of its YAML front matter are JSON, which every YAML parser can read."""
     front: dict[str, object] = {
         "prp_id": prp.prp_id,
         "title": prp.title,
@@ -96,14 +93,14 @@ def render_prp(prp: Prp) -> str:
     }
     lines = ["---", *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in front.items()), "---", ""]
     lines += [f"# {prp.prp_id}: {_one_line(prp.title)}", "", "## Problem", "", *_quoted(prp.goal or "The plan gives no goal."), ""]
-    lines += ["## Solution", "", _solution(prp), "", "## Steps", ""]
+    lines += ["## Solution", "", _solution_text(prp), "", "## Steps", ""]
     for step in prp.steps:
         lines += _step_lines(step)
     if not prp.steps:
         lines += ["The plan names no steps; the gates decide.", ""]
     lines += ["## Validation Gates", ""]
     lines += [f"- [ ] {_one_line(gate)}" for gate in prp.gates] or ["The plan names no gates."]
-    lines += ["", "## Testing Strategy", "", _testing(prp), "", "## Risk Mitigation", ""]
+    lines += ["", "## Testing Strategy", "", _testing_text(prp), "", "## Risk Mitigation", ""]
     lines += [f"- {rule}" for rule in RISK_MITIGATION.get(prp.complexity, RISK_MITIGATION["medium"])]
     return "\n".join(lines) + "\n"
 
@@ -113,17 +110,17 @@ def _one_line(text: str) -> str:
 
 
 def _quoted(text: str) -> list[str]:
-    """Text as a block quote: nothing in it can be taken for a heading of the document."""
+    """The text as a block quote, so that nothing in it becomes a heading of the document."""
     return [f"> {line}".rstrip() for line in text.split("\n")]
 
 
-def _solution(prp: Prp) -> str:
+def _solution_text(prp: Prp) -> str:
     files = ", ".join(f"`{name}`" for name in prp.files) or "no file that the plan names"
     after = f" It builds on {', '.join(prp.dependencies)}." if prp.dependencies else ""
     return f"Carry out the {len(prp.steps)} steps below; they change {files}.{after}"
 
 
-def _testing(prp: Prp) -> str:
+def _testing_text(prp: Prp) -> str:
     tests = [name for name in prp.files if "test" in name.lower()]
     if tests:
         return f"The tests in {', '.join(f'`{name}`' for name in tests)} cover this phase; each gate above is run by the server."
