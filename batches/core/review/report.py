@@ -18,7 +18,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """What the report says of one PRP; drift and lines are None before execution, or where nobody knows."""
+    """One PRP in the report. Drift and lines are None before execution, or when unknown."""
 
     prp_id: str
     title: str
@@ -32,7 +32,7 @@ class ReportSection:
 
 
 def report_path(batch: int) -> str:
-    """Where the report stands in the repository; a later review takes the place of an earlier one, which git keeps."""
+    """The report's path in the repository. A later review replaces the file; git keeps the earlier text."""
     return f"{FOLDER}/batch-{batch}-review.md"
 
 
@@ -47,7 +47,7 @@ def render_report(
     findings: Sequence[ReviewFinding],
     semantic: str,
 ) -> str:
-    """The whole report; `findings` are the batch's own."""
+    """The report as markdown. `findings` are those about the batch as a whole."""
     subject = "the PRPs, before execution" if moment is ReviewTiming.BEFORE else "the code that came out"
     lines = [
         f"# Review of batch {batch}: {inline(title)}",
@@ -65,17 +65,17 @@ def render_report(
     else:
         lines += ["| PRP | Title | State | Drift | Diff | Risk | Verdict |", "|---|---|---|---|---|---|---|"]
         for part in parts:
-            came_out = (part.state or "not run", _percent(part.drift), _size(part))
-            lines.append(table_row(part.prp_id, part.title, *came_out, _risk(part.risk), WORDS[part.verdict]))
-    lines += ["", "## Batch", "", *_listed(findings)]
+            outcome = (part.state or "not run", _percent(part.drift), _size(part))
+            lines.append(table_row(part.prp_id, part.title, *outcome, _risk(part.risk), WORDS[part.verdict]))
+    lines += ["", "## Batch", "", *_finding_lines(findings)]
     for part in parts:
-        lines += ["", f"## {part.prp_id}: {inline(part.title)}", "", *_listed(part.findings)]
+        lines += ["", f"## {part.prp_id}: {inline(part.title)}", "", *_finding_lines(part.findings)]
     return "\n".join(lines) + "\n"
 
 
-def _listed(findings: Sequence[ReviewFinding]) -> list[str]:
+def _finding_lines(findings: Sequence[ReviewFinding]) -> list[str]:
     if not findings:
-        return ["Nothing to say."]
+        return ["No findings."]
     rows = []
     for finding in findings:
         rows.append(f"- **{finding.severity}** ({finding.category}) {inline(finding.place)}: {inline(finding.message)}")
