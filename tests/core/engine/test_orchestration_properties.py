@@ -1,4 +1,4 @@
-"""A run of any shape, under any weather, as a state machine over `decide` and the transition table (security.md §5)."""
+"""Runs of any shape with any faults, as a state machine over `decide` and the transition table."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Every way of writing a plan that framework.md §4 lists, one sample each."""
+"""Every way of writing a plan that docs/plan-format.md lists, one sample each."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bad plans: each ends in its code at its line, never in a traceback, and in time (security.md §4)."""
+"""Bad plans: each gets its code at its line, never a traceback, and in time."""
 
 import gc
 import time

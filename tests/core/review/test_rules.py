@@ -38,7 +38,7 @@ def facts(**changes) -> PhaseFacts:
 
 # complexity, hours, gates, dependencies, steps -> points before weights, weighted sum × 100 by hand, score, band
 RISKS = (
-    # framework.md's own: 0.25·3 = 0.75; 75 ÷ 5.95 = 12.605
+    # the worked example: 0.25·3 = 0.75; 75 ÷ 5.95 = 12.605
     ("medium", 8, 5, 0, [CLEAR], (3, 0, 0, 0, 0), 75, 13, "low"),
     ("low", 2, 5, 0, [CLEAR], (1, 0, 0, 0, 0), 25, 4, "low"),
     ("low", 4, 5, 0, [], (1, 0, 0, 0, 0), 25, 4, "low"),
