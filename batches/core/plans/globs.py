@@ -98,18 +98,18 @@ def _tokens_overlap(left: Sequence[str], right: Sequence[str]) -> bool:
         at, other = waiting.pop()
         if at == len(left) and other == len(right):
             return True
-        one = left[at] if at < len(left) else ""
-        two = right[other] if other < len(right) else ""
+        token = left[at] if at < len(left) else ""
+        other_token = right[other] if other < len(right) else ""
         steps = []
-        if one.startswith("*"):
+        if token.startswith("*"):
             steps.append((at + 1, other))
-            if two and (one != "*" or two != "/"):
+            if other_token and (token != "*" or other_token != "/"):
                 steps.append((at, other + 1))
-        if two.startswith("*"):
+        if other_token.startswith("*"):
             steps.append((at, other + 1))
-            if one and (two != "*" or one != "/"):
+            if token and (other_token != "*" or token != "/"):
                 steps.append((at + 1, other))
-        if one and two and not one.startswith("*") and not two.startswith("*") and _same_character(one, two):
+        if token and other_token and not token.startswith("*") and not other_token.startswith("*") and _same_character(token, other_token):
             steps.append((at + 1, other + 1))
         for step in steps:
             if step not in visited:
@@ -118,11 +118,11 @@ def _tokens_overlap(left: Sequence[str], right: Sequence[str]) -> bool:
     return False
 
 
-def _same_character(one: str, two: str) -> bool:
-    any_one, any_two = (token == "?" or len(token) > 1 for token in (one, two))
-    if any_one or any_two:
-        return "/" not in (one, two)
-    return one == two
+def _same_character(token: str, other_token: str) -> bool:
+    is_wild, other_is_wild = (text == "?" or len(text) > 1 for text in (token, other_token))
+    if is_wild or other_is_wild:
+        return "/" not in (token, other_token)
+    return token == other_token
 
 
 def _first_part(glob: str) -> str | None:

@@ -52,12 +52,12 @@ def looks_like_json(text: str) -> bool:
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in members:
             raise _UnusableJson(f"“{name}” occurs twice in one object")
-        found[name] = value
-    return found
+        members[name] = value
+    return members
 
 
 def _refuse_constant(name: str) -> Any:
@@ -116,7 +116,7 @@ def _object_lines(text: str, count: int) -> list[int]:
     """The line, from 1, of the opening brace of each of the `count` phase objects."""
     begin = re.search(r'"(?:items|phases)"\s*:\s*\[', text) if text.lstrip().startswith("{") else re.search(r"\[", text)
     depth, line, inside = 0, text.count("\n", 0, begin.end()) + 1 if begin else 1, False
-    found: list[int] = []
+    opening_lines: list[int] = []
     for token in re.finditer(r'\\.|["{}\[\]\n]', text[begin.end() :] if begin else "", re.DOTALL):
         mark = token.group()
         if mark == "\n":
@@ -127,13 +127,13 @@ def _object_lines(text: str, count: int) -> list[int]:
             continue
         elif mark in "{[":
             if depth == 0:
-                found.append(line)
+                opening_lines.append(line)
             depth += 1
         else:
             depth -= 1
             if depth < 0:
                 break
-    return (found + [1] * count)[:count]
+    return (opening_lines + [1] * count)[:count]
 
 
 def _drafts(items: Sequence[Any], lines: Sequence[int], issues: Issues) -> list[tuple[str, dict[str, Any], int]]:
@@ -144,11 +144,11 @@ def _drafts(items: Sequence[Any], lines: Sequence[int], issues: Issues) -> list[
             issues.error(line, IssueCode.BAD_JSON, f"Entry {place} is not an object with “id”, “dependencies” and “files”.")
             continue
         raw = next((item[name] for name in _NAMES["key"] if name in item), None)
-        found = _KEY.match(str(raw)) if isinstance(raw, (str, int, float)) and not isinstance(raw, bool) else None
-        if found is None or not str(raw).isascii() or not can_name(found["key"]):
+        written_key = _KEY.match(str(raw)) if isinstance(raw, (str, int, float)) and not isinstance(raw, bool) else None
+        if written_key is None or not str(raw).isascii() or not can_name(written_key["key"]):
             issues.error(line, IssueCode.BAD_KEY, f"Entry {place} has no usable “id”: {str(raw)[:60]}.", phase=str(raw)[:60])
             continue
-        key = found["key"]
+        key = written_key["key"]
         if key.lower() in line_of:
             message = f"Phase {key} exists already, on line {line_of[key.lower()]}."
             issues.error(line, IssueCode.DUPLICATE_KEY, message, phase=key)
@@ -171,15 +171,15 @@ def _strings(value: Any) -> list[str]:
     """The strings in a string, number or list of strings, numbers or objects with a text. Anything else is ignored."""
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [str(value)]
-    found: list[str] = []
-    for one in value if isinstance(value, list) else ():
-        if isinstance(one, dict):
-            one = next(
-                (one[name] for name in ("text", "title", "description", "id", "path", "file") if isinstance(one.get(name), str)), None
+    strings: list[str] = []
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, dict):
+            item = next(
+                (item[name] for name in ("text", "title", "description", "id", "path", "file") if isinstance(item.get(name), str)), None
             )
-        if isinstance(one, (str, int, float)) and not isinstance(one, bool):
-            found.append(str(one))
-    return found
+        if isinstance(item, (str, int, float)) and not isinstance(item, bool):
+            strings.append(str(item))
+    return strings
 
 
 def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, issues: Issues) -> PhaseSpec:
@@ -215,9 +215,9 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
 
 def _entries(value: Any, field: Field, key: str, line: int, issues: Issues) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The texts and commands of a list of steps or gates. An empty item is an error, as in markdown."""
-    for one in value if isinstance(value, list) else () if value is None else (value,):
-        text = " ".join(_strings([one])).strip()
-        commands = tuple(_strings(one.get("commands"))) if isinstance(one, dict) and field is Field.STEPS else ()
+    for item in value if isinstance(value, list) else () if value is None else (value,):
+        text = " ".join(_strings([item])).strip()
+        commands = tuple(_strings(item.get("commands"))) if isinstance(item, dict) and field is Field.STEPS else ()
         if text or commands:
             yield text, commands
         else:
@@ -239,7 +239,7 @@ def _hours(key: str, item: dict[str, Any], line: int, issues: Issues) -> tuple[f
 
 
 def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, issues: Issues) -> tuple[str, ...]:
-    found: dict[int, None] = {}
+    depends_on: dict[int, None] = {}
     for written in _strings(_value_of(item, "dependencies")):
         known = names.key(written.strip())
         references = None if known is not None else read_references(written, names, place)
@@ -247,11 +247,11 @@ def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: 
             if number == place:
                 issues.error(line, IssueCode.SELF_DEPENDENCY, f"Phase {key} depends on itself.", field=Field.DEPENDENCIES, phase=key)
             else:
-                found[number] = None
+                depends_on[number] = None
         for name in _unread(references):
             message = f'Phase {key} depends on "{name[:80]}", which does not exist. Valid phases: {", ".join(names.keys[:30])}.'
             issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
-    return tuple(names.keys[number] for number in found)
+    return tuple(names.keys[number] for number in depends_on)
 
 
 def _unread(references: Any) -> Iterable[str]:

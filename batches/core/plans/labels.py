@@ -157,18 +157,18 @@ def phase_heading(text: str) -> PhaseHeading | None:
     """
     text = _NUMBERED.sub("", _SYMBOLS_AT_START.sub("", plain(text).replace("**", "").replace("__", "")))
     text = _STATUS_AT_START.sub("", text).replace("\ufe0f\u20e3", "")
-    found = _PHASE.match(text)
-    if found:
-        rest = found["rest"].strip()
+    phase = _PHASE.match(text)
+    if phase:
+        rest = phase["rest"].strip()
         titled = _REST.match(rest)
         if titled:
-            return PhaseHeading(found["key"], clean_title(titled["title"]))
+            return PhaseHeading(phase["key"], clean_title(titled["title"]))
         noted = _NOTED.match(rest)
         if noted:  # “Phase 4 (optional): Extras”
-            return PhaseHeading(found["key"], clean_title(f"{clean_title(noted['title'])} {noted['note']}"))
+            return PhaseHeading(phase["key"], clean_title(f"{clean_title(noted['title'])} {noted['note']}"))
         if not clean_title(rest) or rest[0] in "([":
-            return PhaseHeading(found["key"], clean_title(rest))
-        return _unmarked(text, found["key"], rest)
+            return PhaseHeading(phase["key"], clean_title(rest))
+        return _unmarked(text, phase["key"], rest)
     worded = _WORD_KEY.match(text)
     if worded:
         return PhaseHeading(worded["key"], clean_title(worded["title"]), weak=True)
@@ -237,24 +237,24 @@ def read_label(line: str) -> Label | None:
             name = head.rstrip(":").strip()
             return Label(field_named(name), name, line[end + (3 if after == ":" else 2) :].strip())
     if first in ("*", "_"):
-        found = _BOLD_LABEL.match(line)
-        if not found:
+        bold = _BOLD_LABEL.match(line)
+        if not bold:
             return None
-        inside, value = found["inside"].strip(), (found["value"] or "").strip()
+        inside, value = bold["inside"].strip(), (bold["value"] or "").strip()
         head, colon, tail = inside.partition(":")
         if colon and tail.strip():  # **Time: 2 hours**
             if field_named(head) is None:
                 return Label(None, head.strip(), value)
             return Label(field_named(head), head.strip(), (tail.strip() + " " + value).strip())
-        if not colon and not found["colon"] and value:
+        if not colon and not bold["colon"] and value:
             return None
-        if len(found["mark"]) == 1 and not (colon or found["colon"]):
+        if len(bold["mark"]) == 1 and not (colon or bold["colon"]):
             return None
-        return Label(field_named(head), head.strip(), value, bool(colon or found["colon"]))
+        return Label(field_named(head), head.strip(), value, bool(colon or bold["colon"]))
     if first.isupper():
-        plain_found = _PLAIN_LABEL.match(line)
-        if plain_found:
-            field = field_named(plain_found["name"])
+        plain_label = _PLAIN_LABEL.match(line)
+        if plain_label:
+            field = field_named(plain_label["name"])
             if field:
-                return Label(field, plain_found["name"], (plain_found["value"] or "").strip())
+                return Label(field, plain_label["name"], (plain_label["value"] or "").strip())
     return None

@@ -549,15 +549,15 @@ def read_document(lines: Sequence[str]) -> Document:
                 if heading is not None and not (heading.weak or heading.bad_key):
                     document.fenced_headings.append(at + 1)
         if block.kind == "heading":
-            found = phase_heading(block.text)
-            if found and not (current and block.level > current.level and _extends(found.key, current.heading.key)):
+            heading = phase_heading(block.text)
+            if heading and not (current and block.level > current.level and _extends(heading.key, current.heading.key)):
                 if len(candidates) == MAX_PHASES:
                     document.too_many_at = block.start + 1
                     break
                 parents.append(current if current and block.level > current.level else None)
                 if candidates:
                     _close(candidates[-1], lines)
-                current = Section(found, block.level, block.start + 1, block.end)
+                current = Section(heading, block.level, block.start + 1, block.end)
                 candidates.append(current)
                 continue
             if current and block.level <= current.level:
@@ -600,7 +600,7 @@ def _bullet_phases(lists: Iterable[MarkdownBlock], lines: Sequence[str]) -> list
 
     There must be at least two, and each item of the list must be a phase with content. Otherwise the list only mentions phases.
     """
-    found: list[Section] = []
+    sections: list[Section] = []
     for block in lists:
         items = block.items or []
         if not all(
@@ -618,5 +618,5 @@ def _bullet_phases(lists: Iterable[MarkdownBlock], lines: Sequence[str]) -> list
             if rest:
                 reader._paragraph(rest, item.start + 2)
             reader.walk(item.blocks[1:])
-            found.append(section)
-    return found if len(found) > 1 else []
+            sections.append(section)
+    return sections if len(sections) > 1 else []

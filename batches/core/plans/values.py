@@ -105,28 +105,28 @@ def read_hours(text: str) -> HoursReading:
     if _EXPONENT.match(rest):
         return HoursReading(None, IssueCode.BAD_HOURS, f"“{text}” is not a number of hours. Write it out, such as 2 or 1.5.")
     hours = 0.0
-    found = _QUANTITY.match(rest)
-    if not found and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
+    quantity = _QUANTITY.match(rest)
+    if not quantity and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
         return read_hours(bracketed)
-    if found and not (found["unit1"] or found["unit2"]) and _NO_TIME.match(rest[found.end() :]):
-        found = None
-    if not found:
+    if quantity and not (quantity["unit1"] or quantity["unit2"]) and _NO_TIME.match(rest[quantity.end() :]):
+        quantity = None
+    if not quantity:
         message = f"“{text[:60]}” is not a number of hours. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
         return HoursReading(None, IssueCode.BAD_HOURS, message)
-    while found:
-        second = _unit(found["unit2"])
-        first = _unit(found["unit1"])
-        if found["high"] is None:
-            hours += float(found["low"]) * (first or second or 1.0)
+    while quantity:
+        second = _unit(quantity["unit2"])
+        first = _unit(quantity["unit1"])
+        if quantity["high"] is None:
+            hours += float(quantity["low"]) * (first or second or 1.0)
         else:
             high_unit = second or first or 1.0
-            hours += (float(found["low"]) * (first or high_unit) + float(found["high"]) * high_unit) / 2
+            hours += (float(quantity["low"]) * (first or high_unit) + float(quantity["high"]) * high_unit) / 2
         if not (first or second):
             break
         # "1 h 30 min", "1h30", "2h code + 1h tests": a quantity right after a quantity with a unit is added; anything else is a note.
-        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", rest[found.end() :]), flags=re.IGNORECASE)
-        found = _QUANTITY.match(rest)
-        if found and not (found["unit1"] or found["unit2"]):
+        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", rest[quantity.end() :]), flags=re.IGNORECASE)
+        quantity = _QUANTITY.match(rest)
+        if quantity and not (quantity["unit1"] or quantity["unit2"]):
             break
     if hours == 0:
         return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, "Hours must not be zero. Write how long the phase takes, such as 0.5.")
