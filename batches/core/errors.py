@@ -1,17 +1,17 @@
-"""The base of every error that this room raises on purpose."""
+"""The base classes of the errors that batches raises on purpose."""
 
 
 class BatchError(Exception):
-    """Something a person asked for, or a plan says, cannot be done; the message says why and what to do next."""
+    """A request, or a part of a plan, cannot be carried out. The message says why and what to do next."""
 
 
 class ServiceError(BatchError):
-    """What was asked for cannot be done; the text says why and what to do, for the person who asked."""
+    """A person's request cannot be carried out. The message tells that person why and what to do."""
 
 
 class WrongChoice(ServiceError):
-    """What was chosen does not exist or makes no sense: wrong usage, whatever the state of the batch."""
+    """The choice does not exist or makes no sense, whatever the state of the batch."""
 
 
 class NothingToDo(ServiceError):
-    """All of it is done already."""
+    """Everything asked for is done already."""

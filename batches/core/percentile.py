@@ -1,4 +1,4 @@
-"""Small arithmetic over figures that may be unknown: unknown is None, never 0."""
+"""Arithmetic over values that may be unknown: unknown is None, never 0."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,6 +20,6 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def known_sum(values: Iterable[int | None]) -> int | None:
-    """The sum of what is known; None when nothing is."""
+    """The sum of the known values; None when none is known."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

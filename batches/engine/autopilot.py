@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
-from batches.core.engine.autopilot_steps import AutopilotState, Standing, Step, first_step, step_after
+from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep, OperationsDone, first_step, step_after
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.errors import NothingToDo, ServiceError
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.engine import services
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
@@ -27,7 +27,7 @@ from batches.review.services import overrule_review, review, update_context
 from batches.runs.create import open_autopilot, refuse_busy
 from batches.runs.transitions import move_autopilot
 
-MOMENT_OF = {Step.REVIEW_BEFORE: Moment.BEFORE, Step.REVIEW_AFTER: Moment.AFTER}
+MOMENT_OF = {AutopilotStep.REVIEW_BEFORE: ReviewTiming.BEFORE, AutopilotStep.REVIEW_AFTER: ReviewTiming.AFTER}
 
 
 def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRun:
@@ -36,7 +36,7 @@ def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRu
     step = first_step(standing(batch))
     with transaction.atomic():
         refuse_busy(batch)
-        if step is Step.GENERATE:
+        if step is AutopilotStep.GENERATE:
             run = batch.runs.filter(operation=Operation.GENERATE).latest("number")
             services.retry(run=run, actor=actor, names=_retryable(run))
         else:
@@ -44,12 +44,12 @@ def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRu
         return open_autopilot(run, step, options, actor, full_autopilot=True)
 
 
-def standing(batch: Batch) -> Standing:
+def standing(batch: Batch) -> OperationsDone:
     """Which steps of the batch are done."""
     done = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, state=TaskState.SUCCEEDED)
-    before, after = (latest_review(batch, moment) for moment in (Moment.BEFORE, Moment.AFTER))
+    before, after = (latest_review(batch, moment) for moment in (ReviewTiming.BEFORE, ReviewTiming.AFTER))
     executed = batch.runs.executions().order_by("-number").values_list("number", flat=True).first()
-    return Standing(
+    return OperationsDone(
         generated=batch.runs.filter(operation=Operation.GENERATE).latest("number").state == RunState.SUCCEEDED,
         review_before_passes=before is not None and before.passes,
         executed=not Phase.objects.filter(batch=batch).exclude(pk__in=done.values("phase")).exists(),
@@ -70,7 +70,8 @@ def follow_up(run_id: int, now: datetime) -> Run | None:
         if refusal := _refusal(run, autopilot_run):
             wait_for_person(autopilot_run, run, refusal, now)
             return None
-        following = step_after(Step(autopilot_run.step), whole=autopilot_run.whole, review_required=run.batch.project.require_review)
+        review_required = run.batch.project.require_review
+        following = step_after(AutopilotStep(autopilot_run.step), whole=autopilot_run.whole, review_required=review_required)
         if following is None:
             move_autopilot(autopilot_run, AutopilotState.FINISHED, now=now, cause=_cause(autopilot_run), reason=_farewell(run))
             notifications.tell_end(run, now)
@@ -122,16 +123,16 @@ def _retryable(run: Run) -> list[str]:
     return list(run.tasks.resumable().values_list("name", flat=True))
 
 
-def _start(step: Step, batch: Batch, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> tuple[Step, Run]:
+def _start(step: AutopilotStep, batch: Batch, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> tuple[AutopilotStep, Run]:
     """Start the run of this step, or of the next step when nothing is left to execute."""
-    if step is Step.EXECUTE:
+    if step is AutopilotStep.EXECUTE:
         try:
             return step, services.start_execution(batch=batch, actor=actor, options=options)
         except NothingToDo:
             if not full_autopilot:
                 raise
-            step = Step.REVIEW_AFTER
-    if step is Step.UPDATE_CONTEXT:
+            step = AutopilotStep.REVIEW_AFTER
+    if step is AutopilotStep.UPDATE_CONTEXT:
         return step, update_context(batch=batch, actor=actor)
     return step, review(batch=batch, actor=actor, moment=MOMENT_OF[step])
 
@@ -155,7 +156,7 @@ def _refusal(run: Run, autopilot_run: AutopilotRun) -> str:
 
 def _verdict(autopilot_run: AutopilotRun) -> Review | None:
     """The latest review that the current step is about; None when the step is not a review."""
-    moment = MOMENT_OF.get(Step(autopilot_run.step))
+    moment = MOMENT_OF.get(AutopilotStep(autopilot_run.step))
     return None if moment is None else latest_review(autopilot_run.batch, moment) or Review.objects.filter(run=autopilot_run.run_id).first()
 
 

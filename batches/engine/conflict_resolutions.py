@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
-from batches.core.engine.states import Event, FailureReason, TaskKind, TaskState, TransitionRefused
+from batches.core.engine.states import FailureReason, TaskEvent, TaskKind, TaskState, TransitionRefused
 from batches.core.errors import ServiceError
-from batches.core.text.diff import Diff, read_diff
+from batches.core.text.diff import UnifiedDiff, read_diff
 from batches.models import Attempt, Batch, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.transitions import move_task
@@ -28,8 +28,8 @@ class Side:
     """A conflicting file, with what each side changed since the phase started."""
 
     path: str
-    merged: Diff
-    phase: Diff
+    merged: UnifiedDiff
+    phase: UnifiedDiff
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def resolution_branch(task: Task) -> str:
     return f"resolve/batch-{task.run.batch.number}-{task.name}"
 
 
-def _side(repository: Repository, attempt: Attempt, commit: str, path: str) -> Diff:
+def _side(repository: Repository, attempt: Attempt, commit: str, path: str) -> UnifiedDiff:
     found = repository.diff(attempt.base_commit, commit, SIDE_BYTES, [path])
     return read_diff(found.text, limit=SIDE_LINES)
 
@@ -146,7 +146,7 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
         with transaction.atomic():
             if not move_task(
                 task,
-                Event.DROP,
+                TaskEvent.DROP,
                 now=timezone.now(),
                 cause=actor.cause,
                 attempt=attempt,

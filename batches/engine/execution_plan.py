@@ -12,16 +12,16 @@ from batches.core.engine.states import Operation, TaskState
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.plans.forecast import (
+    DataflowSaving,
     Ratios,
     RunForecast,
-    Saving,
     Schedule,
     expected_cost,
     expected_saving,
     forecast_run,
     ratios_of,
 )
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.engine.sandboxing import refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Project, Review, Scheduling, Task
@@ -145,7 +145,7 @@ def _dropped_note(keys: Sequence[str]) -> tuple[str, ...]:
     return (f"{_names(keys)}: dropped, or waiting for a dropped phase. Execute a dropped phase by its name.",) if keys else ()
 
 
-def saving_of(batch: Batch, plan: ExecutionPlan) -> Saving | None:
+def saving_of(batch: Batch, plan: ExecutionPlan) -> DataflowSaving | None:
     """What dataflow scheduling would save over stages for this plan; None when hours are unknown."""
     ratios = ratios_of(finished_phases(), batch.project_id)
     stage_of = {phase.key: phase.stage.number for phase in plan.phases}
@@ -198,7 +198,7 @@ def review_refusal(batch: Batch) -> str:
     if not batch.project.require_review:
         return ""
     way = f"Review it on its page, or: manage.py batch_peer_review --batch {batch.number} --before"
-    last = latest_review(batch, Moment.BEFORE)
+    last = latest_review(batch, ReviewTiming.BEFORE)
     if last is None:
         return f"{batch.project.name} requires a review before Execute, and batch {batch.number} has none yet. {way}."
     if not last.passes:
@@ -207,7 +207,7 @@ def review_refusal(batch: Batch) -> str:
     return ""
 
 
-def latest_review(batch: Batch, moment: Moment) -> Review | None:
+def latest_review(batch: Batch, moment: ReviewTiming) -> Review | None:
     """The latest review of the PRPs as they are now (before) or of the code (after) that has a verdict."""
     generated = batch.runs.filter(operation=Operation.GENERATE).order_by("-number").values_list("number", flat=True).first() or 0
     known = Review.objects.filter(run__batch=batch, moment=moment, run__number__gt=generated).exclude(verdict="")

@@ -14,10 +14,10 @@ from django.db import transaction
 from batches.core.engine import decide as core
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
-    Event,
     FailureReason,
     Operation,
     RunEvent,
+    TaskEvent,
     TaskKind,
     Waiting,
 )
@@ -154,7 +154,7 @@ class _Writer:
             case core.Merge(name):
                 self.merges.append(self.attempts[self.tasks[name].pk])
             case core.Succeed(name):
-                self._end_attempt(self.tasks[name], Event.SUCCEED, Attempt.Outcome.SUCCEEDED)
+                self._end_attempt(self.tasks[name], TaskEvent.SUCCEED, Attempt.Outcome.SUCCEEDED)
                 if self.run.rate_limits:
                     self._change(rate_limits=0)
             case core.Fail(name, reason, message, restart):
@@ -167,7 +167,7 @@ class _Writer:
                 self._change(stop_reason=reason, stop_message=message)
                 logger.warning("batch=%s run=%s halted reason=%s %s", self.run.batch.number, self.run.number, reason, message)
             case core.Block(name, because, message):
-                self._move(self.tasks[name], Event.BLOCK, message=message, blocked_by=because)
+                self._move(self.tasks[name], TaskEvent.BLOCK, message=message, blocked_by=because)
             case core.CheckStage(stage):
                 self._check(stage)
 
@@ -185,7 +185,7 @@ class _Writer:
         logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
 
     def _move(
-        self, task: TaskRow, event: Event, *, attempt: Attempt | None = None, reason: str = "", message: str = "", **fields: object
+        self, task: TaskRow, event: TaskEvent, *, attempt: Attempt | None = None, reason: str = "", message: str = "", **fields: object
     ) -> None:
         moved = move_task(
             task,
@@ -242,7 +242,7 @@ class _Writer:
         except SubagentError as error:
             problem = str(error)
         attempt = new_attempt(self.run, full_task, base, self.context, decision, self._ready_at(task))
-        self._move(task, Event.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
+        self._move(task, TaskEvent.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
         self.attempts[task.pk] = attempt
         if problem:  # the repository or the branch is gone, so the attempt has no commit to start from
             Attempt.objects.filter(pk=attempt.pk).update(exited_at=self.context.now)
@@ -274,7 +274,7 @@ class _Writer:
         logger.info("batch=%s task=%s attempt=%s stop reason=%s force=%s", self.run.batch.number, task.name, attempt.number, reason, force)
 
     def _end_attempt(
-        self, task: TaskRow, event: Event, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object
+        self, task: TaskRow, event: TaskEvent, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object
     ) -> None:
         attempt = self.attempts.pop(task.pk)
         limits = {"phase_limit_seconds": self.run.phase_limit_seconds, "silence_seconds": self.run.silence_seconds}
@@ -286,13 +286,13 @@ class _Writer:
 
     def _fail(self, task: TaskRow, reason: FailureReason, message: str, restart: bool) -> None:
         fault = self.attempts[task.pk].fault
-        self._end_attempt(task, Event.FAIL, Attempt.Outcome.FAILED, reason, message)
+        self._end_attempt(task, TaskEvent.FAIL, Attempt.Outcome.FAILED, reason, message)
         if restart:
             pause = core.back_off_seconds(reason, task.restarts)
             limit = core.restart_limit(reason, fault, self.policy)
             move_task(
                 task,
-                Event.RETRY,
+                TaskEvent.RETRY,
                 now=self.context.now,
                 cause="policy:restart after a crash" if not fault else "policy:restart after a fault of the provider",
                 message=f"Restarted automatically ({task.restarts + 1} of {limit}) after: {message}",
@@ -303,7 +303,7 @@ class _Writer:
 
     def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
         """Return the task to pending, pause the run and halve its parallel limit; a limit that several tasks meet counts once."""
-        self._end_attempt(task, Event.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
+        self._end_attempt(task, TaskEvent.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
         run, now = self.run, self.context.now
         if run.rate_limited_since and run.rate_limited_until and core.RateLimit(run.rate_limited_since, run.rate_limited_until).holds(now):
             until = max(until, run.rate_limited_until)
@@ -320,9 +320,9 @@ class _Writer:
 
     def _cancel(self, task: TaskRow, reason: FailureReason, message: str) -> None:
         if task.pk in self.attempts:
-            self._end_attempt(task, Event.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
+            self._end_attempt(task, TaskEvent.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
         else:
-            self._move(task, Event.CANCEL, reason=reason, message=message or "Cancelled before it started.")
+            self._move(task, TaskEvent.CANCEL, reason=reason, message=message or "Cancelled before it started.")
 
     def _cover(self, task: TaskRow) -> None:
         """A stage check judges what is merged when it starts. One that a person requested on its own keeps its list."""

@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
-from batches.core.engine.autopilot_steps import AutopilotState, Step
+from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
     RETRYABLE_TASK_STATES,
-    Event,
     Operation,
     RunEvent,
     RunState,
+    TaskEvent,
     TaskKind,
     TaskState,
     TransitionRefused,
@@ -97,7 +97,7 @@ def generate(
                 plan_execution(batch=batch, options=then)  # refuse now what Execute would refuse later
             run = free_run(batch, Operation.GENERATE, actor)
             if then is not None:
-                open_autopilot(run, Step.GENERATE, then, actor, full_autopilot=full_autopilot)
+                open_autopilot(run, AutopilotStep.GENERATE, then, actor, full_autopilot=full_autopilot)
             return batch
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
@@ -304,7 +304,7 @@ def retry(
             for task in reopened:
                 move_task(
                     task,
-                    Event.RETRY,
+                    TaskEvent.RETRY,
                     now=now,
                     cause=actor.cause,
                     restarts=0,

@@ -15,7 +15,7 @@ from batches.core.engine.roles import ROLES
 from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
-from batches.core.review.rules import Moment, capped, review_outcome, review_prp
+from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Phase, Project, Result, Run, Task
@@ -186,7 +186,7 @@ def _room(project: Project) -> dict[str, object]:
 def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, object]:
     """What the rules found in this PRP (before execution) or in its outcome (after)."""
     facts = facts_of(phase)
-    after = run.review.moment == Moment.AFTER
+    after = run.review.moment == ReviewTiming.AFTER
     done = done_of(phase)
     findings = capped(review_outcome(facts, done.outcome) if after else review_prp(facts))
     changed = list(record_of(phase, done).files) if after else []

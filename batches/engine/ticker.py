@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.decide import SUCCESS
-from batches.core.engine.states import Event, FailureReason, TaskState
+from batches.core.engine.states import FailureReason, TaskEvent, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
 from batches.engine.sandboxing import sandbox_level
@@ -255,7 +255,7 @@ class Ticker:
             if not Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
                 return
             if attempt.task.state == TaskState.LAUNCHING:
-                move_task(attempt.task, Event.BEAT, now=now, cause=f"host:{self.host}", attempt=attempt)
+                move_task(attempt.task, TaskEvent.BEAT, now=now, cause=f"host:{self.host}", attempt=attempt)
             else:
                 Batch.objects.bump(attempt.task.run.batch_id)
 

@@ -17,7 +17,7 @@ from batches.core.engine.roles import ROLES
 from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.metrics.durations import person_seconds, run_seconds, span_seconds, stage_seconds
 from batches.core.metrics.types import kind_of
-from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics.bulk import insert
 from batches.models import Attempt, AttemptFact, GateCheck, PredictedConflict, Run, RunFact, StageFact, Task
 
@@ -184,7 +184,7 @@ def _drift(row: dict[str, Any], changed: Sequence[str]) -> float | None:
     """As reviews measure it (evidence.py); None without a result."""
     if row["result__files_created"] is None:
         return None
-    evidence = Evidence(
+    evidence = DriftEvidence(
         planned=tuple(row["task__phase__files"]),
         changed=tuple(changed),
         deleted=tuple(row["result__files_deleted"]),

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from batches.core.review.rules import PASSING_VERDICTS, Moment, Severity, Verdict
+from batches.core.review.rules import PASSING_VERDICTS, ReviewTiming, Severity, Verdict
 from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.runs import Run
@@ -14,7 +14,7 @@ class Review(models.Model):
     """A review of a batch, before or after execution. Only `moment` is set until its run succeeds."""
 
     run = models.OneToOneField(Run, models.CASCADE, related_name="review")
-    moment = models.CharField(max_length=6, choices=choices(Moment))
+    moment = models.CharField(max_length=6, choices=choices(ReviewTiming))
     verdict = models.CharField(max_length=24, choices=choices(Verdict), blank=True)
     scores = models.JSONField(default=list, blank=True, help_text="One object per PRP: score, band, verdict, drift, size.")
     semantic = models.TextField(blank=True, help_text="What the model that read the work wrote, or that none was asked.")

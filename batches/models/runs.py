@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce
 
-from batches.core.engine.autopilot_steps import OPEN_AUTOPILOT_STATES, AutopilotState, Step
+from batches.core.engine.autopilot_steps import OPEN_AUTOPILOT_STATES, AutopilotState, AutopilotStep
 from batches.core.engine.pricing import input_cost
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
@@ -19,11 +19,11 @@ from batches.core.engine.states import (
     LIVE_RUN_STATES,
     LIVE_TASK_STATES,
     RETRYABLE_TASK_STATES,
-    Event,
     FailureReason,
     Operation,
     RunEvent,
     RunState,
+    TaskEvent,
     TaskKind,
     TaskState,
     Waiting,
@@ -181,7 +181,7 @@ class AutopilotRun(models.Model):
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="autopilot_runs")
     run = models.ForeignKey(Run, models.CASCADE, related_name="autopilot_runs")
     whole = models.BooleanField(default=False, help_text="All operations, up to the context update. Otherwise up to the execution.")
-    step = models.CharField(max_length=16, choices=choices(Step), default=Step.GENERATE)
+    step = models.CharField(max_length=16, choices=choices(AutopilotStep), default=AutopilotStep.GENERATE)
     state = models.CharField(max_length=10, choices=choices(AutopilotState), default=AutopilotState.GOING)
     options = models.JSONField(default=dict, blank=True, help_text="Options of the execution.")
     reason = models.TextField(blank=True, help_text="Why it stopped or ended.")
@@ -485,7 +485,7 @@ class Transition(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="transitions")
     task = models.ForeignKey(Task, models.CASCADE, null=True, blank=True, related_name="transitions")
     attempt = models.ForeignKey(Attempt, models.CASCADE, null=True, blank=True, related_name="transitions")
-    event = models.CharField(max_length=12, choices=sorted({*choices(Event), *choices(RunEvent)}))
+    event = models.CharField(max_length=12, choices=sorted({*choices(TaskEvent), *choices(RunEvent)}))
     from_state = models.CharField(max_length=12)
     to_state = models.CharField(max_length=12)
     cause = models.CharField(max_length=200, help_text="person:NAME, command:NAME, host:NAME or policy:RULE.")

@@ -9,11 +9,11 @@ from django.db import transaction
 
 from batches.core.engine.states import Operation, RunState
 from batches.core.gates.ledger import GateState, Opinion
-from batches.core.review.report import WORDS, Part, render_report, report_path
-from batches.core.review.rules import Finding as RuleFinding
+from batches.core.review.report import WORDS, ReportSection, render_report, report_path
 from batches.core.review.rules import (
-    Moment,
     PhaseFacts,
+    ReviewFinding,
+    ReviewTiming,
     Severity,
     Verdict,
     judge,
@@ -47,11 +47,11 @@ def _judge(run: Run, review: Review) -> None:
     batch = run.batch
     phases = list(batch.phases.select_related("stage").prefetch_related("gates"))
     facts = {phase.key: facts_of(phase) for phase in phases}
-    moment = Moment(review.moment)
+    moment = ReviewTiming(review.moment)
     reports = _reports(run)
-    done = done_of_phases(phases) if moment is Moment.AFTER else {}
+    done = done_of_phases(phases) if moment is ReviewTiming.AFTER else {}
     parts = [_part(phase, facts[phase.key], done.get(phase.pk), reports.get(phase.pk, {})) for phase in phases]
-    if moment is Moment.BEFORE:
+    if moment is ReviewTiming.BEFORE:
         batch_findings = review_batch(list(facts.values()), conflicts_of(batch), longest_chain(facts))
     else:
         batch_findings = review_other_gates(other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
@@ -71,13 +71,13 @@ def _judge(run: Run, review: Review) -> None:
     )
     written = {"path": path, "text": text, **_write(run, path, text)}
     scores = [_score(phase, part) for phase, part in zip(phases, parts, strict=True)]
-    rows: list[tuple[Phase | None, RuleFinding]] = [(None, finding) for finding in batch_findings]
+    rows: list[tuple[Phase | None, ReviewFinding]] = [(None, finding) for finding in batch_findings]
     rows += [(phase, finding) for phase, part in zip(phases, parts, strict=True) for finding in part.findings]
     with transaction.atomic():
         changed = Review.objects.filter(pk=review.pk, verdict="").update(verdict=verdict, semantic=semantic, scores=scores, **written)
         if changed:
             Finding.objects.bulk_create(_row(review, place, phase, finding) for place, (phase, finding) in enumerate(rows, start=1))
-            if moment is Moment.AFTER:
+            if moment is ReviewTiming.AFTER:
                 GateOpinion.objects.bulk_create(_opinions(review, {phase.key: reports.get(phase.pk, {}) for phase in phases}))
     review.refresh_from_db()
 
@@ -125,21 +125,21 @@ def _opinions(review: Review, reports: Mapping[str, Report]) -> list[GateOpinion
     return opinions
 
 
-def _part(phase: Phase, facts: PhaseFacts, done: Done | None, report: Report) -> Part:
+def _part(phase: Phase, facts: PhaseFacts, done: Done | None, report: Report) -> ReportSection:
     findings = tuple(_found(item) for item in report.get("findings", ()))
     common = (phase.prp_id, phase.title, risk_of(facts), judge(findings), findings)
     if done is None:
-        return Part(*common)
+        return ReportSection(*common)
     outcome = done.outcome
     drift = outcome.drift.shown if outcome.drift else None
-    return Part(*common, state=outcome.state, drift=drift, lines_added=outcome.lines_added, lines_removed=outcome.lines_removed)
+    return ReportSection(*common, state=outcome.state, drift=drift, lines_added=outcome.lines_added, lines_removed=outcome.lines_removed)
 
 
-def _found(item: dict[str, object]) -> RuleFinding:
+def _found(item: dict[str, object]) -> ReviewFinding:
     """A finding as the reviewer's process wrote it; an unknown severity counts as major, so that no finding is lost."""
     severity = str(item.get("severity", ""))
     texts = [str(item.get(name, "")) for name in ("category", "place", "message", "suggestion")]
-    return RuleFinding(Severity(severity) if severity in set(Severity) else Severity.MAJOR, *texts)
+    return ReviewFinding(Severity(severity) if severity in set(Severity) else Severity.MAJOR, *texts)
 
 
 def _write(run: Run, path: str, text: str) -> dict[str, str]:
@@ -154,7 +154,7 @@ def _write(run: Run, path: str, text: str) -> dict[str, str]:
     return {"commit": commit or "", "problem": ""}
 
 
-def _score(phase: Phase, part: Part) -> dict[str, object]:
+def _score(phase: Phase, part: ReportSection) -> dict[str, object]:
     return {
         "phase": phase.key,
         "prp_id": part.prp_id,
@@ -170,7 +170,7 @@ def _score(phase: Phase, part: Part) -> dict[str, object]:
     }
 
 
-def _row(review: Review, position: int, phase: Phase | None, finding: RuleFinding) -> Finding:
+def _row(review: Review, position: int, phase: Phase | None, finding: ReviewFinding) -> Finding:
     return Finding(
         review=review,
         phase=phase,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from batches.core.engine.states import Operation, TaskState
 from batches.core.review.context_update import PhaseRecord
-from batches.core.review.drift import Drift, Evidence, measure_drift
+from batches.core.review.drift import Drift, DriftEvidence, measure_drift
 from batches.core.review.rules import ConflictFacts, GateFact, Outcome, PhaseFacts
 from batches.models import Attempt, Batch, Conflict, GateCheck, Phase, Result, Task
 from subagents.contract import GateKind
@@ -113,7 +113,7 @@ def _done(
     if attempt is None or task.state != TaskState.SUCCEEDED:
         return Done(task, attempt, Outcome(task.state, task.message))
     result = attempt.result
-    evidence = Evidence(
+    evidence = DriftEvidence(
         planned=tuple(phase.files),
         changed=(*result.files_created, *result.files_modified, *result.files_deleted),
         deleted=tuple(result.files_deleted),

@@ -10,7 +10,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation, TaskState
 from batches.core.errors import ServiceError
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.models import Batch, ContextChange, Review, Run, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import free_run, refuse_busy
@@ -18,13 +18,13 @@ from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref
 
 
-def review(*, batch: Batch, actor: Actor, moment: Moment) -> Run:
+def review(*, batch: Batch, actor: Actor, moment: ReviewTiming) -> Run:
     """Start a review, of the PRPs before execution or of the resulting code after it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH)
     refuse_busy(batch)
     if not _generated(batch):
         raise ServiceError(f"The PRPs of batch {batch.number} are not written yet; there is nothing to review.")
-    if moment is Moment.AFTER and not _executed(batch):
+    if moment is ReviewTiming.AFTER and not _executed(batch):
         raise ServiceError(f"No phase of batch {batch.number} has been executed yet; review the PRPs (before) instead.")
     try:
         checked_repository(batch).branch_commit(batch.branch)
@@ -37,9 +37,9 @@ def review(*, batch: Batch, actor: Actor, moment: Moment) -> Run:
     return run
 
 
-def usual_moment(batch: Batch) -> Moment:
+def usual_moment(batch: Batch) -> ReviewTiming:
     """AFTER once a phase of the batch has been executed, else BEFORE."""
-    return Moment.AFTER if _executed(batch) else Moment.BEFORE
+    return ReviewTiming.AFTER if _executed(batch) else ReviewTiming.BEFORE
 
 
 def _generated(batch: Batch) -> bool:

@@ -9,7 +9,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.core.engine.autopilot_steps import Step
+from batches.core.engine.autopilot_steps import AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions, dollars
 from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
@@ -94,7 +94,7 @@ def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = 
     return run
 
 
-def open_autopilot(run: Run, step: Step, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> AutopilotRun:
+def open_autopilot(run: Run, step: AutopilotStep, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> AutopilotRun:
     """Open the autopilot run that starts what follows `run`. Raises ServiceError when the batch already has an open one."""
     try:
         with transaction.atomic():

@@ -9,9 +9,9 @@ from django.db.models import F
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
-    Event,
     RunEvent,
     RunState,
+    TaskEvent,
     TaskState,
     Waiting,
     next_run_state,
@@ -64,7 +64,7 @@ def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: s
 
 def move_task(
     task: Movable,
-    event: Event,
+    event: TaskEvent,
     *,
     now: datetime,
     cause: str,

@@ -13,11 +13,11 @@ from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from batches.core.text import words
-from batches.core.text.state_styles import look, sign, state_word, style_of
+from batches.core.text.state_styles import state_icon, state_word, style_name, style_of
 
 register = template.Library()
-register.filter(look)
-register.filter(sign)
+register.filter("look", style_name)
+register.filter("sign", state_icon)
 register.filter(state_word)
 
 SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")

@@ -1,9 +1,9 @@
 """Updates of the context carried out by real processes over a real repository."""
 
 import pytest
+import yaml
 from django.core.management import call_command
 
-from batches.core.engine.prp import read_prp
 from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
 from batches.projects.services import update_project
@@ -50,9 +50,9 @@ def test_an_update_is_one_diff_on_a_branch_of_its_own_that_waits_for_a_person(wo
     claude = world.git("show", "ce/context-1:CLAUDE.md")
     assert claude.startswith(CLAUDE + "\n\n<!-- CE Web batch 1: begin -->\n## Batch 1: A small plan\n")
     assert "2 of 3 phases carried out" in claude
-    documents = [read_prp(world.git("show", f"ce/context-1:{PRP.format(stage=stage)}") + "\n") for stage in (1, 2, 3)]
-    assert [document.status for document in documents] == ["executed", "executed", "failed"]
-    first, second, third = (dict(document.extra) for document in documents)
+    documents = [world.git("show", f"ce/context-1:{PRP.format(stage=stage)}") for stage in (1, 2, 3)]
+    first, second, third = (yaml.safe_load(document.split("---\n")[1]) for document in documents)
+    assert [front["status"] for front in (first, second, third)] == ["executed", "executed", "failed"]
     assert first["gates"] == "1 passed, 1 unverified"
     assert first["evidence"].startswith(f"merged as {world.attempts(batch.runs.get(operation='execute'), '1')[0].merge_commit[:12]} on ")
     assert second["undeclared"] == "extra.txt"
@@ -99,7 +99,7 @@ def test_only_the_newest_proposal_can_be_decided(world: World):
     batch = executed(world)
     _, first = updated(world, batch)
     updated(world, batch)
-    with pytest.raises(ServiceError, match="decide about that one"):
+    with pytest.raises(ServiceError, match="decide about that update"):
         accept_context(change=first, actor=ACTOR)
 
 

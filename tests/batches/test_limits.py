@@ -208,12 +208,12 @@ def test_the_model_goes_by_complexity_unless_the_run_or_the_phase_has_one_and_a_
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"model": "gpt-4"}, "no model 'gpt-4'; there is: haiku, sonnet, opus"),
-        ({"models": {"1": "gpt-4"}}, "no model 'gpt-4'"),
+        ({"model": "gpt-4"}, "Unknown model 'gpt-4'. Choose one of: haiku, sonnet, opus"),
+        ({"models": {"1": "gpt-4"}}, "Unknown model 'gpt-4'"),
         ({"models": {"9": "haiku"}}, "no phase '9'"),
-        ({"budget_usd": "many"}, "The budget is an amount of US dollars"),
-        ({"budget_usd": "-1"}, "The budget is an amount of US dollars"),
-        ({"phase_cap_usd": "nan"}, "The cap of a phase is an amount"),
+        ({"budget_usd": "many"}, "The budget must be an amount of US dollars"),
+        ({"budget_usd": "-1"}, "The budget must be an amount of US dollars"),
+        ({"phase_cap_usd": "nan"}, "The cap of a phase must be an amount"),
         ({"budget_usd": "1e9"}, "from 0.01 to 100000"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from batches.core.errors import ServiceError
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.engine import services
 from batches.models import Batch, Review
 from batches.plans.services import import_plan
@@ -32,7 +32,7 @@ def edited(world: World, batch: Batch) -> None:
 
 def test_a_batch_is_made_anew_from_the_edited_plan_and_executed_as_that_says(world: World, client):
     batch = world.generated(FIRST)
-    world.finish(review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
+    world.finish(review(batch=batch, actor=ACTOR, moment=ReviewTiming.BEFORE))
     old = world.git("rev-parse", batch.branch)
     kept = batch.phases.get(key="2").pk
     edited(world, batch)
@@ -65,7 +65,7 @@ def test_a_review_of_the_old_prps_lets_nothing_of_the_new_ones_through(world: Wo
     update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     gates = ("`test -f part-1.txt`", "`test -s part-1.txt`", "`grep -q done part-1.txt`")
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=gates, title="Write the first part")))
-    world.finish(review(batch=batch, actor=ACTOR, moment=Moment.BEFORE))
+    world.finish(review(batch=batch, actor=ACTOR, moment=ReviewTiming.BEFORE))
     assert Review.objects.get().passes
     world.finish(services.regenerate(batch=batch, plan=batch.plan, actor=ACTOR))
     batch.project.refresh_from_db()

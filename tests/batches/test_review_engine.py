@@ -10,7 +10,7 @@ from django.core.management import call_command
 from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.engine import services
 from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Finding, GateOpinion, Review, Run
@@ -27,7 +27,7 @@ SOUND = plan(phase("1", steps=writes("1"), gates=GATES, title="Write the first p
 REPORT = "PRPs/reviews/batch-1-review.md"
 
 
-def reviewed(world: World, batch: Batch, moment: Moment) -> tuple[Run, Review]:
+def reviewed(world: World, batch: Batch, moment: ReviewTiming) -> tuple[Run, Review]:
     run = world.finish(review_services.review(batch=batch, actor=ACTOR, moment=moment))
     return run, Review.objects.get(run=run)
 
@@ -42,7 +42,7 @@ def users_own(world: World) -> tuple[str, ...]:
 def test_a_review_before_execution_judges_every_prp_and_commits_one_report(world: World):
     batch = world.generated(SEED_FLOW)
     before, tip = users_own(world), world.git("rev-parse", batch.branch)
-    run, review = reviewed(world, batch, Moment.BEFORE)
+    run, review = reviewed(world, batch, ReviewTiming.BEFORE)
     assert run.state == "succeeded", run.report
     assert world.states(run) == dict.fromkeys(("1", "2a", "2b", "3"), "succeeded")
     assert review.verdict == "approved_with_warnings"
@@ -66,9 +66,9 @@ def test_a_review_before_execution_judges_every_prp_and_commits_one_report(world
 
 def test_a_sound_prp_is_approved_and_a_review_after_execution_sees_files_gates_and_drift(world: World):
     batch = world.generated(SOUND)
-    assert reviewed(world, batch, Moment.BEFORE)[1].verdict == "approved"
+    assert reviewed(world, batch, ReviewTiming.BEFORE)[1].verdict == "approved"
     world.finish(world.execute(batch))
-    _, review = reviewed(world, batch, Moment.AFTER)
+    _, review = reviewed(world, batch, ReviewTiming.AFTER)
     assert review.verdict == "approved"
     [score] = review.scores
     # one hour was planned and seconds were needed: the time's 20 per cent, and nothing else
@@ -82,7 +82,7 @@ def test_undeclared_files_and_deletions_are_named_after_execution(world: World):
     steps = ("echo done > part-1.txt; echo x > extra.txt; rm README.md",)
     batch = world.generated(plan(phase("1", steps=steps, gates=GATES)))
     world.finish(world.execute(batch))
-    _, review = reviewed(world, batch, Moment.AFTER)
+    _, review = reviewed(world, batch, ReviewTiming.AFTER)
     assert review.verdict == "needs_revision"
     named = set(review.findings.filter(category="files").values_list("place", "severity"))
     assert named == {("README.md", "major"), ("extra.txt", "minor")}
@@ -95,7 +95,7 @@ def test_changed_files_that_do_not_parse_are_found_on_the_merged_tree_after_exec
     world.project.save()
     batch = world.generated(plan(good, bad))
     world.finish(world.execute(batch))
-    _, review = reviewed(world, batch, Moment.AFTER)
+    _, review = reviewed(world, batch, ReviewTiming.AFTER)
     finding = review.findings.get(category="lint")
     assert (finding.phase.key, finding.severity) == ("2", "major")
     assert "bad.py: SyntaxError" in finding.message
@@ -106,7 +106,7 @@ def test_phases_that_failed_need_revision_after_execution(world: World):
     broken = plan(phase("1", steps=writes("1"), gates=GATES), phase("2", steps=writes("2"), gates=("`test -f NEVER`",)))
     batch = world.generated(broken)
     world.finish(world.execute(batch))
-    _, review = reviewed(world, batch, Moment.AFTER)
+    _, review = reviewed(world, batch, ReviewTiming.AFTER)
     assert review.verdict == "needs_revision"
     assert Finding.objects.get(review=review, category="execution").phase.key == "2"
 
@@ -115,7 +115,7 @@ def test_a_prp_document_that_is_gone_from_the_branch_is_found_by_the_reviewer(wo
     batch = world.generated(SOUND)
     world.git("branch", "keep", batch.branch)
     world.git("update-ref", f"refs/heads/{batch.branch}", "main")
-    _, review = reviewed(world, batch, Moment.BEFORE)
+    _, review = reviewed(world, batch, ReviewTiming.BEFORE)
     finding = review.findings.get(severity="major")
     assert finding.place == "PRPs/feature-requests/PRP-1.1.1-write-the-first-part.md"
     assert review.verdict == "needs_revision"
@@ -128,14 +128,14 @@ def test_a_project_that_requires_a_review_blocks_execute_until_it_approves(world
     with pytest.raises(ServiceError, match="requires a review before Execute"):
         world.execute(batch)
     assert any("requires a review" in note for note in plan_execution(batch=batch, options=ExecuteOptions()).notes)
-    reviewed(world, batch, Moment.BEFORE)
+    reviewed(world, batch, ReviewTiming.BEFORE)
     assert world.finish(world.execute(batch)).state == "succeeded"
 
 
 def test_a_verdict_is_overruled_by_a_named_person_with_a_reason_only(world: World):
     update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     batch = world.generated(plan(phase("1", steps=writes("1"))))
-    _, review = reviewed(world, batch, Moment.BEFORE)
+    _, review = reviewed(world, batch, ReviewTiming.BEFORE)
     assert review.verdict == "needs_revision"
     batch = Batch.objects.select_related("project").get(pk=batch.pk)
     with pytest.raises(ServiceError, match="says: needs revision"):
@@ -170,7 +170,7 @@ def test_a_report_that_cannot_be_written_is_said_and_the_verdict_stands(world: W
     batch = world.generated(SOUND)
     folder = world.repository.parent / "linked"
     world.git("worktree", "add", "-q", str(folder), batch.branch)
-    run, review = reviewed(world, batch, Moment.BEFORE)
+    run, review = reviewed(world, batch, ReviewTiming.BEFORE)
     assert review.verdict == "approved"
     assert "is checked out in" in review.problem
     assert review.problem in run.report
@@ -181,7 +181,7 @@ def test_a_failed_execution_can_still_be_retried_after_a_review(world: World):
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=GATES), phase("2", steps=writes("2"), gates=("`test -f APPROVED`",))))
     run = world.finish(world.execute(batch))
     assert run.state == "failed"
-    reviewed(world, batch, Moment.AFTER)
+    reviewed(world, batch, ReviewTiming.AFTER)
     world.commit("APPROVED", "yes\n")
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
@@ -199,14 +199,14 @@ def test_the_command_prints_the_verdict_and_ends_with_1_when_it_does_not_approve
 def test_a_review_is_refused_where_there_is_nothing_to_judge(world: World):
     batch = world.generated(SOUND)
     with pytest.raises(ServiceError, match="No phase of batch 1 has been executed yet"):
-        review_services.review(batch=batch, actor=ACTOR, moment=Moment.AFTER)
-    assert usual_moment(batch) is Moment.BEFORE
+        review_services.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER)
+    assert usual_moment(batch) is ReviewTiming.BEFORE
 
 
 def test_a_review_after_execution_keeps_an_opinion_about_each_unverified_gate_and_without_a_model_it_is_not_judged(world: World):
     gates = ("The owner likes it", "`test -f part-1.txt`", "The words are friendly")
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=gates)))
     world.finish(world.execute(batch))
-    reviewed(world, batch, Moment.AFTER)
+    reviewed(world, batch, ReviewTiming.AFTER)
     kept = GateOpinion.objects.order_by("gate__position").values_list("gate__position", "opinion", "evidence")
     assert list(kept) == [(place, "not_judged", "not judged: no model is configured") for place in (1, 3)]

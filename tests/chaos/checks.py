@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from batches.core.engine.states import RUN_MOVES, TASK_MOVES, Event, RunEvent, RunState, TaskState
+from batches.core.engine.states import RUN_MOVES, TASK_MOVES, RunEvent, RunState, TaskEvent, TaskState
 from tests.chaos.site import Site
 
 DRAFT = re.compile(r"^\..*\.[0-9]+\.[0-9a-f]{8}$")  # what an interrupted atomic write leaves
@@ -39,7 +39,7 @@ def illegal_moves(run: dict) -> Iterator[str]:
     for task in run["tasks"]:
         state = TaskState.PENDING
         for event, before, after in task["moves"]:
-            if before != state or TASK_MOVES[Event(event)].get(TaskState(before)) != after:
+            if before != state or TASK_MOVES[TaskEvent(event)].get(TaskState(before)) != after:
                 yield f"task {task['name']}: {event} from {before} to {after} when it was {state}"
             state = TaskState(after)
         if state != task["state"]:

@@ -21,8 +21,8 @@ from batches.core.plans.reader import (
     read_plan,
     render_plan,
 )
-from tests.core.plans import linked, phase, plan
-from tests.core.test_plan_metamorphic import FAULTY, bare
+from tests.core.plans.samples import linked, phase, plan
+from tests.core.plans.test_plan_metamorphic import FAULTY, bare
 
 SECONDS = float(os.environ.get("CE_FUZZ_SECONDS", "2"))
 SEEDS = [

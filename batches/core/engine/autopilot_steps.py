@@ -1,15 +1,11 @@
-"""Operations that follow one another by themselves: what comes next, and where a batch that stands somewhere begins."""
+"""The steps of an autopilot: which step comes next, and with which step a batch starts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-
-from batches.core.engine.states import Operation
 
 
-class Step(StrEnum):
-    """The steps of a whole chain, in their order; each is one run."""
+class AutopilotStep(StrEnum):
+    """All steps of an autopilot in order; each step is one run."""
 
     GENERATE = "generate"
     REVIEW_BEFORE = "review_before"
@@ -19,7 +15,7 @@ class Step(StrEnum):
 
 
 class AutopilotState(StrEnum):
-    """`stopped` waits for a person; it goes on where it stands."""
+    """`stopped` waits for a person; a resumed autopilot continues with the same step."""
 
     GOING = "going"
     STOPPED = "stopped"
@@ -28,45 +24,38 @@ class AutopilotState(StrEnum):
 
 
 OPEN_AUTOPILOT_STATES = frozenset({AutopilotState.GOING, AutopilotState.STOPPED})
-OPERATION_OF: Mapping[Step, Operation] = MappingProxyType(
-    {
-        Step.GENERATE: Operation.GENERATE,
-        Step.REVIEW_BEFORE: Operation.REVIEW,
-        Step.EXECUTE: Operation.EXECUTE,
-        Step.REVIEW_AFTER: Operation.REVIEW,
-        Step.UPDATE_CONTEXT: Operation.UPDATE_CONTEXT,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What has been done with a batch so far."""
+class OperationsDone:
+    """Which operations of a batch are done."""
 
     generated: bool = False
-    review_before_passes: bool = False  # the latest one of the PRPs as they are
+    review_before_passes: bool = False  # the latest review of the current PRPs
     executed: bool = False  # every phase
-    review_after_passes: bool = False  # a review since the last execution lets it through
+    review_after_passes: bool = False  # the latest review since the last execution
 
 
-def steps_of(*, whole: bool, review_required: bool) -> tuple[Step, ...]:
-    """All five for an autopilot; otherwise up to the execution, with the review before it only where the project requires one."""
+def steps_of(*, whole: bool, review_required: bool) -> tuple[AutopilotStep, ...]:
+    """All five steps if `whole`. Otherwise up to the execution, with a review before it if the project requires one."""
     if whole:
-        return tuple(Step)
-    return (Step.GENERATE, Step.REVIEW_BEFORE, Step.EXECUTE) if review_required else (Step.GENERATE, Step.EXECUTE)
+        return tuple(AutopilotStep)
+    review = (AutopilotStep.REVIEW_BEFORE,) if review_required else ()
+    return (AutopilotStep.GENERATE, *review, AutopilotStep.EXECUTE)
 
 
-def step_after(step: Step, *, whole: bool, review_required: bool) -> Step | None:
-    """What follows `step` when it came out well; None at the end of the chain."""
-    order = list(Step)
-    later = [one for one in steps_of(whole=whole, review_required=review_required) if order.index(one) > order.index(step)]
+def step_after(step: AutopilotStep, *, whole: bool, review_required: bool) -> AutopilotStep | None:
+    """The step after `step` has succeeded; None after the last one."""
+    order = list(AutopilotStep)
+    steps = steps_of(whole=whole, review_required=review_required)
+    later = [other for other in steps if order.index(other) > order.index(step)]
     return later[0] if later else None
 
 
-def first_step(standing: Standing) -> Step:
-    """Where an autopilot over a batch that stands so begins: nothing that is done and approved is repeated."""
-    if not standing.generated:
-        return Step.GENERATE
-    if not standing.executed:
-        return Step.EXECUTE if standing.review_before_passes else Step.REVIEW_BEFORE
-    return Step.UPDATE_CONTEXT if standing.review_after_passes else Step.REVIEW_AFTER
+def first_step(done: OperationsDone) -> AutopilotStep:
+    """The first step of an autopilot: it repeats nothing that is done and approved."""
+    if not done.generated:
+        return AutopilotStep.GENERATE
+    if not done.executed:
+        return AutopilotStep.EXECUTE if done.review_before_passes else AutopilotStep.REVIEW_BEFORE
+    return AutopilotStep.UPDATE_CONTEXT if done.review_after_passes else AutopilotStep.REVIEW_AFTER

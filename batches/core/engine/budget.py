@@ -1,4 +1,4 @@
-"""What a batch may spend: reservations before each launch, so that the sum of what may come stays within the limit."""
+"""The budget of a batch. Each launch reserves its cost first, so that all possible costs stay within the limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from decimal import Decimal
 
 from batches.core.percentile import percentile
 
-LEAST_USD = Decimal("0.01")  # a phase that cost nothing to speak of still reserves a cent
-HISTORY_SHARE = 0.9  # an estimate is what nine of ten earlier phases stayed below
+LEAST_USD = Decimal("0.01")  # even the cheapest phase reserves a cent
+HISTORY_SHARE = 0.9  # the estimate is the 90th percentile of earlier costs
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`spent_usd` is over the ended attempts of the batch; one whose cost is unknown counts as what it had reserved."""
+    """`spent_usd` is the sum over ended attempts. An attempt of unknown cost counts as its reservation."""
 
     limit_usd: Decimal
     spent_usd: Decimal
@@ -21,10 +21,10 @@ class Budget:
 def reservation(
     *, cap_usd: Decimal | None, history_usd: Sequence[Decimal], limit_usd: Decimal | None, max_parallel: int
 ) -> Decimal | None:
-    """What a phase reserves before it is started; None when there is neither a budget nor a cap to keep.
+    """The amount that a phase reserves before its launch; None without a budget and without a cap.
 
-    Its cap where there is one; else what nine of ten earlier phases with its model stayed below; without any such phase
-    an equal share of the budget for each that may run at once.
+    A phase with a cap reserves the cap. Otherwise it reserves the 90th percentile of earlier phases with its model or, if
+    there are none, an equal share of the budget for each phase that may run in parallel.
     """
     if cap_usd is not None:
         return cap_usd

@@ -1,8 +1,8 @@
-"""What a run does next: a snapshot in, a list of decisions out. No clock, no database, no process.
+"""Decide what a run does next: a snapshot in, a list of decisions out. No clock, no database, no process.
 
-`orchestrator.advance` calls `decide` until it has nothing more to say, applying each answer through the transition
-table in one transaction and acting on it after commit (engine.md §2.4). Facts that only a host can see (a process is
-gone, a heartbeat is old) arrive as values in the snapshot.
+`orchestrator.advance` calls `decide` until it returns nothing. It applies the decisions in one transaction and acts on
+them after the commit (docs/engine.md). Facts that only a host can see, such as a process that is gone or a heartbeat that
+is old, are values in the snapshot.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,32 +25,32 @@ from batches.core.engine.states import (
 from batches.core.text.words import usd
 from subagents.contract import Fault
 
-MAX_BACKOFF_SECONDS = 60.0  # between a crash or a fault of the network and the restart
-MAX_RATE_LIMIT_BACKOFF_SECONDS = 900.0  # when nobody says when requests are taken again
-MAX_RATE_LIMIT_SECONDS = 8 * 86400.0  # providers' longest limits are a week; a later moment is no moment to believe
-SUCCESS = "success"  # an attempt's verdict when its result says so; otherwise the verdict is a FailureReason
+MAX_BACKOFF_SECONDS = 60.0  # between a crash or a network fault and the restart
+MAX_RATE_LIMIT_BACKOFF_SECONDS = 900.0  # when the provider names no time
+MAX_RATE_LIMIT_SECONDS = 8 * 86400.0  # the longest known limit is a week; a later time is not believed
+SUCCESS = "success"  # the verdict of a successful attempt; every other verdict is a FailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """What is known of the live attempt of a task. Ages are seconds of the host's monotonic clock."""
+    """The live attempt of a task. Ages are seconds of the host's monotonic clock."""
 
     number: int
     launched_seconds: float  # since it was launched
-    started: bool = False  # its wrapper published its start
+    started: bool = False  # its wrapper has reported the start
     silent_seconds: float = 0.0  # since the last new heartbeat, or since the start
     running_seconds: float = 0.0  # since the start
-    stop_reason: FailureReason | None = None  # it was told to stop, for this reason
-    stopping_seconds: float = 0.0  # since it was told
-    exited: bool = False  # the process, with all that it started, is gone
-    verdict: str = ""  # "" while it lives; then SUCCESS or a FailureReason
+    stop_reason: FailureReason | None = None  # why it has been asked to stop
+    stopping_seconds: float = 0.0  # since it was asked to stop
+    exited: bool = False  # the process and everything that it started are gone
+    verdict: str = ""  # "" while it runs; then SUCCESS or a FailureReason
     message: str = ""  # one sentence about the verdict
-    merged: bool = False  # its commits are on the batch branch, or there are none to merge
+    merged: bool = False  # its commits are on the batch branch, or it has none
     merge_conflicts: tuple[str, ...] = ()  # files that could not be merged
-    cost_usd: Decimal | None = None  # so far; None: unknown
-    reserved_usd: Decimal | None = None  # at its launch; None: it uses no model, or there was nothing to keep
-    fault: str = ""  # what kind of agent_error its verdict is, a word of Fault
-    retry_at: datetime | None = None  # with rate_limited: when requests are taken again, if anybody said
+    cost_usd: Decimal | None = None  # until now; None: unknown
+    reserved_usd: Decimal | None = None  # at launch; None: no model, or neither budget nor cap
+    fault: str = ""  # the kind of an agent_error, a value of Fault
+    retry_at: datetime | None = None  # for rate_limited: when the provider accepts requests again, if known
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,19 @@ class TaskView:
     state: TaskState
     kind: TaskKind = TaskKind.PHASE
     waits_for: tuple[str, ...] = ()  # must have succeeded
-    after: tuple[str, ...] = ()  # must have ended, in whatever way
+    after: tuple[str, ...] = ()  # must have ended, with any result
     reason: str = ""
     blocked_by: str = ""
     restarts: int = 0
     not_before: datetime | None = None
-    remaining: float = 0.0  # length of the longest path from here to an end, this task included
+    remaining: float = 0.0  # length of the longest path from this task to an end, this task included
     attempt: AttemptView | None = None
-    reserve_usd: Decimal | None = None  # what its launch would reserve; None: nothing
+    reserve_usd: Decimal | None = None  # what its launch reserves; None: nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Start nothing more and end: for the budget once nothing is at work, for a refused key at once."""
+    """Start nothing more and end the run: for the budget when running tasks have ended, for a refused key at once."""
 
     reason: FailureReason
     message: str
@@ -81,7 +81,7 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """The latest pause, by the wall clock. A clock that was set back to before `since` has ended it."""
+    """The latest pause, by the wall clock. The pause also ends when the clock is set back to before `since`."""
 
     since: datetime
     until: datetime
@@ -99,12 +99,12 @@ class Snapshot:
     cancel_requested: bool = False
     fail_fast: bool = False
     by_stage: bool = True  # False: dataflow
-    free_slots: int = 1_000_000  # on the host that asks
-    unchecked_stages: frozenset[int] = frozenset()  # merged trees there that no gate has seen yet
+    free_slots: int = 1_000_000  # on the host that calls
+    unchecked_stages: frozenset[int] = frozenset()  # stages whose merged tree no gate has checked yet
     budget: Budget | None = None
     phase_cap_usd: Decimal | None = None
     rate_limit: RateLimit | None = None
-    rate_limits: int = 0  # pauses since the last phase that succeeded
+    rate_limits: int = 0  # pauses since a phase last succeeded
     halted: Halt | None = None
 
 
@@ -116,10 +116,10 @@ class Policy:
     launch_seconds: float = 30.0
     phase_limit_seconds: float = 3600.0
     stop_grace_seconds: float = 8.0  # the wrapper needs up to 5 to end its tree after SIGTERM
-    limit_grace_seconds: float = 10.0  # the wrapper keeps the limit itself; the host steps in after this
+    limit_grace_seconds: float = 10.0  # the wrapper enforces the limit; the host does so this much later
     crash_restarts: int = 2
-    fault_restarts: int = 4  # after an overload or a fault of the network
-    rate_limit_seconds: float = 15.0  # the least pause; doubled each time until a phase succeeds
+    fault_restarts: int = 4  # after an overload or a network fault
+    rate_limit_seconds: float = 15.0  # the shortest pause; it doubles until a phase succeeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class StartRun:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Tell the attempt's process to end; `force` after it had its time."""
+    """Ask the attempt's process to end; `force` kills it after the grace period."""
 
     task: str
     reason: FailureReason
@@ -151,12 +151,12 @@ class Fail:
     task: str
     reason: FailureReason
     message: str
-    restart: bool  # a fault of the machinery: try again by itself, after a back-off
+    restart: bool  # a technical fault: start again automatically after a back-off
 
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """Back to the queue, no failure: the provider takes no requests. The run starts nothing until then; a pause is never made shorter."""
+    """Put the task back in the queue without a failure: the provider refuses requests. The run starts nothing until `until`."""
 
     task: str
     until: datetime
@@ -173,13 +173,13 @@ class Cancel:
 @dataclass(frozen=True, slots=True)
 class Block:
     task: str
-    because: str  # the task whose failure is the root
+    because: str  # the task whose failure is the root cause
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start the task, with this much of the budget set aside for it, and the most that its agent may spend."""
+    """Start the task. `reserve_usd` of the budget is set aside; its agent may spend at most `max_cost_usd`."""
 
     task: str
     reserve_usd: Decimal | None = None
@@ -188,7 +188,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class CheckStage:
-    """Judge the stage's gates again, on the merged tree."""
+    """Check the stage's gates again, on the merged tree."""
 
     stage: int
 
@@ -202,19 +202,19 @@ Decision = StartRun | Stop | Merge | Succeed | Fail | Defer | Cancel | Block | L
 
 
 def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
-    """Everything that should happen to the run at once, in the order in which it is to be applied.
+    """All decisions for this snapshot, in the order in which to apply them.
 
-    A decision is about the snapshot only; what follows from it comes with the next call. The list is empty when there
-    is nothing to do but wait. `now` is used for back-off alone; ages are facts of the snapshot.
+    Consequences of a decision come with the next call. The list is empty when the run can only wait. `now` is used for
+    pauses and back-off only; ages are values of the snapshot.
     """
     if snapshot.state is RunState.QUEUED and not snapshot.cancel_requested:
         return [StartRun()]
     if snapshot.state not in (RunState.QUEUED, RunState.RUNNING):
         return []
     decisions: list[Decision] = []
-    if snapshot.halted is None and (refused := _refused_key(snapshot)) is not None:
-        decisions.append(refused)
-    decisions += _about_live(snapshot, now, policy)
+    if snapshot.halted is None and (halt := _halt_for_refused_key(snapshot)) is not None:
+        decisions.append(halt)
+    decisions += _decide_live_tasks(snapshot, now, policy)
     pending = [task for task in snapshot.tasks if task.state is TaskState.PENDING]
     if snapshot.cancel_requested:
         decisions += [Cancel(task.name) for task in pending]
@@ -225,7 +225,7 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
     blocked = _blocked(snapshot)
     decisions += blocked
     if any(isinstance(decision, Succeed | Fail | Defer | Cancel | Halt) for decision in decisions):
-        return decisions  # what may be launched now is seen in the next snapshot
+        return decisions  # the next snapshot shows what may be launched now
     unlaunchable = {decision.task for decision in blocked}
     checks = [CheckStage(stage) for stage in sorted(snapshot.unchecked_stages) if _phases_ended(snapshot, stage)]
     decisions += checks
@@ -235,9 +235,9 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
 
 
 def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
-    """What keeps the run from starting more; None when nothing is ready, or nothing is in the way.
+    """Why the run starts nothing more; None when nothing is ready or nothing prevents a start.
 
-    To be asked once `decide` has nothing more to say.
+    Call it when `decide` returns nothing.
     """
     if snapshot.state is RunState.QUEUED:
         return Waiting.QUEUE
@@ -254,31 +254,31 @@ def _rate_limited(snapshot: Snapshot, now: datetime) -> bool:
     return snapshot.rate_limit is not None and snapshot.rate_limit.holds(now)
 
 
-def _refused_key(snapshot: Snapshot) -> Halt | None:
-    """An attempt whose key was refused: every other would fail of the same, so the whole run stops."""
+def _halt_for_refused_key(snapshot: Snapshot) -> Halt | None:
+    """A halt when an attempt's key was refused: every other attempt would fail for the same reason."""
     for task in snapshot.tasks:
         if task.state in LIVE_TASK_STATES and task.attempt is not None and task.attempt.exited and task.attempt.fault == Fault.KEY_REFUSED:
-            said = (task.attempt.message or "The key was refused").rstrip(".")
-            return Halt(FailureReason.AGENT_ERROR, f"{said}. The run was stopped: every phase uses that key. Mend it, then resume.")
+            message = (task.attempt.message or "The key was refused").rstrip(".")
+            return Halt(FailureReason.AGENT_ERROR, f"{message}. The run was stopped: every phase uses that key. Fix it, then resume.")
     return None
 
 
-def _about_live(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
+def _decide_live_tasks(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
     overspent = _overspent(snapshot)
     decisions: list[Decision] = []
     for task in snapshot.tasks:
         if task.state in LIVE_TASK_STATES and task.attempt is not None:
-            decision = _about_attempt(task, task.attempt, snapshot, now, policy, overspent)
+            decision = _decide_attempt(task, task.attempt, snapshot, now, policy, overspent)
             if decision is not None:
                 decisions.append(decision)
     return decisions
 
 
-def _about_attempt(
+def _decide_attempt(
     task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy, overspent: bool
 ) -> Decision | None:
     if attempt.exited:
-        return _settle(task, attempt, snapshot, now, policy)
+        return _decide_ended_attempt(task, attempt, snapshot, now, policy)
     if attempt.stop_reason is not None:
         overdue = attempt.stopping_seconds > policy.stop_grace_seconds
         return Stop(task.name, attempt.stop_reason, force=True) if overdue else None
@@ -297,16 +297,16 @@ def _about_attempt(
 
 
 def _ends_at_once(snapshot: Snapshot) -> bool:
-    """Whether what runs is to be stopped too. For the budget it need not be: it is within what was reserved."""
+    """Whether running tasks stop too. Out of budget they go on: their cost is reserved."""
     return snapshot.cancel_requested or (snapshot.halted is not None and snapshot.halted.reason is not FailureReason.BUDGET)
 
 
-def _settle(task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy) -> Decision:
-    """The process is gone: say what became of the task. Work that was finished counts, whatever was asked meanwhile."""
+def _decide_ended_attempt(task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy) -> Decision:
+    """The result of a task whose process is gone. Finished work counts, even if a stop was requested meanwhile."""
     if attempt.verdict == SUCCESS:
         if attempt.merge_conflicts:
             files = ", ".join(attempt.merge_conflicts)
-            sentence = f"Could not be merged: {files}. Others changed the same places first; a retry works on top of theirs."
+            sentence = f"Could not be merged: {files}. Other changes to the same places were merged first; a retry starts from them."
             return Fail(task.name, FailureReason.MERGE_CONFLICT, sentence, restart=False)
         return Succeed(task.name) if attempt.merged else Merge(task.name)
     if attempt.fault == Fault.KEY_REFUSED:
@@ -317,31 +317,31 @@ def _settle(task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datet
     reason = FailureReason(attempt.verdict)
     if reason is FailureReason.RATE_LIMITED:
         until = _pause_until(snapshot, attempt.retry_at, now, policy)
-        return Defer(task.name, until, attempt.message or "The provider takes no requests for now.")
+        return Defer(task.name, until, attempt.message or "The provider accepts no requests for now.")
     if reason is FailureReason.BUDGET and snapshot.budget is not None and (attempt.stop_reason or snapshot.phase_cap_usd is None):
-        # Not a cap of its own: it met the end of the whole batch's money.
-        return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "It was stopped; what it had committed is kept."))
+        # Not the phase's own cap: the budget of the whole batch is used up.
+        return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "The phase was stopped; its commits are kept."))
     restart = task.restarts < restart_limit(reason, attempt.fault, policy)
     return Fail(task.name, reason, attempt.message, restart)
 
 
 def restart_limit(reason: str, fault: str, policy: Policy) -> int:
-    """How often a task that failed for this is started again by itself."""
+    """How often a task that failed for this reason is restarted automatically."""
     if reason == FailureReason.AGENT_ERROR and fault == Fault.TRANSIENT:
         return policy.fault_restarts
     return policy.crash_restarts if reason in RESTARTABLE_REASONS else 0
 
 
 def back_off_seconds(reason: str, restarts: int) -> float:
-    """How long to wait before restart number `restarts` + 1: machinery may be tried at once, an overload needs room."""
+    """Seconds to wait before restart number `restarts` + 1: short after a crash, longer after an overload."""
     first, factor = (2.0, 4) if reason == FailureReason.AGENT_ERROR else (0.5, 2)
     return min(MAX_BACKOFF_SECONDS, first * float(factor ** min(restarts, 20)))
 
 
 def _pause_until(snapshot: Snapshot, retry_at: datetime | None, now: datetime, policy: Policy) -> datetime:
-    """When the run goes on: at the moment that the provider named, but after a pause that doubles while nothing succeeds."""
+    """When the run continues: at the time that the provider named, but not before a pause that doubles until a phase succeeds."""
     if snapshot.rate_limit is not None and snapshot.rate_limit.holds(now):
-        least = snapshot.rate_limit.until  # others met the same limit: one pause for all
+        least = snapshot.rate_limit.until  # another attempt hit the same limit: one pause for all
     else:
         doubled = policy.rate_limit_seconds * 2 ** min(snapshot.rate_limits, 20)
         least = now + timedelta(seconds=min(doubled, MAX_RATE_LIMIT_BACKOFF_SECONDS))
@@ -350,9 +350,9 @@ def _pause_until(snapshot: Snapshot, retry_at: datetime | None, now: datetime, p
 
 
 def _blocked(snapshot: Snapshot) -> list[Block]:
-    """Pending tasks that can no longer be reached, each with the failure at the root."""
+    """The pending tasks that can no longer run, each with the task at the root of the failure."""
     by_name = {task.name: task for task in snapshot.tasks}
-    lost = {
+    root_of = {
         task.name: task.blocked_by or task.name
         for task in snapshot.tasks
         if task.state in (TaskState.FAILED, TaskState.BLOCKED, TaskState.CANCELLED)
@@ -360,14 +360,14 @@ def _blocked(snapshot: Snapshot) -> list[Block]:
     failed = [task for task in snapshot.tasks if task.state is TaskState.FAILED]
     failed_checks = [task for task in failed if task.kind is TaskKind.STAGE_CHECK]
     blocks: list[Block] = []
-    # In stage order, so that a chain of any length is blocked in one go.
+    # In stage order, so that one pass blocks a chain of any length.
     for task in sorted(snapshot.tasks, key=lambda task: (task.stage, task.position)):
         if task.state is not TaskState.PENDING or task.name not in by_name:
             continue
-        cause = next((name for name in task.waits_for if name in lost), None)
+        cause = next((name for name in task.waits_for if name in root_of), None)
         check = next((check for check in failed_checks if check.stage < task.stage), None)
         if cause is not None:
-            root = lost[cause]
+            root = root_of[cause]
             blocks.append(Block(task.name, root, f"Waits for {cause}, which {_fate(by_name[cause])}."))
         elif check is not None:
             root = check.name
@@ -377,7 +377,7 @@ def _blocked(snapshot: Snapshot) -> list[Block]:
             blocks.append(Block(task.name, root, f"Fail-fast: {root} failed."))
         else:
             continue
-        lost[task.name] = root
+        root_of[task.name] = root
     return blocks
 
 
@@ -385,11 +385,11 @@ def _fate(task: TaskView) -> str:
     if task.state is TaskState.CANCELLED and task.reason == FailureReason.BUDGET:
         return "was stopped for the budget"
     words = {TaskState.FAILED: "failed", TaskState.CANCELLED: "was cancelled"}
-    return words.get(task.state, "is blocked itself")
+    return words.get(task.state, "is itself blocked")
 
 
 def _launches(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> Sequence[Launch | Halt]:
-    """The ready tasks that there are free slots and money for; Halt when there is no money for any and none can come free."""
+    """Launches for the ready tasks that slots and budget allow; Halt when no task is affordable and no reservation will be freed."""
     slots = _free_slots(snapshot)
     if slots <= 0:
         return []
@@ -407,20 +407,20 @@ def _launches(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> Seq
     if unaffordable is not None and not chosen and snapshot.budget is not None:
         if _live_attempts(snapshot) or any(task.state is TaskState.PENDING and _backs_off(task, now) for task in snapshot.tasks):
             return []
-        need_words = f"The next phase reserves {usd(unaffordable.reserve_usd)}."
-        return [Halt(FailureReason.BUDGET, _out_of_budget(snapshot.budget, need_words))]
-    return [Launch(task.name, task.reserve_usd, _most(snapshot, task, left)) for task in chosen]
+        shortfall = f"The next phase reserves {usd(unaffordable.reserve_usd)}."
+        return [Halt(FailureReason.BUDGET, _out_of_budget(snapshot.budget, shortfall))]
+    return [Launch(task.name, task.reserve_usd, _max_cost(snapshot, task, left)) for task in chosen]
 
 
-def _most(snapshot: Snapshot, task: TaskView, left: Decimal | None) -> Decimal | None:
-    """What its agent may spend at the very most: the cap of a phase, else its reservation and what nobody has reserved."""
+def _max_cost(snapshot: Snapshot, task: TaskView, left: Decimal | None) -> Decimal | None:
+    """The most that the task's agent may spend: the phase cap, else its reservation plus everything unreserved."""
     if task.reserve_usd is None or snapshot.phase_cap_usd is not None or left is None:
         return task.reserve_usd
     return task.reserve_usd + left
 
 
 def committed_usd(snapshot: Snapshot) -> Decimal:
-    """What is spent, and what the attempts at work may still spend: their reservation, or more when they have spent more."""
+    """Spent dollars plus those of running attempts: their reservation, or their cost if that is higher."""
     assert snapshot.budget is not None
     return snapshot.budget.spent_usd + sum((_commitment(attempt) for attempt in _live_attempts(snapshot)), Decimal(0))
 
@@ -431,7 +431,7 @@ def _commitment(attempt: AttemptView) -> Decimal:
 
 
 def _overspent(snapshot: Snapshot) -> bool:
-    """Whether what is known to be spent, that of attempts at work included, is beyond the budget."""
+    """Whether the known costs, running attempts included, exceed the budget."""
     if snapshot.budget is None:
         return False
     known = sum((attempt.cost_usd or Decimal(0) for attempt in _live_attempts(snapshot)), Decimal(0))
@@ -447,13 +447,13 @@ def _out_of_budget(budget: Budget, more: str) -> str:
 
 
 def _free_slots(snapshot: Snapshot) -> int:
-    # A process that is gone holds no slot, although its work may still have to be merged.
+    # A process that has ended uses no slot, even if its work is not merged yet.
     live = sum(task.state in LIVE_TASK_STATES and not (task.attempt and task.attempt.exited) for task in snapshot.tasks)
     return min(snapshot.max_parallel - live, snapshot.free_slots)
 
 
 def _ready(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> list[TaskView]:
-    """The pending tasks that wait for no other; with dataflow the longest remaining path first."""
+    """The pending tasks that may start now; under dataflow scheduling those with the longest remaining path first."""
     skip = set(excluded)
     states = {task.name: task.state for task in snapshot.tasks}
     barrier = _open_stage(snapshot) if snapshot.by_stage else None
@@ -475,12 +475,12 @@ def _ready(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> list[T
 
 
 def _backs_off(task: TaskView, now: datetime) -> bool:
-    """Whether the task is still to wait after a crash; a wait beyond the longest means that the clock was set back."""
+    """Whether the task still waits after a crash. A wait beyond the maximum means that the clock was set back, and is ignored."""
     return task.not_before is not None and now < task.not_before <= now + timedelta(seconds=MAX_BACKOFF_SECONDS)
 
 
 def _open_stage(snapshot: Snapshot) -> int:
-    """The first stage that has not ended: with stage scheduling nothing after it may start."""
+    """The first stage that has not ended. With stage scheduling no later stage may start."""
     unfinished = [task.stage for task in snapshot.tasks if task.state not in ENDED_TASK_STATES]
     return min(unfinished, default=0)
 
@@ -496,7 +496,7 @@ def _end(snapshot: Snapshot) -> list[Decision]:
 
 
 def run_outcome(tasks: Sequence[TaskView], *, cancelled: bool) -> RunEvent:
-    """How a run ends whose tasks have all ended: a function of its tasks, and of a person's wish to cancel."""
+    """How a run ends when all its tasks have ended; `cancelled` if a person asked to cancel."""
     states = {task.state for task in tasks}
     if states <= {TaskState.SUCCEEDED}:
         return RunEvent.SUCCEED

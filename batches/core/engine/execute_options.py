@@ -1,4 +1,4 @@
-"""What a person may choose for an execution."""
+"""The options that a person can choose for an execution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from batches.core.errors import WrongChoice
 
 @dataclass(frozen=True, slots=True)
 class ExecuteOptions:
-    """What to execute and how; None means the project's default."""
+    """What to execute, and how. None means the project's default."""
 
     stage: int | None = None
     phase: str | None = None
@@ -19,19 +19,19 @@ class ExecuteOptions:
     fail_fast: bool | None = None
     on_conflict: str | None = None
     scheduling: str | None = None
-    model: str | None = None  # "": by complexity, whatever the project says
+    model: str | None = None  # "": by complexity, overriding the project
     retry_model: str | None = None
-    models: Mapping[str, str] = field(default_factory=dict)  # {phase key: model}, before all else
-    budget_usd: str | None = None  # text, so that options survive JSON; the budget of the whole batch
+    models: Mapping[str, str] = field(default_factory=dict)  # {phase key: model}, overrides everything else
+    budget_usd: str | None = None  # of the whole batch; text, so that it survives JSON
     phase_cap_usd: str | None = None
 
 
-def dollars(text: object, what: str) -> Decimal:
+def dollars(text: object, field_name: str) -> Decimal:
     """A positive amount of US dollars, such as "2.50" or "$2.50". Raises WrongChoice."""
     try:
         amount = Decimal(str(text).strip().removeprefix("$"))
     except InvalidOperation:
         amount = Decimal("NaN")
     if not (amount.is_finite() and Decimal("0.01") <= amount <= 100_000):
-        raise WrongChoice(f"{what} is an amount of US dollars from 0.01 to 100000, not {str(text)!r}.")
+        raise WrongChoice(f"{field_name} must be an amount of US dollars from 0.01 to 100000, not {str(text)!r}.")
     return round(amount, 6)

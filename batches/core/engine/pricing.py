@@ -1,7 +1,7 @@
-"""The language models that a phase can be given, what they cost, and which phase gets which.
+"""The language models, their prices, and which phase uses which model.
 
-Prices are those of the provider for one million tokens, in US dollars, as measured against the agent's own figures.
-A cost that an attempt reports is taken from the attempt; this table is for choosing, for showing, and for refusing.
+Prices are the provider's, in US dollars for one million tokens, checked against the costs that agents report. The cost of
+an attempt is what the attempt reports; this table is for choosing a model and for showing prices.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ MTOK = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens read, written, written into the provider's cache, and read from it."""
+    """US dollars for a million tokens: input, output, written to the provider's cache, read from it."""
 
     input: Decimal
     output: Decimal
@@ -29,8 +29,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by the short name that everybody uses. A request whose prompt has more than `long_prompt_tokens`, cache
-    included, costs `long_price` as a whole; None: there is no such tier."""
+    """A model under its short name. A whole request costs `long_price` when its prompt, cache included, has more than
+    `long_prompt_tokens`; None: the model has no such tier."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class Model:
     long_price: Price | None = None
 
     def cost(self, input_tokens: int, output_tokens: int, cache_write_tokens: int = 0, cache_read_tokens: int = 0) -> Decimal:
-        """What one request costs, in dollars; `input_tokens` are those neither read from nor written into the cache."""
+        """The cost of one request in dollars. `input_tokens` are those neither read from nor written to the cache."""
         prompt = input_tokens + cache_write_tokens + cache_read_tokens
         is_long = self.long_price is not None and self.long_prompt_tokens is not None and prompt > self.long_prompt_tokens
         price = self.long_price if is_long and self.long_price is not None else self.price
@@ -53,7 +53,7 @@ class Model:
 
 
 def _price(*dollars: str) -> Price:
-    return Price(*(Decimal(each) for each in dollars))
+    return Price(*(Decimal(amount) for amount in dollars))
 
 
 _HAIKU = _price("0.10", "0.50", "0.125", "0.01")
@@ -68,7 +68,7 @@ MODELS: dict[str, Model] = {
 
 @dataclass(frozen=True, slots=True)
 class InputCost:
-    """What was read by a model cost `usd`; without the provider's cache it would have cost `full_usd`."""
+    """The input tokens cost `usd`; without the provider's cache they would have cost `full_usd`."""
 
     usd: Decimal
     full_usd: Decimal
@@ -78,12 +78,12 @@ class InputCost:
 
     @property
     def saved(self) -> float | None:
-        """The share that the cache saved, 0 to 1; below 0 when filling it cost more than it gave. None when nothing was read."""
+        """The share that the cache saved, 0 to 1; negative when filling it cost more than it saved. None without input."""
         return float(1 - self.usd / self.full_usd) if self.full_usd else None
 
 
 def input_cost(model: str, input_tokens: int | None, cache_write_tokens: int | None, cache_read_tokens: int | None) -> InputCost | None:
-    """By the prices of prompts of usual length; None where a figure or the price is unknown."""
+    """The cost of the input at the price for prompts of normal length; None when a count or the price is unknown."""
     if model not in MODELS or input_tokens is None or cache_write_tokens is None or cache_read_tokens is None:
         return None
     price = MODELS[model].price
@@ -91,27 +91,27 @@ def input_cost(model: str, input_tokens: int | None, cache_write_tokens: int | N
     return InputCost(usd / MTOK, (input_tokens + cache_write_tokens + cache_read_tokens) * price.input / MTOK)
 
 
-# Complexity of a phase -> (model, model of a retry), framework.md §6. A complexity that the plan does not tell is medium.
+# Complexity of a phase -> (model, model of a retry), see docs/limits.md. An unknown complexity counts as medium.
 BY_COMPLEXITY = {"low": ("haiku", "haiku"), "medium": ("haiku", "sonnet"), "high": ("sonnet", "sonnet")}
 BACKENDS_WITHOUT_MODEL = frozenset({"steps"})
 
-# Failures of the work itself: a stronger model may do better. The rest says nothing about the model.
+# After these failures a stronger model may do better. Other failures say nothing about the model.
 _OF_THE_WORK = frozenset(
     {FailureReason.GATE_FAILED, FailureReason.AGENT_ERROR, FailureReason.BAD_RESULT, FailureReason.PHASE_TIME_LIMIT}
 )
 
 
 def check_model(name: str) -> str:
-    """The model's name as the list has it. Raises WrongChoice with the list."""
-    found = name.strip().lower()
-    if found not in MODELS:
-        raise WrongChoice(f"There is no model {name!r}; there is: {', '.join(MODELS)}.")
-    return found
+    """The model's name in lower case. Raises WrongChoice with all names when it is unknown."""
+    model = name.strip().lower()
+    if model not in MODELS:
+        raise WrongChoice(f"Unknown model {name!r}. Choose one of: {', '.join(MODELS)}.")
+    return model
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What a phase is carried out with, and what it is tried again with after its work failed; both "": no model is used."""
+    """The model of a phase, and that of a retry after its work failed. Both are "" when no model is used."""
 
     model: str
     retry_model: str
@@ -126,9 +126,9 @@ NO_MODEL = ModelChoice("", "")
 
 
 def choose_model(backend: str, complexity: str, *, of_phase: str = "", of_run: str = "", of_retries: str = "") -> ModelChoice:
-    """The narrower choice wins: the phase's, the run's, else by complexity.
+    """The model for a phase: the one chosen for the phase, else for the run, else by complexity.
 
-    A model that was chosen is kept for retries too, unless another was chosen for them.
+    A chosen model is used for retries too, unless another one was chosen for retries.
     """
     if backend in BACKENDS_WITHOUT_MODEL:
         return NO_MODEL
@@ -138,6 +138,6 @@ def choose_model(backend: str, complexity: str, *, of_phase: str = "", of_run: s
 
 
 def model_of_attempt(choice: ModelChoice, failures: Iterable[tuple[str, str]]) -> str:
-    """The model of the next attempt, after earlier ones of the task that failed for these (reason, fault) pairs."""
+    """The model of the next attempt. `failures` are the (reason, fault) pairs of the task's earlier attempts."""
     failed = any(reason in _OF_THE_WORK and not fault for reason, fault in failures)
     return choice.retry_model if failed else choice.model

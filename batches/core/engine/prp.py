@@ -1,14 +1,9 @@
-"""PRP documents, the work order of one phase: ids and file names by rule, rendered and read back without loss.
-
-Source: framework.md §1 (ids) and §2 (names), the seed's "Validation Gates".
-"""
+"""PRP documents, one per phase: their ids, file names and markdown text."""
 
 import json
 import re
 import unicodedata
 from dataclasses import dataclass
-
-from batches.core.errors import BatchError
 
 FOLDER = "PRPs/feature-requests"
 SLUG_LENGTH = 50
@@ -40,7 +35,7 @@ class PrpStep:
 
 @dataclass(frozen=True, slots=True)
 class Prp:
-    """All that a PRP document says. `hours` is None when the plan does not say."""
+    """The content of a PRP document. `hours` is None when the plan gives none."""
 
     prp_id: str
     title: str
@@ -58,20 +53,12 @@ class Prp:
     gates: tuple[str, ...]
     status: str = "new"
     created: str = ""  # ISO 8601 date
-    extra: tuple[tuple[str, str], ...] = ()  # further front matter, such as the issue's address
+    extra: tuple[tuple[str, str], ...] = ()  # more front matter, such as the URL of the Linear issue
 
     @property
     def path(self) -> str:
-        """Where the document lives in the repository."""
+        """The document's path in the repository."""
         return f"{FOLDER}/{self.prp_id}-{slug(self.title)}.md"
-
-
-class PrpUnreadable(BatchError):
-    """The document is not one that render_prp wrote, or was changed beyond reading."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        self.line, self.reason = line, reason
-        super().__init__(f"line {line}: {reason}")
 
 
 def prp_id(batch: int, stage: int, order: int) -> str:
@@ -80,20 +67,14 @@ def prp_id(batch: int, stage: int, order: int) -> str:
 
 
 def slug(title: str) -> str:
-    """The title as a file name part: lower case ASCII words joined by dashes, at most 50 characters, never empty."""
+    """The title as part of a file name: lower case ASCII words joined by dashes, 1 to 50 characters."""
     ascii_text = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
     return words[:SLUG_LENGTH].rstrip("-") or "phase"
 
 
-_FRONT_FIELDS = (
-    *("prp_id", "title", "status", "created", "batch", "stage", "order"),
-    *("phase", "plan", "complexity", "hours", "dependencies", "files"),
-)
-
-
 def render_prp(prp: Prp) -> str:
-    """The document in markdown. Front matter is YAML whose values are JSON, so that any YAML reader takes it."""
+    """The document as markdown. The values of its YAML front matter are JSON, which every YAML parser can read."""
     front: dict[str, object] = {
         "prp_id": prp.prp_id,
         "title": prp.title,
@@ -112,14 +93,14 @@ def render_prp(prp: Prp) -> str:
     }
     lines = ["---", *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in front.items()), "---", ""]
     lines += [f"# {prp.prp_id}: {_one_line(prp.title)}", "", "## Problem", "", *_quoted(prp.goal or "The plan gives no goal."), ""]
-    lines += ["## Solution", "", _solution(prp), "", "## Steps", ""]
+    lines += ["## Solution", "", _solution_text(prp), "", "## Steps", ""]
     for step in prp.steps:
         lines += _step_lines(step)
     if not prp.steps:
         lines += ["The plan names no steps; the gates decide.", ""]
     lines += ["## Validation Gates", ""]
     lines += [f"- [ ] {_one_line(gate)}" for gate in prp.gates] or ["The plan names no gates."]
-    lines += ["", "## Testing Strategy", "", _testing(prp), "", "## Risk Mitigation", ""]
+    lines += ["", "## Testing Strategy", "", _testing_text(prp), "", "## Risk Mitigation", ""]
     lines += [f"- {rule}" for rule in RISK_MITIGATION.get(prp.complexity, RISK_MITIGATION["medium"])]
     return "\n".join(lines) + "\n"
 
@@ -129,17 +110,17 @@ def _one_line(text: str) -> str:
 
 
 def _quoted(text: str) -> list[str]:
-    """Text as a block quote: nothing in it can be taken for a heading of the document."""
+    """The text as a block quote, so that nothing in it becomes a heading of the document."""
     return [f"> {line}".rstrip() for line in text.split("\n")]
 
 
-def _solution(prp: Prp) -> str:
+def _solution_text(prp: Prp) -> str:
     files = ", ".join(f"`{name}`" for name in prp.files) or "no file that the plan names"
     after = f" It builds on {', '.join(prp.dependencies)}." if prp.dependencies else ""
     return f"Carry out the {len(prp.steps)} steps below; they change {files}.{after}"
 
 
-def _testing(prp: Prp) -> str:
+def _testing_text(prp: Prp) -> str:
     tests = [name for name in prp.files if "test" in name.lower()]
     if tests:
         return f"The tests in {', '.join(f'`{name}`' for name in tests)} cover this phase; each gate above is run by the server."
@@ -154,88 +135,3 @@ def _step_lines(step: PrpStep) -> list[str]:
             fence += "`"
         lines += [f"{fence}bash", *command.split("\n"), fence, ""]
     return lines
-
-
-def read_prp(text: str) -> Prp:
-    """What render_prp wrote, back again. Raises PrpUnreadable with the line at which reading stopped."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    front, start = _front_matter(lines)
-    missing = [name for name in _FRONT_FIELDS if name not in front]
-    if missing:
-        raise PrpUnreadable(1, f"the front matter lacks {', '.join(missing)}")
-    goal, steps, gates = _body(lines, start)
-    try:
-        return Prp(
-            prp_id=str(front["prp_id"]),
-            title=str(front["title"]),
-            batch=int(str(front["batch"])),
-            stage=int(str(front["stage"])),
-            order=int(str(front["order"])),
-            phase=str(front["phase"]),
-            plan=str(front["plan"]),
-            goal="" if goal == "The plan gives no goal." else goal,
-            complexity=str(front["complexity"]),
-            hours=None if front["hours"] is None else float(str(front["hours"])),
-            files=_strings(front["files"]),
-            dependencies=_strings(front["dependencies"]),
-            steps=steps,
-            gates=gates,
-            status=str(front["status"]),
-            created=str(front["created"]),
-            extra=tuple((name, str(value)) for name, value in front.items() if name not in _FRONT_FIELDS),
-        )
-    except ValueError as error:
-        raise PrpUnreadable(1, f"front matter: {error}") from error
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{value!r} is not a list")
-    return tuple(str(item) for item in value)
-
-
-def _front_matter(lines: list[str]) -> tuple[dict[str, object], int]:
-    if not lines or lines[0] != "---":
-        raise PrpUnreadable(1, "there is no front matter")
-    front: dict[str, object] = {}
-    for index, line in enumerate(lines[1:], start=1):
-        if line == "---":
-            return front, index + 1
-        name, colon, value = line.partition(": ")
-        if not colon:
-            raise PrpUnreadable(index + 1, f"{line!r} is not 'name: value'")
-        try:
-            front[name] = json.loads(value)
-        except ValueError:
-            front[name] = value  # a person wrote plain YAML text
-    raise PrpUnreadable(len(lines), "the front matter is not closed")
-
-
-def _body(lines: list[str], start: int) -> tuple[str, tuple[PrpStep, ...], tuple[str, ...]]:
-    section = ""
-    goal: list[str] = []
-    gates: list[str] = []
-    steps: list[tuple[int, list[str], list[str]]] = []
-    fence, block = "", list[str]()
-    for line in lines[start:]:
-        if fence:
-            if line == fence:
-                steps[-1][2].append("\n".join(block))
-                fence, block = "", []
-            else:
-                block.append(line)
-        elif line.startswith("## "):
-            section = line[3:]
-        elif section == "Steps" and (heading := re.fullmatch(r"### Step (\d+)", line, re.ASCII)):
-            steps.append((int(heading[1]), [], []))
-        elif section == "Steps" and steps and (opening := re.fullmatch(r"(`{3,})bash", line)):
-            fence = opening[1]
-        elif line.startswith(">"):
-            quoted = line[2:] if line.startswith("> ") else line[1:]
-            if section == "Problem":
-                goal.append(quoted)
-            elif section == "Steps" and steps:
-                steps[-1][1].append(quoted)
-        elif section == "Validation Gates" and (gate := re.fullmatch(r"- \[[ xX]\] (.*)", line)):
-            gates.append(gate[1])
-    return "\n".join(goal), tuple(PrpStep(number, "\n".join(text), tuple(commands)) for number, text, commands in steps), tuple(gates)

@@ -1,4 +1,4 @@
-"""What is still to be done of a batch: what waits for what, the longest chain, how long it may take."""
+"""The remaining work of a batch: what waits for what, the longest chain, the hours left."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A phase that is not done: `needs` names others, done ones too; `hours` is what is left of it by the plan's estimate."""
+class RemainingPhase:
+    """A phase that is not done. `needs` may name done phases too; `hours` is what is left of the plan's estimate."""
 
     key: str
     stage: int
@@ -16,33 +16,33 @@ class Part:
 
     @classmethod
     def begun(cls, key: str, stage: int, needs: Sequence[str], hours: float | None, step: int | None, steps: int | None) -> Self:
-        """Of a phase at its `step` of `steps`: the plan's hours, less the steps that are behind it."""
-        behind = min(1.0, max(0, (step or 1) - 1) / steps) if steps else 0.0
-        return cls(key, stage, needs, (hours or 0.0) * (1 - behind))
+        """A phase at its `step` of `steps`: the plan's hours minus the share of completed steps."""
+        completed = min(1.0, max(0, (step or 1) - 1) / steps) if steps else 0.0
+        return cls(key, stage, needs, (hours or 0.0) * (1 - completed))
 
 
-def unblocked_by(parts: Sequence[Part]) -> Mapping[str, int]:
-    """{phase: how many of the others cannot start before it is done, directly or not}.
+def unblocked_by(phases: Sequence[RemainingPhase]) -> Mapping[str, int]:
+    """{phase: how many other phases wait for it, directly or indirectly}.
 
-    `parts` are in an order in which every phase comes after all it needs. One bit a phase: 500 phases take a millisecond.
+    In `phases` every phase comes after those that it needs. One bit per phase: 500 phases take a millisecond.
     """
-    bits = {part.key: 1 << place for place, part in enumerate(parts)}
+    bits = {phase.key: 1 << place for place, phase in enumerate(phases)}
     reached = dict.fromkeys(bits, 0)
-    for part in reversed(parts):
-        behind = bits[part.key] | reached[part.key]
-        for name in part.needs:
+    for phase in reversed(phases):
+        behind = bits[phase.key] | reached[phase.key]
+        for name in phase.needs:
             if name in reached:
                 reached[name] |= behind
-    return {key: found.bit_count() for key, found in reached.items()}
+    return {key: waiting.bit_count() for key, waiting in reached.items()}
 
 
-def longest_chain(parts: Sequence[Part]) -> tuple[tuple[str, ...], float]:
-    """(the chain with the most hours left, those hours); of equal ones the first in the plan. `parts` as above."""
+def longest_chain(phases: Sequence[RemainingPhase]) -> tuple[tuple[str, ...], float]:
+    """(the chain with the most hours left, its hours). Of equal chains the first in the plan. `phases` as in unblocked_by."""
     best: dict[str, tuple[float, str]] = {}
-    for part in parts:
-        before = max((best[name][0] for name in part.needs if name in best), default=0.0)
-        previous = next((name for name in part.needs if name in best and best[name][0] == before), "")
-        best[part.key] = (before + part.hours, previous)
+    for phase in phases:
+        before = max((best[name][0] for name in phase.needs if name in best), default=0.0)
+        previous = next((name for name in phase.needs if name in best and best[name][0] == before), "")
+        best[phase.key] = (before + phase.hours, previous)
     if not best:
         return (), 0.0
     hours = max(total for total, _previous in best.values())
@@ -54,15 +54,15 @@ def longest_chain(parts: Sequence[Part]) -> tuple[tuple[str, ...], float]:
     return tuple(reversed(chain)), hours
 
 
-def hours_left(parts: Sequence[Part], *, slots: int, by_stage: bool) -> float:
-    """Hours until all is done with `slots` at once: never less than the longest chain, nor than the work over the slots.
+def hours_left(phases: Sequence[RemainingPhase], *, slots: int, by_stage: bool) -> float:
+    """Hours until all is done with `slots` in parallel: at least the longest chain, and at least the work divided by the slots.
 
-    `by_stage`: each stage waits for the one before, so theirs are added.
+    With `by_stage` each stage waits for the one before, so the hours of the stages add up.
     """
     slots = max(1, slots)
     if not by_stage:
-        return max(longest_chain(parts)[1], sum(part.hours for part in parts) / slots)
+        return max(longest_chain(phases)[1], sum(phase.hours for phase in phases) / slots)
     stages: dict[int, list[float]] = {}
-    for part in parts:
-        stages.setdefault(part.stage, []).append(part.hours)
+    for phase in phases:
+        stages.setdefault(phase.stage, []).append(phase.hours)
     return sum(max(max(hours), sum(hours) / slots) for hours in stages.values())

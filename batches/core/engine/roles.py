@@ -1,4 +1,4 @@
-"""Which role of a subagent, and which type of task, each operation uses."""
+"""The subagent role and the task type of each operation."""
 
 from batches.core.engine.states import Operation
 from subagents.contract import Role, TaskType

@@ -1,4 +1,4 @@
-"""States, events and reasons, and the one table that says which moves exist (framework.md §6, style.md §4)."""
+"""States, events and failure reasons, and the table of all allowed transitions (docs/engine.md)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ from batches.core.errors import BatchError
 
 
 class Operation(StrEnum):
-    """What a run does over a batch."""
+    """What a run does with a batch."""
 
     GENERATE = "generate"
     EXECUTE = "execute"
@@ -17,7 +17,7 @@ class Operation(StrEnum):
 
 
 class TaskKind(StrEnum):
-    """A task is one phase within a run, or the gates of a stage judged again on the merged tree."""
+    """A task is one phase of a run, or the check of a stage's gates on the merged tree."""
 
     PHASE = "phase"
     STAGE_CHECK = "stage_check"
@@ -33,7 +33,7 @@ class TaskState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Event(StrEnum):
+class TaskEvent(StrEnum):
     LAUNCH = "launch"
     BEAT = "beat"
     SUCCEED = "succeed"
@@ -42,7 +42,7 @@ class Event(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     DEFER = "defer"
-    DROP = "drop"  # a person gives a failed task up
+    DROP = "drop"  # a person gives up a failed task
 
 
 class RunState(StrEnum):
@@ -62,7 +62,7 @@ class RunEvent(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why an attempt, and with it a task, failed: a closed list (framework.md §6)."""
+    """Why an attempt, and with it its task, failed: a closed list (docs/engine.md)."""
 
     TIMEOUT = "timeout"
     NEVER_STARTED = "never_started"
@@ -79,12 +79,12 @@ class FailureReason(StrEnum):
 
 
 class Waiting(StrEnum):
-    """What keeps a run from starting more although a phase is ready."""
+    """Why a run starts nothing although a phase is ready."""
 
-    QUEUE = "queue"  # the run itself has not begun
+    QUEUE = "queue"  # the run has not started
     SLOT = "slot"
     RATE_LIMIT = "rate_limit"
-    BUDGET = "budget"  # what is left is reserved for phases at work
+    BUDGET = "budget"  # the rest is reserved for running phases
     PERSON = "person"  # somebody paused it
 
 
@@ -94,26 +94,26 @@ RETRYABLE_TASK_STATES = frozenset({TaskState.FAILED, TaskState.BLOCKED, TaskStat
 LIVE_RUN_STATES = frozenset({RunState.QUEUED, RunState.RUNNING})
 ENDED_RUN_STATES = frozenset(RunState) - LIVE_RUN_STATES
 
-# Faults of the machinery, not of the work: the same attempt may well succeed when it is tried again.
+# Technical faults, not faults of the work: the same attempt may succeed when it is started again.
 RESTARTABLE_REASONS = frozenset({FailureReason.CRASHED, FailureReason.NEVER_STARTED})
 
 _RETRY_TO_PENDING = dict.fromkeys(RETRYABLE_TASK_STATES, TaskState.PENDING)
-TASK_MOVES: Mapping[Event, Mapping[TaskState, TaskState]] = MappingProxyType(
+TASK_MOVES: Mapping[TaskEvent, Mapping[TaskState, TaskState]] = MappingProxyType(
     {
-        Event.LAUNCH: {TaskState.PENDING: TaskState.LAUNCHING},
-        Event.BEAT: {TaskState.LAUNCHING: TaskState.RUNNING, TaskState.RUNNING: TaskState.RUNNING},
-        Event.SUCCEED: {TaskState.LAUNCHING: TaskState.SUCCEEDED, TaskState.RUNNING: TaskState.SUCCEEDED},
-        Event.FAIL: {TaskState.LAUNCHING: TaskState.FAILED, TaskState.RUNNING: TaskState.FAILED},
-        Event.BLOCK: {TaskState.PENDING: TaskState.BLOCKED},
-        Event.CANCEL: {
+        TaskEvent.LAUNCH: {TaskState.PENDING: TaskState.LAUNCHING},
+        TaskEvent.BEAT: {TaskState.LAUNCHING: TaskState.RUNNING, TaskState.RUNNING: TaskState.RUNNING},
+        TaskEvent.SUCCEED: {TaskState.LAUNCHING: TaskState.SUCCEEDED, TaskState.RUNNING: TaskState.SUCCEEDED},
+        TaskEvent.FAIL: {TaskState.LAUNCHING: TaskState.FAILED, TaskState.RUNNING: TaskState.FAILED},
+        TaskEvent.BLOCK: {TaskState.PENDING: TaskState.BLOCKED},
+        TaskEvent.CANCEL: {
             TaskState.PENDING: TaskState.CANCELLED,
             TaskState.LAUNCHING: TaskState.CANCELLED,
             TaskState.RUNNING: TaskState.CANCELLED,
         },
-        Event.RETRY: _RETRY_TO_PENDING,
-        # Put off by a limit from outside: back to the queue, and no failure.
-        Event.DEFER: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
-        Event.DROP: {TaskState.FAILED: TaskState.CANCELLED},
+        TaskEvent.RETRY: _RETRY_TO_PENDING,
+        # An external limit delays the task: back to the queue, no failure.
+        TaskEvent.DEFER: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
+        TaskEvent.DROP: {TaskState.FAILED: TaskState.CANCELLED},
     }
 )
 RUN_MOVES: Mapping[RunEvent, Mapping[RunState, RunState]] = MappingProxyType(
@@ -128,15 +128,15 @@ RUN_MOVES: Mapping[RunEvent, Mapping[RunState, RunState]] = MappingProxyType(
 
 
 class TransitionRefused(BatchError):
-    """There is no such move: a stale button or a bug, never worth a second try."""
+    """The table has no such transition: an outdated page or a bug. Never retried."""
 
     def __init__(self, state: str, event: str) -> None:
         self.state, self.event = state, event
         super().__init__(f"{event} is not possible from state {state}")
 
 
-def next_state(state: TaskState, event: Event) -> TaskState:
-    """Where `event` takes a task from `state`. Raises TransitionRefused when the table has no such move."""
+def next_state(state: TaskState, event: TaskEvent) -> TaskState:
+    """The state of a task after `event` in `state`. Raises TransitionRefused when the table has no such transition."""
     try:
         return TASK_MOVES[event][state]
     except KeyError:
@@ -144,7 +144,7 @@ def next_state(state: TaskState, event: Event) -> TaskState:
 
 
 def next_run_state(state: RunState, event: RunEvent) -> RunState:
-    """Where `event` takes a run from `state`. Raises TransitionRefused when the table has no such move."""
+    """The state of a run after `event` in `state`. Raises TransitionRefused when the table has no such transition."""
     try:
         return RUN_MOVES[event][state]
     except KeyError:

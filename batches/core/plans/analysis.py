@@ -1,4 +1,4 @@
-"""One document read and analysed: what the preview page, `manage.py analyze` and the import of a plan all look at."""
+"""Read and analyse a plan document, for the preview page, `manage.py analyze` and the import of a plan."""
 
 import gc
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from batches.core.plans.source import MAX_PLAN_BYTES
 
 @dataclass(frozen=True, slots=True)
 class DocumentReport:
-    """A reading and, unless its dependencies run in circles, the analysis of its phases."""
+    """A reading and, if its dependencies have no cycle, the analysis of its phases."""
 
     reading: PlanReading
     analysis: Analysis | None
@@ -25,7 +25,7 @@ class DocumentReport:
         return not self.reading.errors
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `analyze --json` prints (framework.md §5)."""
+        """The object that `analyze --json` prints."""
         analysis = self.analysis
         return {
             "title": self.reading.plan.title,
@@ -54,18 +54,18 @@ class DocumentReport:
             "critical_path": list(analysis.critical_path) if analysis else [],
             "total_hours": analysis.total_hours if analysis else None,
             "longest_chain_hours": analysis.longest_chain_hours if analysis else None,
-            "errors": [_issue(issue) for issue in self.reading.errors],
-            "warnings": [_issue(issue) for issue in self.reading.warnings],
+            "errors": [_issue_json(issue) for issue in self.reading.errors],
+            "warnings": [_issue_json(issue) for issue in self.reading.warnings],
         }
 
 
-def _issue(issue: PlanIssue) -> dict[str, Any]:
+def _issue_json(issue: PlanIssue) -> dict[str, Any]:
     return {"line": issue.line, "code": issue.code.value, "field": issue.field, "phase": issue.phase, "message": issue.message}
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Reading makes many objects that all live to its end; looking among them for garbage costs a tenth of the time."""
+    """Pause garbage collection. Reading creates many objects that all stay alive; collecting would cost a tenth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -76,7 +76,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 def analyse_document(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> DocumentReport:
-    """Read and analyse a plan. Never raises for content: phases stand as far as they could be read, stages unless there is a cycle."""
+    """Read and analyse a plan. No content makes it raise: the report has all readable phases, and stages if there is no cycle."""
     with _collector_paused():
         reading = read_plan(source, max_bytes)
         analysis = analyse(reading.plan.phases)

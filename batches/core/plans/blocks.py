@@ -1,8 +1,8 @@
 """The blocks of a markdown document, in order, from markdown-it's tokens.
 
-Only block structure is parsed; the inline text of a line is left as written, since the fields are found in it by their
-own rules. A long document is parsed piece by piece: an ATX heading at the margin ends every open block but fenced code and raw
-HTML, so cutting there changes nothing, and the tokens of one piece are gone before the next is parsed.
+Only the block structure is parsed. Inline text stays as written, because fields have their own rules. A long document is
+parsed in pieces, to save memory: an ATX heading at the margin ends every open block except fenced code and raw HTML, so a
+cut there changes nothing.
 """
 
 import re
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 _PIECE_LINES = 400
 _MAX_LAZY_LINES = 50
@@ -21,18 +20,18 @@ Kind = Literal["heading", "paragraph", "list", "fence", "code", "html", "quote",
 
 
 @dataclass(slots=True)
-class Item:
-    """An item of a list: its blocks, and where it stands (0-based first line and the line after its last)."""
+class ListItem:
+    """An item of a list: its blocks, its first line (from 0) and the line after its last."""
 
-    blocks: "list[Block]"
+    blocks: "list[MarkdownBlock]"
     start: int
     end: int
     number: int | None = None  # as written, for ordered lists
 
 
 @dataclass(slots=True)
-class Block:
-    """One block; `text` is inline source (paragraph, heading) or content (fence, code, html), lines are 0-based."""
+class MarkdownBlock:
+    """One block. `text` is inline source (paragraph, heading) or content (fence, code, html); lines count from 0."""
 
     kind: Kind
     start: int
@@ -41,14 +40,14 @@ class Block:
     level: int = 0  # of a heading
     info: str = ""  # of a fence
     closed: bool = True  # of a fence
-    items: "list[Item] | None" = None  # of a list
-    blocks: "list[Block] | None" = None  # of a quote
+    items: "list[ListItem] | None" = None  # of a list
+    blocks: "list[MarkdownBlock] | None" = None  # of a quote
 
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"maxNesting": 20})
     parser.core.ruler.enableOnly(["normalize", "block"])
-    # Link definitions are paragraphs to us, and looking for them costs time on every paragraph.
+    # We treat link definitions as paragraphs; looking for them costs time on every paragraph.
     parser.disable("reference")
     return parser
 
@@ -59,11 +58,12 @@ _CUT = re.compile(r"#{1,6}[ \t]")
 _LEAF: dict[str, Kind] = {"fence": "fence", "code_block": "code", "html_block": "html", "hr": "rule"}
 
 
-def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
-    """Tokens as nested blocks, `offset` lines added to every line number."""
-    root: list[Block] = []
+def parse_blocks(lines: Sequence[str], offset: int = 0) -> list[MarkdownBlock]:
+    """The lines, parsed by markdown-it, as nested blocks, with `offset` added to each line number."""
+    tokens = _PARSER.parse("\n".join(lines))
+    root: list[MarkdownBlock] = []
     into = [root]
-    lists: list[list[Item]] = []
+    lists: list[list[ListItem]] = []
     at = 0
     count = len(tokens)
     while at < count:
@@ -73,31 +73,31 @@ def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
             start, end = token.map or (0, 0)
             inline = tokens[at + 1]
             if kind == "paragraph_open":
-                into[-1].append(Block("paragraph", start + offset, end + offset, inline.content))
+                into[-1].append(MarkdownBlock("paragraph", start + offset, end + offset, inline.content))
             else:
-                into[-1].append(Block("heading", start + offset, end + offset, inline.content, int(token.tag[1])))
+                into[-1].append(MarkdownBlock("heading", start + offset, end + offset, inline.content, int(token.tag[1])))
             at += 3
             continue
         if kind in _LEAF:
             start, end = token.map or (0, 0)
-            into[-1].append(Block(_LEAF[kind], start + offset, end + offset, token.content, info=token.info.strip()))
+            into[-1].append(MarkdownBlock(_LEAF[kind], start + offset, end + offset, token.content, info=token.info.strip()))
         elif kind in ("bullet_list_open", "ordered_list_open"):
             start, end = token.map or (0, 0)
-            items: list[Item] = []
-            into[-1].append(Block("list", start + offset, end + offset, items=items))
+            items: list[ListItem] = []
+            into[-1].append(MarkdownBlock("list", start + offset, end + offset, items=items))
             lists.append(items)
         elif kind in ("bullet_list_close", "ordered_list_close"):
             lists.pop()
         elif kind == "list_item_open":
             start, end = token.map or (0, 0)
             number = int(token.info) if token.info.isascii() and token.info.isdecimal() else None
-            item = Item([], start + offset, end + offset, number)
+            item = ListItem([], start + offset, end + offset, number)
             lists[-1].append(item)
             into.append(item.blocks)
         elif kind == "blockquote_open":
             start, end = token.map or (0, 0)
-            inner: list[Block] = []
-            into[-1].append(Block("quote", start + offset, end + offset, blocks=inner))
+            inner: list[MarkdownBlock] = []
+            into[-1].append(MarkdownBlock("quote", start + offset, end + offset, blocks=inner))
             into.append(inner)
         elif kind in ("list_item_close", "blockquote_close"):
             into.pop()
@@ -105,8 +105,8 @@ def _tree(tokens: Sequence[Token], offset: int) -> list[Block]:
     return root
 
 
-def _is_open(block: Block, lines: Sequence[str]) -> bool:
-    """Whether a piece ended inside this block, so that what follows may still belong to it."""
+def _is_open(block: MarkdownBlock, lines: Sequence[str]) -> bool:
+    """Whether the piece ended inside this block, so that the following lines may belong to it."""
     if block.kind == "html":
         return True
     if block.kind != "fence":
@@ -118,9 +118,9 @@ def _is_open(block: Block, lines: Sequence[str]) -> bool:
     return block.end - 1 == block.start or not (last and not last.strip(mark) and len(last) >= width)
 
 
-# The lines that need no parser: nothing in them can open, close or interrupt a block but in the one way written here. A section made
-# of these only is put together by hand, which is ten times as fast; every other section goes to markdown-it. A property
-# test holds the two equal.
+# Lines that need no parser: they can open, close or interrupt a block only in the one way written here. A section of such lines
+# only is built by hand, which is ten times as fast. Every other section goes to markdown-it. A property test checks that both
+# ways give the same blocks.
 _WORD = r"(?:\*\*)?[^\W\d_]"
 _CONTENT = rf"(?:\[[ xX]\] )?(?:{_WORD}|`(?!``)|\.\w|[0-9]+(?![0-9.)]))"
 _SIMPLE = re.compile(
@@ -129,15 +129,15 @@ _SIMPLE = re.compile(
 )
 
 
-def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
-    """The blocks of lines `start` to `end` when all of them are of the simple kind; None when markdown-it has to look."""
-    blocks: list[Block] = []
+def _simple(lines: Sequence[str], start: int, end: int) -> list[MarkdownBlock] | None:
+    """The blocks of lines `start` to `end` if all these lines are simple; None if markdown-it must parse them."""
+    blocks: list[MarkdownBlock] = []
     last: str | None = "blank"
-    items: list[Item] | None = None  # of the list that a further item would join
+    items: list[ListItem] | None = None  # of the list that the next item joins
     ordered = False
-    paragraphs: list[Block] = []  # their text is put together at the end
-    block = paragraph = Block("paragraph", start, start)
-    item = Item([paragraph], start, start)
+    paragraphs: list[MarkdownBlock] = []  # their text is filled in at the end
+    block = paragraph = MarkdownBlock("paragraph", start, start)
+    item = ListItem([paragraph], start, start)
     for at in range(start, end):
         line = lines[at]
         found = _SIMPLE.match(line)
@@ -156,7 +156,7 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
                     return None
                 continue
             else:
-                block = Block("paragraph", at, at + 1)
+                block = MarkdownBlock("paragraph", at, at + 1)
                 paragraphs.append(block)
                 blocks.append(block)
                 items = None
@@ -169,21 +169,21 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
             number = int(found["number"]) if kind == "number" else None
             if last == "text" and number not in (None, 1):
                 return None  # only a 1 interrupts a paragraph
-            paragraph = Block("paragraph", at, at + 1, line[found.start(kind) if number is None else found.end(kind) + 2 :].strip())
-            item = Item([paragraph], at, at + 1, number)
+            paragraph = MarkdownBlock("paragraph", at, at + 1, line[found.start(kind) if number is None else found.end(kind) + 2 :].strip())
+            item = ListItem([paragraph], at, at + 1, number)
             if items is not None and ordered is (number is not None):
                 items.append(item)
                 blocks[-1].end = at + 1
             else:
                 items, ordered = [item], number is not None
-                blocks.append(Block("list", at, at + 1, items=items))
+                blocks.append(MarkdownBlock("list", at, at + 1, items=items))
         elif kind == "rule":
             if last != "blank":
-                return None  # below a list, where it might be anything
-            blocks.append(Block("rule", at, at + 1))
+                return None  # below a list it could be several things
+            blocks.append(MarkdownBlock("rule", at, at + 1))
             items = None
         else:
-            blocks.append(Block("heading", at, at + 1, line[found.end() :].strip(), found.end("heading")))
+            blocks.append(MarkdownBlock("heading", at, at + 1, line[found.end() :].strip(), found.end("heading")))
             items = None
         last = kind
     for block in paragraphs:
@@ -194,7 +194,7 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[Block] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """A line that opens or closes a fence: where, its marks, and the word after them."""
+    """A line that opens or closes a fence: its line number, its marks, and the word after them."""
 
     line: int
     marks: str
@@ -204,21 +204,21 @@ class _Marks:
         return not self.info and self.marks[0] == opening.marks[0] and len(self.marks) >= len(opening.marks)
 
 
-_MAX_MARKS = 2000  # a document with more fences than this is read by the letter
+_MAX_MARKS = 2000  # a document with more fences is read strictly by CommonMark
 
 
 def nested_fences(lines: Sequence[str]) -> list[str]:
-    """The lines with a markdown example that holds fences of its own kept together.
+    """The lines, changed so that a markdown example with fences inside stays one fence.
 
-    By the letter of CommonMark the first bare “```” inside a “```markdown” example ends it; what its author means by “```sh” inside is a
-    fence in a fence. The example ends where that leaves the fewest fences opened inside open ones, within it and in the rest of the
-    document; at the first such place, and by the letter when nothing is better. The outer pair of marks is then made longer, line for line.
+    In CommonMark the first bare “```” inside a “```markdown” example ends it, but authors mean a “```sh” inside as a nested
+    fence. The example therefore ends at the first place that leaves the fewest fences opened inside other fences, in it and in
+    the rest of the document. The outer marks are then made longer, without adding lines.
     """
     kept = list(lines)
     found = [_Marks(at, hit["marks"], hit["info"].lower()) for at, line in enumerate(lines) if (hit := _MARKS.match(line))]
     if len(found) > _MAX_MARKS or not any(marks.info in ("markdown", "md") for marks in found):
         return kept
-    ends, odd_from = _by_the_letter(found)
+    ends, odd_from = _strict_ends(found)
     at = 0
     while at < len(found):
         opening, end = found[at], ends[at]
@@ -233,8 +233,8 @@ def nested_fences(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def _by_the_letter(found: Sequence[_Marks]) -> tuple[list[int], list[int]]:
-    """For each place, were a fence opened there: where it closes, and how many oddities there are from it to the end."""
+def _strict_ends(found: Sequence[_Marks]) -> tuple[list[int], list[int]]:
+    """For a fence opened at each place: where it closes by CommonMark, and how many oddities follow to the end."""
     count = len(found)
     ends, odd_from = [count] * count, [0] * (count + 2)
     for at in range(count - 1, -1, -1):
@@ -249,7 +249,7 @@ def _by_the_letter(found: Sequence[_Marks]) -> tuple[list[int], list[int]]:
 
 
 def _example_end(found: Sequence[_Marks], at: int, odd_from: Sequence[int]) -> int:
-    """The marks at which the example opened at `at` ends best; 0 when it never does."""
+    """The best place for the end of the example that opens at `at`; 0 if there is none."""
     inner: _Marks | None = None
     odd = best = 0
     fewest = len(found) + 1
@@ -269,18 +269,19 @@ def _example_end(found: Sequence[_Marks], at: int, odd_from: Sequence[int]) -> i
 
 
 class TooIntricate(Exception):
-    """More of the document needs the full parser than is read; `line` (0-based) is where reading stopped."""
+    """Too much of the document needs the full parser; `line` (from 0) is where reading stopped."""
 
     def __init__(self, line: int) -> None:
         self.line = line
         super().__init__(line)
 
 
-def read_blocks(lines: Sequence[str]) -> Iterator[Block]:
-    """The top-level blocks of a document given as its lines, in order. Linear in the size of the document.
+def read_blocks(lines: Sequence[str]) -> Iterator[MarkdownBlock]:
+    """The top-level blocks of a document's lines, in order. Linear in the size of the document.
 
-    The parser takes some 30 µs a line, so a document is held to PARSER_LINES of them, and one more for every 16 characters above a
-    million: no plan that a person wrote comes near, and a megabyte of hostile lines ends within two seconds. Raises TooIntricate there.
+    The parser takes about 30 µs per line, so it parses at most PARSER_LINES lines, plus one for every 16 characters above a
+    million. No plan by a person comes near this, and a megabyte of hostile lines ends within two seconds. Raises TooIntricate
+    above it.
     """
     cuts = [0, *(at for at, line in enumerate(lines) if at and line[:1] == "#" and _CUT.match(line)), len(lines)]
     left = PARSER_LINES + max(0, sum(map(len, lines)) - 1_000_000) // 16
@@ -300,7 +301,7 @@ def read_blocks(lines: Sequence[str]) -> Iterator[Block]:
             left -= end - start
             if left < 0:
                 raise TooIntricate(start)
-            blocks = _tree(_PARSER.parse("\n".join(lines[start:end])), start)
+            blocks = parse_blocks(lines[start:end], start)
             if end == total or not blocks or not _is_open(blocks[-1], lines):
                 break
             wanted = (end - start) * 2

@@ -1,7 +1,7 @@
-"""Which phases write the same files, and whether they could do so at the same time.
+"""Find the phases that write the same files, and whether they could do so at the same time.
 
-Ancestors are bit sets, one Python int a phase, dropped after the last phase that needs them: 0.06 s and 6 MB for 10,000
-phases where ancestor sets take 45 s and 2.3 GB (engine.md §5).
+The ancestors of a phase are a bit set in a Python int, which is dropped after the last phase that needs it. 10,000 phases
+take 0.06 s and 6 MB; with sets of keys they took 45 s and 2.3 GB.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from batches.core.plans.types import PhaseSpec
 
 
 class ConflictKind(StrEnum):
-    """How the phases that meet at a file stand to each other (framework.md §5)."""
+    """How phases that write the same file are ordered."""
 
     SAME_STAGE = "same_stage"
-    CROSS_STAGE = "cross_stage"  # unordered, collide only under dataflow scheduling
-    ORDERED = "ordered"  # one depends on the other: information, not a warning
+    CROSS_STAGE = "cross_stage"  # unordered; a conflict only under dataflow scheduling
+    ORDERED = "ordered"  # one depends on the other: information only
 
 
 @dataclass(frozen=True, slots=True)
 class FileConflict:
-    """A file, directory or glob at which phases meet, all those phases in document order, and how they meet."""
+    """A file, directory or glob that several phases write, those phases in document order, and how they are ordered."""
 
     file: str
     phases: tuple[str, ...]
@@ -31,21 +31,21 @@ class FileConflict:
 
 
 def conflict_id(conflict: FileConflict) -> str:
-    """What names a conflict across readings of a plan: its place, kind and phases. With other phases it is another one."""
+    """The identity of a conflict across readings of a plan: a hash of its file, kind and phases."""
     return hashlib.sha256("\0".join((conflict.file, conflict.kind, *conflict.phases)).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 @dataclass(slots=True)
-class _Met:
-    """Who named an entry itself (`own`) and who something that it covers (`covered`), as bit sets, as far as walked."""
+class _Writers:
+    """The phases so far that declare an entry (`own`) or something it covers (`covered`), and their conflicts, as bit sets."""
 
     own: int = 0
     covered: int = 0
-    met: dict[ConflictKind, int] = field(default_factory=dict)
+    conflicts: dict[ConflictKind, int] = field(default_factory=dict)
 
 
 def _parents(path: str) -> Iterable[str]:
-    """Every directory above `path`, without a slash at the end, the nearest last."""
+    """Every directory above `path`, without a trailing slash, the nearest last."""
     at = path.find("/")
     while at != -1 and at < len(path) - 1:
         yield path[:at]
@@ -53,29 +53,29 @@ def _parents(path: str) -> Iterable[str]:
 
 
 def covering_entries(entries: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """{entry: the other entries that cover it} over all files, directories and globs of a plan.
+    """{entry: the other entries that cover it}, for all files, directories and globs of a plan.
 
-    A directory covers what lies below it, a glob what it matches. Entries that nothing covers are left out.
+    A directory covers everything below it, a glob everything it matches. Entries that nothing covers are left out.
     """
     spelled = dict.fromkeys(entries)
-    found = covering_globs(spelled)
-    above_in: dict[str, tuple[str, ...]] = {}  # what covers all that lies in a directory: many files share one
+    covers = covering_globs(spelled)
+    above_in: dict[str, tuple[str, ...]] = {}  # {directory: entries above it}, because many files share a directory
     for entry in spelled:
         directory = entry[: entry.rfind("/", 0, -1) + 1]
         above = above_in.get(directory)
         if above is None:
             spellings = (name for parent in _parents(directory + "x") for name in (parent, parent + "/"))
             above = above_in[directory] = tuple(name for name in spellings if name in spelled)
-        twin = entry + "/"
-        if above or twin in spelled:
-            found.setdefault(entry, []).extend((*above, twin) if twin in spelled else above)
-    return {entry: tuple(dict.fromkeys(above)) for entry, above in found.items()}
+        as_directory = entry + "/"
+        if above or as_directory in spelled:
+            covers.setdefault(entry, []).extend((*above, as_directory) if as_directory in spelled else above)
+    return {entry: tuple(dict.fromkeys(above)) for entry, above in covers.items()}
 
 
 def find_conflicts(ordered_phases: Sequence[PhaseSpec], stage_of: Mapping[str, int], place: Mapping[str, int]) -> tuple[FileConflict, ...]:
     """One FileConflict per entry and kind, in the order in which the document first names the entries.
 
-    `ordered_phases` come after what they depend on; `place` is each key's position in the document.
+    In `ordered_phases` each phase comes after its dependencies; `place` is each key's position in the document.
     """
     index = {phase.key: number for number, phase in enumerate(ordered_phases)}
     covering = covering_entries(entry for phase in ordered_phases for entry in phase.files)
@@ -89,7 +89,7 @@ def find_conflicts(ordered_phases: Sequence[PhaseSpec], stage_of: Mapping[str, i
         for dependency in phase.dependencies:
             waiting[index[dependency]] += 1
     ancestors: dict[int, int] = {}
-    meetings: dict[str, _Met] = {}
+    writers_of: dict[str, _Writers] = {}
     stage_bits: dict[int, int] = {}
     for number, phase in enumerate(ordered_phases):
         above = 0
@@ -111,8 +111,8 @@ def find_conflicts(ordered_phases: Sequence[PhaseSpec], stage_of: Mapping[str, i
                     if members[entry] > 1:
                         roles.setdefault(entry, False)
         for entry, owner in roles.items():
-            meeting = meetings.setdefault(entry, _Met())
-            others = meeting.own | meeting.covered if owner else meeting.own
+            writers = writers_of.setdefault(entry, _Writers())
+            others = writers.own | writers.covered if owner else writers.own
             if others:
                 unordered = others & ~above
                 for kind, bits in (
@@ -121,26 +121,28 @@ def find_conflicts(ordered_phases: Sequence[PhaseSpec], stage_of: Mapping[str, i
                     (ConflictKind.ORDERED, others & above),
                 ):
                     if bits:
-                        meeting.met[kind] = meeting.met.get(kind, 0) | bits | bit
+                        writers.conflicts[kind] = writers.conflicts.get(kind, 0) | bits | bit
             if owner:
-                meeting.own |= bit
+                writers.own |= bit
             else:
-                meeting.covered |= bit
+                writers.covered |= bit
         stage_bits[stage] = same | bit
-    return _listed(ordered_phases, meetings, place)
+    return _sorted_conflicts(ordered_phases, writers_of, place)
 
 
-def _listed(ordered_phases: Sequence[PhaseSpec], meetings: Mapping[str, _Met], place: Mapping[str, int]) -> tuple[FileConflict, ...]:
-    """The meetings as conflicts, in document order of the first phase, then of the entry's name and kind."""
+def _sorted_conflicts(
+    ordered_phases: Sequence[PhaseSpec], writers_of: Mapping[str, _Writers], place: Mapping[str, int]
+) -> tuple[FileConflict, ...]:
+    """The conflicts, sorted by the document order of their first phase, then by entry and kind."""
     kinds = list(ConflictKind)
-    found: list[tuple[int, str, int, FileConflict]] = []
-    for entry, meeting in meetings.items():
-        for kind, bits in meeting.met.items():
+    rows: list[tuple[int, str, int, FileConflict]] = []
+    for entry, writers in writers_of.items():
+        for kind, bits in writers.conflicts.items():
             keys: list[str] = []
             while bits:
                 lowest = bits & -bits
                 keys.append(ordered_phases[lowest.bit_length() - 1].key)
                 bits ^= lowest
             keys.sort(key=place.__getitem__)
-            found.append((place[keys[0]], entry, kinds.index(kind), FileConflict(entry, tuple(keys), kind)))
-    return tuple(conflict for *_, conflict in sorted(found, key=lambda row: row[:3]))
+            rows.append((place[keys[0]], entry, kinds.index(kind), FileConflict(entry, tuple(keys), kind)))
+    return tuple(conflict for *_, conflict in sorted(rows, key=lambda row: row[:3]))

@@ -1,4 +1,4 @@
-"""Which phases a “Dependencies” value names."""
+"""Read which phases a “Dependencies” value names."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _PREVIOUS = re.compile(r"\b(?:the\s+)?(?:previous|prior|preceding)\s+phase\b|^(?
 _MENTION = re.compile(r"\bphases?(?:\b|(?=[0-9_]))[\s:#_-]*", re.IGNORECASE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*\)")
 _STRUCK = re.compile(r"~~[^~]*~~")
-# What a phase may run beside is not what it waits for.
+# A phase that may run in parallel with another one does not wait for it.
 _BESIDE = re.compile(
     r"\b(?:in\s+)?(?:parallel\s+(?:with|to)|concurrent(?:ly)?\s+with|alongside|independent(?:ly)?\s+(?:of|from)|at\s+the\s+same\s+time\s+as)\s+"
     r"(?:the\s+)?$",
@@ -34,7 +34,7 @@ _SPELLED = re.compile(rf"(?:{KEY})")
 
 @lru_cache(maxsize=16)
 def _key_patterns(words: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The patterns of a key after “Phase”, and of a further one after it; `words` are the keys of a plan that are words, joined by |."""
+    """The patterns for a key after “Phase” and for further keys after it. `words` are the plan's word keys, joined by |."""
     key = rf"(?P<key>{words}{'|' if words else ''}{KEY})(?!\w|/(?!(?:{words}{'|' if words else ''}{KEY})(?![\w/])))"
     joined = r"(?P<range>-|\u2013|\u2014|to|through|thru|\.\.\.?)|(?:[,;/&+]|and\b|or\b)(?:\s*(?:and|or|&)\b)?"
     first = rf"[`\"'*\u201c]*{key}[`\"'*\u201d]*"
@@ -49,23 +49,23 @@ _EXPLAINS = re.compile(
     r"\s[-\u2013\u2014]+\s|\u2014|:\s|\s(?:for|because|since|as|so|which|must|needs?|provides?|when|if|then|before|until|once|to)\s",
     re.IGNORECASE,
 )
-_PLAIN_LIST = re.compile(rf"Phase {KEY}(?:, (?:Phase )?{KEY})*")  # what most values look like
+_PLAIN_LIST = re.compile(rf"Phase {KEY}(?:, (?:Phase )?{KEY})*")  # most values look like this
 _JUNK = re.compile(r"^(?:(?:must|should)\s+be\s+)?(?:complete[d]?|done|finished|merged|both|required|only|etc)?[.!\s]*$", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class References:
-    """What a value names: positions of phases, whether it says “None”, and what could not be understood."""
+    """The phases that a value names, by position; whether it says “None”; and what could not be understood."""
 
     places: list[int] = field(default_factory=list)
     says_none: bool = False
-    undefined: list[str] = field(default_factory=list)  # names of phases that there are none of, as written
+    undefined: list[str] = field(default_factory=list)  # names of phases that do not exist, as written
     prose: list[str] = field(default_factory=list)  # text that names no phase
-    beside: list[int] = field(default_factory=list)  # phases that it only says it may run beside
+    beside: list[int] = field(default_factory=list)  # phases that it may run in parallel with
 
 
 class PhaseNames:
-    """The phases of a plan by every name that a dependency may call them."""
+    """The phases of a plan, under every name that a dependency may use."""
 
     def __init__(self, keys: Sequence[str], titles: Sequence[str]) -> None:
         self.keys = tuple(keys)
@@ -74,29 +74,29 @@ class PhaseNames:
         self._by_title: dict[str, int] | None = None
         self._by_stem: dict[str, list[str]] | None = None
         self._comparisons = 0
-        # The longest first, so that "core-api" is not taken for "core"; a plan of very many has to name them by themselves.
+        # The longest first, so that "core-api" is not read as "core". With over 500 of them, only keys on their own are found.
         words = sorted((re.escape(key) for key in keys if not _SPELLED.fullmatch(key)), key=len, reverse=True)
         self.words = "|".join(words) if len(words) <= 500 else ""
         for place, key in enumerate(keys):
             self._by_key.setdefault(key.lower(), place)
 
     def key(self, name: str) -> int | None:
-        """The position of the phase with this key, in any case."""
+        """The position of the phase with this key, ignoring case."""
         return self._by_key.get(name.lower())
 
     def title(self, name: str) -> int | None:
-        """The position of the phase with this full title, or “key: title”, in any case; None when two share it."""
+        """The position of the phase with this full title or “key: title”, ignoring case; None if two phases share it."""
         if self._by_title is None:
             self._by_title = {}
             for place, title in enumerate(self._titles):
                 for form in {_folded(title), _folded(f"{self.keys[place]} {title}")}:
                     if form:
                         self._by_title[form] = -1 if form in self._by_title else place
-        found = self._by_title.get(_folded(re.sub(r"^\s*phase\s+", "", name, flags=re.IGNORECASE)), -1)
-        return None if found < 0 else found
+        position = self._by_title.get(_folded(re.sub(r"^\s*phase\s+", "", name, flags=re.IGNORECASE)), -1)
+        return None if position < 0 else position
 
     def nearest(self, name: str) -> str:
-        """The key that an undefined name most likely meant; "" when none or more than one comes near, or after very many questions."""
+        """The key that an undefined name most likely means; "" if none or several are close, or after very many calls."""
         lowered = name.lower()
         if self._by_stem is None:
             self._by_stem = {}
@@ -112,7 +112,7 @@ class PhaseNames:
         without_letter = _LETTERS_AT_END.sub("", lowered)
         if without_letter != lowered and without_letter in self._by_key:
             return self.keys[self._by_key[without_letter]]
-        # Comparing letter by letter is dear: a plan gets as many hints as a person would read.
+        # Comparing letter by letter is slow: a plan gets only as many hints as a person would read.
         self._comparisons += 2 * len(self.keys)
         if self._comparisons > _MAX_COMPARISONS:
             return ""
@@ -129,7 +129,7 @@ def _folded(text: str) -> str:
 
 
 def _without_brackets(text: str) -> str:
-    """Text without what stands in round or square brackets, nested ones too; an unclosed one runs to the end."""
+    """The text without round and square brackets and their content, nested ones too. An unclosed bracket reaches to the end."""
     kept: list[str] = []
     depth = 0
     for char in text:
@@ -145,79 +145,79 @@ def _without_brackets(text: str) -> str:
 def read_references(value: str, names: PhaseNames, place: int) -> References:
     """The phases that `value` names, for the phase at position `place`.
 
-    Understood: keys, “Phase 2a”, full titles, in any case; lists with commas and “and”; “Phases 1, 2”; ranges “Phase 4-8” in
-    document order; “All previous phases”; reasons in brackets or after a dash. A clause that names no phase is prose, unless it
-    carries on the reason that the clause before it began.
+    It understands keys, “Phase 2a” and full titles in any case; lists with commas and “and”; “Phases 1, 2”; ranges such as
+    “Phase 4-8” in document order; “All previous phases”; and reasons in brackets or after a dash. A clause that names no phase
+    is prose, unless it continues a reason from the clause before.
     """
-    found = References()
+    references = References()
     if value == "None":
-        found.says_none = True
-        return found
+        references.says_none = True
+        return references
     if _PLAIN_LIST.fullmatch(value):
         for name in value.split(","):
-            _take(name.strip().removeprefix("Phase "), names, found)
-        return found
+            _add_key(name.strip().removeprefix("Phase "), names, references)
+        return references
     whole = value.strip().strip("*_").strip()
     titled = names.title(whole)
     if titled is not None:
-        found.places.append(titled)
-        return found
+        references.places.append(titled)
+        return references
     text = _without_brackets(_LINK.sub(r"\1", _STRUCK.sub("", value)).replace("**", "").replace("`", "")).strip()
     nothing = _NONE.match(text)
     if nothing:
-        found.says_none = True
+        references.says_none = True
         rest = text[nothing.end() :].strip()
-        # "None, Phase 2" contradicts itself; "None - can run beside Phase 2" explains itself.
+        # "None, Phase 2" is a contradiction; "None - can run beside Phase 2" is an explanation.
         if not rest.startswith((",", ";")) and not rest.lower().startswith("and "):
-            return found
+            return references
         text = rest.lstrip(",; ").removeprefix("and ")
     if not text.strip(" .,;"):
         if not nothing and value.strip():
-            found.prose.append(value.strip())
-        return found
-    text = _take_groups(text, names, place, found)
+            references.prose.append(value.strip())
+        return references
+    text = _read_groups(text, names, place, references)
     explaining = False
     for clause in _clauses(text):
-        if clause == _TAKEN:
+        if clause == _READ:
             explaining = False
             continue
         clause = clause.strip().strip(".").strip()
         if not clause or _JUNK.match(clause):
             continue
-        before = len(found.places) + len(found.undefined)
-        _read_clause(clause, names, found)
-        if len(found.places) + len(found.undefined) > before or clause.startswith(_TAKEN):
+        before = len(references.places) + len(references.undefined)
+        _read_clause(clause, names, references)
+        if len(references.places) + len(references.undefined) > before or clause.startswith(_READ):
             explaining = bool(_EXPLAINS.search(clause))
-        elif not explaining and _TAKEN not in clause:
-            found.prose.append(clause)
-    if not (found.places or found.undefined):
+        elif not explaining and _READ not in clause:
+            references.prose.append(clause)
+    if not (references.places or references.undefined):
         if nothing:
-            found.prose.clear()  # “None; can start at once”
-        elif found.beside and not found.prose:
-            found.prose.append(value.strip())
-    return found
+            references.prose.clear()  # “None; can start at once”
+        elif references.beside and not references.prose:
+            references.prose.append(value.strip())
+    return references
 
 
 _LETTERS_AT_END = re.compile(r"[a-z]+$")
 _MAX_COMPARISONS = 10_000
 _ENDS = re.compile(r"\s*(?:$|[,;.)])")
-_TAKEN = "\x01"  # stands for mentions already read; the source has no control characters
+_READ = "\x01"  # stands for mentions already read; the source has no control characters
 
 
-def _take_groups(text: str, names: PhaseNames, place: int, found: References) -> str:
-    """Read every “Phase …” group and every “all previous phases” out of `text`, leaving _TAKEN in its place."""
+def _read_groups(text: str, names: PhaseNames, place: int, references: References) -> str:
+    """Read each “Phase …” group and each “all previous phases” in `text`, and replace them by _READ."""
 
-    def every(which: re.Match[str]) -> str:
-        others = (which["which"] or "").lower() in ("other", "remaining")
-        found.places.extend(other for other in range(len(names.keys)) if (other != place if others else other < place))
-        return _TAKEN
+    def add_all(mention: re.Match[str]) -> str:
+        others = (mention["which"] or "").lower() in ("other", "remaining")
+        references.places.extend(other for other in range(len(names.keys)) if (other != place if others else other < place))
+        return _READ
 
-    def one_before(_: re.Match[str]) -> str:
+    def add_previous(_: re.Match[str]) -> str:
         if place:
-            found.places.append(place - 1)
-        return _TAKEN
+            references.places.append(place - 1)
+        return _READ
 
-    text = _PREVIOUS.sub(one_before, _ALL.sub(every, text))
+    text = _PREVIOUS.sub(add_previous, _ALL.sub(add_all, text))
     first_key, next_key = _key_patterns(names.words)
     kept: list[str] = []
     at = 0
@@ -228,67 +228,67 @@ def _take_groups(text: str, names: PhaseNames, place: int, found: References) ->
         if not first or (
             first["key"].isalpha() and len(first["key"]) == 1 and names.key(first["key"]) is None and not _ENDS.match(text, first.end())
         ):
-            continue  # “phase a” of a sentence
+            continue  # “phase a” in a sentence
         kept.append(text[at : mention.start()])
-        into = References() if _BESIDE.search(kept[-1]) else found
-        kept.append(_TAKEN)
+        into = References() if _BESIDE.search(kept[-1]) else references
+        kept.append(_READ)
         at = first.end()
         low = first["key"]
-        _take(low, names, into)
+        _add_key(low, names, into)
         while following := next_key.match(text, at):
             if following["key"].isalpha() and names.key(following["key"]) is None:
                 break
             if following["range"]:
-                _take_range(low, following["key"], names, into)
+                _add_range(low, following["key"], names, into)
             else:
-                _take(following["key"], names, into)
+                _add_key(following["key"], names, into)
             low, at = following["key"], following.end()
-        found.beside.extend(into.places if into is not found else ())
+        references.beside.extend(into.places if into is not references else ())
     kept.append(text[at:])
     return "".join(kept)
 
 
-def _take(key: str, names: PhaseNames, found: References) -> None:
+def _add_key(key: str, names: PhaseNames, references: References) -> None:
     known = names.key(key)
     if known is None:
-        found.undefined.append(key)
+        references.undefined.append(key)
     else:
-        found.places.append(known)
+        references.places.append(known)
 
 
-def _take_range(low: str, high: str, names: PhaseNames, found: References) -> None:
-    """All phases from `low` to `high` (`low` itself is taken already): between them in document order."""
+def _add_range(low: str, high: str, names: PhaseNames, references: References) -> None:
+    """Add the phases after `low` up to `high`, in document order."""
     first, last = names.key(low), names.key(high)
     if first is None or last is None:
-        _take(high, names, found)
+        _add_key(high, names, references)
         return
-    found.places.extend(range(first + 1, last + 1) if first <= last else range(last, first))
+    references.places.extend(range(first + 1, last + 1) if first <= last else range(last, first))
 
 
 def _clauses(text: str) -> list[str]:
     return [clause for clause in _SEPARATOR.split(text) if clause is not None]
 
 
-def _read_clause(clause: str, names: PhaseNames, found: References) -> None:
-    """A clause that is a bare key, a bare range or a full title."""
+def _read_clause(clause: str, names: PhaseNames, references: References) -> None:
+    """Read a clause that is only a key, a range or a full title."""
     known = names.key(clause)
     if known is not None:
-        found.places.append(known)
+        references.places.append(known)
         return
     bare = _BARE.match(clause)
     if bare and (names.key(bare["key"]) is not None or not bare["key"].isalpha()):
-        _take(bare["key"], names, found)
+        _add_key(bare["key"], names, references)
         return
     span = _BARE_RANGE.match(clause)
     if span:
-        _take(span["low"], names, found)
-        _take_range(span["low"], span["high"], names, found)
+        _add_key(span["low"], names, references)
+        _add_range(span["low"], span["high"], names, references)
         return
     titled = names.title(clause)
     if titled is not None:
-        found.places.append(titled)
+        references.places.append(titled)
         return
     # "2 - the base", "2a: for the models"
     head = re.match(rf"^(?P<key>{KEY})\s*(?:[:\u2013\u2014]|-)\s+\S", clause)
     if head and names.key(head["key"]) is not None:
-        _take(head["key"], names, found)
+        _add_key(head["key"], names, references)

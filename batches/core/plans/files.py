@@ -1,4 +1,4 @@
-"""Names of files from what people write under “Files Modified”, and what no plan may name."""
+"""Read the file names under “Files Modified”, and refuse those that no plan may name."""
 
 import re
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ _CALL = re.compile(r"\(\)|^[A-Za-z_]+\.[A-Za-z_]+\(|^--?\w|^@\w+$|\s")
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """One name as it is kept, or why it is refused (`code` and `message`)."""
+    """One normalised name, or why it is refused (`code` and `message`)."""
 
     path: str
     code: IssueCode | None = None
@@ -54,7 +54,7 @@ class FileReading:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The parts of an inline list: at commas and semicolons outside brackets, braces and code."""
+    """Split an inline list at commas and semicolons that are outside brackets, braces and code."""
     depth, start, code = 0, 0, False
     for at, char in enumerate(text):
         if char == "`":
@@ -72,21 +72,24 @@ def _split(text: str) -> Iterator[str]:
 
 
 def expand_braces(path: str) -> list[str]:
-    """`src/{a,b}.py` as its two names, at most _MAX_EXPANSIONS; a brace without a comma is left as written."""
+    """The names in `src/{a,b}.py`, at most _MAX_EXPANSIONS. Braces without a comma stay as written.
+
+    Not bracex: it raises above its limit and on deep nesting, where a plan needs the first names, and it also expands ranges.
+    """
     todo = [path]
     done: list[str] = []
     while todo and len(done) < _MAX_EXPANSIONS:
-        one = todo.pop()
-        found = re.search(r"\{([^{}]*,[^{}]*)\}", one)
-        if not found:
-            done.append(one)
+        name = todo.pop()
+        braces = re.search(r"\{([^{}]*,[^{}]*)\}", name)
+        if not braces:
+            done.append(name)
             continue
-        choices = found.group(1).split(",")[:_MAX_EXPANSIONS]
-        todo += [one[: found.start()] + choice.strip() + one[found.end() :] for choice in reversed(choices)]
+        choices = braces.group(1).split(",")[:_MAX_EXPANSIONS]
+        todo += [name[: braces.start()] + choice.strip() + name[braces.end() :] for choice in reversed(choices)]
     return done
 
 
-# Most names are plain ones: nothing to remove, nothing to refuse. Only what is not such a name is looked at closely.
+# Most names are plain: nothing to remove or refuse. Only the others are examined closely.
 _PLAIN_NAME = re.compile(r"[\w.][\w.-]*(?:/[\w.-]+)*/?", re.ASCII)
 
 
@@ -95,10 +98,10 @@ def _is_plain(name: str) -> bool:
 
 
 def normalise(written: str) -> FileReading:
-    """A name as the plan keeps it: no `./`, no double slash, a directory's closing slash kept; or why not.
+    """The name without `./` and double slashes, or why it is refused. A directory keeps its trailing slash.
 
-    Refused: absolute, home or drive paths, `..`, anything inside `.git` (in any case, or its 8.3 form), backslashes, shell
-    characters, a leading dash, more than 255 bytes (security.md §4).
+    Refused are absolute, home and drive paths, `..`, everything inside `.git` (in any case, or its 8.3 form), backslashes,
+    shell characters, a leading dash, and more than 255 bytes.
     """
     path = written.strip().strip("\"'\u2018\u2019\u201c\u201d").strip()
     path = " ".join(path.split())
@@ -107,22 +110,22 @@ def normalise(written: str) -> FileReading:
         before, path = path, _LINES.sub("", path)
     if path.startswith(("/", "~")) or _DRIVE.match(path):
         return FileReading(
-            path, IssueCode.FILE_ABSOLUTE, f"“{path[:80]}” is not inside the repository. Name it from the repository's root."
+            path, IssueCode.FILE_ABSOLUTE, f"“{path[:80]}” is not inside the repository. Write the path from the repository's root."
         )
     if "\\" in path:
-        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” has a backslash. Write directories with “/”.")
+        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” has a backslash. Separate directories with “/”.")
     if path.startswith("-"):
-        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” begins with a dash, so commands would take it for an option.")
+        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” begins with a dash, so commands would read it as an option.")
     if _SHELL.search(path):
-        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” has characters that a shell would act on. Rename the file.")
+        return FileReading(path, IssueCode.FILE_NAME, f"“{path[:80]}” has characters with a meaning for the shell. Rename the file.")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        return FileReading(path, IssueCode.FILE_OUTSIDE, f"“{path[:80]}” climbs with “..”. Name it from the repository's root.")
+        return FileReading(path, IssueCode.FILE_OUTSIDE, f"“{path[:80]}” contains “..”. Write the path from the repository's root.")
     for part in parts:
         if _GIT.fullmatch(part):
-            return FileReading(path, IssueCode.FILE_IN_GIT, f"“{path[:80]}” is inside git's own directory. A plan may not touch it.")
+            return FileReading(path, IssueCode.FILE_IN_GIT, f"“{path[:80]}” is inside git's own directory. A plan must not change it.")
     if not parts:
-        return FileReading(path, IssueCode.FILE_NAME, f"“{written[:80]}” names no file.")
+        return FileReading(path, IssueCode.FILE_NAME, f"“{written[:80]}” is not a file name.")
     path = "/".join(parts) + ("/" if path.endswith("/") else "")
     if len(path.encode("utf-8", "replace")) > MAX_PATH_BYTES:
         return FileReading(path[:80], IssueCode.FILE_TOO_LONG, f"“{path[:60]}…” is longer than {MAX_PATH_BYTES} bytes.")
@@ -130,7 +133,7 @@ def normalise(written: str) -> FileReading:
 
 
 def _names_in(part: str) -> list[str]:
-    """The names that one entry of a list holds; [] for prose that names none."""
+    """The names in one entry of a list; [] for prose."""
     whole = re.fullmatch(r"`([^`]+)`", part.strip())
     if whole:
         return [whole[1]]
@@ -163,20 +166,20 @@ def _names_in(part: str) -> list[str]:
 
 
 def names_no_file(text: str) -> bool:
-    """Whether a list item's words only head the list below it (“Create:”, “**Backend**”): nothing in them looks like a path."""
+    """Whether a list item is only the heading of a list below it (“Create:”, “**Backend**”): it has nothing like a path."""
     return not _PATHLIKE.search(text.replace("*", "").replace("_", "").strip().rstrip(":")) and "`" not in text
 
 
 def says_none(text: str) -> bool:
-    """Whether a value says that there is nothing: “None”, “None (testing only)”, “n/a”, a dash, or nothing at all."""
+    """Whether a value means nothing: “None”, “None (testing only)”, “n/a”, a dash, or empty."""
     text = text.strip().strip("*_").strip()
     return bool(_DASHES.match(text) or _NONE.match(text))
 
 
 def read_files(value: str, inline: bool) -> Iterator[FileReading]:
-    """The names in a value: the text after the label (`inline`, a list with commas) or one item of a bullet list.
+    """The file names in a value: the text after the label (`inline`, separated by commas) or one item of a bullet list.
 
-    Prose that names no file comes back with the code file-prose and the prose in `path`.
+    Prose without a file name gets the code file-prose, with the prose in `path`.
     """
     value = " ".join(value.split())
     if says_none(value):
@@ -197,7 +200,7 @@ def read_files(value: str, inline: bool) -> Iterator[FileReading]:
         pieces = re.split(r"\s+(?:and|or|&|\+)\s+", part) if inline and "`" not in part else [part]
         names = [name for piece in pieces for name in _names_in(piece)]
         if not names:
-            yield FileReading(part.strip()[:120], IssueCode.FILE_PROSE, f"“{part.strip()[:80]}” names no file; it is passed over.")
+            yield FileReading(part.strip()[:120], IssueCode.FILE_PROSE, f"“{part.strip()[:80]}” names no file and is ignored.")
         for name in names:
             for written in expand_braces(name):
                 yield normalise(written)
@@ -207,7 +210,7 @@ _PROTECTED = (".github", ".claude", ".gitattributes")
 
 
 def is_protected(path: str) -> bool:
-    """Whether a path lies where a change alters how the repository itself is worked on (CI, agents, git attributes)."""
+    """Whether a path configures how people and tools work on the repository (CI, agents, git attributes)."""
     if path[:1] != "." and "/." not in path:
         return False
     return path.split("/", 1)[0].lower() in _PROTECTED or path.rsplit("/", 1)[-1].lower() == ".gitattributes"

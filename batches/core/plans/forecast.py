@@ -1,4 +1,4 @@
-"""How long a plan will probably take, and cost: its estimates times what finished phases really took of theirs."""
+"""Forecast the time and cost of a plan: its estimates, scaled by how finished phases compare with their estimates."""
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
@@ -11,59 +11,59 @@ from batches.core.percentile import percentile
 from batches.core.plans.graph import Analysis, chain_with, serial_edges
 from batches.core.plans.types import PhaseSpec
 
-OWN_RUNS = 3  # the history of a model, or of the project, counts alone from so many runs of a complexity on; below it a wider one does
+OWN_RUNS = 3  # a narrow history (of a model, of a project) needs so many runs of a complexity; otherwise a wider one is used
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedPhase:
-    """One finished execution of a phase: what was estimated, what it took, in hours."""
+    """One finished execution of a phase, with estimated and actual hours."""
 
     complexity: str
     project: int
     estimated_hours: float
     actual_hours: float
     cost_usd: Decimal | None = None
-    model: str = ""  # "": none was used
+    model: str = ""  # "": no model was used
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Actual ÷ estimate of one complexity: median and p90 over `runs` executions, of this project alone or of all, with `model` or (None)
-    with any."""
+    """Actual ÷ estimated hours for one complexity: median and 90th percentile of `runs` executions, of this project or of all,
+    with `model` or (None) with any model."""
 
     complexity: str
     median: float
     p90: float
     runs: int
     own_project: bool
-    cost_median: float | None  # dollars for an estimated hour
+    cost_median: float | None  # dollars per estimated hour
     cost_p90: float | None
     cost_runs: int
     model: str | None = None
 
 
 class Ratios:
-    """What finished phases really took of their estimates. Estimates of zero hours say nothing."""
+    """How finished phases compare with their estimates. Estimates of zero hours are ignored."""
 
     def __init__(self, history: Sequence[FinishedPhase], project: int | None) -> None:
         self._groups: dict[tuple[str, bool, str | None], list[FinishedPhase]] = {}
-        for one in history:
-            if one.estimated_hours > 0:
-                for own in {False, one.project == project}:
-                    for model in (None, one.model):
-                        self._groups.setdefault((one.complexity, own, model), []).append(one)
+        for finished in history:
+            if finished.estimated_hours > 0:
+                for own in {False, finished.project == project}:
+                    for model in (None, finished.model):
+                        self._groups.setdefault((finished.complexity, own, model), []).append(finished)
         self._known: dict[tuple[str, str | None], Ratio | None] = {}
 
     def of(self, complexity: str, model: str | None = None) -> Ratio | None:
-        """Of the narrowest history that has OWN_RUNS executions: of this project with this model, of all projects with it, of this project,
-        of all. `model` None: whatever was used. None: nothing of this complexity was ever finished."""
+        """The ratio from the narrowest history with OWN_RUNS executions: this project and model, the model in all projects, this
+        project, all. `model` None means any model. The result is None if no phase of this complexity ever finished."""
         key = (complexity, model)
         if key not in self._known:
             self._known[key] = self._ratio(complexity, model)
         return self._known[key]
 
     def by_complexity(self) -> dict[str, Ratio]:
-        """{complexity: ratio}, whatever model was used."""
+        """{complexity: ratio} for any model."""
         names = dict.fromkeys(complexity for complexity, _, _ in self._groups)
         return {name: ratio for name in names if (ratio := self.of(name)) is not None}
 
@@ -71,17 +71,17 @@ class Ratios:
         models = (None,) if model is None else (model, None)
         for chosen in models:
             for own in (True, False):
-                found = self._groups.get((complexity, own, chosen), [])
-                if len(found) >= OWN_RUNS or (found and not own and chosen is None):
-                    return _ratio(complexity, found, own, chosen)
+                phases = self._groups.get((complexity, own, chosen), [])
+                if len(phases) >= OWN_RUNS or (phases and not own and chosen is None):
+                    return _ratio(complexity, phases, own, chosen)
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Median to p90. Hours of the longest chain and of all work; dollars where costs are known, None where not.
+    """(median, 90th percentile) of the hours of the longest chain and of all work, and of the dollars (None if unknown).
 
-    `left_out` are phases that it does not cover: no estimate, or nothing of their complexity was ever finished.
+    `left_out` are the phases without a forecast: they have no estimate, or no phase of their complexity ever finished.
     """
 
     ratios: tuple[Ratio, ...]
@@ -105,18 +105,18 @@ class Forecast:
 
 
 def ratios_of(history: Sequence[FinishedPhase], project: int | None) -> dict[str, Ratio]:
-    """{complexity: ratio} for every complexity that was ever finished, whatever model was used."""
+    """{complexity: ratio} for each complexity with finished phases, for any model."""
     return Ratios(history, project).by_complexity()
 
 
-def _ratio(complexity: str, found: Sequence[FinishedPhase], own: bool, model: str | None) -> Ratio:
-    ratios = [one.actual_hours / one.estimated_hours for one in found]
-    costs = [float(one.cost_usd) / one.estimated_hours for one in found if one.cost_usd is not None]
+def _ratio(complexity: str, finished: Sequence[FinishedPhase], own: bool, model: str | None) -> Ratio:
+    ratios = [phase.actual_hours / phase.estimated_hours for phase in finished]
+    costs = [float(phase.cost_usd) / phase.estimated_hours for phase in finished if phase.cost_usd is not None]
     return Ratio(
         complexity=complexity,
         median=percentile(ratios, 0.5) or 0.0,
         p90=percentile(ratios, 0.9) or 0.0,
-        runs=len(found),
+        runs=len(finished),
         own_project=own,
         cost_median=percentile(costs, 0.5),
         cost_p90=percentile(costs, 0.9),
@@ -133,10 +133,10 @@ def forecast(
     extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
     models: Mapping[str, str] = MappingProxyType({}),
 ) -> Forecast | None:
-    """What `phases` will probably take, or None when nothing comparable has been finished yet.
+    """The forecast for `phases`, or None if no comparable phase has finished yet.
 
-    `extra` as for `chain_with`: phases that run one after the other though nothing in the plan says so. `models` are those
-    that phases will get, by key, where that is known.
+    `extra` as for `chain_with`: phases that run one after the other although the plan does not say so. `models` gives the
+    models of phases by key, if known.
     """
     ratios = Ratios(history, project)
     of_phase = {phase.key: ratio for phase in phases if (ratio := ratios.of(phase.complexity, models.get(phase.key))) is not None}
@@ -162,9 +162,9 @@ def forecast(
 
 
 def expected_cost(phases: Sequence["Timed"], ratios: Mapping[str, Ratio]) -> tuple[float, float] | None:
-    """Dollars (median, 90th percentile), only when the cost of every phase can be told: a part would look like the whole.
+    """Dollars (median, 90th percentile); None unless the cost of every phase is known, since a part would look like the whole.
 
-    `ratios` are by phase.
+    `ratios` are keyed by phase.
     """
     low = high = 0.0
     for phase in phases:
@@ -177,7 +177,7 @@ def expected_cost(phases: Sequence["Timed"], ratios: Mapping[str, Ratio]) -> tup
 
 
 class Timed(Protocol):
-    """A phase, as a plan or a row has it."""
+    """A phase of a plan, or a row of the database."""
 
     @property
     def key(self) -> str: ...
@@ -190,13 +190,13 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Saving:
-    """Hours from the first start to the last end, with so many phases at once, stage by stage and under dataflow scheduling."""
+class DataflowSaving:
+    """Hours from the first start to the last end with `slots` phases in parallel, by stage and under dataflow scheduling."""
 
     stages_hours: float
     dataflow_hours: float
     slots: int
-    from_history: bool  # the estimates were scaled by what finished phases really took, all of them
+    from_history: bool  # history scaled all estimates
 
     @property
     def hours(self) -> float:
@@ -217,7 +217,7 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How phases would be run: so many at once, stage by stage or each as soon as what it depends on is merged."""
+    """How phases run: `slots` in parallel; stage by stage, or each as soon as its dependencies are merged."""
 
     slots: int = 4
     by_stage: bool = True
@@ -228,12 +228,12 @@ DEFAULT_SCHEDULE = Schedule()
 
 @dataclass(frozen=True, slots=True)
 class RunForecast:
-    """Median to p90 of a whole run as it is scheduled; `planned_hours` is what the estimates alone give, so that their quotient is the
-    pace of an estimated hour."""
+    """(median, 90th percentile) of a whole scheduled run. `planned_hours` comes from the estimates alone, so seconds divided by
+    `planned_hours` is the pace of an estimated hour."""
 
     seconds: tuple[float, float]
     cost_usd: tuple[float, float] | None
-    runs: int  # finished phases that it rests on
+    runs: int  # finished phases behind the forecast
     planned_hours: float
 
 
@@ -245,9 +245,9 @@ def forecast_run(
     extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
     models: Mapping[str, str] = MappingProxyType({}),
 ) -> RunForecast | None:
-    """How long the run will take, in document order of `phases`; None unless every one has an estimate and something like it was finished.
+    """How long a run of `phases`, in document order, will take; None unless each has an estimate and a comparable finished phase.
 
-    `extra` and `models` as for `forecast`. Phases that are not among them count as done.
+    `extra` and `models` as for `forecast`. Phases that are not in `phases` count as done.
     """
     used: dict[str, Ratio] = {}
     hours: dict[str, float] = {}
@@ -262,25 +262,25 @@ def forecast_run(
         phase.key: tuple(dict.fromkeys(key for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours)) for phase in phases
     }
 
-    def lasts(factor: Callable[[Ratio], float]) -> float:
+    def run_hours(factor: Callable[[Ratio], float]) -> float:
         scaled = {key: value * factor(used[key]) for key, value in hours.items()}
         return makespan(scaled, after, stage_of, schedule.slots, by_stage=schedule.by_stage)
 
     return RunForecast(
-        seconds=(lasts(lambda ratio: ratio.median) * 3600, lasts(lambda ratio: ratio.p90) * 3600),
+        seconds=(run_hours(lambda ratio: ratio.median) * 3600, run_hours(lambda ratio: ratio.p90) * 3600),
         cost_usd=expected_cost(phases, used),
         runs=sum(ratio.runs for ratio in set(used.values())),
-        planned_hours=lasts(lambda ratio: 1.0),
+        planned_hours=run_hours(lambda ratio: 1.0),
     )
 
 
 def added_hours(
     phases: Sequence[Timed], stage_of: Mapping[str, int], groups: Sequence[Sequence[str]], group: Sequence[str], schedule: Schedule
 ) -> float | None:
-    """By how many hours the whole plan takes longer when `group` runs one after the other too, where `groups` do so already.
+    """How many more hours the plan takes if `group` also runs one after the other, as `groups` already do.
 
-    By the plan's estimates, unknown ones counting 0; None when none is known. Never below 0: where another order happens to pack
-    better, nothing is promised.
+    It uses the plan's estimates; unknown ones count as 0. None if none is known. Never below 0, even if another order happens
+    to pack better.
     """
     now, then = (planned_hours(phases, stage_of, chosen, schedule) for chosen in (groups, [*groups, group]))
     return None if now is None or then is None else max(0.0, then - now)
@@ -289,7 +289,7 @@ def added_hours(
 def planned_hours(
     phases: Sequence[Timed], stage_of: Mapping[str, int], groups: Sequence[Sequence[str]], schedule: Schedule
 ) -> float | None:
-    """How long `phases` take by their estimates under `schedule` when each of `groups` runs one after the other; None without any hours."""
+    """The hours of `phases` by their estimates if each of `groups` runs one after the other; None without any estimate."""
     if all(phase.hours is None for phase in phases):
         return None
     extra = serial_edges([phase.key for phase in phases], stage_of, groups)
@@ -304,11 +304,10 @@ def expected_saving(
     ratios: Mapping[str, Ratio],
     slots: int,
     extra: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Saving | None:
-    """What dataflow scheduling would save over stages; None when the hours of a phase are not known, or there is none.
+) -> DataflowSaving | None:
+    """What dataflow scheduling saves compared with stages; None without phases, or if the hours of a phase are unknown.
 
-    Hours are estimates times the median of `ratios`; `extra` as for `chain_with`. Phases that are not among `phases`
-    count as done.
+    Hours are estimates times the median of `ratios`; `extra` as for `chain_with`. Phases that are not in `phases` count as done.
     """
     hours = {}
     for phase in phases:
@@ -322,7 +321,7 @@ def expected_saving(
         phase.key: tuple({key: None for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours}) for phase in phases
     }
     scaled = all(phase.complexity in ratios for phase in phases)
-    return Saving(
+    return DataflowSaving(
         makespan(hours, after, stage_of, slots, by_stage=True), makespan(hours, after, stage_of, slots, by_stage=False), slots, scaled
     )
 
@@ -330,11 +329,11 @@ def expected_saving(
 def makespan(
     hours: Mapping[str, float], after: Mapping[str, Sequence[str]], stage_of: Mapping[str, int], slots: int, *, by_stage: bool
 ) -> float:
-    """When the last of the phases ends if the engine's own rules start them (`decide`) and each takes its `hours`.
+    """The hours until the last phase ends, if phases start by the engine's own rules (`decide`) and each takes its `hours`.
 
-    By stage: none starts before the stages below it have ended, document order. Otherwise each starts as soon as what it
-    comes `after` has ended, longest remaining path first. `hours` is in document order; `after` leads to earlier stages, or
-    to earlier phases of the same.
+    By stage, a phase starts when all earlier stages have ended, in document order. Otherwise it starts as soon as the phases
+    in `after` have ended, longest remaining path first. `hours` is in document order; `after` leads to earlier stages, or to
+    earlier phases of the same stage.
     """
     place = {key: index for index, key in enumerate(hours)}
     followers: dict[str, list[str]] = {key: [] for key in hours}
@@ -348,7 +347,7 @@ def makespan(
     unfinished: dict[int, int] = {}
     for key in hours:
         unfinished[stage_of[key]] = unfinished.get(stage_of[key], 0) + 1
-    held: dict[int, list[str]] = {}  # ready, but for its stage
+    held: dict[int, list[str]] = {}  # ready, but their stage is not open
     ready: list[tuple[float, int, str]] = []
     open_stage = min(unfinished)
 

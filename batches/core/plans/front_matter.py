@@ -1,4 +1,4 @@
-"""The YAML block at the head of a document: checked and read without building anything from it."""
+"""The YAML front matter of a document, checked and read without building objects from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class FrontMatter:
-    """The line after the block (0 when there is none), its title ("" without one) and its faults."""
+    """The number of lines it takes (0 without front matter), its title ("" if none) and its errors."""
 
     end: int = 0
     title: str = ""
     errors: tuple[PlanIssue, ...] = ()
 
 
-class _Fault(Exception):
-    """What is wrong with the block, and on which of its lines (0-based)."""
+class _FrontMatterError(Exception):
+    """An error in the front matter, and its line within the block (from 0)."""
 
     def __init__(self, code: IssueCode, line: int, message: str) -> None:
         self.code, self.line = code, line
@@ -29,7 +29,7 @@ class _Fault(Exception):
 
 
 def _scan(text: str) -> str:
-    """The value of `title` at the top of a YAML mapping. Raises _Fault; reads events only, so nothing is ever expanded."""
+    """The value of the top-level key `title`. Reads YAML events only, so nothing is expanded. Raises _FrontMatterError."""
     title, expects_title = "", False
     keys: list[set[str] | None] = []  # a set for each open mapping, None for a sequence
     is_key: list[bool] = []
@@ -39,13 +39,13 @@ def _scan(text: str) -> str:
                 continue
             line = event.start_mark.line if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise _Fault(IssueCode.FRONT_MATTER_ALIAS, line, "Aliases (& and *) are not read in front matter. Write the value out.")
+                raise _FrontMatterError(IssueCode.FRONT_MATTER_ALIAS, line, "Front matter must not use aliases (& and *). Write it out.")
             tag = getattr(event, "tag", None)
             if tag:
-                raise _Fault(IssueCode.FRONT_MATTER_TAG, line, f"Tags ({tag}) are not read in front matter. Remove it.")
+                raise _FrontMatterError(IssueCode.FRONT_MATTER_TAG, line, f"Front matter must not use tags ({tag}). Remove the tag.")
             if not keys and not isinstance(event, yaml.MappingStartEvent):
-                message = "Front matter has to be “name: value” lines. Write it so, or remove the “---” lines."
-                raise _Fault(IssueCode.FRONT_MATTER_NOT_MAPPING, line, message)
+                message = "Front matter must consist of “name: value” lines. Write such lines, or remove the “---” lines."
+                raise _FrontMatterError(IssueCode.FRONT_MATTER_NOT_MAPPING, line, message)
             opens = isinstance(event, yaml.CollectionStartEvent)
             if isinstance(event, yaml.CollectionEndEvent):
                 keys.pop()
@@ -54,8 +54,8 @@ def _scan(text: str) -> str:
             if keys and keys[-1] is not None:
                 if is_key[-1] and isinstance(event, yaml.ScalarEvent):
                     if event.value in keys[-1]:
-                        message = f"“{event.value}” stands twice in the front matter. Keep one."
-                        raise _Fault(IssueCode.FRONT_MATTER_DUPLICATE, line, message)
+                        message = f"“{event.value}” occurs twice in the front matter. Keep one."
+                        raise _FrontMatterError(IssueCode.FRONT_MATTER_DUPLICATE, line, message)
                     keys[-1].add(event.value)
                     expects_title = len(keys) == 1 and event.value.lower() == "title"
                 elif expects_title and len(keys) == 1:
@@ -66,25 +66,26 @@ def _scan(text: str) -> str:
                 keys.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
                 is_key.append(True)
                 if len(keys) > _MAX_DEPTH:
-                    message = f"Front matter is nested more than {_MAX_DEPTH} deep. Flatten it."
-                    raise _Fault(IssueCode.FRONT_MATTER_TOO_DEEP, line, message)
+                    message = f"Front matter is nested more than {_MAX_DEPTH} levels deep. Flatten it."
+                    raise _FrontMatterError(IssueCode.FRONT_MATTER_TOO_DEEP, line, message)
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         problem = getattr(fault, "problem", None) or "it cannot be parsed"
-        raise _Fault(IssueCode.FRONT_MATTER_YAML, mark.line if mark else 0, f"The front matter is not valid YAML: {problem}.") from fault
+        message = f"The front matter is not valid YAML: {problem}."
+        raise _FrontMatterError(IssueCode.FRONT_MATTER_YAML, mark.line if mark else 0, message) from fault
     return " ".join(title.split())
 
 
 def read_front_matter(lines: Sequence[str]) -> FrontMatter:
-    """The front matter of a document given as its lines: a first line “---” up to the next “---” or “...”.
+    """The front matter of a document's lines: from “---” on the first line to the next “---” or “...”.
 
-    A first “---” that no YAML follows (a blank line, or a heading) is a thematic break, not front matter.
+    If a blank line or a heading follows the first “---”, it is a thematic break and not front matter.
     """
     if not lines or lines[0].rstrip() != "---" or len(lines) < 2 or not lines[1].strip() or lines[1].startswith("#"):
         return FrontMatter()
     end = next((at for at in range(1, len(lines)) if lines[at].rstrip() in ("---", "...")), 0)
     if not end:
-        message = "The front matter that starts here is never closed. Put a line “---” below it."
+        message = "The front matter that starts here is never closed. Add a line “---” below it."
         return FrontMatter(0, "", (PlanIssue(1, IssueCode.FRONT_MATTER_UNCLOSED, message),))
     text = "\n".join(lines[1:end])
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
@@ -92,5 +93,5 @@ def read_front_matter(lines: Sequence[str]) -> FrontMatter:
         return FrontMatter(end + 1, "", (PlanIssue(1, IssueCode.FRONT_MATTER_TOO_LARGE, message),))
     try:
         return FrontMatter(end + 1, _scan(text))
-    except _Fault as fault:
+    except _FrontMatterError as fault:
         return FrontMatter(end + 1, "", (PlanIssue(fault.line + 2, fault.code, str(fault)),))

@@ -1,4 +1,4 @@
-"""How globs meet paths, in time that no pattern can blow up."""
+"""Match globs with paths and with other globs. No pattern makes this slow."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ MAX_GLOB_COMPARISONS = 100_000  # in one plan; the reader refuses a plan that ne
 _GLOB = re.compile(r"[*?\[]")
 
 
-class Meeting(StrEnum):
-    """How far a glob and a path have to do with each other."""
+class GlobRelation(StrEnum):
+    """How a glob relates to a path."""
 
     NONE = "none"
     COVERS = "covers"  # the glob matches the path, or a directory above it
@@ -19,25 +19,25 @@ class Meeting(StrEnum):
 
 
 def is_glob(path: str) -> bool:
-    """Whether `path` stands for many files by wild cards."""
+    """Whether `path` has wildcards."""
     return _GLOB.search(path) is not None
 
 
 @lru_cache(maxsize=20_000)
 def _segment(pattern: str) -> re.Pattern[str]:
-    """The expression of one part of a glob, between slashes. fnmatch's are atomic, so no pattern makes them backtrack."""
+    """The regular expression for one part of a glob. fnmatch writes atomic groups, so no pattern makes it backtrack."""
     return re.compile(translate(pattern))
 
 
-def glob_meets(glob: str, path: str) -> Meeting:
-    """How `glob` meets `path`: `*`, `?` and `[ab]` stay inside one part, `**` stands for any number of parts."""
+def glob_relation(glob: str, path: str) -> GlobRelation:
+    """How `glob` relates to `path`. `*`, `?` and `[ab]` match within one part, `**` matches any number of parts."""
     wanted = glob.rstrip("/").split("/")
     states = {0}
     for part in path.rstrip("/").split("/"):
         following: set[int] = set()
         for at in _past_stars(states, wanted):
             if at == len(wanted):
-                return Meeting.COVERS
+                return GlobRelation.COVERS
             if wanted[at] == "**":
                 following.add(at)
             elif _segment(wanted[at]).match(part):
@@ -45,12 +45,12 @@ def glob_meets(glob: str, path: str) -> Meeting:
         states = following
     states = set(_past_stars(states, wanted))
     if len(wanted) in states:
-        return Meeting.COVERS
-    return Meeting.REACHES if states else Meeting.NONE
+        return GlobRelation.COVERS
+    return GlobRelation.REACHES if states else GlobRelation.NONE
 
 
 def _past_stars(states: Iterable[int], wanted: Sequence[str]) -> Iterator[int]:
-    """The states, and those that stepping over a `**` leads to."""
+    """The states, and those reached by skipping a `**`."""
     for at in states:
         yield at
         while at < len(wanted) and wanted[at] == "**":
@@ -62,77 +62,77 @@ _TOKEN = re.compile(r"\*\*/?|\*|\[[!^]?.[^]]*\]|.", re.DOTALL)
 
 
 def _plain_ends(glob: str) -> tuple[str, str]:
-    """What stands before the first wild card of a glob, and after its last one."""
+    """The text before the first wildcard of a glob, and the text after its last one."""
     parts = re.split(r"\*+|\?|\[[!^]?.[^]]*\]", glob)
     return parts[0], parts[-1]
 
 
 class GlobPairs:
-    """Whether two globs can name the same file.
+    """Whether two globs can match the same file.
 
-    Exact but for character classes, which count as any character, and for what `cells` of comparing do not suffice for: those are
-    taken to meet, for a conflict too many is a question and one too few a surprise.
+    Character classes count as any character, and pairs beyond the budget of `cells` count as overlapping. Both can report a
+    conflict that does not exist, but never miss one.
     """
 
     def __init__(self, cells: int = 1_000_000) -> None:
         self.cells = cells
 
-    def meet(self, one: str, other: str) -> bool:
-        (head, tail), (other_head, other_tail) = _plain_ends(one), _plain_ends(other)
+    def overlap(self, first: str, second: str) -> bool:
+        (head, tail), (other_head, other_tail) = _plain_ends(first), _plain_ends(second)
         shorter = min(len(head), len(other_head))
         if head[:shorter] != other_head[:shorter]:
             return False
         shorter = min(len(tail), len(other_tail))
         if shorter and tail[-shorter:] != other_tail[-shorter:]:
             return False
-        left, right = _TOKEN.findall(one), _TOKEN.findall(other)
+        left, right = _TOKEN.findall(first), _TOKEN.findall(second)
         self.cells -= len(left) * len(right)
-        return self.cells < 0 or _tokens_meet(left, right)
+        return self.cells < 0 or _tokens_overlap(left, right)
 
 
-def _tokens_meet(left: Sequence[str], right: Sequence[str]) -> bool:
-    """Whether some path fits both token lists: a walk over all pairs of places that a common path can bring them to."""
-    seen = {(0, 0)}
+def _tokens_overlap(left: Sequence[str], right: Sequence[str]) -> bool:
+    """Whether some path matches both token lists: a search over the pairs of positions that a common path can reach."""
+    visited = {(0, 0)}
     waiting = [(0, 0)]
     while waiting:
         at, other = waiting.pop()
         if at == len(left) and other == len(right):
             return True
-        one = left[at] if at < len(left) else ""
-        two = right[other] if other < len(right) else ""
+        token = left[at] if at < len(left) else ""
+        other_token = right[other] if other < len(right) else ""
         steps = []
-        if one.startswith("*"):
+        if token.startswith("*"):
             steps.append((at + 1, other))
-            if two and (one != "*" or two != "/"):
+            if other_token and (token != "*" or other_token != "/"):
                 steps.append((at, other + 1))
-        if two.startswith("*"):
+        if other_token.startswith("*"):
             steps.append((at, other + 1))
-            if one and (two != "*" or one != "/"):
+            if token and (other_token != "*" or token != "/"):
                 steps.append((at + 1, other))
-        if one and two and not one.startswith("*") and not two.startswith("*") and _same_character(one, two):
+        if token and other_token and not token.startswith("*") and not other_token.startswith("*") and _same_character(token, other_token):
             steps.append((at + 1, other + 1))
         for step in steps:
-            if step not in seen:
-                seen.add(step)
+            if step not in visited:
+                visited.add(step)
                 waiting.append(step)
     return False
 
 
-def _same_character(one: str, two: str) -> bool:
-    any_one, any_two = (token == "?" or len(token) > 1 for token in (one, two))
-    if any_one or any_two:
-        return "/" not in (one, two)
-    return one == two
+def _same_character(token: str, other_token: str) -> bool:
+    is_wild, other_is_wild = (text == "?" or len(text) > 1 for text in (token, other_token))
+    if is_wild or other_is_wild:
+        return "/" not in (token, other_token)
+    return token == other_token
 
 
 def _first_part(glob: str) -> str | None:
-    """The first part of a glob when it is spelled out, so that only what begins with it can meet the glob."""
+    """The first part of a glob if it has no wildcard: only paths that begin with it can match."""
     first = glob.split("/", 1)[0]
     return None if is_glob(first) or first == glob else first
 
 
 def glob_comparisons(entries: Iterable[str]) -> int:
-    """How many comparisons it takes to hold every glob among `entries` against all that it could meet."""
+    """The number of comparisons needed to compare each glob with all entries that it could match."""
     listed = list(entries)
     globs = list(filter(is_glob, listed))
     if not globs:
@@ -149,15 +149,15 @@ def glob_comparisons(entries: Iterable[str]) -> int:
 
 
 def covering_globs(entries: Iterable[str]) -> dict[str, list[str]]:
-    """{entry: the globs among `entries` that meet it}; of two globs that can meet, the first by name covers the other.
+    """{entry: the globs among `entries` that cover it}. Of two overlapping globs the first by name covers the other.
 
-    A glob meets a file it matches, and a directory (known by its closing slash) that it matches or reaches into from elsewhere.
-    Empty with more than MAX_GLOB_COMPARISONS to make: the reader has refused such a plan.
+    A glob covers the files it matches, and the directories (with a trailing slash) that it matches or reaches into from outside.
+    The result is empty above MAX_GLOB_COMPARISONS, because the reader refuses such a plan.
     """
     spelled = list(entries)
-    found: dict[str, list[str]] = {}
+    covers: dict[str, list[str]] = {}
     if not 0 < glob_comparisons(spelled) <= MAX_GLOB_COMPARISONS:
-        return found
+        return covers
     pairs = GlobPairs()
     by_first: dict[str, list[str]] = {}
     for entry in spelled:
@@ -166,11 +166,11 @@ def covering_globs(entries: Iterable[str]) -> dict[str, list[str]]:
         first_part = _first_part(glob)
         for entry in spelled if first_part is None else by_first[first_part]:
             if is_glob(entry):
-                met = glob < entry and pairs.meet(glob, entry)
+                is_covered = glob < entry and pairs.overlap(glob, entry)
             else:
-                meeting = glob_meets(glob, entry)
-                reaches = meeting is Meeting.REACHES and entry.endswith("/") and not glob.startswith(entry)
-                met = meeting is Meeting.COVERS or reaches
-            if met:
-                found.setdefault(entry, []).append(glob)
-    return found
+                relation = glob_relation(glob, entry)
+                reaches = relation is GlobRelation.REACHES and entry.endswith("/") and not glob.startswith(entry)
+                is_covered = relation is GlobRelation.COVERS or reaches
+            if is_covered:
+                covers.setdefault(entry, []).append(glob)
+    return covers

@@ -1,4 +1,4 @@
-"""The order of phases: stages, cycles, critical path; and what it costs to run two of them one after the other."""
+"""The order of phases: stages, cycles, the critical path, and the cost of running phases one after the other."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from batches.core.plans.types import PhaseSpec
 
 
 class UnknownDependency(BatchError):
-    """A phase depends on a key that no phase has: the caller analysed a plan whose errors it had not looked at."""
+    """A phase depends on a key that no phase has: the caller analysed a plan without checking its errors."""
 
     def __init__(self, phase: str, dependency: str, valid: Sequence[str]) -> None:
         self.phase, self.dependency, self.valid = phase, dependency, tuple(valid)
@@ -22,10 +22,10 @@ class UnknownDependency(BatchError):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What follows from the dependencies, hours and files of a plan's phases.
+    """The stages, conflicts, cycles, critical path and hours of a plan's phases.
 
-    `stages` holds keys, document order inside a stage; empty, like everything that needs an order, while there are
-    `cycles` (each a path of "depends on", the first key repeated at the end). Hours are None when no phase says any.
+    `stages` holds keys, in document order within a stage. With `cycles`, stages and all that needs an order are empty; each
+    cycle is a path of "depends on" with the first key again at the end. Hours are None when no phase has any.
     """
 
     stages: tuple[tuple[str, ...], ...]
@@ -56,7 +56,7 @@ def dependency_graph(phases: Sequence[PhaseSpec]) -> "nx.DiGraph[str]":
 
 
 def _in_or_above_cycles(depends_on: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """What is left when phases without (remaining) dependencies are taken away, again and again: nothing, for a sound plan."""
+    """The rest after repeatedly removing phases without remaining dependencies. A plan without cycles leaves nothing."""
     waiting = {key: sum(1 for other in others if other in depends_on) for key, others in depends_on.items()}
     needed_by: dict[str, list[str]] = {}
     for key, others in depends_on.items():
@@ -76,14 +76,14 @@ def _in_or_above_cycles(depends_on: Mapping[str, Sequence[str]]) -> dict[str, Se
 def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     """Every independent cycle of {key: keys it depends on}, as paths like ("2a", "2b", "2a"): 2a depends on 2b.
 
-    The cycles share no edge, and every cycle of the graph shares an edge with one of them: break these and none is
-    left. One walk over the edges, so linear; deterministic for a given document order. Unknown keys are passed over.
+    The cycles share no edge, and every other cycle shares an edge with one of them, so breaking these breaks all. The walk
+    over the edges is linear, and deterministic for a given document order. Unknown keys are ignored.
     """
     depends_on = _in_or_above_cycles(depends_on)
     cycles: list[tuple[str, ...]] = []
     finished: set[str] = set()
-    # Edges are consumed once. A cycle's edges are gone when it is reported, so the walk steps back to where the cycle
-    # closed and the nodes in between count as unvisited again, with only their untried edges left.
+    # Each edge is used once. The edges of a reported cycle are used up, so the walk steps back to where the cycle closed.
+    # The nodes in between count as unvisited again, with only their untried edges.
     untried: dict[str, Iterator[str]] = {key: iter(dependencies) for key, dependencies in depends_on.items()}
     for start in depends_on:
         path: list[str] = [start] if start not in finished else []
@@ -110,9 +110,9 @@ def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...
 def _longest_chain(
     order: Iterable[str], phases: Mapping[str, PhaseSpec], extra: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> tuple[tuple[str, ...], float]:
-    """The chain with most hours (then most phases, then first in document order) and its hours; unknown hours count 0.
+    """The chain with most hours (then most phases, then first in document order), and its hours. Unknown hours count as 0.
 
-    `extra` names what a phase waits for besides its dependencies; `order` must follow these too.
+    `extra` gives what a phase waits for besides its dependencies; `order` must respect it too.
     """
     best: dict[str, tuple[float, int]] = {}
     before: dict[str, str | None] = {}
@@ -137,8 +137,8 @@ def _longest_chain(
 def analyse(phases: Sequence[PhaseSpec]) -> Analysis:
     """Stages, conflicts, cycles, critical path and hours of `phases`, which have distinct keys.
 
-    stage = 1 + the highest stage among a phase's dependencies; the same for any order of the phases, document order
-    inside a stage. Linear in practice (engine.md §5). Raises UnknownDependency.
+    The stage of a phase is 1 + the highest stage of its dependencies, whatever the order of the phases; within a stage they
+    stand in document order. Linear in practice. Raises UnknownDependency.
     """
     graph = dependency_graph(phases)
     by_key = {phase.key: phase for phase in phases}
@@ -167,9 +167,9 @@ def analyse(phases: Sequence[PhaseSpec]) -> Analysis:
 
 
 def serial_edges(keys: Iterable[str], stage_of: Mapping[str, int], groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """{phase: phases it waits for besides its dependencies} when the phases of each group run one after the other; `keys` is all, in order.
+    """{phase: phases it waits for besides its dependencies} when each group runs one after the other; `keys` are all, in order.
 
-    Stage order, then document order, as the engine has it; so no group can close a cycle with another.
+    A group runs in stage order, then document order, as in the engine. So groups cannot form a cycle.
     """
     place = {key: (stage_of[key], index) for index, key in enumerate(keys)}
     after: dict[str, list[str]] = {}
@@ -182,9 +182,9 @@ def serial_edges(keys: Iterable[str], stage_of: Mapping[str, int], groups: Itera
 def chain_with(
     phases: Sequence[PhaseSpec], stages: Sequence[Sequence[str]], extra: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, ...], float | None]:
-    """Critical path and its hours when phases also wait for `extra` (see `serial_edges`); hours None when none are known.
+    """The critical path and its hours when phases also wait for `extra` (see `serial_edges`). Hours are None if none is known.
 
-    Linear: the order of `stages`, document order inside, holds with those edges too, so nothing is sorted anew.
+    Linear: the order of `stages` respects those edges too, so nothing is sorted again.
     """
     by_key = {phase.key: phase for phase in phases}
     chain, hours = _longest_chain((key for stage in stages for key in stage), by_key, extra)

@@ -1,4 +1,4 @@
-"""Where the nodes of a stage graph go: stages are the columns, so only the order inside a column is to be found."""
+"""The positions of the nodes of a stage graph. Each stage is a column, so only the order within columns must be found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 SWEEPS = 4
-COMPACT_ABOVE = 80  # phases; more than that get small boxes with their key only
+COMPACT_ABOVE = 80  # with more phases than this, boxes are small and show the key only
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +20,28 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From a dependency to the phase that waits for it, as an SVG path."""
+    """An edge from a dependency to the phase that waits for it, as an SVG path."""
 
     source: str
     target: str
     path: str
     critical: bool
-    added: bool = False  # no dependency of the plan: somebody chose to run the two one after the other
+    added: bool = False  # not a dependency of the plan: a person chose to run the two one after the other
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class StageColumn:
     number: int
     x: float
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Everything in SVG user units; a node is node_width × node_height from its top left corner."""
+class GraphLayout:
+    """The drawing, in SVG user units. A node is node_width × node_height from its top left corner."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[StageColumn, ...]
     width: float
     height: float
     node_width: float
@@ -58,11 +58,11 @@ def lay_out(
     dependencies: Mapping[str, Sequence[str]],
     critical: Sequence[str] = (),
     added: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Layout:
-    """Place every phase of `stages` in its column, rows ordered by barycentre sweeps so that few edges cross.
+) -> GraphLayout:
+    """Place each phase of `stages` in its column. Barycentre sweeps order the rows, so that few edges cross.
 
-    `dependencies` names for each key what it waits for, `added` what it waits for by a person's choice, perhaps in its own stage;
-    names outside the stages are left out.
+    `dependencies` gives for each key the keys that it waits for; `added` gives those that it waits for by a person's choice,
+    which may be in the same stage. Keys outside the stages are ignored.
     """
     columns = [list(stage) for stage in stages]
     total = sum(len(column) for column in columns)
@@ -85,7 +85,7 @@ def lay_out(
     on_path = set(critical)
     for number, column in enumerate(columns, start=1):
         x = left + (number - 1) * (node_width + gap_x)
-        heads.append(Column(number, x))
+        heads.append(StageColumn(number, x))
         offset = top + (inner - (len(column) * (node_height + gap_y) - gap_y)) / 2
         for row, key in enumerate(column):
             place[key] = Node(key, x, offset + row * (node_height + gap_y), number, key in on_path)
@@ -94,11 +94,11 @@ def lay_out(
         Edge(name, key, _curve(place[name], place[key], node_width, node_height), (name, key) in steps, is_added)
         for column in columns
         for key in column
-        for name, is_added in _waits(before[key], [one for one in added.get(key, ()) if one in placed])
+        for name, is_added in _predecessors(before[key], [other for other in added.get(key, ()) if other in placed])
     )
     width = 2 * left + len(columns) * (node_width + gap_x) - gap_x if columns else 0.0
     nodes = tuple(place[key] for column in columns for key in column)
-    return Layout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
+    return GraphLayout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
 
 
 def _sweep(columns: list[list[str]], before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> None:
@@ -115,13 +115,13 @@ def _sweep(columns: list[list[str]], before: Mapping[str, Sequence[str]], after:
                 rank[key] = (row + 0.5) / len(column)
 
 
-def _waits(before: Sequence[str], added: Sequence[str]) -> list[tuple[str, bool]]:
-    """What a phase waits for, and whether by choice only."""
+def _predecessors(before: Sequence[str], added: Sequence[str]) -> list[tuple[str, bool]]:
+    """(the phases that a phase waits for, whether only by a person's choice)."""
     return [*((name, False) for name in before), *((name, True) for name in added if name not in before)]
 
 
 def _curve(source: Node, target: Node, node_width: float, node_height: float) -> str:
-    if source.column == target.column:  # one after the other in a stage: a bow at the right of both
+    if source.column == target.column:  # both in one stage: an arc to the right of both
         x, y1, y2 = source.x + node_width, source.y + node_height / 2, target.y + node_height / 2
         return f"M{x:.1f} {y1:.1f}C{x + 36:.1f} {y1:.1f} {x + 36:.1f} {y2:.1f} {x + 5:.1f} {y2:.1f}"
     x1, y1 = source.x + node_width, source.y + node_height / 2

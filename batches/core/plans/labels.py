@@ -1,4 +1,4 @@
-"""What counts as the heading of a phase and as the label of a field (framework.md §4)."""
+"""Recognise the heading of a phase and the label of a field (docs/plan-format.md)."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 
 class Field(StrEnum):
-    """The fields of a phase, by the name a message calls them."""
+    """The fields of a phase, under the names that messages use."""
 
     GOAL = "Goal"
     HOURS = "Estimated Hours"
@@ -20,7 +20,7 @@ class Field(StrEnum):
 
 REQUIRED = (Field.GOAL, Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES)
 
-# Names in falling rank: where a phase has several lists of steps or of gates, the first named here is the one.
+# Names by rank: if a phase has several lists of steps or gates, the name that comes first here wins.
 STEP_NAMES = ("implementation steps", "steps", "tasks", "deliverables")
 GATE_NAMES = ("validation gates", "validation gate", "gates", "verification", "acceptance criteria", "acceptance", "exit criteria")
 _NAMES: dict[Field, tuple[str, ...]] = {
@@ -114,7 +114,7 @@ _BAD_KEY = re.compile(r"^phase\s+(?P<key>[^\s:]{1,200}|[^\w\s:][^:]{0,79}?)\s*:\
 
 @dataclass(frozen=True, slots=True)
 class PhaseHeading:
-    """A heading that opens a phase. `weak`: a word stands for the key, so only its fields can tell that it is one."""
+    """A heading that opens a phase. A `weak` one opens a phase only if fields stand below it."""
 
     key: str
     title: str
@@ -123,7 +123,7 @@ class PhaseHeading:
 
 
 def plain(text: str) -> str:
-    """Inline source without emphasis and code marks at its ends, as a person reads it."""
+    """Inline source without the emphasis around it."""
     text = " ".join(text.split())
     while len(text) > 1 and text[0] in "*_" and text[-1] == text[0]:
         text = text[1:-1].strip()
@@ -131,12 +131,12 @@ def plain(text: str) -> str:
 
 
 def symbols_off(text: str) -> str:
-    """Text without the emoji and arrows it begins with."""
+    """The text without emoji and arrows at its start."""
     return _SYMBOLS_AT_START.sub("", text) if text[:1] > "~" else text
 
 
 def clean_title(text: str) -> str:
-    """A title without status tag (before or after), emoji at its ends and emphasis around it."""
+    """A title without status tags, without emoji at its ends, and without emphasis around it."""
     before = None
     while text != before:
         before = text
@@ -150,25 +150,25 @@ def clean_title(text: str) -> str:
 
 
 def phase_heading(text: str) -> PhaseHeading | None:
-    """The phase that a heading's inline source opens, or None when it is some other heading.
+    """The phase that a heading opens, or None for any other heading. `text` is its inline source.
 
-    A key is followed by the end of the heading, a colon, a dash, or something in brackets: “Phase 1 Execution” or
-    “Phase Dependency Graph” speak about phases, and open none.
+    The end of the heading, a colon, a dash or brackets follow the key. “Phase 1 Execution” is only a weak heading, and
+    “Phase Dependency Graph” opens no phase.
     """
     text = _NUMBERED.sub("", _SYMBOLS_AT_START.sub("", plain(text).replace("**", "").replace("__", "")))
     text = _STATUS_AT_START.sub("", text).replace("\ufe0f\u20e3", "")
-    found = _PHASE.match(text)
-    if found:
-        rest = found["rest"].strip()
+    phase = _PHASE.match(text)
+    if phase:
+        rest = phase["rest"].strip()
         titled = _REST.match(rest)
         if titled:
-            return PhaseHeading(found["key"], clean_title(titled["title"]))
+            return PhaseHeading(phase["key"], clean_title(titled["title"]))
         noted = _NOTED.match(rest)
         if noted:  # “Phase 4 (optional): Extras”
-            return PhaseHeading(found["key"], clean_title(f"{clean_title(noted['title'])} {noted['note']}"))
+            return PhaseHeading(phase["key"], clean_title(f"{clean_title(noted['title'])} {noted['note']}"))
         if not clean_title(rest) or rest[0] in "([":
-            return PhaseHeading(found["key"], clean_title(rest))
-        return _unmarked(text, found["key"], rest)
+            return PhaseHeading(phase["key"], clean_title(rest))
+        return _unmarked(text, phase["key"], rest)
     worded = _WORD_KEY.match(text)
     if worded:
         return PhaseHeading(worded["key"], clean_title(worded["title"]), weak=True)
@@ -183,7 +183,7 @@ _LONGER_KEY = re.compile(r"^(?:[-./]\w|(?:&|\+|,|and|to|through|\u2013|\u2014)\s
 
 
 def _unmarked(text: str, key: str, rest: str) -> PhaseHeading:
-    """What “Phase 1 Setup”, “Phase 1 · Setup” or “Phase 1-a: Setup” is: a phase, or one with a bad key, if its fields stand below."""
+    """The weak heading of “Phase 1 Setup”, “Phase 1 · Setup” or “Phase 1-a: Setup” (the last with a bad key)."""
     counted = _OF_TOTAL.match(rest)
     if counted:
         return PhaseHeading(key, clean_title(counted["title"]), weak=True)
@@ -195,12 +195,12 @@ def _unmarked(text: str, key: str, rest: str) -> PhaseHeading:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A line's label: the field it names (None for a name that is none of ours), its words, and what follows it."""
+    """The label of a line: the field it names (None if unknown), its name, and the value after it."""
 
     field: Field | None
     name: str
     value: str
-    colon: bool = True  # or a dash: something that says that this is a label
+    colon: bool = True  # a colon or dash marks it as a label
 
 
 _BOLD_LABEL = re.compile(
@@ -212,13 +212,13 @@ _PARENTHESES = re.compile(r"\s*\([^()]*\)")
 
 @lru_cache(maxsize=2048)
 def field_named(text: str) -> Field | None:
-    """The field that `text` names, whatever its case, brackets, emoji, numbering or colon; None when it names none."""
+    """The field that `text` names, ignoring case, brackets, emoji, numbering and colon; None if it names none."""
     return FIELD_OF.get(label_name(text))
 
 
 @lru_cache(maxsize=2048)
 def label_name(text: str) -> str:
-    """A label's words as they are compared: lower case, without numbering, emphasis, brackets, emoji and colon."""
+    """A label in the form that is compared: lower case, without numbering, emphasis, brackets, emoji and colon."""
     name = _PARENTHESES.sub("", text.replace("*", "").replace("__", "").replace("`", ""))
     name = clean_title(name).rstrip(":").strip()
     return re.sub(r"^\d+(?:\.\d+)*[.)]?\s+", "", name).lower()
@@ -227,34 +227,34 @@ def label_name(text: str) -> str:
 def read_label(line: str) -> Label | None:
     """The label at the start of a line of inline source, or None.
 
-    Bold (colon inside, outside, or the whole line bold), or plain for the names of fields.
+    A label is bold (colon inside, outside, or the whole line bold) or, for known fields only, plain.
     """
     first = line[:1]
     if first == "*" and line[1:2] == "*" and (end := line.find("**", 2)) > 2:
-        # **Name**: value and **Name:** value, which most labels are, without the pattern for the rest
+        # most labels are **Name**: value or **Name:** value; they need no pattern
         head, after = line[2:end], line[end + 2 : end + 3]
         if (after == ":" and ":" not in head) or (head.endswith(":") and head.count(":") == 1):
             name = head.rstrip(":").strip()
             return Label(field_named(name), name, line[end + (3 if after == ":" else 2) :].strip())
     if first in ("*", "_"):
-        found = _BOLD_LABEL.match(line)
-        if not found:
+        bold = _BOLD_LABEL.match(line)
+        if not bold:
             return None
-        inside, value = found["inside"].strip(), (found["value"] or "").strip()
+        inside, value = bold["inside"].strip(), (bold["value"] or "").strip()
         head, colon, tail = inside.partition(":")
         if colon and tail.strip():  # **Time: 2 hours**
             if field_named(head) is None:
                 return Label(None, head.strip(), value)
             return Label(field_named(head), head.strip(), (tail.strip() + " " + value).strip())
-        if not colon and not found["colon"] and value:
+        if not colon and not bold["colon"] and value:
             return None
-        if len(found["mark"]) == 1 and not (colon or found["colon"]):
+        if len(bold["mark"]) == 1 and not (colon or bold["colon"]):
             return None
-        return Label(field_named(head), head.strip(), value, bool(colon or found["colon"]))
+        return Label(field_named(head), head.strip(), value, bool(colon or bold["colon"]))
     if first.isupper():
-        plain_found = _PLAIN_LABEL.match(line)
-        if plain_found:
-            field = field_named(plain_found["name"])
+        plain_label = _PLAIN_LABEL.match(line)
+        if plain_label:
+            field = field_named(plain_label["name"])
             if field:
-                return Label(field, plain_found["name"], (plain_found["value"] or "").strip())
+                return Label(field, plain_label["name"], (plain_label["value"] or "").strip())
     return None

@@ -1,8 +1,8 @@
-"""Plans as people write them, read into phases with every fault and its line (framework.md §4).
+"""Read a plan as people write it into phases, with every issue and its line (docs/plan-format.md).
 
-`read_plan` is the door; what it is made of: plan_source (bytes to safe text), plan_front_matter, plan_markdown (blocks),
-plan_sections (phases and the fields written in them), plan_labels, plan_values, plan_files and plan_dependencies (what the
-words mean), plan_json (the other input), plan_render (the way back).
+Start with `read_plan`. The modules behind it: source (bytes to safe text), front_matter, blocks (markdown), sections
+(phases and the fields written in them), labels, values, files and dependencies (the meaning of the fields), phases (all
+together), json_plan (JSON input), render (phases back to markdown).
 """
 
 from batches.core.plans.json_plan import looks_like_json, read_json_plan
@@ -40,20 +40,20 @@ __all__ = [
 
 
 def read_plan(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> PlanReading:
-    """Everything that can be read of a plan, markdown or JSON, with all its faults in line order. Never raises for content."""
-    text = read_source(source, max_bytes)
-    if not text.text:
-        return PlanReading(PlanSpec(""), text.errors, text.warnings)
-    reading = read_json_plan(text.text) if looks_like_json(text.text) else build_plan(text.text)
+    """Read a plan in markdown or JSON, with all its issues in line order. No content makes it raise."""
+    decoded = read_source(source, max_bytes)
+    if not decoded.text:
+        return PlanReading(PlanSpec(""), decoded.errors, decoded.warnings)
+    reading = read_json_plan(decoded.text) if looks_like_json(decoded.text) else build_plan(decoded.text)
     return PlanReading(
         reading.plan,
-        tuple(sorted((*text.errors, *reading.errors), key=lambda issue: issue.line)),
-        tuple(sorted((*text.warnings, *reading.warnings), key=lambda issue: issue.line)),
+        tuple(sorted((*decoded.errors, *reading.errors), key=lambda issue: issue.line)),
+        tuple(sorted((*decoded.warnings, *reading.warnings), key=lambda issue: issue.line)),
     )
 
 
 def parse_plan(source: str | bytes) -> PlanSpec:
-    """The plan. Raises PlanInvalid with every error when it has any."""
+    """The plan. Raises PlanInvalid with all errors if there are any."""
     reading = read_plan(source)
     if reading.errors:
         raise PlanInvalid(reading.errors)

@@ -1,4 +1,4 @@
-"""A plan written out as markdown that reads back as the same plan."""
+"""Write a plan as markdown. Reading it gives the same plan again."""
 
 import re
 
@@ -22,10 +22,10 @@ def _fence(command: str) -> str:
     return f"{marks}sh\n{command}\n{marks}"
 
 
-def _phase(phase: PhaseSpec) -> str:
+def _phase_text(phase: PhaseSpec) -> str:
     lines = [f"### Phase {phase.key}" + (f": {phase.title}" if phase.title else ""), ""]
     for label, value in (("Goal", phase.goal), ("Estimated Hours", _hours(phase)), ("Complexity", phase.complexity)):
-        if value:  # what was never known is left out, so that reading it back calls it missing
+        if value:  # an unknown field is left out, so that the reader reports it as missing
             lines.append(f"**{label}**: {value}")
     if phase.files:
         lines += ["**Files Modified**:", *(f"- `{path}`" for path in phase.files), ""]
@@ -47,5 +47,5 @@ def _phase(phase: PhaseSpec) -> str:
 
 
 def render_plan(plan: PlanSpec) -> str:
-    """The plan in the framework's own format: reading it back gives the same plan, line numbers aside."""
-    return "\n".join([f"# {plan.title}", "", "## Phases", "", *(_phase(phase) for phase in plan.phases)])
+    """The plan in the plan format. Reading it gives the same plan, except for line numbers."""
+    return "\n".join([f"# {plan.title}", "", "## Phases", "", *(_phase_text(phase) for phase in plan.phases)])

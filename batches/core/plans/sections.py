@@ -1,11 +1,11 @@
-"""The sections of a document that are phases, and the field entries inside each: what is written, not yet what it means."""
+"""Find the sections of a document that are phases, and the fields written in each. Their meaning is read elsewhere."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from dataclasses import field as made
+from dataclasses import field as dataclass_field
 
-from batches.core.plans.blocks import Block, Item, TooIntricate, nested_fences, read_blocks
+from batches.core.plans.blocks import ListItem, MarkdownBlock, TooIntricate, nested_fences, read_blocks
 from batches.core.plans.files import names_no_file
 from batches.core.plans.labels import (
     FIELD_OF,
@@ -36,86 +36,87 @@ _BULLET_PHASE = re.compile(r"^(?:\[[ xX]\]\s*)?\**phase\s", re.IGNORECASE)
 
 
 @dataclass(slots=True)
-class Entry:
-    """One item of a list: its text without command fences, those commands, its box, its line (1-based), its number as written."""
+class ListEntry:
+    """One item of a list: its text without command fences, the commands in them, its box, line (from 1) and written number."""
 
     text: str
     line: int
     commands: tuple[str, ...] = ()
     box: bool | None = None
     number: int | None = None
-    heading: bool = False  # a numbered sub-heading; what stands below it is part of it
-    loose: bool = False  # read from a paragraph's line, since CommonMark lets only a 1 open a list below text
+    heading: bool = False  # a numbered sub-heading; the blocks below belong to it
+    loose: bool = False  # read from a line of a paragraph: in CommonMark only a 1 opens a list directly below text
 
 
 @dataclass(slots=True)
-class Written:
-    """One occurrence of a field: under which name, where, the text after its label, and the items below."""
+class FieldOccurrence:
+    """One occurrence of a field: its name as written, its line, the text after its label, and the items below."""
 
     field: Field
     name: str
     line: int
     inline: str = ""
-    entries: list[Entry] = made(default_factory=list)
-    texts: list[tuple[int, str]] = made(default_factory=list)  # paragraphs below, with their lines
-    nested: bool = False  # under a sub-heading that is no field: it speaks of a part of the phase
-    open_label: bool = False  # an unknown sub-label stands between the last item and here
+    entries: list[ListEntry] = dataclass_field(default_factory=list)
+    texts: list[tuple[int, str]] = dataclass_field(default_factory=list)  # (line, paragraph) below the label
+    nested: bool = False  # under a sub-heading that is not a field: it is about a part of the phase
+    open_label: bool = False  # an unknown sub-label follows the last item
 
 
 @dataclass(slots=True)
 class Section:
-    """A phase heading and what stands below it. Lines are 1-based; `end_line` is the heading's last line."""
+    """A phase heading and the blocks below it. Lines count from 1; `end_line` is the last line of the heading."""
 
     heading: PhaseHeading
     level: int
     line: int
     end_line: int
-    indent: int = 0  # of what belongs to it, where the phase is an item of a list
-    blocks: list[Block] = made(default_factory=list)
-    written: list[Written] = made(default_factory=list)
-    unknown: list[tuple[int, str]] = made(default_factory=list)  # labels that are no field of ours
-    grouped: dict[Field, list[Written]] | None = None  # `written` by field, made when first asked for
+    indent: int = 0  # of its content, if the phase is an item of a list
+    blocks: list[MarkdownBlock] = dataclass_field(default_factory=list)
+    occurrences: list[FieldOccurrence] = dataclass_field(default_factory=list)
+    unknown: list[tuple[int, str]] = dataclass_field(default_factory=list)  # (line, label) of unknown fields
+    grouped: dict[Field, list[FieldOccurrence]] | None = None  # occurrences by field, built on first use
 
-    def counted(self, wanted: Field) -> list[Written]:
-        """The occurrences of a field that speak of the phase.
+    def occurrences_of(self, wanted: Field) -> list[FieldOccurrence]:
+        """The occurrences of a field that count for the phase.
 
-        Those under sub-headings of other names (“#### Item 1”) speak of a part of it, unless there is only the one. Lists of files,
-        steps and gates add up wherever they stand.
+        An occurrence under another sub-heading (“#### Item 1”) is about a part of the phase and does not count, unless it is the
+        only one. Lists of files, steps and gates always count.
         """
         grouped = self.grouped
         if grouped is None:
             grouped = self.grouped = {}
             nested = set()
-            for written in self.written:
-                grouped.setdefault(written.field, []).append(written)
-                if written.nested:
-                    nested.add(written.field)
-            for one in nested - _ADD_UP:
-                every = grouped[one]
-                grouped[one] = [written for written in every if not written.nested] or (every if len(every) == 1 else [])
+            for occurrence in self.occurrences:
+                grouped.setdefault(occurrence.field, []).append(occurrence)
+                if occurrence.nested:
+                    nested.add(occurrence.field)
+            for field in nested - _ADD_UP:
+                of_field = grouped[field]
+                direct = [occurrence for occurrence in of_field if not occurrence.nested]
+                grouped[field] = direct or (of_field if len(of_field) == 1 else [])
         return grouped.get(wanted, [])
 
     def required(self) -> set[Field]:
-        """Which of a phase's required fields the section has."""
-        return {wanted for wanted in REQUIRED if self.counted(wanted)}
+        """The required fields that the section has."""
+        return {wanted for wanted in REQUIRED if self.occurrences_of(wanted)}
 
 
 @dataclass(slots=True)
 class Document:
-    """A document's title, its phase sections in order, and what the reader has to say of its structure."""
+    """A document's title, its phase sections in order, and the problems of its structure."""
 
     title: str = ""
-    sections: list[Section] = made(default_factory=list)
-    bad_keys: list[Section] = made(default_factory=list)
-    twins: list[Section] = made(default_factory=list)  # full phases under a key that another has
-    fenced_headings: list[int] = made(default_factory=list)
+    sections: list[Section] = dataclass_field(default_factory=list)
+    bad_keys: list[Section] = dataclass_field(default_factory=list)
+    duplicates: list[Section] = dataclass_field(default_factory=list)  # complete phases with the key of another phase
+    fenced_headings: list[int] = dataclass_field(default_factory=list)
     unclosed_fence: int = 0
-    too_many_at: int = 0  # the line of the first phase heading that is one too many
-    stopped_at: int = 0  # the line from which on nothing was read, being too intricate
+    too_many_at: int = 0  # the line of the first phase heading above the limit
+    stopped_at: int = 0  # the line where reading stopped because the document is too intricate
 
 
-def _item_text(lines: Sequence[str], item: Item, dropped: Iterable[Block]) -> str:
-    """An item's source without its marker, its indentation and the lines of `dropped` blocks."""
+def _item_text(lines: Sequence[str], item: ListItem, dropped: Iterable[MarkdownBlock]) -> str:
+    """An item's source without its marker, indentation and the lines of `dropped` blocks."""
     gone: set[int] = set()
     for block in dropped:
         gone.update(range(block.start, block.end))
@@ -142,13 +143,13 @@ def _item_text(lines: Sequence[str], item: Item, dropped: Iterable[Block]) -> st
     return "\n".join(kept).strip()
 
 
-def _is_command(block: Block) -> bool:
+def _is_command(block: MarkdownBlock) -> bool:
     language = block.info.split(maxsplit=1)[0].strip("{}.").lower() if block.info else ""
     return block.kind == "fence" and language in SHELL_LANGUAGES
 
 
-def _command(block: Block) -> str:
-    """The commands of a fence; of a console transcript only what follows the prompts."""
+def _command(block: MarkdownBlock) -> str:
+    """The commands of a fence. From a console transcript only the text after the prompts."""
     body = block.text.strip("\n")
     if block.info.split(maxsplit=1)[:1] == ["console"] or all(line.startswith("$ ") for line in body.split("\n") if line.strip()):
         typed = [line[2:] for line in body.split("\n") if line.startswith(("$ ", "> "))]
@@ -157,29 +158,29 @@ def _command(block: Block) -> str:
     return body
 
 
-def _fences(blocks: Iterable[Block]) -> list[Block]:
-    """The command fences among `blocks` and inside their lists and quotes, in order."""
-    found: list[Block] = []
+def _fences(blocks: Iterable[MarkdownBlock]) -> list[MarkdownBlock]:
+    """The command fences in `blocks`, also inside lists and quotes, in order."""
+    fences: list[MarkdownBlock] = []
     waiting = list(blocks)[::-1]
     while waiting:
         block = waiting.pop()
         if _is_command(block):
-            found.append(block)
+            fences.append(block)
         inner = [*(block.blocks or ()), *(child for item in block.items or () for child in item.blocks)]
         waiting.extend(inner[::-1])
-    return found
+    return fences
 
 
 class _SectionReader:
-    """Walks the blocks of one phase and files what it finds under the phase's fields."""
+    """Walks through the blocks of one phase and collects the occurrences of its fields."""
 
     def __init__(self, section: Section, lines: Sequence[str]) -> None:
         self.section, self.lines = section, lines
-        self.current: Written | None = None
-        self.heading_level = 0  # of the sub-heading that made `current` a field
+        self.current: FieldOccurrence | None = None
+        self.heading_level = 0  # of the sub-heading that named `current`
         self.nested = False
 
-    def walk(self, blocks: Iterable[Block]) -> None:
+    def walk(self, blocks: Iterable[MarkdownBlock]) -> None:
         for block in blocks:
             if self._below_heading(block):
                 continue
@@ -190,19 +191,19 @@ class _SectionReader:
             elif block.kind == "list":
                 self._list(block)
             elif block.kind == "fence":
-                if not self._absorbed(block):
+                if not self._join_loose_item(block):
                     self._fence(block)
             elif block.kind == "code":
-                self._absorbed(block)
+                self._join_loose_item(block)
             elif block.kind == "quote":
                 self.walk(block.blocks or ())
 
-    def _start(self, named: Field, name: str, line: int, inline: str) -> Written:
-        self.current = Written(named, label_name(name), line, inline, nested=self.nested)
-        self.section.written.append(self.current)
+    def _start(self, named: Field, name: str, line: int, inline: str) -> FieldOccurrence:
+        self.current = FieldOccurrence(named, label_name(name), line, inline, nested=self.nested)
+        self.section.occurrences.append(self.current)
         return self.current
 
-    def _heading(self, block: Block) -> None:
+    def _heading(self, block: MarkdownBlock) -> None:
         named = field_named(block.text)
         head, colon, tail = block.text.partition(":")
         if named is None and colon and tail.strip():
@@ -223,17 +224,17 @@ class _SectionReader:
         self.current, self.heading_level = None, 0
         self.nested = True
 
-    def _sub_heading(self, current: Written, block: Block) -> None:
-        """A heading below one of steps or gates: a step of its own when it is numbered (“#### Step 1: Build”), else a sub-label."""
+    def _sub_heading(self, current: FieldOccurrence, block: MarkdownBlock) -> None:
+        """A heading inside steps or gates: a step if it is numbered (“#### Step 1: Build”), otherwise a sub-label."""
         numbered = _STEP_HEADING.match(" ".join(block.text.replace("**", "").split()))
         if current.field is Field.STEPS and numbered and all(entry.heading for entry in current.entries):
-            current.entries.append(Entry(numbered["text"].strip(), block.start + 1, number=int(numbered["number"]), heading=True))
+            current.entries.append(ListEntry(numbered["text"].strip(), block.start + 1, number=int(numbered["number"]), heading=True))
             current.open_label = False
         else:
             current.open_label = True
 
-    def _below_heading(self, block: Block) -> bool:
-        """Whether a block belongs to a step that is a heading; its lines and commands are the step's then."""
+    def _below_heading(self, block: MarkdownBlock) -> bool:
+        """Whether a block belongs to a step that is a heading. If so, adds its lines and commands to the step."""
         current = self.current
         if block.kind == "heading" or current is None or not (current.entries and current.entries[-1].heading) or current.open_label:
             return False
@@ -243,9 +244,9 @@ class _SectionReader:
         if _is_command(block):
             entry.commands += (_command(block),)
             return True
-        gone = {at for fence in _fences([block]) for at in range(fence.start, fence.end)}
+        in_fences = {at for fence in _fences([block]) for at in range(fence.start, fence.end)}
         entry.commands += tuple(_command(fence) for fence in _fences([block]))
-        below = (self.lines[at].rstrip() for at in range(block.start, block.end) if at not in gone)
+        below = (self.lines[at].rstrip() for at in range(block.start, block.end) if at not in in_fences)
         entry.text = "\n".join([entry.text, *below]).rstrip()
         return True
 
@@ -260,7 +261,7 @@ class _SectionReader:
         self._lines(written, first_line)
 
     def _table(self, rows: Sequence[str], first_line: int) -> None:
-        """A table of two columns with the names of fields in the first is those fields; below a label of files it lists them."""
+        """Read a two-column table with field names on the left as those fields; below a files label read a table as files."""
         header, *below = [_cells(row) for row in rows]
         named = [(first_line + number, cells) for number, cells in enumerate(below[1:], start=2) if cells]
         if len(header) == 2 and sum(field_named(cells[0]) is not None for _, cells in named) >= 2:
@@ -271,14 +272,14 @@ class _SectionReader:
             self.current = None
         elif self.current is not None and self.current.field is Field.FILES and not self.current.inline:
             column = next((at for at, name in enumerate(header) if re.search(r"\b(?:files?|paths?)\b", name, re.IGNORECASE)), 0)
-            self.current.entries.extend(Entry(cells[column], line) for line, cells in named if len(cells) > column and cells[column])
+            self.current.entries.extend(ListEntry(cells[column], line) for line, cells in named if len(cells) > column and cells[column])
 
     def _lines(self, written: Sequence[str], first_line: int) -> None:
         for offset, raw in enumerate(written):
             line = raw.strip()
             number = first_line + offset
             if offset and len(raw) - len(raw.lstrip(" ")) >= 4:
-                self._more(line, number, offset > 0)
+                self._continuation(line, number, offset > 0)
                 continue
             pieces = _SECOND_LABEL.split(line) if line.count("**") >= 4 else [line]
             if len(pieces) > 1 and not all((label := read_label(piece)) and label.field for piece in pieces):
@@ -289,7 +290,7 @@ class _SectionReader:
     def _line(self, line: str, number: int, offset: int) -> None:
         label = read_label(line)
         if label is None:
-            self._more(line, number, offset > 0)
+            self._continuation(line, number, offset > 0)
         elif label.field is not None:
             self.heading_level = 0
             self._start(label.field, label.name, number, label.value)
@@ -298,7 +299,7 @@ class _SectionReader:
             and current.field not in _COLLECTS
             and not (label.value or current.inline or current.texts or current.entries or label.colon)
         ):
-            self._more(line, number, offset > 0)  # “#### Complexity” and, below it, “**High** (prod)”
+            self._continuation(line, number, offset > 0)  # “#### Complexity” and, below it, “**High** (prod)”
         else:
             self._unknown_label(label.name, label.value, number)
 
@@ -309,7 +310,7 @@ class _SectionReader:
             return
         if current is not None and current.field is Field.FILES and label_name(name) in _FILE_GROUPS:
             if value:
-                current.entries.append(Entry(value, number))
+                current.entries.append(ListEntry(value, number))
             return
         if not self.nested and (current is None or current.field not in (Field.STEPS, Field.GATES)):
             self.section.unknown.append((number, name))
@@ -317,8 +318,8 @@ class _SectionReader:
             return
         self.current = None
 
-    def _more(self, line: str, number: int, continues: bool) -> None:
-        """A line without a label: it carries on the value above, or is a numbered step that CommonMark sees no list in."""
+    def _continuation(self, line: str, number: int, continues: bool) -> None:
+        """A line without a label: it continues the value above, or is a numbered step that CommonMark does not see as a list."""
         current = self.current
         if current is None:
             return
@@ -326,7 +327,7 @@ class _SectionReader:
             numbered = _NUMBERED_LINE.match(line)
             last = next((entry.number for entry in reversed(current.entries) if entry.number is not None), None)
             if numbered and (int(numbered[1]) == (last or 0) + 1 or not current.entries):
-                current.entries.append(_boxed(Entry(numbered[2], number, number=int(numbered[1]), loose=True)))
+                current.entries.append(_boxed(ListEntry(numbered[2], number, number=int(numbered[1]), loose=True)))
                 current.open_label = False
             elif continues and current.entries and not current.open_label and current.entries[-1].line < number and not current.texts:
                 current.entries[-1].text += "\n" + line
@@ -341,10 +342,10 @@ class _SectionReader:
         elif not current.inline and not current.entries:
             current.texts.append((number, line))
         else:
-            self.current = None  # a paragraph of its own below a value that is complete
+            self.current = None  # a separate paragraph below a complete value
 
-    def _absorbed(self, block: Block) -> bool:
-        """Whether an indented block below a loose item is part of that item; its lines are then the item's."""
+    def _join_loose_item(self, block: MarkdownBlock) -> bool:
+        """Whether an indented block belongs to the loose item above. If so, adds its lines to the item."""
         current = self.current
         if current is None or current.open_label or not current.entries or not current.entries[-1].loose:
             return False
@@ -360,12 +361,12 @@ class _SectionReader:
             entry.text = "\n".join([entry.text, *below]).rstrip()
         return True
 
-    def _list(self, block: Block) -> None:
-        if not self._absorbed(block):
+    def _list(self, block: MarkdownBlock) -> None:
+        if not self._join_loose_item(block):
             self._items(block.items or [])
 
-    def _items(self, items: Sequence[Item]) -> None:
-        """The items of a list, up to one that a label runs into without a blank line; what follows it is that label's."""
+    def _items(self, items: Sequence[ListItem]) -> None:
+        """Read the items of a list. If a label follows an item without a blank line, the rest belongs to that label."""
         for place, item in enumerate(items):
             cut = _lazy_label(item, self.lines)
             if cut:
@@ -379,7 +380,7 @@ class _SectionReader:
                 return
         self._whole_items(items)
 
-    def _whole_items(self, items: Sequence[Item]) -> None:
+    def _whole_items(self, items: Sequence[ListItem]) -> None:
         current = self.current
         if current is not None and current.field in _COLLECTS and self._belongs(current, items):
             current.open_label = False
@@ -396,8 +397,8 @@ class _SectionReader:
         if not self.nested:
             self._labelled_items(items)
 
-    def _belongs(self, current: Written, items: Sequence[Item]) -> bool:
-        """Whether a list carries on a field: at once, or after a bold sub-label where its numbers or boxes run on."""
+    def _belongs(self, current: FieldOccurrence, items: Sequence[ListItem]) -> bool:
+        """Whether a list continues a field: directly, or after a bold sub-label if its numbers or boxes continue."""
         if current.field in (Field.FILES, Field.DEPENDENCIES):
             labelled = sum(1 for item in items if (named := _label_of(item)) is not None and named in FIELD_OF)
             return labelled < len(items) or not items
@@ -411,7 +412,7 @@ class _SectionReader:
             return last is not None and first.number == last + 1
         return current.entries[-1].box is not None and self._entry(first).box is not None
 
-    def _labelled_items(self, items: Sequence[Item]) -> None:
+    def _labelled_items(self, items: Sequence[ListItem]) -> None:
         for item in items:
             if _label_of(item) not in FIELD_OF or not item.blocks:
                 continue
@@ -421,14 +422,14 @@ class _SectionReader:
             self.walk(item.blocks[1:])
             self.current = None
 
-    def _entry(self, item: Item) -> Entry:
+    def _entry(self, item: ListItem) -> ListEntry:
         if len(item.blocks) == 1 and item.blocks[0].kind == "paragraph" and "\n" not in item.blocks[0].text:
-            return _boxed(Entry(item.blocks[0].text, item.start + 1, number=item.number))
+            return _boxed(ListEntry(item.blocks[0].text, item.start + 1, number=item.number))
         fences = _fences(item.blocks)
         text = _item_text(self.lines, item, fences)
-        return _boxed(Entry(text, item.start + 1, tuple(_command(fence) for fence in fences), number=item.number))
+        return _boxed(ListEntry(text, item.start + 1, tuple(_command(fence) for fence in fences), number=item.number))
 
-    def _fence(self, block: Block) -> None:
+    def _fence(self, block: MarkdownBlock) -> None:
         current = self.current
         if current is None:
             return
@@ -437,13 +438,13 @@ class _SectionReader:
         elif current.field is Field.FILES and not current.inline and not current.entries:
             names = [(block.start + 2 + offset, line) for offset, line in enumerate(block.text.split("\n")) if line.strip()]
             if any(line[0].isspace() or not line.isascii() for _, line in names):
-                # Which directory a line of a drawn tree lies in is a guess; the message asks for paths.
+                # The directory of a line in a drawn tree would be a guess; the message asks for paths.
                 names = [(block.start + 1, "a tree drawn in a code fence")]
-            current.entries.extend(Entry(line.strip(), number) for number, line in names)
+            current.entries.extend(ListEntry(line.strip(), number) for number, line in names)
 
 
-def _named_items(items: Iterable[Item]) -> Iterator[Item]:
-    """The items of a list of files; for one that only heads a list below it (“Create:”, “Backend”), those below."""
+def _named_items(items: Iterable[ListItem]) -> Iterator[ListItem]:
+    """The items of a list of files. An item that only heads a list below it (“Create:”, “Backend”) is replaced by that list."""
     for item in items:
         head, below = item.blocks[:1], [block for block in item.blocks[1:] if block.kind == "list"]
         if head and below and head[0].kind == "paragraph" and names_no_file(head[0].text):
@@ -457,7 +458,7 @@ _SEPARATOR_ROW = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 
 
 def _is_table(lines: Sequence[str], at: int) -> bool:
-    """Whether a table begins at `at`: a row with bars above a row of dashes."""
+    """Whether a table begins at line `at`: a row with bars above a row of dashes."""
     return "|" in lines[at] and "|" in lines[at + 1] and bool(_SEPARATOR_ROW.fullmatch(lines[at + 1]))
 
 
@@ -466,10 +467,10 @@ def _cells(row: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))]
 
 
-def _lazy_label(item: Item, lines: Sequence[str]) -> int:
-    """The line (0-based) at which a label at the margin runs on an item's text without a blank line between; 0 without one.
+def _lazy_label(item: ListItem, lines: Sequence[str]) -> int:
+    """The line (from 0) of a label at the margin that follows an item's text without a blank line; 0 without one.
 
-    CommonMark takes such a line for the item's (“3. Verify” and, next line, “**Validation Gates**:”); people mean a new field.
+    In CommonMark such a line belongs to the item (“3. Verify”, next line “**Validation Gates**:”). People mean a new field.
     """
     for at in range(item.start + 1, item.end):
         line = lines[at]
@@ -480,8 +481,8 @@ def _lazy_label(item: Item, lines: Sequence[str]) -> int:
     return 0
 
 
-def _trim(blocks: Sequence[Block], end: int) -> None:
-    """Leave out of a paragraph at the end of `blocks`, however deep, the lines from `end` on."""
+def _trim(blocks: Sequence[MarkdownBlock], end: int) -> None:
+    """Remove the lines from `end` on from the last paragraph of `blocks`, at any depth."""
     last = blocks[-1] if blocks else None
     while last is not None and last.kind != "paragraph":
         inner = last.blocks if last.kind == "quote" else last.items[-1].blocks if last.items else None
@@ -491,7 +492,7 @@ def _trim(blocks: Sequence[Block], end: int) -> None:
         last.end = end
 
 
-def _boxed(entry: Entry) -> Entry:
+def _boxed(entry: ListEntry) -> ListEntry:
     box = _CHECKBOX.match(entry.text) if entry.text[:1] == "[" else None
     if box:
         entry.box = box[1] in "xX"
@@ -499,8 +500,8 @@ def _boxed(entry: Entry) -> Entry:
     return entry
 
 
-def _label_of(item: Item) -> str | None:
-    """The folded name of the label that an item begins with, None without one."""
+def _label_of(item: ListItem) -> str | None:
+    """The normalised name of the label at the start of an item; None without one."""
     if not item.blocks or item.blocks[0].kind != "paragraph":
         return None
     line = _CHECKBOX.sub("", item.blocks[0].text.split("\n", 1)[0])
@@ -509,11 +510,11 @@ def _label_of(item: Item) -> str | None:
 
 
 def _extends(key: str, parent: str) -> bool:
-    """Whether a key such as 2.1A names a part of the phase 2."""
+    """Whether a key such as 2.1A names a part of phase 2."""
     return key.lower().startswith(parent.lower()) and len(key) > len(parent)
 
 
-def _blocks(lines: Sequence[str], document: Document) -> Iterator[Block]:
+def _blocks(lines: Sequence[str], document: Document) -> Iterator[MarkdownBlock]:
     try:
         yield from read_blocks(lines)
     except TooIntricate as stopped:
@@ -521,40 +522,42 @@ def _blocks(lines: Sequence[str], document: Document) -> Iterator[Block]:
 
 
 def _close(section: Section, lines: Sequence[str]) -> None:
-    """Read a section whose blocks are all there. They are dropped at once, for a long plan has very many, but those of a weak heading:
-    it may turn out to be none, and they part of the section around it."""
+    """Read a complete section and drop its blocks to save memory.
+
+    A weak heading keeps its blocks: it may turn out not to be a phase, and then they belong to the section around it.
+    """
     _SectionReader(section, lines).walk(section.blocks)
     if not section.heading.weak:
         section.blocks = []
 
 
 def read_document(lines: Sequence[str]) -> Document:
-    """The phases of a document given as its lines."""
+    """Find the phases in the lines of a document."""
     document = Document()
     lines = nested_fences(lines) if any("```m" in line for line in lines) else lines
     candidates: list[Section] = []
     parents: list[Section | None] = []
     current: Section | None = None
-    top_lists: list[Block] = []
+    top_lists: list[MarkdownBlock] = []
     for block in _blocks(lines, document):
         if block.kind == "fence":
             if not block.closed:
                 document.unclosed_fence = block.start + 1
             for at in range(block.start + 1, block.end):
-                seen = _HEADING_IN_FENCE.match(lines[at])
-                heading = phase_heading(seen[1]) if seen else None
+                in_fence = _HEADING_IN_FENCE.match(lines[at])
+                heading = phase_heading(in_fence[1]) if in_fence else None
                 if heading is not None and not (heading.weak or heading.bad_key):
                     document.fenced_headings.append(at + 1)
         if block.kind == "heading":
-            found = phase_heading(block.text)
-            if found and not (current and block.level > current.level and _extends(found.key, current.heading.key)):
+            heading = phase_heading(block.text)
+            if heading and not (current and block.level > current.level and _extends(heading.key, current.heading.key)):
                 if len(candidates) == MAX_PHASES:
                     document.too_many_at = block.start + 1
                     break
                 parents.append(current if current and block.level > current.level else None)
                 if candidates:
                     _close(candidates[-1], lines)
-                current = Section(found, block.level, block.start + 1, block.end)
+                current = Section(heading, block.level, block.start + 1, block.end)
                 candidates.append(current)
                 continue
             if current and block.level <= current.level:
@@ -584,20 +587,20 @@ def read_document(lines: Sequence[str]) -> Document:
 
 
 def _without_containers(document: Document, sections: list[Section]) -> list[Section]:
-    """`sections` without a level-1 heading that only holds the others: it is the document's title, whatever it is called."""
-    if len(sections) > 1 and sections[0].level == 1 and not sections[0].written and all(other.level > 1 for other in sections[1:]):
+    """`sections` without a level-1 heading that only contains the others: that heading is the document's title."""
+    if len(sections) > 1 and sections[0].level == 1 and not sections[0].occurrences and all(other.level > 1 for other in sections[1:]):
         if not document.title:
             document.title = f"Phase {sections[0].heading.key}: {sections[0].heading.title}"
         return sections[1:]
     return sections
 
 
-def _bullet_phases(lists: Iterable[Block], lines: Sequence[str]) -> list[Section]:
-    """Phases written as a list (“- Phase 0: Spike”), for a document without a single phase heading.
+def _bullet_phases(lists: Iterable[MarkdownBlock], lines: Sequence[str]) -> list[Section]:
+    """Phases written as a list (“- Phase 0: Spike”), in a document without any phase heading.
 
-    Every item of the list has to be one, with something below it; at least two. A list that only mentions phases is none.
+    There must be at least two, and each item of the list must be a phase with content. Otherwise the list only mentions phases.
     """
-    found: list[Section] = []
+    sections: list[Section] = []
     for block in lists:
         items = block.items or []
         if not all(
@@ -615,5 +618,5 @@ def _bullet_phases(lists: Iterable[Block], lines: Sequence[str]) -> list[Section
             if rest:
                 reader._paragraph(rest, item.start + 2)
             reader.walk(item.blocks[1:])
-            found.append(section)
-    return found if len(found) > 1 else []
+            sections.append(section)
+    return sections if len(sections) > 1 else []

@@ -1,4 +1,4 @@
-"""What changed between two versions of a text, line by line, for a page."""
+"""The changes between two versions of a text, line by line, for a page."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from difflib import SequenceMatcher
 from itertools import islice, zip_longest
 
 CONTEXT_LINES = 3
-MATCHING_BUDGET = 2_000_000  # pairs of equal lines; above it a changed block is shown as taken out and put in
+MATCHING_BUDGET = 2_000_000  # pairs of equal lines; above this a changed block is shown as all removed, all added
 
 
 @dataclass(frozen=True, slots=True)
-class DiffLine:
-    """`kind` is same, add, del or gap (lines left out between changes; `text` says how many). Line numbers from 1."""
+class TextDiffLine:
+    """`kind` is same, add, del or gap (hidden unchanged lines; `text` says how many). Line numbers count from 1."""
 
     kind: str
     old: int | None
@@ -22,9 +22,9 @@ class DiffLine:
 
 @dataclass(frozen=True, slots=True)
 class TextDiff:
-    """The changes with some lines around them; `left_out` changed lines are past the limit and are said, not shown."""
+    """The changes with some lines around them. `left_out` counts the changed lines beyond the limit, which are not shown."""
 
-    lines: tuple[DiffLine, ...]
+    lines: tuple[TextDiffLine, ...]
     added: int
     removed: int
     left_out: int
@@ -35,22 +35,22 @@ class TextDiff:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text as the reader counts them: on LF, CRLF or CR."""
+    """The lines of a text; LF, CRLF and CR end a line, as for the reader."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def diff_texts(old: str, new: str, *, limit: int = 4_000) -> TextDiff:
-    """`old` against `new`, at most `limit` lines of it. Bounded also for texts made to be slow to compare."""
+    """The changes from `old` to `new`, at most `limit` lines. The time is bounded, even for hostile texts."""
     before, after = lines_of(old), lines_of(new)
-    blocks = list(_blocks(before, after))
+    blocks = list(_diff_blocks(before, after))
     added = sum(block[4] - block[3] for block in blocks if block[0] == "change")
     removed = sum(block[2] - block[1] for block in blocks if block[0] == "change")
-    lines = tuple(islice(_lines(before, after, blocks), limit))
+    lines = tuple(islice(_diff_lines(before, after, blocks), limit))
     changed = sum(line.kind in ("add", "del") for line in lines)
     return TextDiff(lines, added, removed, added + removed - changed)
 
 
-def _blocks(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
+def _diff_blocks(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
     """("same" or "change", start and end in `before`, start and end in `after`), in order."""
     head = 0
     while head < min(len(before), len(after)) and before[head] == after[head]:
@@ -72,17 +72,17 @@ def _blocks(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, 
         yield "same", old_end, len(before), new_end, len(after)
 
 
-def _lines(before: Sequence[str], after: Sequence[str], blocks: Sequence[tuple[str, int, int, int, int]]) -> Iterator[DiffLine]:
+def _diff_lines(before: Sequence[str], after: Sequence[str], blocks: Sequence[tuple[str, int, int, int, int]]) -> Iterator[TextDiffLine]:
     for (kind, i1, i2, j1, j2), following in zip_longest(blocks, blocks[1:]):
         if kind == "change":
-            yield from (DiffLine("del", i + 1, None, before[i]) for i in range(i1, i2))
-            yield from (DiffLine("add", None, j + 1, after[j]) for j in range(j1, j2))
+            yield from (TextDiffLine("del", i + 1, None, before[i]) for i in range(i1, i2))
+            yield from (TextDiffLine("add", None, j + 1, after[j]) for j in range(j1, j2))
             continue
         first = 0 if i1 == 0 and j1 == 0 else CONTEXT_LINES
         last = 0 if following is None else CONTEXT_LINES
         if i2 - i1 <= first + last + 1:
-            yield from (DiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(i2 - i1))
+            yield from (TextDiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(i2 - i1))
             continue
-        yield from (DiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(first))
-        yield DiffLine("gap", None, None, f"{i2 - i1 - first - last} lines unchanged")
-        yield from (DiffLine("same", i2 - k, j2 - k, before[i2 - k - 1]) for k in range(last - 1, -1, -1))
+        yield from (TextDiffLine("same", i1 + k + 1, j1 + k + 1, before[i1 + k]) for k in range(first))
+        yield TextDiffLine("gap", None, None, f"{i2 - i1 - first - last} lines unchanged")
+        yield from (TextDiffLine("same", i2 - k, j2 - k, before[i2 - k - 1]) for k in range(last - 1, -1, -1))

@@ -1,4 +1,4 @@
-"""What a plan is once it has been read, what can be wrong with one, and how a fault is repaired."""
+"""The types of a plan that has been read: phases, issues, and the repairs that fix an issue."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from batches.core.errors import BatchError
 
 
 class IssueCode(StrEnum):
-    """Every fault that a plan can have: a closed list, explained one by one in docs/plan-format.md."""
+    """Every issue that a plan can have: a closed list, explained in docs/plan-format.md."""
 
     # the file
     EMPTY = "empty"
@@ -74,7 +74,7 @@ class IssueCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One step: its words and, apart from them, the shell commands of the fenced blocks inside it, in order."""
+    """One step: its text and, separately, the shell commands of its fenced blocks, in order."""
 
     number: int
     text: str
@@ -84,7 +84,7 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class GateText:
-    """One validation gate as written; `checked` when its box was already ticked."""
+    """One validation gate as written. `checked` says whether its box is ticked."""
 
     text: str
     checked: bool = False
@@ -93,7 +93,7 @@ class GateText:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpec:
-    """One phase. `dependencies` are keys of other phases as those write them; `hours` is None when unknown."""
+    """One phase. `dependencies` are keys of other phases, spelled as those phases spell them; `hours` is None when unknown."""
 
     key: str
     title: str
@@ -110,7 +110,7 @@ class PhaseSpec:
 
 @dataclass(frozen=True, slots=True)
 class PlanSpec:
-    """A plan: its title and its phases in document order."""
+    """A plan: its title, and its phases in document order."""
 
     title: str
     phases: tuple[PhaseSpec, ...] = ()
@@ -118,10 +118,10 @@ class PlanSpec:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A change of the plan's text that certainly removes one fault.
+    """A change to the plan's text that is certain to remove one issue.
 
-    `action` is "insert_after" (put `text` after line `line`; line 0 is before the first) or "replace" (put `text` in
-    place of line `line`). `label` is what the button says.
+    `action` is "insert_after" (insert `text` after line `line`; 0 means before the first line) or "replace"
+    (replace line `line` by `text`). `label` is the text of the button.
     """
 
     line: int
@@ -131,13 +131,13 @@ class Repair:
 
     @property
     def id(self) -> str:
-        """What names it in a button's value: its whole content, so that a stale button is noticed."""
+        """The value of the repair's button: the whole content, so that an outdated button is noticed."""
         return json.dumps([self.line, self.action, self.text])
 
 
 @dataclass(frozen=True, slots=True)
 class PlanIssue:
-    """One fault: where (1-based line, 0 when the whole file is meant), which (`code`), and what to do about it."""
+    """One issue: its line (from 1; 0 for the whole file), its code, and a message that says what to do."""
 
     line: int
     code: IssueCode
@@ -149,7 +149,7 @@ class PlanIssue:
 
 @dataclass(frozen=True, slots=True)
 class PlanReading:
-    """What could be read of a plan, and every fault found, in line order."""
+    """The plan as far as it could be read, and all its issues in line order."""
 
     plan: PlanSpec
     errors: tuple[PlanIssue, ...] = ()
@@ -157,7 +157,7 @@ class PlanReading:
 
 
 class PlanInvalid(BatchError):
-    """The plan cannot be used; `issues` lists every fault found, in line order."""
+    """The plan cannot be used; `issues` lists all its errors in line order."""
 
     def __init__(self, issues: Sequence[PlanIssue]) -> None:
         self.issues = tuple(issues)
@@ -165,9 +165,9 @@ class PlanInvalid(BatchError):
 
 
 def apply_repair(text: str, repair: Repair) -> str:
-    """The plan's text with `repair` made in it. Lines are counted as the reader counts them: on LF, CRLF or CR.
+    """The plan's text after `repair`. Lines end with LF, CRLF or CR, as for the reader.
 
-    Raises ValueError when the text has no such line (it was edited since the repair was offered).
+    Raises ValueError when the text has no such line (it was edited after the repair was offered).
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if repair.action == "insert_after" and 0 <= repair.line <= len(lines):

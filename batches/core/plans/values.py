@@ -1,4 +1,4 @@
-"""Hours and complexity as people write them."""
+"""Read hours and complexity as people write them."""
 
 import re
 from dataclasses import dataclass
@@ -63,8 +63,8 @@ _AT_END = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A number of hours, or None with the fault; `rewrite` is the text that would have been right where that is certain."""
+class HoursReading:
+    """A number of hours, or None with an issue. `rewrite` is the correct text, if that is certain."""
 
     hours: float | None
     code: IssueCode | None = None
@@ -79,15 +79,15 @@ def _unit(text: str | None) -> float | None:
     return _UNIT_HOURS["mo" if lowered.startswith("mo") else lowered[0]]
 
 
-def read_hours(text: str) -> Reading:
-    """Hours from what a person wrote: a range is its midpoint, a day 8 h, a week 40 h, a month 160 h; notes are passed over."""
+def read_hours(text: str) -> HoursReading:
+    """The hours in a text. A range counts as its midpoint, a day as 8 h, a week as 40 h, a month as 160 h. Notes are ignored."""
     if len(text) < 4 and text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_HOURS:
-        return Reading(float(text))
+        return HoursReading(float(text))
     rest = text.strip().strip("*_`").strip()
     if _COMMA.match(rest):
         whole = re.match(r"^[0-9,.]+", rest)
         written = whole.group() if whole else rest
-        return Reading(
+        return HoursReading(
             None,
             IssueCode.BAD_HOURS,
             f"“{written}” can be read in two ways. Write {written.replace(',', '.')} for a fraction.",
@@ -101,43 +101,43 @@ def read_hours(text: str) -> Reading:
     rest = re.sub(r"^between\s+(.{1,30}?)\s+and\s+(?=~?[0-9])", r"\1 to ", rest, flags=re.IGNORECASE)
     rest = _FRACTION.sub(lambda found: (found["whole"] or "").strip() + _FRACTIONS[found["part"]], rest)
     if _NEGATIVE.match(rest):
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, f"“{text}”: hours cannot be negative.")
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, f"“{text}”: hours cannot be negative.")
     if _EXPONENT.match(rest):
-        return Reading(None, IssueCode.BAD_HOURS, f"“{text}” is no number of hours. Write it out, such as 2 or 1.5.")
+        return HoursReading(None, IssueCode.BAD_HOURS, f"“{text}” is not a number of hours. Write it out, such as 2 or 1.5.")
     hours = 0.0
-    found = _QUANTITY.match(rest)
-    if not found and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
+    quantity = _QUANTITY.match(rest)
+    if not quantity and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
         return read_hours(bracketed)
-    if found and not (found["unit1"] or found["unit2"]) and _NO_TIME.match(rest[found.end() :]):
-        found = None
-    if not found:
-        message = f"“{text[:60]}” is no number of hours. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
-        return Reading(None, IssueCode.BAD_HOURS, message)
-    while found:
-        second = _unit(found["unit2"])
-        first = _unit(found["unit1"])
-        if found["high"] is None:
-            hours += float(found["low"]) * (first or second or 1.0)
+    if quantity and not (quantity["unit1"] or quantity["unit2"]) and _NO_TIME.match(rest[quantity.end() :]):
+        quantity = None
+    if not quantity:
+        message = f"“{text[:60]}” is not a number of hours. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
+        return HoursReading(None, IssueCode.BAD_HOURS, message)
+    while quantity:
+        second = _unit(quantity["unit2"])
+        first = _unit(quantity["unit1"])
+        if quantity["high"] is None:
+            hours += float(quantity["low"]) * (first or second or 1.0)
         else:
             high_unit = second or first or 1.0
-            hours += (float(found["low"]) * (first or high_unit) + float(found["high"]) * high_unit) / 2
+            hours += (float(quantity["low"]) * (first or high_unit) + float(quantity["high"]) * high_unit) / 2
         if not (first or second):
             break
-        # "1 h 30 min", "1h30", "2h code + 1h tests": what follows a quantity with its unit at once is added, anything else is a note.
-        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", rest[found.end() :]), flags=re.IGNORECASE)
-        found = _QUANTITY.match(rest)
-        if found and not (found["unit1"] or found["unit2"]):
+        # "1 h 30 min", "1h30", "2h code + 1h tests": a quantity right after a quantity with a unit is added; anything else is a note.
+        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", rest[quantity.end() :]), flags=re.IGNORECASE)
+        quantity = _QUANTITY.match(rest)
+        if quantity and not (quantity["unit1"] or quantity["unit2"]):
             break
     if hours == 0:
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, "Zero hours: write how long the phase takes, such as 0.5.")
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, "Hours must not be zero. Write how long the phase takes, such as 0.5.")
     if hours > MAX_HOURS:
-        message = f"{hours:,.0f} hours are more than {MAX_HOURS:,.0f}. Split the phase."
-        return Reading(None, IssueCode.HOURS_OUT_OF_RANGE, message)
-    return Reading(round(hours, 4))
+        message = f"{hours:,.0f} hours are more than the limit of {MAX_HOURS:,.0f}. Split the phase."
+        return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, message)
+    return HoursReading(round(hours, 4))
 
 
 def hours_in_title(title: str) -> str:
-    """The duration that a heading carries, such as “1 hour” of “Setup (1 hour)” or of “Setup - 1 hour”; "" without one."""
+    """The duration in a heading, such as “1 hour” in “Setup (1 hour)” or “Setup - 1 hour”; "" without one."""
     found = _IN_TITLE.search(title) or _AT_END.search(title)
     return found["text"].strip() if found else ""
 
@@ -162,16 +162,16 @@ _RANK = ("low", "medium", "high")
 
 
 def read_complexity(text: str) -> str:
-    """low, medium or high ("" when the text says none of them); of a compound such as “low-medium” the higher one."""
+    """low, medium or high, or "" if the text names none. “low-medium” counts as the higher one."""
     if text in _RANK:
         return text
     words = re.findall(r"[a-z]+", re.split(r"[(\u2014;,.]| - ", plain_text(text), maxsplit=1)[0].lower())
-    found = [_COMPLEXITY[word] for word in words if word in _COMPLEXITY]
-    if not found or len(words) > 5:
+    levels = [_COMPLEXITY[word] for word in words if word in _COMPLEXITY]
+    if not levels or len(words) > 5:
         return ""
-    return max(found, key=_RANK.index)
+    return max(levels, key=_RANK.index)
 
 
 def plain_text(text: str) -> str:
-    """Text without emphasis and code marks."""
+    """The text without emphasis and code marks."""
     return text.replace("**", "").replace("`", "").replace("__", "").strip(" *_")

@@ -1,6 +1,6 @@
-"""What a batch leaves for those who come after it: statuses for the PRPs, a managed block of CLAUDE.md, Serena memory files.
+"""The update of the shared context after a batch: statuses in the PRPs, a block of CLAUDE.md, Serena memory files.
 
-Made of facts that do not change by being written down (no clock, no tip of a branch), so that a second update changes nothing.
+The texts hold no clock time and no branch tip, so a second update of the same batch changes nothing.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ STATUSES = {"succeeded": "executed", "failed": "failed", "blocked": "blocked", "
 
 @dataclass(frozen=True, slots=True)
 class PhaseRecord:
-    """What came of a phase: `state` of its last task ("" when it was never executed), its merge commit, files and drift."""
+    """The outcome of a phase. `state` is that of its last task, "" when it was never executed."""
 
     prp_id: str
     title: str
@@ -32,19 +32,19 @@ class PhaseRecord:
 
     @property
     def status(self) -> str:
-        """The word for the front matter."""
+        """The status that the front matter shows."""
         return STATUSES.get(self.state, "new")
 
 
 class BlockUnclear(BatchError):
-    """The markers in a file do not enclose exactly one block, so it is left alone."""
+    """The markers in a file do not enclose exactly one block, so the file is not changed."""
 
     def __init__(self, path: str, begin: str) -> None:
-        super().__init__(f"{path} is left alone: its marker {begin!r} has no single matching end. Mend or remove the markers.")
+        super().__init__(f"{path} was not changed: its marker {begin!r} has no single matching end. Fix or remove the markers.")
 
 
 def front_matter(record: PhaseRecord) -> dict[str, str]:
-    """The fields of a PRP's front matter that an update sets; the others stay as they are."""
+    """The fields of a PRP's front matter that an update sets. All other fields stay as they are."""
     fields = {"status": record.status}
     if not record.state:
         return fields
@@ -60,12 +60,12 @@ def front_matter(record: PhaseRecord) -> dict[str, str]:
 
 
 def markers(batch: int) -> tuple[str, str]:
-    """The lines that enclose a batch's block."""
+    """The first and the last line of a batch's block."""
     return f"<!-- CE Web batch {batch}: begin -->", f"<!-- CE Web batch {batch}: end -->"
 
 
 def render_block(batch: int, title: str, branch: str, records: Sequence[PhaseRecord]) -> str:
-    """The batch's block of CLAUDE.md, markers included, without a line end."""
+    """The batch's block of CLAUDE.md with its markers, without a final newline."""
     begin, end = markers(batch)
     done = sum(record.state == "succeeded" for record in records)
     lines = [
@@ -87,9 +87,9 @@ def _drift_words(records: Sequence[PhaseRecord]) -> str:
 
 
 def with_block(existing: bytes | None, batch: int, block: str) -> bytes:
-    """The file with the batch's block in place of the old one, or at its end; every other byte stays as it is.
+    """The file with the batch's block replaced, or appended if it had none. Every other byte stays the same.
 
-    Raises BlockUnclear when the markers in it do not enclose exactly one block.
+    Raises BlockUnclear when the markers in the file do not enclose exactly one block.
     """
     begin, end = (marker.encode() for marker in markers(batch))
     if not existing:
@@ -102,24 +102,24 @@ def with_block(existing: bytes | None, batch: int, block: str) -> bytes:
     start, stop = existing.find(begin), existing.find(end)
     if counts != (1, 1) or stop < start:
         raise BlockUnclear(CLAUDE_FILE, begin.decode())
-    line_end = b"\r\n" if b"\r\n" in existing[start:stop] else b"\n"  # as the old block has it
+    line_end = b"\r\n" if b"\r\n" in existing[start:stop] else b"\n"  # the old block's own
     return existing[:start] + block.encode().replace(b"\n", line_end) + existing[stop + len(end) :]
 
 
 def memories(batch: int, title: str, branch: str, records: Sequence[PhaseRecord]) -> dict[str, str]:
-    """{path: text} of the Serena memory files: what was done, and where it strayed from the plan."""
+    """{path: text} of the Serena memory files: what was done, and how it differs from the plan."""
     done = [f"# Batch {batch}: {inline(title)}", "", f"Branch `{branch}`.", "", "| PRP | Title | Status | Merged as |", "|---|---|---|---|"]
     done += [table_row(record.prp_id, record.title, record.status, record.merge_commit[:12] or "—") for record in records]
     done += ["", "## Files", ""]
     for record in records:
         done += [f"- `{inline(name)}` ({record.prp_id})" for name in record.files]
-    strayed = [f"# Batch {batch}: drift", "", "| PRP | Drift | Undeclared | Deleted | Not changed |", "|---|---|---|---|---|"]
+    drift_table = [f"# Batch {batch}: drift", "", "| PRP | Drift | Undeclared | Deleted | Not changed |", "|---|---|---|---|---|"]
     for record in records:
         if record.drift is None:
-            strayed.append(table_row(record.prp_id, "—", "—", "—", "—"))
+            drift_table.append(table_row(record.prp_id, "—", "—", "—", "—"))
         else:
             lists = (record.drift.undeclared, record.drift.deleted, record.drift.untouched)
             figure = f"{record.drift.shown} % ({record.drift.band})"
-            strayed.append(table_row(record.prp_id, figure, *(", ".join(names) or "none" for names in lists)))
+            drift_table.append(table_row(record.prp_id, figure, *(", ".join(names) or "none" for names in lists)))
     name = f"{MEMORIES}/ce-batch-{batch}"
-    return {f"{name}.md": "\n".join(done) + "\n", f"{name}-drift.md": "\n".join(strayed) + "\n"}
+    return {f"{name}.md": "\n".join(done) + "\n", f"{name}-drift.md": "\n".join(drift_table) + "\n"}

@@ -1,16 +1,17 @@
-"""Declared against actual: which files a phase said it would touch, which it did, and what a project lets pass."""
+"""Compare the files that a plan declares with those that a phase changed, and apply the project's rules about the difference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from batches.core.plans.conflicts import covering_entries
+from batches.core.text.words import counted
 
-NAMED = 20  # files that a sentence names; the page lists them all
+NAMED = 20  # at most so many files are named in a message; the page lists all
 
 
 class FilePolicy(StrEnum):
-    """What a project does about a kind of change that it did not ask for."""
+    """What a project does about undeclared changes, or about deletions."""
 
     ALLOW = "allow"
     FAIL = "fail"
@@ -18,7 +19,7 @@ class FilePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A path with what happened to it ("created", "modified", "deleted" or "untouched") and whether the plan names it."""
+    """A path, what happened to it ("created", "modified", "deleted" or "untouched"), and whether the plan names it."""
 
     path: str
     what: str
@@ -35,12 +36,12 @@ def undeclared(declared: Sequence[str], changed: Sequence[str]) -> list[str]:
 def compare_files(
     declared: Sequence[str], created: Sequence[str], modified: Sequence[str], deleted: Sequence[str]
 ) -> tuple[FileRow, ...]:
-    """Every changed path, and every declared entry under which nothing changed; what is not declared first, then by path."""
+    """Every changed path, and every declared entry under which nothing changed. Undeclared paths come first; then by path."""
     what = dict.fromkeys(created, "created") | dict.fromkeys(modified, "modified") | dict.fromkeys(deleted, "deleted")
-    odd = set(undeclared(declared, tuple(what)))
+    undeclared_paths = set(undeclared(declared, tuple(what)))
     covering = covering_entries((*declared, *what))
     touched = {entry for path in what for entry in (path, *covering.get(path, ()))}
-    rows = [FileRow(path, how, path not in odd) for path, how in what.items()]
+    rows = [FileRow(path, how, path not in undeclared_paths) for path, how in what.items()]
     rows += [FileRow(entry, "untouched", True) for entry in dict.fromkeys(declared) if entry not in touched]
     return tuple(sorted(rows, key=lambda row: (row.declared, row.what == "untouched", row.path)))
 
@@ -54,24 +55,21 @@ def refusal(
     undeclared_edits: str,
     deletions: str,
 ) -> str:
-    """Why these changes may not be merged under the project's two settings, naming the files; "" when they may."""
-    said = []
+    """Why the project's two settings forbid merging these changes, with the files; "" when they allow it."""
+    reasons = []
     if deletions == FilePolicy.FAIL and deleted:
-        said.append(f"{_files(len(deleted))} deleted: {_named(sorted(deleted))}")
+        reasons.append(f"{counted(len(deleted), 'file was', 'files were')} deleted: {_file_names(sorted(deleted))}")
     if undeclared_edits == FilePolicy.FAIL:
-        gone = set(deleted) if said else set()  # named already
-        odd = [path for path in undeclared(declared, (*created, *modified, *deleted)) if path not in gone]
-        if odd:
-            said.append(f"{_files(len(odd))} changed that the plan does not declare: {_named(odd)}")
-    if not said:
+        already_named = set(deleted) if reasons else set()
+        changed = [path for path in undeclared(declared, (*created, *modified, *deleted)) if path not in already_named]
+        if changed:
+            subject = counted(len(changed), "file was", "files were")
+            reasons.append(f"{subject} changed that the plan does not declare: {_file_names(changed)}")
+    if not reasons:
         return ""
-    return f"Not merged: {'; '.join(said)}. Retry the phase, or allow this in the project's settings and then retry."
+    return f"Not merged: {'; '.join(reasons)}. Retry the phase, or allow this in the project's settings and then retry."
 
 
-def _files(count: int) -> str:
-    return "1 file was" if count == 1 else f"{count} files were"
-
-
-def _named(paths: Sequence[str]) -> str:
+def _file_names(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return ", ".join(paths[:NAMED]) + more

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batches.core.review.rules import Finding, Moment, Risk, Verdict
+from batches.core.review.rules import ReviewFinding, ReviewTiming, Risk, Verdict
 from batches.core.text.markdown import inline, table_row
 
 FOLDER = "PRPs/reviews"
@@ -17,14 +17,14 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What the report says of one PRP; drift and lines are None before execution, or where nobody knows."""
+class ReportSection:
+    """One PRP in the report. Drift and lines are None before execution, or when unknown."""
 
     prp_id: str
     title: str
     risk: Risk
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[ReviewFinding, ...]
     state: str = ""
     drift: int | None = None
     lines_added: int | None = None
@@ -32,15 +32,23 @@ class Part:
 
 
 def report_path(batch: int) -> str:
-    """Where the report stands in the repository; a later review takes the place of an earlier one, which git keeps."""
+    """The report's path in the repository. A later review replaces the file; git keeps the earlier text."""
     return f"{FOLDER}/batch-{batch}-review.md"
 
 
 def render_report(
-    *, batch: int, title: str, run: int, moment: Moment, verdict: Verdict, parts: Sequence[Part], findings: Sequence[Finding], semantic: str
+    *,
+    batch: int,
+    title: str,
+    run: int,
+    moment: ReviewTiming,
+    verdict: Verdict,
+    parts: Sequence[ReportSection],
+    findings: Sequence[ReviewFinding],
+    semantic: str,
 ) -> str:
-    """The whole report; `findings` are the batch's own."""
-    subject = "the PRPs, before execution" if moment is Moment.BEFORE else "the code that came out"
+    """The report as markdown. `findings` are those about the batch as a whole."""
+    subject = "the PRPs, before execution" if moment is ReviewTiming.BEFORE else "the code that came out"
     lines = [
         f"# Review of batch {batch}: {inline(title)}",
         "",
@@ -51,23 +59,23 @@ def render_report(
         "## PRPs",
         "",
     ]
-    if moment is Moment.BEFORE:
+    if moment is ReviewTiming.BEFORE:
         lines += ["| PRP | Title | Risk | Verdict |", "|---|---|---|---|"]
         lines += [table_row(part.prp_id, part.title, _risk(part.risk), WORDS[part.verdict]) for part in parts]
     else:
         lines += ["| PRP | Title | State | Drift | Diff | Risk | Verdict |", "|---|---|---|---|---|---|---|"]
         for part in parts:
-            came_out = (part.state or "not run", _percent(part.drift), _size(part))
-            lines.append(table_row(part.prp_id, part.title, *came_out, _risk(part.risk), WORDS[part.verdict]))
-    lines += ["", "## Batch", "", *_listed(findings)]
+            outcome = (part.state or "not run", _percent(part.drift), _size(part))
+            lines.append(table_row(part.prp_id, part.title, *outcome, _risk(part.risk), WORDS[part.verdict]))
+    lines += ["", "## Batch", "", *_finding_lines(findings)]
     for part in parts:
-        lines += ["", f"## {part.prp_id}: {inline(part.title)}", "", *_listed(part.findings)]
+        lines += ["", f"## {part.prp_id}: {inline(part.title)}", "", *_finding_lines(part.findings)]
     return "\n".join(lines) + "\n"
 
 
-def _listed(findings: Sequence[Finding]) -> list[str]:
+def _finding_lines(findings: Sequence[ReviewFinding]) -> list[str]:
     if not findings:
-        return ["Nothing to say."]
+        return ["No findings."]
     rows = []
     for finding in findings:
         rows.append(f"- **{finding.severity}** ({finding.category}) {inline(finding.place)}: {inline(finding.message)}")
@@ -84,5 +92,5 @@ def _percent(value: int | None) -> str:
     return "—" if value is None else f"{value} %"
 
 
-def _size(part: Part) -> str:
+def _size(part: ReportSection) -> str:
     return "—" if part.lines_added is None or part.lines_removed is None else f"+{part.lines_added} −{part.lines_removed}"

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180) for spreadsheets: unknown is empty, and no cell is a formula."""
+"""CSV (RFC 4180) for spreadsheets: unknown values are empty, and no cell is a formula."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_of(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """The rows as text, under a heading."""
+    """The heading and the rows as CSV text."""
     lines = _Lines()
     writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(heading)
@@ -22,7 +22,7 @@ class _Lines(list[str]):
 
 
 def cell(value: object) -> object:
-    """Numbers as they are; text that a spreadsheet would take for a formula with an apostrophe before it."""
+    """The value for a cell. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
     if value is None:
         return ""
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Unified diffs read for a page: files, numbered lines, what changed inside a line, pairs side by side."""
+"""Unified diffs for a page: files, numbered lines, changes inside a line, both sides next to each other."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
 
-LINE_CHARACTERS = 2_000  # of one line; the rest is cut
-COMPARED_CHARACTERS = 400  # longer lines are not compared within
-COMPARED_PAIRS = 400  # of one file
-LIKENESS = 0.4  # below it two lines have nothing to do with each other
+LINE_CHARACTERS = 2_000  # longer lines are cut
+COMPARED_CHARACTERS = 400  # longer lines are not compared word by word
+COMPARED_PAIRS = 400  # per file
+LIKENESS = 0.4  # two lines less alike than this are not compared
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d+)? \+(\d{1,9})(?:,\d+)? @@")
 _WORDS = re.compile(r"\w+|\s+|.")
-_NAMES = ("--- ", "+++ ", "index ")  # what the head of the file says already
+_NAMES = ("--- ", "+++ ", "index ")  # the heading of the file shows these already
 
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """A line without its sign; `kind` is add, del, hunk, meta or "". Numbers from 1, None where the side has no such line.
+    """A line without its sign; `kind` is add, del, hunk, meta or "". Line numbers count from 1; None where that side has no such line.
 
-    `marks` are the (start, end) of what differs from the line that it replaced or was replaced by.
+    `marks` are the (start, end) of the parts that differ from the line on the other side.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class DiffLine:
 
 @dataclass(frozen=True, slots=True)
 class DiffFile:
-    """One file of a unified diff, with how many lines came and went."""
+    """One file of a unified diff, with the numbers of added and removed lines."""
 
     name: str
     lines: tuple[DiffLine, ...]
@@ -40,16 +40,16 @@ class DiffFile:
 
     @property
     def what(self) -> str:
-        """What became of the file: created, deleted or modified."""
-        said = [line.text for line in self.lines[:8] if line.kind == "meta"]
-        if any(text.startswith("new file") for text in said):
+        """What happened to the file: created, deleted or modified."""
+        headers = [line.text for line in self.lines[:8] if line.kind == "meta"]
+        if any(text.startswith("new file") for text in headers):
             return "created"
-        return "deleted" if any(text.startswith("deleted file") for text in said) else "modified"
+        return "deleted" if any(text.startswith("deleted file") for text in headers) else "modified"
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
-    """A unified diff read for a page; `left_out` lines are past the limit and are said, not shown."""
+class UnifiedDiff:
+    """A unified diff for a page. `left_out` counts the lines beyond the limit, which are not shown."""
 
     files: tuple[DiffFile, ...]
     left_out: int
@@ -63,8 +63,8 @@ class Diff:
         return sum(file.removed for file in self.files)
 
 
-def read_diff(text: str, *, limit: int = 4_000) -> Diff:
-    """Split a git diff into files and lines, at most `limit` lines in all."""
+def read_diff(text: str, *, limit: int = 4_000) -> UnifiedDiff:
+    """Split a git diff into files and lines, at most `limit` lines in total."""
     files: list[DiffFile] = []
     name, lines = "", list[DiffLine]()
     old = new = 0
@@ -85,8 +85,8 @@ def read_diff(text: str, *, limit: int = 4_000) -> Diff:
             close()
             name, lines, in_hunk = line.rpartition(" b/")[2] or line[11:], [], False
         elif line.startswith("@@"):
-            found = _HUNK.match(line)
-            old, new = (int(found[1]), int(found[2])) if found else (1, 1)
+            hunk = _HUNK.match(line)
+            old, new = (int(hunk[1]), int(hunk[2])) if hunk else (1, 1)
             in_hunk = True
             lines.append(DiffLine("hunk", line[:LINE_CHARACTERS]))
         elif not in_hunk or sign == "\\":
@@ -102,41 +102,41 @@ def read_diff(text: str, *, limit: int = 4_000) -> Diff:
             lines.append(DiffLine("", shown, old, new))
             old, new = old + 1, new + 1
     close()
-    return Diff(tuple(files), max(0, len(all_lines) - limit))
+    return UnifiedDiff(tuple(files), max(0, len(all_lines) - limit))
 
 
 def compared(lines: Sequence[DiffLine]) -> list[DiffLine]:
-    """The lines with what changed inside them: the first line taken out of a block against the first put in, and so on."""
-    found = list(lines)
+    """The lines with marks for changes inside them: in a block the first removed line is compared with the first added one, and so on."""
+    marked = list(lines)
     pairs = 0
-    for gone, come in _blocks(found):
-        for before, after in zip(gone, come, strict=False):
+    for removed, added in _changed_blocks(marked):
+        for before, after in zip(removed, added, strict=False):
             pairs += 1
             if pairs > COMPARED_PAIRS:
-                return found
-            old, new = found[before], found[after]
-            if max(len(old.text), len(new.text)) <= COMPARED_CHARACTERS and (marks := _changed(old.text, new.text)):
-                found[before], found[after] = replace(old, marks=marks[0]), replace(new, marks=marks[1])
-    return found
+                return marked
+            old, new = marked[before], marked[after]
+            if max(len(old.text), len(new.text)) <= COMPARED_CHARACTERS and (marks := _word_changes(old.text, new.text)):
+                marked[before], marked[after] = replace(old, marks=marks[0]), replace(new, marks=marks[1])
+    return marked
 
 
 def side_by_side(lines: Sequence[DiffLine]) -> Iterator[tuple[DiffLine | None, DiffLine | None]]:
-    """(left, right): the same line twice where nothing changed, a replaced one beside its replacement, None beside a lone one."""
-    blocks = {gone[0] if gone else come[0]: (gone, come) for gone, come in _blocks(lines)}
+    """(left, right) pairs: unchanged lines on both sides, replaced lines next to their replacements, None for a missing side."""
+    blocks = {removed[0] if removed else added[0]: (removed, added) for removed, added in _changed_blocks(lines)}
     place = 0
     while place < len(lines):
         if block := blocks.get(place):
-            gone, come = block
-            for before, after in zip_longest(gone, come):
+            removed, added = block
+            for before, after in zip_longest(removed, added):
                 yield (None if before is None else lines[before], None if after is None else lines[after])
-            place += len(gone) + len(come)
+            place += len(removed) + len(added)
         else:
             yield lines[place], lines[place]
             place += 1
 
 
-def _blocks(lines: Sequence[DiffLine]) -> Iterator[tuple[range, range]]:
-    """(places of lines taken out, places of those put in at once behind them), in order."""
+def _changed_blocks(lines: Sequence[DiffLine]) -> Iterator[tuple[range, range]]:
+    """(indexes of removed lines, indexes of the added lines that follow them), in order."""
     place = 0
     while place < len(lines):
         if lines[place].kind not in ("add", "del"):
@@ -151,8 +151,8 @@ def _blocks(lines: Sequence[DiffLine]) -> Iterator[tuple[range, range]]:
         yield range(start, middle), range(middle, place)
 
 
-def _changed(old: str, new: str) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]] | None:
-    """Where two lines differ, word by word; None when they have too little in common for that to say anything."""
+def _word_changes(old: str, new: str) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]] | None:
+    """Where two lines differ, word by word; None when they have too little in common."""
     left, right = _WORDS.findall(old), _WORDS.findall(new)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     if matcher.quick_ratio() < LIKENESS or matcher.ratio() < LIKENESS:

@@ -1,4 +1,4 @@
-"""Untrusted text inside the documents that we write: always on its line, never markup of the document's."""
+"""Untrusted text inside markdown documents that we write: it stays on one line and never becomes markup."""
 
 
 def inline(text: str) -> str:
@@ -7,5 +7,5 @@ def inline(text: str) -> str:
 
 
 def table_row(*cells: str) -> str:
-    """A row of a table, whatever its cells hold."""
+    """A row of a table; cells may hold any text."""
     return f"| {' | '.join(inline(cell).replace('|', chr(92) + '|') for cell in cells)} |"

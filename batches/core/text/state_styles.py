@@ -1,4 +1,4 @@
-"""How a state looks: its style, icon and word, the same on every page. Colour is never alone."""
+"""The style, icon and word of each state, the same on every page. Colour never carries the meaning alone."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from batches.core.text.words import UNKNOWN
 
 
 class StateStyle(NamedTuple):
-    """`name` is one of the seven styles of the style sheet (`data-state`), `icon` one character, `word` what people read."""
+    """`name` is one of the seven styles of the style sheet (`data-state`), `icon` one character, `word` the text."""
 
     name: str
     icon: str
@@ -37,14 +37,14 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     "unknown": StateStyle("queued", "?", "unknown"),
     "unverified": StateStyle("stale", "!", "unverified"),
     "flaky": StateStyle("stale", "↻", "flaky"),
-    "ticked": StateStyle("queued", "☑", "signed off"),  # a person's word, not a check: never green
-    # what happened to a file, as the plan wanted it or not
+    "ticked": StateStyle("queued", "☑", "signed off"),  # a person said so, no check did: never green
+    # what happened to a file
     "created": StateStyle("succeeded", "+", "created"),
     "modified": StateStyle("succeeded", "~", "modified"),
     "deleted": StateStyle("failed", "−", "deleted"),
     "untouched": StateStyle("queued", "○", "untouched"),
     "undeclared": StateStyle("stale", "!", "undeclared"),
-    # what was decided about an update of the context
+    # decisions about an update of the context
     "unchanged": StateStyle("queued", "○", "nothing to change"),
     "proposed": StateStyle("stale", "!", "proposed"),
     "accepted": StateStyle("succeeded", "✓", "accepted"),
@@ -65,20 +65,20 @@ UNKNOWN_STYLE = StateStyle("queued", "○", UNKNOWN)
 
 
 def style_of(state: str | None) -> StateStyle:
-    """The style of a state; one that is not in the table looks like a queued one and has no word."""
+    """The style of a state. An unknown state looks like a queued one and has no word."""
     return STATE_STYLES.get(state or "", UNKNOWN_STYLE)
 
 
-def look(state: str | None) -> str:
-    """Which of the seven styles a state has."""
+def style_name(state: str | None) -> str:
+    """The name of a state's style, one of seven."""
     return style_of(state).name
 
 
-def sign(state: str | None) -> str:
+def state_icon(state: str | None) -> str:
     """The icon of a state, for titles."""
     return style_of(state).icon
 
 
 def state_word(state: str | None) -> str:
-    """The word of a state, as its pill has it."""
+    """The word of a state, as its pill shows it."""
     return style_of(state).word

@@ -1,6 +1,6 @@
-"""Values as people read them: durations, tokens, money, and text that may hide what it does.
+"""Values in words: durations, tokens, money, and text with hidden characters made visible.
 
-Unknown is always "—", never 0. Nothing here escapes HTML: that is the template's part.
+Unknown is always "—", never 0. Nothing here escapes HTML; templates do that.
 """
 
 import math
@@ -10,41 +10,41 @@ from decimal import Decimal
 
 UNKNOWN = "—"
 
-# ECMA-48: CSI, OSC and the two-character escapes. A lone ESC is left for `visible_parts` to show.
+# ECMA-48: CSI, OSC and the two-character escapes. `visible_parts` shows a lone ESC.
 ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[@-Z\\^_=>])")
-# Characters that change how the rest is read without being seen: controls, bidi, zero width, surrogates, tags.
+# Invisible characters that change how the text is read: controls, bidi, zero width, surrogates, tags.
 ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of text; `odd` pieces name a character that would not be seen as itself."""
+class TextPart:
+    """A piece of text. An `odd` piece names a character that would be invisible."""
 
     text: str
     odd: bool = False
 
 
-def visible_parts(text: str) -> tuple[Part, ...]:
+def visible_parts(text: str) -> tuple[TextPart, ...]:
     """Split `text` so that every hidden or reordering character becomes a part of its own, such as ⟦U+202E⟧.
 
-    Line feeds and tabs stay; CRLF is a line feed.
+    Line feeds and tabs stay; CRLF becomes a line feed.
     """
     text = text.replace("\r\n", "\n")
     parts, start = [], 0
     for found in ODD.finditer(text):
         if found.start() > start:
-            parts.append(Part(text[start : found.start()]))
-        parts.append(Part(f"⟦U+{ord(found.group()):04X}⟧", odd=True))
+            parts.append(TextPart(text[start : found.start()]))
+        parts.append(TextPart(f"⟦U+{ord(found.group()):04X}⟧", odd=True))
         start = found.end()
     if start < len(text):
-        parts.append(Part(text[start:]))
+        parts.append(TextPart(text[start:]))
     return tuple(parts)
 
 
 def visible(text: str) -> str:
-    """`visible_parts` as one string, for places that hold plain text only (titles, attributes)."""
+    """`visible_parts` as one string, for plain text (titles, attributes)."""
     return "".join(part.text for part in visible_parts(text))
 
 
@@ -84,7 +84,7 @@ def hours(value: float | None) -> str:
 
 
 def tokens(count: int | None) -> str:
-    """A number of tokens as "950", "12.5k" or "3.2M"."""
+    """A token count as "950", "12.5k" or "3.2M"."""
     if count is None:
         return UNKNOWN
     if count < 1_000:
@@ -95,7 +95,7 @@ def tokens(count: int | None) -> str:
 
 
 def usd(amount: Decimal | float | None) -> str:
-    """An amount of dollars; small ones with four decimals, so that a cost is never rounded to nothing."""
+    """An amount of dollars. Small amounts have four decimals, so that no cost is rounded to zero."""
     if amount is None:
         return UNKNOWN
     value = float(amount)
@@ -103,7 +103,7 @@ def usd(amount: Decimal | float | None) -> str:
 
 
 def bytes_words(count: int | float | None) -> str:
-    """A number of bytes in binary units."""
+    """A byte count in binary units."""
     if count is None:
         return UNKNOWN
     value = float(count)

@@ -9,7 +9,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
-from batches.core.plans.forecast import RunForecast, Saving
+from batches.core.plans.forecast import DataflowSaving, RunForecast
 from batches.core.text.words import duration, usd
 from batches.engine import services
 from batches.engine.execution_plan import (
@@ -189,7 +189,7 @@ def execute_options(options: dict[str, Any]) -> ExecuteOptions:
     )
 
 
-def _saving_words(saving: Saving) -> str:
+def _saving_words(saving: DataflowSaving) -> str:
     source = "own history" if saving.from_history else "the plan's estimates"
     gain = f"saves {duration(saving.seconds)}" if saving.seconds >= 1 else "saves nothing here"
     return (

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Review
 from batches.review.services import review, usual_moment
@@ -19,8 +19,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         moment = parser.add_mutually_exclusive_group()
-        moment.add_argument("--before", action="store_const", const=Moment.BEFORE, dest="moment", help="review the PRPs")
-        moment.add_argument("--after", action="store_const", const=Moment.AFTER, dest="moment", help="review the code")
+        moment.add_argument("--before", action="store_const", const=ReviewTiming.BEFORE, dest="moment", help="review the PRPs")
+        moment.add_argument("--after", action="store_const", const=ReviewTiming.AFTER, dest="moment", help="review the code")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
 
     def handle(self, *args: Any, **options: Any) -> None:

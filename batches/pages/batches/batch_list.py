@@ -15,10 +15,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from batches.core.engine.remaining import Part
+from batches.core.engine.remaining import RemainingPhase
 from batches.core.engine.states import Operation, RunState, TaskKind, Waiting
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
-from batches.core.text.state_styles import look
+from batches.core.text.state_styles import style_name
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
@@ -118,7 +118,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
         state, word = batch_state(batch.operation, batch.run_state, batch.run_paused, batch.run_stop_reason)
         counts: dict[str, int] = {}
         for task_state, number in phases.get(batch.pk, {}).items():
-            counts[look(task_state)] = counts.get(look(task_state), 0) + number
+            counts[style_name(task_state)] = counts.get(style_name(task_state), 0) + number
         started, ended = batch.run_started_at, batch.run_ended_at
         person = person_seconds(batch.run_waited or {}, ended or now, batch.run_waiting_for or "", batch.run_waiting_since)
         clock_from = None
@@ -163,11 +163,11 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
             steps[task] = (step, total)
         else:
             done.setdefault(batch, []).append((attempt_seconds(launched, ended), hours))
-    left: dict[int, list[Part]] = {}
+    left: dict[int, list[RemainingPhase]] = {}
     of_task = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
     to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")
     for task, run, key, stage, needs, hours in to_come.values_list(*of_task):
-        left.setdefault(run, []).append(Part.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
+        left.setdefault(run, []).append(RemainingPhase.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
     found = {}
     for run in Run.objects.filter(pk__in=executing).only("max_parallel", "parallel_limit", "scheduling", "batch_id"):
         by_stage = run.scheduling == "stages"

@@ -9,15 +9,15 @@ from functools import cached_property, lru_cache
 
 from django.conf import settings
 
-from batches.core.engine.autopilot_steps import AutopilotState, Step
+from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.pricing import choose_model
-from batches.core.engine.remaining import Part, longest_chain, unblocked_by
+from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
-from batches.core.text.state_styles import look, sign
+from batches.core.text.state_styles import state_icon, style_name
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
@@ -38,12 +38,12 @@ HEAVY = (
 HEAVY_OF_PHASE = ("goal", "hours_text", "files", "steps")
 HEAVY_OF_TASK = ("after", "covers", "resolution", "not_before", "restarts")
 
-STEP_WORDS: Mapping[Step, str] = {
-    Step.GENERATE: "Generate",
-    Step.REVIEW_BEFORE: "Review before",
-    Step.EXECUTE: "Execute",
-    Step.REVIEW_AFTER: "Review after",
-    Step.UPDATE_CONTEXT: "Update context",
+STEP_WORDS: Mapping[AutopilotStep, str] = {
+    AutopilotStep.GENERATE: "Generate",
+    AutopilotStep.REVIEW_BEFORE: "Review before",
+    AutopilotStep.EXECUTE: "Execute",
+    AutopilotStep.REVIEW_AFTER: "Review after",
+    AutopilotStep.UPDATE_CONTEXT: "Update context",
 }
 
 
@@ -84,7 +84,7 @@ class PhaseCard:
 
     @property
     def look(self) -> str:
-        return "stale" if self.late or self.stuck else look(self.state)
+        return "stale" if self.late or self.stuck else style_name(self.state)
 
     @property
     def element_id(self) -> str:
@@ -103,11 +103,11 @@ class PhaseCard:
         return elapsed_of(self.attempt)
 
     @property
-    def part(self) -> Part:
+    def part(self) -> RemainingPhase:
         """What is left of it."""
         attempt = self.attempt if self.task is not None and self.task.is_live else None
         steps = (attempt.step, attempt.total_steps) if attempt is not None else (None, None)
-        return Part.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *steps)
+        return RemainingPhase.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *steps)
 
 
 def elapsed_of(attempt: Attempt | None) -> float | None:
@@ -359,7 +359,7 @@ class Board:
         return time_left(self._left, done, slots=run.parallel, by_stage=run.scheduling == "stages", usual=usual)
 
     @cached_property
-    def _left(self) -> list[Part]:
+    def _left(self) -> list[RemainingPhase]:
         """What is still to be carried out by this run, in the order of the stages."""
         return [card.part for card in self.cards if card.state in TO_COME] if self.executing else []
 
@@ -389,9 +389,9 @@ class Board:
         """At a glance "(1) ◐ 3/4 · Batch 44: Shop"; the icon warns while something wants a person."""
         waiting, state = len(self.attention), (self.word or self.state).replace("_", " ")
         words = f"{waiting} need{'s' if waiting == 1 else ''} attention" if waiting else f"{state}: {self.done} of {self.total} phases done"
-        title = f"{sign(self.state)} {self.done}/{self.total} · Batch {self.batch.number}: {self.batch.title}"
+        title = f"{state_icon(self.state)} {self.done}/{self.total} · Batch {self.batch.number}: {self.batch.title}"
         return Mark(
-            look="stale" if waiting and self.is_live else look(self.state),
+            look="stale" if waiting and self.is_live else style_name(self.state),
             title=f"({waiting}) {title}" if waiting else title,
             attention=waiting,
             live=self.is_live,
@@ -464,8 +464,8 @@ class Board:
         """(state, label) of each step of the autopilot."""
         if self.chain is None:
             return []
-        order = list(Step)
-        at = order.index(Step(self.chain.step))
+        order = list(AutopilotStep)
+        at = order.index(AutopilotStep(self.chain.step))
         here = {AutopilotState.GOING: "running", AutopilotState.STOPPED: "stale", AutopilotState.FINISHED: "succeeded"}.get(
             AutopilotState(self.chain.state), "cancelled"
         )

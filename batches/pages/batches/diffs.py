@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from batches.core.text.diff import Diff, DiffFile, read_diff
+from batches.core.text.diff import DiffFile, UnifiedDiff, read_diff
 from batches.models import Result
 from batches.pages.common import htmx, read_number
 
@@ -37,7 +37,7 @@ class ShownFile:
 
 @dataclass(frozen=True, slots=True)
 class ShownDiff:
-    diff: Diff
+    diff: UnifiedDiff
     files: tuple[ShownFile, ...]
     mode: str
     query: str  # of the current page, for links that change the mode

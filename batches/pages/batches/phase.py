@@ -16,7 +16,7 @@ from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Entry, GateState, Said, Tick
 from batches.core.text.log_lines import LogLine, read_log
-from batches.core.text.state_styles import sign, state_word
+from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
@@ -136,7 +136,7 @@ class PhaseView:
         name = f"{self.card.phase.key} {self.card.phase.title}"
         return Mark(
             look=self.card.look,
-            title=f"{sign(state)} {name} · Batch {self.batch.number}",
+            title=f"{state_icon(state)} {name} · Batch {self.batch.number}",
             attention=int(state in ("failed", "stale", "stuck")),
             live=task is not None and task.is_live,
             words=f"{name}: {state_word(state)}",

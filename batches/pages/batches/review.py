@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.core.errors import WrongChoice
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.models import Batch, Review
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
@@ -46,9 +46,9 @@ def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
 
     def verb() -> str:
         moment = request.POST.get("moment", "")
-        if moment not in set(Moment):
-            raise WrongChoice(f"Unknown review {moment!r}. Reviews: {', '.join(Moment)}.")
-        run = review_services.review(batch=batch, actor=actor_of(request), moment=Moment(moment))
+        if moment not in set(ReviewTiming):
+            raise WrongChoice(f"Unknown review {moment!r}. Reviews: {', '.join(ReviewTiming)}.")
+        run = review_services.review(batch=batch, actor=actor_of(request), moment=ReviewTiming(moment))
         return f"Run {run.number} reviews batch {batch.number}."
 
     return act(request, verb, reverse("batches:review", args=[batch.number]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from batches.core.engine.remaining import Part, hours_left
+from batches.core.engine.remaining import RemainingPhase, hours_left
 from batches.core.engine.states import TaskState
 
 TO_COME = {TaskState.PENDING, TaskState.LAUNCHING, TaskState.RUNNING}
@@ -10,7 +10,12 @@ USUAL_WEIGHS = 2  # phases
 
 
 def time_left(
-    left: Sequence[Part], done: Iterable[tuple[float | None, float | None]], *, slots: int, by_stage: bool, usual: float | None = None
+    left: Sequence[RemainingPhase],
+    done: Iterable[tuple[float | None, float | None]],
+    *,
+    slots: int,
+    by_stage: bool,
+    usual: float | None = None,
 ) -> float | None:
     """Approximate seconds until `left` is done, from the pace of `done`, (seconds, hours) each; None if fewer than two are known.
 

@@ -10,9 +10,9 @@ from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
 from batches.core.plans.forecast import (
     DEFAULT_SCHEDULE,
+    DataflowSaving,
     FinishedPhase,
     Forecast,
-    Saving,
     Schedule,
     added_hours,
     expected_saving,
@@ -20,7 +20,7 @@ from batches.core.plans.forecast import (
     ratios_of,
 )
 from batches.core.plans.graph import Analysis, chain_with, serial_edges
-from batches.core.plans.graph_layout import Layout, lay_out
+from batches.core.plans.graph_layout import GraphLayout, lay_out
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import PhaseSpec, PlanIssue
 from batches.engine.execution_plan import models_of
@@ -122,7 +122,7 @@ class Preview:
         return GRAPH_AT_ONCE < len(self.phases) <= GRAPH_UP_TO
 
     @cached_property
-    def layout(self) -> Layout | None:
+    def layout(self) -> GraphLayout | None:
         """The graph of the stages; None without stages or above GRAPH_UP_TO phases."""
         if self.analysis is None or not self.phases or len(self.phases) > GRAPH_UP_TO:
             return None
@@ -240,7 +240,7 @@ class Preview:
             return None
         return forecast(self.phases, self.analysis, self.history, self.project, self._edges, self.models)
 
-    def saving(self, slots: int) -> Saving | None:
+    def saving(self, slots: int) -> DataflowSaving | None:
         """What dataflow scheduling saves compared with stages, with `slots` parallel phases; None if hours are unknown."""
         if self.analysis is None:
             return None

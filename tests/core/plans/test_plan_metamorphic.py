@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.plans import blocks as plans_blocks
 from batches.core.plans.analysis import analyse_document
+from batches.core.plans.blocks import parse_blocks, read_blocks
 from batches.core.plans.reader import (
     GateText,
     IssueCode,
@@ -21,7 +21,7 @@ from batches.core.plans.reader import (
     read_plan,
     render_plan,
 )
-from tests.core.plans import FIELDS, codes, linked, phase, plan
+from tests.core.plans.samples import FIELDS, codes, linked, phase, plan
 
 FAULTY = plan(
     phase("1", Estimated_Hours="soon"),
@@ -226,8 +226,7 @@ def shape(blocks):
 
 @given(LINES)
 def test_blocks_put_together_by_hand_are_those_of_the_parser(lines):
-    whole = plans_blocks._tree(plans_blocks._PARSER.parse("\n".join(lines)), 0)
-    assert shape(plans_blocks.read_blocks(lines)) == shape(whole)
+    assert shape(read_blocks(lines)) == shape(parse_blocks(lines))
 
 
 @given(LINES, st.integers(1, 6))

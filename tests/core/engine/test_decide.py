@@ -93,7 +93,7 @@ TABLE = {
     ),
     "a failure blocks what depends on it, all the way, and nothing else": (
         run(task("1", 1, S.FAILED), task("2a", 2, waits_for="1"), task("2b", 2), task("3", 3, waits_for="2a")),
-        [Block("2a", "1", "Waits for 1, which failed."), Block("3", "1", "Waits for 2a, which is blocked itself."), Launch("2b")],
+        [Block("2a", "1", "Waits for 1, which failed."), Block("3", "1", "Waits for 2a, which is itself blocked."), Launch("2b")],
     ),
     "fail-fast blocks everything that has not started": (
         run(task("a", 1, S.FAILED), task("b", 1), task("c", 1, S.RUNNING), fail_fast=True),
@@ -128,7 +128,7 @@ TABLE = {
             Fail(
                 "1",
                 FailureReason.MERGE_CONFLICT,
-                "Could not be merged: a.py, b.py. Others changed the same places first; a retry works on top of theirs.",
+                "Could not be merged: a.py, b.py. Other changes to the same places were merged first; a retry starts from them.",
                 restart=False,
             )
         ],
@@ -216,8 +216,8 @@ def limited(**known) -> AttemptView:
 
 
 SPENT = "Stopped for the budget: $4.50 of $5.00 is spent. The next phase reserves $1.00. Raise the budget and resume."
-STOPPED = "Stopped for the budget: $4.50 of $5.00 is spent. It was stopped; what it had committed is kept. Raise the budget and resume."
-REFUSED = "401. The run was stopped: every phase uses that key. Mend it, then resume."
+STOPPED = "Stopped for the budget: $4.50 of $5.00 is spent. The phase was stopped; its commits are kept. Raise the budget and resume."
+REFUSED = "401. The run was stopped: every phase uses that key. Fix it, then resume."
 
 TABLE |= {
     # Money

@@ -1,9 +1,9 @@
-"""Every way of writing a plan that framework.md §4 lists, one sample each."""
+"""Every way of writing a plan that docs/plan-format.md lists, one sample each."""
 
 import pytest
 
 from batches.core.plans.reader import apply_repair, read_plan
-from tests.core.plans import LISTS, codes, one, phase, plan
+from tests.core.plans.samples import LISTS, codes, one, phase, plan
 
 
 def keys(text):

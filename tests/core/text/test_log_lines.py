@@ -1,11 +1,10 @@
-"""Colours of a terminal as styles, and what is still to be done of a batch."""
+"""Lines of a log, with the colours of a terminal as styles."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.engine.remaining import Part, hours_left, longest_chain, unblocked_by
-from batches.core.text.log_lines import read_line, styled
+from batches.core.text.log_lines import read_line, read_log, styled
 from batches.core.text.words import strip_ansi
 
 
@@ -33,20 +32,17 @@ def test_a_line_knows_where_it_has_what_was_searched_for():
     assert read_line("Ab ab aB").searched("AB").hits == ((0, 2), (3, 5), (6, 8))
 
 
-CHAIN = [Part("1", 1, (), 2), Part("2a", 2, ("1",), 1), Part("2b", 2, ("1",), 3), Part("2c", 2, (), 1), Part("3", 3, ("2a", "2b"), 2)]
+@given(st.text())
+def test_every_line_of_a_log_is_shown_whatever_it_is(text):
+    lines = [line for line in text.split("\n") if line.strip()]
+    assert len(read_log(text, limit=10_000)) == len(lines)
 
 
-def test_finishing_a_phase_unblocks_all_that_waits_for_it_directly_or_not():
-    assert unblocked_by(CHAIN) == {"1": 3, "2a": 1, "2b": 1, "2c": 0, "3": 0}
-    assert unblocked_by(CHAIN[1:])["2a"] == 1, "what is done is no longer waited for"
+def test_an_empty_line_of_a_program_is_shown_empty():
+    (line,) = read_log('{"at": "2026-01-02T03:04:05.678Z", "level": "info", "kind": "output", "message": "", "step": 0}')
+    assert (line.kind, line.text) == ("output", "")
 
 
-def test_the_critical_path_is_the_chain_with_the_most_hours_left():
-    assert longest_chain(CHAIN) == (("1", "2b", "3"), 7)
-    assert longest_chain([]) == ((), 0)
-
-
-def test_time_is_never_less_than_the_chain_nor_than_the_work_over_the_slots():
-    assert hours_left(CHAIN, slots=8, by_stage=False) == 7
-    assert hours_left(CHAIN, slots=1, by_stage=False) == 9
-    assert hours_left(CHAIN, slots=2, by_stage=True) == 2 + 3 + 2
+def test_a_log_line_says_when_what_and_how_bad():
+    (line,) = read_log('{"at": "2026-01-02T03:04:05.678Z", "level": "warning", "kind": "output", "message": "\\u001b[1mhello"}')
+    assert (line.kind, line.text, line.at.isoformat()) == ("warning", "hello", "2026-01-02T03:04:05.678000+00:00")

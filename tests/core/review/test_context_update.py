@@ -13,10 +13,10 @@ from batches.core.review.context_update import (
     render_block,
     with_block,
 )
-from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.core.review.rules import GateFact
 
-DRIFT = measure_drift(Evidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
+DRIFT = measure_drift(DriftEvidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
 GATES = (GateFact("x", True, "passed"),)
 DONE = PhaseRecord("PRP-4.1.1", "Read | it", "succeeded", "", "c0ffee" * 6, "2026-11-22", ("a.py",), GATES, DRIFT)
 FAILED = PhaseRecord("PRP-4.2.1", "Write <b>it</b>", "failed", "gate_failed: no")
@@ -54,7 +54,7 @@ def test_a_file_without_content_is_the_block():
 
 @pytest.mark.parametrize("order", [(0,), (1,), (1, 0), (0, 0, 1), (0, 1, 0, 1), (0, 1, 1)])
 def test_markers_that_enclose_no_single_block_are_refused_never_guessed(order: tuple[int, ...]):
-    with pytest.raises(BlockUnclear, match="left alone"):
+    with pytest.raises(BlockUnclear, match="was not changed"):
         with_block(b"x\n" + b"\ntext\n".join(MARKERS[place] for place in order), 4, BLOCK)
 
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.core.review.rules import (
     ConflictFacts,
-    Finding,
     GateFact,
     Outcome,
     PhaseFacts,
+    ReviewFinding,
     RiskBand,
     Severity,
     Verdict,
@@ -38,7 +38,7 @@ def facts(**changes) -> PhaseFacts:
 
 # complexity, hours, gates, dependencies, steps -> points before weights, weighted sum × 100 by hand, score, band
 RISKS = (
-    # framework.md's own: 0.25·3 = 0.75; 75 ÷ 5.95 = 12.605
+    # the worked example: 0.25·3 = 0.75; 75 ÷ 5.95 = 12.605
     ("medium", 8, 5, 0, [CLEAR], (3, 0, 0, 0, 0), 75, 13, "low"),
     ("low", 2, 5, 0, [CLEAR], (1, 0, 0, 0, 0), 25, 4, "low"),
     ("low", 4, 5, 0, [], (1, 0, 0, 0, 0), 25, 4, "low"),
@@ -132,8 +132,8 @@ def test_high_risk_alone_is_a_warning():
     assert judge(risky) is Verdict.WARNINGS
 
 
-def finding(severity: Severity) -> Finding:
-    return Finding(severity, "x", "y", "z", "w")
+def finding(severity: Severity) -> ReviewFinding:
+    return ReviewFinding(severity, "x", "y", "z", "w")
 
 
 @given(st.lists(st.sampled_from(Severity)))
@@ -176,7 +176,7 @@ def test_after_execution_a_phase_that_is_not_done_needs_revision(state):
 
 
 def outcome(changed=("src/header.py",), deleted=(), hours=8.0, done=2, **more) -> Outcome:
-    evidence = Evidence(("src/header.py",), changed, deleted, 2, done, 8.0, hours)
+    evidence = DriftEvidence(("src/header.py",), changed, deleted, 2, done, 8.0, hours)
     return Outcome("succeeded", drift=measure_drift(evidence), lines_added=3, lines_removed=1, **more)
 
 

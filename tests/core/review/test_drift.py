@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.review.drift import DriftBand, Evidence, band_of, mean_drift, measure_drift
+from batches.core.review.drift import DriftBand, DriftEvidence, band_of, mean_drift, measure_drift
 
 # planned, changed, steps, done, estimated, actual -> files, unexpected, steps, time, whole
 TABLE = (
@@ -24,7 +24,7 @@ TABLE = (
 
 @pytest.mark.parametrize(("planned", "changed", "steps", "done", "estimated", "actual", "parts", "whole", "band"), TABLE)
 def test_drift_is_the_formula_s(planned, changed, steps, done, estimated, actual, parts, whole, band):
-    drift = measure_drift(Evidence(planned, changed, (), steps, done, estimated, actual))
+    drift = measure_drift(DriftEvidence(planned, changed, (), steps, done, estimated, actual))
     assert (drift.files, drift.unexpected, drift.steps, drift.time) == pytest.approx(parts)
     assert drift.percent == pytest.approx(whole)
     assert drift.band == band
@@ -37,13 +37,13 @@ def test_every_band_is_reachable_and_a_limit_belongs_to_the_band_above():
 
 
 def test_what_strayed_is_named():
-    drift = measure_drift(Evidence(("a", "b"), ("b", "d", "c"), ("d",), 1, 1, 1, 1))
+    drift = measure_drift(DriftEvidence(("a", "b"), ("b", "d", "c"), ("d",), 1, 1, 1, 1))
     assert (drift.undeclared, drift.untouched, drift.deleted) == (("c", "d"), ("a",), ("d",))
 
 
 def test_what_nobody_knows_is_said_and_counts_as_nothing():
-    assert measure_drift(Evidence((), ())).unknown == ("files", "steps", "time")
-    assert measure_drift(Evidence(("a",), ("a",), (), 1, 1, 0, 3)).unknown == ("time",)  # no share of nothing
+    assert measure_drift(DriftEvidence((), ())).unknown == ("files", "steps", "time")
+    assert measure_drift(DriftEvidence(("a",), ("a",), (), 1, 1, 0, 3)).unknown == ("time",)  # no share of nothing
 
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), max_size=8, unique=True).map(tuple)
@@ -52,7 +52,7 @@ HOURS = st.none() | st.floats(0, 1e6)
 
 @given(NAMES, NAMES, st.integers(0, 9), st.integers(0, 12), HOURS, HOURS)
 def test_drift_is_from_0_to_100_and_is_the_sum_of_its_parts(planned, changed, steps, done, estimated, actual):
-    drift = measure_drift(Evidence(planned, changed, (), steps, done, estimated, actual))
+    drift = measure_drift(DriftEvidence(planned, changed, (), steps, done, estimated, actual))
     assert 0 <= drift.percent <= 100 + 1e-9
     assert drift.percent == pytest.approx(drift.files + drift.unexpected + drift.steps + drift.time)
     both = set(planned) | set(changed)
@@ -62,5 +62,5 @@ def test_drift_is_from_0_to_100_and_is_the_sum_of_its_parts(planned, changed, st
 
 def test_the_mean_of_no_phase_is_unknown():
     assert mean_drift([]) is None
-    same, gone = measure_drift(Evidence(("a",), ("a",))), measure_drift(Evidence(("a", "b"), ("a",)))
+    same, gone = measure_drift(DriftEvidence(("a",), ("a",))), measure_drift(DriftEvidence(("a", "b"), ("a",)))
     assert mean_drift([same, gone]) == pytest.approx(10)

@@ -66,3 +66,10 @@ def test_code_is_coloured_by_the_name_of_its_file_and_long_lines_stay_plain():
     assert (0, 3, "s-keyword") in styles and (13, 18, "s-comment") in styles
     assert style_lines("a.unknown", ["def"]) is None
     assert style_lines("a.js", ["x" * 2_000]) is None
+
+
+def test_a_diff_is_split_into_files_and_the_rest_is_counted():
+    text = "diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-old\n+new\n+more\ndiff --git a/y b/y\n@@ -0,0 +1 @@\n+y\n"
+    diff = read_diff(text)
+    assert [(file.name, file.added, file.removed) for file in diff.files] == [("x.py", 2, 1), ("y", 1, 0)]
+    assert read_diff(text, limit=5).left_out == 5

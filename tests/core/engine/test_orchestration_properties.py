@@ -1,4 +1,4 @@
-"""A run of any shape, under any weather, as a state machine over `decide` and the transition table (security.md §5)."""
+"""Runs of any shape with any faults, as a state machine over `decide` and the transition table."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,9 +13,9 @@ from batches.core.engine.budget import Budget
 from batches.core.engine.states import (
     ENDED_TASK_STATES,
     LIVE_TASK_STATES,
-    Event,
     RunEvent,
     RunState,
+    TaskEvent,
     TaskKind,
     TaskState,
     next_run_state,
@@ -101,7 +101,7 @@ class RunMachine(RuleBasedStateMachine):
     def _set(self, name: str, **changes: object) -> None:
         self.tasks[name] = replace(self.tasks[name], **changes)
 
-    def _move(self, name: str, event: Event, **changes: object) -> None:
+    def _move(self, name: str, event: TaskEvent, **changes: object) -> None:
         self._set(name, state=next_state(self.tasks[name].state, event), **changes)
 
     @rule()
@@ -129,7 +129,7 @@ class RunMachine(RuleBasedStateMachine):
                 assert reserve == task.reserve_usd
                 self.most[name] = most
                 attempt = core.AttemptView(number=1, launched_seconds=0.0, reserved_usd=reserve)
-                self._move(name, Event.LAUNCH, attempt=attempt, not_before=None)
+                self._move(name, TaskEvent.LAUNCH, attempt=attempt, not_before=None)
                 assert self._at_work() <= self.options["max_parallel"]
                 assert self.limit is None or not reserve or core.committed_usd(self.snapshot()) <= self.limit, "started without the money"
             case core.Stop(name, reason, _force):
@@ -140,11 +140,11 @@ class RunMachine(RuleBasedStateMachine):
             case core.Succeed(name):
                 self._pay(name)
                 self.rate_limits = 0
-                self._move(name, Event.SUCCEED, attempt=None)
+                self._move(name, TaskEvent.SUCCEED, attempt=None)
             case core.Defer(name, until, _message):
                 self._pay(name)
                 assert self.now < until <= self.now + timedelta(seconds=core.MAX_RATE_LIMIT_SECONDS)
-                self._move(name, Event.DEFER, attempt=None)
+                self._move(name, TaskEvent.DEFER, attempt=None)
                 if self.rate_limit is None or not self.rate_limit.holds(self.now):
                     self.rate_limits += 1
                     self.rate_limit = core.RateLimit(self.now, until)
@@ -157,17 +157,17 @@ class RunMachine(RuleBasedStateMachine):
                 self.halted = decision
             case core.Fail(name, reason, _message, restart):
                 self._pay(name)
-                self._move(name, Event.FAIL, attempt=None, reason=reason)
+                self._move(name, TaskEvent.FAIL, attempt=None, reason=reason)
                 if restart:
                     later = self.now + timedelta(seconds=1)
-                    self._move(name, Event.RETRY, reason="", restarts=self.tasks[name].restarts + 1, not_before=later)
+                    self._move(name, TaskEvent.RETRY, reason="", restarts=self.tasks[name].restarts + 1, not_before=later)
             case core.Cancel(name, reason, _message):
                 if self.tasks[name].attempt is not None:
                     self._pay(name)
-                self._move(name, Event.CANCEL, attempt=None, reason=reason)
+                self._move(name, TaskEvent.CANCEL, attempt=None, reason=reason)
             case core.Block(name, because, _message):
                 assert self.tasks[because].state in (TaskState.FAILED, TaskState.CANCELLED), "blocked by something that is well"
-                self._move(name, Event.BLOCK, blocked_by=because)
+                self._move(name, TaskEvent.BLOCK, blocked_by=because)
             case core.CheckStage(stage):
                 name = f"check-{stage}-{len(self.tasks)}"
                 self.checked.add(stage)
@@ -261,7 +261,7 @@ class RunMachine(RuleBasedStateMachine):
     def retry(self) -> None:
         for task in list(self.tasks.values()):
             if task.state in (TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED):
-                self._move(task.name, Event.RETRY, reason="", blocked_by="", restarts=0, not_before=None)
+                self._move(task.name, TaskEvent.RETRY, reason="", blocked_by="", restarts=0, not_before=None)
         self.flags = {"paused": False, "cancel_requested": False}
         self.halted, self.rate_limits = None, 0
         self.run_state = next_run_state(self.run_state, RunEvent.REOPEN)

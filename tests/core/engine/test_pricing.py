@@ -48,7 +48,7 @@ def test_the_retry_model_is_for_failures_of_the_work_only(failures, model: str):
 
 def test_an_unknown_model_is_refused_with_the_list():
     assert check_model(" Haiku ") == "haiku"
-    with pytest.raises(WrongChoice, match=r"no model 'gpt'; there is: haiku, sonnet, opus"):
+    with pytest.raises(WrongChoice, match=r"Unknown model 'gpt'. Choose one of: haiku, sonnet, opus"):
         check_model("gpt")
 
 

@@ -1,4 +1,4 @@
-"""Stages, cycles, conflicts and critical path: the cases by hand, and the invariants of security.md §5."""
+"""Stages, cycles, conflicts and critical path: cases by hand, and invariants."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.plans.globs import GlobPairs, Meeting, glob_meets
+from batches.core.plans.globs import GlobPairs, GlobRelation, glob_relation
 from batches.core.plans.graph import UnknownDependency, analyse, find_cycles
 from batches.core.plans.types import PhaseSpec
 
@@ -130,7 +130,7 @@ def test_directories_and_globs_meet_what_they_cover():
     ],
 )
 def test_glob_meets_path(glob, path, meeting):
-    assert glob_meets(glob, path) is Meeting(meeting)
+    assert glob_relation(glob, path) is GlobRelation(meeting)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_glob_meets_path(glob, path, meeting):
     ],
 )
 def test_two_globs_meet_when_a_path_fits_both(one, other, meet):
-    assert GlobPairs().meet(one, other) is meet
-    assert GlobPairs().meet(other, one) is meet
+    assert GlobPairs().overlap(one, other) is meet
+    assert GlobPairs().overlap(other, one) is meet
 
 
 def test_globs_too_dear_to_compare_are_taken_to_meet():
-    assert GlobPairs(cells=10).meet("*a*b*c", "*d*e*f") is False  # their ends differ already
-    assert GlobPairs(cells=10).meet("*a*b*", "*d*e*") is True
+    assert GlobPairs(cells=10).overlap("*a*b*c", "*d*e*f") is False  # their ends differ already
+    assert GlobPairs(cells=10).overlap("*a*b*", "*d*e*") is True
 
 
 def test_phases_made_to_run_one_after_the_other_conflict_no_more():

@@ -9,9 +9,9 @@ from batches.core.engine.states import (
     ENDED_TASK_STATES,
     LIVE_TASK_STATES,
     RUN_MOVES,
-    Event,
     RunEvent,
     RunState,
+    TaskEvent,
     TaskState,
     TransitionRefused,
     next_run_state,
@@ -39,8 +39,8 @@ TASK_TABLE = {
 }
 
 
-@pytest.mark.parametrize(("event", "state"), list(itertools.product(Event, TaskState)))
-def test_a_task_moves_as_the_table_of_the_house_says_and_in_no_other_way(event: Event, state: TaskState):
+@pytest.mark.parametrize(("event", "state"), list(itertools.product(TaskEvent, TaskState)))
+def test_a_task_moves_as_the_table_of_the_house_says_and_in_no_other_way(event: TaskEvent, state: TaskState):
     expected = TASK_TABLE.get((event.value, state.value))
     if expected is None:
         with pytest.raises(TransitionRefused, match=f"{event} is not possible from state {state}"):

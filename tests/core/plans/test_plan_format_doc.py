@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from batches.core.plans.reader import IssueCode, read_plan
-from tests.core.test_plan_hostile import WARNINGS
+from tests.core.plans.test_plan_hostile import WARNINGS
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "plan-format.md").read_text()
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "plan-format.md").read_text()
 ROWS = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (error|warning) \|", TEXT, re.MULTILINE))
 
 
