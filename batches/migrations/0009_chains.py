@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('whole', models.BooleanField(default=False, help_text='Through reviews to the update of the context; otherwise up to the execution.')),
-                ('step', models.CharField(choices=[('generate', 'generate'), ('review_before', 'review before'), ('execute', 'execute'), ('review_after', 'review after'), ('update_context', 'update context')], default=batches.core.engine.autopilot_steps.Step['GENERATE'], max_length=16)),
+                ('step', models.CharField(choices=[('generate', 'generate'), ('review_before', 'review before'), ('execute', 'execute'), ('review_after', 'review after'), ('update_context', 'update context')], default=batches.core.engine.autopilot_steps.AutopilotStep['GENERATE'], max_length=16)),
                 ('state', models.CharField(choices=[('going', 'going'), ('stopped', 'stopped'), ('finished', 'finished'), ('cancelled', 'cancelled')], default=batches.core.engine.autopilot_steps.AutopilotState['GOING'], max_length=10)),
                 ('options', models.JSONField(blank=True, default=dict, help_text='How its execution is carried out.')),
                 ('reason', models.TextField(blank=True, help_text='Why it stopped or ended, for people.')),

@@ -120,7 +120,7 @@ def test_a_link_in_place_of_claude_md_is_left_alone_and_said(world: World):
     run, change = updated(world, batch)
     assert change.decision == "proposed"
     assert "CLAUDE.md" not in change.files
-    assert change.notes == ["CLAUDE.md is a symbolic link, not a file; it is left alone"]
+    assert change.notes == ["CLAUDE.md is a symbolic link, not a file; it is left unchanged"]
     assert change.notes[0] in run.report
 
 

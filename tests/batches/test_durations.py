@@ -8,12 +8,13 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.core.engine.states import Event, Operation, RunEvent, RunState
+from batches.core.engine.states import Operation, RunEvent, RunState, TaskEvent
 from batches.core.metrics.types import Filters
 from batches.engine import reporting, services
 from batches.metrics import facts, history
 from batches.models import Attempt, Batch, Run, RunFact, StageFact
-from batches.pages.batches.board import latest_run, read_board
+from batches.pages.batches.batch_states import latest_run
+from batches.pages.batches.board import read_board
 from batches.runs.transitions import move_run, move_task
 from tests.batches.builders import failed_batch, make_user, running_batch
 from tests.batches.world import ACTOR, World, phase, plan, writes
@@ -33,15 +34,15 @@ def reopened(db) -> Run:
     retried = began + timedelta(seconds=20 + WAITED)
     assert move_run(run, RunEvent.REOPEN, now=retried, cause="person:ada")
     task = run.tasks.get(name="2a")
-    move_task(task, Event.RETRY, now=retried, cause="person:ada")
-    move_task(task, Event.LAUNCH, now=retried, cause="policy:slot-free")
+    move_task(task, TaskEvent.RETRY, now=retried, cause="person:ada")
+    move_task(task, TaskEvent.LAUNCH, now=retried, cause="policy:slot-free")
     first = task.attempts.get()
     end = retried + timedelta(seconds=5)
     Attempt.objects.create(
         task=task, number=2, token="b", host="here", base_commit=first.base_commit, spec=first.spec, launched_at=retried, launched_clock=0,
         started_at=retried, pid=1, exited_at=end, ended_at=end, outcome="succeeded", elapsed_seconds=4.0,
     )  # fmt: skip
-    move_task(task, Event.SUCCEED, now=end, cause="host:here")
+    move_task(task, TaskEvent.SUCCEED, now=end, cause="host:here")
     move_run(run, RunEvent.SUCCEED, now=end, cause="policy:all done")
     facts.rebuild(anew=True)
     return Run.objects.get(pk=run.pk)

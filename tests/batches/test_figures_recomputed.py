@@ -24,7 +24,7 @@ from batches.core.engine.states import Operation
 from batches.core.metrics.plotly_json import in_unit
 from batches.core.metrics.text import figure as in_words
 from batches.core.metrics.types import Filters, bucket_days, kind_of
-from batches.core.review.drift import Evidence, measure_drift
+from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics import demo, facts, history
 from batches.models import Attempt, GateCheck, PredictedConflict, Project, Run, Task
 from tests.batches.builders import make_user
@@ -187,7 +187,7 @@ def drift_of(attempt: Attempt) -> float:
     changed = (*result.files_created, *result.files_modified, *result.files_deleted)
     took = seconds(attempt.launched_at, attempt.ended_at) / 3600
     steps = (result.total_steps, result.steps_completed)
-    return measure_drift(Evidence(tuple(phase.files), changed, tuple(result.files_deleted), *steps, phase.hours, took)).percent
+    return measure_drift(DriftEvidence(tuple(phase.files), changed, tuple(result.files_deleted), *steps, phase.hours, took)).percent
 
 
 def waits(runs: list[Told]) -> dict[str, float]:

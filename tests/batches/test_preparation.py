@@ -6,13 +6,14 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.core.engine.autopilot_steps import AutopilotState, Step
+from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, TaskState
-from batches.core.review.rules import Moment
+from batches.core.review.rules import ReviewTiming
 from batches.engine import reporting, services
 from batches.models import AutopilotRun, Run, Task
-from batches.pages.batches.board import latest_run, read_board
+from batches.pages.batches.batch_states import latest_run
+from batches.pages.batches.board import read_board
 from batches.plans.services import import_plan
 from batches.review import services as review_services
 from tests.batches.builders import make_batch, make_user
@@ -55,7 +56,7 @@ def test_a_batch_is_no_success_before_it_was_executed(state, chain, status):
     batch = make_batch(SHAPE, states=states, run_state=state, operation=Operation.GENERATE)
     if chain is not None:
         reason = "Held up by a review." if chain == AutopilotState.STOPPED else ""
-        AutopilotRun.objects.create(batch=batch, run=batch.runs.get(), step=Step.GENERATE, state=chain, reason=reason)
+        AutopilotRun.objects.create(batch=batch, run=batch.runs.get(), step=AutopilotStep.GENERATE, state=chain, reason=reason)
     run, result = reporting.status_of(batch)
     assert (result["status"], result["operation"]) == (status, "generate")
     assert {entry["status"] for entry in result["results"]} <= {"not run", "running"}
@@ -95,7 +96,7 @@ def test_the_files_of_the_latest_execution_stay_whatever_looks_at_the_phases_lat
     for key, status in (("1", "success"), ("2", "failed")):
         assert json.loads(before[f"task-{key}.result.json"])["status"] == status
     assert json.loads(before["task-2.json"])["type"] == "execute"
-    world.finish(review_services.review(batch=batch, actor=ACTOR, moment=Moment.AFTER))
+    world.finish(review_services.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER))
     own = ("json", "hb", "result.json", "log")
     assert {name: (folder / name).read_bytes() for name in before} == before
     for ending in own:

@@ -87,7 +87,7 @@ def test_a_resolution_by_hand_is_judged_and_merged_and_what_waited_goes_on(world
     assert "has no branch or commit resolve/batch-1-1b" in client.post("/admin/batches/task/", action, follow=True).text
     branch = collision.resolve("a and b\n")
     before, tip = users_own(world), world.git("rev-parse", branch)
-    assert "to be done again: 1b, 2." in client.post("/admin/batches/task/", action, follow=True).text
+    assert "will be retried: 1b, 2." in client.post("/admin/batches/task/", action, follow=True).text
     run = world.finish(collision.run)
     assert run.state == "succeeded", run.report
     last = world.attempts(run, "1b")[-1]
@@ -156,7 +156,7 @@ def test_a_dropped_phase_is_kept_under_an_archive_reference_and_only_its_name_ta
         services.retry(run=collision.run, actor=ACTOR)
     with pytest.raises(NothingToDo, match="dropped"):
         services.resume(batch=collision.batch, actor=ACTOR)
-    with pytest.raises(NothingToDo, match=r"\(Phases 1b, 2\) was dropped"):
+    with pytest.raises(NothingToDo, match=r"\(Phases 1b, 2\) were dropped"):
         world.execute(collision.batch)
     services.retry(run=collision.run, actor=ACTOR, names=["1b"])
     assert world.finish(collision.run).state == "succeeded"
