@@ -9,7 +9,7 @@ from typing import Any
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
 from batches.core.plans.labels import KEY, WORD, Field
-from batches.core.plans.phases import Faults, check_whole
+from batches.core.plans.phases import Faults, check_commands, check_whole, check_work
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import (
     GateText,
@@ -195,7 +195,7 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
             files[reading.path] = None
         else:
             faults.error(line, reading.code, reading.message, field=Field.FILES, phase=key)
-    return PhaseSpec(
+    phase = PhaseSpec(
         key=key,
         title=_text(item, "title"),
         goal=_text(item, "goal"),
@@ -211,6 +211,9 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
         gates=tuple(GateText(text, False, line) for text, _ in _entries(_raw(item, "gates"), Field.GATES, key, line, faults)),
         line=line,
     )
+    check_work(phase, faults)
+    check_commands(phase, faults)
+    return phase
 
 
 def _entries(value: Any, field: Field, key: str, line: int, faults: Faults) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import ConflictKind, FileConflict
 from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
-from batches.management.plan_files import add_plan_arguments, counted, hours, issue_line, read_reports
+from batches.management.plan_files import add_plan_arguments, counted, gate_lines, hours, issue_line, read_reports
 
 
 class Command(BaseCommand):
@@ -54,6 +54,12 @@ class Command(BaseCommand):
                 f"Total: {hours(analysis.total_hours)}{note} | Longest chain: {hours(analysis.longest_chain_hours)} | Speed-up: {speed_up}"
             )
             self._conflicts(report)
+        gates = list(gate_lines(report))
+        if gates:
+            out.write("")
+            out.write("Gates:")
+            for line in gates:
+                out.write(f"  {line}")
         errors, warnings = report.reading.errors, report.reading.warnings
         if errors:
             out.write("")
