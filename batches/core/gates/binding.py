@@ -9,7 +9,8 @@ from typing import Any
 from batches.core.gates.shell import CHECKERS, SEARCHERS, is_command, looks_like_a_command, parse, programs_of, why_not_run
 from subagents.contract import GateKind, GateSpec
 
-__all__ = ["GateKind", "GateSpec", "Understood", "bind_gate", "understand"]  # the first two for pages, which import nothing of the subagents
+# The first two are for pages, which import nothing of the subagents.
+__all__ = ["GateKind", "GateSpec", "Understood", "bind_gate", "bind_gates", "understand"]
 
 GATE_CHARACTERS = 2_000  # more than this is an essay, not a check; it also bounds what a hostile text can cost
 

@@ -1,6 +1,7 @@
 """The list of batches: filters with counts, search, fifty a page."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +17,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.remaining import Part
-from batches.core.engine.states import Operation, RunState, TaskKind
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
+from batches.core.gates.success import Success, success_words
 from batches.core.text.state_styles import look
+from batches.gates.success import successes_of_batches
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.board import TO_COME, batch_state, time_left
@@ -44,6 +47,7 @@ class Row:
     started_at: datetime | None
     seconds: float | None
     left: float | None  # ≈ seconds
+    not_verified: str  # of an execution that succeeded: what is not green in it
     live: bool
 
 
@@ -108,22 +112,31 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
 def rows_of(page: Page[Batch]) -> list[Row]:
     batches = page.object_list
     phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
+    successes = successes_of_batches([batch.pk for batch in batches])
     now = timezone.now()
     rows = []
     for batch in batches:
         state, word = batch_state(batch.operation, batch.run_state, batch.run_paused, batch.run_stop_reason)
-        counts: dict[str, int] = {}
+        kinds = successes.get(batch.pk, [])
+        executed = batch.operation == Operation.EXECUTE and batch.run_state == RunState.SUCCEEDED
+        not_verified = success_words(kinds) if executed else ""
+        counts: Counter[str] = Counter()
+        done = phases.get(batch.pk, {}).get(TaskState.SUCCEEDED, 0)
         for task_state, number in phases.get(batch.pk, {}).items():
-            counts[look(task_state)] = counts.get(look(task_state), 0) + number
+            counts[look(task_state)] += number
+        for kind in kinds:
+            if kind != Success.VERIFIED:
+                counts.update({look(TaskState.SUCCEEDED): -1, look(kind): 1})
+        counts = +counts
         started, ended = batch.run_started_at, batch.run_ended_at
         tokens, cost = spent.get(batch.pk, (None, None))
         rows.append(
             Row(
                 batch=batch,
-                state=state,
-                word=word,
+                state=Success.NOT_VERIFIED if not_verified else state,
+                word=f"succeeded, {not_verified}" if not_verified else word,
                 counts=counts,
-                done=counts.get("succeeded", 0),
+                done=done,
                 total=sum(counts.values()),
                 tokens=tokens,
                 cost=cost,
@@ -131,6 +144,7 @@ def rows_of(page: Page[Batch]) -> list[Row]:
                 seconds=((ended or now) - started).total_seconds() if started else None,
                 left=left.get(batch.pk),
                 live=batch.run_state in LIVE,
+                not_verified=not_verified,
             )
         )
     return rows
