@@ -187,6 +187,14 @@ def test_tests_gate_runs_pytest_and_no_test_is_no_pass(place, test: str, status:
     assert outcome.status == status and outcome.command == "python -m pytest -q"
 
 
+@pytest.mark.parametrize("said", ["Ran 0 tests in 0.000s", "collected 0 items", "no tests ran in 0.01s"])
+def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) -> None:
+    _, folder = place
+    write(folder, Makefile=f"test:\n\t@echo '{said}'\n")
+    (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
+    assert (outcome.command, outcome.exit_code, outcome.status, outcome.note) == ("make test", 0, FAILED, "the command ran no test at all")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "command"),
     [
