@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,12 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
+from batches.core.gates.success import Success, success_words
+from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import duration, tokens, usd
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
+from batches.gates.success import read_successes
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
 from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
@@ -24,6 +27,7 @@ from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_
 
 JsonObject = dict[str, Any]
 
+NOT_GREEN = (Success.NOT_VERIFIED, Success.CHANGED_NOTHING)
 OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # how much output of a failed gate the report quotes
 
 
@@ -131,7 +135,8 @@ def batch_result(run: Run) -> JsonObject:
     for attempt in query.prefetch_related("gate_checks__gate").defer("log_tail", "result__diff", "spec"):
         attempts.setdefault(attempt.task_id, []).append(attempt)
     phases = list(batch.phases.select_related("stage"))
-    results = [_phase_result(phase, latest.get(phase.pk), attempts) for phase in phases]
+    successes = read_successes([batch.pk]) if run.operation == Operation.EXECUTE else {}
+    results = [_phase_result(phase, latest.get(phase.pk), attempts, successes) for phase in phases]
     checks = [task for task in run.tasks.select_related("stage") if task.kind == TaskKind.STAGE_CHECK]
     return {
         "batch_id": batch.number,
@@ -139,6 +144,7 @@ def batch_result(run: Run) -> JsonObject:
         "operation": run.operation,
         "run": run.number,
         "status": {RunState.SUCCEEDED: "success"}.get(RunState(run.state), run.state),
+        "not_verified": success_words(kind for kind in (entry["success"] for entry in results) if isinstance(kind, Success)),
         "branch": batch.branch,
         "base_branch": batch.base_branch,
         "base_commit": batch.base_commit,
@@ -158,7 +164,9 @@ def batch_result(run: Run) -> JsonObject:
     }
 
 
-def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]]) -> JsonObject:
+def _phase_result(
+    phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, Success]
+) -> JsonObject:
     tried = attempts.get(task.pk, []) if task else []
     last = tried[-1] if tried else None
     result = getattr(last, "result", None) if last else None
@@ -169,6 +177,7 @@ def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Atte
         "title": phase.title,
         "stage": phase.stage.number,
         "status": {TaskState.SUCCEEDED: "success"}.get(TaskState(task.state), task.state) if task else "not run",
+        "success": successes.get(task.pk) if task else None,
         "reason": task.reason if task else "",
         "message": task.message if task else "",
         "attempts": len(tried),
@@ -239,9 +248,10 @@ def report_text(run: Run, result: JsonObject) -> str:
     """The report that a command prints and the batch page shows."""
     entries: list[JsonObject] = result["results"]
     done = sum(entry["status"] == "success" for entry in entries)
+    state = f"{run.state}, {result['not_verified']}" if run.state == RunState.SUCCEEDED and result["not_verified"] else run.state
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
-        f"{run.get_operation_display().capitalize()}: {run.state}, {_done_words(run, result, done)} "
+        f"{run.get_operation_display().capitalize()}: {state}, {_done_words(run, result, done)} "
         f"in {duration(result['elapsed_seconds'])}{_waited_words(run)}",
         f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
     ]
@@ -289,9 +299,14 @@ def _gates_word(name: str, counts: dict[str, int]) -> str:
     return f"{name} {counts['passed']}/{judged}{more}"
 
 
+def _status_word(entry: JsonObject) -> str:
+    """The status of a phase as the report says it; a success that is not verified is told apart."""
+    return state_word(entry["success"]) if entry["success"] in NOT_GREEN else str(entry["status"])
+
+
 def _phase_line(entry: JsonObject) -> str:
     marks = {"success": "✓", "failed": "✕", "blocked": "⊘", "cancelled": "–"}
-    parts = [f"{entry['status']}", duration(entry["elapsed_seconds"])]
+    parts = [_status_word(entry), duration(entry["elapsed_seconds"])]
     for origin, name in GATE_LISTS.items():
         counts = entry[name]
         # The standard gates are many and usually pass, so only the others are reported.
@@ -299,4 +314,5 @@ def _phase_line(entry: JsonObject) -> str:
             parts.append(_gates_word("gates" if origin == GateOrigin.PLAN else f"{origin} gates", counts))
     if entry["attempts"] > 1:
         parts.append(f"{entry['attempts']} attempts")
-    return f"  {marks.get(entry['status'], '○')} {entry['prp_id']} Phase {entry['phase']}: {entry['title']} ({', '.join(parts)})"
+    mark = state_icon(entry["success"]) if entry["success"] in NOT_GREEN else marks.get(entry["status"], "○")
+    return f"  {mark} {entry['prp_id']} Phase {entry['phase']}: {entry['title']} ({', '.join(parts)})"

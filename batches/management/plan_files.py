@@ -7,8 +7,11 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.plans.analysis import DocumentReport, analyse_document, checks_of
 from batches.core.plans.reader import PlanIssue
+from batches.core.text.words import counted
+
+GATES_SHOWN = 200
 
 
 def add_plan_arguments(parser: ArgumentParser) -> None:
@@ -32,6 +35,22 @@ def read_reports(names: Iterable[str]) -> Iterator[tuple[str, DocumentReport]]:
 def issue_line(name: str, issue: PlanIssue) -> str:
     """“plan.md:32: message”, the format of compilers, so that editors can jump to the line."""
     return f"{name}:{issue.line}: {issue.message}" if issue.line else f"{name}: {issue.message}"
+
+
+def gate_lines(report: DocumentReport) -> Iterator[str]:
+    """“Phase 1, gate 2: runs pytest -q …” for each gate, before anything is run; what is not run says why."""
+    total = sum(len(phase.gates) for phase in report.reading.plan.phases)
+    shown = 0
+    for phase in report.reading.plan.phases:
+        for read in checks_of(phase):
+            if shown == GATES_SHOWN:
+                yield f"… and {counted(total - shown, 'gate')} more (--json lists all)"
+                return
+            shown += 1
+            line = f"Phase {phase.key}, gate {read.gate.position}: {read.words}"
+            if read.why_not:
+                line += f"; its command is not run: {read.why_not}"
+            yield line + (f"; to run it, end the gate with (checked: `{read.offer}`)" if read.offer else "")
 
 
 def hours(value: float | None) -> str:

@@ -21,6 +21,7 @@ from batches.accounts import api_tokens, audit_log
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.states import RunState
 from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -125,7 +126,8 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
                     "batch_id": row.batch.number,
                     "title": row.batch.title,
                     "project": row.batch.project.slug,
-                    "state": row.state,
+                    "state": RunState.SUCCEEDED if row.not_verified else row.state,
+                    "not_verified": row.not_verified,
                     "detail": row.word,
                     "phases_done": row.done,
                     "phases": row.total,

@@ -5,6 +5,7 @@ import pytest
 from batches.engine import services
 from batches.models import GateCheck
 from batches.projects.services import update_project
+from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -106,3 +107,23 @@ def test_a_standard_gate_stops_a_phase_that_leaves_conflict_markers_until_the_pr
     update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
+
+
+def test_what_nobody_checked_and_what_changed_nothing_is_said_beside_success_everywhere(world: World, client):
+    text = plan(
+        phase("1", steps=writes("1"), gates=("`test -f part-1.txt`",)),
+        phase("2", steps=writes("2"), gates=("The owner likes it",)),
+        phase("3", steps=("true",), gates=("`test -d .`",)),
+    )
+    batch = world.generated(text)
+    run = world.finish(world.execute(batch))
+    assert run.state == "succeeded" and run.result["status"] == "success"
+    assert [entry["status"] for entry in run.result["results"]] == ["success"] * 3
+    assert [entry["success"] for entry in run.result["results"]] == ["verified", "not_verified", "changed_nothing"]
+    said = "succeeded, 1 phase not verified, 1 phase changed nothing"
+    assert run.result["not_verified"] == "1 phase not verified, 1 phase changed nothing"
+    assert said in run.report and "(succeeded, changed nothing, " in run.report
+    client.force_login(builders.make_user())
+    for address in ("/batches/", f"/batches/{batch.number}/"):
+        assert said in client.get(address).text, address
+    assert 'data-state="stale"' in client.get(f"/batches/{batch.number}/").text

@@ -133,10 +133,10 @@ def test_hostile_text_is_escaped_and_hidden_characters_are_named_on_every_page(c
 @pytest.mark.parametrize(
     ("address", "most"),
     [
-        ("/batches/", 11),
-        ("/batches/1/", 20),
-        ("/batches/1/progress/", 21),
-        ("/batches/1/stages/2/", 11),
+        ("/batches/", 15),
+        ("/batches/1/", 23),
+        ("/batches/1/progress/", 24),
+        ("/batches/1/stages/2/", 14),
         ("/batches/1/phases/2a/?tab=gates", 21),
         ("/plans/", 5),
         ("/projects/", 4),

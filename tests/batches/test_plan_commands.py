@@ -66,6 +66,7 @@ def test_analyze_json_is_the_object_of_the_contract(manage, write):
     report = json.loads(manage("analyze", write(SEED_FLOW), "--json").stdout)
     assert list(report) == [
         "title", "phases", "stages", "conflicts", "cycles", "critical_path", "total_hours", "longest_chain_hours", "errors", "warnings",
+        "checks",
     ]  # fmt: skip
     assert list(report["phases"][0]) == [
         "key", "title", "goal", "hours", "hours_text", "complexity", "files", "dependencies", "steps", "gates", "line",
@@ -109,7 +110,11 @@ def test_several_plans_are_read_and_one_bad_one_is_enough_for_exit_code_1(manage
 
 def test_plan_comes_from_the_standard_input(manage):
     done = manage("validate", "-", stdin=SEED_FLOW)
-    assert (done.returncode, done.stdout) == (0, "(standard input): 4 phases, 0 errors, 0 warnings\n")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        *(f"gate: Phase {key}, gate 1: no rule can check this: a person may" for key in ("1", "2a", "2b", "3")),
+        "(standard input): 4 phases, 0 errors, 0 warnings",
+    ]
 
 
 @pytest.mark.parametrize("command", ["analyze", "validate"])
@@ -122,7 +127,12 @@ def test_wrong_usage_ends_with_exit_code_2(manage, command, tmp_path):
 
 def test_json_input_is_a_plan_too(manage, write):
     text = json.dumps(
-        {"items": [{"id": "1", "dependencies": [], "files": ["a.py"]}, {"id": "2", "dependencies": ["1"], "files": ["a.py"]}]}
+        {
+            "items": [
+                {"id": "1", "dependencies": [], "files": ["a.py"], "gates": ["a"]},
+                {"id": "2", "dependencies": ["1"], "files": ["a.py"], "gates": ["a"]},
+            ]
+        }
     )
     done = manage("analyze", write(text, "plan.json"), "--json")
     report = json.loads(done.stdout)
@@ -134,3 +144,26 @@ def test_json_input_is_a_plan_too(manage, write):
 def test_colours_and_control_characters_of_a_plan_do_not_reach_the_terminal(manage, write):
     done = manage("analyze", write(plan(phase("1", title="\x1b[31mred \u202e"))))
     assert "\x1b" not in done.stdout and "\u202e" not in done.stdout
+
+
+def test_both_commands_say_what_each_gate_will_run_and_why_not(manage, write):
+    lists = "\n\n**Steps**:\n1. a\n\n**Gates**:\n- [ ] `just test`\n- [ ] `mytool check` is happy\n- [ ] `src/a.py` exists\n"
+    path = write(plan(phase("1", lists=lists)))
+    shown = [
+        "Phase 1, gate 1: runs just test and looks at its exit code",
+        "Phase 1, gate 2: no rule can check this: a person may; its command is not run: mytool is no program that is known to say yes or no"
+        " by its exit code; to run it, end the gate with (checked: `mytool check`)",
+        "Phase 1, gate 3: is in the commit: src/a.py",
+    ]
+    assert [line for line in manage("analyze", path).stdout.splitlines() if "gate" in line and "warning" not in line] == [
+        f"  {line}" for line in shown
+    ]
+    assert [line.removeprefix("gate: ") for line in manage("validate", path).stdout.splitlines() if line.startswith("gate: ")] == shown
+    for command in ("analyze", "validate"):
+        checks = json.loads(manage(command, path, "--json").stdout)["checks"]
+        assert [(check["phase"], check["kind"], check["command"], check["offer"]) for check in checks] == [
+            ("1", "command", "just test", ""),
+            ("1", "unverified", "", "(checked: `mytool check`)"),
+            ("1", "files_exist", "", ""),
+        ]
+        assert checks[1]["why_not_run"].startswith("mytool is no program")

@@ -20,7 +20,9 @@ DEADLINE_SECONDS = 60.0
 def phase(
     key: str, *, needs: str = "None", files: str = "", steps: tuple[str, ...] = (), gates: tuple[str, ...] = (), title: str = ""
 ) -> str:
-    """One phase in the seed's format; each step is a shell command in a fence."""
+    """One phase in the seed's format; each step is a shell command in a fence. With neither steps nor gates it gets a gate that holds."""
+    if not steps and not gates:
+        gates = ("`test -d .`",)
     lines = [
         f"### Phase {key}: {title or f'Part {key}'}",
         "",

@@ -187,6 +187,23 @@ def test_tests_gate_runs_pytest_and_no_test_is_no_pass(place, test: str, status:
     assert outcome.status == status and outcome.command == "python -m pytest -q"
 
 
+@pytest.mark.parametrize(("head", "better"), [("head -n 3", "sed -n 1,3p"), ("head -5", "sed -n 1,5p"), ("head", "sed -n 1,10p")])
+def test_a_pipe_that_breaks_is_explained_with_the_line_that_holds(place, head: str, better: str) -> None:
+    (outcome,) = judge(place, GateSpec(1, "It prints", GateKind.COMMAND, command=f"seq 100000 | {head}"))
+    assert (outcome.status, outcome.exit_code) == (FAILED, 141)
+    assert f"let the last one read everything: seq 100000 | {better}; failed twice" in outcome.note
+    (mended,) = judge(place, GateSpec(1, "It prints", GateKind.COMMAND, command=f"seq 100000 | {better}"))
+    assert mended.status == PASSED
+
+
+@pytest.mark.parametrize("said", ["Ran 0 tests in 0.000s", "collected 0 items", "no tests ran in 0.01s"])
+def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) -> None:
+    _, folder = place
+    write(folder, Makefile=f"test:\n\t@echo '{said}'\n")
+    (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
+    assert (outcome.command, outcome.exit_code, outcome.status, outcome.note) == ("make test", 0, FAILED, "the command ran no test at all")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "command"),
     [

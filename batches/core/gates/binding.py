@@ -3,36 +3,15 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from batches.core.gates.shell import CHECKERS, SEARCHERS, is_command, looks_like_a_command, parse, programs_of, why_not_run
 from subagents.contract import GateKind, GateSpec
 
-__all__ = ["GateKind", "GateSpec", "bind_gate"]  # the first two for pages, which import nothing of the subagents
+# The first two are for pages, which import nothing of the subagents.
+__all__ = ["GateKind", "GateSpec", "Understood", "bind_gate", "bind_gates", "understand"]
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Programs whose exit code is a verdict. Deliberately without rm, mv, cp, dd …: a gate looks, it does not act.
-CHECKERS = _words(
-    """pytest python python3 ruff mypy pyright flake8 pylint black isort bandit coverage tox nox uv poetry pip-audit pre-commit
-    node npm npx pnpm yarn bun deno tsc eslint prettier jest vitest playwright
-    go cargo rustc gofmt golangci-lint make cmake ctest ninja bazel gradle gradlew mvn dotnet swift xcodebuild
-    ruby bundle rake rspec rubocop php composer phpunit perl prove lua luac busted nvim mix elixir stack cabal ghc sbt
-    bash sh zsh shellcheck shfmt bats test [ [[ ! grep egrep fgrep rg ls find diff cmp stat jq yq xmllint yamllint
-    markdownlint hadolint terraform helm kubectl docker curl git manage.py django-admin alembic sqlite3 psql true"""
-)
-ALONE = _words("pytest make tox nox mypy pyright tsc ctest jest vitest eslint rspec phpunit rake rubocop")
-SEARCHERS = _words("grep egrep fgrep rg find ls git")  # what they print is what they found
-# These end with 0 whatever they see, unless asked otherwise.
-NEEDED_OPTION = {
-    "curl": re.compile(r"\s(-\w*f\w*|--fail\S*)\b"),
-    "git": re.compile(r"^git (grep|check-ignore|cat-file|diff .*(--exit-code|--quiet|--check)|ls-files .*--error-unmatch)\b"),
-}
-DESTRUCTIVE = re.compile(
-    r"(?:^|[;&|(]\s*|\bxargs\s+|\bsudo\s+)"
-    r"(?:sudo|rm|rmdir|mv|dd|mkfs\S*|shutdown|reboot|kill|pkill|killall|truncate|chown|chmod)\b"
-)
 GATE_CHARACTERS = 2_000  # more than this is an essay, not a check; it also bounds what a hostile text can cost
 
 TICKED = re.compile(r"`([^`\n]+)`")
@@ -94,6 +73,71 @@ def bind_gates(texts: Sequence[str], files: Sequence[str] = ()) -> tuple[GateSpe
     return tuple(bind_gate(position, text, files) for position, text in enumerate(texts, start=1))
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """How a gate is read: its check in words, and where a command in it is not run, why not and what one click would run.
+
+    `offer` is the command that `(checked: …)` would run; "" when there is nothing to offer.
+    """
+
+    gate: GateSpec
+    words: str
+    why_not: str = ""
+    offer: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Of `checks` in what `analyze --json` prints."""
+        return {
+            "gate": self.gate.text,
+            "kind": str(self.gate.kind),
+            "command": self.gate.command,
+            "understood": self.words,
+            "why_not_run": self.why_not,
+            "offer": f"(checked: `{self.offer}`)" if self.offer else "",
+        }
+
+
+def understand(position: int, text: str, files: Sequence[str] = ()) -> Understood:
+    """bind_gate, and how it came to that: what the preview shows before anything is run. Pure."""
+    gate = bind_gate(position, text, files)
+    if gate.kind != GateKind.UNVERIFIED:
+        return Understood(gate, _how(gate))
+    plain = " ".join(text.split())
+    if len(text) > GATE_CHARACTERS:
+        return Understood(gate, BY_PERSON, f"it is longer than {GATE_CHARACTERS:,} characters")
+    if CHECKED.search(plain):
+        return Understood(gate, BY_PERSON)  # how it is checked was chosen, and it is no command
+    around, ticked = TICKED.sub(" ", plain), TICKED.findall(plain)
+    runnable = [span for span in ticked if is_command(span)]
+    if runnable:
+        return Understood(gate, BY_PERSON, _why_not_in(around, runnable), " && ".join(runnable))
+    offered = [span for span in ticked if looks_like_a_command(span)]
+    spoken_of = offered or [span for span in ticked if any(len(part.words) > 1 for part in parse(span))]
+    return Understood(gate, BY_PERSON, why_not_run(spoken_of[0]) if spoken_of else "", " && ".join(offered))
+
+
+BY_PERSON = "no rule can check this: a person may"
+
+
+def _how(gate: GateSpec) -> str:
+    """The check of a bound gate in words."""
+    named = ", ".join(gate.paths[:5]) + (f" and {len(gate.paths) - 5} more" if len(gate.paths) > 5 else "")
+    match gate.kind:
+        case GateKind.FILES_EXIST:
+            return f"is in the commit: {named}"
+        case GateKind.LINE_COUNT:
+            bounds = [f"{word} {bound:g}" for word, bound in (("at least", gate.minimum), ("at most", gate.maximum)) if bound is not None]
+            return f"counts the lines of {named}: {' and '.join(bounds)}"
+        case GateKind.SYNTAX:
+            return f"checks the syntax of {named or 'the files that the phase changed'}"
+        case GateKind.TESTS:
+            return "runs the project's own tests"
+        case GateKind.COVERAGE:
+            return f"runs the project's own tests and measures their coverage: at least {gate.minimum or 0:g} %"
+        case _:
+            return f"runs {gate.command} and looks at its exit code"
+
+
 def _by_name(position: int, text: str, how: str, files: Sequence[str]) -> GateSpec:
     """A gate that says itself how it is checked: in one of the seed's phrases, or by a command."""
     phrase = how.strip("`").lower()
@@ -138,35 +182,28 @@ def _by_words(position: int, text: str, files: Sequence[str]) -> GateSpec:
     return _unverified(position, text)
 
 
-def is_command(span: str) -> bool:
-    """Whether back-ticked text is a command line whose exit code is a verdict, rather than a name, a path or an act."""
-    words = re.sub(r"^cd\s+[\w./-]+\s*&&\s*", "", span.strip()).split()
-    while words and (re.fullmatch(r"[A-Za-z_]\w*=\S*", words[0]) or words[0] in ("time", "env")):
-        words = words[1:]
-    if not words or DESTRUCTIVE.search(span):
-        return False
-    first = words[0].rsplit("/", 1)[-1] if words[0].startswith(("./", "bin/", "scripts/", ".venv/bin/", "venv/bin/")) else words[0]
-    local = words[0].startswith("./") and (len(words) > 1 or first.endswith((".sh", ".py")))
-    if len(words) == 1:
-        return first in ALONE or local
-    if first in NEEDED_OPTION:
-        return bool(NEEDED_OPTION[first].search(" ".join(words)))
-    return first in CHECKERS or local
-
-
 def _command(position: int, text: str, commands: Sequence[str]) -> GateSpec:
     around = TICKED.sub(" ", text)
-    command = (" || " if re.search(r"\bor\b", around, re.I) else " && ").join(commands)
-    programs = {part.split()[0] for part in commands}
-    if ACTS.search(around) or (programs <= {"find"} and not NOTHING.search(around)):
+    if _why_not_in(around, commands):
         return _unverified(position, text)
+    command = (" || " if re.search(r"\bor\b", around, re.I) else " && ").join(commands)
     if NOTHING.search(around):
-        if not programs <= SEARCHERS:
-            return _unverified(position, text)  # its output is more than its findings: only a reader can tell
         command = f'test -z "$({{ {command}; }} 2>&1 || true)"'
     elif FAILING.search(around) and not re.search(r"\b(never|not|no|without)\b", around, re.I):
         command = f"! {{ {command}; }}"
     return GateSpec(position, text, GateKind.COMMAND, command=command)
+
+
+def _why_not_in(around: str, commands: Sequence[str]) -> str:
+    """Why commands that could be run are not, by what the sentence around them says; "" when they are."""
+    programs = programs_of(commands)
+    if BY_HAND.search(around):
+        return "the sentence asks a person to look"
+    if ACTS.search(around):
+        return "the sentence asks for something to be done, not whether it is"
+    if NOTHING.search(around):
+        return "" if programs <= SEARCHERS else "what it prints is more than what it finds, so only a reader can tell"
+    return "find ends well whatever it finds" if programs <= {"find"} else ""
 
 
 def _existence(position: int, text: str, paths: tuple[str, ...]) -> GateSpec:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from batches.core.gates.binding import Understood, understand
 from batches.core.plans.graph import Analysis, analyse
-from batches.core.plans.reader import PlanIssue, PlanReading, read_plan
+from batches.core.plans.reader import PhaseSpec, PlanIssue, PlanReading, read_plan
 from batches.core.plans.source import MAX_PLAN_BYTES
 
 
@@ -56,7 +57,13 @@ class DocumentReport:
             "longest_chain_hours": analysis.longest_chain_hours if analysis else None,
             "errors": [_issue_json(issue) for issue in self.reading.errors],
             "warnings": [_issue_json(issue) for issue in self.reading.warnings],
+            "checks": [{"phase": phase.key, **read.to_json()} for phase in self.reading.plan.phases for read in checks_of(phase)],
         }
+
+
+def checks_of(phase: PhaseSpec) -> tuple[Understood, ...]:
+    """How each gate of a phase is understood: what will be run, and where a command is not, why not."""
+    return tuple(understand(position, gate.text, phase.files) for position, gate in enumerate(phase.gates, start=1))
 
 
 def _issue_json(issue: PlanIssue) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
 from batches.core.plans.labels import KEY, WORD, Field
-from batches.core.plans.phases import Issues, check_plan
+from batches.core.plans.phases import Issues, check_commands, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import (
     GateText,
@@ -195,7 +195,7 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
             files[reading.path] = None
         else:
             issues.error(line, reading.code, reading.message, field=Field.FILES, phase=key)
-    return PhaseSpec(
+    phase = PhaseSpec(
         key=key,
         title=_one_line(item, "title"),
         goal=_one_line(item, "goal"),
@@ -211,6 +211,9 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
         gates=tuple(GateText(text, False, line) for text, _ in _entries(_value_of(item, "gates"), Field.GATES, key, line, issues)),
         line=line,
     )
+    check_work(phase, issues)
+    check_commands(phase, issues)
+    return phase
 
 
 def _entries(value: Any, field: Field, key: str, line: int, issues: Issues) -> Iterator[tuple[str, tuple[str, ...]]]:

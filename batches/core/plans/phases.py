@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from batches.core.gates.binding import understand
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import is_protected, read_files
 from batches.core.plans.front_matter import read_front_matter
@@ -270,7 +271,7 @@ def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str]
     for line, name in section.unknown:
         message = f"“{name}” is not a field of a phase; it is ignored."
         issues.warning(line, IssueCode.UNKNOWN_FIELD, message, field=name, phase=key)
-    return PhaseSpec(
+    phase = PhaseSpec(
         key=key,
         title=heading.title,
         goal=goal,
@@ -283,6 +284,9 @@ def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str]
         gates=_gates(section, issues),
         line=section.line,
     )
+    check_work(phase, issues)
+    check_commands(phase, issues, lines)
+    return phase
 
 
 def _hours(section: Section, written: FieldOccurrence | None, lines: Sequence[str], issues: Issues) -> tuple[float | None, str]:
@@ -453,8 +457,6 @@ def _items(section: Section, lists: Iterable[FieldOccurrence], wanted: Field, is
 def _steps(section: Section, issues: Issues) -> tuple[StepSpec, ...]:
     key = section.heading.key
     entries = _items(section, _lists_that_count(section, Field.STEPS, STEP_NAMES, merge=True), Field.STEPS, issues)
-    if not entries and not issues.is_full("warnings"):
-        issues.warning(section.line, IssueCode.NO_STEPS, f"Phase {key} has no Implementation Steps.", field=Field.STEPS, phase=key)
     numbers = [(entry.number, entry.line) for entry in entries if entry.number is not None]
     for (before, _), (number, line) in pairwise(numbers):
         if number not in (before + 1, 1) and before != number:
@@ -465,12 +467,45 @@ def _steps(section: Section, issues: Issues) -> tuple[StepSpec, ...]:
 
 
 def _gates(section: Section, issues: Issues) -> tuple[GateText, ...]:
-    key = section.heading.key
     entries = _items(section, _lists_that_count(section, Field.GATES, GATE_NAMES, merge=False), Field.GATES, issues)
-    if not entries and not issues.is_full("warnings"):
-        message = f"Phase {key} has no Validation Gates, so nothing will check its work."
-        issues.warning(section.line, IssueCode.NO_GATES, message, field=Field.GATES, phase=key)
     return tuple(GateText(entry.text.strip(), bool(entry.box), entry.line) for entry in entries)
+
+
+def check_work(phase: PhaseSpec, issues: Issues) -> None:
+    """Work that was never described is not done: neither steps nor gates is an error, one of the two missing a warning."""
+    if not phase.steps and not phase.gates:
+        if not issues.is_full():
+            message = (
+                f"Phase {phase.key} has neither Implementation Steps nor Validation Gates: nothing says what is to be done, "
+                "or how it shows. Write at least one of the two lists below its fields, or remove the phase."
+            )
+            issues.error(phase.line, IssueCode.NO_WORK, message, field=Field.STEPS, phase=phase.key)
+    elif not phase.steps and not issues.is_full("warnings"):
+        issues.warning(
+            phase.line, IssueCode.NO_STEPS, f"Phase {phase.key} has no Implementation Steps.", field=Field.STEPS, phase=phase.key
+        )
+    elif not phase.gates and not issues.is_full("warnings"):
+        message = f"Phase {phase.key} has no Validation Gates, so nothing will check its work."
+        issues.warning(phase.line, IssueCode.NO_GATES, message, field=Field.GATES, phase=phase.key)
+
+
+def check_commands(phase: PhaseSpec, issues: Issues, lines: Sequence[str] = ()) -> None:
+    """Say of each command in a gate that is not run why, and offer the line that runs it (where `lines` are the plan's)."""
+    for position, gate in enumerate(phase.gates, start=1):
+        if "`" not in gate.text or issues.is_full("warnings"):
+            continue
+        read = understand(position, gate.text, phase.files)
+        if not read.offer:
+            continue
+        message = f"Gate {position} of Phase {phase.key}: “{read.offer[:120]}” is not run: {read.why_not}."
+        chosen = f"(checked: `{read.offer}`)"
+        line = lines[gate.line - 1].rstrip() if 0 < gate.line <= len(lines) else ""
+        repair = None
+        if line.endswith(gate.text):
+            repair = Repair(gate.line, "replace", f"{line} {chosen}", f"Run it: add “{chosen}”")
+        else:
+            message += f" End the gate with {chosen} to run it."
+        issues.warning(gate.line, IssueCode.GATE_NOT_RUN, message, field=Field.GATES, phase=phase.key, repair=repair)
 
 
 def check_plan(phases: Sequence[PhaseSpec], line_of: dict[str, int], issues: Issues) -> None:

@@ -50,6 +50,8 @@ class IssueCode(StrEnum):
     UNKNOWN_COMPLEXITY = "unknown-complexity"
     NO_STEPS = "no-steps"
     NO_GATES = "no-gates"
+    NO_WORK = "no-work"
+    GATE_NOT_RUN = "gate-not-run"
     EMPTY_ITEM = "empty-item"
     TOO_MANY_ITEMS = "too-many-items"
     NUMBERING_GAP = "numbering-gap"

@@ -23,6 +23,9 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     "launching": StateStyle("running", "◔", "starting"),
     "running": StateStyle("running", "◐", "running"),
     "succeeded": StateStyle("succeeded", "✓", "succeeded"),
+    # of the kinds of success only the verified one is green
+    "not_verified": StateStyle("stale", "!", "succeeded, not verified"),
+    "changed_nothing": StateStyle("stale", "!", "succeeded, changed nothing"),
     "passed": StateStyle("succeeded", "✓", "passed"),
     "success": StateStyle("succeeded", "✓", "success"),
     "ok": StateStyle("succeeded", "✓", "ok"),

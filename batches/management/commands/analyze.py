@@ -10,7 +10,7 @@ from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import ConflictKind, FileConflict
 from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
 from batches.core.text.words import counted
-from batches.management.plan_files import add_plan_arguments, hours, issue_line, read_reports
+from batches.management.plan_files import add_plan_arguments, gate_lines, hours, issue_line, read_reports
 
 
 class Command(BaseCommand):
@@ -55,6 +55,12 @@ class Command(BaseCommand):
                 f"Total: {hours(analysis.total_hours)}{note} | Longest chain: {hours(analysis.longest_chain_hours)} | Speed-up: {speed_up}"
             )
             self._conflicts(report)
+        gates = list(gate_lines(report))
+        if gates:
+            out.write("")
+            out.write("Gates:")
+            for line in gates:
+                out.write(f"  {line}")
         errors, warnings = report.reading.errors, report.reading.warnings
         if errors:
             out.write("")

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from batches.core.text.words import counted
-from batches.management.plan_files import add_plan_arguments, issue_line, read_reports
+from batches.management.plan_files import add_plan_arguments, gate_lines, issue_line, read_reports
 
 
 class Command(BaseCommand):
@@ -23,7 +23,15 @@ class Command(BaseCommand):
             objects = []
             for name, report in reports:
                 whole = report.to_json()
-                objects.append({"file": name, "valid": report.is_valid, "errors": whole["errors"], "warnings": whole["warnings"]})
+                objects.append(
+                    {
+                        "file": name,
+                        "valid": report.is_valid,
+                        "errors": whole["errors"],
+                        "warnings": whole["warnings"],
+                        "checks": whole["checks"],
+                    }
+                )
             self.stdout.write(json.dumps(objects if len(objects) > 1 else objects[0], ensure_ascii=False, indent=2))
         else:
             for name, report in reports:
@@ -32,6 +40,8 @@ class Command(BaseCommand):
                     self.stdout.write(self.style.ERROR(f"error: {issue_line(name, issue)}"))
                 for issue in warnings:
                     self.stdout.write(self.style.WARNING(f"warning: {issue_line(name, issue)}"))
+                for line in gate_lines(report):
+                    self.stdout.write(f"gate: {line}")
                 phases = counted(len(report.reading.plan.phases), "phase")
                 summary = f"{name}: {phases}, {counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
                 self.stdout.write(self.style.ERROR(summary) if errors else self.style.SUCCESS(summary))

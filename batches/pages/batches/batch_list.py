@@ -1,6 +1,7 @@
 """The list of batches: filters with counts, search, 50 per page."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +17,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.remaining import RemainingPhase
-from batches.core.engine.states import Operation, RunState, TaskKind, Waiting
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.gates.success import Success, success_words
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import style_name
+from batches.gates.success import successes_of_batches
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
@@ -48,6 +51,7 @@ class BatchRow:
     waited_for_person: float | None  # beside it
     clock_from: datetime | None  # from when a clock counts its duration; None: it stands still
     left: float | None  # ≈ seconds
+    not_verified: str  # of an execution that succeeded: what is not green in it
     live: bool
 
 
@@ -112,13 +116,22 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
 def rows_of(page: Page[Batch]) -> list[BatchRow]:
     batches = page.object_list
     phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
+    successes = successes_of_batches([batch.pk for batch in batches])
     now = timezone.now()
     rows = []
     for batch in batches:
         state, word = batch_state(batch.operation, batch.run_state, batch.run_paused, batch.run_stop_reason)
-        counts: dict[str, int] = {}
+        kinds = successes.get(batch.pk, [])
+        executed = batch.operation == Operation.EXECUTE and batch.run_state == RunState.SUCCEEDED
+        not_verified = success_words(kinds) if executed else ""
+        counts: Counter[str] = Counter()
+        done = phases.get(batch.pk, {}).get(TaskState.SUCCEEDED, 0)
         for task_state, number in phases.get(batch.pk, {}).items():
-            counts[style_name(task_state)] = counts.get(style_name(task_state), 0) + number
+            counts[style_name(task_state)] += number
+        for kind in kinds:
+            if kind != Success.VERIFIED:
+                counts.update({style_name(TaskState.SUCCEEDED): -1, style_name(kind): 1})
+        counts = +counts
         started, ended = batch.run_started_at, batch.run_ended_at
         person = person_seconds(batch.run_waited or {}, ended or now, batch.run_waiting_for or "", batch.run_waiting_since)
         clock_from = None
@@ -128,10 +141,10 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
         rows.append(
             BatchRow(
                 batch=batch,
-                state=state,
-                word=word,
+                state=Success.NOT_VERIFIED if not_verified else state,
+                word=f"succeeded, {not_verified}" if not_verified else word,
                 counts=counts,
-                done=counts.get("succeeded", 0),
+                done=done,
                 total=sum(counts.values()),
                 tokens=tokens,
                 cost=cost,
@@ -141,6 +154,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
                 clock_from=clock_from,
                 left=left.get(batch.pk),
                 live=batch.run_state in LIVE,
+                not_verified=not_verified,
             )
         )
     return rows

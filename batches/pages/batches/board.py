@@ -14,11 +14,13 @@ from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
+from batches.core.gates.success import Success, success_words
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
 from batches.gates.ledger import read_ledger
+from batches.gates.success import read_successes
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
@@ -69,6 +71,7 @@ class PhaseCard:
     stuck: bool = False
     model: str = ""  # of its attempt, else what it would get; "": none is used
     prepares: bool = False  # its task writes its work order, and carries nothing out
+    success: Success = Success.VERIFIED  # of a phase that succeeded
 
     @property
     def state(self) -> str:
@@ -79,12 +82,14 @@ class PhaseCard:
 
     @property
     def shown_state(self) -> str:
-        """The state as shown: also “stale” and “stuck”."""
+        """Its state as pages name it: silent and stuck ones are told apart from those at work."""
+        if self.state == TaskState.SUCCEEDED and self.success != Success.VERIFIED:
+            return self.success
         return "stale" if self.late else "stuck" if self.stuck else self.state
 
     @property
     def look(self) -> str:
-        return "stale" if self.late or self.stuck else style_name(self.state)
+        return style_name(self.shown_state)
 
     @property
     def element_id(self) -> str:
@@ -128,7 +133,7 @@ class StageCard:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        return Counter(card.look if card.look != "stale" else "running" for card in self.cards)
+        return Counter("running" if card.late or card.stuck else card.look for card in self.cards)
 
     @property
     def state(self) -> str:
@@ -138,7 +143,7 @@ class StageCard:
             if state in states:
                 return state
         if states <= {TaskState.SUCCEEDED}:
-            return TaskState.SUCCEEDED
+            return next((card.success for card in self.cards if card.success != Success.VERIFIED), TaskState.SUCCEEDED)
         return TaskState.PENDING if self.active or states - {"planned"} else "planned"
 
     @property
@@ -308,11 +313,21 @@ class Board:
 
     @property
     def state(self) -> str:
+        if self.not_green:
+            return Success.NOT_VERIFIED
         return batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[0] if self.run else "planned"
 
     @property
     def word(self) -> str:
-        return batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[1] if self.run else ""
+        said = batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[1] if self.run else ""
+        return said or (f"succeeded, {self.not_green}" if self.not_green else "")
+
+    @property
+    def not_green(self) -> str:
+        """What is behind an execution that succeeded, as far as it is not verified: "2 phases not verified"."""
+        if not self.executing or self.run is None or self.run.state != RunState.SUCCEEDED:
+            return ""
+        return success_words(card.success for card in self.cards if card.state == TaskState.SUCCEEDED)
 
     @property
     def rate_limited(self) -> bool:
@@ -534,13 +549,15 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         tried.setdefault(attempt.task_id, []).append(attempt)
 
     prepares = run is not None and run.operation == Operation.GENERATE
+    successes = read_successes([batch.pk])
 
     def card(phase: Phase) -> PhaseCard:
         task = of_phase.get(phase.pk)
         attempt = last.get(task.pk) if task else None
         late = is_late(attempt, run, now)
-        stuck = not late and is_stuck(attempt, now)
-        return PhaseCard(phase, task, attempt, late, stuck, model_shown(phase, task, attempt, run), prepares)
+        model = model_shown(phase, task, attempt, run)
+        success = successes.get(task.pk, Success.VERIFIED) if task else Success.VERIFIED
+        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model, prepares, success)
 
     grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}
     for phase in phases:

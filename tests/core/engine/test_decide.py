@@ -141,6 +141,18 @@ TABLE = {
         live(exited=True, verdict="crashed", message="gone"),
         [Fail("1", FailureReason.CRASHED, "gone", restart=True)],
     ),
+    "a result that cannot be read is not restarted by itself": (
+        live(exited=True, verdict="bad_result", message="half"),
+        [Fail("1", FailureReason.BAD_RESULT, "half", restart=False)],
+    ),
+    "a failed check of a stage blocks later stages, and no phase of its own stage that is tried again": (
+        run(
+            task("1", 1),
+            task("stage-1", 1, S.FAILED, kind=TaskKind.STAGE_CHECK),
+            task("2", 2),
+        ),
+        [Block("2", "stage-1", "The merged result of stage 1 fails its gates."), Launch("1")],
+    ),
     "crashes are restarted so often and not more": (
         run(task("1", 1, S.RUNNING, restarts=2, attempt=attempt(exited=True, verdict="crashed"))),
         [Fail("1", FailureReason.CRASHED, "", restart=False)],

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from batches.core.gates.binding import bind_gate, bind_gates
+from batches.core.gates.binding import bind_gate, bind_gates, understand
 from subagents.contract import GateKind, GateSpec
 
 DECLARED = ("src/app.py", "tests/test_app.py")
@@ -140,3 +140,72 @@ def test_hostile_text_is_bound_quickly(unit: str) -> None:
 
 def test_gate_as_long_as_an_essay_is_unverified() -> None:
     assert bind_gate(1, "All tests pass. " * 200).kind == GateKind.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "just test",
+        "set -e; make lint; ./run.sh",
+        "/abs/path/python -m pytest",
+        "/usr/bin/python3.12 -m pytest -q",
+        "cat out.txt | grep -q done",
+        "git status --porcelain | grep -q .",
+        "pytest -q | tail -5",
+        "! grep -r TODO src",
+        "(cd tools && make test)",
+        "diff <(ls a) <(ls b)",
+        "grep -c 'a|b; c' notes.md",
+        "node_modules/.bin/jest --ci",
+        "[[ -f a && -f b ]]",
+    ],
+)
+def test_command_that_says_yes_or_no_is_run_as_written(command: str) -> None:
+    assert understand(1, f"It holds: `{command}`").gate == GateSpec(1, f"It holds: `{command}`", GateKind.COMMAND, command=command)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("mytool check --strict", "mytool is no program that is known to say yes or no by its exit code"),
+        ("a | b", "a is no program that is known to say yes or no by its exit code"),
+        ("./check", "it may be a name as well as a command"),
+        ("cat a | wc -l", "nothing in it says yes or no: its programs end well whatever they see"),
+        ("echo done", "echo ends well whatever it sees"),
+        ("pytest -q || true", "what follows “||” makes it end well whatever happens"),
+        ("python -m http.server &", "“&” leaves it running, so nobody learns how it ends"),
+        ("for f in *.py; do python $f; done", "it is a small script, so it runs only when you say so"),
+        ("git status", "git ends well whatever it finds, unless an option asks otherwise"),
+    ],
+)
+def test_other_commands_are_not_run_say_why_and_are_offered(command: str, why: str) -> None:
+    read = understand(1, f"Holds: `{command}`")
+    assert (read.gate.kind, read.why_not, read.offer) == (GateKind.UNVERIFIED, why, command)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        *("UserService", "src/app.py", "docs/", "/web/jobs", "/abs/pytest", "npm", "python", "GET /api/x", "x = 3", "key: value"),
+        *("call(x, y)", "user not found", "def f(x)", "SELECT * FROM x", '{"a": 1}', "a && ", "it's", "--flag", "<br>"),
+        *("rm -rf build", "find . -name x -delete", "sed -i s/a/b/ x", "git push origin main", "pytest && git push", "ls | xargs rm"),
+    ],
+)
+def test_names_paths_descriptions_and_deeds_are_neither_run_nor_offered(span: str) -> None:
+    read = understand(1, f"See `{span}`")
+    assert (read.gate.kind, read.offer) == (GateKind.UNVERIFIED, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Review by hand: `pytest -q`", "the sentence asks a person to look"),
+        ("Update `npm run test`", "the sentence asks for something to be done, not whether it is"),
+        ("`python -m app.audit` returns nothing", "what it prints is more than what it finds, so only a reader can tell"),
+        ("`find . -name x` works", "find ends well whatever it finds"),
+        ("Remove it: `rm -rf build`", "it changes or removes things, and a gate only looks"),
+        ("It is agreed", ""),
+    ],
+)
+def test_what_the_sentence_says_is_told_too(text: str, why: str) -> None:
+    assert understand(1, text).why_not == why

@@ -2,7 +2,9 @@
 
 import pytest
 
+from batches.core.gates.binding import bind_gate
 from batches.core.plans.reader import apply_repair, read_plan
+from subagents.contract import GateKind
 from tests.core.plans.samples import LISTS, codes, one, phase, plan
 
 
@@ -398,7 +400,7 @@ def test_fields_of_parts_do_not_speak_for_the_phase():
     body = "#### Item 1\n\n**Duration**: 2 days\n**Dependencies**: Item 0\n\n#### Item 2\n\n**Duration**: 1 day\n**Dependencies**: Item 1\n"
     reading = one(body)
     assert reading.plan.phases[0].hours is None
-    assert "missing-field" in {issue.code for issue in reading.errors} and len(reading.errors) == 5
+    assert [issue.code for issue in reading.errors] == [*["missing-field"] * 5, "no-work"]
 
 
 def test_no_phases_says_where_headings_stand_in_fences():
@@ -522,7 +524,7 @@ def test_missing_field_of_a_phase_in_a_list_is_repaired_inside_the_list():
 
 
 def test_json_files_in_braces_are_two_files_as_in_markdown():
-    reading = read_plan('{"title": "x", "items": [{"id": "1", "dependencies": [], "files": ["src/{a,b}.py", "c.py"]}]}')
+    reading = read_plan('{"title": "x", "items": [{"id": "1", "dependencies": [], "files": ["src/{a,b}.py", "c.py"], "gates": ["a"]}]}')
     assert reading.plan.phases[0].files == ("src/a.py", "src/b.py", "c.py") and not reading.errors
 
 
@@ -543,3 +545,15 @@ def test_json_steps_keep_their_own_commands_and_empty_items_are_told():
         ("empty-item", "Implementation Steps"),
         ("empty-item", "Validation Gates"),
     ]
+
+
+@pytest.mark.parametrize("command", ["mytool check --strict", "git status", "for f in *; do sh $f; done", "cat a | wc -l"])
+def test_one_click_keeps_the_choice_in_the_text_and_the_command_runs(command: str) -> None:
+    text = plan(phase("1", lists=f"\n\n**Steps**:\n1. a\n\n**Gates**:\n- [ ] Fine\n- [ ] It holds: `{command}`\n"))
+    [fault] = read_plan(text).warnings
+    mended = apply_repair(text, fault.repair)
+    assert f"- [ ] It holds: `{command}` (checked: `{command}`)" in mended.split("\n")
+    reading = read_plan(mended)
+    assert not reading.warnings and not reading.errors
+    gate = bind_gate(2, reading.plan.phases[0].gates[1].text)
+    assert (gate.kind, gate.command) == (GateKind.COMMAND, command)

@@ -90,7 +90,9 @@ def plans(draw):
                 files=tuple(draw(st.lists(PATHS, unique_by=str.lower, max_size=4))),
                 dependencies=tuple(one.key for one in made if draw(st.booleans())),
                 steps=tuple(StepSpec(place, text, tuple(commands)) for place, (text, commands) in enumerate(steps, 1)),
-                gates=tuple(GateText(text, draw(st.booleans())) for text in draw(st.lists(WORDS, max_size=3))),
+                gates=tuple(
+                    GateText(text, draw(st.booleans())) for text in draw(st.lists(WORDS, min_size=0 if steps else 1, max_size=3))
+                ),
             )
         )
     return PlanSpec(draw(WORDS), tuple(made))
@@ -139,13 +141,16 @@ def test_repair_leaves_a_plan_without_errors(text, code):
     assert read_plan(apply_repair(text, fault.repair)).errors == ()
 
 
-def test_bare_headings_become_a_valid_plan_repair_by_repair():
+def test_repairs_make_bare_headings_whole_but_never_green_and_empty():
+    """Every missing line is offered; what is to be done is left to the person, and is an error until it is there."""
     text = "## Phase 1: A\nSome words.\n## Phase 2: B\n- a list\n\nPhase 3: C\n----------\n"
     for _ in range(30):
-        errors = read_plan(text).errors
-        if not errors:
+        repair = next((fault.repair for fault in read_plan(text).errors if fault.repair), None)
+        if repair is None:
             break
-        text = apply_repair(text, errors[0].repair)
+        text = apply_repair(text, repair)
+    assert [(fault.code, fault.phase) for fault in read_plan(text).errors] == [("no-work", "1"), ("no-work", "2"), ("no-work", "3")]
+    text = text.replace("**Goal**", "**Steps**:\n1. Do it\n\n**Goal**")
     assert [one.key for one in parse_plan(text).phases] == ["1", "2", "3"]
 
 

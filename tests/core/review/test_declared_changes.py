@@ -45,3 +45,9 @@ def test_a_deletion_is_named_once_when_both_settings_refuse_it():
 def test_a_sentence_names_some_files_and_counts_the_rest(setting: str):
     said = refusal([], [], [], [f"f{number:02}" for number in range(30)], **ALLOW | {setting: "fail"})
     assert "30 files were" in said and "f19 and 10 more." in said and "f20" not in said
+
+
+@pytest.mark.parametrize("deletions", ["allow", "fail"])
+def test_where_nothing_was_deleted_or_deletions_are_allowed_nothing_is_said_of_them(deletions: str):
+    gone = ["src/a.py"] if deletions == "allow" else []
+    assert refusal(["src/a.py"], [], ["src/a.py"], gone, undeclared_edits="allow", deletions=deletions) == ""
