@@ -35,6 +35,7 @@ class Checkout:
     index: str
     ref: str
     settings: tuple[str, ...] = ()
+    provided: tuple[str, ...] = ()  # links into the project's environment: never part of a commit
 
     def create(self, base: str) -> None:
         """Fill the folder with commit `base`, and give it a throw-away .git of its own. Raises GitError, OSError."""
@@ -114,6 +115,10 @@ class Checkout:
         kept = (f"{at} {name}\n" for name, at in sorted(found.items()) if at and not name.startswith(OUR_REFS))
         return "# pack-refs with: sorted \n" + "".join(kept)
 
+    def files(self) -> list[str]:
+        """The paths of all files in the index. Raises GitError."""
+        return [text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row]
+
     def read_index(self, base: str) -> None:
         """Make the index anew from commit `base`; no file is touched. Raises GitError."""
         self._git("read-tree", "--end-of-options", base)
@@ -132,6 +137,8 @@ class Checkout:
             if special := self._special_files():
                 raise BlockedEntries(special) from None
             raise
+        if links := [link for link in self.provided if os.path.islink(os.path.join(self.path, link))]:
+            self._git("update-index", "--force-remove", "-z", "--stdin", given=b"".join(os.fsencode(link) + b"\0" for link in links))
         tree = text_of(self._git("write-tree"))
         blocked = (*self.repository.blocked_entries(parent, tree), *below)
         if blocked:

@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 
+from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
 from subagents.files import SubagentError, write_atomic
 from subagents.sandbox import hand_over
@@ -49,6 +50,13 @@ class CleanCheckout:
 
         Raises GitError, RepositoryProblem, OSError.
         """
+        environment = ProjectEnvironment.of(self.spec)
+        environment.take_out_of(self.path)
+        left = self._renew()
+        environment.put_into(self.path)
+        return left
+
+    def _renew(self) -> str:
         for name in ("tmp", "home"):
             folder = os.path.join(self.folder, name)
             if os.path.lexists(folder):

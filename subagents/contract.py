@@ -149,6 +149,7 @@ class Failure(StrEnum):
     NEEDS_AGENT = "needs_agent"
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
+    SETUP_FAILED = "setup_failed"
 
 
 class Fault(StrEnum):
@@ -376,7 +377,8 @@ class TaskSpec(_Message):
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
     `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes", "file_bytes",
-    "processes"}; 0 or a missing key is no limit. A report with another attempt or token is refused.
+    "processes"}; 0 or a missing key is no limit. `environment` is what the project says of its environment
+    (built_environment.EnvironmentSettings); {} when it needs none. A report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -385,7 +387,7 @@ class TaskSpec(_Message):
         "task_id", "type", "role", "prp_id", "batch_id", "run", "stage", "key", "phase_name", "goal", "complexity", "estimated_hours",
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "attempt_ref", "checkout",
-        "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room",
+        "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room", "environment",
     )  # fmt: skip
 
     task_id: str
@@ -426,6 +428,7 @@ class TaskSpec(_Message):
     sandbox: str = ""
     options: dict[str, Any] = {}
     room: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ import os
 from subagents import own_git
 from subagents.contract import Failure, ResultStatus, TaskResult, TaskSpec
 from subagents.files import SubagentError
+from subagents.project_environment import SetupFailed
 from subagents.reporting import Reporter
 from subagents.roles import get_role
 
@@ -34,23 +35,25 @@ def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
 def _result(spec: TaskSpec, reporter: Reporter, journal: Journal) -> TaskResult:
     try:
         return get_role(spec.type)(spec, reporter)
+    except SetupFailed as error:
+        return _failed(spec, journal, Failure.SETUP_FAILED, str(error), "")
     except SubagentError as error:  # its message is enough: no traceback
-        return _crashed(spec, journal, str(error), "")
+        return _failed(spec, journal, Failure.CRASHED, str(error), "")
     except BaseException as error:  # noqa: BLE001 -- the role's outermost frame
         import traceback
 
-        return _crashed(spec, journal, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return _failed(spec, journal, Failure.CRASHED, f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
-def _crashed(spec: TaskSpec, journal: Journal, message: str, trace: str) -> TaskResult:
-    journal.event("error", "crashed", message, traceback=trace)
+def _failed(spec: TaskSpec, journal: Journal, failure: Failure, message: str, trace: str) -> TaskResult:
+    journal.event("error", str(failure), message, traceback=trace)
     return TaskResult(
         task_id=spec.task_id,
         prp_id=spec.prp_id,
         status=ResultStatus.FAILED,
         attempt=spec.attempt,
         token=spec.token,
-        failure_reason=Failure.CRASHED,
+        failure_reason=failure,
         errors=(message,),
         total_steps=len(spec.steps),
         base_commit=spec.base_commit,

@@ -14,6 +14,7 @@ import time
 if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from subagents.built_environment import ProjectEnvironment
 from subagents.environment import allowed, for_commands
 from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
@@ -75,10 +76,18 @@ def room_for(
 
     asked = spec.room
     objects = object_folders(attached_repository(spec.repository).common_dir)
-    shown = (*tools(), *objects, os.path.join(spec.attempt_dir, "bin"), *(str(path) for path in asked.get("paths", ())), *readable)
+    built = ProjectEnvironment.of(spec)
+    shown = (*tools(), *objects, *([built.folder] if built.folder else ()), os.path.join(spec.attempt_dir, "bin"))
+    shown += (*(str(path) for path in asked.get("paths", ())), *readable)
     folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
     limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}
     return Room(shown, (*folders, *writable), network, **limits)
+
+
+def command_environment(spec: TaskSpec, checkout: str, own: str = "") -> dict[str, str]:
+    """The environment variables of commands in `checkout`, with those of the project's environment; `own` as for `run_commands`."""
+    found = for_commands(spec.attempt_dir, checkout, own)
+    return found | ProjectEnvironment.of(spec).variables_for(checkout, found["PATH"])
 
 
 def run_commands(
@@ -99,7 +108,7 @@ def run_commands(
     bwrap tells of a death by signal as a shell does; SIGKILL, which is how the kernel answers a lack of memory, is
     told as -9 at every level. Raises FileNotFoundError when the checkout is gone.
     """
-    environment = {**for_commands(spec.attempt_dir, checkout, own), **(extra or {})}
+    environment = {**command_environment(spec, checkout, own), **(extra or {})}
     network = spec.room.get("network") in (("all",) if gates else ("steps", "all"))
     room = room_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"

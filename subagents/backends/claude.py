@@ -22,11 +22,11 @@ from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key
-from subagents.environment import for_commands, site_packages
+from subagents.environment import site_packages
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import ANSWERS, check_answer, render_prompt
 from subagents.reporting import title_of
-from subagents.sandbox import own_user, room_for
+from subagents.sandbox import command_environment, own_user, room_for
 from subagents.shared_context import shared_context
 from subagents.spending import UsageMeter
 
@@ -196,7 +196,7 @@ class _Session:
 
     def _environment(self) -> dict[str, str]:
         """The environment of the program and its shells, an allow-list. The SDK adds our own, so ours is cut to the list too."""
-        environment = for_commands(self.spec.attempt_dir, self.checkout)
+        environment = command_environment(self.spec, self.checkout)
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
         environment |= {

@@ -12,10 +12,9 @@ import os
 from subagents.backends.base import AgentOutcome
 from subagents.backends.steps import LAST_LINES, Tail
 from subagents.contract import USAGE_FIGURES, Failure, Role
-from subagents.environment import for_commands
 from subagents.processes import SIGKILL, stream
 from subagents.prompting import ANSWERS, check_answer, render_prompt
-from subagents.sandbox import confine, room_for
+from subagents.sandbox import command_environment, confine, room_for
 from subagents.shared_context import shared_context
 
 TYPE_CHECKING = False
@@ -62,7 +61,7 @@ class CommandBackend:
         limit = spec.timeout_seconds - min(GRACE_SECONDS, spec.timeout_seconds / 4)
         # The same sandbox as for the commands of steps, but always with network: the agent must reach its model.
         level = spec.sandbox or "rlimit"
-        environment = for_commands(spec.attempt_dir, checkout)  # creates the folders that the sandbox shows
+        environment = command_environment(spec, checkout)  # creates the folders that the sandbox shows
         inner, prepare = confine(level, room_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
         reporter.end_output(0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from subagents.backends import get_backend
 from subagents.backends.base import AgentOutcome
+from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
 from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
 from subagents.left_over import archive
+from subagents.project_environment import SetupFailed, environment_for
 from subagents.record import replace
 from subagents.reporting import title_of
 from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem, attached_repository
@@ -44,21 +46,31 @@ class _Execution:
         try:
             if spec.steps:  # gates are judged elsewhere
                 self.reporter.progress(0, "Making the checkout", "checkout")
+                self._set_up()
                 self.checkout.create(self.start)
+                ProjectEnvironment.of(self.spec).put_into(self.checkout.path)
             if spec.steps:
-                self.outcome = backend.run(spec, self.checkout.path, self.reporter, self._commit_step)
+                self.outcome = backend.run(self.spec, self.checkout.path, self.reporter, self._commit_step)
             if self.outcome.failure is None:
                 if backend.asks_model and spec.steps:  # an agent goes on after it has called a step done
                     last = len(spec.steps)
                     self._keep_rest(f"Step {last} - what came after it" if self.commits else f"Steps 1 to {last} - done in one go")
                 return self._finish()
             self._keep_unfinished()
+        except SetupFailed as error:
+            return self._failed(Failure.SETUP_FAILED, (*self.outcome.errors, str(error)), self._not_judged())
         except BlockedEntries as error:
             return self._failed(Failure.AGENT_ERROR, (*self.outcome.errors, str(error)), self._not_judged())
         except (RepositoryProblem, GitError, FileNotFoundError) as error:  # another try would end the same: the folder is kept
             errors = (*self.outcome.errors, f"the work could not be taken over: {error}")
             return self._failed(Failure.AGENT_ERROR, errors, self._not_judged())
         return self._failed(self.outcome.failure, self.outcome.errors, self._not_judged())
+
+    def _set_up(self) -> None:
+        """Give the steps' commands the project's environment for what they start from. Raises SetupFailed."""
+        built = environment_for(self.spec, self.repository, self.start, self.reporter)
+        self.spec = built.given_to(self.spec)
+        self.checkout = replace(self.checkout, provided=built.links)
 
     def _commit(self, tree: str, subject: str) -> None:
         self._committed(self.checkout.commit(tree, self.head, f"{self.spec.prp_id}: {subject}\n", first=not self.commits))
@@ -96,6 +108,7 @@ class _Execution:
             from subagents.gates import Judge
 
             changes = self._changed()
+            spec = environment_for(spec, self.repository, closing, self.reporter).given_to(spec)
             place = CleanCheckout(spec, self.repository, closing)
             judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
             gates = judge.judge(spec.gates)
@@ -106,6 +119,7 @@ class _Execution:
             return self._failed(Failure.GATE_FAILED, gate_errors(gates), gates)
         self.repository.move_ref(self.checkout.ref, closing, self.head if self.commits else None)
         self._committed(closing)
+        ProjectEnvironment.of(self.spec).take_out_of(self.checkout.path)
         if spec.steps and (left := self.checkout.left_over()):
             self.reporter.note("info", "left_over", archive(self.checkout.path, left, spec.attempt_dir))
         return self._result(ResultStatus.SUCCESS, "", (), gates)

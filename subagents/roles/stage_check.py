@@ -5,6 +5,7 @@ from __future__ import annotations
 from subagents.clean_checkout import CleanCheckout
 from subagents.contract import ContractError, Failure, GateOutcome, GateSpec, GateStatus, ResultStatus, TaskResult
 from subagents.gates import Judge
+from subagents.project_environment import environment_for
 from subagents.roles.executor import gate_errors
 from subagents.workspace import attached_repository
 
@@ -27,6 +28,7 @@ def check_stage(spec: TaskSpec, reporter: Reporter) -> TaskResult:
     outcomes: list[GateOutcome] = []
     if any(gates for _, gates, _ in phases):
         reporter.progress(0, "Making the checkout of the merged commit", "checkout")
+        spec = environment_for(spec, repository, spec.base_commit, reporter).given_to(spec)
         place = CleanCheckout(spec, repository, spec.base_commit)
         for key, gates, files in phases:
             outcomes += Judge(spec, place, files, reporter, key).judge(gates)

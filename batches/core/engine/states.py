@@ -76,6 +76,7 @@ class FailureReason(StrEnum):
     NEEDS_AGENT = "needs_agent"
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
+    SETUP_FAILED = "setup_failed"
 
 
 class Waiting(StrEnum):

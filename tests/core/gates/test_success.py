@@ -1,7 +1,7 @@
 import pytest
 
 from batches.core.gates.success import Success, success_of, success_words
-from batches.core.text.state_styles import style_name, state_word
+from batches.core.text.state_styles import state_word, style_name
 
 PASSED, FAILED, OPEN = ("plan", "passed"), ("plan", "failed"), ("plan", "unverified")
 

@@ -1,0 +1,135 @@
+"""The project's environment: built once by its set-up command, shown to steps and gates, part of no commit."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from subagents import launcher
+from subagents.contract import Failure, GateKind, GateSpec, ResultStatus, StepPlan
+from tests.subagents.conftest import World, user_git
+
+pytestmark = pytest.mark.process
+
+SETUP = "mkdir -p node_modules/.bin && printf '#!/bin/sh\\necho tool-1' > node_modules/.bin/tool && chmod +x node_modules/.bin/tool"
+
+
+def gate(command: str, position: int = 1) -> GateSpec:
+    return GateSpec(position, f"`{command}`", GateKind.COMMAND, command)
+
+
+def settings(world: World, setup: str = SETUP, **more: object) -> dict[str, object]:
+    return {"folder": str(world.data / "environments"), "setup": setup, **more}
+
+
+def built(world: World) -> list[Path]:
+    return sorted((world.data / "environments").glob("*/ready.json"))
+
+
+def commit(world: World, **files: str) -> str:
+    for name, text in files.items():
+        path = world.project / name.replace("__", "/").replace("_json", ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    user_git(world.project, "add", "--all")
+    user_git(world.project, "commit", "-q", "-m", "files")
+    return user_git(world.project, "rev-parse", "HEAD")
+
+
+def test_steps_and_gates_find_what_the_set_up_built_and_no_commit_holds_it(world: World) -> None:
+    steps = (StepPlan(1, "Use the tool", ("tool > said.txt",)),)
+    spec = world.spec(environment=settings(world), steps=steps, gates=(gate("tool | grep -x tool-1"), gate("grep -x tool-1 said.txt", 2)))
+    result = world.run(spec).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+    names = user_git(world.project, "ls-tree", "-r", "--name-only", result.head_commit).split("\n")
+    assert "said.txt" in names and not any(name.startswith("node_modules") for name in names)
+
+
+def test_an_environment_is_built_once_for_the_same_lock_files_and_again_when_they_change(world: World) -> None:
+    gates = (gate("tool"),)
+    for _ in range(2):
+        result = world.run(world.spec(environment=settings(world), gates=gates)).result
+        assert result is not None and result.status == ResultStatus.SUCCESS
+    assert len(built(world)) == 1
+    commit(world, package_json="{}")
+    world.run(world.spec(environment=settings(world), gates=gates))
+    assert len(built(world)) == 2
+
+
+def test_a_gate_sees_the_environment_of_the_lock_files_that_its_phase_wrote(world: World) -> None:
+    setup = "mkdir node_modules && cat package.json > node_modules/installed"
+    commit(world, package_json="old")
+    steps = (StepPlan(1, "Change it", ("cat node_modules/installed > before.txt; printf new > package.json",)),)
+    gates = (gate("grep -x old before.txt"), gate("grep -x new node_modules/installed", 2))
+    result = world.run(world.spec(environment=settings(world, setup), steps=steps, gates=gates)).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+
+
+def test_a_step_cannot_change_what_the_gates_will_use(world: World) -> None:
+    (world.project / ".gitignore").write_text("node_modules/\n")
+    user_git(world.project, "add", ".gitignore")
+    user_git(world.project, "commit", "-q", "-m", "ignore")
+    forge = "rm -rf node_modules; mkdir -p node_modules/.bin; printf '#!/bin/sh\\ntrue' > node_modules/.bin/check"
+    forge += "; chmod +x node_modules/.bin/check"
+    steps = (StepPlan(1, "Forge it", (forge, "echo done > done.txt")),)
+    setup = "mkdir -p node_modules/.bin; printf '#!/bin/sh\\nfalse' > node_modules/.bin/check; chmod +x node_modules/.bin/check"
+    result = world.run(world.spec(environment=settings(world, setup), steps=steps, gates=(gate("node_modules/.bin/check"),))).result
+    assert result is not None and result.failure_reason == Failure.GATE_FAILED
+
+
+def test_a_set_up_that_fails_is_told_with_its_output_and_is_tried_again_by_the_next_attempt(world: World) -> None:
+    steps = (StepPlan(1, "Work", ("echo work > work.txt",)),)
+    result = world.run(world.spec(environment=settings(world, "echo no such package; exit 3"), steps=steps)).result
+    assert result is not None and result.failure_reason == Failure.SETUP_FAILED
+    assert "exit code 3" in result.errors[0] and "no such package" in result.errors[0]
+    assert not built(world)
+
+
+def test_files_brought_along_are_there_and_in_no_commit(world: World) -> None:
+    (world.project / ".env").write_text("KEY=value\n")
+    (world.project / ".gitignore").write_text(".env\n")
+    user_git(world.project, "add", ".gitignore")
+    user_git(world.project, "commit", "-q", "-m", "ignore")
+    given = settings(world, "", bring_along=[".env"])
+    steps = (StepPlan(1, "Read it", (". ./.env; echo $KEY > key.txt",)),)
+    gates = (gate("grep KEY=value .env"), gate("grep value key.txt", 2))
+    result = world.run(world.spec(environment=given, steps=steps, gates=gates)).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result.errors
+    assert ".env" not in user_git(world.project, "ls-tree", "--name-only", result.head_commit).split("\n")
+
+
+def test_variables_name_the_environment_and_reach_gates(world: World) -> None:
+    given = settings(world, 'echo built > "$STORE/mark"', variables={"STORE": "{environment}"})
+    result = world.run(world.spec(environment=given, gates=(gate('grep -x built "$STORE/mark"'),))).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+
+
+def test_a_package_installed_in_place_is_imported_from_the_checkout_that_is_judged(world: World) -> None:
+    """`pip install -e .` leads to the environment's own checkout, which holds the code of the base."""
+    commit(world, src__shop____init__="", src__shop__price="")
+    base = world.project / "src" / "shop"
+    (base / "__init__.py").write_text("PRICE = 1\n")
+    (world.project / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"\n')
+    user_git(world.project, "add", "--all")
+    user_git(world.project, "commit", "-q", "-m", "shop")
+    setup = "python3 -m venv --without-pip .venv && echo $PWD/src > $(echo .venv/lib/python3*/site-packages)/shop.pth"
+    steps = (StepPlan(1, "Raise the price", ("echo 'PRICE = 2' > src/shop/__init__.py",)),)
+    gates = (gate("python -c 'import shop; assert shop.PRICE == 2, shop.__file__'"),)
+    result = world.run(world.spec(environment=settings(world, setup), steps=steps, gates=gates), 60).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+    (ready,) = built(world)
+    assert json.loads(ready.read_text())["python_path"] == ["src"]
+
+
+def test_attempts_that_need_the_same_environment_build_it_once_between_them(world: World) -> None:
+    setup = "echo x >> $COUNTER; mkdir node_modules"
+    given = settings(world, setup, variables={"COUNTER": "{environment}/counter"})
+    gates = (gate("test -d node_modules"),)
+    specs = [world.spec(environment=given, gates=gates, task_id=f"phase-{key}", key=key) for key in ("1", "2", "3")]
+    for spec in specs:
+        launcher.launch(spec.attempt_dir)
+    for spec in specs:
+        result = world.ended(spec, 60).result
+        assert result is not None and result.status == ResultStatus.SUCCESS, result
+    (ready,) = built(world)
+    assert (ready.parent / "counter").read_text() == "x\n"
