@@ -139,6 +139,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         rerun_gates=rules.rerun,
         sandbox=attempt.sandbox,
         room=_room(batch.project),
+        environment=environment_of(batch.project),
     )
     if phase is None:
         return replace_record(common, payload=_stage_payload(run, task, rules))
@@ -172,11 +173,30 @@ def _options(run: Run) -> dict[str, object]:
     return {"base_url": settings.CE_API_BASE_URL} if run.backend == "claude" else {}
 
 
+def environment_of(project: Project) -> dict[str, object]:
+    """The project's environment as a task spec has it (subagents/built_environment.py); {} when it needs none."""
+    variables = (line.partition("=") for line in _lines(project.environment_variables))
+    found: dict[str, object] = {
+        "setup": project.setup_command.replace("\r", "").strip(),
+        "bring_along": _lines(project.bring_along),
+        "path": _lines(project.environment_path),
+        "variables": {name.strip(): value.strip() for name, _, value in variables},
+    }
+    if not any(found.values()):
+        return {}
+    folder = str(Path(settings.CE_DATA_DIR) / "environments" / project.slug)
+    return found | {"folder": folder, "inputs": _lines(project.setup_inputs), "network": project.setup_network}
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
 def _room(project: Project) -> dict[str, object]:
     """What commands of an attempt may access outside its checkout, and their resource limits."""
     return {
         "network": project.network,
-        "paths": [line.strip() for line in project.tool_paths.split("\n") if line.strip()],
+        "paths": _lines(project.tool_paths),
         "memory_bytes": settings.CE_COMMAND_MEMORY_BYTES,
         "file_bytes": settings.CE_COMMAND_FILE_BYTES,
         "processes": settings.CE_COMMAND_PROCESSES,

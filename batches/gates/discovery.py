@@ -4,12 +4,23 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.discovery import Proposal, manifests_of, propose
+from batches.core.gates.environment_proposal import EnvironmentProposal, propose_environment
 from batches.models import Project
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
 from subagents.documents import list_files, read_start
 
 MANIFEST_BYTES = 256 * 1024
+
+
+def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | None:
+    """The set-up that the base branch's files speak for; nothing is kept. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE_PROJECT)
+    try:
+        repository = checked_repository(project)
+        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)))
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
 
 
 def look_at_repository(*, project: Project, actor: Actor) -> Proposal:

@@ -1,6 +1,7 @@
 """Forms: they check the format of what a person enters. The services check whether it can be done."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -157,7 +158,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
 
     def clean_tool_paths(self) -> str:
         """One normalised absolute path per line, none of which exposes everything or CE Web's data."""
-        lines = [line.strip() for line in self.cleaned_data["tool_paths"].replace("\r", "").split("\n") if line.strip()]
+        lines = _stripped_lines(self.cleaned_data["tool_paths"])
         data = os.path.realpath(settings.CE_DATA_DIR)
         for line in lines:
             if not os.path.isabs(line) or os.path.normpath(line) != line or "\0" in line:
@@ -166,6 +167,70 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             if os.path.commonpath([real, data]) in (real, data):
                 raise forms.ValidationError(f"{line} would expose CE Web's data directory: enter a narrower path.")
         return "\n".join(lines)
+
+
+class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """What the commands of its steps and gates need besides the commit."""
+
+    class Meta:
+        model = Project
+        fields = ["setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"]
+        widgets = {name: forms.Textarea(attrs={"rows": rows, "class": "mono"}) for name, rows in (
+            ("setup_command", 4), ("setup_inputs", 2), ("bring_along", 2), ("environment_path", 2), ("environment_variables", 3)
+        )}  # fmt: skip
+        labels = {
+            "setup_command": "Set-up command",
+            "setup_inputs": "Input files",
+            "setup_network": "The set-up command may use the network",
+            "bring_along": "Bring along",
+            "environment_path": "First in PATH",
+            "environment_variables": "Environment variables",
+        }
+        help_texts = {
+            "setup_command": "A shell script, such as: npm ci. It runs in a clean checkout, in the sandbox. Empty: nothing is built.",
+            "setup_inputs": "Globs, one per line. When one of these files changes, the environment is built again. "
+            "Empty: the usual manifests and lock files.",
+            "setup_network": "Steps and gates follow the project's own network setting.",
+            "bring_along": "Files of the repository's folder that git ignores, such as .env, one per line. They are copied, read-only.",
+            "environment_path": "Folders of the checkout, one per line. Empty: .venv/bin, node_modules/.bin and the like, where they are.",
+            "environment_variables": "NAME=VALUE, one per line. {environment} is the folder of the environment. Do not put secrets here.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.describe()
+
+    def clean_bring_along(self) -> str:
+        return self._paths("bring_along")
+
+    def clean_environment_path(self) -> str:
+        return self._paths("environment_path")
+
+    def clean_environment_variables(self) -> str:
+        """NAME=VALUE in each line. What the server itself sets cannot be replaced."""
+        lines = _stripped_lines(self.cleaned_data["environment_variables"])
+        for line in lines:
+            name = line.partition("=")[0].strip()
+            if "=" not in line or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise forms.ValidationError(f"{line} is not of the form NAME=VALUE.")
+            if name in FIXED_VARIABLES:
+                raise forms.ValidationError(f"{name} is set by CE Web; choose another name.")
+        return "\n".join(lines)
+
+    def _paths(self, field: str) -> str:
+        """Relative paths that stay inside the repository, one per line."""
+        lines = _stripped_lines(self.cleaned_data[field])
+        for line in lines:
+            if line.startswith("/") or "\0" in line or {"..", ".git"} & set(line.split("/")):
+                raise forms.ValidationError(f"{line} is not a path inside the repository.")
+        return "\n".join(lines)
+
+
+def _stripped_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.replace("\r", "").split("\n") if line.strip()]
+
+
+FIXED_VARIABLES = frozenset({"HOME", "TMPDIR", "PATH", "CE_ATTEMPT", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES"})
 
 
 class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only

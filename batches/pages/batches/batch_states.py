@@ -21,6 +21,7 @@ REASONS: Mapping[str, str] = {
     FailureReason.RATE_LIMITED: "The rate limit was reached",
     FailureReason.BUDGET: "The budget was reached",
     FailureReason.NEEDS_AGENT: "It needs an agent",
+    FailureReason.SETUP_FAILED: "The project's set-up command failed",
     FailureReason.CANCELLED: "It was cancelled",
     FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",
 }

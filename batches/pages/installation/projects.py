@@ -10,11 +10,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import BatchError
-from batches.gates.discovery import look_at_repository
+from batches.gates.discovery import look_at_repository, propose_setup
 from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
 from batches.pages.common import act, actor_of
-from batches.pages.forms import ProjectGates, ProjectNew, ProjectSettings
+from batches.pages.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
 from batches.projects.services import create_project, update_project
 
 
@@ -107,3 +107,31 @@ def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
             return redirect("batches:project_gates", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
     return render(request, "installation/project_gates.html", context, status=400 if form.errors and not looked else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
+    """What commands need besides the commit. "look" fills the form with a proposal; only "Save" keeps anything."""
+    project = get_object_or_404(Project, slug=slug)
+    if not request.user.has_perm(CHANGE_PROJECT):
+        raise PermissionDenied("Changing a project takes the group admin.")
+    data = request.POST.copy() if request.method == "POST" else None
+    found, looked, refusal = None, data is not None and "look" in data, ""
+    if data is not None and looked:
+        try:
+            found = propose_setup(project=project, actor=actor_of(request))
+        except BatchError as error:
+            refusal = str(error)
+        if found is not None:
+            data["setup_command"], data["environment_variables"] = found.setup, found.variables
+    form = ProjectEnvironment(data, instance=Project.objects.get(pk=project.pk))
+    if data is not None and not looked and form.is_valid():
+        try:
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Saved. Attempts that start from now on use it.")
+            return redirect("batches:project_environment", project.slug)
+    context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
+    return render(request, "installation/project_environment.html", context, status=400 if form.errors and not looked else 200)

@@ -1,0 +1,35 @@
+"""What a repository's files say about how its environment is built."""
+
+import pytest
+
+from batches.core.gates.environment_proposal import propose_environment
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        (["uv.lock", "pyproject.toml"], "uv sync --frozen"),
+        (["poetry.lock", "pyproject.toml"], "poetry install"),
+        (["requirements.txt", "requirements-dev.txt", "setup.py"], "-r requirements-dev.txt -r requirements.txt -e ."),
+        (["pyproject.toml", "src/shop/__init__.py"], "pytest -e ."),
+        (["package.json", "package-lock.json"], "npm ci"),
+        (["package.json", "pnpm-lock.yaml"], "pnpm install --frozen-lockfile"),
+        (["package.json"], "npm install"),
+        (["Cargo.toml", "Cargo.lock"], "cargo fetch"),
+        (["go.mod"], "go mod download"),
+        (["Gemfile"], "bundle install"),
+    ],
+)
+def test_the_lock_file_decides(files, command):
+    proposal = propose_environment(files)
+    assert proposal is not None and command in proposal.setup
+
+
+def test_two_languages_are_both_set_up():
+    proposal = propose_environment(["package-lock.json", "package.json", "requirements.txt"])
+    assert proposal is not None and "npm ci" in proposal.setup and "-r requirements.txt" in proposal.setup
+    assert proposal.why == "requirements.txt, package-lock.json"
+
+
+def test_files_below_the_top_and_other_files_propose_nothing():
+    assert propose_environment(["docs/package.json", "README.md"]) is None
