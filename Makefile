@@ -31,7 +31,7 @@ test: lint fast slow chaos
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/djangofmt --check --quiet templates
-	$(BIN)/mypy
+	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) $(BIN)/mypy
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) $(PY) manage.py makemigrations --check --dry-run
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) CE_HTTPS=1 $(PY) manage.py check --deploy --fail-level WARNING
 	rm -rf $(SCRATCH)

@@ -20,10 +20,10 @@ def insert(model: type[Model], rows: Sequence[Row], *, replace: bool = False) ->
         return
     fields = model._meta.concrete_fields
     quote = connection.ops.quote_name
-    columns = [quote(field.column) for field in fields]
+    columns = [quote(str(field.column)) for field in fields]
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
     if replace:
-        key = quote(model._meta.pk.column)  # type: ignore[union-attr]  # every table has one
+        key = quote(str(model._meta.pk.column))
         others = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
         sql += f" ON CONFLICT ({key}) DO UPDATE SET {others}"
     slots = [(field.attname, _converter(field)) for field in fields]

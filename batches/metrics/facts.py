@@ -3,7 +3,7 @@
 Everything here is derived: `rebuild` gives the same rows again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from decimal import Decimal
 from typing import Any
@@ -114,12 +114,12 @@ def _read_attempts(attempts: QuerySet[Attempt]) -> list[dict[str, Any]]:
     return list(ended.order_by("pk").values(*_COLUMNS))
 
 
-def _gates_of(attempts: Sequence[int]) -> dict[int, dict[str, int]]:
+def _gates_of(attempts: Sequence[int]) -> dict[int, Mapping[str, Any]]:
     counts = GateCheck.objects.filter(attempt__in=attempts).order_by().values("attempt").annotate(**_gate_counts())
     return {row["attempt"]: row for row in counts}
 
 
-def _gates_of_runs(runs: Sequence[int]) -> dict[int, dict[str, int]]:
+def _gates_of_runs(runs: Sequence[int]) -> dict[int, Mapping[str, Any]]:
     """With the gates of stages on the merged tree."""
     counts = GateCheck.objects.filter(attempt__task__run__in=runs).order_by().values("attempt__task__run").annotate(**_gate_counts())
     return {row["attempt__task__run"]: row for row in counts}
@@ -130,7 +130,7 @@ def _gate_counts() -> dict[str, Count]:
     return words | {"gates_flaky": Count("pk", filter=Q(flaky=True))}
 
 
-def _attempt_fact(row: dict[str, Any], gates: dict[str, int]) -> dict[str, Any]:
+def _attempt_fact(row: Mapping[str, Any], gates: Mapping[str, Any]) -> dict[str, Any]:
     operation = Operation(row["task__run__operation"])
     executed = operation is Operation.EXECUTE
     changed = [] if row["result__files_created"] is None else [path for name in _CHANGED for path in row[name]]
@@ -180,7 +180,7 @@ def _attempt_fact(row: dict[str, Any], gates: dict[str, int]) -> dict[str, Any]:
 _CHANGED = ("result__files_created", "result__files_modified", "result__files_deleted")
 
 
-def _drift(row: dict[str, Any], changed: Sequence[str]) -> float | None:
+def _drift(row: Mapping[str, Any], changed: Sequence[str]) -> float | None:
     """As reviews measure it (evidence.py); None without a result."""
     if row["result__files_created"] is None:
         return None
@@ -218,11 +218,11 @@ _SUMS = {
 }
 
 
-def _sums_of(runs: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _sums_of(runs: Sequence[int]) -> dict[int, Mapping[str, Any]]:
     return {row["run"]: row for row in AttemptFact.objects.filter(run__in=runs).order_by().values("run").annotate(**_SUMS)}
 
 
-def _predictions_of(runs: Sequence[int]) -> Iterable[dict[str, Any]]:
+def _predictions_of(runs: Sequence[int]) -> Iterable[Mapping[str, Any]]:
     counts = {
         "conflicts_predicted": Count("pk"),
         "conflicts_true": Count("pk", filter=Q(collided=True)),
@@ -238,7 +238,7 @@ _RUN_COLUMNS = (
 
 
 def _run_fact(
-    row: dict[str, Any], sums: dict[str, Any], gates: dict[str, int], predicted: dict[str, Any], critical: set[int]
+    row: Mapping[str, Any], sums: Mapping[str, Any], gates: Mapping[str, Any], predicted: Mapping[str, Any], critical: set[int]
 ) -> dict[str, Any]:
     drifts = sums.get("drift_count")
     counted = ("attempts", "failed", "retries", "phases", "by_hand", "conflicts_real")
@@ -274,6 +274,7 @@ def _write_stages(runs: Sequence[int]) -> None:
     idle = dict(Run.objects.filter(pk__in=runs).exclude(idle=[]).values_list("pk", "idle"))
     StageFact.objects.filter(run__in=runs).delete()
     StageFact.objects.bulk_create(
-        StageFact(run_id=run, stage=stage, seconds=stage_seconds([(first, last)], idle.get(run, ())), attempts=count)
+        StageFact(run_id=run, stage=stage, seconds=seconds, attempts=count)
         for run, stage, first, last, count in measured
+        if (seconds := stage_seconds([(first, last)], idle.get(run, ()))) is not None
     )

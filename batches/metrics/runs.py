@@ -161,7 +161,8 @@ def outcomes(scope: Scope, runs: Runs, cache_saved: float | None) -> tuple[list[
         .order_by("ended_at", "pk")
         .values_list("pk", "tokens", "phases")[:BASELINE_RUNS]
     )
-    baseline = share(sum(tokens for _, tokens, _ in first), sum(phases for *_, phases in first)) if len(first) == BASELINE_RUNS else None
+    used, phases = sum(tokens or 0 for _, tokens, _ in first), sum(phases for *_, phases in first)
+    baseline = share(used, phases) if len(first) == BASELINE_RUNS else None
     found = runs.outcomes(operation, {pk for pk, *_ in first})
     later = [(one.tokens, one.phases) for one in found if not one.baseline and one.tokens is not None and one.phases]
     return found, Saving(

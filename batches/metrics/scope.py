@@ -1,5 +1,6 @@
 """Which facts the filters of a page let through, and sums that several figures share."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from batches.core.metrics.types import Filters, Span
 from batches.models import AttemptFact, Project, RunFact
 
 TOKENS = ("tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 class DayText(Cast):

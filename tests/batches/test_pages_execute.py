@@ -20,7 +20,7 @@ def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, cl
     assert "either way" in page.text, "a chain takes as long either way"
 
     alone = client.post("/batches/1/execute/", {"what": "phase:1", "dry_run": "1"})
-    assert alone.status_code == 200 and "nothing was changed" in alone.text
+    assert alone.status_code == 200 and "Nothing was changed" in alone.text
     assert [phase.key for phase in alone.context["plan_of_run"].phases] == ["1"]
     too_early = client.post("/batches/1/execute/", {"what": "stage:2", "dry_run": "1"})
     assert too_early.status_code == 400 and "Phase 1 must be done first" in too_early.text

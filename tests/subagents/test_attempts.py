@@ -245,7 +245,7 @@ def test_what_is_in_no_commit_is_archived_before_the_folder_goes(world: World) -
     script = "printf 'x.log\\nnode_modules/\\n' > .gitignore; echo 1 > x.log; mkdir -p node_modules/a; touch node_modules/a/b"
     spec = world.spec(steps=steps(script))
     world.run(spec)
-    assert launcher.tidy(spec) and not os.path.exists(spec.checkout)
+    assert launcher.remove_checkout(spec) and not os.path.exists(spec.checkout)
     with tarfile.open(Path(spec.attempt_dir, "left-over.tar.gz")) as archive:
         assert archive.getnames() == ["x.log"]
     [note] = [entry for entry in world.log(spec) if entry.get("kind") == "left_over" or entry.get("event") == "left_over"]
@@ -255,7 +255,7 @@ def test_what_is_in_no_commit_is_archived_before_the_folder_goes(world: World) -
 def test_what_is_too_much_for_an_archive_keeps_the_folder(world: World) -> None:
     spec = world.spec(steps=steps("echo big > .gitignore; head -c 30000000 /dev/zero > big"))
     world.run(spec)
-    assert not launcher.tidy(spec) and os.path.exists(Path(spec.checkout, "big"))
+    assert not launcher.remove_checkout(spec) and os.path.exists(Path(spec.checkout, "big"))
 
 
 def test_the_judged_commit_is_the_one_that_is_merged_and_its_files_are_all_that_is_there(world: World) -> None:
@@ -297,10 +297,10 @@ def test_environment_of_commands_is_an_allow_list(world: World, monkeypatch: pyt
     assert f"CE_ATTEMPT={spec.attempt_dir}" in everything
 
 
-def test_python_of_commands_is_the_one_that_runs_us(world: World) -> None:
+def test_python_of_commands_is_the_one_below_our_environment(world: World) -> None:
     spec = world.spec(steps=steps("python -c 'import sys; print(sys.prefix)'"))
     world.run(spec)
-    assert [line["message"] for line in world.log(spec) if line["kind"] == "output"] == [sys.prefix]
+    assert [line["message"] for line in world.log(spec) if line["kind"] == "output"] == [sys.base_prefix]
 
 
 # Once only

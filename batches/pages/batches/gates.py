@@ -36,7 +36,7 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
     entries = read_ledger(batch)
     state, chosen = _filtered(request, entries)
     page = Paginator(chosen, PAGE_SIZE).get_page(request.GET.get("page"))
-    outputs = outputs_of(page.object_list)
+    outputs = outputs_of(list(page))
     context = {
         "batch": batch,
         "counts": count_states(entries),
