@@ -36,18 +36,20 @@ UNATTENDED = {
 
 
 def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, str]:
-    """For the commands of steps and gates. `python` and the tools beside it are the interpreter's that runs CE Web.
+    """For the commands of steps and gates: the one place where a project's own environment is put together.
 
-    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
+    `python` is the interpreter that CE Web's virtual environment was made from, without any package of CE Web; what it may
+    borrow of ours is LENT, and only where nothing of the project has that name. HOME and TMPDIR lie in the folder `own`
+    ("": the attempt's directory).
     """
-    tools = os.path.dirname(sys.executable)
-    places = [tools, os.environ.get("PATH", os.defpath)]
-    if not os.path.exists(os.path.join(tools, "python")):
-        places.insert(0, _python_shim(attempt_dir))
+    tools = _tools(attempt_dir)
+    ours = {os.path.realpath(os.path.dirname(sys.executable)), os.path.dirname(sys.executable)}
+    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place and place not in ours]
     return {
         **allowed(),
         **UNATTENDED,
-        "PATH": os.pathsep.join(places),
+        "PATH": os.pathsep.join([tools, *places]),
+        "PYTHONUSERBASE": tools,
         "CE_ATTEMPT": attempt_dir,
         # Of its own: tools that tidy a shared folder (pytest keeps three runs there) would wait for everybody's.
         "TMPDIR": _folder(own or attempt_dir, "tmp"),
@@ -65,13 +67,51 @@ def _folder(attempt_dir: str, name: str) -> str:
     return folder
 
 
-def _python_shim(attempt_dir: str) -> str:
+# What a run of tests needs that a bare interpreter has not: of these names only, and after all that the project has.
+LENT = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "coverage")
+# As programs, which unlike `python -m` do not look into the working folder for modules.
+STARTED = {
+    "pytest": "from pytest import console_main; sys.exit(console_main())",
+    "coverage": "from coverage.cmdline import main; sys.exit(main())",
+}
+LENDER = """import importlib.machinery
+import sys
+
+
+class Lender:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if path is None and name in {names!r}:
+            return importlib.machinery.PathFinder.find_spec(name, {places!r})
+
+
+sys.meta_path.append(Lender)
+"""
+def _tools(attempt_dir: str) -> str:
+    """A folder with python, pytest, coverage and ruff for the attempt's commands; it can be read only where they run."""
     folder = os.path.join(attempt_dir, "bin")
-    script = os.path.join(folder, "python")
-    if not os.path.exists(script):
-        os.makedirs(folder, exist_ok=True)
-        quoted = "'" + sys.executable.replace("'", "'\\''") + "'"
-        descriptor = os.open(script, os.O_WRONLY | os.O_CREAT, 0o755)
-        os.write(descriptor, f'#!/bin/sh\nexec {quoted} "$@"\n'.encode())
-        os.close(descriptor)
+    if os.path.exists(os.path.join(folder, "python")):
+        return folder
+    os.makedirs(folder, exist_ok=True)
+    interpreter, server = os.path.realpath(sys.executable), os.path.dirname(sys.executable)
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = os.path.join(folder, "lib", version, "site-packages")
+    os.makedirs(site, exist_ok=True)
+    _write(os.path.join(site, "ce_lender.py"), LENDER.format(names=LENT, places=site_packages()))
+    _write(os.path.join(site, "ce_lender.pth"), "import ce_lender\n")
+    quoted = "'" + interpreter.replace("'", "'\\''") + "'"
+    for name in ("python3", version):
+        _write(os.path.join(folder, name), f'#!/bin/sh\nexec {quoted} "$@"\n', 0o755)
+    for name, start in STARTED.items():
+        _write(os.path.join(folder, name), f"#!/bin/sh\nexec {quoted} -c 'import sys; del sys.path[0]; {start}' \"$@\"\n", 0o755)
+    ruff = os.path.join(server, "ruff")
+    if os.path.exists(ruff) and not os.path.lexists(os.path.join(folder, "ruff")):
+        os.symlink(ruff, os.path.join(folder, "ruff"))
+    _write(os.path.join(folder, "python"), f'#!/bin/sh\nexec {quoted} "$@"\n', 0o755)  # the last: it says that all is there
     return folder
+
+
+def _write(path: str, text: str, mode: int = 0o644) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    os.write(descriptor, text.encode())
+    os.close(descriptor)

@@ -230,7 +230,18 @@ class Judge:
         if not command:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no tests were found to run (pytest, npm, go, cargo, make)")
         outcome = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
-        return _without_tests(outcome)
+        return self._of_this_checkout(gate, _without_tests(outcome))
+
+    def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
+        """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""
+        packages = _packages(self.checkout)
+        if outcome.status != GateStatus.PASSED or not packages or not has_python_tests(self.checkout) or _sets_path(self.checkout):
+            return outcome
+        found = self._command(gate, [["python", "-c", WHERE, *packages]], "").output.strip()
+        if not found:
+            return outcome
+        note = f"the tests may have run against other code: {found}, which is not in the checkout; install the checkout, or set pythonpath"
+        return replace(outcome, status=GateStatus.FAILED, note=note)
 
     def _coverage(self, gate: GateSpec) -> GateOutcome:
         if not has_python_tests(self.checkout):
@@ -243,11 +254,37 @@ class Judge:
         outcome = self._command(gate, commands, f"{measured} && {report}", {**NO_LEFTOVERS, "COVERAGE_FILE": data})
         if "No module named coverage" in outcome.output:
             return replace(outcome, note="coverage is not installed where this runs: python -m pip install coverage")
-        return _without_tests(outcome)
+        return self._of_this_checkout(gate, _without_tests(outcome))
 
 
 # Tests leave caches beside the code; what a gate leaves is never committed, and less of it is less to trip over.
 NO_LEFTOVERS = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
+
+
+# Prints those of the packages that Python finds outside of the working folder, and where.
+WHERE = """import importlib.util, os, sys
+top = os.path.realpath(".") + os.sep
+for name in sys.argv[1:]:
+    spec = importlib.util.find_spec(name)
+    place = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), ""))
+    if place and not os.path.realpath(place).startswith(top):
+        print(name, "is", place)
+"""
+
+
+def _packages(checkout: str) -> list[str]:
+    """The Python packages at the top of a checkout or in its src."""
+    found = set()
+    for folder in (checkout, os.path.join(checkout, "src")):
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        found |= {name for name in names if name.isidentifier() and os.path.isfile(os.path.join(folder, name, "__init__.py"))}
+    return sorted(found - {"tests", "test"})
+
+
+def _sets_path(checkout: str) -> bool:
+    """Whether the tests themselves say where modules are found."""
+    places = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "conftest.py", "tests/conftest.py")
+    return any("pythonpath" in line or "sys.path" in line for name in places for line in _lines(os.path.join(checkout, name)))
 
 
 def _with_note(outcome: GateOutcome, note: str) -> GateOutcome:

@@ -209,6 +209,32 @@ def test_test_command_is_found_by_what_is_there(tmp_path: Path, name: str, text:
     assert find_test_command(str(tmp_path)) == command
 
 
+def test_commands_see_no_package_of_the_server_and_borrow_only_what_runs_tests(place) -> None:
+    commands = ("python -c 'import django'", "python -c 'import httpx'", "python -c 'import pytest, coverage'", "pytest --version")
+    outcomes = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands)))
+    assert [outcome.status for outcome in outcomes] == [FAILED, FAILED, PASSED, PASSED], outcomes
+    write(place[1], pluggy__py="x = 1\n")  # what is lent comes after all that the project has
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="python -c 'import pluggy; pluggy.x'"))
+    assert outcome.status == PASSED
+
+
+def test_python_tests_of_other_code_are_not_green(place) -> None:
+    """A package of the interpreter's own has the name of the one in src: the tests never saw the checkout."""
+    write(place[1], tests___test_a__py="import wsgiref\n\n\ndef test_it():\n    assert wsgiref\n")
+    package = place[1] / "src/wsgiref"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text("x = 1\n")
+    (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
+    assert outcome.status == FAILED and "wsgiref is " in outcome.note and "not in the checkout" in outcome.note
+    write(place[1], pytest__ini="[pytest]\npythonpath = src\n")
+    assert judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))[0].status == PASSED
+
+
+@pytest.mark.parametrize("name", ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "EDITOR", "VISUAL"])
+def test_an_editor_is_an_error_at_once(place, name: str) -> None:
+    assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=f'test "${name}" = false; ! ${name} file'))[0].status == PASSED
+
+
 def test_without_any_tests_the_gate_is_unverified(place) -> None:
     (outcome,) = judge(place, GateSpec(1, "Tests pass", GateKind.TESTS))
     assert outcome.status == UNVERIFIED and "no tests were found" in outcome.note
