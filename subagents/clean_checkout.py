@@ -65,6 +65,9 @@ class CleanCheckout:
 
     def _begin(self) -> None:
         """Go on from the commit that was judged here last, where that leads to the same files as a checkout anew."""
+        for name in os.listdir(self.folder):  # where there is no sandbox a gate may have written beside the checkout
+            if name not in ("checkout", "lock", "state", "tmp", "home") and not name.startswith("index"):
+                remove(os.path.join(self.folder, name))
         try:
             former = self._recorded()
             if former is None:

@@ -201,11 +201,7 @@ def has_commits(attempt: Attempt) -> bool:
 
 
 def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
-    """Ended stages whose merged tree no gate has judged, and which no stage check covers yet.
-
-    A phase that was merged onto an unmoved branch was judged on exactly the tree that resulted, so no gate runs twice.
-    Project gates that run at the end of a stage have not judged any tree before.
-    """
+    """Stages with merged work and gates that no stage check covers yet; also where a phase was judged on the very same tree."""
     if run.operation != Operation.EXECUTE:
         return []
     rules = GateRules.from_json(run.gate_rules)
@@ -220,19 +216,13 @@ def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
     unchecked = []
     for stage, members in ended.items():
         own = [attempt for task in members for attempt in merged.get(task.pk, ())]
-        judged = [attempt for task in members if every or task.phase_id in gated for attempt in merged.get(task.pk, ())]
+        judged = at_end or any(every or task.phase_id in gated for task in members if merged.get(task.pk))
         covered = [task.covers for task in members if task.kind == TaskKind.STAGE_CHECK]
         if not own or sorted(attempt.pk for attempt in own) in covered:
             continue
-        if at_end or not seen_merged(judged, own):
+        if judged:
             unchecked.append(stage)
     return unchecked
-
-
-def seen_merged(judged: Iterable[Attempt], merged: Sequence[Attempt]) -> bool:
-    """Whether the gates of every `judged` attempt ran on the final tree of all the `merged` ones."""
-    final = max(merged, key=lambda attempt: (attempt.ended_at is not None, attempt.ended_at)).merge_tree
-    return all(attempt.tree == final for attempt in judged)
 
 
 @lru_cache(maxsize=256)

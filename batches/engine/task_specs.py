@@ -12,12 +12,12 @@ from batches.core.engine.decide import Launch
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
 from batches.core.engine.prp import render_prp
 from batches.core.engine.roles import ROLES
-from batches.core.engine.states import Operation, TaskKind
-from batches.core.gates.project_gates import GateRules, When
+from batches.core.engine.states import Operation
+from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.rules import Moment, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import TickContext, gated_phases, seen_merged
+from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Phase, Project, Result, Run, Task
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
@@ -208,19 +208,11 @@ def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
 
 
 def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
-    """What a stage check judges: the gates of the stage, over all files that its phases changed.
-
-    It also runs the gates of the merged phases again, unless each of them was judged on the merged tree already.
-    """
-    covered = list(Attempt.objects.filter(pk__in=task.covers).select_related("task"))
-    gated = gated_phases(run.batch_id, run.batch.edition)
-    judged = covered if rules.has(When.PHASE) else [attempt for attempt in covered if attempt.task.phase_id in gated]
-    # A run of only this check was requested because the branch has new commits.
-    judged_already = run.tasks.exclude(kind=TaskKind.STAGE_CHECK).exists() and seen_merged(judged, covered)
+    """What a stage check judges: the gates of its merged phases again, and those of the stage as a whole over all that changed."""
     changed = Result.objects.filter(attempt__in=task.covers).values_list("files_created", "files_modified")
     return {
-        "phases": [] if judged_already else _covered_phases(task),
-        "gates": [gate.to_json() for gate in rules.of_stage(seen=judged_already)],
+        "phases": _covered_phases(task),
+        "gates": [gate.to_json() for gate in rules.of_stage()],
         "changed": sorted({path for created, modified in changed for path in (*created, *modified)}),
     }
 

@@ -23,19 +23,18 @@ def test_a_phase_without_steps_changes_nothing_that_the_server_could_look_at():
     assert names(RULES.of_phase(["a.py"], has_steps=False)) == ["project:ruff check ."]
 
 
-def test_on_a_merged_tree_all_of_them_are_judged_and_on_one_that_was_seen_only_what_waits_for_the_stage():
-    assert names(RULES.of_stage(seen=False)) == [
+def test_on_a_merged_tree_all_of_them_are_judged():
+    assert names(RULES.of_stage()) == [
         "project:ruff check .",
         "project:pytest -q",
         "standard:conflict_markers",
         "standard:file_size",
     ]
-    assert names(RULES.of_stage(seen=True)) == ["project:pytest -q"]
 
 
 def test_a_position_names_one_gate_of_its_origin_wherever_it_is_judged():
     everywhere = {(gate.origin, gate.position): gate.text for gates in (RULES.of_phase(["a"], has_steps=True),) for gate in gates}
-    for gate in RULES.of_stage(seen=False):
+    for gate in RULES.of_stage():
         assert everywhere.setdefault((gate.origin, gate.position), gate.text) == gate.text
 
 

@@ -107,10 +107,8 @@ class GateRules:
             *(self._standard(name, files) for name in self.standard if has_steps and (files or name != StandardGate.DECLARED)),
         )
 
-    def of_stage(self, *, seen: bool) -> tuple[GateSpec, ...]:
-        """What is judged on the merged tree; `seen`: each phase was judged on that very tree, so only what waits for the stage."""
-        if seen:
-            return self._project(When.STAGE)
+    def of_stage(self) -> tuple[GateSpec, ...]:
+        """What is judged on the merged tree."""
         standard = (self._standard(name, ()) for name in self.standard if name != StandardGate.DECLARED)
         return (*self._project(*When), *standard)
 
