@@ -1,4 +1,4 @@
-"""`manage.py batch_facts`: the rows that figures are read from, filled in or made anew."""
+"""`manage.py batch_facts`: write missing facts, or rebuild all of them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class Command(BaseCommand):
     help = "Fill in the facts of ended attempts and runs that lack them (a migration does so by itself); safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rebuild", action="store_true", help="make all of them anew from attempts, results and gates")
+        parser.add_argument("--rebuild", action="store_true", help="rewrite all of them from attempts, results and gates")
 
     def handle(self, *args: Any, **options: Any) -> None:
         attempts, runs = facts.rebuild(anew=options["rebuild"])
