@@ -52,8 +52,8 @@ def measure(batches: int) -> None:
         with CaptureQueriesContext(connection) as queries:
             client.get(page)
         size = len(answer.content) / 1024
-        told = f"{min(wall):.3f} s wall, {min(cpu):.3f} s CPU, {len(queries)} queries, {size:.0f} KiB"
-        print(f"{page:34} {answer.status_code}  {told}", flush=True)
+        line = f"{min(wall):.3f} s wall, {min(cpu):.3f} s CPU, {len(queries)} queries, {size:.0f} KiB"
+        print(f"{page:34} {answer.status_code}  {line}", flush=True)
 
 
 def run(url: str, batches: int) -> None:

@@ -62,7 +62,7 @@ def attempts_by_reason(attempts: QuerySet[AttemptFact]) -> list[Row]:
 
 
 class Use:
-    """What some rows of attempts_by_day come to."""
+    """The totals of some rows of attempts_by_day."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.attempts = sum(row["count"] for row in rows)

@@ -435,7 +435,7 @@ def _phase(work: Work, index: int, order: int, prp: str) -> Row:
 def _run(story: _Story, batch: int) -> Row:
     ended = story.began + timedelta(seconds=story.seconds)
     expected = sum(work.hours for work in PLANS[story.plan][1]) * 3600 * _SHARE_OF_ESTIMATE / 2
-    told = story.place >= 10  # the first ones had no history to tell from
+    forecast = story.place >= 10  # the first ones had no history for a forecast
     return {
         "batch_id": batch,
         "number": 1,
@@ -451,9 +451,9 @@ def _run(story: _Story, batch: int) -> Row:
         "ended_at": ended,
         "reported_at": ended,
         "waited": story.waited,
-        "forecast_seconds": expected if told else None,
-        "forecast_p90_seconds": expected * 1.7 if told else None,
-        "forecast_runs": 10 * story.place if told else 0,
+        "forecast_seconds": expected if forecast else None,
+        "forecast_p90_seconds": expected * 1.7 if forecast else None,
+        "forecast_runs": 10 * story.place if forecast else 0,
         "report": "This batch was made up by manage.py demo_history; nothing was executed.",
     }
 
@@ -543,7 +543,7 @@ def _result(rng: random.Random, work: Work) -> Row:
 
 
 def _checks(rng: random.Random, one: _Try, attempt: Row) -> list[Row]:
-    """The tests of the project, as far as something is to be told of them: that they failed, or were flaky."""
+    """The project's tests, where they failed or were flaky."""
     failed = one.reason == FailureReason.GATE_FAILED
     flaky = not one.reason and rng.random() < 0.01
     if not failed and not flaky:

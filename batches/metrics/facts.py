@@ -1,4 +1,4 @@
-"""The rows that figures are read from: written in the transaction that ends an attempt or a run, and made anew from the rest at will.
+"""The rows that figures are read from. They are written in the transaction that ends an attempt or a run, and can be rebuilt at any time.
 
 Everything here is derived: `rebuild` gives the same rows again.
 """
@@ -68,7 +68,7 @@ def _counted_runs() -> QuerySet[Run]:
 
 
 def rebuild(*, anew: bool = False) -> tuple[int, int]:
-    """Fill in the facts that are missing, or with `anew` all of them; returns how many of attempts and runs were written.
+    """Write the missing facts, or with `anew` rewrite all of them; returns how many of attempts and runs were written.
 
     Safe to repeat, to stop at any line, and while batches run.
     """

@@ -131,12 +131,12 @@ def recent_runs(scope: Scope) -> list[Row]:
 
 def forecasts(recent: Iterable[Row]) -> ForecastCheck:
     """Over the runs that succeeded and had a forecast."""
-    told = [row for row in recent if row["outcome"] == RunState.SUCCEEDED and row["forecast_seconds"] and row["forecast_p90_seconds"]]
+    forecast = [row for row in recent if row["outcome"] == RunState.SUCCEEDED and row["forecast_seconds"] and row["forecast_p90_seconds"]]
     return ForecastCheck(
-        runs=len(told),
-        below_median=sum(row["seconds"] <= row["forecast_seconds"] for row in told),
-        within=sum(row["seconds"] <= row["forecast_p90_seconds"] for row in told),
-        ratio=Spread.of([row["seconds"] / row["forecast_seconds"] for row in told]),
+        runs=len(forecast),
+        below_median=sum(row["seconds"] <= row["forecast_seconds"] for row in forecast),
+        within=sum(row["seconds"] <= row["forecast_p90_seconds"] for row in forecast),
+        ratio=Spread.of([row["seconds"] / row["forecast_seconds"] for row in forecast]),
     )
 
 
@@ -185,7 +185,7 @@ def points(facts: QuerySet[RunFact]) -> tuple[RunPoint, ...]:
 
 def run_point(fact: RunFact) -> RunPoint:
     """The facts of a run with their names; its run, batch and project should be loaded."""
-    told = fact.forecast_seconds is not None and fact.forecast_p90_seconds is not None
+    has_forecast = fact.forecast_seconds is not None and fact.forecast_p90_seconds is not None
     same = ("critical", "demo", "ended_at", "seconds", "work_seconds", "attempts", "failed", "retries", "phases", "by_hand", "drift")
     more = ("conflicts_predicted", "conflicts_real", "gates_passed", "gates_failed", "gates_flaky", "estimated_hours", "estimated_seconds")
     return RunPoint(
@@ -199,7 +199,7 @@ def run_point(fact: RunFact) -> RunPoint:
         waits=Waits(*(getattr(fact, name) for name in WAITS)),
         tokens=Tokens(*(getattr(fact, name) for name in TOKENS)),
         cost_usd=dollars(fact.cost_micros),
-        forecast=(fact.forecast_seconds, fact.forecast_p90_seconds) if told else None,  # type: ignore[arg-type]  # both are told
+        forecast=(fact.forecast_seconds, fact.forecast_p90_seconds) if has_forecast else None,  # type: ignore[arg-type]  # both are known
         forecast_runs=fact.forecast_runs,
         **{name: getattr(fact, name) for name in (*same, *more)},
     )

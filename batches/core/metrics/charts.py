@@ -529,8 +529,8 @@ def error_types(history: History, links: Links) -> Figure:
     names = [one.reason for one in history.errors]
     counts = {name: [dict(one.reasons).get(name, 0) for one in history.buckets] for name in names}
     over = over_days(history, links)
-    told = names[:6]
-    series = [Series(name.replace("_", " "), counts[name], COLOURS[at], ("", "", "/", "", ".", "x")[at]) for at, name in enumerate(told)]
+    most = names[:6]
+    series = [Series(name.replace("_", " "), counts[name], COLOURS[at], ("", "", "/", "", ".", "x")[at]) for at, name in enumerate(most)]
     if rest := names[6:]:
         series.append(Series("other", [sum(counts[name][at] for name in rest) for at in range(len(history.buckets))], COLOURS[6], "-"))
     return Figure(
@@ -673,7 +673,7 @@ def forecasts(history: History, links: Links) -> Figure:
     return Figure(
         "forecasts",
         "Forecast against actual",
-        f"{check.within} of {check.runs} within the forecast’s 90th percentile" if check.runs else "told at Execute",
+        f"{check.within} of {check.runs} within the forecast’s 90th percentile" if check.runs else "made at Execute",
         (
             BATCH,
             TITLE,

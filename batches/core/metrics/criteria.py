@@ -1,4 +1,4 @@
-"""The success criteria of the framework as a checklist that is worked out anew each time (framework.md §7).
+"""The success criteria of the framework as a checklist, computed each time it is shown (framework.md §7).
 
 That a team is confident cannot be measured; it is left to the team.
 """
@@ -66,7 +66,7 @@ class Criterion:
 
 
 def success_criteria(runs: Sequence[RunOutcome], saving: Saving) -> tuple[Criterion, ...]:
-    """The checklist over `runs`, oldest first; `saving` is what those after the baseline come to."""
+    """The checklist over `runs`, oldest first; `saving` compares the runs after the baseline with it."""
     return (
         _in_a_row(runs),
         _duration(runs),

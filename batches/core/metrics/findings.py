@@ -26,7 +26,7 @@ BANDS = (1, 2, 4, 8)  # estimated hours above which a phase is called long
 
 
 class RemedyCode(StrEnum):
-    """What a person can do about a finding at a press.
+    """What a person can do about a finding with one click.
 
     The first group is applied by `remedies.apply_remedy`; the second is a page to go to.
     """
@@ -195,7 +195,7 @@ def difference(count: int, sample: int, other_count: int, other_sample: int) -> 
 
 
 def find(evidence: Evidence) -> tuple[Finding, ...]:
-    """Everything that stands out, the rules in their order; one rule speaks once for a project or a kind of phase."""
+    """All findings, in the order of the rules. One rule gives at most one finding for a project or a kind of phase."""
     return tuple(finding for rule in RULES for finding in rule(evidence))
 
 

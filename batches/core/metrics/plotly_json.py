@@ -83,7 +83,7 @@ REFERENCE_NAME: Plot = {
 TOLD = "%{customdata[1]}<extra></extra>"
 SYMBOLS = ("circle", "diamond", "square", "cross")
 FEW = 8  # names fewer than these do not fill the width: bars keep a bar's shape
-# Bars that stand beside or on each other, told apart by colour-blind eyes too; the text of the legend says which.
+# Colours of bars side by side or stacked, chosen so that colour-blind people can tell them apart. The legend names them.
 COLOURS = (
     "var(--running-bar)",
     "var(--succeeded-bar)",
@@ -145,7 +145,7 @@ class Series:
     values: Sequence[float | int | Decimal | None]
     colour: str
     pattern: str = ""
-    said: Sequence[float | int | Decimal | None] | None = None  # what is told of a bar, where that is not its length
+    said: Sequence[float | int | Decimal | None] | None = None  # the value in the tooltip, where it is not the bar's length
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def bars(places: Bars, series: Sequence[Series], kind: str, *, lines: Sequence[t
             "name": _safe(one.name),
             "x": [place.isoformat() if isinstance(place, date) else _safe(place) for place in places.places],
             "y": [_number(value) for value in one.values],
-            **_told(places.titles, one, kind, places.hrefs),
+            **_tooltips(places.titles, one, kind, places.hrefs),
             "marker": _marker(one),
         }
         if places.days:
@@ -252,7 +252,7 @@ def horizontal_bars(
             "name": _safe(one.name),
             "y": list(range(len(names))),
             "x": [_number(value) for value in one.values],
-            **_told(names, one, kind, hrefs),
+            **_tooltips(names, one, kind, hrefs),
             "marker": _marker(one),
         }
         for one in series
@@ -294,7 +294,7 @@ def dated(
             "name": _safe(name),
             "x": [one.x.isoformat() if isinstance(one.x, date) else one.x for one in found],
             "y": [one.y for one in found],
-            **_told([one.text for one in found], Series(name, [one.y for one in found], colour), kind, [one.href for one in found]),
+            **_tooltips([one.text for one in found], Series(name, [one.y for one in found], colour), kind, [one.href for one in found]),
             "marker": {
                 "color": colour,
                 "size": 7 if joined or len(found) > FEW * 8 else 9,
@@ -349,7 +349,7 @@ def points(groups: Sequence[tuple[str, str, Sequence[Point]]], kind: str, *, x_t
     return {"data": data, "layout": layout}
 
 
-def _told(titles: Sequence[str], one: Series, kind: str, hrefs: Sequence[str]) -> Plot:
+def _tooltips(titles: Sequence[str], one: Series, kind: str, hrefs: Sequence[str]) -> Plot:
     """What is said of each bar under the pointer, and where it leads: [href, text].
 
     Plain lines: plotly draws tags such as <b> with a style attribute, which the page's policy forbids.

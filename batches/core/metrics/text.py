@@ -50,20 +50,20 @@ def trends_text(history: History) -> str:
     lines += _section("Errors", failed, "None.")
     lines += _section("Subagents (attempts, input, output, read from the cache, cost)", [_role(one) for one in history.roles])
     ratios = [
-        _row(one.complexity or "not told", f"{figure(one.ratio.median, 'times')}, {figure(one.ratio.p90, 'times')}, {one.ratio.count}")
+        _row(one.complexity or "unknown", f"{figure(one.ratio.median, 'times')}, {figure(one.ratio.p90, 'times')}, {one.ratio.count}")
         for one in history.calibration
     ]
     lines += _section("Actual ÷ estimate by complexity (p50, p90, runs)", ratios, "No phase with an estimate was finished.")
     lines += _section("Waiting", [_row(kind.replace("_", " "), duration(seconds)) for kind, seconds in history.waits.items()], "None.")
-    met, told = history.conflicts, history.forecasts
+    met, forecasts = history.conflicts, history.forecasts
     conflicts = [
         f"{met.predicted} foreseen: {met.came_true} came true, {met.false_alarms} did not, {met.undecided} not known",
         f"{met.real} attempts could not be merged; {met.by_hand} of {met.phases} phases were resolved by hand",
     ]
     lines += _section("Conflicts", conflicts)
-    if told.runs:
-        words = f"{told.within} of {told.runs} runs took no longer than forecast (p90), {told.below_median} less than its median"
-        lines += _section("Forecasts", [words])
+    if forecasts.runs:
+        kept = f"{forecasts.within} of {forecasts.runs} runs took no longer than forecast (p90)"
+        lines += _section("Forecasts", [f"{kept}, {forecasts.below_median} less than its median"])
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What a history of runs comes to: the values that the metrics page, its exports and `batch_trends` show.
+"""The results of a history of runs: the values that the metrics page, its exports and `batch_trends` show.
 
 Seconds, US dollars, tokens, shares from 0 to 1. Unknown is None, never 0. Days are days in UTC.
 """
@@ -20,9 +20,9 @@ from batches.core.percentile import MoreThan, percentile
 PERIODS = {"7d": 7, "30d": 30, "90d": 90}  # days; beside them "all", and "range" with its own dates
 DEFAULT_PERIOD = "30d"
 PHASES_SHOWN = 20  # the slowest kinds of phases
-BATCHES_SHOWN = 200  # the latest runs that are told one by one; the buckets cover all of them
+BATCHES_SHOWN = 200  # the latest runs that are listed one by one; the buckets cover all of them
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)  # of an own range: within them every period before is a date too
-DAYS_UP_TO, WEEKS_UP_TO = 92, 731  # days of a span that is told day by day, week by week; a longer one by months
+DAYS_UP_TO, WEEKS_UP_TO = 92, 731  # longest span in days that is shown by days, by weeks; a longer one is shown by months
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Headline:
 
     @property
     def improved(self) -> bool | None:
-        """Whether it went the good way; None when it did not change, cannot be told, or no way is good."""
+        """Whether it improved; None when it did not change, is unknown, or no direction is better."""
         if self.value is None or self.before is None or self.value == self.before or not self.better:
             return None
         return (self.value < self.before) == (self.better == "less")
@@ -188,7 +188,7 @@ class RunPoint:
     """One ended run: what a bar of the page is. Its source is the page of batch `batch`.
 
     `seconds` from start to end, `work_seconds` over all its attempts, so their quotient is the speed-up against running
-    one after the other. `forecast` is (median, p90) seconds as told at Execute, with the runs that it rested on.
+    one after the other. `forecast` is (median, p90) seconds as forecast at Execute, with the number of runs behind it.
     """
 
     run: int

@@ -1,4 +1,4 @@
-"""`manage.py batch_trends`: what the history teaches, as the metrics page shows it."""
+"""`manage.py batch_trends`: the figures of the metrics page as text or JSON."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the history teaches: figures with their tables, findings with their remedy, and the success criteria."""
+"""The metrics page: figures with their tables, findings with their remedy, and the success criteria."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
