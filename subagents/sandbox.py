@@ -196,7 +196,7 @@ def _hand_over(folders: Sequence[str], user: int) -> None:
 
 def _bwrap(room: Room, directory: str) -> list[str]:
     """bwrap's own arguments. Root mounts without a user namespace, so that any path can be shown, and keeps what it
-    takes to enter the room and to become its user: setpriv gives that up (security.md §1.2)."""
+    takes to enter the room and to become its user: setpriv gives that up (docs/security.md, Root)."""
     made = [BWRAP or "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent"]
     made += ["--cap-drop", "ALL"]
     if os.getuid():
@@ -296,7 +296,7 @@ def find_level(asked: str, folder: str) -> Verdict:
         if not reason:
             return Verdict(level, refused, time.monotonic() - began)
         refused[level] = reason
-    raise SandboxUnavailable(f"CE_SANDBOX={asked} does not hold on this machine: {refused[asked]}. Use CE_SANDBOX=auto or mend that.")
+    raise SandboxUnavailable(f"CE_SANDBOX={asked} does not hold on this machine: {refused[asked]}. Use CE_SANDBOX=auto or fix that.")
 
 
 def _probe_apart(level: str, folder: str) -> str:

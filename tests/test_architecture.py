@@ -161,7 +161,7 @@ def every_folder_has_a_level(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def one_module_runs_git(module: Module) -> Iterator[tuple[int, str]]:
-    """Only subagents/workspace.py runs git (security.md §1.5): an argument list that begins with it stands nowhere else."""
+    """Only subagents/workspace.py runs git (docs/git.md): an argument list that begins with it stands nowhere else."""
     if module.within(GIT_RUNNER):
         return
     for node in ast.walk(module.tree):

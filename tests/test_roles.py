@@ -48,7 +48,7 @@ def test_nobody_gets_a_hand_on_the_task_queue():
     assert not any(name.startswith("django_q.") for role in ROLES for name in permissions(role))
 
 
-def test_migrate_again_mends_a_group_and_leaves_members_and_other_groups_alone():
+def test_migrate_again_fixes_a_group_and_leaves_members_and_other_groups_alone():
     user = get_user_model().objects.create_user("ada")
     viewers, others = Group.objects.get(name=VIEWER), Group.objects.create(name="others")
     user.groups.add(viewers, others)

@@ -124,7 +124,7 @@ def _lint(spec: TaskSpec, reporter: Reporter, changed: list[str]) -> list[dict[s
     said = " ".join((outcome.output or outcome.note).split())[:SAID_CHARACTERS]
     message = f"`{outcome.command}` ended with exit code {outcome.exit_code}: {said}"
     place = f"{spec.prp_id}, changed files"
-    return [{"severity": "major", "category": "lint", "place": place, "message": message, "suggestion": "Mend what the checker names."}]
+    return [{"severity": "major", "category": "lint", "place": place, "message": message, "suggestion": "Fix what the checker names."}]
 
 
 def _changed(given: Any) -> list[str]:

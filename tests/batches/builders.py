@@ -496,7 +496,7 @@ def wide_batch(phases: int = 500) -> Batch:
     return make_batch(f"1 -> {' '.join(middle)} -> 3", states=states, run_state="running", title=f"A batch of {phases} phases")
 
 
-def make_chain(batch: Batch, state: str, step: str, *, reason: str = "Run 1 (execute) failed: 2a. Mend it, then go on.") -> AutopilotRun:
+def make_chain(batch: Batch, state: str, step: str, *, reason: str = "Run 1 (execute) failed: 2a. Fix it, then go on.") -> AutopilotRun:
     """An autopilot of the batch that stands at `step` with its latest run."""
     run = batch.runs.latest("number")
     return AutopilotRun.objects.create(batch=batch, run=run, whole=True, step=step, state=state, reason=reason)

@@ -64,11 +64,11 @@ def test_phases_that_merge_cleanly_but_break_together_fail_the_stage_check_and_b
     assert world.states(run) == {"1a": "succeeded", "1b": "succeeded", "stage-1": "failed", "2": "blocked"}
     assert world.task(run, "stage-1").reason == "gate_failed"
     assert world.task(run, "2").blocked_by == "stage-1"
-    # A person mends it on main; the check judges the new merged tree, and the blocked phase follows.
-    world.commit("fix.txt", "mended\n")
+    # A person fixes it on main; the check judges the new merged tree, and the blocked phase follows.
+    world.commit("fix.txt", "fixed\n")
     services.retry(run=run, names=["stage-1"], actor=ACTOR)
     run = world.finish(run)
-    assert world.states(run)["stage-1"] == "failed"  # fix.txt alone mends nothing: the gate is judged, not trusted
+    assert world.states(run)["stage-1"] == "failed"  # fix.txt alone fixes nothing: the gate is judged, not trusted
     assert len(world.attempts(run, "stage-1")) == 2
 
 

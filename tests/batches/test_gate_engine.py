@@ -35,7 +35,7 @@ printf 'def test_it():\\n    assert open("answer.txt").read() == "42"\\n' > test
 test -e answer.txt || printf 41 > answer.txt"""
 
 
-def test_an_executor_that_lies_is_caught_by_its_gate_named_and_can_be_retried_once_it_is_mended(world: World):
+def test_an_executor_that_lies_is_caught_by_its_gate_named_and_can_be_retried_once_it_is_fixed(world: World):
     text = plan(
         phase("1", files="answer.txt, test_answer.py", steps=(LIES,), gates=("All tests pass",)),
         phase("2", needs="1", steps=writes("2")),
@@ -70,7 +70,7 @@ def test_a_flaky_gate_passes_and_is_said_to_be_flaky_in_row_result_and_report(wo
     assert detail["flaky"] and detail["note"].startswith("flaky")
 
 
-def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_and_mended_settings_count_at_a_retry(world: World):
+def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_and_fixed_settings_count_at_a_retry(world: World):
     world.project.lint_command, world.project.test_command, world.project.test_when = "test ! -e bad.txt", "test -e part-1b.txt", "stage"
     world.project.save()
     text = plan(phase("1a", steps=writes("1a")), phase("1b", steps=writes("1b")), phase("2", needs="1a, 1b", steps=("echo x > bad.txt",)))

@@ -69,7 +69,7 @@ def test_commits_with_a_link_out_of_the_tree_or_another_repository_are_never_mer
 
 
 def test_two_phases_that_merge_cleanly_but_break_together_are_caught_and_a_fix_and_a_retry_recover_them(world: World):
-    alone = "`test ! -f two.txt || test -f mended.txt`"
+    alone = "`test ! -f two.txt || test -f fixed.txt`"
     text = plan(
         phase("1a", steps=("echo x > one.txt",), files="one.txt", gates=(alone,)),
         phase("1b", steps=("echo x > two.txt",), files="two.txt", gates=("`test -f two.txt`",)),
@@ -79,7 +79,7 @@ def test_two_phases_that_merge_cleanly_but_break_together_are_caught_and_a_fix_a
     run = world.finish(world.execute(batch))
     assert world.states(run) == {"1a": "succeeded", "1b": "succeeded", "stage-1": "failed", "2": "blocked"}
     assert world.task(run, "stage-1").reason == "gate_failed" and "two.txt" in world.task(run, "stage-1").message
-    world.commit("mended.txt", "by a person\n")
+    world.commit("fixed.txt", "by a person\n")
     before = users_own(world)
     services.retry(run=run, names=["stage-1"], actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report

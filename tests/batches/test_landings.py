@@ -161,7 +161,7 @@ def test_the_gates_are_judged_again_on_what_was_brought_in_and_may_be_retried(wo
     assert len(world.task(run, "gates").covers) == 2
     assert client.get(f"/batches/{batch.number}/").status_code == 200
     assert "Judge the gates again" in client.get(page).text
-    world.commit("other.txt", "mended\n")
+    world.commit("other.txt", "fixed\n")
     services.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
     assert "Judge the gates again" not in client.get(page).text and preview_merge(batch).later == ()

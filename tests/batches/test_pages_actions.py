@@ -95,7 +95,7 @@ def test_a_plan_with_faults_is_kept_and_cannot_be_executed(client, ada):
     assert plan.error_count
     assert "Estimated Hours" in response.text
     assert "Execute…" not in response.text
-    assert "mend them first" in client.get(f"/plans/{plan.pk}/execute/", follow=True).text
+    assert "fix them first" in client.get(f"/plans/{plan.pk}/execute/", follow=True).text
 
 
 def test_an_upload_over_the_limit_answers_413_with_the_limit(client, ada, settings):

@@ -99,7 +99,7 @@ def test_a_resolution_by_hand_is_judged_and_merged_and_what_waited_goes_on(world
     assert world.git("fsck", "--no-dangling") == ""
 
 
-def test_a_resolution_whose_gates_fail_is_not_merged_and_can_be_mended(world: World, collision: Collision, client, admin_user):
+def test_a_resolution_whose_gates_fail_is_not_merged_and_can_be_fixed(world: World, collision: Collision, client, admin_user):
     tip = world.git("rev-parse", collision.batch.branch)
     branch = collision.resolve("neither\n")
     services.take_resolution(task=collision.task, commit=branch, actor=ACTOR)

@@ -155,7 +155,7 @@ def test_sample_plan_is_uploaded_executed_and_followed_to_its_end_without_a_relo
     expect(page.locator("#figure-tokens")).to_contain_text("No attempt has reported tokens")
 
 
-def test_failed_gate_is_shown_mended_and_tried_again_with_the_first_attempt_kept(session):
+def test_failed_gate_is_shown_fixed_and_tried_again_with_the_first_attempt_kept(session):
     page = session.execute(PLANS / "release-needs-approval.md")
     session.expect_ended("failed")
     attention = page.locator("#attention")
@@ -213,7 +213,7 @@ def test_cycle_is_shown_as_a_path_with_its_line_and_cannot_be_executed(session):
     expect(page.get_by_role("link", name=re.compile("Execute"))).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("Execute"))).to_have_count(0)
     page.goto(page.url + "execute/")
-    expect(page.locator(".messages")).to_contain_text("This plan has errors; mend them first.")
+    expect(page.locator(".messages")).to_contain_text("This plan has errors; fix them first.")
 
 
 def running_with(word: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""The main job from a shell: the sample plans generated, executed, mended and tried again."""
+"""The main job from a shell: the sample plans generated, executed, fixed and tried again."""
 
 import json
 
@@ -101,8 +101,8 @@ def test_failing_gate_is_named_and_after_the_fix_only_that_phase_and_what_it_blo
     assert GATE in still.stdout and either.attempts(n) == {"1": 1, "2": 2, "3": 0}
 
     either.commit("RELEASE_APPROVAL", "Ada\n")
-    mended = either.execute(n, "--retry-phase", "2")
-    assert "succeeded, 3 of 3 phases done" in mended.stdout
+    fixed = either.execute(n, "--retry-phase", "2")
+    assert "succeeded, 3 of 3 phases done" in fixed.stdout
     assert either.attempts(n) == {"1": 1, "2": 3, "3": 1}
     archive = either.repository / f".ce/orchestration/completed-batches/batch-{n}/run-2/task-2"
     outcomes = [json.loads((archive / f"attempt-{one}/task-2.result.json").read_text())["status"] for one in (1, 2, 3)]

@@ -192,8 +192,8 @@ def test_a_pipe_that_breaks_is_explained_with_the_line_that_holds(place, head: s
     (outcome,) = judge(place, GateSpec(1, "It prints", GateKind.COMMAND, command=f"seq 100000 | {head}"))
     assert (outcome.status, outcome.exit_code) == (FAILED, 141)
     assert f"let the last one read everything: seq 100000 | {better}; failed twice" in outcome.note
-    (mended,) = judge(place, GateSpec(1, "It prints", GateKind.COMMAND, command=f"seq 100000 | {better}"))
-    assert mended.status == PASSED
+    (fixed,) = judge(place, GateSpec(1, "It prints", GateKind.COMMAND, command=f"seq 100000 | {better}"))
+    assert fixed.status == PASSED
 
 
 @pytest.mark.parametrize("said", ["Ran 0 tests in 0.000s", "collected 0 items", "no tests ran in 0.01s"])
@@ -360,7 +360,7 @@ def test_nothing_is_run_again_where_the_project_does_not_want_it(place) -> None:
 
 
 @pytest.mark.parametrize("command", ["no-such-program-7f3a", "kill -9 $$"])
-def test_what_a_second_run_cannot_mend_is_run_once(place, command: str) -> None:
+def test_what_a_second_run_cannot_fix_is_run_once(place, command: str) -> None:
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
     assert outcome.status == FAILED and outcome.first_exit_code is None
 

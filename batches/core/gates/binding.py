@@ -1,4 +1,4 @@
-"""Which check a validation gate is bound to, by rule (framework.md §6). What no rule understands is unverified, never green."""
+"""Which check a validation gate is bound to, by rule (docs/gates.md). What no rule understands is unverified, never green."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The gate ledger: every check-box with what was found about it, and who said so (users.md §3.1). Values in, values out."""
+"""The gate ledger: every check-box with what was found about it, and who said so (docs/gates.md). Values in, values out."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Gates beside the plan's: those of the project's settings, and the server's own (framework.md §6). Values in, values out."""
+"""Gates beside the plan's: those of the project's settings, and the server's own (docs/gates.md). Values in, values out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The success criteria of the framework as a checklist, computed each time it is shown (framework.md §7).
+"""The success criteria of the framework as a checklist, computed each time it is shown (docs/metrics.md).
 
 That a team is confident cannot be measured; it is left to the team.
 """

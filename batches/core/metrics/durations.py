@@ -1,4 +1,4 @@
-"""How long something took: the one place where pages, reports, facts and criteria get a duration from (framework.md §8.4).
+"""How long something took: the one place where pages, reports, facts and criteria get a duration from (docs/metrics.md).
 
 The duration of a run is the time in which something of it was alive, or waited for a slot, a limit or a budget. The time
 in which it lay failed or paused until a person acted is `waited["person"]`: it is shown beside the duration and is never

@@ -1,4 +1,4 @@
-"""What stands out of a history, by the rules of the framework, with the number behind it and the remedy (framework.md §7).
+"""What stands out of a history, by the rules of the framework, with the number behind it and the remedy (docs/metrics.md).
 
 A share stands out when even its lower bound (Wilson's, 99.5 % one-sided) is above what is usual, and only from a least
 number of attempts or runs on: a history in which there is nothing but chance has no findings. Two shares are compared by

@@ -144,7 +144,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied("Executing a plan requires the group executor or admin.")
     preview = _preview(plan)
     if preview.errors:
-        messages.error(request, "This plan has errors; mend them first.")
+        messages.error(request, "This plan has errors; fix them first.")
         return redirect("batches:plan_detail", plan.pk)
     project = plan.project or Project.objects.first()
     form = Execute(

@@ -519,8 +519,8 @@ def test_missing_field_of_a_phase_in_a_list_is_repaired_inside_the_list():
     text = "# Plan\n\n- Phase 1: Spike\n\n  - Try\n\n- Phase 2: Build\n\n  - **Goal**: x\n"
     first = read_plan(text).errors[0]
     assert first.repair is not None
-    mended = read_plan(apply_repair(text, first.repair))
-    assert [(found.key, found.goal) for found in mended.plan.phases] == [("1", "Spike"), ("2", "x")]
+    fixed = read_plan(apply_repair(text, first.repair))
+    assert [(found.key, found.goal) for found in fixed.plan.phases] == [("1", "Spike"), ("2", "x")]
 
 
 def test_json_files_in_braces_are_two_files_as_in_markdown():
@@ -551,9 +551,9 @@ def test_json_steps_keep_their_own_commands_and_empty_items_are_told():
 def test_one_click_keeps_the_choice_in_the_text_and_the_command_runs(command: str) -> None:
     text = plan(phase("1", lists=f"\n\n**Steps**:\n1. a\n\n**Gates**:\n- [ ] Fine\n- [ ] It holds: `{command}`\n"))
     [fault] = read_plan(text).warnings
-    mended = apply_repair(text, fault.repair)
-    assert f"- [ ] It holds: `{command}` (checked: `{command}`)" in mended.split("\n")
-    reading = read_plan(mended)
+    fixed = apply_repair(text, fault.repair)
+    assert f"- [ ] It holds: `{command}` (checked: `{command}`)" in fixed.split("\n")
+    reading = read_plan(fixed)
     assert not reading.warnings and not reading.errors
     gate = bind_gate(2, reading.plan.phases[0].gates[1].text)
     assert (gate.kind, gate.command) == (GateKind.COMMAND, command)
