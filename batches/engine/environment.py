@@ -10,12 +10,14 @@ from batches.core.text import words
 from batches.integrations.api_keys import lacking
 from batches.models import Host, Project
 from batches.repositories.repository import checked_repository
+from subagents import preflight
 from subagents.backends import BACKENDS
 from subagents.contract import SubagentError
 from subagents.workspace import Repository
 
 TICK_LATE_SECONDS = 10.0  # the watchdog of `manage.py up` restarts the cluster by then
 DISK_LOW_BYTES = 2 * 1024**3
+FILES_NAMED = 8
 COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands no prose
 
 
@@ -29,21 +31,24 @@ class EnvironmentCheck:
     hint: str = ""
 
 
-def check_environment(*, project: Project | None, backend: str = "", prose_phases: Sequence[str] = ()) -> tuple[EnvironmentCheck, ...]:
+def check_environment(
+    *, project: Project | None, backend: str = "", prose_phases: Sequence[str] = (), files: Sequence[str] = ()
+) -> tuple[EnvironmentCheck, ...]:
     """What a person should know before executing a plan on `project`. Changes nothing, and reports problems without raising.
 
-    `prose_phases` are the keys of phases with a step that has no command. An empty `backend` means the project's.
+    `prose_phases` are the keys of phases with a step that has no command, `files` the files that the plan declares. An empty
+    `backend` means the project's.
     """
     checks: list[EnvironmentCheck] = []
     if project is None:
         checks.append(EnvironmentCheck("Repository", "unknown", "no project chosen yet", "The project is chosen before Execute."))
     else:
-        checks += _repository(project)
+        checks += _repository(project, files)
         checks.append(_backend(backend or project.backend, prose_phases, project.agent_command))
     return (*checks, *_hosts())
 
 
-def _repository(project: Project) -> list[EnvironmentCheck]:
+def _repository(project: Project, files: Sequence[str]) -> list[EnvironmentCheck]:
     try:
         repository = checked_repository(project)
     except SubagentError as problem:
@@ -52,9 +57,28 @@ def _repository(project: Project) -> list[EnvironmentCheck]:
     try:
         commit = repository.branch_commit(project.base_branch)
         found.append(EnvironmentCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
+        found += _what_git_would_lose(repository, commit, files)
     except SubagentError as problem:
         found.append(EnvironmentCheck("Base branch", "error", str(problem), "Set another base branch in the project's settings."))
     found.append(_working_tree(repository))
+    return found
+
+
+def _what_git_would_lose(repository: Repository, commit: str, files: Sequence[str]) -> list[EnvironmentCheck]:
+    """Declared files that could be in no commit, and files that a checkout could not have as they are meant."""
+    found = []
+    for path, where in list(preflight.ignored_files(repository, commit, files).items())[:FILES_NAMED]:
+        hint = "Change .gitignore or the plan: what git ignores is in no commit, and its gate fails."
+        found.append(EnvironmentCheck("Ignored file", "error", f"{path} is declared, but {where} keeps it out of the commit", hint))
+    for path, folder in list(preflight.submodule_of(repository, commit, files).items())[:FILES_NAMED]:
+        text = f"{path} is declared, but {folder} is a submodule"
+        found.append(EnvironmentCheck("Submodule", "error", text, "Change it in its own repository; a batch cannot commit it."))
+    if missing := preflight.missing_submodules(repository, commit):
+        text = f"not on this machine: {', '.join(missing[:FILES_NAMED])}"
+        found.append(EnvironmentCheck("Submodule", "warning", text, "Run git submodule update --init in the repository; else it is empty."))
+    for name, path in preflight.filters_named(repository, commit).items():
+        text = f"{path} names the filter {name}, which is not run"
+        found.append(EnvironmentCheck("Filter", "warning", text, "Checkouts have its files as the commit has them: pointers or encrypted."))
     return found
 
 

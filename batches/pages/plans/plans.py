@@ -103,8 +103,9 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     wanted = read_number(request.GET.get("project"))
     project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
-    prose = [phase.key for phase in Preview(report_of(plan)).prose_phases]
-    checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose)
+    preview = Preview(report_of(plan))
+    prose, files = [phase.key for phase in preview.prose_phases], [path for phase in preview.phases for path in phase.files]
+    checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose, files=files)
     template = "plans/_checks.html" if htmx(request) else "plans/checks.html"
     return render(request, template, {"plan": plan, "project": project, "checks": checks})
 
