@@ -251,7 +251,7 @@ BAD = (
     (core_is_pure, "batches/core/plans/reader.py", "x = open('plan.md')"),
     (core_is_pure, "batches/core/plans/reader.py", "from subagents.workspace import open_repository"),
     (core_is_pure, "batches/core/plans/reader.py", "from ... import tasks"),
-    (subagents_stand_alone, "subagents/runner.py", "from batches.core.states import Event"),
+    (subagents_stand_alone, "subagents/runner.py", "from batches.core.engine.states import TaskEvent"),
     (subagents_stand_alone, "subagents/backends/claude.py", "import django"),
     (subagents_stand_alone, "subagents/gates.py", "import networkx as nx"),
     (subagents_stand_alone, "subagents/gates.py", "try:\n    import django\nexcept ImportError:\n    pass"),

@@ -231,7 +231,7 @@ def test_one_schedule_keeps_the_ticker_going_however_often_the_cluster_starts(ba
 def test_cluster_takes_the_ticker_back_from_a_command_that_had_it(bare):
     """A command that waits may win the lock between two slices; without the cluster's chain nobody would tick after it."""
     code = (
-        "import sys, time; from batches.host import ticker_lock\n"
+        "import sys, time; from batches.engine.ticker import ticker_lock\n"
         "with ticker_lock(by_command=True):\n    print('mine', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, str(ROOT / "manage.py"), "shell", "--no-imports", "-c", code]

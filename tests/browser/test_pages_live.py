@@ -176,7 +176,7 @@ def test_a_refused_button_says_why_and_the_page_stays(open_tab):
     page.route("**/progress/**", lambda route: route.abort())
     Run.objects.update(state="succeeded", ended_at=timezone.now())
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator("#notice")).to_contain_text("succeeded already")
+    expect(page.locator("#notice")).to_contain_text("already succeeded")
     assert page.url.endswith(f"/batches/{batch.number}/")
 
 

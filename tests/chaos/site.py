@@ -72,8 +72,8 @@ class Site(Installation):
         (self.user_repository / "draft.txt").write_text("Not added.\n")
         self.git("status", "--porcelain")  # the index's times are settled by this
         self.shell(
-            "from batches import services; from batches.actors import Actor; "
-            f"services.create_project(name='Chaos', repository={str(self.user_repository)!r}, actor=Actor.command('chaos'))"
+            "from batches.projects.services import create_project; from batches.accounts.actor import Actor; "
+            f"create_project(name='Chaos', repository={str(self.user_repository)!r}, actor=Actor.command('chaos'))"
         )
         self.user_state = self.state_of_user()
 
@@ -124,11 +124,12 @@ class Site(Installation):
     def start_batch(self, text: str, options: str = "max_parallel=8") -> int:
         """Generate a batch of the plan and let its execution follow; returns its number."""
         code = (
-            "from batches import services; from batches.actors import Actor; from batches.models import Project; "
-            f"actor = Actor.command('chaos'); made = services.import_plan(text={text!r}, file_name='plan.md', "
+            "from batches.core.engine.execute_options import ExecuteOptions; from batches.engine.services import generate; "
+            "from batches.plans.services import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
+            f"actor = Actor.command('chaos'); made = import_plan(text={text!r}, file_name='plan.md', "
             "project=Project.objects.get(), actor=actor); "
-            "print(services.generate(plan=made, project=Project.objects.get(), actor=actor, "
-            f"then=services.ExecuteOptions({options})).number)"
+            "print(generate(plan=made, project=Project.objects.get(), actor=actor, "
+            f"then=ExecuteOptions({options})).number)"
         )
         return int(self.shell(code))
 

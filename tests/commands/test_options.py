@@ -116,7 +116,7 @@ def test_detached_run_is_cancelled_with_all_its_processes_and_resumed_without_re
     assert f"Batch {n}, run 2 is being cancelled." in served.execute(n, "--cancel").stdout
     served.installation.wait(lambda: served.reported(n, 2), 30, "the run has ended")
     assert served.statuses(n) == {"1": "success", "2": "cancelled", "3": "cancelled"}
-    assert "cancelled already" in served.execute(n, "--cancel", code=1).stderr
+    assert "already cancelled" in served.execute(n, "--cancel", code=1).stderr
     served.commit("GO_ON")
     served.execute(n, "--resume")
     assert served.attempts(n) == {"1": 1, "2": 2, "3": 1}
@@ -190,8 +190,8 @@ def test_with_two_projects_one_is_asked_for_and_taken_by_its_name_or_slug(instal
     driver = Driver(installation)
     subprocess.run(["git", "clone", "-q", str(driver.repository), str(tmp_path / "other")], check=True)
     installation.shell(
-        "from batches import services; from batches.actors import Actor\n"
-        f"services.create_project(name='Other one', repository={str(tmp_path / 'other')!r}, actor=Actor.command('test'))"
+        "from batches.projects.services import create_project; from batches.accounts.actor import Actor\n"
+        f"create_project(name='Other one', repository={str(tmp_path / 'other')!r}, actor=Actor.command('test'))"
     )
     path = str(ROOT / "examples" / "plans" / "file-conflict.md")
     asked = driver.run("batch_gen_prp", path, code=2)
