@@ -121,8 +121,8 @@ def test_who_asked_to_be_told_is_told_when_the_batch_ends(open_tab):
     Attempt.objects.filter(ended_at=None).update(ended_at=now, outcome="succeeded")
     Run.objects.update(state="succeeded", ended_at=now, reported_at=now, report="Done.")
     Batch.objects.bump(batch.pk)
-    expect(page).to_have_title(re.compile("^✓ 4/4 · Batch 1"))
-    assert [note.partition(":")[0] for note in page.evaluate("window.notes")] == ["✓ 4/4 · Batch 1"]
+    expect(page).to_have_title(re.compile("^! 4/4 · Batch 1"))  # two of its phases have no gate that was judged
+    assert [note.partition(":")[0] for note in page.evaluate("window.notes")] == ["! 4/4 · Batch 1"]
 
 
 def test_the_page_of_a_run_that_ends_shows_the_report_and_asks_no_more(open_tab):
@@ -134,7 +134,7 @@ def test_the_page_of_a_run_that_ends_shows_the_report_and_asks_no_more(open_tab)
     Run.objects.update(state="succeeded", ended_at=now, reported_at=now, report="All four phases are done.")
     Batch.objects.bump(batch.pk)
     expect(page.get_by_text("All four phases are done.")).to_be_visible()
-    expect(page.locator("h1 + .pill")).to_have_text("✓succeeded")
+    expect(page.locator("h1 + .pill")).to_have_text("!succeeded, 2 phases not verified")
     expect(page.locator("#announce[role=status]")).to_have_text("Batch 1 succeeded: 4 of 4 phases done, 0 failed.")
     expect(page.locator("#as-of")).to_contain_text("Ended, as of")
     asked = polls(page)
@@ -216,7 +216,7 @@ def test_the_link_of_an_error_selects_its_line_and_a_repair_is_made(open_tab):
     tab = open_tab()
     page = tab.open("/plans/new/")
     fields = "**Goal**: Make it\n**Complexity**: low\n**Files Modified**: a.py\n**Dependencies**: None\n"
-    text = f"# A plan\n\n## Phases\n\n### Phase 1: Set up\n\n{fields}"
+    text = f"# A plan\n\n## Phases\n\n### Phase 1: Set up\n\n{fields}\n**Implementation Steps**:\n1. Make it\n"
     page.get_by_label("Plan in markdown").fill(text)
     link = page.locator(".issues a").first
     expect(link).to_be_visible()

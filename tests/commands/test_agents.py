@@ -136,7 +136,7 @@ def act(turn: Turn, loot: Loot) -> Reply:
 def test_claude_carries_a_plan_out_and_a_hostile_file_gets_nothing(claude: Claude) -> None:
     claude.commit("NOTES.md", HOSTILE)
     branches = "git for-each-ref refs/heads --format='%(refname)' | grep -v ce/batch"
-    untouched = f"cat README.md && git rev-parse main && ls .git/hooks && {branches}"
+    untouched = f"cat README.md && git rev-parse main && (ls .git/hooks 2>&1 || true) && {branches}"
     before = claude.shell(untouched)
     n = claude.generate(PLAN)
     failed = claude.execute(n, "--backend", "claude", "--max-parallel", "2", "--model", "haiku", code=1)

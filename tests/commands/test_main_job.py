@@ -81,7 +81,8 @@ def shell_lines_of_the_guide(driver, n):
 def archive_is_complete(driver, n):
     top = driver.repository / f".ce/orchestration/completed-batches/batch-{n}"
     assert sorted(path.name for path in top.iterdir()) == ["run-1", "run-2"]
-    for run, tasks in (("run-1", ["1", "2a", "2b", "3"]), ("run-2", ["1", "2a", "2b", "3", "stage-2"])):
+    phases, checks = ["1", "2a", "2b", "3"], ["stage-1", "stage-2", "stage-3"]
+    for run, tasks in (("run-1", [f"{name}.generate" for name in phases]), ("run-2", phases + checks)):
         assert (top / run / f"batch-{n}.result.json").is_file()
         for name in tasks:
             kept = {path.name for path in (top / run / f"task-{name}" / "attempt-1").iterdir()}
