@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from batches.core.engine.states import RUN_MOVES, TASK_MOVES, RunEvent, RunState, TaskEvent, TaskState
+from subagents.clean_checkout import FOLDER
 from tests.chaos.site import Site
 
 DRAFT = re.compile(r"^\..*\.[0-9]+\.[0-9a-f]{8}$")  # what an interrupted atomic write leaves
@@ -92,10 +93,13 @@ def audit(site: Site, run: dict) -> Iterator[str]:
 
 
 def data_directory(site: Site, dump: list[dict]) -> Iterator[str]:
-    """Of attempts that succeeded no checkout is left; those of the others stay, with what was not committed."""
+    """Of attempts that succeeded no checkout is left; those of the others stay, with what was not committed.
+
+    The places of the judge (.judge) stay: they are used again for the next commit and hold nothing of an attempt.
+    """
     attempts = [attempt for run in dump for task in run["tasks"] for attempt in task["attempts"]]
     kept = {attempt["checkout"] for attempt in attempts if attempt["outcome"] != "succeeded"}
-    there = {str(path) for path in (site.data / "checkouts").glob("*/*")}
+    there = {str(path) for path in (site.data / "checkouts").glob("*/*") if path.name != FOLDER}
     if strays := there - kept:
         yield f"checkouts left behind: {sorted(strays)}"
 
