@@ -14,7 +14,7 @@ from batches.engine import services
 from batches.models import Attempt, Project
 from batches.projects.services import create_project
 from subagents import launcher
-from tests.batches.test_engine import _carrying as carrying
+from tests.batches.engine.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = [pytest.mark.chaos, pytest.mark.process]

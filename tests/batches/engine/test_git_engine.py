@@ -9,7 +9,7 @@ from batches.engine import orchestrator, services
 from batches.models import Attempt
 from batches.projects.services import update_project
 from subagents.contract import TaskSpec
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process

@@ -17,7 +17,7 @@ from batches.plans.services import import_plan
 from batches.projects.services import create_project
 from subagents.workspace import open_repository
 from tests.batches import builders
-from tests.batches.test_people import add
+from tests.batches.accounts.test_users import add
 from tests.batches.world import ACTOR
 from tests.installation import ROOT
 

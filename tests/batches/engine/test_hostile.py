@@ -13,7 +13,7 @@ from batches.engine import reporting, services, ticker
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run
 from batches.plans.services import import_plan
-from tests.batches.test_engine import _carrying as carrying
+from tests.batches.engine.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes
 from tests.installation import wait_for
 

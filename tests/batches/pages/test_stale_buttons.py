@@ -8,7 +8,7 @@ from batches.core.errors import ServiceError
 from batches.engine import services
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run, Transition
-from tests.batches.test_hostile import Hasty
+from tests.batches.engine.test_hostile import Hasty
 from tests.batches.world import ACTOR, World, phase, plan, writes
 from tests.installation import wait_for
 

@@ -14,7 +14,7 @@ from batches.engine import services
 from batches.engine.conflict_resolutions import drop_phase
 from batches.models import Batch, GateCheck, Run, Task, Transition
 from tests.batches import builders
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process

@@ -14,7 +14,7 @@ from django.core.management import execute_from_command_line
 
 from tests.core.plans.samples import linked, phase, plan
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SEED_FLOW = linked("1; 2a < 1; 2b < 1; 3 < 2a 2b")
 
 

@@ -13,7 +13,7 @@ from batches.engine import services
 from batches.models import BaseMerge, Batch
 from batches.repositories.merges import bring_in_base, finish_merges, merge_batch, preview_merge
 from tests.batches import builders
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process

@@ -9,7 +9,7 @@ from batches.models import Batch, ContextChange, Run
 from batches.projects.services import update_project
 from batches.review.context_updates import accept_context, reject_context
 from batches.review.services import update_context
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process

@@ -9,7 +9,7 @@ from batches.engine import services
 from batches.engine.predictions import predict_conflicts
 from batches.models import Batch, PredictedConflict, Run
 from batches.tasks import look_around
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process

@@ -11,7 +11,7 @@ from django.utils import timezone
 from batches.models import Attempt, Batch
 from batches.repositories.kept_work import clean_up, measure_checkouts, restore
 from tests.batches import builders
-from tests.batches.test_review_engine import users_own
+from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process

@@ -12,7 +12,7 @@ from batches.accounts.audit_trail import SOURCES, TrailFilter, read_trail
 from batches.integrations.installation import set_default_backend
 from batches.models import AuditEvent, BaseMerge, Transition
 from tests.batches import builders
-from tests.batches.test_people import add
+from tests.batches.accounts.test_users import add
 
 pytestmark = pytest.mark.django_db
 
