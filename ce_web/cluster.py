@@ -175,4 +175,3 @@ def _tie_to_parent() -> None:
 def _run_child(target: Callable[..., None], *args: object) -> None:
     _tie_to_parent()
     target(*args)
-

@@ -27,9 +27,10 @@ class DocumentReport:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `analyze --json` prints."""
-        analysis = self.analysis
+        analysis, read_format = self.analysis, self.reading.format
         return {
             "title": self.reading.plan.title,
+            "format": {"name": read_format.name, "sentence": read_format.sentence} if read_format else None,
             "phases": [
                 {
                     "key": phase.key,
@@ -43,6 +44,7 @@ class DocumentReport:
                     "steps": [step.text for step in phase.steps],
                     "gates": [gate.text for gate in phase.gates],
                     "line": phase.line,
+                    "assumed": list(phase.assumed),
                 }
                 for phase in self.reading.plan.phases
             ],
@@ -57,6 +59,10 @@ class DocumentReport:
             "longest_chain_hours": analysis.longest_chain_hours if analysis else None,
             "errors": [_issue_json(issue) for issue in self.reading.errors],
             "warnings": [_issue_json(issue) for issue in self.reading.warnings],
+            "unread": [
+                {"line": piece.line, "end_line": piece.end_line, "kind": piece.kind.value, "text": piece.text, "why": piece.why}
+                for piece in self.reading.accounting.unread
+            ],
             "checks": [{"phase": phase.key, **read.to_json()} for phase in self.reading.plan.phases for read in checks_of(phase)],
         }
 

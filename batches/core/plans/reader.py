@@ -2,9 +2,13 @@
 
 Start with `read_plan`. The modules behind it: source (bytes to safe text), front_matter, blocks (markdown), sections
 (phases and the fields written in them), labels, values, files and dependencies (the meaning of the fields), phases (all
-together), json_plan (JSON input), render (phases back to markdown).
+together), json_plan (JSON input), formats (other tools' documents), accounting (what each line was read as), render (phases
+back to markdown).
 """
 
+from dataclasses import replace
+
+from batches.core.plans.formats import detect
 from batches.core.plans.json_plan import looks_like_json, read_json_plan
 from batches.core.plans.phases import build_plan
 from batches.core.plans.render import render_plan
@@ -17,6 +21,7 @@ from batches.core.plans.types import (
     PlanIssue,
     PlanReading,
     PlanSpec,
+    ReadFormat,
     Repair,
     StepSpec,
     apply_repair,
@@ -30,6 +35,7 @@ __all__ = [
     "PlanIssue",
     "PlanReading",
     "PlanSpec",
+    "ReadFormat",
     "Repair",
     "StepSpec",
     "apply_repair",
@@ -44,11 +50,12 @@ def read_plan(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> PlanReadi
     decoded = read_source(source, max_bytes)
     if not decoded.text:
         return PlanReading(PlanSpec(""), decoded.errors, decoded.warnings)
-    reading = read_json_plan(decoded.text) if looks_like_json(decoded.text) else build_plan(decoded.text)
-    return PlanReading(
-        reading.plan,
-        tuple(sorted((*decoded.errors, *reading.errors), key=lambda issue: issue.line)),
-        tuple(sorted((*decoded.warnings, *reading.warnings), key=lambda issue: issue.line)),
+    read = detect(decoded.text) or (read_json_plan if looks_like_json(decoded.text) else build_plan)
+    reading = read(decoded.text)
+    return replace(
+        reading,
+        errors=tuple(sorted((*decoded.errors, *reading.errors), key=lambda issue: issue.line)),
+        warnings=tuple(sorted((*decoded.warnings, *reading.warnings), key=lambda issue: issue.line)),
     )
 
 

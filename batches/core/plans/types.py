@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from batches.core.errors import BatchError
+from batches.core.plans.accounting import NO_ACCOUNTING, Accounting
 
 
 class IssueCode(StrEnum):
@@ -95,7 +96,11 @@ class GateText:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpec:
-    """One phase. `dependencies` are keys of other phases, spelled as those phases spell them; `hours` is None when unknown."""
+    """One phase. `dependencies` are keys of other phases, spelled as those phases spell them; `hours` is None when unknown.
+
+    `assumed` names the fields that the document does not say and that the reader filled by a rule.
+    `section` is the phase's part of the document as written, for the agent; it is no part of what the phase means.
+    """
 
     key: str
     title: str
@@ -108,14 +113,29 @@ class PhaseSpec:
     steps: tuple[StepSpec, ...] = ()
     gates: tuple[GateText, ...] = ()
     line: int = 0
+    assumed: tuple[str, ...] = ()
+    section: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanSpec:
-    """A plan: its title, and its phases in document order."""
+    """A plan: its title, its phases in document order, and the prose outside them (`overview`), for the agent."""
 
     title: str
     phases: tuple[PhaseSpec, ...] = ()
+    overview: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFormat:
+    """The format that a document was read as: a name for machines, and a sentence for people.
+
+    The sentence says what was counted and where the order comes from, such as
+    “Read as spec-kit: 5 phases, 22 tasks, order from ‘Phase Dependencies’”.
+    """
+
+    name: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +171,16 @@ class PlanIssue:
 
 @dataclass(frozen=True, slots=True)
 class PlanReading:
-    """The plan as far as it could be read, and all its issues in line order."""
+    """The plan as far as it could be read, all its issues in line order, and what each line was read as.
+
+    `format` is None for our own format.
+    """
 
     plan: PlanSpec
     errors: tuple[PlanIssue, ...] = ()
     warnings: tuple[PlanIssue, ...] = ()
+    accounting: Accounting = NO_ACCOUNTING
+    format: ReadFormat | None = None
 
 
 class PlanInvalid(BatchError):
