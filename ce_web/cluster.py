@@ -175,3 +175,4 @@ def _tie_to_parent() -> None:
 def _run_child(target: Callable[..., None], *args: object) -> None:
     _tie_to_parent()
     target(*args)
+

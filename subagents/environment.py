@@ -87,8 +87,6 @@ class Lender:
 
 sys.meta_path.append(Lender)
 """
-
-
 def _tools(attempt_dir: str) -> str:
     """A folder with python, pytest, coverage and ruff for the attempt's commands; it can be read only where they run."""
     folder = os.path.join(attempt_dir, "bin")

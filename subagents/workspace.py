@@ -637,7 +637,7 @@ class Repository:
 def branch_ref(branch: str) -> str:
     """The full name of a branch. Raises RepositoryProblem (bad_branch) for what git would not take as one."""
     parts = branch.split("/")
-    plain = all(ord(letter) > 32 and letter not in "~^:?*[\\\x7f" for letter in branch)
+    plain = all(ord(letter) > 32 and letter not in '~^:?*[\\\x7f' for letter in branch)
     named = all(part and not part.startswith(".") and not part.endswith((".", ".lock")) for part in parts)
     if not plain or not named or ".." in branch or "@{" in branch or branch.startswith("-") or len(branch) > 200:
         raise RepositoryProblem("bad_branch", f"{branch!r} cannot be the name of a branch")

@@ -117,14 +117,8 @@ def subagents_stand_alone(module: Module) -> Iterator[tuple[int, str]]:
     """subagents: nothing of ours outside; standard library only, but for backends and what may be missing; never Django."""
     if not module.within("subagents/"):
         return
-    optional = {
-        node.lineno
-        for attempt in ast.walk(module.tree)
-        if isinstance(attempt, ast.Try) and _catches_missing(attempt)
-        for statement in attempt.body
-        for node in ast.walk(statement)
-        if hasattr(node, "lineno")
-    }
+    optional = {node.lineno for attempt in ast.walk(module.tree) if isinstance(attempt, ast.Try) and _catches_missing(attempt)
+                for statement in attempt.body for node in ast.walk(statement) if hasattr(node, "lineno")}
     for line, name in module.imports:
         if _under(name, "batches", "ce_web") or _under(name, "django", "django_q"):
             yield line, f"subagents may not import {name}"
@@ -230,12 +224,8 @@ def one_module_writes_states(module: Module) -> Iterator[tuple[int, str]]:
         method = _method(call)
         if method in {"update", "update_or_create"} and any(keyword.arg == "state" for keyword in call.keywords):
             yield call.lineno, f"only batches/runs/transitions.py writes a state ({method})"
-        constants = [
-            node.value
-            for argument in (*call.args, *(word.value for word in call.keywords))
-            for node in ast.walk(argument)
-            if isinstance(node, ast.Constant)
-        ]
+        constants = [node.value for argument in (*call.args, *(word.value for word in call.keywords)) for node in ast.walk(argument)
+                     if isinstance(node, ast.Constant)]
         if method in {"bulk_update", "setattr"} and "state" in constants:
             yield call.lineno, f"only batches/runs/transitions.py writes a state ({method})"
 

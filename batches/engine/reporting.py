@@ -164,7 +164,9 @@ def batch_result(run: Run) -> JsonObject:
     }
 
 
-def _phase_result(phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, Success]) -> JsonObject:
+def _phase_result(
+    phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, Success]
+) -> JsonObject:
     tried = attempts.get(task.pk, []) if task else []
     last = tried[-1] if tried else None
     result = getattr(last, "result", None) if last else None

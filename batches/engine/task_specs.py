@@ -84,7 +84,7 @@ def earlier_failure(task: Task) -> str:
     parts = [f"Attempt {last.number}: {last.reason}. {last.message}"]
     for check in last.gate_checks.filter(status="failed").select_related("gate"):
         shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
-        parts.append(f'Gate "{check.gate.text if check.gate else check.text}": {shown}\n{check.output[-GATE_CHARACTERS:]}')
+        parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{check.output[-GATE_CHARACTERS:]}")
     lines = [line for text in last.log_tail.split("\n")[-LOG_LINES:] if (line := _log_message(text))]
     if lines:
         parts.append("The last lines of its log:\n" + "\n".join(lines))

@@ -197,7 +197,9 @@ class Ticker:
             return
         attempt.exited_at = now
         with transaction.atomic():
-            Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(exited_at=now, verdict=FailureReason.BAD_RESULT, message=message)
+            Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(
+                exited_at=now, verdict=FailureReason.BAD_RESULT, message=message
+            )
             Batch.objects.bump(attempt.task.run.batch_id)
         self._forget(attempt.pk)
 

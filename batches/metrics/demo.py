@@ -355,7 +355,9 @@ def _failure(rng: random.Random, work: Work, project: int, progress: float, agai
 # Rows
 
 
-def _write(rng: random.Random, stories: Sequence[_Story], projects: Sequence[Project], plans: dict[tuple[int, int], Plan]) -> int:
+def _write(
+    rng: random.Random, stories: Sequence[_Story], projects: Sequence[Project], plans: dict[tuple[int, int], Plan]
+) -> int:
     """The rows of these batches. In the caller's transaction. Returns how many attempts there are."""
     highest = Batch.objects.filter(number__gte=FIRST_NUMBER).aggregate(highest=Max("number"))["highest"] or FIRST_NUMBER - 1
     rows: dict[Any, list[Row]] = {model: [] for model in (Batch, Stage, Phase, Run, Task, Attempt, Result, GateCheck, PredictedConflict)}

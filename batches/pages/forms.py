@@ -148,6 +148,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         super().__init__(*args, **kwargs)
         self.describe()
 
+
     def clean_notify_mail(self) -> str:
         """The addresses, separated by commas."""
         found = [one.strip() for one in self.cleaned_data["notify_mail"].split(",") if one.strip()]
@@ -362,16 +363,13 @@ class Execute(Described, forms.Form):
             self.fields[f"model-{key}"] = forms.ChoiceField(required=False, choices=[("", "as above"), *MODEL_CHOICES], widget=widget)
         retries = [(f"retry:{key}", f"Retry {key} and the phases that it blocked") for key in again]
         resume = [("resume", "Resume the last run: all failed, blocked and cancelled phases")] if retries else []
-        self.choose_from(
-            "what",
-            [
-                ("", "All remaining phases"),
-                *resume,
-                *retries,
-                *((f"stage:{number}", f"Only stage {number}") for number in stages),
-                *((f"phase:{key}", f"Only phase {key}") for key in phases),
-            ],
-        )
+        self.choose_from("what", [
+            ("", "All remaining phases"),
+            *resume,
+            *retries,
+            *((f"stage:{number}", f"Only stage {number}") for number in stages),
+            *((f"phase:{key}", f"Only phase {key}") for key in phases),
+        ])
         for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd"):
             self.fields[name].widget.attrs["placeholder"] = "The project's setting"
         self.describe()
@@ -470,7 +468,9 @@ class UserChange(Described, forms.Form):
 class OwnPassword(Described, forms.Form):
     """One's own new password. A person without a password, signed in by a link, enters no old one."""
 
-    old = forms.CharField(label="Current password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}))
+    old = forms.CharField(
+        label="Current password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
     new = forms.CharField(
         label="New password",
         strip=False,

@@ -99,7 +99,9 @@ def _undone(batch: Batch) -> tuple[str, ...]:
     return tuple(key for pk, key in batch.phases.values_list("pk", "key") if pk not in done)
 
 
-def merge_batch(*, batch: Batch, actor: Actor, fast_forward: bool = True, expected: tuple[str, str] | None = None) -> BaseMerge:
+def merge_batch(
+    *, batch: Batch, actor: Actor, fast_forward: bool = True, expected: tuple[str, str] | None = None
+) -> BaseMerge:
     """Merge the batch branch into its base branch. If a folder has that branch checked out, its files and index follow.
 
     `expected` (base commit, batch commit) is what the person looked at; if either branch has moved since, nothing is

@@ -59,7 +59,9 @@ def _write(run: Run, change: ContextChange) -> None:
     paths = sorted((*changes.created, *changes.modified, *changes.deleted))
     text = diff.text + (f"\n… cut at {DIFF_BYTES // 1024} KiB\n" if diff.truncated else "")
     decision = Decision.PROPOSED if paths else Decision.UNCHANGED
-    ContextChange.objects.filter(pk=change.pk, decision="").update(head_commit=head, files=paths, diff=text, notes=notes, decision=decision)
+    ContextChange.objects.filter(pk=change.pk, decision="").update(
+        head_commit=head, files=paths, diff=text, notes=notes, decision=decision
+    )
 
 
 def _reported_notes(run: Run) -> list[object]:

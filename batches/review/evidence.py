@@ -122,7 +122,9 @@ def _done(
         estimated_hours=phase.hours,
         actual_hours=None if attempt.seconds is None else attempt.seconds / 3600,
     )
-    gates = tuple(GateFact(gate.text, gate.kind != GateKind.UNVERIFIED, statuses.get(gate.pk, "unverified")) for gate in phase.gates.all())
+    gates = tuple(
+        GateFact(gate.text, gate.kind != GateKind.UNVERIFIED, statuses.get(gate.pk, "unverified")) for gate in phase.gates.all()
+    )
     return Done(task, attempt, Outcome(task.state, task.message, measure_drift(evidence), *lines[attempt.pk], gates))
 
 

@@ -22,7 +22,6 @@ register.filter(state_word)
 
 SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")
 
-
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """A decorative icon from templates/icons; the text beside it carries the meaning."""

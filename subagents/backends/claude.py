@@ -120,7 +120,9 @@ class ClaudeBackend:
 class _Session:
     """One run of the agent: its options, its messages and its outcome."""
 
-    def __init__(self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float) -> None:
+    def __init__(
+        self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
+    ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
         from subagents.backends.api_proxy import ApiProxy
 

@@ -141,7 +141,9 @@ class _Execution:
     def _not_judged(self) -> tuple[GateOutcome, ...]:
         note = "not judged: the steps did not get that far"
         return tuple(
-            GateOutcome(gate.position, gate.text, gate.kind, GateStatus.UNVERIFIED, gate.command, note=note, origin=gate.origin)
+            GateOutcome(
+                gate.position, gate.text, gate.kind, GateStatus.UNVERIFIED, gate.command, note=note, origin=gate.origin
+            )
             for gate in self.spec.gates
         )
 

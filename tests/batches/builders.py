@@ -192,7 +192,9 @@ def make_batch(
     project = project or Project.objects.first() or make_project()
     number = (Batch.objects.order_by("-number").values_list("number", flat=True).first() or 0) + 1
     plan = make_plan(project=project, title=title)
-    batch = Batch.objects.create(number=number, project=project, plan=plan, title=title, base_branch="main", base_commit="c0ffee" * 6)
+    batch = Batch.objects.create(
+        number=number, project=project, plan=plan, title=title, base_branch="main", base_commit="c0ffee" * 6
+    )
     now = timezone.now()
     started = now - timedelta(minutes=12)
     run = None

@@ -18,4 +18,6 @@ def violations(page: Page) -> list[str]:
 
 
 def _told(theme: str, response: dict) -> list[str]:
-    return [f"{theme}{one['id']}: {node['target']} {node['failureSummary']}" for one in response["violations"] for node in one["nodes"][:3]]
+    return [
+        f"{theme}{one['id']}: {node['target']} {node['failureSummary']}" for one in response["violations"] for node in one["nodes"][:3]
+    ]

@@ -176,7 +176,9 @@ def make_git_rows(done: "Batch", live: "Batch") -> None:
     Attempt.objects.filter(outcome="failed").update(head_commit="decade" * 6, checkout_bytes=48_200_000)
     first, second = Attempt.objects.live().filter(task__run__batch=live)[:2]
     keys = [first.task.name, second.task.name]
-    PredictedConflict.objects.create(run=first.task.run, file="textstats/cli.py", phases=keys, first=first, second=second, seen_at=now)
+    PredictedConflict.objects.create(
+        run=first.task.run, file="textstats/cli.py", phases=keys, first=first, second=second, seen_at=now
+    )
 
 
 def example(name: str) -> str:

@@ -97,7 +97,9 @@ class Site(Installation):
 
     # Work
 
-    def audited_plan(self, batch: int, layers: tuple[int, ...], chance: random.Random, seconds: tuple[float, float] = (0.8, 1.6)) -> str:
+    def audited_plan(
+        self, batch: int, layers: tuple[int, ...], chance: random.Random, seconds: tuple[float, float] = (0.8, 1.6)
+    ) -> str:
         """A plan of layers of phases; each phase of a layer waits for one or two of the layer before."""
         phases, before = [], ()
         number = 0

@@ -565,7 +565,7 @@ def test_result_of_a_wrapper_that_was_killed_before_it_vouched_for_it_is_none_an
 def test_success_forged_by_the_agent_itself_is_overwritten_by_the_truth(world: World) -> None:
     victim = world.spec()
     path = world.files(victim).result
-    script = f'echo \'{{"status": "success"}}\' > {path}; mkdir -p x; exit 1'
+    script = f"echo '{{\"status\": \"success\"}}' > {path}; mkdir -p x; exit 1"
     spec = world.spec(steps=steps(script))
     seen = world.run(spec)
     assert seen.result is not None and seen.result.failure_reason == Failure.AGENT_ERROR

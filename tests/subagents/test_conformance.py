@@ -87,7 +87,7 @@ def test_agent_that_prints_no_figures_leaves_them_unknown(world: World) -> None:
 
 
 def test_prompt_comes_as_a_file_where_the_arguments_name_it_with_the_run_context_first(world: World) -> None:
-    copy = 'cp "$1" prompt-seen.md; echo made > made.txt; echo proof > proof.txt'
+    copy = "cp \"$1\" prompt-seen.md; echo made > made.txt; echo proof > proof.txt"
     command = ["/bin/sh", "-c", copy, "agent", "{prompt_file}", "--model={model}"]
     context = str(world.data / "run" / "context.md")
     spec = world.spec(backend="command", model="m-1", steps=STEPS, gates=GATES, options={"command": command}, context_file=context)

@@ -92,7 +92,8 @@ def test_ended_wrappers_leave_no_zombie(world: World, fork_server: ForkServer) -
 
 def test_fork_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
-        "import os; from subagents import launcher; launcher.warm();print(launcher.fork_server.pid, flush=True); os.kill(os.getpid(), 9)"
+        "import os; from subagents import launcher; launcher.warm();"
+        "print(launcher.fork_server.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     root = Path(launcher.__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)

@@ -142,7 +142,7 @@ def test_agents_git_configuration_and_hooks_never_run_in_ours(project: Path, tmp
     private = Path(checkout.path, ".git")
     private.joinpath("config").write_text(
         f"[core]\n\tfsmonitor = {script}\n\thooksPath = {tmp_path}\n"
-        f'[filter "evil"]\n\tclean = {script}\n\tsmudge = {script}\n[diff "evil"]\n\ttextconv = {script}\n'
+        f"[filter \"evil\"]\n\tclean = {script}\n\tsmudge = {script}\n[diff \"evil\"]\n\ttextconv = {script}\n"
         f"[gpg]\n\tprogram = {script}\n[commit]\n\tgpgSign = true\n"
     )
     for hook in ("pre-commit", "post-commit", "reference-transaction", "post-index-change"):

@@ -18,7 +18,9 @@ class Budget:
     spent_usd: Decimal
 
 
-def reservation(*, cap_usd: Decimal | None, history_usd: Sequence[Decimal], limit_usd: Decimal | None, max_parallel: int) -> Decimal | None:
+def reservation(
+    *, cap_usd: Decimal | None, history_usd: Sequence[Decimal], limit_usd: Decimal | None, max_parallel: int
+) -> Decimal | None:
     """The amount that a phase reserves before its launch; None without a budget and without a cap.
 
     A phase with a cap reserves the cap. Otherwise it reserves the 90th percentile of earlier phases with its model or, if

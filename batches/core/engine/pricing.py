@@ -66,7 +66,6 @@ MODELS: dict[str, Model] = {
     )
 }
 
-
 @dataclass(frozen=True, slots=True)
 class InputCost:
     """The input tokens cost `usd`; without the provider's cache they would have cost `full_usd`."""
@@ -97,7 +96,9 @@ BY_COMPLEXITY = {"low": ("haiku", "haiku"), "medium": ("haiku", "sonnet"), "high
 BACKENDS_WITHOUT_MODEL = frozenset({"steps"})
 
 # After these failures a stronger model may do better. Other failures say nothing about the model.
-_OF_THE_WORK = frozenset({FailureReason.GATE_FAILED, FailureReason.AGENT_ERROR, FailureReason.BAD_RESULT, FailureReason.PHASE_TIME_LIMIT})
+_OF_THE_WORK = frozenset(
+    {FailureReason.GATE_FAILED, FailureReason.AGENT_ERROR, FailureReason.BAD_RESULT, FailureReason.PHASE_TIME_LIMIT}
+)
 
 
 def check_model(name: str) -> str:

@@ -16,7 +16,9 @@ MANIFESTS = (
     *("pyproject.toml", "setup.cfg", "tox.ini", "noxfile.py", "pytest.ini", ".coveragerc", "package.json"),
     *("Makefile", "makefile", "GNUmakefile"),
 )
-MARKS = frozenset({*MANIFESTS, "ruff.toml", ".ruff.toml", ".flake8", "conftest.py", "go.mod", "Cargo.toml", "clippy.toml", ".clippy.toml"})
+MARKS = frozenset(
+    {*MANIFESTS, "ruff.toml", ".ruff.toml", ".flake8", "conftest.py", "go.mod", "Cargo.toml", "clippy.toml", ".clippy.toml"}
+)
 FOLDERS_LOOKED_AT = 20
 PYTEST = "python -m pytest -q"
 

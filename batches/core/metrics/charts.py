@@ -240,7 +240,8 @@ def slowest_phases(history: History, links: Links) -> Figure:
     return Figure(
         "slowest_phases",
         "Slowest phases",
-        f"{len(found)} of {history.kinds} kinds, by the 90th percentile" + _recent(history.recent_attempts, history.attempts, "attempts"),
+        f"{len(found)} of {history.kinds} kinds, by the 90th percentile"
+        + _recent(history.recent_attempts, history.attempts, "attempts"),
         (
             PHASE,
             MEDIAN,

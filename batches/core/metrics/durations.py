@@ -23,7 +23,9 @@ def attempt_seconds(launched: datetime, ended: datetime | None) -> float | None:
     return None if ended is None else span_seconds(launched, ended)
 
 
-def person_seconds(waited: Mapping[str, float], until: datetime, waiting_for: str = "", waiting_since: datetime | None = None) -> float:
+def person_seconds(
+    waited: Mapping[str, float], until: datetime, waiting_for: str = "", waiting_since: datetime | None = None
+) -> float:
     """Seconds in which a run waited for a person, with the wait that goes on at `until`."""
     now = span_seconds(waiting_since, until) if waiting_for == Waiting.PERSON and waiting_since is not None else 0.0
     return float(waited.get(Waiting.PERSON, 0.0)) + now

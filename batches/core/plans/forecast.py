@@ -317,7 +317,9 @@ def expected_saving(
         hours[phase.key] = phase.hours * (ratio.median if ratio else 1.0)
     if not hours:
         return None
-    after = {phase.key: tuple({key: None for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours}) for phase in phases}
+    after = {
+        phase.key: tuple({key: None for key in (*phase.dependencies, *extra.get(phase.key, ())) if key in hours}) for phase in phases
+    }
     scaled = all(phase.complexity in ratios for phase in phases)
     return DataflowSaving(
         makespan(hours, after, stage_of, slots, by_stage=True), makespan(hours, after, stage_of, slots, by_stage=False), slots, scaled

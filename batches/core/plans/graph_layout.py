@@ -107,7 +107,8 @@ def _sweep(columns: list[list[str]], before: Mapping[str, Sequence[str]], after:
         neighbours = before if turn % 2 == 0 else after
         for column in columns if turn % 2 == 0 else reversed(columns):
             weight = {
-                key: sum(rank[name] for name in neighbours[key]) / len(neighbours[key]) if neighbours[key] else rank[key] for key in column
+                key: sum(rank[name] for name in neighbours[key]) / len(neighbours[key]) if neighbours[key] else rank[key]
+                for key in column
             }
             column.sort(key=weight.__getitem__)  # stable: document order among equals
             for row, key in enumerate(column):

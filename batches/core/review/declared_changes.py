@@ -33,7 +33,9 @@ def undeclared(declared: Sequence[str], changed: Sequence[str]) -> list[str]:
     return sorted(path for path in set(changed) - named if named.isdisjoint(covering.get(path, ())))
 
 
-def compare_files(declared: Sequence[str], created: Sequence[str], modified: Sequence[str], deleted: Sequence[str]) -> tuple[FileRow, ...]:
+def compare_files(
+    declared: Sequence[str], created: Sequence[str], modified: Sequence[str], deleted: Sequence[str]
+) -> tuple[FileRow, ...]:
     """Every changed path, and every declared entry under which nothing changed. Undeclared paths come first; then by path."""
     what = dict.fromkeys(created, "created") | dict.fromkeys(modified, "modified") | dict.fromkeys(deleted, "deleted")
     undeclared_paths = set(undeclared(declared, tuple(what)))

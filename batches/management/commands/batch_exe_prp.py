@@ -32,7 +32,9 @@ class Command(BaseCommand):
         what.add_argument("--stage", type=int, help="only the phases of this stage")
         what.add_argument("--phase", help="only this phase")
         what.add_argument("--retry-phase", action="append", metavar="K", help="retry this phase and those that it blocked (repeatable)")
-        parser.add_argument("--keep-session", action="store_true", help="with --retry-phase: the agent resumes its last session and work")
+        parser.add_argument(
+            "--keep-session", action="store_true", help="with --retry-phase: the agent resumes its last session and work"
+        )
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
         add_how(parser)

@@ -633,3 +633,5 @@ def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) 
     if any(card.state in live for card in cards) or (check is not None and check.state in live):
         return True
     return any(card.state == TaskState.FAILED for card in cards)
+
+

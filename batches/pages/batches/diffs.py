@@ -97,3 +97,4 @@ def diff(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     attempt = result.attempt
     context = {"batch": attempt.task.run.batch, "attempt": attempt, "diff": shown, "unread": result.diff is None}
     return remember_mode(request, render(request, "batches/diff.html", context))
+

@@ -131,7 +131,7 @@ class PhaseView:
 
     @property
     def mark(self) -> Mark:
-        """ "◐ 2a Login page · Batch 44"; a phase that has stopped without success needs attention."""
+        """"◐ 2a Login page · Batch 44"; a phase that has stopped without success needs attention."""
         state, task = self.card.shown_state, self.card.task
         name = f"{self.card.phase.key} {self.card.phase.title}"
         return Mark(

@@ -77,10 +77,14 @@ def _save(request: HttpRequest, edited: Plan | None) -> HttpResponse:
         messages.info(request, f"Nothing was changed; version {edited.version} is still the latest.")
         return redirect("batches:plan_detail", edited.pk)
     try:
-        plan = import_plan(text=source, file_name=name, project=project, actor=actor_of(request), edited=edited, decisions=decisions)
+        plan = import_plan(
+            text=source, file_name=name, project=project, actor=actor_of(request), edited=edited, decisions=decisions
+        )
     except BatchError as error:
         form.add_error(None, str(error))
-        return _editor(request, source if isinstance(source, str) else "", name, form=form, status=400, edited=edited, decisions=decisions)
+        return _editor(
+            request, source if isinstance(source, str) else "", name, form=form, status=400, edited=edited, decisions=decisions
+        )
     return redirect("batches:plan_detail", plan.pk)
 
 

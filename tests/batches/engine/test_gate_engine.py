@@ -102,7 +102,7 @@ def test_a_gate_of_the_stage_is_judged_with_all_others_on_the_merged_tree_even_i
 def test_a_standard_gate_stops_a_phase_that_leaves_conflict_markers_until_the_project_switches_it_off(world: World):
     markers = r"printf '<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n' > part-1.txt"
     run = world.finish(world.execute(world.generated(plan(phase("1", steps=(markers,))))))
-    assert 'standard gate 1 "No conflict markers in changed files" failed' in world.task(run, "1").message
+    assert "standard gate 1 \"No conflict markers in changed files\" failed" in world.task(run, "1").message
     assert "part-1.txt:1: conflict markers" in run.report
     update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
     services.retry(run=run, actor=ACTOR)

@@ -228,6 +228,8 @@ def test_a_live_run_takes_a_new_budget_and_more_at_once_ends_the_lowering():
     assert changes == {"budget_usd": D("12.5"), "max_parallel": 6, "parallel_limit": None, "model": ""}
 
 
+
+
 def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, client, settings, monkeypatch):
     run = wide()
     monkeypatch.setattr(engine_ticker, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)

@@ -52,7 +52,9 @@ def test_reopening_books_the_idle_time_as_waiting_for_a_person(reopened):
     assert reopened.waited == {"person": WAITED}
     assert reopened.seconds == pytest.approx(25)
     ((since, until),) = reopened.idle
-    assert (since, until) == tuple((reopened.started_at + timedelta(seconds=seconds)).isoformat() for seconds in (20, 20 + WAITED))
+    assert (since, until) == tuple(
+        (reopened.started_at + timedelta(seconds=seconds)).isoformat() for seconds in (20, 20 + WAITED)
+    )
 
 
 def test_each_place_shows_the_same_duration_and_the_waiting_beside_it(reopened, client, capsys):

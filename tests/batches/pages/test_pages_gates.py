@@ -51,7 +51,9 @@ def retried(batch: Batch, key: str) -> Attempt:
 def checked_again(batch: Batch, stage: int, status: str = "passed") -> Attempt:
     """A stage check over all the gates of a stage."""
     run, of_stage = batch.runs.get(), batch.stages.get(number=stage)
-    task = Task.objects.create(run=run, kind=TaskKind.STAGE_CHECK, stage=of_stage, name=f"stage-{stage}", position=9, state="succeeded")
+    task = Task.objects.create(
+        run=run, kind=TaskKind.STAGE_CHECK, stage=of_stage, name=f"stage-{stage}", position=9, state="succeeded"
+    )
     attempt = Attempt.objects.create(
         task=task, number=1, token="t", host="h", directory="d", checkout="c", ref=f"refs/{task.pk}", base_commit="b", spec={},
         launched_at=timezone.now(), launched_clock=1.0, ended_at=timezone.now(), outcome="succeeded",

@@ -49,7 +49,9 @@ class RunMachine(RuleBasedStateMachine):
             stages.append(1 + max((stages[n] for n in depends_on), default=0))
             waits_for = tuple(str(n) for n in depends_on)
             reserve = None if reserves[index] is None or cents is None else Decimal(100 if capped else reserves[index]) / 100
-            tasks.append(core.TaskView(str(index), stages[index], index, TaskState.PENDING, waits_for=waits_for, reserve_usd=reserve))
+            tasks.append(
+                core.TaskView(str(index), stages[index], index, TaskState.PENDING, waits_for=waits_for, reserve_usd=reserve)
+            )
         self.parallel = parallel  # a rate limit lowers what is launched, and ends nothing
         self.limit = None if cents is None else Decimal(cents) / 100
         self.capped = capped and cents is not None

@@ -90,7 +90,9 @@ def plans(draw):
                 files=tuple(draw(st.lists(PATHS, unique_by=str.lower, max_size=4))),
                 dependencies=tuple(one.key for one in made if draw(st.booleans())),
                 steps=tuple(StepSpec(place, text, tuple(commands)) for place, (text, commands) in enumerate(steps, 1)),
-                gates=tuple(GateText(text, draw(st.booleans())) for text in draw(st.lists(WORDS, min_size=0 if steps else 1, max_size=3))),
+                gates=tuple(
+                    GateText(text, draw(st.booleans())) for text in draw(st.lists(WORDS, min_size=0 if steps else 1, max_size=3))
+                ),
             )
         )
     return PlanSpec(draw(WORDS), tuple(made))
