@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 
+from subagents.files import write_atomic
+from subagents.folders import state_of
 from subagents.record import record, replace
 
 TYPE_CHECKING = False
@@ -11,6 +14,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from subagents.contract import TaskSpec
+    from subagents.folders import State
+
+READY, AS_BUILT = "ready.json", "as-built"  # the environment as a value; what its folder looked like once it was built
+NAMED = 5
 
 
 @record
@@ -88,6 +95,22 @@ class ProjectEnvironment:
             found["PYTHONPATH"] = os.pathsep.join([*own, *filter(None, [found.get("PYTHONPATH", "")])])
         return found
 
+    def changed_since_built(self, level: str) -> str:
+        """What somebody changed in the folder, by name; "" for nothing, and where the sandbox `level` lets no command change it.
+
+        No change can be hidden from this: nobody can set the time that the file system keeps of it. Raises OSError.
+        """
+        if not self.folder or level == "bwrap":  # where it is mounted to be read; Landlock has no rule for rights and times
+            return ""
+        try:
+            with open(os.path.join(self.folder, AS_BUILT), "rb") as file:
+                expected = marshal.load(file)
+        except (OSError, ValueError, EOFError, TypeError):
+            return AS_BUILT
+        found = _state(self.folder)
+        odd = sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
+        return ", ".join(odd[:NAMED]) + (f" and {len(odd) - NAMED} more" if len(odd) > NAMED else "")
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -117,3 +140,12 @@ class ProjectEnvironment:
 
 
 NOTHING = ProjectEnvironment()
+
+
+def note_as_built(folder: str) -> None:
+    """Note what the folder of an environment looks like, for `changed_since_built`. Raises OSError."""
+    write_atomic(os.path.join(folder, AS_BUILT), marshal.dumps(_state(folder)), durable=False)
+
+
+def _state(folder: str) -> State:
+    return {path: seen for path, seen in state_of(folder).items() if path not in (READY, AS_BUILT)}

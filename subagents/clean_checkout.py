@@ -10,12 +10,11 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
-import shutil
-import stat
 
 from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
 from subagents.files import SubagentError, write_atomic
+from subagents.folders import remove, state_of
 from subagents.sandbox import hand_over
 
 TYPE_CHECKING = False
@@ -23,9 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from subagents.contract import TaskSpec
+    from subagents.folders import State
     from subagents.workspace import Repository
-
-    State = dict[str, tuple[int, ...]]
 
 FOLDER = ".judge"  # beside the checkouts of the project's attempts
 PLACES = 100  # more than attempts can run at once
@@ -66,7 +64,7 @@ class CleanCheckout:
             self._begin()
             return ""
         left = self._put_right(self._files)
-        if left or _state(os.path.join(self.path, ".git")) != self._git:  # as `git status` changes it, too
+        if left or state_of(os.path.join(self.path, ".git")) != self._git:  # as `git status` changes it, too
             self._note()
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         return ", ".join(left[:NAMED]) + more
@@ -112,7 +110,7 @@ class CleanCheckout:
 
     def _put_right(self, expected: State) -> list[str]:
         """Make anew what is not as `expected` has it; returns those paths."""
-        found = _state(self.path)
+        found = state_of(self.path)
         odd = sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
         if odd and (self._checkout.has_submodules() or not os.path.isdir(self.path) or "" in found):
             self._make()
@@ -134,7 +132,7 @@ class CleanCheckout:
         if not os.getuid():
             os.lchown(self.path, 0, 0)  # parts of it are root's: it is to be handed over as a whole
         hand_over(self.spec.sandbox, [self.path])
-        self._files, self._git = _state(self.path), _state(private)
+        self._files, self._git = state_of(self.path), state_of(private)
 
 
 def _take_place(root: str) -> tuple[str, int]:
@@ -149,46 +147,3 @@ def _take_place(root: str) -> tuple[str, int]:
         except BlockingIOError:
             os.close(lock)
     raise OSError(f"all {PLACES} places under {root} are taken")
-
-
-def remove(folder: str) -> None:
-    """Remove a folder whatever rights a program has left there; never follows a link. Raises OSError."""
-
-    def make_way(function: object, path: str, error: object) -> None:
-        above = os.path.dirname(path)
-        for place in (above, path):
-            if not os.path.islink(place) and os.path.isdir(place):
-                os.chmod(place, 0o700)
-        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-
-    if os.path.islink(folder) or not os.path.isdir(folder):
-        os.unlink(folder)
-    else:
-        shutil.rmtree(folder, onerror=make_way)
-
-
-def _state(folder: str) -> State:
-    """{path: what tells a file from another} of all that is below, without the .git of the folder itself.
-
-    The time of a change of state (ctime) cannot be set by who writes a file. Of folders only that they are there counts.
-    """
-    found: State = {}
-    waiting = [""]
-    while waiting:
-        place = waiting.pop()
-        try:
-            entries = list(os.scandir(os.path.join(folder, place)))
-        except OSError:
-            found[place] = ()  # gone, or closed to us
-            continue
-        for entry in entries:
-            path = os.path.join(place, entry.name)
-            if path == ".git":
-                continue
-            seen = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(seen.st_mode):
-                found[path] = (seen.st_mode,)
-                waiting.append(path)
-            else:
-                found[path] = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return found

@@ -12,6 +12,7 @@ import sys
 import time
 
 from subagents.backends.steps import shell_command
+from subagents.built_environment import ProjectEnvironment
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
 from subagents.environment import site_packages
 from subagents.record import replace
@@ -77,7 +78,19 @@ class Judge:
             outcomes.append(outcome)
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
-        return tuple(outcomes)
+        return self._of_what_was_built(outcomes)
+
+    def _of_what_was_built(self, outcomes: Sequence[GateOutcome]) -> tuple[GateOutcome, ...]:
+        """The outcomes; none is green where the environment that the commands had did not stay as it was built."""
+        if not (changed := ProjectEnvironment.of(self.spec).changed_since_built(self.spec.sandbox)):
+            return tuple(outcomes)
+        note = f"the project's environment was changed while gates ran ({changed}), which the sandbox cannot prevent here: "
+        note += "install packages in the project's set-up command only, or install bubblewrap"
+        self.reporter.note("error", "environment", note)
+        unsure = (GateStatus.PASSED, GateStatus.FAILED)
+        return tuple(
+            _with_note(replace(outcome, status=GateStatus.FAILED), note) if outcome.status in unsure else outcome for outcome in outcomes
+        )
 
     def _with_kept_out(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
         named = [why for path, why in self.kept_out.items() if path in gate.paths]

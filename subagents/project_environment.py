@@ -17,10 +17,12 @@ import shutil
 import sys
 import time
 
-from subagents.built_environment import NOTHING, EnvironmentSettings, ProjectEnvironment
+from subagents.built_environment import NOTHING, READY, EnvironmentSettings, ProjectEnvironment, note_as_built
 from subagents.checkout import Checkout
 from subagents.files import SubagentError, sha256_hex, write_atomic
+from subagents.folders import remove
 from subagents.record import replace
+from subagents.sandbox import ISOLATING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
     from subagents.reporting import Reporter
     from subagents.workspace import Repository
 
-FORMAT = "1"  # raised when an environment that an older version built must be built again
+FORMAT = "2"  # raised when an environment that an older version built must be built again
 MOST_LINKS = 2_000
 SETUP_SECONDS = 1_800.0
 BROUGHT_BYTES = 50_000_000
+MOST_BUILDS = 100  # of one environment, of which each was changed by somebody
 WAIT_SECONDS = 0.2
 OUTPUT_BYTES = 16_000
 PROGRAM_FOLDERS = (".venv/bin", "venv/bin", "node_modules/.bin", "vendor/bin")
@@ -60,17 +63,23 @@ def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporte
     if settings.is_empty:
         return NOTHING
     key = _id(settings, repository, commit, spec.repository)
-    folder = os.path.join(settings.folder, key[:24])
+    first = os.path.join(settings.folder, key[:24])
     os.makedirs(settings.folder, mode=0o700, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
+    with open(f"{first}.lock", "w") as lock:
         _wait_for(lock.fileno(), reporter)
-        built = _read(folder, key)
-        if built is None:
-            _build(spec, settings, repository, commit, folder, key, reporter)
+        for number in range(1, MOST_BUILDS + 1):
+            folder = first if number == 1 else f"{first}-{number}"
             built = _read(folder, key)
-    if built is None:
-        raise SetupFailed(f"the environment in {folder} was built and cannot be read")
-    return built
+            if built is None:
+                _build(spec, settings, repository, commit, folder, key, reporter)
+                built = _read(folder, key)
+            if built is None:
+                raise SetupFailed(f"the environment in {folder} was built and cannot be read")
+            if not (changed := built.changed_since_built(spec.sandbox)):
+                return built
+            # Others may be at work with it: it stays, and is built anew beside it.
+            reporter.note("warning", "setup", f"{folder} is not as it was built, and is built again: {changed}", environment=key)
+    raise SetupFailed(f"all {MOST_BUILDS} builds of the environment {first} were changed afterwards; stop what runs, and delete them")
 
 
 def _wait_for(lock: int, reporter: Reporter) -> None:
@@ -113,7 +122,7 @@ def _digest(path: str) -> str:
 
 def _read(folder: str, key: str) -> ProjectEnvironment | None:
     try:
-        with open(os.path.join(folder, "ready.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, READY), encoding="utf-8") as file:
             found = ProjectEnvironment.from_json(json.load(file))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -124,8 +133,6 @@ def _build(
     spec: TaskSpec, settings: EnvironmentSettings, repository: Repository, commit: str, folder: str, key: str, reporter: Reporter
 ) -> None:
     """Run the set-up on a clean checkout of `commit`, and note what it left there. Raises SetupFailed, GitError, OSError."""
-    from subagents.clean_checkout import remove
-
     reporter.progress(0, "Setting up the project's environment", "setup")
     reporter.note("info", "setup", settings.setup or "nothing to run; files are brought along", environment=key)
     if os.path.lexists(folder):
@@ -140,14 +147,15 @@ def _build(
         _bring(os.path.join(spec.repository, path), os.path.join(checkout, path))
     if settings.setup:
         _run(spec, settings, folder, checkout, reporter)
-    _take_over(folder)
-    remove(os.path.join(checkout, ".git"))
+    for left in (os.path.join(checkout, ".git"), os.path.join(folder, "tmp")):
+        remove(left)
+    _take_over(folder, writable=spec.sandbox in ISOLATING)
     links = _left(checkout, tracked)
     programs = [place for name in (*settings.path, *PROGRAM_FOLDERS) if os.path.isdir(place := os.path.join(checkout, name))]
     in_place = _installed_in_place(checkout, links)
     built = ProjectEnvironment(key, folder, tuple(links), tuple(dict.fromkeys(programs)), in_place, settings.variables)
-    shutil.rmtree(os.path.join(folder, "tmp"), ignore_errors=True)
-    write_atomic(os.path.join(folder, "ready.json"), json.dumps(built.to_json()).encode())
+    note_as_built(folder)
+    write_atomic(os.path.join(folder, READY), json.dumps(built.to_json()).encode())
 
 
 def _bring(source: str, target: str) -> None:
@@ -182,8 +190,12 @@ def _run(spec: TaskSpec, settings: EnvironmentSettings, folder: str, checkout: s
         raise SetupFailed(f"the project's set-up command {how}:\n{capture.text()[-OUTPUT_BYTES:]}")
 
 
-def _take_over(folder: str) -> None:
-    """Make what the set-up wrote ours and readable for every attempt, whose commands may run as other users."""
+def _take_over(folder: str, *, writable: bool) -> None:
+    """Make what the set-up wrote ours and readable for every attempt, whose commands may run as other users.
+
+    Not `writable`: nothing is added or removed by accident where commands have our own rights. Tools that would keep a cache
+    there find out as they do in the sandbox.
+    """
     for place, names, files in os.walk(folder):
         for name in (*names, *files):
             path = os.path.join(place, name)
@@ -192,7 +204,9 @@ def _take_over(folder: str) -> None:
             if not os.getuid():
                 os.lchown(path, 0, 0)
             mode = os.stat(path).st_mode & 0o7777
-            os.chmod(path, mode | (0o555 if os.path.isdir(path) or mode & 0o100 else 0o444))
+            is_folder = os.path.isdir(path)
+            mode |= 0o555 if is_folder or mode & 0o100 else 0o444
+            os.chmod(path, mode & ~0o222 if is_folder and not writable else mode)
 
 
 def _left(checkout: str, tracked: Sequence[str]) -> list[str]:

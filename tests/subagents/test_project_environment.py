@@ -133,3 +133,46 @@ def test_attempts_that_need_the_same_environment_build_it_once_between_them(worl
         assert result is not None and result.status == ResultStatus.SUCCESS, result
     (ready,) = built(world)
     assert (ready.parent / "counter").read_text() == "x\n"
+
+
+CHECK = "mkdir -p node_modules/.bin; printf '#!/bin/sh\\nfalse' > node_modules/.bin/check; chmod +x node_modules/.bin/check"
+
+
+def test_without_a_sandbox_what_a_step_changed_in_the_environment_is_found_and_no_gate_uses_it(world: World) -> None:
+    """The links lead to folders that commands may write there: the environment is compared with what was built."""
+    (world.project / ".gitignore").write_text("node_modules/\n")
+    commit(world)
+    forge = "printf '#!/bin/sh\\ntrue' > node_modules/.bin/check"
+    for _ in range(2):  # the second attempt finds the environment as the first has left it
+        steps = (StepPlan(1, "Forge it", ("node_modules/.bin/check || echo honest > said.txt", forge, "echo done > done.txt")),)
+        gates = (gate("grep honest said.txt"), gate("node_modules/.bin/check", 2))
+        spec = world.spec(sandbox="rlimit", environment=settings(world, CHECK), steps=steps, gates=gates)
+        result = world.run(spec).result
+        assert result is not None and result.failure_reason == Failure.GATE_FAILED
+        assert [outcome.status for outcome in result.gates] == ["passed", "failed"] and result.gates[1].exit_code == 1, result.gates
+        assert any("is not as it was built" in str(line) for line in world.log(spec)), world.log(spec)
+    assert len(built(world)) == 3, "each was built anew beside the one before, which others may have been using"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "printf '#!/bin/sh\\ntrue' > node_modules/.bin/check",
+        "chmod u+w node_modules/.bin; rm node_modules/.bin/check; ln -s /bin/true node_modules/.bin/check",
+        "chmod u+w node_modules; echo > node_modules/index.js",
+        "f=node_modules/.bin/check; cp -p $f kept; printf '#!/bin/sh\\ntrue' > $f; $f; cp -p kept $f",
+    ],
+)
+def test_without_a_sandbox_no_gate_is_green_that_ran_beside_a_change_of_the_environment(world: World, change: str) -> None:
+    gates = (gate(change), gate("true", 2))
+    result = world.run(world.spec(sandbox="rlimit", environment=settings(world, CHECK), gates=gates)).result
+    assert result is not None and result.failure_reason == Failure.GATE_FAILED
+    assert [outcome.status for outcome in result.gates] == ["failed", "failed"]
+    assert all("environment was changed while gates ran (checkout/node_modules" in outcome.note for outcome in result.gates)
+
+
+def test_without_a_sandbox_an_environment_that_nobody_changed_is_used_again(world: World) -> None:
+    for _ in range(2):
+        result = world.run(world.spec(sandbox="rlimit", environment=settings(world), gates=(gate("tool | grep -x tool-1"),))).result
+        assert result is not None and result.status == ResultStatus.SUCCESS, result
+    assert len(built(world)) == 1

@@ -1,0 +1,54 @@
+"""Folders that programs have written to: told from how they were, and removed whatever was done to them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    State = dict[str, tuple[int, ...]]
+
+
+def remove(folder: str) -> None:
+    """Remove a folder whatever rights a program has left there; never follows a link. Raises OSError."""
+
+    def make_way(function: object, path: str, error: object) -> None:
+        above = os.path.dirname(path)
+        for place in (above, path):
+            if not os.path.islink(place) and os.path.isdir(place):
+                os.chmod(place, 0o700)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        os.unlink(folder)
+    else:
+        shutil.rmtree(folder, onerror=make_way)
+
+
+def state_of(folder: str) -> State:
+    """{path: what tells a file from another} of all that is below, without the .git of the folder itself.
+
+    The time of a change of state (ctime) cannot be set by who writes a file. Of folders only that they are there counts.
+    """
+    found: State = {}
+    waiting = [""]
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = list(os.scandir(os.path.join(folder, place)))
+        except OSError:
+            found[place] = ()  # gone, or closed to us
+            continue
+        for entry in entries:
+            path = os.path.join(place, entry.name)
+            if path == ".git":
+                continue
+            seen = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(seen.st_mode):
+                found[path] = (seen.st_mode,)
+                waiting.append(path)
+            else:
+                found[path] = (seen.st_mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return found
