@@ -9,8 +9,11 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ce_web.settings")
     try:
         from django.core.management import execute_from_command_line
+
+        from ce_web.file_rights import keep_private
     except ImportError as missing:
         raise SystemExit(f"{missing}. Run `make run` once, or install requirements.txt into this environment.") from missing
+    keep_private()
     execute_from_command_line(sys.argv)
 
 

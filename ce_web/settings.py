@@ -1,6 +1,7 @@
 """Django settings for every environment; differences come from environment variables (see docs/settings.md)."""
 
 import socket
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from ce_web.env import (
     env_url,
     secret_key,
 )
+from ce_web.file_rights import close_database, close_directory
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # This host's data: SQLite database, secret key, checkouts, the ticker's lock.
 CE_DATA_DIR = Path(env_str("CE_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+sys.stderr.write(close_directory(CE_DATA_DIR))
 
 DEBUG = env_bool("DEBUG", False)
 SECRET_KEY = secret_key(CE_DATA_DIR / "secret_key")
@@ -99,6 +102,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+sys.stderr.write(close_database(DATABASES["default"]))
 DATABASES["default"]["CONN_MAX_AGE"] = 600  # a new connection costs the ticker 8 ms on SQLite, more on PostgreSQL
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -27,7 +27,7 @@ def keep_in(folder: str) -> None:
 def own_common_dir(common_dir: str) -> str:
     """The common directory of ours for the project's `common_dir`; made when it is not there. Raises OSError."""
     place = os.path.join(_folder(), sha256_hex(os.fsencode(os.path.realpath(common_dir)))[:24])
-    config = configuration(is_sha256(common_dir)).encode()
+    config = configuration(is_sha256(common_dir), rights=_rights(common_dir)).encode()
     path = os.path.join(place, "config")
     with contextlib.suppress(OSError), open(path, "rb") as file:
         if file.read(len(config) + 1) == config:
@@ -54,10 +54,22 @@ def own_common_dir(common_dir: str) -> str:
     return place
 
 
-def configuration(sha256: bool, *, bare: bool = False) -> str:
-    """The configuration of a git directory of ours: nothing but what it takes to read the objects."""
+def configuration(sha256: bool, *, bare: bool = False, rights: str = "") -> str:
+    """The configuration of a git directory of ours: nothing but what it takes to read the objects.
+
+    `rights`, such as "0644", are those of the files that git writes, whatever this process's umask is.
+    """
+    shared = f"\tsharedRepository = {rights}\n" if rights else ""
     extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
-    return f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = {str(bare).lower()}\n{extension}"
+    return f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = {str(bare).lower()}\n{shared}{extension}"
+
+
+def _rights(common_dir: str) -> str:
+    """Who may read and write what git adds to a project's repository: those who may do so with what is there."""
+    try:
+        return f"0{0o600 | os.stat(os.path.join(common_dir, 'objects')).st_mode & 0o066:o}"
+    except OSError:
+        return ""
 
 
 def is_sha256(common_dir: str) -> bool:

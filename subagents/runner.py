@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
     """Run the task, send its result through the pipe, end the process."""
     code = 0
+    # The server's files are for its user alone. Those of an attempt lie in folders that are; its commands may run as another
+    # user, and what a gate says should not depend on the rights that a person's shell gives to new files.
+    os.umask(0o022)
     own_git.keep_in(os.path.join(spec.attempt_dir, "git"))
     try:
         reporter = Reporter(spec, pipe, journal)

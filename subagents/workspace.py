@@ -162,7 +162,8 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
     if os.path.lexists(top):
         raise RepositoryProblem("exists", f"{top} exists already. Move it away, or choose another folder.")
     os.makedirs(os.path.dirname(top), exist_ok=True)
-    draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))
+    draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))  # for this user alone
+    before = os.umask(0o022)  # what is in it is read by commands in the sandbox, which may run as another user
     try:
         made = Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))  # nobody has configured it yet
         init = _git(["init", "--quiet", "--template=", f"--initial-branch={branch}", "--end-of-options", draft], {})
@@ -183,6 +184,8 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    finally:
+        os.umask(before)
     return open_repository(top)
 
 

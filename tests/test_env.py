@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from ce_web import env
+from ce_web.file_rights import close_database, close_directory
 from tests.installation import ROOT
 
 
@@ -112,3 +113,41 @@ def test_choice_outside_the_list_is_refused(monkeypatch):
     monkeypatch.setenv("CE_TEST_CHOICE", "c")
     with pytest.raises(ImproperlyConfigured, match="one of a, b"):
         env.env_str("CE_TEST_CHOICE", "a", choices=("a", "b"))
+
+
+def modes(folder) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.iterdir())}
+
+
+def test_a_data_directory_of_the_version_before_is_closed_to_others_and_said_once(tmp_path):
+    data, elsewhere = tmp_path / "var", tmp_path / "other.sqlite3"
+    data.mkdir(mode=0o755)
+    for path, mode in ((data / "db.sqlite3", 0o644), (data / "db.sqlite3-wal", 0o664), (elsewhere, 0o644)):
+        path.touch()
+        path.chmod(mode)
+    (data / "cache").mkdir(mode=0o755)
+    data.chmod(0o755)
+    said = close_directory(data)
+    assert str(data) in said and "mode 755" in said and "db.sqlite3-wal" in said
+    assert modes(data) == {"var": 0o700, "db.sqlite3": 0o600, "db.sqlite3-wal": 0o600, "cache": 0o700}
+    assert close_directory(data) == ""
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": elsewhere}
+    assert "other.sqlite3" in close_database(sqlite) and stat.S_IMODE(elsewhere.stat().st_mode) == 0o600
+    assert close_database(sqlite) == close_database({"ENGINE": "django.db.backends.postgresql", "NAME": "ce"}) == ""
+
+
+def test_a_folder_with_other_things_or_of_somebody_else_is_refused_with_the_command_and_left_as_it_is(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letters").touch()
+    home.chmod(0o755)
+    with pytest.raises(ImproperlyConfigured, match=f"chmod go= {home}"):
+        close_directory(home)
+    (home / "secret_key").touch()
+    home.chmod(0o1777)
+    with pytest.raises(ImproperlyConfigured, match=r"folder of its own$"):
+        close_directory(home)
+    monkeypatch.setattr(os, "geteuid", lambda: home.stat().st_uid + 1)
+    with pytest.raises(ImproperlyConfigured, match="chown -R"):
+        close_directory(home)
+    assert modes(home)["home"] == 0o1777

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,21 @@ def test_cluster_stops_clean_by_signal(bare, number, whole_group):
     assert time.monotonic() - began < 5
     assert bare.processes() == {}
     assert not (bare.data / "cluster.pid").exists()
+
+
+def test_whatever_runs_makes_files_for_its_user_alone_and_the_start_closes_what_was_open(bare):
+    bare.data.chmod(0o755)
+    (bare.data / "secret_key").chmod(0o600)
+    before = os.umask(0o022)
+    try:
+        bare.start()
+    finally:
+        os.umask(before)
+    assert f"could read {bare.data} (mode 755)" in bare.log
+    umasks = {line: Path(f"/proc/{pid}/status").read_text().partition("Umask:\t")[2][:4] for pid, line in bare.processes().items()}
+    assert len(umasks) > 2 and set(umasks.values()) == {"0077"}, umasks
+    assert [path for path in (bare.data, *bare.data.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077] == []
+    assert bare.stop() == 0
 
 
 @pytest.mark.parametrize("victim", ["worker 1", "monitor", "pusher", "sentinel"])

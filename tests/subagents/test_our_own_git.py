@@ -230,3 +230,18 @@ def test_our_directory_is_ours_alone_and_follows_the_repository(project: Path, t
     user_git(project, "init", "--quiet", "--object-format", "sha256", "--initial-branch", "main")
     commit_files(project, {"x": "1\n"})
     assert len(open_repository(project).branch_commit("main")) == 64
+
+
+@pytest.mark.parametrize(("rights", "files"), [(0o755, 0o444), (0o700, 0o400), (0o2775, 0o444), (0o750, 0o440)])
+def test_git_adds_what_those_may_read_who_may_read_the_rest_whatever_our_umask(project: Path, rights: int, files: int) -> None:
+    base = commit_files(project, {"x": "1\n"})
+    objects = project / ".git" / "objects"
+    objects.chmod(rights)
+    before = os.umask(0o077)
+    try:
+        made = open_repository(project).make_commit(open_repository(project).tree(base), (base,), "Another\n")
+    finally:
+        os.umask(before)
+    written = objects / made[:2] / made[2:]
+    assert stat.S_IMODE(written.stat().st_mode) == files
+    assert written.parent.stat().st_mode & 0o077 == rights & 0o077

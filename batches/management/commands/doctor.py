@@ -21,6 +21,7 @@ from batches.integrations.api_keys import BACKENDS_WITH_KEY, ENTER, api_key
 from batches.management.commands.up import TICKER_SILENT_SECONDS, ticker_mark
 from batches.models import Project
 from ce_web.cluster import cluster_pid_file
+from ce_web.file_rights import OTHERS
 from subagents.backends import missing
 from subagents.contract import SubagentError
 from subagents.procfs import children_of, is_alive
@@ -130,7 +131,9 @@ def _data_directory() -> Iterator[HealthCheck]:
         way_out = f"give it to this user (uid {os.getuid()}), or set CE_DATA_DIR"
         yield HealthCheck("data directory", False, f"{path} cannot be written to: {error.strerror}", way_out)
         return
-    yield HealthCheck("data directory", True, f"{path} can be written to")
+    mode = path.stat().st_mode & 0o777
+    what = f"{path} can be written to, mode {mode:03o}" + ": others can look into it" * bool(mode & OTHERS)
+    yield HealthCheck("data directory", not mode & OTHERS, what, f"chmod go= {path}")
     free = shutil.disk_usage(path).free
     yield HealthCheck("free space", free >= SCARCE_BYTES, f"{free / 1e9:.1f} GB", "free some space: checkouts and logs of attempts need it")
     key = path / "secret_key"
