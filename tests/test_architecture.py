@@ -5,8 +5,9 @@ a rule which can no longer fail is found out.
 """
 
 import ast
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -68,21 +69,22 @@ class Module:
 
     def __init__(self, path: str, source: str) -> None:
         self.path = path
-        self.tree = ast.parse(source)
-        self.imports = list(_imports(self.tree, path))
+        self.nodes = list(ast.walk(ast.parse(source)))
+        self.imports = list(_imports(self.nodes, path))
         self.name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     def within(self, *places: str) -> bool:
         return any(self.path == place or (place.endswith("/") and self.path.startswith(place)) for place in places)
 
-    def calls(self) -> Iterator[ast.Call]:
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+    @functools.cached_property
+    def calls(self) -> list[ast.Call]:
+        return [node for node in self.nodes if isinstance(node, ast.Call)]
 
 
-def _imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
+def _imports(nodes: list[ast.AST], path: str) -> Iterator[tuple[int, str]]:
     """Every name that is imported, in full: "from a import b" gives "a.b"; at any depth, type checking too."""
     package = path.split("/")[:-1]
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -108,7 +110,7 @@ def core_is_pure(module: Module) -> Iterator[tuple[int, str]]:
             yield line, f"core may not import {name}"
         if _under(name, "django", "django_q", *CLOCKS, *FILES, *PROCESSES, *NETWORK):
             yield line, f"core knows no {name}: it takes values and gives values"
-    for call in module.calls():
+    for call in module.calls:
         if _method(call) in CLOCK_METHODS or (isinstance(call.func, ast.Name) and call.func.id in {"open", "print", "input"}):
             yield call.lineno, f"core may not call {_method(call)}(): pass the value in"
 
@@ -117,7 +119,7 @@ def subagents_stand_alone(module: Module) -> Iterator[tuple[int, str]]:
     """subagents: nothing of ours outside; standard library only, but for backends and what may be missing; never Django."""
     if not module.within("subagents/"):
         return
-    optional = {node.lineno for attempt in ast.walk(module.tree) if isinstance(attempt, ast.Try) and _catches_missing(attempt)
+    optional = {node.lineno for attempt in module.nodes if isinstance(attempt, ast.Try) and _catches_missing(attempt)
                 for statement in attempt.body for node in ast.walk(statement) if hasattr(node, "lineno")}
     for line, name in module.imports:
         if _under(name, "batches", "ce_web") or _under(name, "django", "django_q"):
@@ -164,12 +166,12 @@ def one_module_runs_git(module: Module) -> Iterator[tuple[int, str]]:
     """Only subagents/workspace.py runs git (docs/git.md): an argument list that begins with it stands nowhere else."""
     if module.within(GIT_RUNNER):
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.List | ast.Tuple) and node.elts and isinstance(node.elts[0], ast.Constant):
             first = node.elts[0].value
             if isinstance(first, str) and (first == "git" or first.endswith("/git")):
                 yield node.lineno, "only subagents/workspace.py runs git"
-    for call in module.calls():
+    for call in module.calls:
         if _method(call) in {"run", "Popen", "check_output", "check_call", *STARTING_CALLS} and call.args:
             text = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
             if isinstance(text, str) and (text == "git" or text.startswith("git ")):
@@ -183,7 +185,7 @@ def few_modules_start_processes(module: Module) -> Iterator[tuple[int, str]]:
     for line, name in module.imports:
         if _under(name, *PROCESSES):
             yield line, f"{module.path} may not start processes ({name})"
-    for call in module.calls():
+    for call in module.calls:
         receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
         if isinstance(receiver, ast.Name) and receiver.id == "os":
             name = _method(call)
@@ -198,7 +200,7 @@ def pages_read_rows_only(module: Module) -> Iterator[tuple[int, str]]:
     for line, name in module.imports:
         if _under(name, "subagents", *FILES, *PROCESSES):
             yield line, f"a page may not import {name}: pages read rows only"
-    for call in module.calls():
+    for call in module.calls:
         if (isinstance(call.func, ast.Name) and call.func.id == "open") or _method(call) in FILE_METHODS:
             yield call.lineno, f"a page may not touch files ({_method(call)})"
 
@@ -216,11 +218,11 @@ def one_module_writes_states(module: Module) -> Iterator[tuple[int, str]]:
     """`state` is written in batches/runs/transitions.py only, along the one transition table."""
     if not module.within("batches/") or module.within(STATE_WRITER, "batches/migrations/", "batches/core/"):
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
         if any(isinstance(part, ast.Attribute) and part.attr == "state" for target in targets for part in ast.walk(target)):
             yield node.lineno, "only batches/runs/transitions.py writes a state (assignment)"
-    for call in module.calls():
+    for call in module.calls:
         method = _method(call)
         if method in {"update", "update_or_create"} and any(keyword.arg == "state" for keyword in call.keywords):
             yield call.lineno, f"only batches/runs/transitions.py writes a state ({method})"
@@ -302,9 +304,13 @@ def our_files() -> list[Path]:
     return sorted(path for room in OURS for path in (ROOT / room).rglob("*.py"))
 
 
+@functools.cache
+def our_modules() -> tuple[Module, ...]:
+    return tuple(Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files())
+
+
 def test_no_module_breaks_a_rule():
-    modules = [Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files()]
-    found = [fault for module in modules for fault in faults(module, *RULES)]
+    found = [fault for module in our_modules() for fault in faults(module, *RULES)]
     assert not found, "\n".join(found)
 
 
@@ -313,7 +319,7 @@ def test_the_rules_look_at_files_that_exist():
     assert {"batches/core/engine/states.py", "batches/models/runs.py", GIT_RUNNER, STATE_WRITER, TASK_SENDER, "ce_web/cluster.py"} <= seen
 
 
-def import_circles(modules: list[Module]) -> list[list[str]]:
+def import_circles(modules: Sequence[Module]) -> list[list[str]]:
     """Groups of modules that import each other, wherever in the file the import stands; none is wanted."""
     names = {module.name for module in modules}
     graph = nx.DiGraph()
@@ -326,7 +332,7 @@ def import_circles(modules: list[Module]) -> list[list[str]]:
 
 
 def test_no_modules_import_each_other():
-    assert import_circles([Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files()]) == []
+    assert import_circles(our_modules()) == []
 
 
 def test_a_circle_is_found_also_inside_a_function():

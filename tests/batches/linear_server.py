@@ -3,9 +3,12 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.local_server import LocalServer, serving
 
 TOKEN = "lin_api_of_a_test"
 Answer = tuple[int, dict[str, str], object]
@@ -20,7 +23,9 @@ class LinearServer:
     instead: list[Callable[["LinearServer", str, dict], Answer | None]] = field(default_factory=list)
     hang: threading.Event = field(default_factory=threading.Event)
 
-    def start(self) -> str:
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        """Answer until the block ends; yields the address."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,17 +42,12 @@ class LinearServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-        return f"http://127.0.0.1:{self.server.server_address[1]}/graphql"
-
-    def stop(self) -> None:
-        self.hang.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        server = LocalServer(Handler)
+        with serving(server):
+            try:
+                yield f"{server.url}/graphql"
+            finally:
+                self.hang.set()
 
     def answer(self, token: str, query: str, variables: dict) -> Answer:
         name = query.split("(")[0].split()[-1]

@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.local_server import LocalServer, serving
 
 MODELS = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
 CUT, HANG, MALFORMED = "cut", "hang", "malformed"  # ways in which a stream goes wrong
@@ -239,14 +241,10 @@ def messages_api(scenarios: dict[str, Scenario]) -> Iterator[MessagesApi]:
     """A stand-in on a free port of the loopback address, for as long as the block lasts."""
     api = MessagesApi(scenarios)
     handler = type("BoundHandler", (Handler,), {"api": api})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    api.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield api
-    finally:
-        api.stopping.set()
-        server.shutdown()
-        server.server_close()
+    server = LocalServer(handler)
+    api.address = server.url
+    with serving(server):
+        try:
+            yield api
+        finally:
+            api.stopping.set()

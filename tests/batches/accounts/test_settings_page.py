@@ -15,6 +15,7 @@ from batches.integrations.installation import keep_api_key, try_api_key
 from batches.models import Installation, SettingChange
 from batches.projects.services import create_project
 from tests.batches import builders
+from tests.local_server import LocalServer, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -131,15 +132,10 @@ def api(settings) -> Iterator[list[Answer]]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    settings.CE_API_BASE_URL = f"http://127.0.0.1:{server.server_port}"
-    yield answers
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server = LocalServer(Handler)
+    settings.CE_API_BASE_URL = server.url
+    with serving(server):
+        yield answers
 
 
 def says(status: int, body: str = "{}", **headers: str) -> Answer:

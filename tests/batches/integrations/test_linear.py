@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from batches.engine import reporting
 from batches.integrations import linear_issues
-from batches.integrations.linear import LinearError, check_address, reset_seconds
+from batches.integrations.linear import Linear, LinearError, check_address, reset_seconds
 from batches.integrations.sealed import Unreadable, seal, unseal
 from batches.models import Batch, LinearIssue, Project
 from batches.plans.prp_document import prp_of
@@ -24,10 +24,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def server(settings) -> Iterator[LinearServer]:
     made = LinearServer()
-    settings.CE_LINEAR_URL = made.start()
     settings.LINEAR_API_KEY = ""
-    yield made
-    made.stop()
+    with made.serve() as settings.CE_LINEAR_URL:
+        yield made
 
 
 @pytest.fixture
@@ -96,10 +95,12 @@ def test_a_rate_limit_puts_all_off_until_its_reset(batch, server):
     assert all(row.url for row in rows()) and len(server.issues) == 4
 
 
-def test_a_server_that_hangs_is_left_after_the_time_limit_and_tried_later(batch, server):
+def test_a_server_that_hangs_is_left_after_the_time_limit_and_tried_later(batch, server, monkeypatch):
+    assert Linear.__init__.__kwdefaults__ == {"seconds": 5.0}
+    monkeypatch.setitem(Linear.__init__.__kwdefaults__, "seconds", 0.3)
     server.instead = [hangs]
     linear_issues.work(batch=batch)
-    assert {row.error for row in rows()} == {"Linear did not answer within 5 s."}
+    assert {row.error for row in rows()} == {"Linear did not answer within 0.3 s."}
     assert all(row.next_try_at > timezone.now() for row in rows())
     assert server.count("Team") == 1
 

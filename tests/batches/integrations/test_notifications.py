@@ -3,9 +3,8 @@
 import ipaddress
 import json
 import socket
-import threading
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from django.utils import timezone
@@ -18,20 +17,22 @@ from batches.integrations.sealed import seal
 from batches.models import AutopilotRun, Notification, Project, Run
 from batches.projects.services import update_project
 from tests.batches import builders
+from tests.local_server import LocalServer, serving
 
 pytestmark = pytest.mark.django_db
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(LocalServer):
     """Takes what is posted, and answers with the next of `statuses`."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         self.got: list[dict] = []
         self.statuses: list[int] = []
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/hook?key=secret"
+        super().__init__(Handler)
+
+    @property
+    def url(self) -> str:
+        return f"{super().url}/hook?key=secret"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,12 +50,8 @@ class Handler(BaseHTTPRequestHandler):
 def receiver(settings):
     settings.CE_WEBHOOK_PRIVATE = True
     server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(server):
+        yield server
 
 
 def ended(state: str, *, url: str = "", mail: str = "", form: str = "json", **fields) -> Run:

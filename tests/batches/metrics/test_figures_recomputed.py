@@ -10,6 +10,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 from django.utils import timezone
 
 from batches.core.engine.pricing import input_cost
@@ -41,10 +43,15 @@ TOKENS = {
 }
 
 
-@pytest.fixture
-def eventful() -> datetime:
-    """A history in which everything happens; returns the moment from which it is looked at."""
-    now = timezone.now()
+@pytest.fixture(scope="module")
+def eventful(django_db_setup, django_db_blocker) -> Iterator[datetime]:
+    """A history in which everything happens, made once for this module; yields the moment from which it is looked at."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _make_history(timezone.now())
+        transaction.set_rollback(True)
+
+
+def _make_history(now: datetime) -> datetime:
     demo.make_history(batches=44, seed=11, now=now, days=60)
     rng = random.Random(11)
     for run in Run.objects.order_by("pk"):
