@@ -91,8 +91,6 @@ CASES = [
     (field(lists="\n\n**Steps**:\n1. a\n2. b\n7. c\n"), "numbering-gap", 14),
     (field(lists="\n\n**Steps**:\n" + "- a\n" * 2001), "too-many-items", 2012),
     (plan() + "\n## Notes\n\n" + "> x\n" * 41_000, "too-intricate", FIRST_ENDS + 1),
-    (field(lists="\n\n**Steps**:\n" + "- a\n" * 2001), "too-many-items", 2012),
-    (plan() + "\n## Notes\n\n" + "> x\n" * 41_000, "too-intricate", FIRST_ENDS + 1),
     # files
     *((field(Files_Modified=written), "file-absolute", FILES) for written in ("/etc/passwd", "~/x", "C:/x", "`/etc/x`")),
     *((field(Files_Modified=written), "file-outside", FILES) for written in ("../x", "a/../../x", "a/..")),

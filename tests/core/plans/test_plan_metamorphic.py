@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from string import ascii_lowercase
 
 import pytest
 from hypothesis import given
@@ -67,9 +68,22 @@ def bare(spec):
     )
 
 
-WORDS = st.from_regex(r"[A-Z][a-z]{1,8}( [a-z]{1,8}){0,4}", fullmatch=True)
-PATHS = st.from_regex(r"[a-z]{1,6}(/[a-z_]{1,6}){0,2}(\.py|/|\.\*)?", fullmatch=True)
-COMMANDS = st.from_regex(r"[a-z]{1,5}( -[a-z])?( [a-z.]{1,5})?(\n[a-z]{1,5}){0,2}", fullmatch=True)
+def joined(separator, *parts):
+    return st.tuples(*parts).map(lambda drawn: separator.join(word for part in drawn for word in part))
+
+
+def some(most, *, fewest=0, letters=ascii_lowercase, longest=8):
+    return st.lists(st.text(letters, min_size=1, max_size=longest), min_size=fewest, max_size=most)
+
+
+# Drawn from parts: the same patterns as regular expressions took three quarters of the test's time.
+WORDS = joined(" ", st.text(ascii_lowercase, min_size=2, max_size=9).map(lambda word: [word.capitalize()]), some(4))
+PATHS = joined("", joined("/", some(1, fewest=1), some(2, letters=ascii_lowercase + "_")), st.sampled_from(["", ".py", "/", ".*"]))
+COMMANDS = joined(
+    "\n",
+    joined(" ", some(1, fewest=1), st.sampled_from([[], ["-x"]]), some(1, letters=ascii_lowercase + ".")).map(lambda line: [line]),
+    some(2),
+)
 
 
 @st.composite
