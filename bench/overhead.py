@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What the engine itself costs: a chain of 30 and a 1 → 50 → 1 fan of empty phases, on SQLite and on PostgreSQL.
+"""What the engine itself costs: a chain of 30 and a 1 → 50 → 1 fan of phases without steps, on SQLite and on PostgreSQL.
 
     python bench/overhead.py [--runs 3] [--parallel 4] [--postgres postgresql://postgres@127.0.0.1:5432/postgres]
 
@@ -29,7 +29,7 @@ GRAPHS = {
 
 
 def plan_text(graph: dict[str, list[str]]) -> str:
-    parts = ["# Empty phases", ""]
+    parts = ["# Phases that do nothing", ""]
     for key, depends_on in graph.items():
         parts += [
             f"### Phase {key}: Nothing {key}",
@@ -39,6 +39,9 @@ def plan_text(graph: dict[str, list[str]]) -> str:
             "**Complexity**: low",
             f"**Files Modified**: nothing/{key}.txt",
             f"**Dependencies**: {', '.join(f'Phase {name}' for name in depends_on) or 'None'}",
+            "",
+            "**Validation Gates**:",
+            "- [ ] A person looked at it",  # no rule can check it: no process is started, and the plan is accepted
             "",
         ]
     return "\n".join(parts)
