@@ -157,7 +157,7 @@ class StageCard:
             return ()
         if len(self.cards) <= 12:
             return self.cards
-        return tuple(card for card in self.cards if card.look in {"stale", "running", "failed"})
+        return tuple(card for card in self.cards if card.late or card.stuck or card.look in {"running", "failed"})
 
     @property
     def rows(self) -> tuple[PhaseCard, ...]:

@@ -15,9 +15,11 @@ from django.views.decorators.http import require_safe
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Entry, GateState, Said, Tick
+from batches.core.gates.success import Success
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
+from batches.gates.success import read_successes
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
 from batches.pages.batches.board import Mark, PhaseCard, model_shown
@@ -175,7 +177,8 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
 
 
 def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | None, now: datetime) -> PhaseView:
-    """Everything the page shows. Queries: tasks, attempts, gates, checks (two kinds), result, dependents."""
+    """Everything the page shows. Queries: tasks, attempts, gates, checks (two kinds), result, dependents, what is
+    behind a success."""
     task = Task.objects.newest_of(batch, run).filter(phase=phase).select_related("run").last()
     attempts = list(
         Attempt.objects.filter(task__phase=phase).select_related("task__run").defer("spec").order_by("task__run__number", "number")
@@ -190,6 +193,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     late = is_late(newest, run, now)
     model = model_shown(phase, task, newest, task.run if task else None)
     prepares = task is not None and task.run.operation == Operation.GENERATE
+    success = read_successes([batch.pk]).get(task.pk, Success.VERIFIED) if task is not None else Success.VERIFIED
     merged = {check.gate_id: check for check in checks if check.attempt.task.phase_id is None}
     rows = [GateRow(place, gate, own.get(gate.pk), merged.get(gate.pk)) for place, gate in enumerate(gates, start=1)]
     if chosen is not None and chosen == newest:
@@ -198,7 +202,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     return PhaseView(
         batch=batch,
         run=run,
-        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model, prepares),
+        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model, prepares, success),
         attempts=tuple(attempts),
         chosen=chosen,
         gates=tuple(rows),

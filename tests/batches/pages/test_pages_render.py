@@ -314,3 +314,14 @@ def test_conflicts_show_what_was_decided(client, ada):
     builders.make_conflict(batch, decision="serialize")
     assert "One after the other ✓" in client.get(f"/batches/{batch.number}/").text
     assert Conflict.objects.get().decision == "serialize"
+
+
+def test_every_place_that_shows_a_phase_tells_the_colours_of_its_success_apart(client, ada):
+    batch = builders.wide_batch(16)
+    Gate.objects.filter(phase__batch=batch).delete()  # nobody can check anything
+    for place in ("", "stages/2/", "phases/2.1/"):
+        text = client.get(f"/batches/1/{place}").text
+        assert "succeeded, not verified" in text, place
+        assert not re.search(r'data-state="succeeded"><span[^>]*>[^<]*</span>succeeded<', text), place
+    stage = read_board(batch, batch.runs.get(), timezone.now()).stages[1]
+    assert {card.state for card in stage.open_cards} == {"running"}  # what is at work or failed, not all that nobody checked
