@@ -30,10 +30,10 @@ def main(rounds: int) -> None:
 
 
 def start(level: str, folder: str) -> float:
-    room = tempfile.mkdtemp(dir=folder)
+    inside = tempfile.mkdtemp(dir=folder)
     began = time.perf_counter()
-    argv, prepare = sandbox.confine(level, sandbox.Room(sandbox.tools(), (room,)), ["/bin/bash", "-c", "true"], room)
-    exit_code, _ = stream(argv, {"PATH": os.defpath}, room, lambda data: None, prepare=prepare)
+    argv, prepare = sandbox.confine(level, sandbox.SandboxPolicy(sandbox.tools(), (inside,)), ["/bin/bash", "-c", "true"], inside)
+    exit_code, _ = stream(argv, {"PATH": os.defpath}, inside, lambda data: None, prepare=prepare)
     assert exit_code == 0, f"{level}: exit code {exit_code}"
     return (time.perf_counter() - began) * 1000
 

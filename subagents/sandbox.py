@@ -46,7 +46,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
 @record
-class Room:
+class SandboxPolicy:
     """What commands may reach: paths to read and run, paths to write, the network. Limits of 0 are none.
 
     `owner` is the user that root's commands become at bwrap; 0: one of this process's own. `port` is one of loopback that
@@ -63,10 +63,10 @@ class Room:
     port: int = 0
 
 
-def room_for(
+def policy_for(
     spec: TaskSpec, checkout: str, *, network: bool, readable: Sequence[str] = (), writable: Sequence[str] = (), own: str = ""
-) -> Room:
-    """The room of one attempt's commands: its checkout, its own HOME and TMPDIR, the tools, and what the project declares.
+) -> SandboxPolicy:
+    """The policy of one attempt's commands: its checkout, its own HOME and TMPDIR, the tools, and what the project declares.
 
     HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
 
@@ -81,7 +81,7 @@ def room_for(
     shown += (*(str(path) for path in asked.get("paths", ())), *readable)
     folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
     limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}
-    return Room(shown, (*folders, *writable), network, **limits)
+    return SandboxPolicy(shown, (*folders, *writable), network, **limits)
 
 
 def command_environment(spec: TaskSpec, checkout: str, own: str = "") -> dict[str, str]:
@@ -110,27 +110,27 @@ def run_commands(
     """
     environment = {**command_environment(spec, checkout, own), **(extra or {})}
     network = spec.room.get("network") in (("all",) if gates else ("steps", "all"))
-    room = room_for(spec, checkout, network=network, own=own)
+    policy = policy_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"
-    inner, prepare = confine(level, room, argv, checkout)
+    inner, prepare = confine(level, policy, argv, checkout)
     clean = Redacted(on_output)
     exit_code, timed_out = stream(inner, environment, checkout, clean.add, seconds=seconds, prepare=prepare)
     clean.end()
     return (-SIGKILL if level == "bwrap" and exit_code == 128 + SIGKILL else exit_code), timed_out
 
 
-def confine(level: str, room: Room, argv: Sequence[str], directory: str) -> tuple[list[str], Callable[[], None]]:
+def confine(level: str, policy: SandboxPolicy, argv: Sequence[str], directory: str) -> tuple[list[str], Callable[[], None]]:
     """(argv, what the child does before it becomes that program) to run `argv` in `directory` at `level`.
 
     Raises ValueError for an unknown level, OSError when Landlock refuses.
     """
     if level == "bwrap":
-        return [*_bwrap(room, directory), *_inside(room), *argv], _limits(room)
+        return [*_bwrap(policy, directory), *_inside(policy), *argv], _limits(policy)
     if level == "landlock":
         from subagents.landlock import enter
 
-        read, write = _landlock_paths(room)
-        limit, restrict = _limits(room), enter(read, write, network=room.network, port=room.port)
+        read, write = _landlock_paths(policy)
+        limit, restrict = _limits(policy), enter(read, write, network=policy.network, port=policy.port)
 
         def prepare() -> None:
             limit()
@@ -138,7 +138,7 @@ def confine(level: str, room: Room, argv: Sequence[str], directory: str) -> tupl
 
         return list(argv), prepare
     if level == "rlimit":
-        return list(argv), _limits(room)
+        return list(argv), _limits(policy)
     raise ValueError(f"there is no sandbox level {level!r}; there are {', '.join(LEVELS)}")
 
 
@@ -155,16 +155,16 @@ def _under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _inside(room: Room) -> list[str]:
+def _inside(policy: SandboxPolicy) -> list[str]:
     """What runs first inside: the last rights are laid down, the processes are counted where only the attempt's own are seen.
 
     Root becomes a user of the attempt's own. A user namespace would leave it the kernel's uid 0, which owns /proc/sys and
     /dev/null: seen to work on a machine like yours.
     """
     if not os.getuid():
-        owner = room.owner or own_user()
+        owner = policy.owner or own_user()
         return ["/usr/bin/setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--inh-caps=-all", "--"]
-    return ["/usr/bin/prlimit", f"--nproc={room.processes}", "--"] if room.processes else []
+    return ["/usr/bin/prlimit", f"--nproc={policy.processes}", "--"] if policy.processes else []
 
 
 def own_user() -> int:
@@ -194,18 +194,18 @@ def _hand_over(folders: Sequence[str], user: int) -> None:
         os.lchown(folder, user, user)
 
 
-def _bwrap(room: Room, directory: str) -> list[str]:
+def _bwrap(policy: SandboxPolicy, directory: str) -> list[str]:
     """bwrap's own arguments. Root mounts without a user namespace, so that any path can be shown, and keeps what it
-    takes to enter the room and to become its user: setpriv gives that up (docs/security.md, Root)."""
+    takes to enter the sandbox and to become its user: setpriv gives that up (docs/security.md, Root)."""
     made = [BWRAP or "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent"]
     made += ["--cap-drop", "ALL"]
     if os.getuid():
         made.append("--unshare-user")
     else:
         made += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_DAC_READ_SEARCH"]
-        _hand_over(room.writable, room.owner or own_user())
+        _hand_over(policy.writable, policy.owner or own_user())
     made += ["--ro-bind", "/usr", "/usr"]
-    if not room.network:
+    if not policy.network:
         made.append("--unshare-net")
     for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(name):
@@ -221,7 +221,7 @@ def _bwrap(room: Room, directory: str) -> list[str]:
         made += ["--ro-bind-try", os.path.realpath(f"/etc/{name}"), f"/etc/{name}"]
     size = ["--perms", "1777", "--size", str(TEMPORARY_BYTES), "--tmpfs"]
     made += ["--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, "/run", "--symlink", "../tmp", "/var/tmp"]
-    binds = [("--ro-bind-try", path) for path in room.readable] + [("--bind", path) for path in room.writable]
+    binds = [("--ro-bind-try", path) for path in policy.readable] + [("--bind", path) for path in policy.writable]
     shown: set[str] = set()
     for option, path in sorted(binds, key=lambda bind: (bind[1].count("/"), bind[0])):  # a folder before what lies in it
         above = _above(path)
@@ -243,19 +243,19 @@ def _above(path: str) -> list[str]:
     return ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
-def _landlock_paths(room: Room) -> tuple[list[str], list[str]]:
+def _landlock_paths(policy: SandboxPolicy) -> tuple[list[str], list[str]]:
     system = [path for path in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc") if os.path.exists(path)]
-    read = [*system, *(f"/etc/{name}" for name in ETC), *room.readable]
-    return read, [*(f"/dev/{name}" for name in DEVICES), *room.writable]
+    read = [*system, *(f"/etc/{name}" for name in ETC), *policy.readable]
+    return read, [*(f"/dev/{name}" for name in DEVICES), *policy.writable]
 
 
-def _limits(room: Room) -> Callable[[], None]:
+def _limits(policy: SandboxPolicy) -> Callable[[], None]:
     """Sets the limits that hold at every level, in the child: no core files, size of a file, address space."""
     import resource  # before the fork
 
-    wanted = [(resource.RLIMIT_FSIZE, room.file_bytes), (resource.RLIMIT_AS, room.memory_bytes)]
+    wanted = [(resource.RLIMIT_FSIZE, policy.file_bytes), (resource.RLIMIT_AS, policy.memory_bytes)]
     if not os.getuid():  # anybody else has other processes, which would be counted too: see _inside
-        wanted.append((resource.RLIMIT_NPROC, room.processes))
+        wanted.append((resource.RLIMIT_NPROC, policy.processes))
 
     def prepare() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -272,7 +272,7 @@ def _limits(room: Room) -> Callable[[], None]:
 
 
 @record
-class Verdict:
+class FoundLevel:
     """The level to use, and for each stronger one why it is not: {level: reason}. `seconds` is what finding out took."""
 
     level: str
@@ -284,7 +284,7 @@ class SandboxUnavailable(Exception):
     """The level that was asked for does not hold on this machine. The message says why and what can be done."""
 
 
-def find_level(asked: str, folder: str) -> Verdict:
+def find_level(asked: str, folder: str) -> FoundLevel:
     """The first level that holds ("auto"), or the one that is asked for, tried in a folder made under `folder`.
 
     Raises SandboxUnavailable when an explicit level does not hold.
@@ -292,14 +292,14 @@ def find_level(asked: str, folder: str) -> Verdict:
     began = time.monotonic()
     refused: dict[str, str] = {}
     for level in LEVELS if asked == "auto" else (asked,):
-        reason = _probe_apart(level, folder)
+        reason = why_refused(level, folder)
         if not reason:
-            return Verdict(level, refused, time.monotonic() - began)
+            return FoundLevel(level, refused, time.monotonic() - began)
         refused[level] = reason
     raise SandboxUnavailable(f"CE_SANDBOX={asked} does not hold on this machine: {refused[asked]}. Use CE_SANDBOX=auto or fix that.")
 
 
-def _probe_apart(level: str, folder: str) -> str:
+def why_refused(level: str, folder: str) -> str:
     """`probe` in a process without threads: it forks, and a death signal is tied to the thread that started a child."""
     if level == "rlimit":
         return ""
@@ -330,10 +330,10 @@ def probe(level: str, folder: str) -> str:
             shutil.rmtree(place, ignore_errors=True)
 
 
-# In the sandbox. Prints what it could do, as JSON; "room" is what it must be able to do.
+# In the sandbox. Prints what it could do, as JSON; "inside" is what it must be able to do.
 _ATTEMPT = """
 import json, os, socket, sys
-room, outside, port = sys.argv[1:]
+inside, outside, port = sys.argv[1:]
 def can(act):
     try:
         act()
@@ -348,7 +348,7 @@ def reach(family, address, folder="/"):
 def status(name):
     return next(line.split()[1] for line in open("/proc/self/status") if line.startswith(name))
 print(json.dumps({
-    "room": can(lambda: open(room + "/new", "w").close()),
+    "inside": can(lambda: open(inside + "/new", "w").close()),
     "write outside": can(lambda: open(outside + "/new", "w").close()),
     "cut a file outside": can(lambda: os.truncate(outside + "/canary", 1)),
     "remove outside": can(lambda: os.unlink(outside + "/victim")),
@@ -367,8 +367,8 @@ def _escapes(level: str, place: str) -> str:
     import json
     import socket
 
-    room, outside = os.path.join(place, "room"), os.path.join(place, "outside")
-    os.mkdir(room)
+    inside, outside = os.path.join(place, "inside"), os.path.join(place, "outside")
+    os.mkdir(inside)
     os.mkdir(outside)
     os.chmod(place, 0o755)
     for name in ("canary", "victim"):
@@ -385,15 +385,15 @@ def _escapes(level: str, place: str) -> str:
         listener.bind(f"/proc/self/fd/{descriptor}/socket")  # however long the path is
         os.close(descriptor)
         listener.listen()
-        script = [sys.executable, "-I", "-S", "-c", _ATTEMPT, room, outside, str(port.getsockname()[1])]
-        argv, prepare = confine(level, Room(tools(), (room,)), script, room)
-        exit_code, timed_out = stream(argv, {"PATH": os.defpath}, room, keep, seconds=PROBE_SECONDS, prepare=prepare)
+        script = [sys.executable, "-I", "-S", "-c", _ATTEMPT, inside, outside, str(port.getsockname()[1])]
+        argv, prepare = confine(level, SandboxPolicy(tools(), (inside,)), script, inside)
+        exit_code, timed_out = stream(argv, {"PATH": os.defpath}, inside, keep, seconds=PROBE_SECONDS, prepare=prepare)
     try:
         could = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
         how = "did not end" if timed_out else f"ended with exit code {exit_code}"
         return f"a program in it {how}: {said.decode(errors='replace').strip()[-300:]}"
-    if not could.pop("room"):
+    if not could.pop("inside"):
         return "a program in it cannot write where it should"
     if level == "landlock":
         could.pop("change a device")  # Landlock knows nothing of rights and times of files: SECURITY.md says so
@@ -403,7 +403,7 @@ def _escapes(level: str, place: str) -> str:
 
 def _outlives(level: str, place: str) -> str:
     """Kill what started a program; why something of it lives on, or "". In bwrap a daemon has to die as well."""
-    room = os.path.join(place, "room")
+    inside = os.path.join(place, "inside")
     daemon = "os.fork() or (os.setsid(), os.fork() and os._exit(0));" if level == "bwrap" else ""
     script = f"import os, time; {daemon} print('up', flush=True); time.sleep(60)"
     read_end, write_end = os.pipe()
@@ -411,8 +411,8 @@ def _outlives(level: str, place: str) -> str:
     if pid == 0:
         try:
             os.set_inheritable(write_end, True)  # whoever lives holds it open
-            argv, prepare = confine(level, Room(tools(), (room,)), [sys.executable, "-I", "-S", "-c", script], room)
-            stream(argv, {"PATH": os.defpath}, room, lambda data: _tell(write_end, data), prepare=prepare)
+            argv, prepare = confine(level, SandboxPolicy(tools(), (inside,)), [sys.executable, "-I", "-S", "-c", script], inside)
+            stream(argv, {"PATH": os.defpath}, inside, lambda data: _tell(write_end, data), prepare=prepare)
         finally:
             os._exit(0)
     os.close(write_end)

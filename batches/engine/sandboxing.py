@@ -47,8 +47,8 @@ def sandbox_level() -> Sandbox:
     found = known_levels.get(path) or _stored(path)
     if found is None or found.key != key:
         path.parent.mkdir(parents=True, exist_ok=True)
-        verdict = find_level(settings.CE_SANDBOX, str(path.parent))
-        found = Sandbox(verdict.level, verdict.refused, timezone.now().isoformat(timespec="seconds"), round(verdict.seconds, 3), key)
+        chosen = find_level(settings.CE_SANDBOX, str(path.parent))
+        found = Sandbox(chosen.level, chosen.refused, timezone.now().isoformat(timespec="seconds"), round(chosen.seconds, 3), key)
         logger.info("sandbox: %s", found.words())
         with contextlib.suppress(OSError):  # the disk is full; the next process tries again
             write_atomic(str(path), json.dumps(asdict(found)).encode(), durable=False, mode=0o600)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
-SOCKET_NAME = "door"
+SOCKET_NAME = "api"
 HEAD_BYTES = 64 * 1024
 BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0

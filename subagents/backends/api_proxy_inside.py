@@ -16,17 +16,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from subagents.sandbox import Room
+    from subagents.sandbox import SandboxPolicy
 
 PASSWORD_BYTES = 256
 PASSWORD_FD = 3
 HERE = os.path.abspath(__file__)
 
 
-def entry(level: str, room: Room, directory: str, proxy: str, program: str) -> dict[str, object]:
+def entry(level: str, policy: SandboxPolicy, directory: str, proxy: str, program: str) -> dict[str, object]:
     """What `enter` reads as JSON: the sandbox and its policy, the API proxy's socket, the program and its directory."""
-    values = {name: getattr(room, name) for name in room.__slots__}  # type: ignore[attr-defined]  # records have slots
-    return {"level": level, "room": values, "directory": directory, "door": proxy, "program": program}
+    values = {name: getattr(policy, name) for name in policy.__slots__}  # type: ignore[attr-defined]  # records have slots
+    return {"level": level, "policy": values, "directory": directory, "proxy": proxy, "program": program}
 
 
 def enter(path: str, arguments: list[str]) -> None:
@@ -35,12 +35,12 @@ def enter(path: str, arguments: list[str]) -> None:
 
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(HERE))))
     from subagents.processes import PR_SET_PDEATHSIG, SIGKILL, load_prctl
-    from subagents.sandbox import Room, confine
+    from subagents.sandbox import SandboxPolicy, confine
 
     load_prctl()(PR_SET_PDEATHSIG, SIGKILL)  # the SDK does not set it: nothing of the agent may outlive the runner
     with open(path, "rb") as file:
         given = json.load(file)
-    folder, name = os.path.split(given["door"])
+    folder, name = os.path.split(given["proxy"])
     proxy = socket.socket(socket.AF_UNIX)
     parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     proxy.connect(f"/proc/self/fd/{parent}/{name}")  # however long the path is
@@ -48,12 +48,12 @@ def enter(path: str, arguments: list[str]) -> None:
     level, port = given["level"], "-"
     if level == "landlock":  # Landlock has no network of its own: the one port that may be reached is opened before
         own = socket.create_server(("127.0.0.1", 0))
-        given["room"]["port"] = own.getsockname()[1]
+        given["policy"]["port"] = own.getsockname()[1]
         os.set_inheritable(own.fileno(), True)
         port = str(own.detach())
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given["room"].items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given["policy"].items()}
     inner = [sys.executable, "-I", "-S", HERE, "become", str(proxy.detach()), port, given["program"], *arguments]
-    argv, prepare = confine(level, Room(**fields), inner, given["directory"])
+    argv, prepare = confine(level, SandboxPolicy(**fields), inner, given["directory"])
     prepare()
     os.execvp(argv[0], argv)
 

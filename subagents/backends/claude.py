@@ -26,7 +26,7 @@ from subagents.environment import site_packages
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import ANSWERS, check_answer, render_prompt
 from subagents.reporting import title_of
-from subagents.sandbox import command_environment, own_user, room_for
+from subagents.sandbox import command_environment, own_user, policy_for
 from subagents.shared_context import shared_context
 from subagents.spending import UsageMeter
 
@@ -182,12 +182,12 @@ class _Session:
         """Write the script that the SDK starts instead of the program: it enters the sandbox and becomes the program there."""
         spec, level = self.spec, self.spec.sandbox or "rlimit"
         network = spec.room.get("network") in ("steps", "all")
-        room = room_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
+        policy = policy_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
         command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
         entry = os.path.join(spec.attempt_dir, "inside.json")
         with open(entry, "w", encoding="utf-8") as file:
             proxy = self.proxy.open(spec.attempt_dir)
-            json.dump(api_proxy_inside.entry(level, replace(room, owner=own_user()), self.checkout, proxy, command), file)
+            json.dump(api_proxy_inside.entry(level, replace(policy, owner=own_user()), self.checkout, proxy, command), file)
         path = os.path.join(spec.attempt_dir, "claude-program")
         words = {"python": sys.executable, "inside": api_proxy_inside.HERE, "entry": entry}
         with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o700)) as file:

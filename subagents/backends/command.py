@@ -14,7 +14,7 @@ from subagents.backends.steps import LAST_LINES, Tail
 from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.processes import SIGKILL, stream
 from subagents.prompting import ANSWERS, check_answer, render_prompt
-from subagents.sandbox import command_environment, confine, room_for
+from subagents.sandbox import command_environment, confine, policy_for
 from subagents.shared_context import shared_context
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class CommandBackend:
         # The same sandbox as for the commands of steps, but always with network: the agent must reach its model.
         level = spec.sandbox or "rlimit"
         environment = command_environment(spec, checkout)  # creates the folders that the sandbox shows
-        inner, prepare = confine(level, room_for(spec, checkout, network=True), argv, checkout)
+        inner, prepare = confine(level, policy_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
         reporter.end_output(0)
         reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", exit_code=exit_code)

@@ -14,7 +14,7 @@ from tests.subagents.conftest import World, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process
 
-REFUSED = {level: sandbox._probe_apart(level, "/tmp") for level in ("bwrap", "landlock")}
+REFUSED = {level: sandbox.why_refused(level, "/tmp") for level in ("bwrap", "landlock")}
 HERE = [level for level, reason in REFUSED.items() if not reason]
 
 
