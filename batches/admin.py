@@ -269,8 +269,8 @@ class AutopilotRunAdmin(ReadOnlyAdmin):
     def go_on_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
         """Resume waiting autopilot runs. A review that does not approve is overruled on its batch's page."""
 
-        def call(chain: AutopilotRun, actor: Actor) -> str:
-            autopilot.resume(autopilot_run=chain, actor=actor)
+        def call(autopilot_run: AutopilotRun, actor: Actor) -> str:
+            autopilot.resume(autopilot_run=autopilot_run, actor=actor)
             return "resumed."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
@@ -279,8 +279,8 @@ class AutopilotRunAdmin(ReadOnlyAdmin):
     def leave_selected(self, request: HttpRequest, queryset: QuerySet[AutopilotRun]) -> None:
         """End the autopilot; the current run continues."""
 
-        def call(chain: AutopilotRun, actor: Actor) -> str:
-            autopilot.stop(autopilot_run=chain, actor=actor)
+        def call(autopilot_run: AutopilotRun, actor: Actor) -> str:
+            autopilot.stop(autopilot_run=autopilot_run, actor=actor)
             return "ended."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)

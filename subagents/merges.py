@@ -134,15 +134,15 @@ class BranchMerge:
 
 
 class _Checkout:
-    """The user's working tree and index during a landing."""
+    """The user's working tree and index during a merge."""
 
-    def __init__(self, landing: BranchMerge, place: Place) -> None:
-        self.landing, self.place, self.repository = landing, place, landing.repository
-        self.changes: Changes = landing.repository.changes(landing.base, landing.new)
-        self.settings = landing.repository.persons_settings(place.git_dir)
+    def __init__(self, merge: BranchMerge, place: Place) -> None:
+        self.merge, self.place, self.repository = merge, place, merge.repository
+        self.changes: Changes = merge.repository.changes(merge.base, merge.new)
+        self.settings = merge.repository.persons_settings(place.git_dir)
 
     def check(self) -> None:
-        folder, git_dir, branch = self.place.folder, self.place.git_dir, self.landing.branch
+        folder, git_dir, branch = self.place.folder, self.place.git_dir, self.merge.branch
         if not os.path.isdir(folder):
             raise RepositoryProblem("missing", f"{branch} is checked out in {folder}, which is gone. Run: git worktree prune")
         for name, what in IN_THE_MIDST.items():
@@ -187,7 +187,7 @@ class _Checkout:
 
     def _check_filters(self) -> None:
         """Files that only the user's own filters (git-lfs and the like) can write are not ours to write."""
-        with self._index_at(self.landing.new) as index:
+        with self._index_at(self.merge.new) as index:
             filtered = self._filtered(self.changes.present, index)
         if filtered:
             message = f"These files go through a filter of yours (such as git-lfs): {_named(filtered)}. {self._by_hand()}"
@@ -226,7 +226,7 @@ class _Checkout:
 
     def put_back(self) -> None:
         """Files and index as `base` has them, of the paths between base and new. Raises RepositoryProblem (half), GitError."""
-        base, new = self.landing.base, self.landing.new
+        base, new = self.merge.base, self.merge.new
         if self.index_is_at(new):
             self.move(new, base)
             return
@@ -238,7 +238,7 @@ class _Checkout:
         torn = sorted({path for path in (*self.changes.modified, *self.changes.deleted) if path in not_base and path in not_new}
                       | {path for path in created if path in not_new})  # fmt: skip
         if torn:
-            folder, branch = self.place.folder, self.landing.branch
+            folder, branch = self.place.folder, self.merge.branch
             message = f"A merge into {branch} was interrupted in {folder}; these files are neither as before nor as after: {_named(torn)}."
             message += f" Look at them; git -C {folder} checkout {branch} -- FILE brings back the former one."
             raise RepositoryProblem("half", message)
@@ -260,8 +260,8 @@ class _Checkout:
 
     @contextlib.contextmanager
     def _index_at(self, commit: str) -> Iterator[str]:
-        os.makedirs(self.landing.scratch, exist_ok=True)
-        index = os.path.join(self.landing.scratch, f"landing-{os.getpid()}.index")
+        os.makedirs(self.merge.scratch, exist_ok=True)
+        index = os.path.join(self.merge.scratch, f"merge-{os.getpid()}.index")
         try:
             self._git("read-tree", "--end-of-options", commit, index=index)
             yield index
@@ -271,7 +271,7 @@ class _Checkout:
                     os.unlink(leftover)
 
     def _by_hand(self) -> str:
-        return f"Merge by hand: git -C {self.place.folder} merge {self.landing.new[:12]}"
+        return f"Merge by hand: git -C {self.place.folder} merge {self.merge.new[:12]}"
 
     def _git(self, *arguments: str, given: bytes = b"", index: str = "", any_code: bool = False) -> bytes:
         environment = {"GIT_DIR": self.place.git_dir, "GIT_WORK_TREE": self.place.folder} | ({"GIT_INDEX_FILE": index} if index else {})

@@ -2,7 +2,7 @@
 
 Every call has explicit directories and a configuration of ours (own_git.py): nothing that the repository, the person or
 the machine configures is in force, so no program that it names runs. Nothing here ever touches the user's branches, index
-or working tree (landing.py alone does, when a person asks); branches that CE Web owns move by compare-and-swap.
+or working tree (merges.py alone does, when a person asks); branches that CE Web owns move by compare-and-swap.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import replace
 from django.db.models import Q, QuerySet
 
 from batches.core.engine.states import Operation
-from batches.core.gates.ledger import Check, Entry, Opinion, Said, Tick
+from batches.core.gates.ledger import Check, Entry, Opinion, Said, SignedOff
 from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, SignOff
 from subagents.contract import GateOrigin
 
@@ -33,13 +33,13 @@ def read_ledger(batch: Batch, key: str | None = None) -> tuple[Entry, ...]:
     place: dict[str, int] = {}
     own, merged, others = _sorted_out(checks, newest, place)
     standing = SignOff.objects.filter(gate__phase__batch=batch, withdrawn_at=None)
-    ticks = {tick.gate_id: tick for tick in standing if tick.attempt_id in newest}
+    signed_off = {one.gate_id: one for one in standing if one.attempt_id in newest}
     said = {one.gate_id: one for one in GateOpinion.objects.filter(gate__phase__batch=batch).order_by("pk") if one.attempt_id in newest}
     entries = []
     for pk, position, text, kind, command, stage, phase, phase_position in gates.order_by().values_list(*OF_GATE):
         place[phase] = phase_position
         gate = Entry(GateOrigin.PLAN, stage, phase, position, text, kind, command, gate=pk)
-        entries.append(_with_checks(gate, own.get(pk), merged.get(pk), ticks.get(pk), said.get(pk)))
+        entries.append(_with_checks(gate, own.get(pk), merged.get(pk), signed_off.get(pk), said.get(pk)))
     return tuple(sorted([*entries, *others], key=lambda entry: _place(entry, place)))
 
 
@@ -80,16 +80,20 @@ def _sorted_out(
     return own, merged, list(others.values())
 
 
-def _with_checks(gate: Entry, own: Check | None, merged: Check | None, tick: SignOff | None, said: GateOpinion | None) -> Entry:
+def _with_checks(gate: Entry, own: Check | None, merged: Check | None, sign_off: SignOff | None, said: GateOpinion | None) -> Entry:
     if own and merged and merged.attempt < own.attempt:
         merged = None  # the phase was carried out anew since
     return replace(
         gate,
         in_phase=own,
         at_stage_end=merged,
-        tick=None if tick is None else Tick(tick.pk, tick.name, tick.at, tick.reason, tick.commit),
+        sign_off=None if sign_off is None else _signed_off(sign_off),
         said=None if said is None else Said(Opinion(said.opinion), said.evidence, said.model),
     )
+
+
+def _signed_off(row: SignOff) -> SignedOff:
+    return SignedOff(row.pk, row.name, row.at, row.reason, row.commit)
 
 
 def outputs_of(entries: Sequence[Entry]) -> dict[int, GateCheck]:

@@ -46,26 +46,26 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
 
 
 def _refuse(gate: Gate, entry: Entry) -> None:
-    if entry.state == GateState.TICKED and entry.tick is not None:
-        raise ServiceError(f"This gate is signed off already, by {entry.tick.name}.")
+    if entry.state == GateState.SIGNED_OFF and entry.sign_off is not None:
+        raise ServiceError(f"This gate is signed off already, by {entry.sign_off.name}.")
     if entry.state == GateState.PLANNED or entry.in_phase is None:
         raise ServiceError(f"Phase {gate.phase.key} has not been judged yet; there is nothing to sign off.")
     if entry.state != GateState.UNVERIFIED:
         raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is signed off.")
 
 
-def withdraw_sign_off(*, tick: SignOff, reason: str, actor: Actor) -> None:
-    """Take a tick back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
+def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
+    """Take a sign-off back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
     name = _person(actor)
     words = _reason(reason, "Say why the sign-off is withdrawn. It stays in the history.")
     with transaction.atomic():
-        changed = SignOff.objects.filter(pk=tick.pk, withdrawn_at=None).update(
+        changed = SignOff.objects.filter(pk=sign_off.pk, withdrawn_at=None).update(
             withdrawn_by=actor.user, withdrawn_name=name, withdrawn_at=timezone.now(), withdraw_reason=words
         )
         if not changed:
             raise ServiceError("This sign-off was withdrawn already.")
-        Batch.objects.bump(tick.gate.phase.batch_id)
-    tick.refresh_from_db()
+        Batch.objects.bump(sign_off.gate.phase.batch_id)
+    sign_off.refresh_from_db()
 
 
 def _person(actor: Actor) -> str:

@@ -159,7 +159,7 @@ def _branch_merge(merge: BaseMerge) -> BranchMerge:
 
 
 def _scratch() -> str:
-    return str(Path(settings.CE_DATA_DIR) / "landings")
+    return str(Path(settings.CE_DATA_DIR) / "merges")
 
 
 def _close(merge: BaseMerge, *, merged: bool, problem: str = "") -> None:

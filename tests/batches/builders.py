@@ -373,8 +373,8 @@ def _make_result(attempt: Attempt) -> None:
         )
 
 
-def make_tick(gate: Gate, *, name: str = "ada", withdrawn: bool = False) -> SignOff:
-    """A standing or withdrawn tick on the gate's newest attempt."""
+def make_sign_off(gate: Gate, *, name: str = "ada", withdrawn: bool = False) -> SignOff:
+    """A standing or withdrawn sign-off on the gate's newest attempt."""
     check = gate.checks.latest("pk")
     back = {"withdrawn_name": name, "withdrawn_at": timezone.now(), "withdraw_reason": "It was the wrong build."} if withdrawn else {}
     said = {"name": name, "at": timezone.now(), "reason": "Tried it on the staging server."}
@@ -389,7 +389,7 @@ def make_other_check(attempt: Attempt, origin: str, position: int, text: str, *,
 
 
 def ledger_batch() -> Batch:
-    """A finished batch whose gates stand in every way: passed, failed, flaky, unverified, ticked, of the project, of the server."""
+    """A finished batch whose gates stand in every way: passed, failed, flaky, unverified, signed off, of the project, of the server."""
     batch = failed_batch(title="Gates in every state")
     attempts = {attempt.task.name: attempt for attempt in Attempt.objects.filter(task__run__batch=batch).select_related("task")}
     flaky = GateCheck.objects.get(attempt=attempts["2b"], gate__kind="tests")
@@ -397,8 +397,8 @@ def ledger_batch() -> Batch:
     flaky.note, flaky.output = "flaky: it ended with exit code 1, and passed when it was run again on the same files", "12 passed"
     flaky.save()
     GateCheck.objects.filter(attempt=attempts["2b"]).exclude(pk=flaky.pk).update(output="")
-    make_tick(Gate.objects.get(phase__batch=batch, phase__key="1", kind="unverified"))
-    make_tick(Gate.objects.get(phase__batch=batch, phase__key="2b", kind="unverified"), withdrawn=True)
+    make_sign_off(Gate.objects.get(phase__batch=batch, phase__key="1", kind="unverified"))
+    make_sign_off(Gate.objects.get(phase__batch=batch, phase__key="2b", kind="unverified"), withdrawn=True)
     for name, attempt in attempts.items():
         make_other_check(attempt, "project", 1, "Lint of the project", kind="command", command="ruff check .", exit_code=0, seconds=0.3)
         markers = "No conflict markers in changed files"

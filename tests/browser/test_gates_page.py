@@ -1,4 +1,4 @@
-"""A person ticks a gate and withdraws it, in a real browser and from the keyboard's own form."""
+"""A person signs a gate off and withdraws it, in a real browser and from the keyboard's own form."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.batches import builders
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_gate_is_ticked_on_its_phases_page_and_withdrawn_in_the_ledger(open_tab):
+def test_a_gate_is_signed_off_on_its_phases_page_and_withdrawn_in_the_ledger(open_tab):
     batch = builders.finished_batch()
     gate = Gate.objects.get(phase__batch=batch, phase__key="1", kind="unverified")
     page = open_tab().open(f"/batches/{batch.number}/phases/1/?tab=gates")
@@ -23,5 +23,5 @@ def test_a_gate_is_ticked_on_its_phases_page_and_withdrawn_in_the_ledger(open_ta
     page.get_by_label("Why it no longer holds").fill("It was the wrong build.")
     page.get_by_role("button", name="Withdraw in my name").click()
     page.get_by_text("It was the wrong build.").wait_for()
-    tick = SignOff.objects.get()
-    assert (tick.name, tick.withdrawn_name) == ("ada", "ada")
+    sign_off = SignOff.objects.get()
+    assert (sign_off.name, sign_off.withdrawn_name) == ("ada", "ada")

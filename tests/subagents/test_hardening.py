@@ -120,18 +120,18 @@ def test_nothing_that_lies_in_an_agents_folder_is_run_by_any_of_our_operations(p
     repository.changes(base, commit)
     repository.commits(base, commit)
     repository.blocked_entries(base, commit)
-    landing = BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing"))
+    merge = BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "merge"))
     if plant is own_configuration:  # its attributes name a filter: such files are left to the user's own git
         with pytest.raises(RepositoryProblem, match="go through a filter"):
-            landing.carry_out()
+            merge.carry_out()
     else:
-        landing.carry_out()
+        merge.carry_out()
         assert (project / "a.txt").read_text() == "a\n"
     repository.dirty_summary()
     assert not trap.sprung()
 
 
-def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_landing(project: Path, tmp_path: Path, trap: Trap) -> None:
+def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_merge(project: Path, tmp_path: Path, trap: Trap) -> None:
     checkout = checkout_of(project, tmp_path, user_git(project, "rev-parse", "HEAD"))
     Path(checkout.path, "a.txt").write_text("a\n")
     repository = open_repository(project)
@@ -141,7 +141,7 @@ def test_hooks_and_monitors_of_the_project_itself_are_not_run_by_a_landing(proje
     user_git(project, "config", "core.fsmonitor", str(trap.script))
     plain_git(project, "status")
     assert trap.sprung()
-    BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
+    BranchMerge(repository, "main", base, commit, find_place(repository, "main"), str(tmp_path / "merge")).carry_out()
     assert (project / "a.txt").exists() and not trap.sprung()
 
 
@@ -193,7 +193,7 @@ def test_nothing_that_the_project_itself_configures_is_run_on_an_attempts_files(
     repository.commits(base, commits[0])
     repository.dirty_summary()
     with pytest.raises(RepositoryProblem):
-        BranchMerge(repository, "main", base, commits[0], find_place(repository, "main"), str(tmp_path / "landing")).carry_out()
+        BranchMerge(repository, "main", base, commits[0], find_place(repository, "main"), str(tmp_path / "merge")).carry_out()
     assert not trap.sprung()
 
 

@@ -29,7 +29,7 @@ def new(project: Path, tmp_path: Path) -> str:
     return checkout.commit(checkout.snapshot(base), base, "Work", first=True)
 
 
-def landing(project: Path, tmp_path: Path, new: str) -> BranchMerge:
+def branch_merge(project: Path, tmp_path: Path, new: str) -> BranchMerge:
     repository = open_repository(project)
     place = find_place(repository, "main")
     return BranchMerge(repository, "main", repository.branch_commit("main"), new, place, str(tmp_path / "scratch"))
@@ -43,7 +43,7 @@ def is_whole(folder: Path, commit: str) -> bool:
 
 def test_branch_index_and_files_move_together(project: Path, tmp_path: Path, new: str) -> None:
     (project / "mine.txt").write_text("not git's\n")
-    landing(project, tmp_path, new).carry_out()
+    branch_merge(project, tmp_path, new).carry_out()
     (project / "mine.txt").unlink()
     assert is_whole(project, new)
     assert (project / "turned/into.txt").read_text() == "a folder\n" and not (project / "old").exists()
@@ -54,7 +54,7 @@ def test_branch_index_and_files_move_together(project: Path, tmp_path: Path, new
 def test_a_branch_that_is_checked_out_nowhere_moves_alone(project: Path, tmp_path: Path, new: str) -> None:
     user_git(project, "checkout", "--quiet", "-b", "other")
     before = everything_in(project)
-    landing(project, tmp_path, new).carry_out()
+    branch_merge(project, tmp_path, new).carry_out()
     assert user_git(project, "rev-parse", "main") == new
     assert everything_in(project) == before
 
@@ -63,7 +63,7 @@ def test_a_branch_in_a_linked_worktree_moves_there_and_the_main_one_stays(projec
     user_git(project, "checkout", "--quiet", "-b", "other")
     user_git(project, "worktree", "add", "--quiet", str(tmp_path / "linked"), "main")
     before = everything_in(project)
-    landing(project, tmp_path, new).carry_out()
+    branch_merge(project, tmp_path, new).carry_out()
     assert is_whole(tmp_path / "linked", new)
     assert everything_in(project) == before
 
@@ -138,7 +138,7 @@ def test_what_would_surprise_is_refused_by_name_and_nothing_is_touched(project: 
     before, refs = everything_in(project), user_git(project, "for-each-ref")
     code, named = REFUSALS[spoil]
     with pytest.raises(RepositoryProblem) as refused:
-        landing(project, tmp_path, new).carry_out()
+        branch_merge(project, tmp_path, new).carry_out()
     assert refused.value.code == code and named in str(refused.value)
     assert (everything_in(project), user_git(project, "for-each-ref")) == (before, refs)
 
@@ -146,17 +146,17 @@ def test_what_would_surprise_is_refused_by_name_and_nothing_is_touched(project: 
 def test_a_branch_checked_out_twice_or_being_rebased_is_refused(project: Path, tmp_path: Path, new: str) -> None:
     user_git(project, "worktree", "add", "--quiet", "--force", str(tmp_path / "linked"), "main")
     with pytest.raises(RepositoryProblem, match="Keep one of them"):
-        landing(project, tmp_path, new)
+        branch_merge(project, tmp_path, new)
     user_git(tmp_path / "linked", "checkout", "--quiet", "--detach")
     folder = project / ".git/worktrees/linked/rebase-merge"
     folder.mkdir()
     (folder / "head-name").write_text("refs/heads/main\n")
     with pytest.raises(RepositoryProblem, match="is being rebased in"):
-        landing(project, tmp_path, new)
+        branch_merge(project, tmp_path, new)
 
 
 def test_a_branch_that_somebody_moved_meanwhile_stays_theirs_and_the_files_are_as_before(project: Path, tmp_path: Path, new: str) -> None:
-    made = landing(project, tmp_path, new)
+    made = branch_merge(project, tmp_path, new)
     made.check()
     theirs = user_git(project, "commit-tree", "-p", made.base, "-m", "Theirs", made.base + "^{tree}")
     user_git(project, "update-ref", "refs/heads/main", theirs)
@@ -175,8 +175,8 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("last", ["update-index", "read-tree"])
-def test_a_landing_that_is_killed_between_two_steps_is_put_right(project: Path, tmp_path: Path, new: str, monkeypatch, last: str) -> None:
-    made = landing(project, tmp_path, new)
+def test_a_merge_that_is_killed_between_two_steps_is_put_right(project: Path, tmp_path: Path, new: str, monkeypatch, last: str) -> None:
+    made = branch_merge(project, tmp_path, new)
     plain = Repository.git
 
     def killed_after(self, *arguments, **options):
@@ -198,7 +198,7 @@ def test_a_landing_that_is_killed_between_two_steps_is_put_right(project: Path, 
 
 
 def test_files_that_a_killed_git_had_half_written_are_put_back_and_a_torn_one_is_named(project: Path, tmp_path: Path, new: str) -> None:
-    made = landing(project, tmp_path, new)
+    made = branch_merge(project, tmp_path, new)
     (project / "src/app.py").write_text("print('bye')\n")
     (project / "old/gone.txt").unlink()
     (project / "fresh").mkdir()

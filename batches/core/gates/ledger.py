@@ -16,7 +16,7 @@ class GateState(StrEnum):
     PLANNED = "planned"
     PASSED = "passed"
     FLAKY = "flaky"
-    TICKED = "ticked"
+    SIGNED_OFF = "ticked"  # the name in addresses and exports
     UNVERIFIED = "unverified"
     FAILED = "failed"
 
@@ -26,7 +26,7 @@ FILTERS: Mapping[str, str] = {
     GateState.FAILED: "Failed",
     GateState.UNVERIFIED: "Unverified",
     GateState.FLAKY: "Flaky",
-    GateState.TICKED: "Signed off by a person",
+    GateState.SIGNED_OFF: "Signed off by a person",
     GateState.PASSED: "Passed",
     GateState.PLANNED: "Not judged yet",
 }
@@ -62,7 +62,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class SignedOff:
     """A named person's word that an unverified gate holds."""
 
     row: int
@@ -95,7 +95,7 @@ class Entry:
     gate: int | None = None
     in_phase: Check | None = None
     at_stage_end: Check | None = None
-    tick: Tick | None = None
+    sign_off: SignedOff | None = None
     said: Said | None = None
 
     @property
@@ -105,16 +105,16 @@ class Entry:
 
     @property
     def state(self) -> GateState:
-        """As it was judged last; a tick speaks only for what no rule could check, and passing at once outdoes passing later."""
+        """As it was judged last; a sign-off speaks only for what no rule could check, and passing at once outdoes passing later."""
         if self.last is None:
             return GateState.PLANNED
-        if self.last.state == GateState.UNVERIFIED and self.tick is not None:
-            return GateState.TICKED
+        if self.last.state == GateState.UNVERIFIED and self.sign_off is not None:
+            return GateState.SIGNED_OFF
         flaky = any(check is not None and check.flaky for check in (self.in_phase, self.at_stage_end))
         return GateState.FLAKY if flaky and self.last.state == GateState.PASSED else self.last.state
 
     @property
-    def can_be_ticked(self) -> bool:
+    def can_be_signed_off(self) -> bool:
         return self.gate is not None and self.state == GateState.UNVERIFIED
 
 
@@ -126,7 +126,7 @@ def count_states(entries: Iterable[Entry]) -> dict[GateState, int]:
 
 def count_words(counts: Mapping[GateState, int]) -> str:
     """The counts as a report says them: "12 passed, 1 flaky, 2 unverified"."""
-    words = {GateState.TICKED: "signed off by a person", GateState.PLANNED: "not judged"}
+    words = {GateState.SIGNED_OFF: "signed off by a person", GateState.PLANNED: "not judged"}
     return ", ".join(f"{count} {words.get(state, state)}" for state, count in counts.items() if count)
 
 
@@ -143,7 +143,7 @@ def ledger_csv(entries: Iterable[Entry]) -> str:
 
 
 def _row(entry: Entry) -> list[object]:
-    last, tick, said = entry.last, entry.tick, entry.said
+    last, sign_off, said = entry.last, entry.sign_off, entry.said
     judged: list[object] = [None] * 5
     if last is not None:
         judged = [last.command or entry.bound_to, last.exit_code, last.seconds, last.commit, last.at.isoformat()]
@@ -154,6 +154,6 @@ def _row(entry: Entry) -> list[object]:
         *judged,
         *(check.state if check else None for check in (entry.in_phase, entry.at_stage_end)),
         *((last.first_exit_code, last.note) if last else (None, None)),
-        *((tick.name, tick.at.isoformat(), tick.reason) if tick else (None, None, None)),
+        *((sign_off.name, sign_off.at.isoformat(), sign_off.reason) if sign_off else (None, None, None)),
         *((said.opinion, said.evidence) if said else (None, None)),
     ]

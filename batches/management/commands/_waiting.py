@@ -115,21 +115,21 @@ def _predict() -> None:
 class AutopilotProgress:
     """Prints the progress of each run of the autopilot from the current one, and each report except the last."""
 
-    def __init__(self, chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> None:
-        self.chain_id, self.out, self.reports = chain.pk, out, reports
-        self._show(chain.run)
+    def __init__(self, autopilot_run: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> None:
+        self.autopilot_run_id, self.out, self.reports = autopilot_run.pk, out, reports
+        self._show(autopilot_run.run)
 
     def done(self) -> bool:
         """True once the autopilot is no longer active and its last run has ended."""
         if not self.progress.done():
             return False
-        chain = AutopilotRun.objects.select_related("run").get(pk=self.chain_id)
-        if self.run.number < chain.run.number:
+        autopilot_run = AutopilotRun.objects.select_related("run").get(pk=self.autopilot_run_id)
+        if self.run.number < autopilot_run.run.number:
             self.reports.write(Run.objects.get(pk=self.run.pk).report + "\n")
             # After a short run, several others may have followed since the last check.
             self._show(Run.objects.filter(batch=self.run.batch_id, number__gt=self.run.number).earliest("number"))
             return False
-        return chain.state != AutopilotState.GOING
+        return autopilot_run.state != AutopilotState.GOING
 
     def _show(self, run: Run) -> None:
         self.run, self.progress = run, Progress(run, self.out)
@@ -137,13 +137,13 @@ class AutopilotProgress:
         self.out.write(f"[{run.get_operation_display()}{moment}] run {run.number}", str)
 
 
-def wait_for_autopilot(chain: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
+def wait_for_autopilot(autopilot_run: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
     """`wait_for` for all runs of an autopilot; writes each report to `reports`. Returns the autopilot run, reloaded."""
-    progress = AutopilotProgress(chain, out, reports)
-    _tick_until(progress.done, chain.batch.number, out)
-    chain = AutopilotRun.objects.select_related("run", "batch").get(pk=chain.pk)
-    reports.write(chain.run.report)
-    return chain
+    progress = AutopilotProgress(autopilot_run, out, reports)
+    _tick_until(progress.done, autopilot_run.batch.number, out)
+    autopilot_run = AutopilotRun.objects.select_related("run", "batch").get(pk=autopilot_run.pk)
+    reports.write(autopilot_run.run.report)
+    return autopilot_run
 
 
 def exit_code(run: Run) -> int:

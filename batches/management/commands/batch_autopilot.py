@@ -36,28 +36,29 @@ class Command(BaseCommand):
             raise CommandError("--leave needs --batch N.", returncode=2)
         try:
             if options["batch"] is None:
-                chain = self._from_plan(options, actor)
+                autopilot_run = self._from_plan(options, actor)
             else:
                 batch = find_batch(options["batch"])
                 if options["leave"]:
                     self._leave(batch, actor)
                     return
-                chain = self._from_batch(batch, options, actor)
+                autopilot_run = self._from_batch(batch, options, actor)
         except WrongChoice as error:
             raise CommandError(str(error), returncode=2) from error
         except (ServiceError, PermissionDenied) as error:
             raise CommandError(str(error), returncode=1) from error
         if options["detach"]:
-            self.stdout.write(f"Batch {chain.batch.number} is on autopilot.")
+            self.stdout.write(f"Batch {autopilot_run.batch.number} is on autopilot.")
             return
-        chain = wait_for_autopilot(chain, self.stderr, self.stdout)
+        autopilot_run = wait_for_autopilot(autopilot_run, self.stderr, self.stdout)
         self.stdout.write("")
-        if chain.state == AutopilotState.FINISHED:
-            self.stdout.write(f"Autopilot: finished. {chain.reason}".rstrip())
+        if autopilot_run.state == AutopilotState.FINISHED:
+            self.stdout.write(f"Autopilot: finished. {autopilot_run.reason}".rstrip())
             return
-        self.stdout.write(f"Autopilot: {chain.state} at {chain.get_step_display()}. {chain.reason}")
-        if chain.state == AutopilotState.STOPPED:
-            self.stdout.write(f"Then go on: manage.py batch_autopilot --batch {chain.batch.number}, or the button on the batch's page.")
+        self.stdout.write(f"Autopilot: {autopilot_run.state} at {autopilot_run.get_step_display()}. {autopilot_run.reason}")
+        if autopilot_run.state == AutopilotState.STOPPED:
+            number = autopilot_run.batch.number
+            self.stdout.write(f"To resume it: manage.py batch_autopilot --batch {number}, or the button on the batch's page.")
         sys.exit(1)
 
     def _from_plan(self, options: dict[str, Any], actor: Actor) -> AutopilotRun:
@@ -69,16 +70,16 @@ class Command(BaseCommand):
         return batch.autopilot_runs.get()
 
     def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> AutopilotRun:
-        chain = batch.autopilot_runs.open().first()
-        if chain is None:
+        autopilot_run = batch.autopilot_runs.open().first()
+        if autopilot_run is None:
             return autopilot.start(batch=batch, actor=actor, options=execute_options(options))
-        if chain.state == AutopilotState.STOPPED:
-            autopilot.resume(autopilot_run=chain, actor=actor)
-        return chain
+        if autopilot_run.state == AutopilotState.STOPPED:
+            autopilot.resume(autopilot_run=autopilot_run, actor=actor)
+        return autopilot_run
 
     def _leave(self, batch: Batch, actor: Actor) -> None:
-        chain = batch.autopilot_runs.open().first()
-        if chain is None:
+        autopilot_run = batch.autopilot_runs.open().first()
+        if autopilot_run is None:
             raise ServiceError(f"Batch {batch.number} is not on autopilot.")
-        autopilot.stop(autopilot_run=chain, actor=actor)
+        autopilot.stop(autopilot_run=autopilot_run, actor=actor)
         self.stdout.write(f"Batch {batch.number}: nothing follows by itself any more; what runs goes on.")

@@ -45,10 +45,10 @@ class Command(BaseCommand):
                 if preview.refusal:
                     raise CommandError(preview.refusal, returncode=1)
                 return
-            landing = merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
+            merge = merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
-        self.stdout.write(f"Merged: {landing.base_branch} is at {landing.to_commit[:12]} now.")
+        self.stdout.write(f"Merged: {merge.base_branch} is at {merge.to_commit[:12]} now.")
 
     def _show(self, branch: str, base: str, preview: MergePreview) -> None:
         files = preview.changes

@@ -40,18 +40,18 @@ def start_autopilot(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        chain = autopilot.start(batch=batch, actor=actor_of(request), options=ExecuteOptions())
-        return f"Autopilot started with run {chain.run.number} ({chain.run.get_operation_display()})."
+        autopilot_run = autopilot.start(batch=batch, actor=actor_of(request), options=ExecuteOptions())
+        return f"Autopilot started with run {autopilot_run.run.number} ({autopilot_run.run.get_operation_display()})."
 
     return act(request, verb, _page(number))
 
 
 @require_POST
 def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
+    autopilot_run = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.resume(autopilot_run=chain, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
+        autopilot.resume(autopilot_run=autopilot_run, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
         return "Resumed."
 
     return act(request, verb, _page(number))
@@ -59,10 +59,10 @@ def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 @require_POST
 def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    chain = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
+    autopilot_run = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
 
     def verb() -> str:
-        autopilot.stop(autopilot_run=chain, actor=actor_of(request))
+        autopilot.stop(autopilot_run=autopilot_run, actor=actor_of(request))
         return "The autopilot has ended; the current run continues."
 
     return act(request, verb, _page(number))

@@ -257,13 +257,13 @@ class Board:
     tokens: int | None
     cost: Decimal | None
     gates: Mapping[GateState, int] = field(default_factory=dict)
-    landing: BaseMerge | None = None
+    base_merge: BaseMerge | None = None
     predictions: tuple[PredictedConflict, ...] = ()
     spending: Spending | None = None
     log: tuple[LogLine, ...] = field(default=())
     issues: tuple[LinearIssue, ...] = ()
     low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes) while phases wait for disk space
-    chain: AutopilotRun | None = None  # the latest, if it is shown
+    autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
 
     @property
     def gate_links(self) -> list[tuple[str, str, int]]:
@@ -475,14 +475,14 @@ class Board:
         return not self.is_live and self.executing and any(card.state != TaskState.SUCCEEDED for card in self.cards)
 
     @property
-    def chain_steps(self) -> list[tuple[str, str]]:
+    def autopilot_steps(self) -> list[tuple[str, str]]:
         """(state, label) of each step of the autopilot."""
-        if self.chain is None:
+        if self.autopilot_run is None:
             return []
         order = list(AutopilotStep)
-        at = order.index(AutopilotStep(self.chain.step))
+        at = order.index(AutopilotStep(self.autopilot_run.step))
         here = {AutopilotState.GOING: "running", AutopilotState.STOPPED: "stale", AutopilotState.FINISHED: "succeeded"}.get(
-            AutopilotState(self.chain.state), "cancelled"
+            AutopilotState(self.autopilot_run.state), "cancelled"
         )
         return [("succeeded" if place < at else here if place == at else "planned", STEP_WORDS[step]) for place, step in enumerate(order)]
 
@@ -502,7 +502,7 @@ class Board:
 
     @property
     def can_autopilot(self) -> bool:
-        return not self.is_live and not (self.chain and self.chain.is_open)
+        return not self.is_live and not (self.autopilot_run and self.autopilot_run.is_open)
 
     @property
     def can_execute(self) -> bool:
@@ -584,10 +584,10 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         tokens=sum(tokens) if tokens else None,
         cost=sum(costs, Decimal(0)) if costs else None,
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
-        landing=batch.base_merges.first() if with_log else None,
+        base_merge=batch.base_merges.first() if with_log else None,
         spending=spending_of(run, attempts),
         log=merged_log(attempts, tasks) if with_log else (),
-        chain=_chain(batch) if with_log else None,
+        autopilot_run=_autopilot_run(batch) if with_log else None,
         gates=count_states(read_ledger(batch)) if with_log else {},
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
         low_space=_low_space() if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
@@ -611,10 +611,10 @@ def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[St
     return stages, phases
 
 
-def _chain(batch: Batch) -> AutopilotRun | None:
+def _autopilot_run(batch: Batch) -> AutopilotRun | None:
     """The latest autopilot run, if it runs all operations or has stopped."""
-    chain = batch.autopilot_runs.select_related("run").first()
-    return chain if chain is not None and (chain.whole or chain.state == AutopilotState.STOPPED) else None
+    latest = batch.autopilot_runs.select_related("run").first()
+    return latest if latest is not None and (latest.whole or latest.state == AutopilotState.STOPPED) else None
 
 
 def model_shown(phase: Phase, task: Task | None, attempt: Attempt | None, run: Run | None) -> str:

@@ -45,7 +45,7 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "page": page,
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
-        "ticks": request.user.has_perm(SIGN_OFF_GATE),
+        "may_sign_off": request.user.has_perm(SIGN_OFF_GATE),
         "history": SignOff.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }
@@ -75,11 +75,11 @@ def gate_csv(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_POST
-def tick(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+def sign_off_gate(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     gate = get_object_or_404(Gate.objects.select_related("phase__batch"), pk=pk, phase__batch__number=number)
 
     def verb() -> str:
-        made = sign_off(gate=gate, reason=request.POST.get(f"tick-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        made = sign_off(gate=gate, reason=request.POST.get(f"sign-off-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
         return f"Signed off by {made.name}: the name, the time and the reason stay beside the gate."
 
     return act(request, verb, _back(request, gate))
@@ -90,7 +90,7 @@ def withdraw(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     one = get_object_or_404(SignOff.objects.select_related("gate__phase__batch"), pk=pk, gate__phase__batch__number=number)
 
     def verb() -> str:
-        withdraw_sign_off(tick=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        withdraw_sign_off(sign_off=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
         return "Withdrawn: the gate is unverified again, and both words stay in the history."
 
     return act(request, verb, _back(request, one.gate))

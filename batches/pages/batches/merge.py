@@ -26,11 +26,11 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
         fast_forward = request.POST.get("method") != "no_ff"
 
         def verb() -> str:
-            landing = merge_batch(batch=batch, actor=actor_of(request), fast_forward=fast_forward, expected=expected)
-            return f"{landing.base_branch} is at {landing.to_commit[:12]} now."
+            done = merge_batch(batch=batch, actor=actor_of(request), fast_forward=fast_forward, expected=expected)
+            return f"{done.base_branch} is at {done.to_commit[:12]} now."
 
         return act(request, verb, reverse("batches:merge", args=[number]))
-    context: dict[str, object] = {"batch": batch, "landings": batch.base_merges.all()[:20]}
+    context: dict[str, object] = {"batch": batch, "base_merges": batch.base_merges.all()[:20]}
     try:
         preview = preview_merge(batch)
     except BatchError as error:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
-from batches.core.gates.ledger import Entry, GateState, Said, Tick
+from batches.core.gates.ledger import Entry, GateState, Said, SignedOff
 from batches.core.gates.success import Success
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
@@ -47,9 +47,9 @@ class GateRow:
     gate: Gate | None
     check: GateCheck | None
     merged: GateCheck | None = None
-    tick: Tick | None = None
+    sign_off: SignedOff | None = None
     said: Said | None = None
-    can_be_ticked: bool = False
+    can_be_signed_off: bool = False
 
     @property
     def text(self) -> str:
@@ -70,15 +70,15 @@ class GateRow:
     @property
     def state(self) -> str:
         state = state_of(self.check)
-        return GateState.TICKED if state == GateState.UNVERIFIED and self.tick else state
+        return GateState.SIGNED_OFF if state == GateState.UNVERIFIED and self.sign_off else state
 
     @property
     def merged_state(self) -> str:
         return state_of(self.merged)
 
     @property
-    def ticked_by(self) -> str:
-        return f"signed off by {self.tick.name}" if self.tick else ""
+    def signed_off_by(self) -> str:
+        return f"signed off by {self.sign_off.name}" if self.sign_off else ""
 
 
 def state_of(check: GateCheck | None) -> str:
@@ -157,12 +157,12 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     tab = request.GET.get("tab", "")
     tab = tab if tab in TABS else ""
     attempt_pk = read_number(request.GET.get("attempt"))
-    executes, ticks, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
-    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(ticks)}"
+    executes, may_sign_off, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
+    cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(may_sign_off)}"
 
     def fragments() -> dict[str, str]:
         view = read_phase(batch, run, phase, attempt_pk, now)
-        return render_fragments(view, tab, mode, executes, ticks)
+        return render_fragments(view, tab, mode, executes, may_sign_off)
 
     live = bool(htmx(request))
     seen = request.GET.get("v", "")
@@ -216,7 +216,7 @@ def _with_people(rows: list[GateRow], entries: Sequence[Entry]) -> list[GateRow]
     """The gates with sign-offs and opinions about the newest attempt."""
     found = {entry.gate: entry for entry in entries if entry.gate is not None}
     return [
-        replace(row, tick=entry.tick, said=entry.said, can_be_ticked=entry.can_be_ticked)
+        replace(row, sign_off=entry.sign_off, said=entry.said, can_be_signed_off=entry.can_be_signed_off)
         for row in rows
         if row.gate and (entry := found[row.gate.pk])
     ]
@@ -234,7 +234,7 @@ def _dependents(batch: Batch, key: str) -> int:
     return len(reached)
 
 
-def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, ticks: bool) -> dict[str, str]:
+def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, may_sign_off: bool) -> dict[str, str]:
     tab = tab or _usual_tab(view)
     context: dict[str, object] = {
         "view": view,
@@ -245,7 +245,7 @@ def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, ticks
         "chosen": view.chosen,
         "result": view.result,
         "executes": executes,
-        "ticks": ticks,
+        "may_sign_off": may_sign_off,
         "tab": tab,
         "tabs": TABS,
     }

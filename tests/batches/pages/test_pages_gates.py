@@ -1,4 +1,4 @@
-"""The ledger page, its CSV, and a person's tick: who may, on what, and what stays of it."""
+"""The ledger page, its CSV, and a person's sign-off: who may, on what, and what stays of it."""
 
 import csv
 import io
@@ -37,9 +37,9 @@ def unverified(batch: Batch, key: str = "1") -> Gate:
     return Gate.objects.get(phase__batch=batch, phase__key=key, kind="unverified")
 
 
-def tick(client, gate: Gate, reason: str = "Looked at it."):
+def post_sign_off(client, gate: Gate, reason: str = "Looked at it."):
     number = gate.phase.batch.number
-    return client.post(f"/batches/{number}/gates/{gate.pk}/tick/?from=phase", {f"tick-{gate.pk}": reason}, follow=True)
+    return client.post(f"/batches/{number}/gates/{gate.pk}/tick/?from=phase", {f"sign-off-{gate.pk}": reason}, follow=True)
 
 
 def retried(batch: Batch, key: str) -> Attempt:
@@ -94,36 +94,36 @@ def test_the_csv_is_a_file_by_name_and_holds_the_whole_ledger(client, ada):
 
 def test_a_tick_is_kept_with_name_reason_and_commit_and_is_shown_as_a_persons_word(client, ada, batch):
     gate = unverified(batch)
-    text = tick(client, gate).text
+    text = post_sign_off(client, gate).text
     made = SignOff.objects.get()
     assert (made.name, made.user, made.reason, made.commit, made.attempt.task.name) == ("ada", ada, "Looked at it.", "c0ffee" * 6, "1")
     assert 'data-state="queued"><span class="pill-icon" aria-hidden="true">☑</span>signed off by ada' in text
     [entry] = [one for one in read_ledger(batch) if one.gate == gate.pk]
-    assert entry.state == GateState.TICKED
+    assert entry.state == GateState.SIGNED_OFF
     assert "ticked" in client.get(f"/batches/{batch.number}/").text
 
 
 def test_a_tick_is_withdrawn_with_a_reason_and_both_stay(client, ada, batch):
     gate = unverified(batch)
-    tick(client, gate)
+    post_sign_off(client, gate)
     one = SignOff.objects.get()
     address = f"/batches/{batch.number}/ticks/{one.pk}/withdraw/"
     assert "Say why the sign-off is withdrawn" in client.post(address, {f"withdraw-{one.pk}": " "}, follow=True).text
     text = client.post(address, {f"withdraw-{one.pk}": "Wrong page."}, follow=True).text
     assert "Looked at it." in text and "Withdrawn by ada" in text and "Wrong page." in text
     assert "was withdrawn already" in client.post(address, {f"withdraw-{one.pk}": "Again."}, follow=True).text
-    tick(client, gate, "The right page now.")
+    post_sign_off(client, gate, "The right page now.")
     kept = list(SignOff.objects.values_list("reason", "withdraw_reason"))
     assert kept == [("Looked at it.", "Wrong page."), ("The right page now.", "")]
 
 
 def test_a_tick_speaks_for_the_attempt_that_was_looked_at_and_not_for_a_later_one(client, ada, batch):
     gate = unverified(batch)
-    tick(client, gate)
+    post_sign_off(client, gate)
     later = retried(batch, "1")
     [entry] = [one for one in read_ledger(batch) if one.gate == gate.pk]
-    assert (entry.state, entry.tick) == (GateState.UNVERIFIED, None)
-    tick(client, gate)
+    assert (entry.state, entry.sign_off) == (GateState.UNVERIFIED, None)
+    post_sign_off(client, gate)
     assert SignOff.objects.filter(withdrawn_at=None).count() == 2
     assert SignOff.objects.latest("pk").attempt == later
 
@@ -141,14 +141,14 @@ def test_a_tick_speaks_for_the_attempt_that_was_looked_at_and_not_for_a_later_on
 def test_what_cannot_be_ticked_is_refused_with_the_reason(client, ada, key, kind, reason, said):
     batch = builders.failed_batch()
     gate = Gate.objects.get(phase__batch=batch, phase__key=key, kind=kind)
-    assert said in tick(client, gate, reason).text
+    assert said in post_sign_off(client, gate, reason).text
     assert not SignOff.objects.exists()
 
 
 def test_a_gate_is_ticked_once(client, ada, batch):
     gate = unverified(batch)
-    tick(client, gate)
-    assert "is signed off already, by ada" in tick(client, gate).text
+    post_sign_off(client, gate)
+    assert "is signed off already, by ada" in post_sign_off(client, gate).text
     assert SignOff.objects.count() == 1
 
 
@@ -159,9 +159,9 @@ def test_ticking_and_withdrawing_take_the_right_to(client, batch, role, may):
     client.force_login(user)
     gate = unverified(batch)
     assert ("Sign off in my name" in client.get(f"/batches/{batch.number}/gates/").text) is may
-    assert tick(client, gate).status_code == (200 if may else 403)
+    assert post_sign_off(client, gate).status_code == (200 if may else 403)
     assert SignOff.objects.exists() is may
-    one = SignOff.objects.first() or builders.make_tick(gate)
+    one = SignOff.objects.first() or builders.make_sign_off(gate)
     shown = client.get(f"/batches/{batch.number}/phases/1/?tab=gates").text
     assert "signed off by" in shown and ("Withdraw in my name" in shown) is may
     back = client.post(f"/batches/{batch.number}/ticks/{one.pk}/withdraw/", {f"withdraw-{one.pk}": "x"})
@@ -229,7 +229,7 @@ def test_a_batch_that_never_ran_says_that_nothing_was_judged(client, ada):
 
 
 def test_ticks_and_opinions_can_be_looked_at_in_the_admin_and_not_changed(client, ada, batch):
-    made = builders.make_tick(unverified(batch))
+    made = builders.make_sign_off(unverified(batch))
     assert client.get("/admin/batches/signoff/").status_code == 200
     assert client.get("/admin/batches/gateopinion/").status_code == 200
     assert client.post(f"/admin/batches/signoff/{made.pk}/change/", {"name": "eve"}).status_code == 403

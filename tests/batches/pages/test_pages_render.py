@@ -293,8 +293,8 @@ def test_a_nul_in_an_address_is_refused_on_every_database(client, ada, address):
 def test_a_nul_in_a_field_is_refused_and_in_a_plan_is_a_fault_of_the_plan(client, ada):
     builders.running_batch()
     gate = Gate.objects.select_related("phase__batch").first()
-    address = reverse("batches:tick_gate", args=[gate.phase.batch.number, gate.pk])
-    assert client.post(address, {f"tick-{gate.pk}": "seen\0"}).status_code == 400
+    address = reverse("batches:sign_off_gate", args=[gate.phase.batch.number, gate.pk])
+    assert client.post(address, {f"sign-off-{gate.pk}": "seen\0"}).status_code == 400
     assert not SignOff.objects.exists()
     told = client.post(reverse("batches:preview"), {"text": "# Plan\n\0"})
     assert told.status_code == 200 and "U+0000" in told.content.decode()

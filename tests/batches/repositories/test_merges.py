@@ -37,11 +37,11 @@ def test_a_fast_forward_brings_the_users_checkout_along_and_is_recorded(world: W
     preview = preview_merge(batch)
     assert (preview.refusal, preview.folder, preview.undone, preview.later) == ("", str(world.repository), (), ())
     assert preview.changes.deleted == ("README.md",)
-    landing = merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.batch_commit))
+    merge = merge_batch(batch=batch, actor=ACTOR, expected=(preview.base_commit, preview.batch_commit))
     assert world.git("rev-parse", "HEAD", "main").split() == [world.git("rev-parse", batch.branch)] * 2
     assert (world.repository / "part-2.txt").exists() and not (world.repository / "README.md").exists()
     assert whole(world)
-    assert (landing.merged, landing.cause, landing.from_commit) == (True, ACTOR.cause, before)
+    assert (merge.merged, merge.cause, merge.from_commit) == (True, ACTOR.cause, before)
     with pytest.raises(ServiceError, match=r"main already contains everything on ce/batch-1"):
         merge_batch(batch=batch, actor=ACTOR)
 
