@@ -8,6 +8,7 @@ import re
 import secrets
 import zoneinfo
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -60,6 +61,17 @@ def env_name(name: str, default: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", value):
         raise ImproperlyConfigured(f"{name}={value!r}: expected 1 to 60 letters, digits, dots, hyphens and underscores")
     return value
+
+
+def env_networks(name: str, default: str) -> list[IPv4Network | IPv6Network]:
+    """The variable as IP addresses and networks, separated by commas. Raises ImproperlyConfigured."""
+    found: list[IPv4Network | IPv6Network] = []
+    for part in env_list(name, default):
+        try:
+            found.append(ip_network(part))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}={part!r}: expected addresses or networks such as 127.0.0.1,10.0.0.0/8") from error
+    return found
 
 
 def env_time_zone(name: str, default: str) -> str:

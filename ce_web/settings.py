@@ -13,6 +13,7 @@ from ce_web.env import (
     env_list,
     env_mail,
     env_name,
+    env_networks,
     env_seconds,
     env_str,
     env_time_zone,
@@ -43,7 +44,6 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django_htmx",
     "django_q",
-    "axes",
     "batches",
 ]
 
@@ -55,9 +55,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "batches.pages.middleware.keep_to_sight",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "batches.pages.accounts.sign_in.show_wait",
     "batches.pages.middleware.show_wrong_method",
     "batches.pages.middleware.RefuseNul",
 ]
@@ -107,7 +108,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = 600  # a new connection costs the ticker 
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["batches.accounts.back_off.BackOff", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -119,13 +120,6 @@ PASSWORD_RESET_TIMEOUT = 24 * 3600  # also for one-time sign-in links
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-AXES_VERBOSE = False  # no banner in the log of every process
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_CALLABLE = "batches.pages.accounts.sign_in.locked_out"
-AXES_ENABLE_ADMIN = False
 
 # Set CE_HTTPS=1 behind a TLS proxy. The default is loopback without TLS.
 CE_HTTPS = env_bool("CE_HTTPS", False)
@@ -134,6 +128,8 @@ SECURE_SSL_REDIRECT = CE_HTTPS
 SECURE_HSTS_SECONDS = 31536000 if CE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = CE_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CE_HTTPS else None
+# Proxies whose X-Forwarded-For is believed: the address in the audit trail, for slow sign-ins and for bad tokens.
+CE_TRUSTED_PROXIES = env_networks("CE_TRUSTED_PROXIES", "")
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "batches.pages.errors.csrf_failure"
 
@@ -228,6 +224,5 @@ LOGGING = {
     "loggers": {
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "httpx": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},  # otherwise it would log the URLs of one-time links
     },
 }

@@ -17,8 +17,10 @@ admin.site.index_title = "Administration"
 urlpatterns = [
     path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
     path("sign-in/<str:uidb64>/<str:token>/", sign_in.by_link, name="sign_in_link"),
+    path("confirm/", sign_in.confirm, name="confirm"),
     path("sign-out/", LogoutView.as_view(), name="sign_out"),
     path("theme/", sign_in.choose_theme, name="theme"),
+    path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="sign_in", query_string=True))),
     path("admin/", admin.site.urls),
     # Browsers request this on pages without an icon, such as the administration.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),

@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Self
 
 from django.core.exceptions import PermissionDenied
 
+from batches.accounts.roles import SCOPES, scope_for
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
+
+    from batches.models import ApiToken
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`cause` is written to the history. `user` is None for a command, which may do everything."""
+    """`cause` is written to the history. `user` is None for a command, which may do everything; `token` is None for a page."""
 
     cause: str
     user: "User | None" = None
+    token: "ApiToken | None" = None
 
     @classmethod
     def person(cls, user: "User | AnonymousUser") -> Self:
@@ -23,6 +28,11 @@ class Actor:
         if not user.is_authenticated:
             raise PermissionDenied("Sign in first.")
         return cls(f"person:{user.get_username()}", user)
+
+    @classmethod
+    def program(cls, token: "ApiToken") -> Self:
+        """A program with a person's token."""
+        return cls(f"{cls.person(token.user).cause} (token {token.name})"[:200], token.user, token)
 
     @classmethod
     def command(cls, name: str) -> Self:
@@ -34,6 +44,8 @@ class Actor:
         return cls(f"command:{name} ({login})")
 
     def require(self, permission: str) -> None:
-        """Raises PermissionDenied when a person lacks `permission` (such as "batches.execute_batch")."""
+        """Raises PermissionDenied when a person, or the scope of a token, lacks `permission` (such as "batches.execute_batch")."""
+        if self.token is not None and permission not in SCOPES.get(self.token.scope, {permission}):
+            raise PermissionDenied(f"This token's scope is {self.token.scope}; this needs a token with the scope {scope_for(permission)}.")
         if self.user is not None and not self.user.has_perm(permission):
             raise PermissionDenied(f"{self.cause} may not do this ({permission}).")

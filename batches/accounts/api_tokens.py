@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
+from batches.accounts.client_address import address_or_none
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import ServiceError
-from batches.models import ApiToken, AuditEvent
+from batches.models import ApiToken, AuditEvent, Project
 
 PREFIX = "ce_"
 LIVES_DAYS = (7, 30, 90, 365)
@@ -30,8 +31,13 @@ class TooManyBadTokens(Exception):
         super().__init__(f"Too many bad tokens came from this address. Try again in {retry_seconds} s.")
 
 
-def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, str]:
-    """Create a token for the actor. Returns the row and its text, which is not stored. `days` None: no expiry. Raises ServiceError."""
+def make_token(
+    *, name: str, days: int | None, actor: Actor, scope: str = ApiToken.Scope.ADMIN, project: Project | None = None
+) -> tuple[ApiToken, str]:
+    """Create a token for the actor. Returns the row and its text, which is not stored. `days` None: no expiry.
+
+    `project` None: for all that the person may see. Raises ServiceError.
+    """
     user = actor.user
     if user is None:
         raise ServiceError("A token belongs to a person.")
@@ -40,6 +46,8 @@ def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, 
         raise ServiceError("A token needs a name that says what it is for.")
     if days is not None and days not in LIVES_DAYS:
         raise ServiceError(f"A token works for {', '.join(map(str, LIVES_DAYS))} days, or until it is revoked.")
+    if scope not in ApiToken.Scope.values:
+        raise ServiceError(f"Unknown scope {scope!r}. Scopes: {', '.join(ApiToken.Scope.values)}.")
     now, text = timezone.now(), PREFIX + secrets.token_urlsafe(32)
     if standing(user, now).count() >= TOKENS_EACH:
         raise ServiceError(f"You have {TOKENS_EACH} tokens. Revoke one that you no longer use.")
@@ -47,10 +55,18 @@ def make_token(*, name: str, days: int | None, actor: Actor) -> tuple[ApiToken, 
         with transaction.atomic():
             ends = None if days is None else now + timedelta(days=days)
             made = ApiToken.objects.create(
-                user=user, name=name[:80], digest=digest(text), ending=text[-4:], created_at=now, expires_at=ends
+                user=user,
+                name=name[:80],
+                digest=digest(text),
+                ending=text[-4:],
+                scope=scope,
+                project=project,
+                created_at=now,
+                expires_at=ends,
             )
             life = "without expiry" if days is None else f"for {days} days"
-            audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Created the token {made}, {life}")
+            where = "" if project is None else f" in {project}"
+            audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Created the token {made}, {life}, scope {scope}{where}")
     except IntegrityError:
         raise ServiceError(f"You already have a token called {name}. Revoke it, or choose another name.") from None
     return made, text
@@ -66,6 +82,11 @@ def revoke_token(*, token: ApiToken, actor: Actor) -> None:
         audit_log.record(audit_log.Kind.TOKEN, actor.cause, f"Revoked the token {token} of {token.user.get_username()}")
 
 
+def end_all(user: User) -> int:
+    """Revoke for good whatever tokens of the user still stand, in the caller's transaction; returns how many."""
+    return standing(user, timezone.now()).update(revoked_at=timezone.now())
+
+
 def standing(user: User, now: datetime) -> QuerySet[ApiToken]:
     """The user's tokens that are neither revoked nor expired."""
     return user.api_tokens.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
@@ -78,12 +99,12 @@ def token_of(text: str, *, address: str | None, now: datetime) -> ApiToken | Non
     """
     found = None
     if text.startswith(PREFIX) and len(text) < 100:
-        found = ApiToken.objects.filter(digest=digest(text)).select_related("user").first()
+        found = ApiToken.objects.filter(digest=digest(text)).select_related("user", "project").first()
     if found is not None and found.revoked_at is None and found.user.is_active and (found.expires_at is None or found.expires_at > now):
         if found.last_used_at is None or now - found.last_used_at >= USED_EVERY:
             ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
         return found
-    _count_refusal(found, audit_log.address_or_none(address), now)
+    _count_refusal(found, address_or_none(address), now)
     return None
 
 

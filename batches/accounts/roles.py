@@ -23,6 +23,14 @@ _WRITES_PLANS = (WRITE_PLANS, "batches.change_plan", "batches.delete_plan")
 _EXECUTES = (EXECUTE_BATCH, MERGE_BATCH, SIGN_OFF_GATE, "batches.add_batch", "batches.change_batch", "batches.change_conflict")
 _ADMINISTERS_APPS = ("batches", "auth")
 
+# What a token with this scope may ask for, if its person may; "admin" is without a limit.
+SCOPES = {"read": frozenset[str](), "plan": frozenset(_WRITES_PLANS), "execute": frozenset((*_WRITES_PLANS, *_EXECUTES))}
+
+
+def scope_for(permission: str) -> str:
+    """The least scope of a token that covers `permission`."""
+    return next((scope for scope, covered in SCOPES.items() if permission in covered or ".view_" in permission), "admin")
+
 
 def permissions_of(role: str) -> list[Permission]:
     """The permissions of `role`, sorted by name. Raises KeyError for an unknown role."""

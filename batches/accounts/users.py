@@ -10,11 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from batches.accounts import audit_log
+from batches.accounts import api_tokens, audit_log, sessions
 from batches.accounts.actor import Actor
 from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, MANAGE_PEOPLE, VIEWER
 from batches.accounts.sign_in_links import make_link
 from batches.core.errors import ServiceError
+from batches.core.text.words import counted
 
 ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)
 PASSWORD_BYTES = 15  # 20 characters
@@ -78,7 +79,7 @@ def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
 
 
 def set_active(*, user: User, active: bool, actor: Actor) -> None:
-    """Switch an account off (sessions and tokens stop working at once), or on again. Raises ServiceError, PermissionDenied."""
+    """Switch an account off, which ends its sessions and tokens for good, or on again. Raises ServiceError, PermissionDenied."""
     actor.require(MANAGE_PEOPLE)
     if not active and actor.user is not None and actor.user.pk == user.pk:
         raise ServiceError("You cannot switch off your own account; another administrator can.")
@@ -89,11 +90,12 @@ def set_active(*, user: User, active: bool, actor: Actor) -> None:
         row.is_active = active
         row.save(update_fields=["is_active"])
         _refuse_lock_out(row)
-        audit_log.record(audit_log.Kind.USER, actor.cause, f"Switched {'on' if active else 'off'} the account {row.username}")
+        ended = _end_access(row)  # also when switched on: it may have been switched off in another way
+        audit_log.record(audit_log.Kind.USER, actor.cause, f"Switched {'on' if active else 'off'} the account {row.username}{ended}")
 
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
-    """A new one-time link or password. The old password stops working and sessions end. Raises ServiceError, PermissionDenied."""
+    """A new one-time link or password. The old password, all sessions and all tokens end. Raises ServiceError, PermissionDenied."""
     actor.require(MANAGE_PEOPLE)
     with transaction.atomic():
         row = _locked(user)
@@ -101,7 +103,8 @@ def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> A
             raise ServiceError(f"{row.username} is switched off; switch the account on first.")
         row.set_unusable_password()
         row.save(update_fields=["password"])
-        audit_log.record(audit_log.Kind.USER, actor.cause, f"New {'sign-in link' if by_link else 'password'} for {row.username}")
+        ended = _end_access(row)
+        audit_log.record(audit_log.Kind.USER, actor.cause, f"New {'sign-in link' if by_link else 'password'} for {row.username}{ended}")
         return _access(row, by_link=by_link, base_url=base_url)
 
 
@@ -115,6 +118,19 @@ def change_own_password(*, user: User, password: str) -> None:
         user.set_password(password)
         user.save(update_fields=["password"])
         audit_log.record(audit_log.Kind.USER, Actor.person(user).cause, "Changed their own password")
+
+
+def end_sessions(*, user: User, actor: Actor, only: str = "", keep_key: str | None = None) -> int:
+    """Sign the user out: in the session with the id `only`, or everywhere but in the one with the key `keep_key`.
+
+    Returns in how many places. Raises PermissionDenied.
+    """
+    if actor.user is None or actor.user.pk != user.pk:
+        actor.require(MANAGE_PEOPLE)
+    ended = sessions.end_sessions(user, only=only, keep_key=keep_key)
+    if ended:
+        audit_log.record(audit_log.Kind.SIGN_IN, actor.cause, f"Signed {user.username} out in {counted(ended, 'place')}")
+    return ended
 
 
 def administrators() -> QuerySet[User]:
@@ -144,6 +160,13 @@ def _refuse_lock_out(user: User) -> None:
     """Raises ServiceError, which rolls the transaction back, if no administrator would remain."""
     if not administrators().exists():
         raise ServiceError(f"{user.username} is the last administrator. Make someone else an administrator first.")
+
+
+def _end_access(user: User) -> str:
+    """End the user's sessions and API tokens, and say how many tokens there were."""
+    sessions.end_sessions(user)
+    ended = api_tokens.end_all(user)
+    return f"; ended {counted(ended, 'token')}" if ended else ""
 
 
 def _access(user: User, *, by_link: bool, base_url: str) -> Access:

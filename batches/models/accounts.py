@@ -4,7 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from batches.models.projects import Project
 from batches.models.runs import Run
+from batches.models.visibility import ConfinedManager
 
 
 class Installation(models.Model):
@@ -35,12 +37,24 @@ class SettingChange(models.Model):
 
 
 class ApiToken(models.Model):
-    """A person's API token, stored as a hash. It has that person's rights until it is revoked or expires."""
+    """A person's API token, stored as a hash. It may do what its scope and its person may, until it is revoked or expires."""
+
+    class Scope(models.TextChoices):
+        """Each includes the ones before it, as the roles do."""
+
+        READ = "read", "read"
+        PLAN = "plan", "read, and write plans"
+        EXECUTE = "execute", "also execute, which runs code"
+        ADMIN = "admin", "whatever you may do"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=80, help_text="What the token is for.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hexadecimal.")
     ending = models.CharField(max_length=4, help_text="The last characters of the token, to recognise it.")
+    scope = models.CharField(max_length=7, choices=Scope, default=Scope.READ)
+    project = models.ForeignKey(
+        Project, models.CASCADE, null=True, blank=True, related_name="+", help_text="The only project it is for. Empty: all."
+    )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty if the token never expires.")
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="Accurate to a minute.")
@@ -54,6 +68,18 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (…{self.ending})"
+
+
+class SignInFailure(models.Model):
+    """A wrong password of the last hour, to slow down whoever types them (accounts/back_off.py)."""
+
+    at = models.DateTimeField(db_index=True)
+    name = models.CharField(max_length=32, help_text="A keyed hash of what was typed as the name.")
+    network = models.CharField(max_length=45, blank=True)
+    device = models.CharField(max_length=32, blank=True, help_text="The browser, if the person has signed in there before.")
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} from {self.network or 'nowhere'}"
 
 
 class AuditEvent(models.Model):
@@ -102,6 +128,8 @@ class Notification(models.Model):
     claimed_until = models.DateTimeField(null=True, blank=True, help_text="Until when a process holds this row.")
     sent_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True, help_text="Why the last try failed.")
+
+    objects = ConfinedManager["Notification"]()
 
     class Meta:
         db_table = "batches_notice"  # the table keeps the name of its first release

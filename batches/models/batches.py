@@ -12,6 +12,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from batches.models.choices import CONFLICT_KINDS, OnConflict
 from batches.models.plans import Plan
 from batches.models.projects import Project
+from batches.models.visibility import ConfinedManager
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -38,6 +39,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def bump(self, batch_id: int) -> None:
         """Increase the version in the caller's transaction, so that open pages reload what changed."""
         self.filter(pk=batch_id).update(version=F("version") + 1)
+
+
+BatchManager = ConfinedManager.from_queryset(BatchQuerySet)
 
 
 class Batch(models.Model):
@@ -72,7 +76,7 @@ class Batch(models.Model):
         help_text="Identifies the form that created the batch, so that sending it twice creates one batch.",
     )
 
-    objects = BatchQuerySet.as_manager()
+    objects = BatchManager()
 
     class Meta:
         ordering = ["-number"]
@@ -102,6 +106,8 @@ class Stage(models.Model):
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="stages")
     number = models.PositiveIntegerField()
+
+    objects = ConfinedManager["Stage"]()
 
     class Meta:
         ordering = ["number"]
@@ -135,6 +141,8 @@ class Phase(models.Model):
     line = models.PositiveIntegerField(default=0)
     remaining_hours = models.FloatField(default=0, help_text="Hours of the longest path from this phase to the end, this phase included.")
 
+    objects = ConfinedManager["Phase"]()
+
     class Meta:
         ordering = ["position"]
         constraints = [
@@ -164,6 +172,8 @@ class LinearIssue(models.Model):
     claimed_until = models.DateTimeField(null=True, blank=True, help_text="Until when a process holds this row.")
     created_at = models.DateTimeField(null=True, blank=True, help_text="When the issue was created in Linear.")
 
+    objects = ConfinedManager["LinearIssue"]()
+
     class Meta:
         ordering = ["phase__position"]
         constraints = [models.CheckConstraint(condition=Q(linked=False) | ~Q(url=""), name="linked_issue_has_address")]
@@ -181,6 +191,8 @@ class Gate(models.Model):
     kind = models.CharField(max_length=30)
     command = models.TextField(blank=True)
     spec = models.JSONField(help_text="The gate's check, in the format of subagents.contract.GateSpec.")
+
+    objects = ConfinedManager["Gate"]()
 
     class Meta:
         ordering = ["position"]
@@ -202,6 +214,8 @@ class Conflict(models.Model):
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField(null=True, blank=True)
     collided = models.BooleanField(null=True, help_text="Whether a merge conflict really happened. Unknown until the phases are merged.")
+
+    objects = ConfinedManager["Conflict"]()
 
     class Meta:
         ordering = ["kind", "file"]

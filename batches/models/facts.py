@@ -7,6 +7,7 @@ from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.projects import Project
 from batches.models.runs import Attempt, Run
+from batches.models.visibility import ConfinedManager
 
 
 class AttemptFact(models.Model):
@@ -59,6 +60,8 @@ class AttemptFact(models.Model):
     gates_failed = models.PositiveIntegerField(default=0)
     gates_unverified = models.PositiveIntegerField(default=0)
     gates_flaky = models.PositiveIntegerField(default=0, help_text="How many of the passed gates were flaky.")
+
+    objects = ConfinedManager["AttemptFact"]()
 
     class Meta:
         ordering = ["pk"]
@@ -114,6 +117,8 @@ class RunFact(models.Model):
     gates_unverified = models.PositiveIntegerField(default=0)
     gates_flaky = models.PositiveIntegerField(default=0)
 
+    objects = ConfinedManager["RunFact"]()
+
     class Meta:
         ordering = ["pk"]
         indexes = [models.Index(fields=["demo", "operation", "ended_at"], name="run_facts_by_end")]
@@ -129,6 +134,8 @@ class StageFact(models.Model):
     stage = models.PositiveIntegerField()
     seconds = models.FloatField()
     attempts = models.PositiveIntegerField()
+
+    objects = ConfinedManager["StageFact"]()
 
     class Meta:
         ordering = ["run", "stage"]

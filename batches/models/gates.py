@@ -9,6 +9,7 @@ from batches.models.batches import Gate
 from batches.models.choices import choices
 from batches.models.reviews import Review
 from batches.models.runs import Attempt
+from batches.models.visibility import ConfinedManager
 from subagents.contract import GateOrigin
 
 
@@ -35,6 +36,8 @@ class GateCheck(models.Model):
     first_exit_code = models.IntegerField(null=True, blank=True)
     first_output = models.TextField(blank=True, help_text="Output of the first run, which failed.")
     at = models.DateTimeField()
+
+    objects = ConfinedManager["GateCheck"]()
 
     class Meta:
         ordering = ["attempt", "gate__phase__position", "gate__position", "origin", "position"]
@@ -79,6 +82,8 @@ class SignOff(models.Model):
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     withdraw_reason = models.TextField(blank=True)
 
+    objects = ConfinedManager["SignOff"]()
+
     class Meta:
         db_table = "batches_gatetick"  # the name of its first release
         verbose_name = "sign-off"
@@ -106,6 +111,8 @@ class GateOpinion(models.Model):
     opinion = models.CharField(max_length=14, choices=choices(Opinion))
     evidence = models.TextField(blank=True, help_text="The evidence for the opinion, or why there is none.")
     model = models.CharField(max_length=80, blank=True)
+
+    objects = ConfinedManager["GateOpinion"]()
 
     class Meta:
         ordering = ["pk"]

@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 
 from batches.models.choices import CONFLICT_KINDS, OnConflict
 from batches.models.projects import Project
+from batches.models.visibility import ConfinedManager
 
 
 class PlanQuerySet(models.QuerySet["Plan"]):
@@ -23,6 +24,9 @@ class PlanQuerySet(models.QuerySet["Plan"]):
         series = Coalesce(OuterRef("first_version"), OuterRef("pk"))
         newer = self.model.objects.filter(first_version=series, version__gt=OuterRef("version"))
         return self.filter(~Exists(newer))
+
+
+PlanManager = ConfinedManager.from_queryset(PlanQuerySet)
 
 
 class Plan(models.Model):
@@ -46,7 +50,7 @@ class Plan(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 
-    objects = PlanQuerySet.as_manager()
+    objects = PlanManager()
 
     class Meta:
         ordering = ["-pk"]
@@ -77,6 +81,8 @@ class PlanDecision(models.Model):
     decision = models.CharField(max_length=10, choices=OnConflict)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     decided_at = models.DateTimeField()
+
+    objects = ConfinedManager["PlanDecision"]()
 
     class Meta:
         ordering = ["pk"]

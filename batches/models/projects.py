@@ -11,6 +11,7 @@ from django.db.models import Q
 from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
 from batches.core.review.declared_changes import FilePolicy
 from batches.models.choices import GateWhen, Network, Scheduling, choices
+from batches.models.visibility import ConfinedManager
 
 
 def check_agent_command(text: str) -> None:
@@ -97,6 +98,8 @@ class Project(models.Model):
     notify_mail = models.CharField(max_length=1000, blank=True, help_text="Email addresses, separated by commas.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    objects = ConfinedManager["Project"]()
 
     class Meta:
         ordering = ["name"]

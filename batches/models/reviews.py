@@ -8,6 +8,7 @@ from batches.core.review.rules import PASSING_VERDICTS, ReviewTiming, Severity, 
 from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.runs import Run
+from batches.models.visibility import ConfinedManager
 
 
 class Review(models.Model):
@@ -28,6 +29,8 @@ class Review(models.Model):
     )
     overruled_at = models.DateTimeField(null=True, blank=True)
     overrule_reason = models.TextField(blank=True)
+
+    objects = ConfinedManager["Review"]()
 
     class Meta:
         ordering = ["-run__number"]
@@ -62,6 +65,8 @@ class Finding(models.Model):
     message = models.TextField()
     suggestion = models.TextField(blank=True)
 
+    objects = ConfinedManager["Finding"]()
+
     class Meta:
         ordering = ["position"]
         constraints = [models.UniqueConstraint(fields=["review", "position"], name="finding_once_per_position")]
@@ -91,6 +96,8 @@ class ContextChange(models.Model):
     decided_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True)
     merge_commit = models.CharField(max_length=64, blank=True)
+
+    objects = ConfinedManager["ContextChange"]()
 
     class Meta:
         ordering = ["-run__number"]
@@ -132,6 +139,8 @@ class BaseMerge(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     merged = models.BooleanField(null=True, help_text="Unknown until the merge has ended.")
     problem = models.TextField(blank=True, help_text="Why the merge failed.")
+
+    objects = ConfinedManager["BaseMerge"]()
 
     class Meta:
         db_table = "batches_landing"  # the name of its first release

@@ -31,6 +31,7 @@ from batches.core.engine.states import (
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, span_seconds
 from batches.models.batches import Batch, Phase, Stage
 from batches.models.choices import OnConflict, Scheduling, choices
+from batches.models.visibility import ConfinedManager
 from subagents.contract import Fault
 
 
@@ -55,6 +56,9 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def executions(self) -> Self:
         return self.filter(operation=Operation.EXECUTE)
+
+
+RunManager = ConfinedManager.from_queryset(RunQuerySet)
 
 
 class Run(models.Model):
@@ -115,7 +119,7 @@ class Run(models.Model):
     forecast_runs = models.PositiveIntegerField(default=0, help_text="How many finished phases the forecast is based on.")
     forecast_hours = models.FloatField(null=True, blank=True, help_text="Estimated hours of the longest chain in the forecast.")
 
-    objects = RunQuerySet.as_manager()
+    objects = RunManager()
 
     class Meta:
         ordering = ["-pk"]
@@ -171,6 +175,9 @@ class AutopilotRunQuerySet(models.QuerySet["AutopilotRun"]):
         return self.filter(state__in=OPEN_AUTOPILOT_STATES)
 
 
+AutopilotRunManager = ConfinedManager.from_queryset(AutopilotRunQuerySet)
+
+
 class AutopilotRun(models.Model):
     """Runs of a batch that start one another automatically: all operations (`whole`), or up to the execution of a plan.
 
@@ -190,7 +197,7 @@ class AutopilotRun(models.Model):
     moved_at = models.DateTimeField(auto_now_add=True)
     moved_cause = models.CharField(max_length=200, blank=True, help_text="person:NAME, command:NAME or policy:RULE.")
 
-    objects = AutopilotRunQuerySet.as_manager()
+    objects = AutopilotRunManager()
 
     class Meta:
         db_table = "batches_chain"  # the table keeps the name of its first release
@@ -227,6 +234,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return rows.filter(dropped_ref="").exclude(Exists(dropped))
 
 
+TaskManager = ConfinedManager.from_queryset(TaskQuerySet)
+
+
 class Task(models.Model):
     """One phase in a run, or the check of a stage: its gates, judged again on the merged tree."""
 
@@ -253,7 +263,7 @@ class Task(models.Model):
     )
     dropped_ref = models.CharField(max_length=200, blank=True, help_text="Where the work is kept after a person dropped the phase.")
 
-    objects = TaskQuerySet.as_manager()
+    objects = TaskManager()
 
     class Meta:
         ordering = ["position"]
@@ -312,6 +322,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         for pk, seen in found.values_list("pk", Coalesce("last_beat_at", "launched_at")):
             (late if seen < since else stuck).append(pk)
         return late, stuck
+
+
+AttemptManager = ConfinedManager.from_queryset(AttemptQuerySet)
 
 
 class Attempt(models.Model):
@@ -391,7 +404,7 @@ class Attempt(models.Model):
     log_tail = models.TextField(blank=True)
     log_bytes = models.PositiveBigIntegerField(default=0)
 
-    objects = AttemptQuerySet.as_manager()
+    objects = AttemptManager()
 
     class Meta:
         ordering = ["number"]
@@ -449,6 +462,8 @@ class PredictedConflict(models.Model):
     gone_at = models.DateTimeField(null=True, blank=True, help_text="When the prediction was no longer true, or the attempts had ended.")
     collided = models.BooleanField(null=True, help_text="Whether the conflict really happened. Unknown until merged.")
 
+    objects = ConfinedManager["PredictedConflict"]()
+
     class Meta:
         ordering = ["-seen_at", "file"]
         constraints = [
@@ -475,6 +490,8 @@ class Result(models.Model):
     commits = models.JSONField(default=list, blank=True)
     diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, possibly truncated. Null until it is read.")
 
+    objects = ConfinedManager["Result"]()
+
     def __str__(self) -> str:
         return f"{self.attempt}: {self.status}"
 
@@ -492,6 +509,8 @@ class Transition(models.Model):
     reason = models.CharField(max_length=20, blank=True)
     message = models.TextField(blank=True)
     at = models.DateTimeField()
+
+    objects = ConfinedManager["Transition"]()
 
     class Meta:
         ordering = ["pk"]

@@ -17,8 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from batches.accounts import api_tokens, audit_log
+from batches.accounts import api_tokens
+from batches.accounts.access import sight_of
 from batches.accounts.actor import Actor
+from batches.accounts.client_address import address_of
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RunState
@@ -28,6 +30,7 @@ from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.engine import reporting, services
 from batches.metrics import history
 from batches.models import ApiToken, Batch, Plan, Project, Run
+from batches.models.visibility import seeing
 from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import rows_of, wanted_page
 from batches.pages.batches.batch_states import latest_run
@@ -60,8 +63,8 @@ def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
             error = f"Method not allowed; use {' or '.join(methods)}."
             return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(methods)})
         request.user = token.user
-        actor = Actor(f"{Actor.person(token.user).cause} (token {token.name})"[:200], token.user)
-        return _guarded(function, request, actor, where)
+        with seeing(sight_of(token.user, token)):
+            return _guarded(function, request, Actor.program(token), where)
 
     return view
 
@@ -85,7 +88,7 @@ def _token(request: HttpRequest) -> ApiToken | None:
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer":
         return None
-    return api_tokens.token_of(text.strip(), address=audit_log.address_of(request), now=timezone.now())
+    return api_tokens.token_of(text.strip(), address=address_of(request), now=timezone.now())
 
 
 def _object(request: HttpRequest, *names: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.gates.project_gates import STANDARD_TEXTS
 from batches.engine.execution_plan import Planned, models_of
-from batches.models import OnConflict, Project, Scheduling
+from batches.models import ApiToken, OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
 
 MODEL_CHOICES = [(name, name) for name in MODELS]
@@ -501,6 +501,10 @@ class TokenNew(Described, forms.Form):
     """A new API token."""
 
     name = forms.CharField(max_length=80, label="Purpose", help_text="For example: nightly job on build-3.")
+    scope = forms.ChoiceField(
+        choices=ApiToken.Scope.choices, required=False, initial="read", label="May", help_text="Never more than you may do yourself."
+    )
+    project = forms.ModelChoiceField(Project.objects.all(), required=False, empty_label="all that you see", label="For the project")
     lives = forms.ChoiceField(
         choices=[*((str(days), f"{days} days") for days in LIVES_DAYS), ("", "until it is revoked")],
         required=False,

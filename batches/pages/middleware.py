@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
 
+from batches.accounts.access import sight_of
+from batches.models.visibility import seeing
 from batches.pages.common import htmx
 from batches.pages.errors import wrong_method
 
@@ -62,6 +64,16 @@ def htmx_sign_in(get_response: Answer) -> Answer:
         redirect = HttpResponse(status=204)
         redirect["HX-Redirect"] = f"{address}?{urlencode({'next': page})}" if page else address
         return redirect
+
+    return middleware
+
+
+def keep_to_sight(get_response: Answer) -> Answer:
+    """Let a request see the rows only that its person may see. The API sees by its token instead."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        with seeing(sight_of(request.user)):
+            return get_response(request)
 
     return middleware
 

@@ -15,7 +15,7 @@ from subagents.contract import GateSpec
 
 def next_number(branches: Iterable[str]) -> int:
     """The next free batch number: above every batch that is not a demonstration, and above every existing batch branch."""
-    highest = Batch.objects.filter(project__demo=False).aggregate(highest=Max("number"))["highest"] or 0
+    highest = Batch._base_manager.filter(project__demo=False).aggregate(highest=Max("number"))["highest"] or 0
     for name in branches:
         tail = name.removeprefix("ce/batch-")
         if tail.isascii() and tail.isdigit() and len(tail) < 9:

@@ -1,10 +1,18 @@
-"""Signing in by password, with a lock after too many tries, or by a one-time link."""
+"""Signing in by password or by a one-time link, and typing the password again before what is delicate."""
 
+import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
-from django.contrib.auth import login
+from django.contrib import messages
+from django.contrib.auth import authenticate, login
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
@@ -14,7 +22,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from batches.accounts import sign_in_links
+from batches.accounts import back_off, sessions, sign_in_links
+from batches.accounts.back_off import DEVICE_COOKIE, DEVICE_SECONDS, device_cookie
+from batches.pages.common import htmx
 from batches.pages.context_processors import THEMES
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -22,18 +32,77 @@ YEAR_SECONDS = 365 * 86400
 
 
 class SignIn(LoginView):
-    """The password form. django-axes counts failures (see `locked_out`)."""
+    """The password form. Wrong passwords slow down whoever types them (accounts/back_off.py)."""
 
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        return know_browser(super().form_valid(form), form.get_user(), self.request)
 
-def locked_out(request: HttpRequest, credentials: dict[str, Any] | None, *args: Any, **kwargs: Any) -> HttpResponse:
-    """The response of django-axes after too many failures: 429 with the waiting time."""
-    minutes = max(1, round(settings.AXES_COOLOFF_TIME * 60))
-    response = render(request, "accounts/locked_out.html", {"minutes": minutes}, status=429)
-    response["Retry-After"] = str(minutes * 60)
+
+def know_browser(response: HttpResponse, user: AbstractBaseUser, request: HttpRequest) -> HttpResponse:
+    """Let this browser sign `user` in later without waiting for what others did with the name."""
+    assert isinstance(user, User)
+    response.set_cookie(
+        *(DEVICE_COOKIE, device_cookie(user)), max_age=DEVICE_SECONDS, httponly=True, samesite="Lax", secure=request.is_secure()
+    )
     return response
+
+
+def show_wait(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Answer a sign-in that has to wait with 429, on whichever page it was tried."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        seconds = math.ceil(getattr(request, "sign_in_wait", 0))
+        if not seconds:
+            return response
+        refused = render(request, "accounts/wait.html", {"seconds": seconds}, status=429)
+        refused["Retry-After"] = str(seconds)
+        return refused
+
+    return middleware
+
+
+@never_cache
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Ask for the password again before secrets and people are changed; then back to `next`."""
+    user, wrong = request.user, False
+    assert isinstance(user, User)
+    onward = request.POST.get("next") or request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(onward, {request.get_host()}, require_https=request.is_secure()):
+        onward = resolve_url(settings.LOGIN_REDIRECT_URL)
+    if request.method == "POST":
+        if authenticate(request, username=user.get_username(), password=request.POST.get("password", "")) == user:
+            back_off.signed_in(confirm, request)
+            sessions.confirm(request)
+            return know_browser(redirect(onward), user, request)
+        wrong = True
+    context = {"next": onward, "wrong": wrong, "has_password": user.has_usable_password()}
+    return render(request, "accounts/confirm.html", context, status=400 if wrong else 200)
+
+
+def confirmed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view, for those who typed their password lately; others are asked for it first."""
+
+    @wraps(view)
+    def asking(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return view(request, *args, **kwargs) if sessions.is_confirmed(request) else ask_to_confirm(request)
+
+    return asking
+
+
+def ask_to_confirm(request: HttpRequest) -> HttpResponse:
+    """To the page that asks for the password, and from there back to the page that the request was sent from."""
+    page = request.get_full_path()
+    if request.method == "POST":
+        messages.warning(request, "Nothing was changed: confirm your password, then do it again.")
+        page = urlsplit(request.headers.get("Referer", "")).path or page
+    address = f"{resolve_url('confirm')}?{urlencode({'next': page})}"
+    return HttpResponse(status=204, headers={"HX-Redirect": address}) if htmx(request) else redirect(address)
 
 
 @login_not_required
@@ -46,7 +115,8 @@ def by_link(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
         user = sign_in_links.use_link(uidb64, token, timezone.now())
         if user is not None:
             login(request, user, backend=BACKEND)
-            return redirect(settings.LOGIN_REDIRECT_URL if user.has_usable_password() else "batches:account")
+            onward = redirect(settings.LOGIN_REDIRECT_URL if user.has_usable_password() else "batches:account")
+            return know_browser(onward, user, request)
     elif sign_in_links.check_link(uidb64, token) is not None:
         # Do not use "no-referrer" here, although the URL is as good as a password: browsers then send "Origin: null" with
         # the POST, which is refused. The site's referrer policy sends the URL to this server only.

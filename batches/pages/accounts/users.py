@@ -1,5 +1,9 @@
 """People: the administrators' pages, and everyone's own account."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
@@ -12,10 +16,12 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from batches.accounts import api_tokens, users
+from batches.accounts import api_tokens, sessions, users
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
+from batches.core.text.words import counted
 from batches.models import ApiToken
+from batches.pages.accounts.sign_in import confirmed, know_browser
 from batches.pages.common import act, actor_of
 from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
 
@@ -26,6 +32,18 @@ def refuse_others(request: HttpRequest) -> None:
         raise PermissionDenied("Managing people requires the group admin.")
 
 
+def for_administrators(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view, for those who may manage people and typed their password lately. Raises PermissionDenied."""
+    asking = confirmed(view)
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        refuse_others(request)
+        return asking(request, *args, **kwargs)
+
+    return guarded
+
+
 def _base_url(request: HttpRequest) -> str:
     return request.build_absolute_uri("/")
 
@@ -34,9 +52,9 @@ def _base_url(request: HttpRequest) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@for_administrators
 def user_list(request: HttpRequest) -> HttpResponse:
     """All people. POST adds a person and shows the link or password once."""
-    refuse_others(request)
     form = UserNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -60,9 +78,9 @@ def user_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@for_administrators
 def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One person. POST changes the role or email address."""
-    refuse_others(request)
     user = get_object_or_404(User.objects.prefetch_related("groups"), pk=pk)
     role = users.role_of(user)
     form = UserChange(request.POST or None, initial={"email": user.email, "role": role})
@@ -78,16 +96,18 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "person": user,
         "role": role,
         "form": form,
-        "tokens": user.api_tokens.all(),
+        "tokens": user.api_tokens.select_related("project"),
         "now": timezone.now(),
         "is_self": user.pk == request.user.pk,
+        "sessions": sessions.sessions_of(user, request.session.session_key),
+        "end_sessions": reverse("batches:end_sessions_of", args=[user.pk]),
     }
     return render(request, "accounts/user_detail.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
+@for_administrators
 def user_active(request: HttpRequest, pk: int) -> HttpResponse:
-    refuse_others(request)
     user, active = get_object_or_404(User, pk=pk), request.POST.get("active") == "on"
 
     def verb() -> str:
@@ -98,9 +118,9 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@for_administrators
 def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
     """A new link or password, shown once. No redirect, because that would have to store it."""
-    refuse_others(request)
     user = get_object_or_404(User, pk=pk)
     try:
         access = users.reset_access(
@@ -136,18 +156,23 @@ def own_password(request: HttpRequest) -> HttpResponse:
             form.add_error("new", str(error))
         else:
             update_session_auth_hash(request, user)
+            sessions.confirm(request)
             messages.success(request, "Your password has been changed. Your other sessions have ended.")
-            return redirect("batches:account")
+            return know_browser(redirect("batches:account"), user, request)
     return _account(request, password_form=form)
 
 
 @require_POST
+@confirmed
 def token_new(request: HttpRequest) -> HttpResponse:
     """Create a token. Its text is only in this response."""
     form = TokenNew(request.POST)
     if form.is_valid():
         try:
-            made, text = api_tokens.make_token(name=form.cleaned_data["name"], days=form.days, actor=actor_of(request))
+            data = form.cleaned_data
+            made, text = api_tokens.make_token(
+                name=data["name"], days=form.days, actor=actor_of(request), scope=data["scope"] or "read", project=data["project"]
+            )
         except BatchError as error:
             form.add_error(None, str(error))
         else:
@@ -171,6 +196,31 @@ def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     return act(request, verb, reverse("batches:account") if mine else reverse("batches:user", args=[token.user_id]))
 
 
+@require_POST
+def end_sessions(request: HttpRequest) -> HttpResponse:
+    """End one of one's own sessions (`session`), or all others."""
+    user, one = _self(request), request.POST.get("session", "")
+
+    def verb() -> str:
+        ended = users.end_sessions(user=user, only=one, keep_key=request.session.session_key, actor=actor_of(request))
+        return f"Signed out in {counted(ended, 'other place')}."
+
+    return act(request, verb, reverse("batches:account"))
+
+
+@require_POST
+@for_administrators
+def end_sessions_of(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+
+    def verb() -> str:
+        keep = request.session.session_key if user.pk == request.user.pk else None
+        ended = users.end_sessions(user=user, only=request.POST.get("session", ""), keep_key=keep, actor=actor_of(request))
+        return f"{user.username} is signed out in {counted(ended, 'place')}."
+
+    return act(request, verb, reverse("batches:user", args=[pk]))
+
+
 def _self(request: HttpRequest) -> User:
     assert isinstance(request.user, User)  # all pages except sign-in require a signed-in person
     return request.user
@@ -183,7 +233,10 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "role": users.role_of(user),
         "password_form": forms[0],
         "token_form": forms[1],
-        "tokens": user.api_tokens.all(),
+        "tokens": user.api_tokens.select_related("project"),
         "now": timezone.now(),
+        "sessions": sessions.sessions_of(user, request.session.session_key),
+        "end_sessions": reverse("batches:end_sessions"),
+        "confirmed": sessions.is_confirmed(request),
     }
     return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -9,13 +9,17 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
+from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
+from batches.pages.accounts.sign_in import ask_to_confirm
 from batches.pages.common import act, actor_of
 from batches.pages.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
 from batches.projects.services import create_project, update_project
+
+SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_forget")
 
 
 @require_safe
@@ -48,6 +52,8 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         raise PermissionDenied("Changing a project requires the group admin.")
     form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
+        if any(form.cleaned_data.get(name) for name in SECRETS) and not is_confirmed(request):
+            return ask_to_confirm(request)
         try:
             update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
         except BatchError as error:

@@ -18,6 +18,7 @@ from batches.core.text import words
 from batches.integrations.api_keys import api_key
 from batches.integrations.installation import forget_api_key, keep_api_key, set_default_backend, try_api_key
 from batches.models import Host, Installation, SettingChange
+from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.forms import ApiKeyForm, InstallationForm
 
@@ -50,6 +51,7 @@ def installation(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @for_admins
+@confirmed
 def keep_key(request: HttpRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST)
     if not form.is_valid():
@@ -65,6 +67,7 @@ def keep_key(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @for_admins
+@confirmed
 def forget_key(request: HttpRequest) -> HttpResponse:
     def verb() -> str:
         forget_api_key(actor=actor_of(request))

@@ -144,3 +144,24 @@ def test_sign_ins_and_refusals_are_kept_without_what_was_typed_as_an_unknown_nam
     client.post("/sign-in/", {"username": "ada", "password": PASSWORD})
     client.post("/sign-out/")
     assert said() == ["Wrong password for ada", "Sign-in with an unknown name", "Signed in", "Signed out"]
+
+
+@pytest.mark.parametrize("way", ["reset", "switched off"])
+def test_new_access_and_switching_off_end_tokens_for_good(root, way):
+    eve = add("eve", "executor")
+    _, text = api_tokens.make_token(name="nightly", days=None, actor=Actor.person(eve))
+    if way == "reset":
+        users.reset_access(user=eve, by_link=True, base_url="", actor=Actor("test"))
+    else:
+        users.set_active(user=eve, active=False, actor=Actor("test"))
+        users.set_active(user=User.objects.get(pk=eve.pk), active=True, actor=Actor("test"))
+    assert api_tokens.token_of(text, address=None, now=timezone.now()) is None
+    assert [one for one in said() if "; ended 1 token" in one]
+
+
+def test_who_was_switched_off_in_another_way_comes_back_without_the_old_tokens(root):
+    eve = add("eve", "executor")
+    _, text = api_tokens.make_token(name="nightly", days=None, actor=Actor.person(eve))
+    User.objects.filter(pk=eve.pk).update(is_active=False)
+    users.set_active(user=User.objects.get(pk=eve.pk), active=True, actor=Actor("test"))
+    assert api_tokens.token_of(text, address=None, now=timezone.now()) is None

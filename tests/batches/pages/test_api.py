@@ -44,9 +44,10 @@ TABLE = (
 class Program:
     """What sends a token, to a server that insists on CSRF tokens elsewhere."""
 
-    def __init__(self, user) -> None:
+    def __init__(self, user, **limits) -> None:
         self.client = Client(enforce_csrf_checks=True)
-        self.headers = {"Authorization": f"Bearer {api_tokens.make_token(name='test', days=7, actor=Actor.person(user))[1]}"}
+        made = api_tokens.make_token(name=f"test {len(user.api_tokens.all())}", days=7, actor=Actor.person(user), **limits)
+        self.headers = {"Authorization": f"Bearer {made[1]}"}
 
     def __call__(self, verb: str, path: str, body: object = None):
         text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
@@ -76,6 +77,29 @@ def test_every_address_and_verb_asks_for_the_rights_that_the_pages_ask_for(batch
         if answer.status_code != statuses[place]:
             found.append((verb, path, answer.status_code, statuses[place], answer.json()))
     assert not found
+
+
+@pytest.mark.parametrize(("place", "scope"), list(enumerate(("read", "plan", "execute", "admin"))))
+def test_a_token_may_do_what_its_scope_says_and_never_more_than_its_person(batch, place, scope):
+    """A scope of an administrator's token and the role of the same rank may do the same."""
+    for role, rank in (("admin", place), ("viewer", 0)):
+        program = Program(add(f"a-{role}", role), scope=scope)
+        for path, verb, body, statuses in TABLE:
+            answer = program(verb, path, {"plan": batch.plan_id} if body == {"plan": "sound"} else body)
+            assert (answer.status_code == 403) == (statuses[rank] == 403), (role, verb, path, answer.json())
+    if scope == "read":
+        assert "scope is read; this needs a token with the scope execute" in program("POST", "/api/batches/1/cancel/", {}).json()["error"]
+
+
+def test_a_token_of_a_project_sees_and_reaches_no_other(batch):
+    user, other = builders.make_user("root"), builders.make_project("Other")
+    inside, outside = Program(user, project=batch.project), Program(user, project=other)
+    assert [one["slug"] for one in inside("GET", "/api/projects/").json()["projects"]] == [batch.project.slug]
+    assert inside("GET", "/api/batches/1/").status_code == 200 and outside("GET", "/api/batches/1/").status_code == 404
+    assert outside("GET", "/api/batches/").json()["count"] == 0 and inside("GET", "/api/batches/").json()["count"] == 1
+    assert outside("POST", "/api/batches/1/cancel/", {}).status_code == 404
+    assert outside("POST", "/api/batches/", {"plan": batch.plan_id}).status_code == 400
+    assert outside("POST", f"/api/plans/?project={batch.project.slug}", PLAN).status_code == 404
 
 
 def test_the_table_has_every_address_of_the_api():
@@ -123,7 +147,7 @@ def test_a_plan_is_kept_made_a_batch_executed_and_cancelled_in_the_name_of_the_t
     assert root("POST", "/api/batches/1/execute/").status_code == 409
     assert root("POST", "/api/batches/1/cancel/").status_code == 202
     run.refresh_from_db()
-    assert run.cancel_requested and run.cancel_cause == "person:root (token test)"
+    assert run.cancel_requested and run.cancel_cause == "person:root (token test 0)"
     listed = root("GET", "/api/batches/?q=statistics").json()
     assert [one["batch_id"] for one in listed["batches"]] == [1] and listed["batches"][0]["tokens_used"] is None
     assert not Transition.objects.filter(cause="").exists()
