@@ -1,10 +1,12 @@
 """Looking at a project's repository for the commands that could be its gates: read from git, nothing is run."""
 
+import shutil
+
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.discovery import Proposal, manifests_of, propose
-from batches.core.gates.environment_proposal import EnvironmentProposal, propose_environment
+from batches.core.gates.environment_proposal import FETCHED_TOOLS, EnvironmentProposal, propose_environment
 from batches.models import Project
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
@@ -18,7 +20,8 @@ def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | No
     actor.require(CHANGE_PROJECT)
     try:
         repository = checked_repository(project)
-        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)))
+        lacking = [tool for tool in FETCHED_TOOLS if shutil.which(tool) is None]
+        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)), lacking)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
 

@@ -1,6 +1,6 @@
 """What builds a project's environment, proposed from the files of its repository. Nothing is run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -13,27 +13,44 @@ class EnvironmentProposal:
     why: str
 
 
-PIP = "python3 -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check"
+_INSTALL = "bin/python -m pip install --quiet --disable-pip-version-check"
+PIP = f"python3 -m venv .venv && .venv/{_INSTALL}"
+# Programs that a proposal may name and that Python or Node can bring along where the machine lacks them.
+FETCHED_TOOLS = ("uv", "poetry", "pipenv", "pnpm", "yarn")
 
 
-def propose_environment(files: Sequence[str]) -> EnvironmentProposal | None:
-    """The set-up that the lock files and manifests of the top folder speak for, one part for each language; None without any."""
+def propose_environment(files: Sequence[str], lacking: Collection[str] = ()) -> EnvironmentProposal | None:
+    """The set-up that the lock files and manifests of the top folder speak for, one part for each language; None without any.
+
+    `lacking`: which of FETCHED_TOOLS this machine does not have; the set-up installs those it needs for itself.
+    """
     top = {path for path in files if "/" not in path}
-    parts = [part for part in (_python(top), _node(top), _rust(top), _go(top), _ruby(top)) if part is not None]
+    parts = [part for part in (_python(top, lacking), _node(top, lacking), _rust(top), _go(top), _ruby(top)) if part is not None]
     if not parts:
         return None
     variables = "\n".join(part.variables for part in parts if part.variables)
     return EnvironmentProposal("\n".join(part.setup for part in parts), variables, ", ".join(part.why for part in parts))
 
 
-def _python(top: set[str]) -> EnvironmentProposal | None:
+def _fetched(tool: str, lacking: Collection[str], *, variables: str = "") -> str:
+    """The start of a command line of `tool` with `variables` before it; the tool is installed first where the machine lacks it."""
+    before = f"{variables} " if variables else ""
+    if tool not in lacking:
+        return f"{before}{tool}"
+    if tool in ("pnpm", "yarn"):
+        return f"{before}npx --yes {tool}"
+    return f"python3 -m venv .tools && .tools/{_INSTALL} {tool} && {before}.tools/bin/{tool}"
+
+
+def _python(top: set[str], lacking: Collection[str]) -> EnvironmentProposal | None:
     requirements = sorted(name for name in top if name.startswith("requirements") and name.endswith(".txt"))
-    if "uv.lock" in top:
-        return EnvironmentProposal("uv sync --frozen --all-extras", "", "uv.lock")
+    if "uv.lock" in top:  # the tests' requirements may stand in an extra or in a group
+        return EnvironmentProposal(f"{_fetched('uv', lacking)} sync --frozen --all-extras --all-groups", "", "uv.lock")
     if "poetry.lock" in top:
-        return EnvironmentProposal("POETRY_VIRTUALENVS_IN_PROJECT=1 poetry install --no-interaction", "", "poetry.lock")
+        poetry = _fetched("poetry", lacking, variables="POETRY_VIRTUALENVS_IN_PROJECT=1")
+        return EnvironmentProposal(f"{poetry} install --no-interaction --all-extras", "", "poetry.lock")
     if "Pipfile.lock" in top:
-        return EnvironmentProposal("PIPENV_VENV_IN_PROJECT=1 pipenv sync --dev", "", "Pipfile.lock")
+        return EnvironmentProposal(f"{_fetched('pipenv', lacking, variables='PIPENV_VENV_IN_PROJECT=1')} sync --dev", "", "Pipfile.lock")
     if requirements:
         listed = " ".join(f"-r {name}" for name in requirements)
         own = " -e ." if "pyproject.toml" in top or "setup.py" in top else ""
@@ -44,10 +61,10 @@ def _python(top: set[str]) -> EnvironmentProposal | None:
     return None
 
 
-def _node(top: set[str]) -> EnvironmentProposal | None:
+def _node(top: set[str], lacking: Collection[str]) -> EnvironmentProposal | None:
     for lock, setup in (
-        ("pnpm-lock.yaml", "pnpm install --frozen-lockfile"),
-        ("yarn.lock", "yarn install --frozen-lockfile"),
+        ("pnpm-lock.yaml", f"{_fetched('pnpm', lacking)} install --frozen-lockfile"),
+        ("yarn.lock", f"{_fetched('yarn', lacking)} install --frozen-lockfile"),
         ("package-lock.json", "npm ci --no-audit --no-fund"),
         ("npm-shrinkwrap.json", "npm ci --no-audit --no-fund"),
         ("package.json", "npm install --no-audit --no-fund --no-package-lock"),

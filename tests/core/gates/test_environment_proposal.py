@@ -2,13 +2,13 @@
 
 import pytest
 
-from batches.core.gates.environment_proposal import propose_environment
+from batches.core.gates.environment_proposal import FETCHED_TOOLS, propose_environment
 
 
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        (["uv.lock", "pyproject.toml"], "uv sync --frozen"),
+        (["uv.lock", "pyproject.toml"], "uv sync --frozen --all-extras --all-groups"),
         (["poetry.lock", "pyproject.toml"], "poetry install"),
         (["requirements.txt", "requirements-dev.txt", "setup.py"], "-r requirements-dev.txt -r requirements.txt -e ."),
         (["pyproject.toml", "src/shop/__init__.py"], "pytest -e ."),
@@ -33,3 +33,21 @@ def test_two_languages_are_both_set_up():
 
 def test_files_below_the_top_and_other_files_propose_nothing():
     assert propose_environment(["docs/package.json", "README.md"]) is None
+
+
+@pytest.mark.parametrize(
+    ("lock", "tool", "brought"),
+    [
+        ("uv.lock", "uv", "install --quiet --disable-pip-version-check uv && .tools/bin/uv sync"),
+        ("poetry.lock", "poetry", "poetry && POETRY_VIRTUALENVS_IN_PROJECT=1 .tools/bin/poetry install"),
+        ("Pipfile.lock", "pipenv", "pipenv && PIPENV_VENV_IN_PROJECT=1 .tools/bin/pipenv sync"),
+        ("pnpm-lock.yaml", "pnpm", "npx --yes pnpm install"),
+        ("yarn.lock", "yarn", "npx --yes yarn install"),
+    ],
+)
+def test_the_set_up_installs_the_tool_that_the_machine_lacks(lock, tool, brought):
+    assert tool in FETCHED_TOOLS
+    lacking = propose_environment([lock], lacking=FETCHED_TOOLS)
+    assert lacking is not None and brought in lacking.setup
+    there = propose_environment([lock])
+    assert there is not None and ".tools" not in there.setup and "npx" not in there.setup
