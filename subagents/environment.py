@@ -7,10 +7,23 @@ import sys
 
 ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM")
 
+# How this machine reaches a network: proxies, and the certificates of whoever stands in between.
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+WAY_OUT = (
+    *_PROXIES,
+    *(name.lower() for name in _PROXIES),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT"),
+)
+
 
 def allowed() -> dict[str, str]:
     """What anyone we start may know of our environment: no database, no secret key."""
     return {name: os.environ[name] for name in ALLOWED if name in os.environ}
+
+
+def way_out() -> dict[str, str]:
+    """The variables that a command needs to reach the network from this machine; for those that may use it."""
+    return {name: os.environ[name] for name in WAY_OUT if name in os.environ}
 
 
 def site_packages() -> list[str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 
-from subagents.environment import allowed
+from subagents.environment import allowed, way_out
 from subagents.fork_server import MARKER_SPACE
 
 FORK_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fork_server.py")
@@ -74,7 +74,7 @@ class ForkServer:
                     [sys.executable, "-I", "-S", FORK_SERVER, *self._arguments],
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
-                    env={**allowed(), "CE_ATTEMPT": MARKER_SPACE},
+                    env={**allowed(), **way_out(), "CE_ATTEMPT": MARKER_SPACE},
                     cwd="/",
                     bufsize=0,
                     start_new_session=True,

@@ -27,7 +27,7 @@ from subagents.contract import (
     write_atomic,
 )
 from subagents.credentials import KEY_FD, offer
-from subagents.environment import allowed
+from subagents.environment import allowed, way_out
 from subagents.files import sha256_hex
 from subagents.fork_server import AGENTS
 from subagents.fork_server_client import ForkServer
@@ -149,7 +149,7 @@ def start(attempt_dir: str, key: int | None = None) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             # /proc shows the environment that a process was started with, so the marker must be in it.
-            env={**allowed(), **given, "CE_ATTEMPT": attempt_dir},
+            env={**allowed(), **way_out(), **given, "CE_ATTEMPT": attempt_dir},
             pass_fds=() if key is None else (key,),
             cwd="/",
             start_new_session=True,

@@ -15,7 +15,7 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from subagents.built_environment import ProjectEnvironment
-from subagents.environment import allowed, for_commands
+from subagents.environment import allowed, for_commands, way_out
 from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
 from subagents.record import record
@@ -108,8 +108,8 @@ def run_commands(
     bwrap tells of a death by signal as a shell does; SIGKILL, which is how the kernel answers a lack of memory, is
     told as -9 at every level. Raises FileNotFoundError when the checkout is gone.
     """
-    environment = {**command_environment(spec, checkout, own), **(extra or {})}
     network = spec.room.get("network") in (("all",) if gates else ("steps", "all"))
+    environment = {**(way_out() if network else {}), **command_environment(spec, checkout, own), **(extra or {})}
     policy = policy_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"
     inner, prepare = confine(level, policy, argv, checkout)

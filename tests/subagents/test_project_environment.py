@@ -104,6 +104,20 @@ def test_variables_name_the_environment_and_reach_gates(world: World) -> None:
     assert result is not None and result.status == ResultStatus.SUCCESS, result
 
 
+@pytest.mark.parametrize("network", [True, False])
+def test_what_may_use_the_network_gets_the_proxy_and_the_certificates_of_the_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch, network: bool
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/company.pem")
+    launcher.fork_server.close()  # the one that runs was started without them
+    setup = "mkdir node_modules && echo \"${https_proxy-} ${SSL_CERT_FILE-}\" > node_modules/out"
+    said = "http://proxy.example:3128 /etc/ssl/company.pem" if network else " "
+    gates = (gate(f"grep -x '{said}' node_modules/out"), gate('test -z "${https_proxy-}${SSL_CERT_FILE-}"', 2))
+    result = world.run(world.spec(environment=settings(world, setup, network=network), gates=gates)).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+
+
 def test_a_package_installed_in_place_is_imported_from_the_checkout_that_is_judged(world: World) -> None:
     """`pip install -e .` leads to the environment's own checkout, which holds the code of the base."""
     commit(world, src__shop____init__="", src__shop__price="")
