@@ -14,7 +14,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError
-from batches.engine import autopilot, services
+from batches.engine import autopilot, execution, generation, retries, run_control
 from batches.engine.conflict_resolutions import drop_phase, resolution_branch
 from batches.models import (
     ApiToken,
@@ -137,7 +137,7 @@ class PlanAdmin(ReadOnlyAdmin):
         def call(plan: Plan, actor: Actor) -> str:
             if plan.project is None:
                 raise ServiceError("It has no project; choose one on the plan's page.")
-            return f"{services.generate(plan=plan, project=plan.project, actor=actor)} is being generated."
+            return f"{generation.generate(plan=plan, project=plan.project, actor=actor)} is being generated."
 
         each_row(self, request, queryset.select_related("project").order_by("pk"), call)
 
@@ -155,7 +155,7 @@ class BatchAdmin(ReadOnlyAdmin):
         """Start an execution of each batch with its project's settings."""
 
         def call(batch: Batch, actor: Actor) -> str:
-            run = services.execute(batch=batch, actor=actor, options=ExecuteOptions())
+            run = execution.execute(batch=batch, actor=actor, options=ExecuteOptions())
             return f"run {run.number} executes it."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
@@ -186,7 +186,7 @@ class BatchAdmin(ReadOnlyAdmin):
 
         def call(batch: Batch, actor: Actor) -> str:
             plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
-            run = services.regenerate(batch=batch, plan=plan, actor=actor)
+            run = generation.regenerate(batch=batch, plan=plan, actor=actor)
             return f"run {run.number} regenerates its PRPs."
 
         each_row(self, request, queryset.select_related("project", "plan").order_by("pk"), call)
@@ -252,7 +252,7 @@ class RunAdmin(ReadOnlyAdmin):
         """Cancel the selected runs and end all their processes."""
 
         def call(run: Run, actor: Actor) -> str:
-            services.cancel(run=run, actor=actor)
+            run_control.cancel(run=run, actor=actor)
             return "is being cancelled."
 
         each_row(self, request, queryset.select_related("batch").order_by("pk"), call)
@@ -299,7 +299,7 @@ class TaskAdmin(ReadOnlyAdmin):
         """Retry the selected tasks and those that they blocked."""
 
         def call(task: Task, actor: Actor) -> str:
-            opened = services.retry_task(task=task, actor=actor)
+            opened = retries.retry_task(task=task, actor=actor)
             return f"will be retried: {', '.join(one.name for one in opened)}."
 
         each_row(self, request, queryset.select_related("run__batch").order_by("pk"), call)
@@ -319,7 +319,7 @@ class TaskAdmin(ReadOnlyAdmin):
 
         def call(task: Task, actor: Actor) -> str:
             branch = resolution_branch(task)
-            opened = services.take_resolution(task=task, commit=branch, actor=actor)
+            opened = retries.take_resolution(task=task, commit=branch, actor=actor)
             return f"{branch} is judged and merged; will be retried: {', '.join(one.name for one in opened)}."
 
         each_row(self, request, queryset.select_related("run__batch__project").order_by("pk"), call)

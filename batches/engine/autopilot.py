@@ -19,7 +19,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.errors import NothingToDo, ServiceError
 from batches.core.review.rules import ReviewTiming
-from batches.engine import services
+from batches.engine import execution, retries
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
 from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
@@ -38,7 +38,7 @@ def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRu
         refuse_busy(batch)
         if step is AutopilotStep.GENERATE:
             run = batch.runs.filter(operation=Operation.GENERATE).latest("number")
-            services.retry(run=run, actor=actor, names=_retryable(run))
+            retries.retry(run=run, actor=actor, names=_retryable(run))
         else:
             step, run = _start(step, batch, options, actor, full_autopilot=True)
         return open_autopilot(run, step, options, actor, full_autopilot=True)
@@ -101,7 +101,7 @@ def resume(*, autopilot_run: AutopilotRun, actor: Actor, reason: str = "") -> No
         if autopilot_run.state != AutopilotState.STOPPED:
             raise ServiceError(f"{autopilot_run} cannot be resumed: it is {autopilot_run.state}, not stopped.")
         if run.state in (RunState.FAILED, RunState.CANCELLED):
-            services.retry(run=run, actor=actor, names=_retryable(run))  # this also resumes the autopilot
+            retries.retry(run=run, actor=actor, names=_retryable(run))  # this also resumes the autopilot
             return
         verdict = _verdict(autopilot_run)
         if verdict is not None and not verdict.passes:
@@ -127,7 +127,7 @@ def _start(step: AutopilotStep, batch: Batch, options: ExecuteOptions, actor: Ac
     """Start the run of this step, or of the next step when nothing is left to execute."""
     if step is AutopilotStep.EXECUTE:
         try:
-            return step, services.start_execution(batch=batch, actor=actor, options=options)
+            return step, execution.start_execution(batch=batch, actor=actor, options=options)
         except NothingToDo:
             if not full_autopilot:
                 raise

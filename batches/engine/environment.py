@@ -89,8 +89,7 @@ def _working_tree(repository: Repository) -> EnvironmentCheck:
         return EnvironmentCheck("Your files", "unknown", str(problem))
     if not dirty:
         return EnvironmentCheck("Your files", "ok", "nothing uncommitted")
-    noun = "file has" if dirty == 1 else "files have"
-    text = f"{dirty} {noun} uncommitted changes"
+    text = f"{words.counted(dirty, 'file has', 'files have')} uncommitted changes"
     return EnvironmentCheck("Your files", "warning", text, "The batch does not see them and leaves them alone.")
 
 

@@ -22,6 +22,7 @@ from batches.core.plans.forecast import (
     ratios_of,
 )
 from batches.core.review.rules import ReviewTiming
+from batches.core.text.words import counted
 from batches.engine.sandboxing import refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Project, Review, Scheduling, Task
@@ -315,10 +316,8 @@ def _notes(batch: Batch, backend: str, needs_agent: Sequence[str]) -> tuple[str,
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     if dirty:
-        noun = "file has" if dirty == 1 else "files have"
-        notes.append(
-            f"{dirty} {noun} uncommitted changes in {batch.project.repository}; the batch does not see them and leaves them alone."
-        )
+        have = counted(dirty, "file has", "files have")
+        notes.append(f"{have} uncommitted changes in {batch.project.repository}; the batch does not see them and leaves them alone.")
     return tuple(notes)
 
 

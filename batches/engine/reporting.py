@@ -14,7 +14,7 @@ from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.gates.success import Success, success_words
 from batches.core.text.state_styles import state_icon, state_word
-from batches.core.text.words import duration, tokens, usd
+from batches.core.text.words import counted, duration, tokens, usd
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
 from batches.gates.success import read_successes
@@ -41,16 +41,12 @@ def generated_summary(batch: Batch) -> str:
         lines.append(f"  Stage {stage.number}: {', '.join(ids)}{' (parallel)' if len(ids) > 1 else ''}")
     issues = list(LinearIssue.objects.filter(phase__batch=batch))
     created = sum(bool(issue.url) for issue in issues)
-    what = _counted(created, "Linear issue") if created else _counted(count, "PRP")
+    what = counted(created, "Linear issue") if created else counted(count, "PRP")
     lines += ["", f"Created {what}. Ready for execution."]
     if missing := len(issues) - created:
         reasons = " ".join(dict.fromkeys(issue.error or "Not tried yet." for issue in issues if not issue.url))
-        lines.append(f"Warning: {_counted(missing, 'Linear issue')} could not be created yet; CE Web tries again: {reasons}")
+        lines.append(f"Warning: {counted(missing, 'Linear issue')} could not be created yet; CE Web tries again: {reasons}")
     return "\n".join(lines)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def finish(run: Run, now: datetime) -> None:

@@ -27,7 +27,7 @@ from batches.core.engine.states import RunState
 from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
 from batches.core.plans.analysis import DocumentReport, analyse_document
-from batches.engine import reporting, services
+from batches.engine import generation, reporting, retries, run_control
 from batches.metrics import history
 from batches.models import ApiToken, Batch, Plan, Project, Run
 from batches.models.visibility import seeing
@@ -159,7 +159,7 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
         raise BadRequest("The plan has no project: give one as project.")
     whole = _yes(data, "autopilot")
     then = ExecuteOptions() if whole or _yes(data, "execute") else None
-    batch = services.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
+    batch = generation.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
     return _accepted(request, batch, batch.runs.latest("number"), status=201)
 
 
@@ -207,7 +207,7 @@ def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest("phases must be a list of phase keys.")
     run = _last_run(found)
-    opened = services.retry(run=run, actor=actor, names=names)
+    opened = retries.retry(run=run, actor=actor, names=names)
     run.refresh_from_db()
     return _accepted(request, found, run, phases=[task.name for task in opened])
 
@@ -215,7 +215,7 @@ def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 def cancel(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     found, _ = find_batch(number), _object(request)
     run = _last_run(found)
-    services.cancel(run=run, actor=actor)
+    run_control.cancel(run=run, actor=actor)
     return _accepted(request, found, run)
 
 

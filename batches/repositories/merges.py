@@ -18,6 +18,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
+from batches.core.text.words import counted
 from batches.models import Attempt, BaseMerge, Batch, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
@@ -73,9 +74,9 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
             return f"{batch.base_branch} already contains everything on {batch.branch}.", folder
         if moved:
             return (
-                f"{batch.base_branch} has moved: it has {_count(len(moved))} that {batch.branch} lacks, and no gate has judged them "
-                f"together. Bring {batch.base_branch} into {batch.branch} first (the button, or manage.py batch_merge "
-                f"--batch {batch.number} --bring-in), look at the result, then merge."
+                f"{batch.base_branch} has moved: it has {counted(len(moved), 'commit')} that {batch.branch} lacks, "
+                f"and no gate has judged them together. Bring {batch.base_branch} into {batch.branch} first (the button, "
+                f"or manage.py batch_merge --batch {batch.number} --bring-in), look at the result, then merge."
             ), folder
         place = find_place(repository, batch.base_branch)
         folder = place.folder if place else ""
@@ -218,7 +219,3 @@ def bring_in_base(*, batch: Batch, actor: Actor) -> None:
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     Batch.objects.bump(batch.pk)
-
-
-def _count(number: int) -> str:
-    return "1 commit" if number == 1 else f"{number} commits"

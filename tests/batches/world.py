@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.engine import services
+from batches.engine import execution, generation
 from batches.engine.ticker import Ticker, ticker_lock
 from batches.models import Attempt, Batch, Project, Run, Task
 from batches.plans.services import import_plan
@@ -79,12 +79,12 @@ class World:
 
     def generated(self, text: str) -> Batch:
         made = import_plan(text=text, file_name="plan.md", project=self.project, actor=ACTOR)
-        batch = services.generate(plan=made, project=self.project, actor=ACTOR)
+        batch = generation.generate(plan=made, project=self.project, actor=ACTOR)
         self.finish(batch.runs.get())
         return batch
 
     def execute(self, batch: Batch, **options: object) -> Run:
-        return services.execute(batch=batch, actor=ACTOR, options=ExecuteOptions(**options))
+        return execution.execute(batch=batch, actor=ACTOR, options=ExecuteOptions(**options))
 
     def until(self, condition: Callable[[], bool], what: str = "the condition") -> None:
         """Tick until the condition holds; no sleeping, a deadline instead."""

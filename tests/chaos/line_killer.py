@@ -14,7 +14,7 @@ from types import CodeType, FrameType
 from django.conf import settings
 from django.db import connections
 
-from batches.engine import attempt_results, autopilot, orchestrator, reporting, services, ticker
+from batches.engine import attempt_results, autopilot, execution, orchestrator, reporting, ticker
 from batches.models import Run
 from batches.repositories import merges
 from subagents import launcher, workspace
@@ -26,7 +26,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     attempt_results.__file__: ("record_end", "_store_result", "fill_diffs", "write_missing_result"),
     reporting.__file__: ("finish", "_write_files"),
     autopilot.__file__: ("follow_up", "_start"),
-    services.__file__: ("start_execution",),
+    execution.__file__: ("start_execution",),
     merges.__file__: ("bring_in",),
     workspace.__file__: ("merge", "merge_of", "bring_in", "move_ref", "make_commit", "ensure_branch"),
     launcher.__file__: ("prepare", "_archive_earlier", "launch", "prevent_start", "stop", "remove_checkout"),

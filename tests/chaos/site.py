@@ -124,7 +124,7 @@ class Site(Installation):
     def start_batch(self, text: str, options: str = "max_parallel=8") -> int:
         """Generate a batch of the plan and let its execution follow; returns its number."""
         code = (
-            "from batches.core.engine.execute_options import ExecuteOptions; from batches.engine.services import generate; "
+            "from batches.core.engine.execute_options import ExecuteOptions; from batches.engine.generation import generate; "
             "from batches.plans.services import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
             f"actor = Actor.command('chaos'); made = import_plan(text={text!r}, file_name='plan.md', "
             "project=Project.objects.get(), actor=actor); "

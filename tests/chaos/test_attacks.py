@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine import services
+from batches.engine import retries
 from batches.models import Attempt, Project
 from batches.projects.services import create_project
 from subagents import launcher
@@ -72,7 +72,7 @@ def test_disk_of_the_repository_that_is_full_fails_with_that_reason_and_retry_go
         assert run.state == "failed", run.report
         assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
         filler.unlink()
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
         assert world.finish(run).state == "succeeded", run.report
         assert world.git("fsck", "--no-dangling") == ""
         subprocess.run(["sync"], check=True)
@@ -88,7 +88,7 @@ def test_data_directory_that_is_full_fails_with_that_reason_and_retry_goes_on_wh
         assert run.state == "failed", run.report
         assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
         filler.unlink()
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
         assert world.finish(run).state == "succeeded", run.report
 
 
@@ -109,7 +109,7 @@ def test_repository_that_cannot_be_written_fails_with_that_reason(world: World):
         assert run.state == "failed", run.report
         assert "ead-only file system" in world.task(run, "1").message, world.task(run, "1").message
         subprocess.run(["mount", "-o", "remount,rw", str(world.repository)], check=True)
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
         assert world.finish(run).state == "succeeded", run.report
 
 

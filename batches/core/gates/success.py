@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
+from batches.core.text.words import counted
 from subagents.contract import GateOrigin, GateStatus
 
 
@@ -41,5 +42,5 @@ def success_words(kinds: Iterable[Success]) -> str:
     for kind, words in ((Success.NOT_VERIFIED, "not verified"), (Success.CHANGED_NOTHING, "changed nothing")):
         number = found.count(kind)
         if number:
-            said.append(f"{number} {'phase' if number == 1 else 'phases'} {words}")
+            said.append(f"{counted(number, 'phase')} {words}")
     return ", ".join(said)

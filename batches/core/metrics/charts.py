@@ -107,7 +107,7 @@ def over_days(history: History, links: Links) -> Bars:
 
 def _span(one: Bucket, days: int) -> str:
     name = {1: f"{one.start:%a} {one.start}", 7: f"Week from {one.start}"}.get(days, f"{one.start:%B %Y}")
-    return f"{name}, {one.runs:,} run{_s(one.runs)} and {one.attempts:,} attempt{_s(one.attempts)} ended"
+    return f"{name}, {words.counted(one.runs, 'run')} and {words.counted(one.attempts, 'attempt')} ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def duration(history: History, places: Places) -> Figure:
     return Figure(
         "duration",
         "Duration per batch" if places.runs else f"Duration of batches by {places.word}",
-        f"median {words.duration(known.median)}, p90 {words.duration(known.p90)}, {known.count:,} run{_s(known.count)}; target under 3 h",
+        f"median {words.duration(known.median)}, p90 {words.duration(known.p90)}, {words.counted(known.count, 'run')}; target under 3 h",
         tuple(columns),
         rows,
         "No run has ended.",
@@ -283,7 +283,7 @@ def speed_up(history: History, links: Links) -> Figure:
     return Figure(
         "speed_up",
         "Speed-up against one after the other",
-        f"median {_ratio(history.speed_up.median)} over {history.speed_up.count:,} run{_s(history.speed_up.count)}{_latest(history)}",
+        f"median {_ratio(history.speed_up.median)} over {words.counted(history.speed_up.count, 'run')}{_latest(history)}",
         (BATCH, TITLE, ENDED, Column("speed_up_ratio", "Speed-up", "ratio"), SECONDS, WORK),
         tuple(
             Row((one.batch, one.title, one.ended_at.date(), one.speed_up, one.seconds, one.work_seconds), links.batch(one.batch))
@@ -413,7 +413,7 @@ def saving(history: History, links: Links) -> Figure:
         note = "no baseline yet" if base is None else f"baseline {words.tokens(round(base))} over {history.saving.baseline_runs} runs"
     else:
         way = "below" if saved >= 0 else "above"
-        first, later = f"the first {history.saving.baseline_runs} runs", f"{history.saving.now_runs} later run{_s(history.saving.now_runs)}"
+        first, later = f"the first {history.saving.baseline_runs} runs", f"{words.counted(history.saving.now_runs, 'later run')}"
         note = f"{later}: {shown(abs(saved), 'share')} {way} the baseline of {first}; goal {shown(TOKENS_BELOW, 'share')} below"
     return Figure(
         "saving",
@@ -742,10 +742,6 @@ def _recent(looked_at: int, whole: int, what: str) -> str:
 
 def _ratio(value: float | None) -> str:
     return words.UNKNOWN if value is None else f"{value:.2f} ×"
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
 
 
 def _capital(kind: str) -> str:

@@ -54,8 +54,8 @@ def strip_ansi(text: str) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """“1 file” or “3 files”; `plural` for nouns that take more than an “s”."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    """“1 file” or “3,000 files”; `plural` for nouns that take more than an “s”."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import autopilot, services
+from batches.engine import autopilot, generation
 from batches.management.commands._waiting import find_batch, wait_for_autopilot
 from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         project = find_project(options["project"])
         analysed(name, text, self.stderr)
         plan = import_plan(text=text, file_name=name, project=project, actor=actor)
-        batch = services.generate(plan=plan, project=project, actor=actor, then=execute_options(options), full_autopilot=True)
+        batch = generation.generate(plan=plan, project=project, actor=actor, then=execute_options(options), full_autopilot=True)
         return batch.autopilot_runs.get()
 
     def _from_batch(self, batch: Batch, options: dict[str, Any], actor: Actor) -> AutopilotRun:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import services
+from batches.engine import retries
 from batches.engine.conflict_resolutions import ConflictView, conflict_of, drop_phase
 from batches.engine.execution_plan import find_phase
 from batches.management.commands._waiting import find_batch
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             if task is None:
                 raise ServiceError(f"Phase {phase.key} has not been carried out yet.")
             if options["take"]:
-                services.take_resolution(task=task, commit=options["take"], actor=actor)
+                retries.take_resolution(task=task, commit=options["take"], actor=actor)
                 self.stdout.write(f"Taken. Its gates are judged, then it is merged: manage.py batch_status --batch {batch.number}")
             elif options["drop"]:
                 self.stdout.write(f"Dropped. Its work is kept as {drop_phase(task=task, actor=actor)}.")

@@ -11,7 +11,7 @@ from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.plans.forecast import DataflowSaving, RunForecast
 from batches.core.text.words import duration, usd
-from batches.engine import services
+from batches.engine import execution, retries, run_control
 from batches.engine.execution_plan import (
     ExecutionPlan,
     forecast_of,
@@ -67,13 +67,13 @@ class Command(BaseCommand):
         actor = Actor.command("batch_exe_prp")
         if options["cancel"]:
             run = batch.runs.latest("number")
-            services.cancel(run=run, actor=actor)
+            run_control.cancel(run=run, actor=actor)
             return run
         if options["retry_phase"]:
             last = batch.runs.executions().order_by("-number").first()
             if last is None:
                 raise ServiceError(f"Batch {batch.number} has not been executed yet.")
-            services.retry(
+            retries.retry(
                 run=last,
                 actor=actor,
                 names=options["retry_phase"],
@@ -82,9 +82,9 @@ class Command(BaseCommand):
             )
             return last
         if options["resume"]:
-            return services.resume(batch=batch, actor=actor, options=execute_options(options))
+            return retries.resume(batch=batch, actor=actor, options=execute_options(options))
         plan = plan_execution(batch=batch, options=execute_options(options))
-        run = services.execute(batch=batch, actor=actor, options=execute_options(options))
+        run = execution.execute(batch=batch, actor=actor, options=execute_options(options))
         for line in _models(plan):
             self.stderr.write(line, str)
         return run
@@ -97,7 +97,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
         elif options["retry_phase"] or options["resume"]:
             run = batch.runs.executions().order_by("-number").first()
-            names = services.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []
+            names = retries.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []
             if not names:
                 raise NothingToDo(f"Nothing to do: batch {batch.number} has nothing that failed, was blocked or cancelled.")
             self.stdout.write(f"Would try again: {', '.join(names)}")

@@ -11,7 +11,7 @@ from batches.core.engine.prp import Prp, prp_id
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.text.words import counted
-from batches.engine import reporting, services
+from batches.engine import generation, reporting
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import issue_line
@@ -42,10 +42,10 @@ class Command(BaseCommand):
         try:
             plan = import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
             if old is None:
-                batch = services.generate(plan=plan, project=project, actor=actor)
+                batch = generation.generate(plan=plan, project=project, actor=actor)
             else:
                 batch = old
-                services.regenerate(batch=batch, plan=plan, actor=actor)
+                generation.regenerate(batch=batch, plan=plan, actor=actor)
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
         run = batch.runs.latest("number")
@@ -74,7 +74,7 @@ class Command(BaseCommand):
             if newest is None:
                 raise CommandError(f"{project.slug} has no batch called {report.reading.plan.title!r} to overwrite.", returncode=1)
             batch = newest
-        if refusal := services.regeneration_refusal(batch):
+        if refusal := generation.regeneration_refusal(batch):
             raise CommandError(refusal, returncode=1)
         return batch
 

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
-from batches.engine import services
+from batches.engine import execution
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.repositories.merges import MergePreview, bring_in_base, merge_batch, preview_merge
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"Judge its gates on that: manage.py batch_merge --batch {batch.number} --judge")
                 return
             if options["judge"] and not options["dry_run"]:
-                run = wait_for(services.judge_again(batch=batch, actor=actor), self.stderr)
+                run = wait_for(execution.judge_again(batch=batch, actor=actor), self.stderr)
                 self.stdout.write(run.report)
                 if exit_code(run):
                     raise CommandError("The gates did not pass; nothing was merged.", returncode=1)

@@ -15,7 +15,7 @@ from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.binding import GateKind
 from batches.core.text import words
-from batches.engine import autopilot, services
+from batches.engine import autopilot, execution, generation, retries, run_control
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
 from batches.pages.batches.batch_states import latest_run
@@ -73,7 +73,7 @@ def pause(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        services.pause(run=_run_of(batch), actor=actor_of(request))
+        run_control.pause(run=_run_of(batch), actor=actor_of(request))
         return "Paused: running phases finish, and no new ones start."
 
     return act(request, verb, _page(number))
@@ -84,7 +84,7 @@ def unpause(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        services.unpause(run=_run_of(batch), actor=actor_of(request))
+        run_control.unpause(run=_run_of(batch), actor=actor_of(request))
         return "Resumed."
 
     return act(request, verb, _page(number))
@@ -95,7 +95,7 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        services.cancel(run=_run_of(batch), actor=actor_of(request))
+        run_control.cancel(run=_run_of(batch), actor=actor_of(request))
         return "Cancelling: all running phases are being stopped."
 
     return act(request, verb, _page(number))
@@ -106,7 +106,7 @@ def retry(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        return _opened(services.retry(run=_run_of(batch), actor=actor_of(request)))
+        return _opened(retries.retry(run=_run_of(batch), actor=actor_of(request)))
 
     return act(request, verb, _page(number))
 
@@ -117,7 +117,7 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
 
     def verb() -> str:
-        return _opened(services.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
+        return _opened(retries.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
 
     page = _page(number)
     if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
@@ -136,7 +136,7 @@ def regenerate(request: HttpRequest, number: int) -> HttpResponse:
 
     def verb() -> str:
         plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
-        run = services.regenerate(batch=batch, plan=plan, actor=actor_of(request))
+        run = generation.regenerate(batch=batch, plan=plan, actor=actor_of(request))
         return f"Run {run.number} regenerates the PRPs from version {plan.version} of the plan."
 
     return act(request, verb, _page(number))
@@ -147,7 +147,7 @@ def request_issues(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        number_of_issues = services.request_issues(batch=batch, actor=actor_of(request))
+        number_of_issues = generation.request_issues(batch=batch, actor=actor_of(request))
         return f"{words.counted(number_of_issues, 'Linear issue')} will be created within seconds."
 
     return act(request, verb, _page(number))
@@ -158,7 +158,7 @@ def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     conflict = get_object_or_404(Conflict, pk=pk, batch__number=number)
 
     def verb() -> str:
-        services.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
+        execution.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
         return f"Decided for {conflict.file}."
 
     return act(request, verb, _page(number))
@@ -200,7 +200,7 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             if form.is_valid():
                 context["preview_note"] = "A preview of what Execute would do. Nothing was changed."
                 if form.goes_on and last is not None:
-                    names = services.retry_preview(last, form.names, options)
+                    names = retries.retry_preview(last, form.names, options)
                     context["preview_note"] = f"Execute would retry: {', '.join(names)}. Nothing was changed."
         except BatchError as error:
             form.add_error(None, str(error))
@@ -245,8 +245,8 @@ def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[
 def execute_or_resume(batch: Batch, form: Execute, last: Run | None, actor: Actor) -> None:
     """Start a new run or resume the last one, as the valid form says. Raises ServiceError, PermissionDenied."""
     if not form.goes_on:
-        services.execute(batch=batch, actor=actor, options=form.options())
+        execution.execute(batch=batch, actor=actor, options=form.options())
     elif form.names and last is not None:
-        services.retry(run=last, actor=actor, names=form.names, options=form.options())
+        retries.retry(run=last, actor=actor, names=form.names, options=form.options())
     else:
-        services.resume(batch=batch, actor=actor, options=form.options())
+        retries.resume(batch=batch, actor=actor, options=form.options())

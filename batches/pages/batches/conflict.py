@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from batches.core.errors import BatchError, WrongChoice
-from batches.engine import services
+from batches.engine import retries
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
 from batches.models import Phase, Task
 from batches.pages.batches.batch_states import latest_run
@@ -39,10 +39,10 @@ def conflict(request: HttpRequest, number: int, key: str) -> HttpResponse:
 def _choose(request: HttpRequest, task: Task) -> str:
     choice = request.POST.get("choice", "")
     if choice == "retry":
-        names = ", ".join(one.name for one in services.retry_task(task=task, actor=actor_of(request)))
+        names = ", ".join(one.name for one in retries.retry_task(task=task, actor=actor_of(request)))
         return f"Will be retried on top of what is merged: {names}."
     if choice == "take":
-        services.take_resolution(task=task, commit=request.POST.get("commit", "")[:200], actor=actor_of(request))
+        retries.take_resolution(task=task, commit=request.POST.get("commit", "")[:200], actor=actor_of(request))
         return "Taken. Its gates are being judged; if they pass, it is merged."
     if choice == "drop":
         ref = drop_phase(task=task, actor=actor_of(request))

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
-from batches.engine import services
+from batches.engine import execution
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
@@ -53,7 +53,7 @@ def judge_again(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
-        services.judge_again(batch=batch, actor=actor_of(request))
+        execution.judge_again(batch=batch, actor=actor_of(request))
         return "The gates are being judged again, on the current branch."
 
     return act(request, verb, reverse("batches:detail", args=[number]))

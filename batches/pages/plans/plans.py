@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
-from batches.engine import services
+from batches.engine import generation
 from batches.engine.environment import check_environment
 from batches.models import Batch, Plan, Project
 from batches.pages.common import act, actor_of, htmx, read_number
@@ -164,7 +164,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
             if sent and Batch.objects.filter(asked_by=sent).exists():
                 messages.info(request, "This form was already sent; this is the batch that it created. Open the plan to create another.")
             try:
-                batch = services.generate(
+                batch = generation.generate(
                     plan=plan,
                     project=form.cleaned_data["project"],
                     actor=actor_of(request),

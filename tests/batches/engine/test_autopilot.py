@@ -9,7 +9,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
-from batches.engine import autopilot, services
+from batches.engine import autopilot, generation, run_control
 from batches.engine.ticker import Ticker
 from batches.models import AutopilotRun, Batch, Run
 from batches.plans.services import import_plan
@@ -25,7 +25,7 @@ UNSOUND = plan(phase("1", steps=writes("1")))  # no gates: the review before say
 
 def begun(world: World, text: str) -> AutopilotRun:
     made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), full_autopilot=True)
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions(), full_autopilot=True)
     return batch.autopilot_runs.get()
 
 
@@ -91,7 +91,7 @@ def test_cancelling_its_run_ends_the_chain(world: World):
     autopilot_run = begun(world, plan(phase("1", steps=("sleep 60",), gates=GATES)))
     world.until(lambda: AutopilotRun.objects.get(pk=autopilot_run.pk).step == "execute")
     run = autopilot_run.batch.runs.executions().get()
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     world.finish(run)
     autopilot_run.refresh_from_db()
     assert autopilot_run.state == AutopilotState.CANCELLED

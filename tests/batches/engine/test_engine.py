@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine import services
+from batches.engine import retries, run_control
 from batches.engine.execution_plan import plan_execution
 from batches.metrics import facts
 from batches.models import Attempt, AttemptFact, GateCheck, Result, Run, RunFact, Transition
@@ -66,7 +66,7 @@ def test_phases_that_merge_cleanly_but_break_together_fail_the_stage_check_and_b
     assert world.task(run, "2").blocked_by == "stage-1"
     # A person fixes it on main; the check judges the new merged tree, and the blocked phase follows.
     world.commit("fix.txt", "fixed\n")
-    services.retry(run=run, names=["stage-1"], actor=ACTOR)
+    retries.retry(run=run, names=["stage-1"], actor=ACTOR)
     run = world.finish(run)
     assert world.states(run)["stage-1"] == "failed"  # fix.txt alone fixes nothing: the gate is judged, not trusted
     assert len(world.attempts(run, "stage-1")) == 2
@@ -90,7 +90,7 @@ def test_a_failed_gate_names_itself_and_after_the_fix_retry_runs_only_that_phase
     assert (check.status, check.command, check.exit_code) == ("failed", "test -f APPROVED", 1)
     assert figures_of(run) == [("failed", True, 3, 1, 0, 2)]
     world.commit("APPROVED", "yes\n")
-    reopened = services.retry(run=run, names=["2"], actor=ACTOR)
+    reopened = retries.retry(run=run, names=["2"], actor=ACTOR)
     assert {task.name for task in reopened} == {"2", "3"}
     assert figures_of(run) == []  # it has not ended after all
     run = world.finish(run)
@@ -149,7 +149,7 @@ def test_an_agent_that_is_stuck_is_told_apart_from_one_that_is_silent(world: Wor
     world.until(lambda: look() == ([], [attempt.pk]), "no progress")
     attempt.refresh_from_db()
     assert attempt.last_beat_at > attempt.last_progress_at
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     assert world.task(world.finish(run), "1").reason == "cancelled"
     assert _carrying(attempt.directory) == []
 
@@ -163,7 +163,7 @@ def test_a_budget_that_is_used_up_stops_the_run_and_a_larger_one_goes_on_without
     assert (run.state, run.stop_reason) == ("cancelled", "budget"), run.report
     assert world.states(run) == {"1": "succeeded", "2": "succeeded", "3": "cancelled"}
     assert world.task(run, "3").message.startswith("Stopped for the budget: $0.80 of $1.00 is spent.")
-    services.resume(batch=batch, actor=ACTOR, options=ExecuteOptions(budget_usd="2"))
+    retries.resume(batch=batch, actor=ACTOR, options=ExecuteOptions(budget_usd="2"))
     run = world.finish(run)
     assert run.state == "succeeded", run.report
     assert [len(world.attempts(run, name)) for name in ("1", "2", "3")] == [1, 1, 1]
@@ -175,7 +175,7 @@ def test_cancel_ends_every_process_of_the_run_and_starts_nothing_more(world: Wor
     text = plan(phase("1", steps=("setsid sleep 300 & sleep 300",)), phase("2", needs="1", steps=writes("2")))
     run = world.execute(world.generated(text))
     attempt = world.running(run, "1")
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "cancelled"
     assert world.states(run) == {"1": "cancelled", "2": "cancelled"}
@@ -186,11 +186,11 @@ def test_pause_lets_what_runs_finish_and_starts_nothing(world: World):
     text = plan(phase("1", steps=("test -e ../go || sleep 0.5; echo x > part-1.txt",)), phase("2", needs="1", steps=writes("2")))
     run = world.execute(world.generated(text))
     world.running(run, "1")
-    services.pause(run=run, actor=ACTOR)
+    run_control.pause(run=run, actor=ACTOR)
     world.until(lambda: world.states(run)["1"] == "succeeded")
     world.ticker.round()
     assert world.states(run)["2"] == "pending"
-    services.unpause(run=run, actor=ACTOR)
+    run_control.unpause(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
@@ -205,7 +205,7 @@ def test_a_merge_conflict_is_a_failure_of_its_own_that_names_the_files_and_retry
     assert lost.reason == "merge_conflict" and lost.message.startswith("Could not be merged: shared.txt. ")
     announced = {one.file: one.collided for one in batch.conflicts.all()}
     assert announced == {"shared.txt": True, "*.txt": True, "quiet.txt": None}, "unknown until both are merged"
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "succeeded", run.report
     assert {one.file: one.collided for one in batch.conflicts.all()} == {"shared.txt": True, "*.txt": True, "quiet.txt": False}
@@ -236,7 +236,7 @@ def test_fail_fast_blocks_what_has_not_started_and_retry_opens_it_again(world: W
     batch = world.generated(text)
     run = world.finish(world.execute(batch, fail_fast=True, max_parallel=1))
     assert world.states(run) == {"1a": "failed", "1b": "blocked"}
-    assert {task.name for task in services.retry(run=run, names=["1a"], actor=ACTOR)} == {"1a", "1b"}
+    assert {task.name for task in retries.retry(run=run, names=["1a"], actor=ACTOR)} == {"1a", "1b"}
     world.finish(run)
 
 
@@ -292,7 +292,7 @@ def test_a_checkout_that_vanishes_fails_the_attempt_with_a_sentence_and_retry_ma
     assert first.outcome == "failed"
     assert "checkout" in first.message.lower(), first.message
     if run.state == "failed":
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
         run = world.finish(run)
     assert run.state == "succeeded", run.report
 
@@ -357,10 +357,10 @@ def test_a_repository_that_vanishes_meanwhile_fails_the_phase_with_its_name_and_
     batch = world.generated(plan(phase("1", steps=writes("1")), phase("2", needs="1", steps=writes("2"))))
     run = world.execute(batch)
     world.until(lambda: world.states(run)["1"] == "succeeded")
-    services.pause(run=run, actor=ACTOR)
+    run_control.pause(run=run, actor=ACTOR)
     world.repository.rename(world.repository.with_name("elsewhere"))
     world.until(lambda: not Attempt.objects.live().filter(task__run=run).exists())
-    services.unpause(run=run, actor=ACTOR)
+    run_control.unpause(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "failed"
     last = world.task(run, "2")
@@ -368,5 +368,5 @@ def test_a_repository_that_vanishes_meanwhile_fails_the_phase_with_its_name_and_
     # A git that was about to write a reference makes its folder anew; whoever brings a repository back removes such a stub first.
     shutil.rmtree(world.repository, ignore_errors=True)
     world.repository.with_name("elsewhere").rename(world.repository)
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"

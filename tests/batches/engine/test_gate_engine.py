@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.engine import services
+from batches.engine import retries
 from batches.models import GateCheck
 from batches.projects.services import update_project
 from tests.batches import builders
@@ -50,7 +50,7 @@ def test_an_executor_that_lies_is_caught_by_its_gate_named_and_can_be_retried_on
     assert "assert '41' == '42'" in check.output
     assert "answer.txt" not in world.files_on("ce/batch-1"), "what fails its gates is not merged"
     world.commit("answer.txt", "42")
-    services.retry(run=run, names=["1"], actor=ACTOR)
+    retries.retry(run=run, names=["1"], actor=ACTOR)
     run = world.finish(run)
     assert world.states(run) == {"1": "succeeded", "2": "succeeded", "stage-1": "succeeded"}, run.report
     judged = GateCheck.objects.filter(gate__phase__key="1").order_by("pk").values_list("attempt__task__name", "status")
@@ -86,7 +86,7 @@ def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_
         ("stage-1", "Tests of the project", "passed"),
     ]
     update_project(project=world.project, changes={"lint_command": "true", "test_command": ""}, actor=ACTOR)
-    services.retry(run=run, names=["2"], actor=ACTOR)
+    retries.retry(run=run, names=["2"], actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
@@ -105,7 +105,7 @@ def test_a_standard_gate_stops_a_phase_that_leaves_conflict_markers_until_the_pr
     assert "standard gate 1 \"No conflict markers in changed files\" failed" in world.task(run, "1").message
     assert "part-1.txt:1: conflict markers" in run.report
     update_project(project=world.project, changes={"standard_gates": ["size", "parse"]}, actor=ACTOR)
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 

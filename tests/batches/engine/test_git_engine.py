@@ -5,7 +5,7 @@ import os
 import pytest
 from django.utils.html import strip_tags
 
-from batches.engine import orchestrator, services
+from batches.engine import orchestrator, retries
 from batches.models import Attempt
 from batches.projects.services import update_project
 from subagents.contract import TaskSpec
@@ -42,7 +42,7 @@ def test_an_undeclared_deletion_fails_the_phase_by_name_and_a_retry_passes_once_
     kept = world.attempts(run, "1")[0]
     assert kept.merge_commit == "" and "part-1.txt" in world.files_on(kept.ref)
     update_project(project=world.project, changes={setting: "allow"}, actor=ACTOR)
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
     assert "README.md" not in world.files_on(batch.branch)
     assert users_own(world) == before
@@ -81,7 +81,7 @@ def test_two_phases_that_merge_cleanly_but_break_together_are_caught_and_a_fix_a
     assert world.task(run, "stage-1").reason == "gate_failed" and "two.txt" in world.task(run, "stage-1").message
     world.commit("fixed.txt", "by a person\n")
     before = users_own(world)
-    services.retry(run=run, names=["stage-1"], actor=ACTOR)
+    retries.retry(run=run, names=["stage-1"], actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
     assert users_own(world) == before
     assert world.git("fsck", "--no-dangling") == ""

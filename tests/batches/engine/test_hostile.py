@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.engine import reporting, services, ticker
+from batches.engine import generation, reporting, retries, ticker
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run
 from batches.plans.services import import_plan
@@ -72,7 +72,7 @@ def test_attempt_of_another_version_ends_with_that_reason_and_stops_nobody_else(
     assert world.states(run) == {"1": "failed", "2": "succeeded"}
     assert world.task(run, "1").reason == "bad_result" and "cannot be understood" in world.task(run, "1").message
     assert carrying(attempt.directory) == []
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
@@ -155,7 +155,7 @@ def test_odd_key_is_refused_with_its_place_or_works(world: World, key: str):
     made = import_plan(text=json_plan(key, "other"), file_name="plan.json", project=world.project, actor=ACTOR)
     if made.error_count:
         return
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR)
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR)
     world.finish(batch.runs.get())
     run = world.finish(world.execute(batch))
     assert run.state == "succeeded", run.report
@@ -177,7 +177,7 @@ def test_what_was_stopped_together_with_the_ticker_is_given_time_to_be_heard(wor
 
 def test_what_was_to_follow_follows_also_when_the_ticker_died_after_the_report(world: World):
     made = import_plan(text=plan(phase("1", steps=writes("1"))), file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
     first = batch.runs.get()
     world.ticker = Hasty("test-host")
     world.until(lambda: not Run.objects.get(pk=first.pk).is_live)
@@ -191,7 +191,7 @@ def test_run_that_is_reopened_while_its_report_is_made_gets_the_report_of_its_ow
     assert run.state == "failed"
     Run.objects.filter(pk=run.pk).update(reported_at=None)
     seen_by_ticker = Run.objects.select_related("batch__project").get(pk=run.pk)
-    services.retry(run=run, actor=ACTOR)  # between the ticker's look and its report
+    retries.retry(run=run, actor=ACTOR)  # between the ticker's look and its report
     reporting.finish(seen_by_ticker, timezone.now())
     assert Run.objects.get(pk=run.pk).reported_at is None
     world.finish(run)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import WrongChoice
-from batches.engine import orchestrator, services
+from batches.engine import orchestrator, retries
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
 from batches.engine.execution_plan import changes_of_run, plan_execution
@@ -141,7 +141,7 @@ def test_raising_the_budget_and_resume_goes_on_where_it_was_stopped(wide):
     Attempt.objects.filter(task__run=run).update(cost_usd=D("0.5"))
     step(run)
     assert run.state == "cancelled"
-    services.resume(batch=run.batch, actor=ACTOR, options=ExecuteOptions(budget_usd="$2.00", models={"3": "opus"}))
+    retries.resume(batch=run.batch, actor=ACTOR, options=ExecuteOptions(budget_usd="$2.00", models={"3": "opus"}))
     step(run)
     assert Attempt.objects.live().get().model == "opus"
     assert (run.state, run.stop_reason, run.budget_usd) == ("running", "", D(2))

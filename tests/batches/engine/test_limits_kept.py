@@ -10,7 +10,7 @@ from batches.core.metrics.charts import figures
 from batches.core.metrics.text import trends_text
 from batches.core.metrics.types import Filters, Spread
 from batches.core.percentile import MoreThan
-from batches.engine import services
+from batches.engine import retries, run_control
 from batches.metrics import facts, history
 from batches.models import Attempt, AttemptFact, Project, Run
 from batches.pages.metrics.metrics import PageLinks
@@ -35,14 +35,14 @@ ALL = Filters(period="all")
 def test_a_setting_that_was_changed_reaches_the_next_retry(monkeypatch, setting, raised, column, expected):
     run = begun(monkeypatch, setting)
     Project.objects.update(**raised)
-    services.retry(run=run, actor=Actor.person(make_user()))
+    retries.retry(run=run, actor=Actor.person(make_user()))
     assert getattr(Run.objects.get(pk=run.pk), column) == expected
 
 
 @pytest.mark.django_db
 def test_what_a_person_chose_for_the_run_stays_while_the_project_stays(monkeypatch):
     run = begun(monkeypatch, {"phase_limit_minutes": 30}, timeout_minutes=10)
-    services.retry(run=run, actor=Actor.person(make_user()))
+    retries.retry(run=run, actor=Actor.person(make_user()))
     assert Run.objects.get(pk=run.pk).phase_limit_seconds == 600
 
 
@@ -50,13 +50,13 @@ def test_what_a_person_chose_for_the_run_stays_while_the_project_stays(monkeypat
 def test_what_the_retry_asks_for_is_stronger_than_the_project(monkeypatch):
     run = begun(monkeypatch, {"phase_limit_minutes": 30})
     Project.objects.update(phase_limit_minutes=90)
-    services.retry(run=run, actor=Actor.person(make_user()), options=ExecuteOptions(timeout_minutes=45))
+    retries.retry(run=run, actor=Actor.person(make_user()), options=ExecuteOptions(timeout_minutes=45))
     assert Run.objects.get(pk=run.pk).phase_limit_seconds == 45 * 60
 
 
 def begun(monkeypatch, setting: dict[str, object], **options) -> Run:
     """The failed run of a project with this setting; there is no repository to bring anything in from."""
-    monkeypatch.setattr(services, "bring_in", lambda batch: None)
+    monkeypatch.setattr(retries, "bring_in", lambda batch: None)
     run = failed_batch().runs.get()
     Project.objects.update(**setting)
     run.batch.refresh_from_db()
@@ -123,9 +123,9 @@ def test_the_engine_keeps_the_limits_in_force_with_each_attempt(world: World):
     batch = world.generated(SLOW)
     run = world.finish(world.execute(batch, timeout_minutes=0.01))
     Project.objects.update(phase_limit_minutes=1, silence_seconds=33)
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     world.running(run, "1")
-    services.cancel(run=Run.objects.get(pk=run.pk), actor=ACTOR)
+    run_control.cancel(run=Run.objects.get(pk=run.pk), actor=ACTOR)
     world.finish(run)
     kept = AttemptFact.objects.filter(run=run).order_by("number").values_list("reason", "limit_seconds", "silence_seconds")
     first = kept[0]

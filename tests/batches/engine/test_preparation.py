@@ -10,7 +10,7 @@ from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, TaskState
 from batches.core.review.rules import ReviewTiming
-from batches.engine import reporting, services
+from batches.engine import generation, reporting, retries
 from batches.models import AutopilotRun, Run, Task
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.board import read_board
@@ -70,7 +70,7 @@ def test_a_batch_is_no_success_before_it_was_executed(state, chain, status):
 @pytest.mark.django_db(transaction=True)
 def test_the_status_becomes_success_with_the_execution_and_not_with_the_work_orders(world: World):
     made = import_plan(text=plan(phase("1", steps=writes("1"))), file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
     seen = []
 
     def executed() -> bool:
@@ -103,7 +103,7 @@ def test_the_files_of_the_latest_execution_stay_whatever_looks_at_the_phases_lat
         assert (folder / f"task-2.review.{ending}").exists(), ending
     assert json.loads((folder / "task-2.review.result.json").read_text())["status"] == "success"
     world.commit("nothing.txt", "here")
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     world.finish(run)
     assert json.loads((folder / "task-2.result.json").read_text())["attempt"] == 2
     assert Task.objects.get(run=run, name="2").state == "succeeded"

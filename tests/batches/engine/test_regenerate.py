@@ -5,7 +5,7 @@ from django.core.management import CommandError, call_command
 
 from batches.core.errors import ServiceError
 from batches.core.review.rules import ReviewTiming
-from batches.engine import services
+from batches.engine import generation
 from batches.models import Batch, Review
 from batches.plans.services import import_plan
 from batches.projects.services import update_project
@@ -70,7 +70,7 @@ def test_a_review_of_the_old_prps_lets_nothing_of_the_new_ones_through(world: Wo
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=gates, title="Write the first part")))
     world.finish(review(batch=batch, actor=ACTOR, moment=ReviewTiming.BEFORE))
     assert Review.objects.get().passes
-    world.finish(services.regenerate(batch=batch, plan=batch.plan, actor=ACTOR))
+    world.finish(generation.regenerate(batch=batch, plan=batch.plan, actor=ACTOR))
     batch.project.refresh_from_db()
     with pytest.raises(ServiceError, match="has none yet"):
         world.execute(batch)

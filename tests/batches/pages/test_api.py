@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from batches.accounts import api_tokens
 from batches.accounts.actor import Actor
-from batches.engine import services
+from batches.engine import generation
 from batches.models import Plan, Run, Transition
 from batches.pages.urls import urlpatterns
 from batches.plans.services import import_plan
@@ -58,7 +58,7 @@ class Program:
 def batch(repository: Path):
     project = create_project(name="Test", repository=str(repository), actor=ACTOR)
     plan = import_plan(text=PLAN, file_name="plan.md", project=project, actor=ACTOR)
-    return services.generate(plan=plan, project=project, actor=ACTOR)
+    return generation.generate(plan=plan, project=project, actor=ACTOR)
 
 
 @pytest.fixture

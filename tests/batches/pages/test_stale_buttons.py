@@ -5,7 +5,7 @@ import os
 import pytest
 
 from batches.core.errors import ServiceError
-from batches.engine import services
+from batches.engine import retries, run_control
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run, Transition
 from tests.batches.engine.test_hostile import Hasty
@@ -20,11 +20,11 @@ UNTIL_TOLD = "until test -e {0}; do sleep 0.02; done; echo x > part-{1}.txt"
 
 def test_retry_pressed_twice_tries_once(world: World):
     run = world.finish(world.execute(world.generated(plan(phase("1", steps=(ONCE_FAILED.format("1"),))))))
-    services.retry(run=run, actor=ACTOR, names=["1"])
+    retries.retry(run=run, actor=ACTOR, names=["1"])
     with pytest.raises(ServiceError, match="Phase 1 is pending"):
-        services.retry(run=run, actor=ACTOR, names=["1"])
+        retries.retry(run=run, actor=ACTOR, names=["1"])
     with pytest.raises(ServiceError, match="Nothing to retry"):
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
     assert len(world.attempts(run, "1")) == 2
 
@@ -34,10 +34,10 @@ def test_retry_while_others_run_tries_only_what_failed(world: World):
     text = plan(phase("1", steps=(ONCE_FAILED.format("1"),)), phase("2", steps=(UNTIL_TOLD.format(go, "2"),)))
     run = world.execute(world.generated(text))
     world.until(lambda: world.states(run)["1"] == "failed" and world.states(run)["2"] == "running")
-    services.retry(run=run, actor=ACTOR, names=["1"])
+    retries.retry(run=run, actor=ACTOR, names=["1"])
     world.until(lambda: world.states(run)["1"] == "succeeded")
     with pytest.raises(ServiceError, match="Phase 2 is running"):
-        services.retry(run=run, actor=ACTOR, names=["2"])
+        retries.retry(run=run, actor=ACTOR, names=["2"])
     go.touch()
     assert world.finish(run).state == "succeeded"
     assert [len(world.attempts(run, name)) for name in ("1", "2")] == [2, 1]
@@ -47,22 +47,22 @@ def test_retry_of_a_run_that_is_being_cancelled_is_refused_not_swallowed(world: 
     text = plan(phase("1", steps=("false",)), phase("2", steps=("trap '' TERM; sleep 60",)))
     run = world.execute(world.generated(text))
     world.until(lambda: world.states(run)["1"] == "failed" and world.states(run)["2"] == "running")
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     with pytest.raises(ServiceError, match="being cancelled"):
-        services.retry(run=run, actor=ACTOR, names=["1"])
+        retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.finish(run).state == "cancelled"
-    services.retry(run=run, actor=ACTOR, names=["1"])  # now it may
+    retries.retry(run=run, actor=ACTOR, names=["1"])  # now it may
     assert Run.objects.get(pk=run.pk).state == "running"
 
 
 def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: World):
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)))))
     world.running(run, "1")
-    services.cancel(run=run, actor=ACTOR)
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     world.finish(run)
     assert Transition.objects.filter(run=run, event="cancel").count() == 2  # the phase, and the run
-    for action in (services.cancel, services.pause, services.unpause):
+    for action in (run_control.cancel, run_control.pause, run_control.unpause):
         with pytest.raises(ServiceError, match="is already cancelled"):
             action(run=run, actor=ACTOR)
 
@@ -70,13 +70,13 @@ def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: Worl
 def test_pause_then_cancel_ends_the_run(world: World):
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)), phase("2", steps=writes("2")))))
     world.running(run, "1")
-    services.pause(run=run, actor=ACTOR)
-    services.cancel(run=run, actor=ACTOR)
+    run_control.pause(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     assert world.finish(run).state == "cancelled"
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     run.refresh_from_db()
     assert (run.paused, run.cancel_requested) == (False, False)
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     world.finish(run)
 
 
@@ -85,7 +85,7 @@ def test_work_that_was_done_when_cancel_was_pressed_is_merged_and_counts(world: 
     run = world.execute(batch)
     attempt = world.running(run, "1")
     wait_for(lambda: os.path.exists(f"{attempt.directory}/exit.json"), 20, "the attempt has ended")
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     assert world.finish(run).state == "cancelled"
     assert world.states(run) == {"1": "succeeded", "2": "cancelled"}
     assert "part-1.txt" in world.files_on(batch.branch)
@@ -95,12 +95,12 @@ def test_phase_retried_and_cancelled_over_and_over_has_one_attempt_at_a_time(wor
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)))))
     for _ in range(3):
         attempt = world.running(run, "1")
-        services.cancel(run=run, actor=ACTOR)
+        run_control.cancel(run=run, actor=ACTOR)
         assert world.finish(run).state == "cancelled"
         assert not os.path.exists(f"/proc/{attempt.pid}")
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
     assert Attempt.objects.live().filter(task__run=run).count() <= 1
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     world.finish(run)
 
 
@@ -115,9 +115,9 @@ def test_batch_branch_that_is_checked_out_holds_the_merge_up_with_that_reason_an
     assert world.git("status", "--porcelain") == ""
     assert "part-1.txt" in world.files_on(attempt.ref)
     with pytest.raises(ServiceError, match="is checked out in"):
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
     world.git("checkout", "-q", "main")
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
@@ -126,18 +126,18 @@ def test_batch_branch_that_is_deleted_is_named_and_work_goes_on_once_it_is_back(
     batch = world.generated(plan(phase("1", steps=(UNTIL_TOLD.format(go, "1"),)), phase("2", needs="1", steps=writes("2"))))
     run = world.execute(batch)
     world.running(run, "1")
-    services.pause(run=run, actor=ACTOR)
+    run_control.pause(run=run, actor=ACTOR)
     go.touch()
     world.until(lambda: world.states(run)["1"] == "succeeded")
     tip = world.git("rev-parse", batch.branch)
     world.git("branch", "-q", "-D", batch.branch)
-    services.unpause(run=run, actor=ACTOR)
+    run_control.unpause(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "failed" and f"has no branch {batch.branch}" in world.task(run, "2").message
     with pytest.raises(ServiceError, match=f"has no branch {batch.branch}"):
-        services.retry(run=run, actor=ACTOR)
+        retries.retry(run=run, actor=ACTOR)
     world.git("branch", batch.branch, tip)
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
     assert world.files_on(batch.branch) >= {"part-1.txt", "part-2.txt"}
 

@@ -12,7 +12,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
 from batches.core.plans.conflicts import conflict_id
-from batches.engine import services
+from batches.engine import generation
 from batches.engine.environment import check_environment
 from batches.engine.execution_plan import plan_execution
 from batches.metrics import facts
@@ -104,7 +104,7 @@ def test_a_decision_of_the_plan_is_carried_into_the_batch_with_who_and_when(worl
     ada = builders.make_user()
     decide_plan_conflicts(plan=made, decisions={only_conflict(made): "serialize"}, actor=Actor.person(ada))
     (taken,) = decisions_of(made).values()
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR)
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR)
     conflict = Conflict.objects.get(batch=batch)
     assert (conflict.decision, conflict.decided_by, conflict.decided_at) == ("serialize", ada, taken.decided_at)
     assert plan_execution(batch=batch, options=ExecuteOptions()).after == {"2": ("1",)}

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine import services
+from batches.engine import execution, retries, run_control
 from batches.models import BaseMerge, Batch
 from batches.repositories.merges import bring_in_base, finish_merges, merge_batch, preview_merge
 from tests.batches import builders
@@ -86,7 +86,7 @@ def test_a_live_run_and_a_person_without_the_right_are_refused(world: World):
     world.running(run, "1")
     with pytest.raises(ServiceError, match="busy with run"):
         merge_batch(batch=made, actor=ACTOR)
-    services.cancel(run=run, actor=ACTOR)
+    run_control.cancel(run=run, actor=ACTOR)
     world.finish(run)
     with pytest.raises(PermissionDenied):
         merge_batch(batch=made, actor=Actor.person(builders.make_user("vic", admin=False)))
@@ -147,7 +147,7 @@ def test_the_gates_are_judged_again_on_what_was_brought_in_and_may_be_retried(wo
     gate = "`! grep -q broken other.txt`"
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=(gate,)), phase("2", needs="1", steps=writes("2"), gates=(gate,))))
     with pytest.raises(NothingToDo, match="no phase of batch 1 has been merged"):
-        services.judge_again(batch=batch, actor=ACTOR)
+        execution.judge_again(batch=batch, actor=ACTOR)
     world.commit("other.txt", "whole\n")
     assert world.finish(world.execute(batch)).state == "succeeded"
     world.commit("other.txt", "broken\n")
@@ -162,6 +162,6 @@ def test_the_gates_are_judged_again_on_what_was_brought_in_and_may_be_retried(wo
     assert client.get(f"/batches/{batch.number}/").status_code == 200
     assert "Judge the gates again" in client.get(page).text
     world.commit("other.txt", "fixed\n")
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded", run.report
     assert "Judge the gates again" not in client.get(page).text and preview_merge(batch).later == ()

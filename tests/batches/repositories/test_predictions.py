@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from batches.engine import services
+from batches.engine import retries, run_control
 from batches.engine.predictions import predict_conflicts
 from batches.models import Batch, PredictedConflict, Run
 from batches.tasks import look_around
@@ -67,7 +67,7 @@ def test_two_phases_that_will_collide_are_named_while_they_run_and_nothing_is_wr
     assert world.task(run, "2b").reason == "merge_conflict"
     assert [(row.collided, row.gone_at is not None) for row in pair.rows()] == [(True, True)] * 2
     assert "will collide" not in client.get(f"/batches/{pair.batch.number}/").text
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
     assert [row.collided for row in pair.rows()] == [True, True]
     assert world.git("fsck", "--no-dangling") == ""
@@ -93,7 +93,7 @@ def test_the_minutes_task_looks_and_harms_nothing_when_there_is_nothing(world: W
     assert look_around() == "0 conflicts predicted"
     pair = Pair(world)
     assert look_around() == "1 conflicts predicted"
-    services.cancel(run=pair.run, actor=ACTOR)
+    run_control.cancel(run=pair.run, actor=ACTOR)
     world.finish(pair.run)
     assert [(row.collided, row.gone_at is not None) for row in pair.rows()] == [(None, True)]
     assert look_around() == "0 conflicts predicted"

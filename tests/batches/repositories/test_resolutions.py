@@ -10,7 +10,7 @@ from django.utils.html import strip_tags
 
 from batches.accounts.actor import Actor
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine import services
+from batches.engine import retries
 from batches.engine.conflict_resolutions import drop_phase
 from batches.models import Batch, GateCheck, Run, Task, Transition
 from tests.batches import builders
@@ -102,7 +102,7 @@ def test_a_resolution_by_hand_is_judged_and_merged_and_what_waited_goes_on(world
 def test_a_resolution_whose_gates_fail_is_not_merged_and_can_be_fixed(world: World, collision: Collision, client, admin_user):
     tip = world.git("rev-parse", collision.batch.branch)
     branch = collision.resolve("neither\n")
-    services.take_resolution(task=collision.task, commit=branch, actor=ACTOR)
+    retries.take_resolution(task=collision.task, commit=branch, actor=ACTOR)
     run = world.finish(collision.run)
     assert (world.task(run, "1b").reason, world.states(run)["2"]) == ("gate_failed", "blocked")
     assert world.git("rev-parse", collision.batch.branch) == tip
@@ -118,7 +118,7 @@ def test_a_resolution_whose_gates_fail_is_not_merged_and_can_be_fixed(world: Wor
 def test_what_is_no_resolution_is_refused_with_what_is_missing(world: World, collision: Collision):
     def refused(name: str, match: str) -> None:
         with pytest.raises(ServiceError, match=match):
-            services.take_resolution(task=collision.task, commit=name, actor=ACTOR)
+            retries.take_resolution(task=collision.task, commit=name, actor=ACTOR)
 
     refused("", "Name the branch")
     refused("nowhere", "has no branch or commit nowhere")
@@ -127,7 +127,7 @@ def test_what_is_no_resolution_is_refused_with_what_is_missing(world: World, col
     attempt = world.attempts(collision.run, "1b")[0]
     refused(attempt.head_commit, "conflicts with ce/batch-1: shared.txt")
     with pytest.raises(PermissionDenied):
-        services.take_resolution(task=collision.task, commit="main", actor=Actor.person(builders.make_user("vic", admin=False)))
+        retries.take_resolution(task=collision.task, commit="main", actor=Actor.person(builders.make_user("vic", admin=False)))
     assert world.states(collision.run)["1b"] == "failed"
     os.symlink("/etc/passwd", world.repository.parent / "link")
     branch = collision.resolve("a and b\n")
@@ -153,12 +153,12 @@ def test_a_dropped_phase_is_kept_under_an_archive_reference_and_only_its_name_ta
     with pytest.raises(ServiceError, match="can be dropped"):
         drop_phase(task=collision.task, actor=ACTOR)
     with pytest.raises(ServiceError, match="Nothing to retry"):
-        services.retry(run=collision.run, actor=ACTOR)
+        retries.retry(run=collision.run, actor=ACTOR)
     with pytest.raises(NothingToDo, match="dropped"):
-        services.resume(batch=collision.batch, actor=ACTOR)
+        retries.resume(batch=collision.batch, actor=ACTOR)
     with pytest.raises(NothingToDo, match=r"\(Phases 1b, 2\) were dropped"):
         world.execute(collision.batch)
-    services.retry(run=collision.run, actor=ACTOR, names=["1b"])
+    retries.retry(run=collision.run, actor=ACTOR, names=["1b"])
     assert world.finish(collision.run).state == "succeeded"
     assert world.git("rev-parse", ref) == head
 

@@ -11,7 +11,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
 from batches.core.review.rules import ReviewTiming
-from batches.engine import services
+from batches.engine import generation, retries
 from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Finding, GateOpinion, Review, Run
 from batches.plans.services import import_plan
@@ -156,7 +156,7 @@ def test_a_verdict_is_overruled_by_a_named_person_with_a_reason_only(world: Worl
 def test_execute_of_a_plan_goes_through_the_required_review_and_stops_where_it_does_not_approve(world: World, text: str, executed: bool):
     update_project(project=world.project, changes={"require_review": True}, actor=ACTOR)
     made = import_plan(text=text, file_name="plan.md", project=world.project, actor=ACTOR)
-    batch = services.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR, then=ExecuteOptions())
     world.finish(batch.runs.get())
     world.finish(batch.runs.get(operation="review"))
     assert batch.runs.filter(operation="execute").exists() is executed
@@ -183,7 +183,7 @@ def test_a_failed_execution_can_still_be_retried_after_a_review(world: World):
     assert run.state == "failed"
     reviewed(world, batch, ReviewTiming.AFTER)
     world.commit("APPROVED", "yes\n")
-    services.retry(run=run, actor=ACTOR)
+    retries.retry(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
