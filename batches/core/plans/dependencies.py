@@ -1,7 +1,7 @@
 """Read which phases a “Dependencies” value names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -14,15 +14,54 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _ALL = re.compile(
-    r"\b(?:all|every|each)\s+(?:of\s+)?(?:the\s+)?(?P<which>previous|prior|preceding|earlier|above|other|remaining)?\s*phases?\b"
+    r"\b(?:all|every|each|any)\s+(?:of\s+)?(?:the\s+)?(?P<which>previous|prior|preceding|earlier|above|other|remaining)?\s*phases?\b"
     r"(?P<after>\s+(?:above|before(?:\s+this)?|so far))?(?!\s*[-:]?\s*[0-9])"
-    r"|\b(?:all|everything)\s+(?:of\s+)?(?:the\s+)?(?:previous|prior|preceding|earlier|above|before|so far)(?!\w)",
+    r"|\b(?:all|everything)\s+(?:of\s+)?(?:the\s+)?(?:previous|prior|preceding|earlier|above|before|so far)(?!\w)"
+    r"|\b(?:all|everything)(?=,?\s+(?:but|except|excluding|other\s+than|apart\s+from|besides|minus|save|without)\b)",
     re.IGNORECASE,
 )
 _PREVIOUS = re.compile(r"\b(?:the\s+)?(?:previous|prior|preceding)\s+phase\b|^(?:the\s+)?previous(?:\s+one)?\.?$", re.IGNORECASE)
-_MENTION = re.compile(r"\bphases?(?:\b|(?=[0-9_]))[\s:#_-]*", re.IGNORECASE)
+_MENTION = re.compile(r"(?<![\w-])phases?(?:\b|(?=[0-9_]))[\s:#_-]*", re.IGNORECASE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*\)")
 _STRUCK = re.compile(r"~~[^~]*~~")
+_DELETED = re.compile(r"<(?P<tag>s|del|strike)>.*?</(?P=tag)>", re.IGNORECASE | re.DOTALL)
+# The words right before a phase that turn its meaning round. “Not before Phase 2” means after it.
+_NOT_BEFORE = re.compile(
+    r"\b(?:not|never|cannot|can't|must\s*n[o']t|won't|shouldn't|no|nor)\b[^,;.]{0,60}"
+    r"\b(?:before|until|till|unless|without|earlier\s+than|sooner\s+than|prior\s+to|ahead\s+of)\s+(?:the\s+|waiting\s+for\s+)?$",
+    re.IGNORECASE,
+)
+_NOT = re.compile(
+    r"(?:\b(?:not?|never|neither|nor|without|cannot|unrelated\s+to|regardless\s+of|irrespective\s+of|instead\s+of|rather\s+than)\b|\w+n['\u2019]t\b)"
+    r"(?:\s+\w+){0,6}\s*$",
+    re.IGNORECASE,
+)
+_EXCEPT = re.compile(
+    r"\b(?:except(?:ing)?(?:\s+for)?|excluding|but(?:\s+not)?|other\s+than|apart\s+from|aside\s+from|besides|minus|save(?:\s+for)?|bar|barring|without|not)"
+    r"\s*:?\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
+_EXCEPT_KEY = re.compile(
+    r"\b(except(?:ing)?(?:\s+for)?|excluding|but(?:\s+not)?|other\s+than|apart\s+from|besides|minus|save(?:\s+for)?|without|not)"
+    r"\s*:?\s+(?=[0-9]+[.\w]*(?:\s*(?:$|[,;.)]|and\b|or\b|-)))",
+    re.IGNORECASE,
+)
+_TURNED = re.compile(
+    r"\b(?:un)?blocks?|\bblocking|\bbefore|\bprecedes?|\bpreceding|\bahead\s+of|\bprior\s+to|\benables?|\brequired\s+(?:by|for)|\bneeded\s+(?:by|for)"
+    r"|\b(?:prerequisite|prereq|dependency|input|basis|base|foundation)\s+(?:of|for|to)|\bfollowed\s+by|\bfeeds(?:\s+into)?|\bleads\s+to"
+    r"|\bearlier\s+than|\bused\s+by|\bdepended\s+on\s+by|\bgates|\bmust\s+finish\s+before|\bthen|\bnext",
+    re.IGNORECASE,
+)
+_TURNED_END = re.compile(rf"(?:{_TURNED.pattern})\s*:?\s+(?:(?:the|start\s+of|starting|beginning)\s+)*$", re.IGNORECASE)
+_WAITS = re.compile(
+    r"^\s*(?:\+|(?:and|or)\s+(?:later|up|above|higher|after|following)\b|onwards?\b|ff\b)"  # “Phases 2 onwards”: how far?
+    r"|^\s*(?:(?:also|both|will|must|then|all|ha(?:s|ve)\s+to)\s+)*(?:depends?\b|waits?\b|requires?\b|needs?\b|(?:is|are)\s+(?:blocked|gated)\b|builds?\s+on\b|comes?\s+after\b|follows?\b)",
+    re.IGNORECASE,
+)
+_NOT_AFTER = re.compile(
+    r"^\s*(?:is|are|was|were)?\s*(?:not|no\s+longer|n't|isn['\u2019]t|aren['\u2019]t)\s+(?:\w+\s+)?(?:needed|required|necessary|a\s+dependency|relevant)\b",
+    re.IGNORECASE,
+)
 # A phase that may run in parallel with another one does not wait for it.
 _BESIDE = re.compile(
     r"\b(?:in\s+)?(?:parallel\s+(?:with|to)|concurrent(?:ly)?\s+with|alongside|independent(?:ly)?\s+(?:of|from)|at\s+the\s+same\s+time\s+as)\s+"
@@ -62,13 +101,23 @@ class References:
     undefined: list[str] = field(default_factory=list)  # names of phases that do not exist, as written
     prose: list[str] = field(default_factory=list)  # text that names no phase
     beside: list[int] = field(default_factory=list)  # phases that it may run in parallel with
+    excluded: list[int] = field(default_factory=list)  # phases that it says not to depend on
+    turned: list[str] = field(default_factory=list)  # text that says which phases wait for this one, or denies without a sense
 
 
 class PhaseNames:
     """The phases of a plan, under every name that a dependency may use."""
 
-    def __init__(self, keys: Sequence[str], titles: Sequence[str]) -> None:
+    def __init__(
+        self, keys: Sequence[str], titles: Sequence[str], aliases: Sequence[str] = (), groups: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`aliases` are what the document calls each phase (“Final Phase”; "" for “Phase KEY”); `groups` {key: keys of its parts}."""
         self.keys = tuple(keys)
+        self._alias_of = {alias.lower(): key for alias, key in zip(aliases, keys, strict=False) if alias}
+        longest_first = sorted(self._alias_of, key=len, reverse=True)
+        self._aliases = (
+            re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first[:500]))})(?![\w])", re.IGNORECASE) if longest_first else None
+        )
         self._titles = titles
         self._by_key: dict[str, int] = {}
         self._by_title: dict[str, int] | None = None
@@ -79,6 +128,12 @@ class PhaseNames:
         self.words = "|".join(words) if len(words) <= 500 else ""
         for place, key in enumerate(keys):
             self._by_key.setdefault(key.lower(), place)
+
+        self.groups = {group.lower(): [self._by_key[key.lower()] for key in parts] for group, parts in (groups or {}).items()}
+
+    def spelled(self, text: str) -> str:
+        """The text with the document's own names of phases (“Final Phase”) written as “Phase KEY”."""
+        return self._aliases.sub(lambda found: f"Phase {self._alias_of[found.group().lower()]}", text) if self._aliases else text
 
     def key(self, name: str) -> int | None:
         """The position of the phase with this key, ignoring case."""
@@ -157,16 +212,30 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
         for name in value.split(","):
             _add_key(name.strip().removeprefix("Phase "), names, references)
         return references
+    value = names.spelled(value)
     whole = value.strip().strip("*_").strip()
     titled = names.title(whole)
     if titled is not None:
         references.places.append(titled)
         return references
-    text = _without_brackets(_LINK.sub(r"\1", _STRUCK.sub("", value)).replace("**", "").replace("`", "")).strip()
+    listed = re.fullmatch(r"\[(?P<items>[^\[\]]*)\]", value.strip())
+    if listed:  # “[0, 1]”, as in YAML and JSON
+        if not listed["items"].strip():
+            references.says_none = True
+            return references
+        value = re.sub(r"[\"']", "", listed["items"])
+    value = _DELETED.sub("", _STRUCK.sub("", value))
+    text = _without_brackets(_LINK.sub(r"\1", value).replace("**", "").replace("`", "")).strip()
     nothing = _NONE.match(text)
     if nothing:
         references.says_none = True
         rest = text[nothing.end() :].strip()
+        but = _BUT.match(rest)
+        if but and _MENTION.search(rest):  # “None, except Phase 2”
+            references.says_none = False
+            text = rest[but.end() :]
+            nothing = None
+    if nothing:
         # "None, Phase 2" is a contradiction; "None - can run beside Phase 2" is an explanation.
         if not rest.startswith((",", ";")) and not rest.lower().startswith("and "):
             return references
@@ -190,14 +259,23 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
             explaining = bool(_EXPLAINS.search(clause))
         elif not explaining and _READ not in clause:
             references.prose.append(clause)
-    if not (references.places or references.undefined):
+    if references.excluded:
+        references.places = [other for other in references.places if other not in references.excluded]
+    if not (references.places or references.undefined or references.turned):
         if nothing:
             references.prose.clear()  # “None; can start at once”
+        elif references.excluded and not references.prose:
+            references.says_none = True
         elif references.beside and not references.prose:
             references.prose.append(value.strip())
     return references
 
 
+_BUT = re.compile(
+    r"^[,;:.\u2013\u2014-]*\s*(?:except(?:\s+for)?|but(?:\s+for)?|other\s+than|apart\s+from|besides|only|just|save)\b\s*(?:for\s+)?",
+    re.IGNORECASE,
+)
+_SINCE = re.compile(r"[;.\n]|,\s+(?!except|but|excluding|other|apart|not\b|without|save|minus)")
 _LETTERS_AT_END = re.compile(r"[a-z]+$")
 _MAX_COMPARISONS = 10_000
 _ENDS = re.compile(r"\s*(?:$|[,;.)])")
@@ -207,17 +285,30 @@ _READ = "\x01"  # stands for mentions already read; the source has no control ch
 def _read_groups(text: str, names: PhaseNames, place: int, references: References) -> str:
     """Read each “Phase …” group and each “all previous phases” in `text`, and replace them by _READ."""
 
+    def is_turned(mention: re.Match[str]) -> bool:
+        before = _SINCE.split(text[: mention.start()])[-1]
+        if not before.strip() or _NOT_BEFORE.search(before) or not (_NOT.search(before) or _TURNED_END.search(before)):
+            return False
+        references.turned.append(f"{before}{mention.group()}".strip(f" {_READ}"))
+        return True
+
     def add_all(mention: re.Match[str]) -> str:
+        if is_turned(mention):
+            return _READ
         others = (mention["which"] or "").lower() in ("other", "remaining")
         references.places.extend(other for other in range(len(names.keys)) if (other != place if others else other < place))
         return _READ
 
-    def add_previous(_: re.Match[str]) -> str:
+    def add_previous(mention: re.Match[str]) -> str:
+        if is_turned(mention):
+            return _READ
         if place:
             references.places.append(place - 1)
         return _READ
 
-    text = _PREVIOUS.sub(add_previous, _ALL.sub(add_all, text))
+    text = _EXCEPT_KEY.sub(r"\1 Phase ", text)
+    text = _ALL.sub(add_all, text)
+    text = _PREVIOUS.sub(add_previous, text)
     first_key, next_key = _key_patterns(names.words)
     kept: list[str] = []
     at = 0
@@ -231,9 +322,16 @@ def _read_groups(text: str, names: PhaseNames, place: int, references: Reference
             continue  # “phase a” in a sentence
         kept.append(text[at : mention.start()])
         into = References() if _BESIDE.search(kept[-1]) else references
+        before = _SINCE.split(kept[-1])[-1] if kept[-1] else ""
+        turned = excluded = False
+        if before and not _NOT_BEFORE.search(before) and into is references:
+            excluded = bool(_EXCEPT.search(before) or _NOT.search(before))
+            turned = not excluded and bool(_TURNED_END.search(before))
         kept.append(_READ)
         at = first.end()
         low = first["key"]
+        if turned or excluded:
+            into = References()
         _add_key(low, names, into)
         while following := next_key.match(text, at):
             if following["key"].isalpha() and names.key(following["key"]) is None:
@@ -243,14 +341,25 @@ def _read_groups(text: str, names: PhaseNames, place: int, references: Reference
             else:
                 _add_key(following["key"], names, into)
             low, at = following["key"], following.end()
-        references.beside.extend(into.places if into is not references else ())
+        tail = _SINCE.split(text[at:], maxsplit=1)[0]
+        if into is references and (_WAITS.match(tail) or _NOT_AFTER.match(tail)):
+            references.turned.append(f"{text[mention.start() : at]}{tail}".strip())
+        elif turned:
+            references.turned.append(f"{before}{text[mention.start() : at]}".strip())
+        elif excluded:
+            references.excluded.extend(into.places)
+            references.undefined.extend(into.undefined)
+        else:
+            references.beside.extend(into.places if into is not references else ())
     kept.append(text[at:])
     return "".join(kept)
 
 
 def _add_key(key: str, names: PhaseNames, references: References) -> None:
     known = names.key(key)
-    if known is None:
+    if known is None and key.lower() in names.groups:
+        references.places.extend(names.groups[key.lower()])
+    elif known is None:
         references.undefined.append(key)
     else:
         references.places.append(known)

@@ -206,6 +206,22 @@ def read_files(value: str, inline: bool) -> Iterator[FileReading]:
                 yield normalise(written)
 
 
+_PATH_IN_TEXT = re.compile(
+    r"`(?P<coded>[\w.-]+(?:/[\w.*-]+)+/?|[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})`"
+    r"|(?<![\w/.:@`])(?P<plain>(?:[\w.-]+/)+[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/`])"
+)
+
+
+def paths_in(text: str) -> list[str]:
+    """The paths that a sentence names, each once, in order: in back-ticks, or with a directory and an extension."""
+    found: dict[str, None] = {}
+    for match in _PATH_IN_TEXT.finditer(text):
+        reading = normalise(match["coded"] or match["plain"])
+        if reading.code is None and "://" not in text[max(0, match.start() - 8) : match.start()]:
+            found[reading.path] = None
+    return list(found)
+
+
 _PROTECTED = (".github", ".claude", ".gitattributes")
 
 

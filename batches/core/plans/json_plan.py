@@ -1,15 +1,18 @@
-"""A plan given as JSON: {"title", "items"|"phases": [...]} or a plain list of phase objects."""
+"""A plan given as JSON: {"title", "items": [...]}, a list under another known name up to two levels deep, or a plain list."""
 
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
-from batches.core.plans.labels import KEY, WORD, Field
-from batches.core.plans.phases import Issues, check_commands, check_plan, check_work
+from batches.core.plans.labels import GATE_NAMES, KEY, STEP_NAMES, WORD, Field
+from batches.core.plans.phases import Issues, check_commands, check_file, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import (
     GateText,
@@ -21,19 +24,77 @@ from batches.core.plans.types import (
     StepSpec,
 )
 from batches.core.plans.values import read_complexity, read_hours
+from batches.core.text.words import counted
 
 _KEY = re.compile(rf"^(?:phase[\s-]*)?(?P<key>{KEY}|(?!.*\.lock$)(?=.{{2,40}}$){WORD})$", re.IGNORECASE)
-_NAMES = {
-    "key": ("key", "id", "phase", "number"),
-    "title": ("title", "name", "phase_name"),
-    "goal": ("goal", "objective", "description"),
-    "hours": ("hours", "estimated_hours", "estimate", "effort", "duration"),
+# Names of members, in any case, with blanks, dashes, underscores or nothing between their words. The values of several
+# names of steps, gates or files add up.
+_WRITTEN_NAMES: dict[str, tuple[str, ...]] = {
+    "key": ("key", "id", "phase", "number", "phase id", "task id", "phase number"),
+    "title": ("title", "name", "phase name", "summary"),
+    "goal": ("goal", "objective", "purpose", "description"),
+    "hours": (
+        "hours",
+        "estimated hours",
+        "estimate",
+        "effort",
+        "duration",
+        "time",
+        "estimated effort",
+        "estimated time",
+        "estimated duration",
+        "expected duration",
+        "estimate hours",
+        "hours estimate",
+        "time estimate",
+    ),
     "complexity": ("complexity",),
-    "files": ("files", "files_modified", "files_to_modify"),
-    "dependencies": ("dependencies", "depends_on", "deps", "blocked_by", "prerequisites"),
-    "steps": ("steps", "implementation_steps", "tasks", "deliverables"),
-    "gates": ("gates", "validation_gates", "verification", "acceptance_criteria"),
+    "files": (
+        "files",
+        "file",
+        "files modified",
+        "files to modify",
+        "files to create",
+        "files created",
+        "files changed",
+        "files to change",
+        "affected files",
+        "key files",
+        "modified files",
+        "new files",
+        "paths",
+    ),
+    "dependencies": (
+        "dependencies",
+        "depends on",
+        "dependency",
+        "deps",
+        "blocked by",
+        "prerequisites",
+        "prerequisite",
+        "requires",
+        "after",
+    ),
+    "steps": (*STEP_NAMES, "checklist"),
+    "gates": (*GATE_NAMES, "acceptance criterion", "checks", "test strategy"),
 }
+_TITLES = ("title", "name", "project", "plan")
+_OF_THE_PLAN = frozenset(
+    {*_TITLES, "description", "goal", "overview", "summary", "version", "created", "updated", "author", "metadata", "schema"}
+)
+
+
+@lru_cache(maxsize=512)
+def _plain(name: str) -> str:
+    """A name as it is compared: “dependsOn”, “depends_on”, “Depends-On” and “DEPENDS ON” are all “dependson”."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+_NAMES = {field: tuple(map(_plain, names)) for field, names in _WRITTEN_NAMES.items()}
+_CONTAINERS = tuple(
+    map(_plain, ("items", "phases", "tasks", "user stories", "stories", "milestones", "steps", "work items", "features", "epics", "stages"))
+)
+_KNOWN = {known for names in _NAMES.values() for known in names}
 
 
 def can_name(key: str) -> bool:
@@ -43,12 +104,6 @@ def can_name(key: str) -> bool:
 
 class _UnusableJson(ValueError):
     """JSON that Python accepts but a plan must not contain."""
-
-
-def looks_like_json(text: str) -> bool:
-    """Whether the text is meant as JSON: it starts with a brace or bracket, but not with a markdown link or checkbox."""
-    head = text.lstrip()[:200]
-    return head.startswith("{") or bool(re.match(r"\[\s*(?:[{\]]|$)", head))
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -88,33 +143,115 @@ def read_json_plan(text: str) -> PlanReading:
         return _refused(1, f"This JSON cannot be used: {fault}.")
     except RecursionError:
         return _refused(1, "This JSON is nested too deep to be a plan.")
-    title = ""
-    if isinstance(data, dict):
-        title = data.get("title") or data.get("name") or ""
-        title = " ".join(title.split()) if isinstance(title, str) else ""
-        items = next((data[name] for name in ("items", "phases") if isinstance(data.get(name), list)), None)
-    else:
-        items = data if isinstance(data, list) else None
-    if items is None:
-        return _refused(1, 'JSON input is {"items": [{"id", "dependencies", "files"}, …]} or a list of such objects.')
+    found = _find_phases(data)
+    title = _title_of(data, found)
+    if found is None:
+        seen = ", ".join(f"“{str(name)[:40]}”" for name in data)[:200] if isinstance(data, dict) else "a list of other values"
+        message = (
+            'There is no list of phases in this JSON. Write {"title": …, "items": [{"id", "dependencies", "files", "steps", "gates"}, …]} '
+            f"or a list of such objects. Seen: {seen or 'an empty object'}."
+        )
+        return _refused(1, message)
+    items = found.items
     if not items:
         return PlanReading(PlanSpec(title), (PlanIssue(1, IssueCode.NO_PHASES, "The list of phases is empty."),))
     issues = Issues()
-    lines = _object_lines(text, len(items))
+    lines = _object_lines(text, found.path, len(items))
+    if found.others:
+        named = ", ".join(f"“{other}”" for other in found.others)
+        issues.warning(1, IssueCode.UNKNOWN_FIELD, f"Only “{'.'.join(found.path)}” is read; {named} could hold phases too, and is not.")
     if len(items) > MAX_PHASES:
         message = f"The plan has {len(items):,} phases; at most {MAX_PHASES:,} are read."
         issues.error(lines[MAX_PHASES], IssueCode.TOO_MANY_PHASES, message)
         items = items[:MAX_PHASES]
+        lines = lines[:MAX_PHASES]
+    account = Account(text.split("\n"))
+    account.mark(ReadAs.FIELD, 1, text.count("\n") + 1)
+    items = [{_plain(str(name)): value for name, value in item.items()} if isinstance(item, dict) else item for item in items]
+    _warn_of_unknown(items, lines, data, found, issues)
+    if not any(isinstance(item, dict) and any(name in item for name in _NAMES["key"]) for item in items):
+        # Without any key, the place in the list is the key.
+        items = [{"id": str(place), **item} if isinstance(item, dict) else item for place, item in enumerate(items, start=1)]
     drafts = _drafts(items, lines, issues)
+    if len(drafts) > 1 and not any(name in item for _, item, _ in drafts for name in _NAMES["dependencies"]):
+        message = "No phase has “dependencies”, so all of them run at once. If they come one after the other, write them."
+        issues.warning(0, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)
     names = PhaseNames([key for key, _, _ in drafts], [_one_line(item, "title") for _, item, _ in drafts])
     phases = [_phase(key, item, line, place, names, issues) for place, (key, item, line) in enumerate(drafts)]
     check_plan(phases, {phase.key: phase.line for phase in phases}, issues)
-    return issues.reading(PlanSpec(title, tuple(phases)))
+    sections = {line: json.dumps(item, ensure_ascii=False, indent=1) for _, item, line in drafts} if len(drafts) <= _WITH_SECTIONS else {}
+    phases = [replace(phase, section=sections.get(phase.line, "")) for phase in phases] if len(set(lines)) == len(lines) else phases
+    return replace(issues.reading(PlanSpec(title, tuple(phases))), accounting=account.close())
 
 
-def _object_lines(text: str, count: int) -> list[int]:
-    """The line, from 1, of the opening brace of each of the `count` phase objects."""
-    begin = re.search(r'"(?:items|phases)"\s*:\s*\[', text) if text.lstrip().startswith("{") else re.search(r"\[", text)
+_WITH_SECTIONS = 2_000  # phases; the objects of more are not kept as text
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The list of phases, the names on the way to it, and other places that hold lists of objects."""
+
+    items: list[Any]
+    path: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def _find_phases(data: Any) -> _Found | None:
+    """The list of phases: the data itself, or a list of objects (or an empty list) under a known name, at most two levels deep."""
+    if isinstance(data, list):
+        return _Found(data)
+    if not isinstance(data, dict):
+        return None
+    found: list[tuple[int, int, tuple[str, ...], list[Any]]] = []
+    for path, members in [((), data), *(((name,), value) for name, value in data.items() if isinstance(value, dict))]:
+        for name, value in members.items():
+            plain = _plain(str(name))
+            if isinstance(value, list) and plain in _CONTAINERS and (not value or any(isinstance(item, dict) for item in value)):
+                found.append((len(path), _CONTAINERS.index(plain), (*map(str, path), str(name)), value))
+    if not found:
+        return None
+    found.sort(key=lambda one: (not one[3], one[0], one[1]))
+    _, _, path, items = found[0]
+    return _Found(items, path, tuple(".".join(other) for _, _, other, values in found[1:] if values))
+
+
+def _title_of(data: Any, found: _Found | None) -> str:
+    """The title of the plan: of the object that holds the phases, or of the one around it."""
+    around = [data]
+    if found is not None and len(found.path) == 2:
+        around.insert(0, data[found.path[0]])
+    for members in around:
+        plain = {_plain(str(name)): value for name, value in members.items()} if isinstance(members, dict) else {}
+        for name in _TITLES:
+            if isinstance(plain.get(name), str) and plain[name].strip():
+                return " ".join(str(plain[name]).split())
+    return ""
+
+
+def _warn_of_unknown(items: Sequence[Any], lines: Sequence[int], data: Any, found: _Found, issues: Issues) -> None:
+    """Warn once of each name that is not known, at its first place."""
+    places: dict[str, list[int]] = {}
+    for item, line in zip(items, lines, strict=True):
+        for name in item if isinstance(item, dict) else ():
+            if name not in _KNOWN:
+                places.setdefault(name, []).append(line)
+    for name, where in places.items():
+        times = f" ({counted(len(where), 'time')})" if len(where) > 1 else ""
+        message = f"“{name[:60]}” is not a field of a phase; it is ignored{times}."
+        issues.warning(where[0], IssueCode.UNKNOWN_FIELD, message, field=name[:60])
+    for name in data if isinstance(data, dict) else ():
+        if _plain(str(name)) not in _OF_THE_PLAN and str(name) not in found.path:
+            issues.warning(1, IssueCode.UNKNOWN_FIELD, f"“{str(name)[:60]}” is not a field of a plan; it is ignored.", field=str(name)[:60])
+
+
+def _object_lines(text: str, path: Sequence[str], count: int) -> list[int]:
+    """The line, from 1, of the opening brace of each of the `count` phase objects in the list at `path`."""
+    begin, at = None, 0
+    for place, name in enumerate(path):
+        opening = r"\[" if place == len(path) - 1 else r"\{"
+        begin = re.compile(rf"{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*{opening}").search(text, at)
+        at = begin.end() if begin else at
+    begin = begin if path else re.search(r"\[", text)
     depth, line, inside = 0, text.count("\n", 0, begin.end()) + 1 if begin else 1, False
     opening_lines: list[int] = []
     for token in re.finditer(r'\\.|["{}\[\]\n]', text[begin.end() :] if begin else "", re.DOTALL):
@@ -159,12 +296,15 @@ def _drafts(items: Sequence[Any], lines: Sequence[int], issues: Issues) -> list[
 
 
 def _value_of(item: dict[str, Any], name: str) -> Any:
-    return next((item[known] for known in _NAMES[name] if known in item), None)
+    """The value of a field: under the first of its names, or, for files, steps and gates, the values under all of them."""
+    values = [item[known] for known in _NAMES[name] if known in item]
+    if len(values) > 1 and name in ("files", "steps", "gates", "dependencies"):
+        return [one for value in values for one in (value if isinstance(value, list) else [value] if value is not None else [])]
+    return values[0] if values else None
 
 
 def _one_line(item: dict[str, Any], name: str) -> str:
-    value = _value_of(item, name)
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    return " ".join(" ".join(_strings(_value_of(item, name))).split())
 
 
 def _strings(value: Any) -> list[str]:
@@ -190,8 +330,11 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
         message = f"Complexity “{complexity_text[:60]}” is not one of low, medium, high."
         issues.error(line, IssueCode.UNKNOWN_COMPLEXITY, message, field=Field.COMPLEXITY, phase=key)
     files: dict[str, None] = {}
+    folded: dict[str, str] = {}
     for reading in (normalise(name) for written in _strings(_value_of(item, "files")) for name in expand_braces(written)):
         if reading.code is None:
+            if reading.path not in files:
+                check_file(reading.path, folded, line, key, issues)
             files[reading.path] = None
         else:
             issues.error(line, reading.code, reading.message, field=Field.FILES, phase=key)
@@ -243,12 +386,20 @@ def _hours(key: str, item: dict[str, Any], line: int, issues: Issues) -> tuple[f
 
 def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNames, issues: Issues) -> tuple[str, ...]:
     depends_on: dict[int, None] = {}
+    repeated = False
+    if isinstance(_value_of(item, "dependencies"), (dict, bool)):
+        message = f"The dependencies of Phase {key} are no list of keys."
+        issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
     for written in _strings(_value_of(item, "dependencies")):
         known = names.key(written.strip())
         references = None if known is not None else read_references(written, names, place)
         for number in (known,) if known is not None else references.places if references else ():
             if number == place:
                 issues.error(line, IssueCode.SELF_DEPENDENCY, f"Phase {key} depends on itself.", field=Field.DEPENDENCIES, phase=key)
+            elif number in depends_on and not repeated:
+                message = f"Phase {key} names Phase {names.keys[number]} twice among its dependencies."
+                issues.warning(line, IssueCode.REPEATED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
+                repeated = True
             else:
                 depends_on[number] = None
         for name in _unread(references):
@@ -258,4 +409,4 @@ def _dependencies(key: str, item: dict[str, Any], line: int, place: int, names: 
 
 
 def _unread(references: Any) -> Iterable[str]:
-    return (*references.undefined, *references.prose) if references is not None else ()
+    return (*references.undefined, *references.prose, *references.turned) if references is not None else ()

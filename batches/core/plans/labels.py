@@ -20,16 +20,95 @@ class Field(StrEnum):
 
 REQUIRED = (Field.GOAL, Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES)
 
-# Names by rank: if a phase has several lists of steps or gates, the name that comes first here wins.
-STEP_NAMES = ("implementation steps", "steps", "tasks", "deliverables")
-GATE_NAMES = ("validation gates", "validation gate", "gates", "verification", "acceptance criteria", "acceptance", "exit criteria")
+# The lists of all these names add up, except deliverables: they are steps only where nothing else is.
+DELIVERABLES = "deliverables"
+STEP_NAMES = (
+    "implementation steps",
+    "steps",
+    "tasks",
+    DELIVERABLES,
+    "implementation tasks",
+    "key tasks",
+    "task list",
+    "subtasks",
+    "sub-tasks",
+    "action items",
+    "actions",
+    "to do",
+    "to-do",
+    "todo",
+    "todos",
+    "work items",
+    "changes required",
+    "required changes",
+)
+GATE_NAMES = (
+    "validation gates",
+    "validation gate",
+    "gates",
+    "gate",
+    "quality gates",
+    "quality gate",
+    "exit gates",
+    "verification",
+    "verification steps",
+    "verification criteria",
+    "verify",
+    "automated verification",
+    "manual verification",
+    "how to verify",
+    "acceptance criteria",
+    "acceptance",
+    "acceptance tests",
+    "acceptance test",
+    "exit criteria",
+    "success criteria",
+    "completion criteria",
+    "definition of done",
+    "done when",
+    "done criteria",
+    "validation",
+    "validation criteria",
+    "validation steps",
+    "validation checklist",
+    "testing",
+    "manual testing",
+    "test plan",
+    "test criteria",
+    "checkpoint",
+    "checkpoints",
+    "independent test",
+    "independent tests",
+)
+_ASIDE = re.compile(
+    r"\b(?:notes?|risks?|mitigations?|rationale|background|assumptions?|questions?|references?|resources|links|see also|examples?|"
+    r"benefits|alternatives|rollback|constraints|limitations?|caveats?|edge cases|out of scope|non-goals|decisions?|deferred|"
+    r"known issues|expected (?:outputs?|results?|outcomes?)|qa)\b|"
+    r"^(?:context|scope|in scope|why|impact|design|pros|cons|inputs?|outputs?|warnings?)$",
+    re.IGNORECASE,
+)
+
+
+def is_aside(label: str) -> bool:
+    """Whether lists under this label are about the work and no part of it: they do not carry on the steps or gates above."""
+    return bool(_ASIDE.search(label_name(label)))
+
+
 _NAMES: dict[Field, tuple[str, ...]] = {
-    Field.GOAL: ("goal", "objective"),
+    Field.GOAL: ("goal", "objective", "purpose"),
     Field.HOURS: (
         "estimated hours",
         "estimated effort",
         "estimated time",
         "estimated duration",
+        "expected duration",
+        "expected time",
+        "expected effort",
+        "expected hours",
+        "time estimate",
+        "effort estimate",
+        "hours estimate",
+        "estimated work",
         "estimate",
         "hours",
         "effort",
@@ -114,12 +193,18 @@ _BAD_KEY = re.compile(r"^phase\s+(?P<key>[^\s:]{1,200}|[^\w\s:][^:]{0,79}?)\s*:\
 
 @dataclass(frozen=True, slots=True)
 class PhaseHeading:
-    """A heading that opens a phase. A `weak` one opens a phase only if fields stand below it."""
+    """A heading that opens a phase. A `weak` one opens a phase only if fields stand below it.
+
+    `alias` is what the document calls the phase if not “Phase KEY”: “Final Phase”, “Step 3”. One that `says_phase` is told if
+    it is not read. A heading of another word or a number (“Step 3”) inside a phase is a part of that phase.
+    """
 
     key: str
     title: str
     weak: bool = False
     bad_key: bool = False
+    alias: str = ""
+    says_phase: bool = True
 
 
 def plain(text: str) -> str:
@@ -169,12 +254,55 @@ def phase_heading(text: str) -> PhaseHeading | None:
         if not clean_title(rest) or rest[0] in "([":
             return PhaseHeading(phase["key"], clean_title(rest))
         return _unmarked(text, phase["key"], rest)
+    other = _other_heading(text)
+    if other:
+        return other
     worded = _WORD_KEY.match(text)
     if worded:
         return PhaseHeading(worded["key"], clean_title(worded["title"]), weak=True)
     bad = _BAD_KEY.match(text)
     if bad:
         return PhaseHeading(bad["key"], clean_title(bad["title"]), bad_key=True)
+    return None
+
+
+_TITLED = r"\s*(?:[:\u2013\u2014|]|-(?=\s)|--|\.(?=\s)|$)\s*(?P<title>.*)$"
+_EDGE = re.compile(
+    r"^(?P<edge>(?!(?:the|this|that|each|every|per|by|of|in|for|all|no|to|and|key|multi|single|current|two|three|what|which|why|how)\b)[A-Za-z]{2,20})"
+    rf"(?:\s+|-)phase(?![A-Za-z])(?:[\s#_-]*(?P<key>{KEY})(?!\w))?{_TITLED}",
+    re.IGNORECASE,
+)
+_PLURAL = re.compile(
+    rf"^phases\s+(?P<key>{KEY}(?:\s*(?:[-/,&+\u2013\u2014]|and\b|to\b|through\b)\s*{KEY})*)(?!\w){_TITLED}", re.IGNORECASE
+)
+_OTHER_WORD = re.compile(
+    r"^(?P<word>step|task|stage|milestone|part|sprint|iteration|story|user story|wave|week|epic|feature|module|increment|batch|track|"
+    rf"work package|ticket|unit|round|cycle|pr)\s*[#_-]?(?P<key>{KEY})(?![\w.]){_TITLED}",
+    re.IGNORECASE,
+)
+_NUMBER_WORD = re.compile(r"^(?P<key>[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})[.):]?\s+(?P<title>[^\W\d_].*)$")
+
+
+def _other_heading(text: str) -> PhaseHeading | None:
+    """The weak heading of “Final Phase: …”, “Pre-Phase 2”, “Phases 4-5”, “Step 3: …” or “3. …”."""
+    if "hase" in text or "HASE" in text:
+        edge = _EDGE.match(text)
+        if edge:
+            key = f"{edge['edge']}-{edge['key']}" if edge["key"] else edge["edge"]
+            alias = text[: edge.start("title")].rstrip(" :.|-\u2013\u2014")
+            return PhaseHeading(key, clean_title(edge["title"]) or alias, weak=True, alias=alias)
+        several = _PLURAL.match(text)
+        if several:
+            single = bool(re.fullmatch(KEY, several["key"]))
+            return PhaseHeading(several["key"], clean_title(several["title"]), weak=True, bad_key=not single)
+        return None
+    other = _OTHER_WORD.match(text)
+    if other:
+        alias = f"{other['word']} {other['key']}"
+        return PhaseHeading(other["key"], clean_title(other["title"]) or alias, weak=True, alias=alias, says_phase=False)
+    numbered = _NUMBER_WORD.match(text)
+    if numbered:
+        return PhaseHeading(numbered["key"], clean_title(numbered["title"]), weak=True, says_phase=False)
     return None
 
 
@@ -207,6 +335,10 @@ _BOLD_LABEL = re.compile(
     r"^(?P<mark>\*\*|__|\*(?=\w)|_(?=\w))(?P<inside>[^*\n]{1,80}?)(?P=mark)(?P<note>\s*\([^()\n]*\))?\s*(?P<colon>[:\u2013\u2014]|-(?=\s))?\s*(?P<value>.*)$"
 )
 _PLAIN_LABEL = re.compile(r"^(?P<name>[A-Z][A-Za-z/& ]{2,30})(?P<note>\s*\([^()\n]{1,40}\))?:(?:\s+(?P<value>.*))?$")
+# Lower-case labels, as in YAML: only names that open no sentence.
+_LOWER_NAMES = sorted(FIELD_OF.keys() - {"time", "timing", "file", "gate", "verify", "acceptance", "todo", "to do"}, key=len, reverse=True)
+_LOWER_LABEL = re.compile(rf"^(?P<name>{'|'.join(map(re.escape, _LOWER_NAMES))}):(?P<value>\s.*|)$")
+_LOWER_FIRST = frozenset(name[0] for name in _LOWER_NAMES)
 _PARENTHESES = re.compile(r"\s*\([^()]*\)")
 
 
@@ -230,6 +362,9 @@ def read_label(line: str) -> Label | None:
     A label is bold (colon inside, outside, or the whole line bold) or, for known fields only, plain.
     """
     first = line[:1]
+    if first in _LOWER_FIRST and (lower := _LOWER_LABEL.match(line)):
+        field = FIELD_OF.get(lower["name"])
+        return Label(field, lower["name"], lower["value"].strip()) if field else None
     if first == "*" and line[1:2] == "*" and (end := line.find("**", 2)) > 2:
         # most labels are **Name**: value or **Name:** value; they need no pattern
         head, after = line[2:end], line[end + 2 : end + 3]

@@ -1,18 +1,22 @@
 """Turn the sections of a document into phases: which occurrence of a field counts, its value, and its issues."""
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from batches.core.gates.binding import understand
+from batches.core.plans.accounting import Account, Accounting, ReadAs, Unread, UnreadKind
 from batches.core.plans.dependencies import PhaseNames, read_references
-from batches.core.plans.files import is_protected, read_files
+from batches.core.plans.files import is_protected, paths_in, read_files, says_none
 from batches.core.plans.front_matter import read_front_matter
 from batches.core.plans.globs import MAX_GLOB_COMPARISONS, glob_comparisons, is_glob
 from batches.core.plans.graph import find_cycles
-from batches.core.plans.labels import FIELD_OF, GATE_NAMES, REQUIRED, STEP_NAMES, Field, phase_heading
-from batches.core.plans.sections import MAX_PHASES, Document, FieldOccurrence, ListEntry, Section, read_document
+from batches.core.plans.labels import DELIVERABLES, FIELD_OF, REQUIRED, Field, phase_heading
+from batches.core.plans.order import by_numbering, written_order
+from batches.core.plans.section_fields import UNLABELLED, FieldOccurrence, ListEntry, Section, mark_occurrence
+from batches.core.plans.sections import MAX_PHASES, Document, read_document
 from batches.core.plans.types import (
     GateText,
     IssueCode,
@@ -24,6 +28,7 @@ from batches.core.plans.types import (
     StepSpec,
 )
 from batches.core.plans.values import hours_in_title, read_complexity, read_hours
+from batches.core.text.words import counted
 
 MAX_ITEMS = 2_000  # in one field of a phase
 MAX_ISSUES = 1_000  # errors, and as many warnings
@@ -44,11 +49,31 @@ class Issues:
         else:
             self.left_out[kind] = self.left_out.get(kind, 0) + 1
 
-    def error(self, line: int, code: IssueCode, message: str, *, field: str = "", phase: str = "", repair: Repair | None = None) -> None:
-        self._add(self.errors, "errors", PlanIssue(line, code, message, field, phase, repair))
+    def error(
+        self,
+        line: int,
+        code: IssueCode,
+        message: str,
+        *,
+        field: str = "",
+        phase: str = "",
+        repair: Repair | None = None,
+        others: tuple[Repair, ...] = (),
+    ) -> None:
+        self._add(self.errors, "errors", PlanIssue(line, code, message, field, phase, repair, others))
 
-    def warning(self, line: int, code: IssueCode, message: str, *, field: str = "", phase: str = "", repair: Repair | None = None) -> None:
-        self._add(self.warnings, "warnings", PlanIssue(line, code, message, field, phase, repair))
+    def warning(
+        self,
+        line: int,
+        code: IssueCode,
+        message: str,
+        *,
+        field: str = "",
+        phase: str = "",
+        repair: Repair | None = None,
+        others: tuple[Repair, ...] = (),
+    ) -> None:
+        self._add(self.warnings, "warnings", PlanIssue(line, code, message, field, phase, repair, others))
 
     def is_full(self, kind: str = "errors") -> bool:
         """Whether the list is full, so that the caller can skip the next issue's message. If so, that issue is counted here."""
@@ -75,7 +100,7 @@ def build_plan(text: str) -> PlanReading:
         lines[: front.end] = [""] * front.end
     document = read_document(lines)
     title = document.title or front.title
-    sections = _choose_sections(document, issues)
+    sections = _with_parts(_choose_sections(document, issues), document)
     if not title:
         repair = Repair(front.end, "insert_after", "# Plan\n", "Add a title")
         issues.error(1, IssueCode.NO_TITLE, "The plan has no title. Begin it with a line “# Title”.", repair=repair)
@@ -85,20 +110,217 @@ def build_plan(text: str) -> PlanReading:
     if document.stopped_at:
         message = "The plan is not read beyond this line: it has far more lists, quotes and markup than a plan needs. Split or simplify it."
         issues.error(document.stopped_at, IssueCode.TOO_INTRICATE, message)
+    taken = {section.heading.key.lower() for section in sections}
     for bad in document.bad_keys:
         message = f"“{bad.heading.key}” cannot be the key of a phase. Write a number, a number and a letter, or a letter: 1, 2a, 0.5, B."
-        issues.error(bad.line, IssueCode.BAD_KEY, message, phase=bad.heading.key)
+        renamed = _rename(bad, _key_near(bad, sections, taken))
+        issues.error(bad.line, IssueCode.BAD_KEY, message, phase=bad.heading.key, repair=renamed)
+    _say_unread_sections(document, sections, taken, issues)
     if not sections and not document.bad_keys:
         issues.error(*_no_phases(document, lines))
     if document.too_many_at:
         message = f"The plan has more than {MAX_PHASES:,} phases and is not read beyond this line. Split it into several plans."
         issues.error(document.too_many_at, IssueCode.TOO_MANY_PHASES, message)
-    names = PhaseNames([section.heading.key for section in sections], [section.heading.title for section in sections])
-    phases = [_phase(section, place, names, lines, issues) for place, section in enumerate(sections)]
+    names = PhaseNames(
+        [section.heading.key for section in sections],
+        [section.heading.title for section in sections],
+        [section.heading.alias for section in sections],
+        {container.heading.key: parts for container, parts in document.containers},
+    )
+    order = Order(by_numbering(names.keys), written_order(lines, document.about_order, names) if document.about_order else {})
+    account = Account(lines)
+    phases = [_phase(section, place, names, order, lines, issues) for place, section in enumerate(sections)]
     for duplicate in document.duplicates:  # report its issues now, not only after it has got its own key
-        _phase(duplicate, names.key(duplicate.heading.key) or 0, names, lines, issues)
+        _phase(duplicate, names.key(duplicate.heading.key) or 0, names, order, lines, issues)
     check_plan(phases, {section.heading.key: _dependency_line(section) for section in sections}, issues)
-    return issues.reading(PlanSpec(title, tuple(phases)))
+    accounting = _account(account, document, sections, front.end, order)
+    _say_unread_lists(accounting, document, sections, taken, lines, issues)
+    texts = _texts(lines, sections)
+    plan = PlanSpec(title, tuple(map(_with_text, phases, texts)), _overview(lines, sections, front.end))
+    return replace(issues.reading(plan), accounting=accounting)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a document shows of its order beside the Dependencies fields.
+
+    `numbered`: for each place, the places before it by its key; `written`: {place: (line, places)} from a section about order.
+    """
+
+    numbered: Sequence[tuple[int, ...]]
+    written: Mapping[int, tuple[int, tuple[int, ...]]]
+
+
+def _with_parts(sections: list[Section], document: Document) -> list[Section]:
+    """`sections` without those that only contain other phases: “Phase 1” with nothing of its own around “Phase 1a” and “Phase 1b”."""
+    kept: list[Section] = []
+    for place, section in enumerate(sections):
+        following = sections[place + 1] if place + 1 < len(sections) else None
+        if following is not None and following.line <= section.last_line and not section.occurrences:
+            parts = [inner.heading.key for inner in sections[place + 1 :] if inner.line <= section.last_line]
+            document.containers.append((section, parts))
+        else:
+            kept.append(section)
+    return kept
+
+
+def _texts(lines: Sequence[str], sections: Sequence[Section]) -> list[str]:
+    """The whole text of each section, without the phases inside it."""
+    texts: list[str] = []
+    for place, section in enumerate(sections):
+        text: list[str] = []
+        at = section.line - 1
+        following = place + 1
+        while following < len(sections) and (inner := sections[following]).line <= section.last_line:
+            if inner.line > at:
+                text += lines[at : inner.line - 1]
+            at = max(at, inner.last_line)
+            following += 1
+        text += lines[at : section.last_line]
+        texts.append("\n".join(text).strip())
+    return texts
+
+
+def _with_text(phase: PhaseSpec, text: str) -> PhaseSpec:
+    return replace(phase, section=text)
+
+
+def _overview(lines: Sequence[str], sections: Sequence[Section], front_end: int) -> str:
+    """The text outside the phases, for the agent."""
+    kept: list[str] = []
+    at = front_end
+    for section in sections:
+        if section.line > at:
+            kept += lines[at : section.line - 1]
+        at = max(at, section.last_line)
+    kept += lines[at:]
+    return "\n".join(kept).strip()
+
+
+def _account(account: Account, document: Document, sections: Sequence[Section], front_end: int, order: Order) -> Accounting:
+    """What each line was read as."""
+    if front_end:
+        account.mark(ReadAs.FRONT_MATTER, 1, front_end)
+    if document.title_line[0]:
+        account.mark(ReadAs.TITLE, *document.title_line)
+    read = {section.line for section in sections}
+    for section in document.sections:
+        account.mark(ReadAs.PHASE if section.line in read else ReadAs.MENTION, section.line, section.end_line)
+    for section in sections:
+        for wanted in Field:
+            if wanted in _SINGLE:
+                best = _best_occurrence(section, wanted, None)
+                counted = [best] if best is not None else []
+            else:
+                counted = _lists_that_count(section, wanted)
+            for written in counted:
+                mark_occurrence(account, written)
+    for line, _ in order.written.values():
+        account.mark(ReadAs.DEPENDENCIES, line)
+    for section in document.unread:
+        if section.required():
+            account.unread(section.line, section.last_line, UnreadKind.SECTION)
+    for section in (*document.bad_keys, *document.duplicates):
+        account.unread(section.line, section.last_line, UnreadKind.SECTION, "Its key cannot be used.")
+    return account.close((section.line, section.last_line) for section in sections)
+
+
+def _say_unread_sections(document: Document, sections: Sequence[Section], taken: set[str], issues: Issues) -> None:
+    """Say of each section with the fields of a phase, whose heading opens none, that it is not read."""
+    for section in document.unread:
+        required = section.required()
+        name = section.heading.alias or section.heading.title or f"Phase {section.heading.key}"
+        repair = _rename(section, _key_near(section, sections, taken))
+        if len(required) < 2:
+            message = f"“{name[:80]}” is not read as a phase: it has not the fields of one. Call it by its key, and write its fields."
+            issues.warning(section.line, IssueCode.UNREAD_SECTION, message, repair=repair)
+            continue
+        message = f"“{name[:80]}” has the fields of a phase, but its heading opens none. Call it “Phase KEY: title”."
+        beside = [other for other in sections if other.level == section.level and other.line < section.line]
+        say = issues.error if len(required) > 2 and beside else issues.warning
+        say(section.line, IssueCode.UNREAD_SECTION, message, repair=repair)
+
+
+def _say_unread_lists(
+    accounting: Accounting, document: Document, sections: Sequence[Section], taken: set[str], lines: Sequence[str], issues: Issues
+) -> None:
+    """Say of each list of check-boxes that is not read, in a phase or (where there are phases) outside, how it would be."""
+    if not sections:
+        return
+    starts = [section.line for section in document.sections]
+    chosen = {section.line for section in sections}
+    boxes = [piece for piece in accounting.unread if piece.kind is UnreadKind.CHECK_BOX]
+    at = 0
+    while at < len(boxes) and not issues.is_full("warnings"):
+        piece, after = boxes[at], _end_of_list(boxes, at, lines)
+        at = after
+        place = bisect_right(starts, piece.line) - 1
+        while place >= 0 and document.sections[place].last_line < piece.line and document.sections[place].level > 1:
+            place -= 1
+        inside = document.sections[place] if place >= 0 and document.sections[place].last_line >= piece.line else None
+        if inside is not None and inside.line not in chosen:
+            continue  # its heading has a warning already
+        if inside is not None:
+            text = ("\n" if lines[piece.line - 2].strip() else "") + "**Implementation Steps**:"
+            repair = Repair(piece.line - 1, "insert_after", text, "Read these as steps")
+            message = f"These check-boxes of Phase {inside.heading.key} are read neither as steps nor as gates. {piece.why}"
+            issues.warning(piece.line, IssueCode.UNREAD_LIST, message, phase=inside.heading.key, repair=repair)
+        else:
+            repair = _heading_repair(piece.line, _key_at(piece.line, sections, taken), lines)
+            message = "These check-boxes are outside every phase, so nobody works on them. Make them a phase, or leave them as a note."
+            issues.warning(piece.line, IssueCode.UNREAD_LIST, message, repair=repair)
+
+
+def _end_of_list(boxes: Sequence[Unread], at: int, lines: Sequence[str]) -> int:
+    """The index after the list that begins with the piece at `at`: the pieces with only blank lines between."""
+    after = at + 1
+    while after < len(boxes) and not any(line.strip() for line in lines[boxes[after - 1].end_line : boxes[after].line - 1]):
+        after += 1
+    return after
+
+
+def _heading_repair(line: int, key: str, lines: Sequence[str]) -> Repair:
+    """A repair that makes the section around `line` a phase: its heading is rewritten, or one is inserted above the list."""
+    for at in range(line - 2, -1, -1):
+        heading = _ATX.match(lines[at])
+        if heading and len(heading[1]) > 1:
+            title = heading[2].strip()
+            return Repair(at + 1, "replace", f"{heading[1]} Phase {key}: {title}", f"Call “{title[:40]}” Phase {key}")
+        if heading:
+            break
+    return Repair(line - 1, "insert_after", f"\n## Phase {key}: Check-list\n", f"Make them Phase {key}")
+
+
+_ATX = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*$")
+_SINGLE = frozenset({Field.GOAL, Field.HOURS, Field.COMPLEXITY})
+
+
+def _key_near(section: Section, sections: Sequence[Section], taken: set[str]) -> str:
+    """A free key for a section that is not read: the number in its own name if that is free, or one that fits its place."""
+    own = re.search(r"[0-9]+(?:\.[0-9]+)*[a-z]?", f"{section.heading.key} {section.heading.title}", re.IGNORECASE)
+    if own and own[0].lower() not in taken and not section.heading.title.startswith(own[0]):
+        taken.add(own[0].lower())
+        return own[0]
+    return _key_at(section.line, sections, taken)
+
+
+def _key_at(line: int, sections: Sequence[Section], taken: set[str]) -> str:
+    """A free key for a phase at `line`: the number after the phase above, or one between its neighbours. It counts as taken then."""
+    above = next((section.heading.key for section in reversed(sections) if section.line < line), "")
+    below = next((section.heading.key for section in sections if section.line > line), "")
+    whole = re.match(r"[0-9]+", above)
+    if not above:
+        fresh = "0" if "1" in taken and "0" not in taken else "1" if "1" not in taken else _free_key("0", taken)
+    elif whole and not below:
+        number = int(whole[0]) + 1
+        while str(number) in taken:
+            number += 1
+        fresh = str(number)
+    else:
+        number = int(whole[0]) + 1 if whole else 0
+        fresh = str(number) if whole and str(number) not in taken else _free_key(above, taken)
+    taken.add(fresh.lower())
+    return fresh
 
 
 def _no_phases(document: Document, lines: Sequence[str]) -> tuple[int, IssueCode, str]:
@@ -126,7 +348,7 @@ def _can_be_first_key(key: str) -> bool:
 def _choose_sections(document: Document, issues: Issues) -> list[Section]:
     """One section per key: the one with most fields. Others with the same key are ignored, or errors if they are phases too."""
     sections = document.sections
-    has_fields = any(section.occurrences or hours_in_title(section.heading.title) for section in sections)
+    has_fields = any(any(written.name for written in section.occurrences) or hours_in_title(section.heading.title) for section in sections)
     if sections and not has_fields and not _can_be_first_key(sections[0].heading.key):
         # Without any field, headings are a plan only if they start with a first key; “Phase 2: …” alone is a chapter.
         return []
@@ -200,14 +422,14 @@ def _limited(section: Section, entries: Sequence[ListEntry], wanted: Field, issu
     return entries[:MAX_ITEMS]
 
 
-def _best_occurrence(section: Section, wanted: Field, issues: Issues) -> FieldOccurrence | None:
-    """The occurrence that counts for a field with one value: the one with the best name. The same name twice is an error."""
+def _best_occurrence(section: Section, wanted: Field, issues: Issues | None) -> FieldOccurrence | None:
+    """The occurrence that counts for a field with one value: the one with the best name. The same name twice is an error in `issues`."""
     own = section.occurrences_of(wanted)
     if len(own) < 2:
         return own[0] if own else None
     best = min(own, key=lambda written: (_RANK.get(written.name, 99), written.line))
-    for written in own:
-        if written is not best and written.name == best.name:
+    for written in own if issues is not None else ():
+        if issues is not None and written is not best and written.name == best.name:
             message = f"{wanted} occurs twice in Phase {section.heading.key}, first on line {best.line}. Keep one."
             issues.error(written.line, IssueCode.REPEATED_FIELD, message, field=wanted, phase=section.heading.key)
     return best
@@ -221,30 +443,28 @@ def _value(written: FieldOccurrence) -> str:
     return " ".join(" ".join(parts).split())
 
 
-_INSERT = {
-    Field.GOAL: "**Goal**: {title}",
-    Field.HOURS: "**Estimated Hours**: 1",
-    Field.COMPLEXITY: "**Complexity**: medium",
-    Field.FILES: "**Files Modified**: None",
-    Field.DEPENDENCIES: "**Dependencies**: None",
-}
-
-
-def _missing(section: Section, wanted: Field, lines: Sequence[str], issues: Issues) -> None:
+def _missing(section: Section, wanted: Field, value: str, lines: Sequence[str], issues: Issues, other: str = "") -> None:
+    """The error of a field that is not there. Its repair adds the field with `value`; `other` is a second choice."""
     if issues.is_full():
         return
     key = section.heading.key
-    line = _INSERT[wanted].format(title=section.heading.title or f"Phase {key}")
     after = section.end_line
     below = lines[after] if after < len(lines) else ""
-    text = f"\n{' ' * section.indent}{line}" + ("\n" if below.strip() else "")
+
+    def added(text: str, remark: str = "") -> Repair:
+        line = f"**{wanted}**: {text}"
+        inserted = f"\n{' ' * section.indent}{line}" + ("\n" if below.strip() else "")
+        return Repair(after, "insert_after", inserted, f"Add “{line}”{remark}")
+
+    repair = added(value, " (one after the other)" if other else "")
     issues.error(
         section.line,
         IssueCode.MISSING_FIELD,
-        f"Phase {key} has no {wanted}. Add a line “{line}” below its heading.",
+        f"Phase {key} has no {wanted}. Add a line “**{wanted}**: {value}” below its heading.",
         field=wanted,
         phase=key,
-        repair=Repair(after, "insert_after", text, f"Add “{line}”"),
+        repair=repair,
+        others=(added(other, " (at once)"),) if other else (),
     )
 
 
@@ -254,7 +474,7 @@ def _empty(written: FieldOccurrence, wanted: Field, key: str, issues: Issues) ->
     )
 
 
-def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str], issues: Issues) -> PhaseSpec:
+def _phase(section: Section, place: int, names: PhaseNames, order: Order, lines: Sequence[str], issues: Issues) -> PhaseSpec:
     heading = section.heading
     key = heading.key
     written = {wanted: _best_occurrence(section, wanted, issues) for wanted in (Field.GOAL, Field.HOURS, Field.COMPLEXITY)}
@@ -262,10 +482,24 @@ def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str]
     goal = " ".join(_value(goal_written).split()) if goal_written else ""
     hours, hours_text = _hours(section, written[Field.HOURS], lines, issues)
     complexity = _complexity(section, written[Field.COMPLEXITY], issues)
+    steps, gates = _steps(section, issues), _gates(section, issues)
     has = section.required()
     for wanted in REQUIRED:
-        if wanted not in has and not (wanted is Field.HOURS and hours_text):
-            _missing(section, wanted, lines, issues)
+        if wanted in has or (wanted is Field.HOURS and hours_text):
+            continue
+        if wanted is Field.DEPENDENCIES:
+            if place not in order.written:
+                before = ", ".join(f"Phase {names.keys[other]}" for other in order.numbered[place])
+                _missing(section, wanted, before or "None", lines, issues, "None" if before else "")
+            continue
+        named = dict.fromkeys(path for step in steps for path in paths_in(step.text)) if wanted is Field.FILES else {}
+        value = {
+            Field.GOAL: heading.title or f"Phase {key}",
+            Field.HOURS: "1",
+            Field.COMPLEXITY: "medium",
+            Field.FILES: ", ".join(named) or "None",
+        }[wanted]
+        _missing(section, wanted, value, lines, issues)
     if goal_written is not None and not goal:
         _empty(goal_written, Field.GOAL, key, issues)
     for line, name in section.unknown:
@@ -279,14 +513,64 @@ def _phase(section: Section, place: int, names: PhaseNames, lines: Sequence[str]
         hours_text=hours_text,
         complexity=complexity,
         files=_files(section, issues),
-        dependencies=_dependencies(section, place, names, lines, issues),
-        steps=_steps(section, issues),
-        gates=_gates(section, issues),
+        dependencies=(
+            _dependencies(section, place, names, lines, issues)
+            if Field.DEPENDENCIES in has or place not in order.written
+            else tuple(names.keys[other] for other in order.written[place][1])
+        ),
+        steps=steps,
+        gates=gates,
         line=section.line,
     )
+    for wanted in (Field.STEPS, Field.GATES):
+        counts = _lists_that_count(section, wanted)
+        for one in section.occurrences_of(wanted):
+            if one.entries and one.name and one not in counts:
+                _say_beside(section, one, lines, issues)
+    for one in section.occurrences_of(Field.GATES):
+        if not _worded(one) and not says_none(one.inline or "x"):
+            message = f"“{one.name.capitalize()}” of Phase {key} names no gate that is read: write a list below it, one check an item."
+            issues.warning(one.line, IssueCode.UNREAD_GATE, message, field=Field.GATES, phase=key)
+    if any(step.done for step in steps):
+        _ask_about_done(section, steps, lines, issues)
     check_work(phase, issues)
     check_commands(phase, issues, lines)
     return phase
+
+
+def _say_beside(section: Section, written: FieldOccurrence, lines: Sequence[str], issues: Issues) -> None:
+    """Say that a list does not count beside another one, and offer to give it the check-boxes that make it count."""
+    name, key = written.name.capitalize(), section.heading.key
+    what = "gates" if written.field is Field.GATES else "steps"
+    first, last = written.entries[0].line, max(max(entry.line, entry.end) for entry in written.entries)
+    starts = {entry.line for entry in written.entries}
+    boxed = [_BULLET.sub(r"\1[ ] ", line) if at in starts else line for at, line in enumerate(lines[first - 1 : last], start=first)]
+    repair = Repair(first, "replace", "\n".join(boxed), f"Count them as {what}", last)
+    message = f"“{name}” of Phase {key} is not read as {what}: it has no check-boxes, and stands beside a list of {what} that counts."
+    issues.warning(written.line, IssueCode.UNREAD_LIST, message, field=written.field, phase=key, repair=repair)
+
+
+_BULLET = re.compile(r"^(\s*(?:>\s*)*(?:[-*+]|[0-9]{1,9}[.)])\s+)")
+
+
+def _ask_about_done(section: Section, steps: Sequence[StepSpec], lines: Sequence[str], issues: Issues) -> None:
+    """Ask whether ticked steps are left out or done again. As the plan stands, they are done again."""
+    key = section.heading.key
+    entries = [entry for written in _lists_that_count(section, Field.STEPS) for entry in written.entries]
+    ticked = [entry for entry in entries if entry.box]
+    first, last = ticked[0].line, max(max(entry.line, entry.end) for entry in ticked)
+    boxes = {entry.line for entry in ticked}
+    again = [_TICKED.sub(r"\1[ ]", line) if at in boxes else line for at, line in enumerate(lines[first - 1 : last], start=first)]
+    others = [Repair(first, "replace", "\n".join(again), "Do them again: untick them", last)]
+    if len(ticked) < len(entries):
+        gone = {at for entry in ticked for at in range(entry.line, max(entry.line, entry.end) + 1)}
+        rest = [line for at, line in enumerate(lines[first - 1 : last], start=first) if at not in gone]
+        others.insert(0, Repair(first, "replace" if rest else "delete", "\n".join(rest), "Leave them out", last))
+    message = f"{len(ticked)} of {counted(len(entries), 'step')} of Phase {key} are ticked as done. As written they are done again."
+    issues.warning(first, IssueCode.ALREADY_DONE, message, field=Field.STEPS, phase=key, others=tuple(others))
+
+
+_TICKED = re.compile(r"^(\s*(?:>\s*)*(?:[-*+]|[0-9]{1,9}[.)])\s+)\[[xX]\]")
 
 
 def _hours(section: Section, written: FieldOccurrence | None, lines: Sequence[str], issues: Issues) -> tuple[float | None, str]:
@@ -340,14 +624,22 @@ def _files(section: Section, issues: Issues) -> tuple[str, ...]:
                     issues.error(line, reading.code, reading.message, field=Field.FILES, phase=key)
                 elif reading.path not in files:
                     files[reading.path] = line
-                    same_folded = folded.setdefault(reading.path.lower(), reading.path)
-                    if same_folded != reading.path:
-                        message = f"“{reading.path}” and “{same_folded}” differ only in case; some systems treat them as one file."
-                        issues.warning(line, IssueCode.FILE_CASE_CLASH, message, field=Field.FILES, phase=key)
-                    if is_protected(reading.path):
-                        message = f"“{reading.path}” changes how people and tools work on the repository. Check it before Execute."
-                        issues.warning(line, IssueCode.FILE_PROTECTED, message, field=Field.FILES, phase=key)
+                    check_file(reading.path, folded, line, key, issues)
     return tuple(files)
+
+
+def check_file(path: str, folded: dict[str, str], line: int, key: str, issues: Issues) -> None:
+    """Warn of a file that differs from another of the phase only in case, or that configures how people work on the repository.
+
+    `folded` are the phase's files so far, {in lower case: as written}; the path is added to it.
+    """
+    same_folded = folded.setdefault(path.lower(), path)
+    if same_folded != path:
+        message = f"“{path}” and “{same_folded}” differ only in case; some systems treat them as one file."
+        issues.warning(line, IssueCode.FILE_CASE_CLASH, message, field=Field.FILES, phase=key)
+    if is_protected(path):
+        message = f"“{path}” changes how people and tools work on the repository. Check it before Execute."
+        issues.warning(line, IssueCode.FILE_PROTECTED, message, field=Field.FILES, phase=key)
 
 
 def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequence[str], issues: Issues) -> tuple[str, ...]:
@@ -385,6 +677,12 @@ def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequen
                     dependencies[number] = None
             for name in references.undefined:
                 _add_undefined(section, line, name, names, lines, issues)
+            for turned in references.turned:
+                message = (
+                    f"Phase {key}: “{turned[:80]}” says which phases wait for this one, or denies a dependency in a way that is not "
+                    "understood. Name only the phases that this one waits for; write the others’ dependencies at the others."
+                )
+                issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
             for prose in references.prose:
                 _add_unreadable(key, line, prose, names, issues)
     if none_line and dependencies:
@@ -431,21 +729,44 @@ def _add_unreadable(key: str, line: int, prose: str, names: PhaseNames, issues: 
     issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
 
 
-def _lists_that_count(section: Section, wanted: Field, ranks: Sequence[str], merge: bool) -> list[FieldOccurrence]:
-    """The lists that count: those with items under the best name; with `merge` all of them, otherwise the first."""
-    filled = [written for written in section.occurrences_of(wanted) if written.entries]
-    if not filled:
-        return []
-    name = min((written.name for written in filled), key=lambda name: ranks.index(name) if name in ranks else 99)
-    same = [written for written in filled if written.name == name]
-    own = [written for written in same if not written.nested] or same
-    return own if merge else own[:1]
+def _worded(written: FieldOccurrence) -> list[ListEntry]:
+    """The items of an occurrence of steps or gates: those of its list, or else its prose, a paragraph each."""
+    if written.entries:
+        return written.entries
+    prose = [(written.line, written.inline)] if written.inline and not written.texts else []
+    return [ListEntry(text, line) for line, text in (*prose, *written.texts) if not says_none(text)]
 
 
-def _items(section: Section, lists: Iterable[FieldOccurrence], wanted: Field, issues: Issues) -> list[ListEntry]:
+def _lists_that_count(section: Section, wanted: Field) -> list[FieldOccurrence]:
+    """The occurrences that count. Steps and gates add up, but
+
+    - gates without check-boxes do not count beside gates with them,
+    - deliverables without check-boxes, and numbers without a label, do not count beside a list of steps.
+    """
+    found = section.occurrences_of(wanted)
+    if len(found) < 2:
+        return found
+    if wanted is Field.GATES:
+        if any(_is_boxed(written) for written in found):
+            return [written for written in found if not written.entries or _is_boxed(written)]
+        return found
+    if wanted is Field.STEPS:
+        labelled = any(written.name != UNLABELLED and _worded(written) for written in found)
+        if labelled:
+            found = [written for written in found if written.name != UNLABELLED or _is_boxed(written)]
+        if any(written.name != DELIVERABLES and written.name != UNLABELLED and _worded(written) for written in found):
+            found = [written for written in found if written.name != DELIVERABLES or _is_boxed(written)]
+    return found
+
+
+def _is_boxed(written: FieldOccurrence) -> bool:
+    return any(entry.box is not None for entry in written.entries)
+
+
+def _items(section: Section, wanted: Field, issues: Issues) -> list[ListEntry]:
     kept: list[ListEntry] = []
-    for written in lists:
-        for entry in _limited(section, written.entries, wanted, issues):
+    for written in _lists_that_count(section, wanted):
+        for entry in _limited(section, _worded(written), wanted, issues):
             if entry.text.strip() or entry.commands:
                 kept.append(entry)
             else:
@@ -456,19 +777,26 @@ def _items(section: Section, lists: Iterable[FieldOccurrence], wanted: Field, is
 
 def _steps(section: Section, issues: Issues) -> tuple[StepSpec, ...]:
     key = section.heading.key
-    entries = _items(section, _lists_that_count(section, Field.STEPS, STEP_NAMES, merge=True), Field.STEPS, issues)
+    entries = _items(section, Field.STEPS, issues)
     numbers = [(entry.number, entry.line) for entry in entries if entry.number is not None]
     for (before, _), (number, line) in pairwise(numbers):
         if number not in (before + 1, 1) and before != number:
             message = f"Step {number} follows step {before} in Phase {key}; steps run in the order written."
             issues.warning(line, IssueCode.NUMBERING_GAP, message, field=Field.STEPS, phase=key)
             break
-    return tuple(StepSpec(number, entry.text.strip(), entry.commands, entry.line) for number, entry in enumerate(entries, start=1))
+    return tuple(
+        StepSpec(number, entry.text.strip(), entry.commands, entry.line, bool(entry.box)) for number, entry in enumerate(entries, start=1)
+    )
 
 
 def _gates(section: Section, issues: Issues) -> tuple[GateText, ...]:
-    entries = _items(section, _lists_that_count(section, Field.GATES, GATE_NAMES, merge=False), Field.GATES, issues)
-    return tuple(GateText(entry.text.strip(), bool(entry.box), entry.line) for entry in entries)
+    return tuple(GateText(_gate_text(entry), bool(entry.box), entry.line) for entry in _items(section, Field.GATES, issues))
+
+
+def _gate_text(entry: ListEntry) -> str:
+    """A gate's text, with the commands of its fences in back-ticks, where gates are looked for commands."""
+    commands = [command for script in entry.commands for command in script.split("\n") if command.strip() and "`" not in command]
+    return " ".join([entry.text.strip(), *(f"`{command.strip()}`" for command in commands)]).strip()
 
 
 def check_work(phase: PhaseSpec, issues: Issues) -> None:

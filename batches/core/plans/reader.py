@@ -9,10 +9,10 @@ back to markdown).
 from dataclasses import replace
 
 from batches.core.plans.formats import detect
-from batches.core.plans.json_plan import looks_like_json, read_json_plan
+from batches.core.plans.json_plan import read_json_plan
 from batches.core.plans.phases import build_plan
 from batches.core.plans.render import render_plan
-from batches.core.plans.source import MAX_PLAN_BYTES, read_source
+from batches.core.plans.source import MAX_PLAN_BYTES, looks_like_json, read_source
 from batches.core.plans.types import (
     GateText,
     IssueCode,

@@ -27,6 +27,12 @@ class SourceText:
     warnings: tuple[PlanIssue, ...] = ()
 
 
+def looks_like_json(text: str) -> bool:
+    """Whether the text is meant as JSON: it starts with a brace or bracket, but not with a markdown link or checkbox."""
+    head = text.lstrip()[:200]
+    return head.startswith("{") or bool(re.match(r"\[\s*(?:[{\]]|$)", head))
+
+
 def _refused(code: IssueCode, message: str, line: int = 0) -> SourceText:
     return SourceText("", (PlanIssue(line, code, message),))
 
@@ -101,7 +107,7 @@ def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> SourceT
         warnings.extend(_issues_per_line(text, _ZERO_WIDTH, IssueCode.ZERO_WIDTH, "This line has an invisible character ({}), left out."))
         text = _ZERO_WIDTH.sub("", text)
     lines = text.split("\n")
-    if max(map(len, lines)) > MAX_LINE:
+    if max(map(len, lines)) > MAX_LINE and not looks_like_json(text):  # JSON is often one line, and cut it would be no JSON
         for number, line in enumerate(lines):
             if len(line) > MAX_LINE:
                 message = f"This line has {len(line):,} characters; at most {MAX_LINE:,} are read."

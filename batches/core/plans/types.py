@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 
 from batches.core.errors import BatchError
 from batches.core.plans.accounting import NO_ACCOUNTING, Accounting
@@ -40,6 +41,11 @@ class IssueCode(StrEnum):
     TOO_MANY_PHASES = "too-many-phases"
     TOO_INTRICATE = "too-intricate"
     REPEATED_HEADING = "repeated-heading"
+    UNREAD_SECTION = "unread-section"
+    UNREAD_LIST = "unread-list"
+    UNREAD_GATE = "unread-gate"
+    ALREADY_DONE = "already-done"
+    NO_ORDER = "no-order"
     BAD_JSON = "bad-json"
     # fields
     MISSING_FIELD = "missing-field"
@@ -77,12 +83,13 @@ class IssueCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One step: its text and, separately, the shell commands of its fenced blocks, in order."""
+    """One step: its text and, separately, the shell commands of its fenced blocks, in order. `done`: its box is ticked."""
 
     number: int
     text: str
     commands: tuple[str, ...] = ()
     line: int = 0
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,24 +149,34 @@ class ReadFormat:
 class Repair:
     """A change to the plan's text that is certain to remove one issue.
 
-    `action` is "insert_after" (insert `text` after line `line`; 0 means before the first line) or "replace"
-    (replace line `line` by `text`). `label` is the text of the button.
+    `action` is "insert_after" (insert `text` after line `line`; 0 means before the first line), "replace" (replace the lines
+    from `line` to `end_line`, or only `line` if that is 0, by `text`) or "delete" (remove those lines). `label` is the text
+    of the button.
     """
 
     line: int
     action: str
     text: str
     label: str
+    end_line: int = 0
+
+    @property
+    def last_line(self) -> int:
+        """The last line that it changes."""
+        return max(self.line, self.end_line)
 
     @property
     def id(self) -> str:
-        """The value of the repair's button: the whole content, so that an outdated button is noticed."""
-        return json.dumps([self.line, self.action, self.text])
+        """The value of the repair's button: a digest of its content, so that an outdated button is noticed."""
+        return sha256(json.dumps([self.line, self.end_line, self.action, self.text]).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanIssue:
-    """One issue: its line (from 1; 0 for the whole file), its code, and a message that says what to do."""
+    """One issue: its line (from 1; 0 for the whole file), its code, and a message that says what to do.
+
+    `repair` is what the document or its numbering speaks for; where a person has to choose, `others` are the other ways.
+    """
 
     line: int
     code: IssueCode
@@ -167,6 +184,12 @@ class PlanIssue:
     field: str = ""
     phase: str = ""
     repair: Repair | None = None
+    others: tuple[Repair, ...] = ()
+
+    @property
+    def repairs(self) -> tuple[Repair, ...]:
+        """All repairs that are offered, the one that the document speaks for first."""
+        return (self.repair, *self.others) if self.repair is not None else self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +222,10 @@ def apply_repair(text: str, repair: Repair) -> str:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if repair.action == "insert_after" and 0 <= repair.line <= len(lines):
         lines[repair.line : repair.line] = repair.text.split("\n")
-    elif repair.action == "replace" and 1 <= repair.line <= len(lines):
-        lines[repair.line - 1 : repair.line] = repair.text.split("\n")
+    elif repair.action == "replace" and 1 <= repair.line <= repair.last_line <= len(lines):
+        lines[repair.line - 1 : repair.last_line] = repair.text.split("\n")
+    elif repair.action == "delete" and 1 <= repair.line <= repair.last_line <= len(lines):
+        del lines[repair.line - 1 : repair.last_line]
     else:
         raise ValueError(f"no line {repair.line} to {repair.action.replace('_', ' ')}")
     return "\n".join(lines)

@@ -62,6 +62,36 @@ _AT_END = re.compile(
 )
 
 
+_NUMBER_WORDS = re.compile(
+    r"(?:^|(?<=\bto )|(?<=\bor )|(?<=[0-9]-))(one|two|three|four|five|six|seven|eight|nine|ten)\b"
+    r"(?=\s+and\s+a\s+half\b|\s*[-\u2013]\s*\w|\s+(?:to|or|hours?|days?|weeks?)\b)",
+    re.IGNORECASE,
+)
+_STRUCK = re.compile(r"~~[^~]*~~|<(?P<tag>s|del|strike)>.*?</(?P=tag)>", re.IGNORECASE)
+_CLOCK = re.compile(r"^[0-9]{1,2}:[0-9]{2}|^[0-9]{1,2}(?::[0-9]{2})?\s*[ap]\.?m\b|^[0-9]{1,2}h[0-9]{2}\s*[-\u2013]", re.IGNORECASE)
+_TIMES = re.compile(rf"^(?P<factor>{_NUMBER})\s*(?:[x\u00d7*\u2715]|times)\s*(?=[~.0-9])", re.IGNORECASE)
+_TIMES_AFTER = re.compile(rf"^\s*(?:[x\u00d7*\u2715]|times)\s*(?P<factor>{_NUMBER})(?![.0-9A-Za-z])", re.IGNORECASE)
+_HALF = re.compile(r"^(?P<unit>[\s-]*(?:hours?|hrs?|days?|weeks?|months?))?\s*\band\s+a\s+half\b", re.IGNORECASE)
+# After a number without a unit, these words open a remark; any other word may be a unit that is not known.
+_REMARK = re.compile(
+    r"^\s*(?:$|[(\[,;:\u2013\u2014|]|-{1,2}\s|\.(?:\s|$)|(?:for|including|incl|with|in|if|when|as|by|of|on|to|but|because|since|due|total|max(?:imum)?|"
+    r"min(?:imum)?|at|approx(?:imately)?|or\s+so|or\s+less|roughly|only|each\s+way|most|work|effort|estimated|est|as\s+written|reduced|increased|"
+    r"was|per\s+plan|split|across|since|depending|assuming|excluding|pure|net|focused|remaining)\b)",
+    re.IGNORECASE,
+)
+# What changes a duration that stands right before it.
+_CHANGES = re.compile(
+    r"^[,.][0-9]|^\s*(?:[x\u00d7*/^%\u00b1$\u20ac\u00a3:]|\*\*|(?:per|each|every|apiece|minus|less|plus|times|instead|daily|weekly|(?:a|an)\s+(?:day|week|month|file|page|person))\b"
+    r"|(?:'|\u2019|_|\s|\u00a0|\u202f)[0-9]{3}(?![0-9]))",
+    re.IGNORECASE,
+)
+_MORE = re.compile(
+    rf"(?:\u2192|->|=>|[,;/]|\b(?:to|or|then|minus|was|instead\s+of|rather\s+than|not|at\s+most|at\s+least|up\s+to|max|min|plus)\b|\s[-\u2013]\s)"
+    rf"[^()\[\]]{{0,40}}?(?<![\w.])(?:{_NUMBER})\s*(?:minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|[hdw])(?![A-Za-z])",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class HoursReading:
     """A number of hours, or None with an issue. `rewrite` is the correct text, if that is certain."""
@@ -79,61 +109,102 @@ def _unit(text: str | None) -> float | None:
     return _UNIT_HOURS["mo" if lowered.startswith("mo") else lowered[0]]
 
 
+def _unreadable(text: str, why: str = "is not a number of hours") -> HoursReading:
+    message = f"“{text[:60]}” {why}. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
+    return HoursReading(None, IssueCode.BAD_HOURS, message)
+
+
 def read_hours(text: str) -> HoursReading:
-    """The hours in a text. A range counts as its midpoint, a day as 8 h, a week as 40 h, a month as 160 h. Notes are ignored."""
+    """The hours in a text. A range counts as its midpoint, a day as 8 h, a week as 40 h, a month as 160 h.
+
+    Remarks are passed over; what would change the number (a factor, “per file”, a second duration, a unit that is not known,
+    a time of the day, a thousands separator) is understood or refused, never passed over.
+    """
     if len(text) < 4 and text.isascii() and text.isdecimal() and 0 < int(text) <= MAX_HOURS:
         return HoursReading(float(text))
-    rest = text.strip().strip("*_`").strip()
+    rest = _STRUCK.sub(" ", text).strip().strip("*_`").strip()
     if _COMMA.match(rest):
         whole = re.match(r"^[0-9,.]+", rest)
         written = whole.group() if whole else rest
+        one_way = written.count(",") == 1 and "." not in written and not re.search(r",[0-9]{3}$", written)
+        hint = f" Write {written.replace(',', '.')} for a fraction." if one_way else " Write it without a comma."
         return HoursReading(
-            None,
-            IssueCode.BAD_HOURS,
-            f"“{written}” can be read in two ways. Write {written.replace(',', '.')} for a fraction.",
-            rest.replace(",", ".", 1) if written.count(",") == 1 and "." not in written else "",
+            None, IssueCode.BAD_HOURS, f"“{written}” can be read in two ways.{hint}", rest.replace(",", ".", 1) if one_way else ""
         )
     before = None
     while rest != before:
         before = rest
         rest = _PREFIX.sub("", rest)
+    if re.match(r"[0-9]{1,3}\.[0-9]{3}(?![0-9])", rest):
+        return _unreadable(text, "can be read in two ways")
+    if _CLOCK.match(rest):
+        return _unreadable(text, "is a time of the day, or minutes and seconds")
+    rest = re.sub(r"^(?:an?|one)\s+(hour|day|week|month)\s+and\s+a\s+half\b", r"1.5 \1", rest, flags=re.IGNORECASE)
     rest = _WORD.sub(lambda found: _WORDS[found.group(1).lower()] + " ", rest)
+    rest = _NUMBER_WORDS.sub(lambda found: _WORDS[found[1].lower()], rest)
     rest = re.sub(r"^between\s+(.{1,30}?)\s+and\s+(?=~?[0-9])", r"\1 to ", rest, flags=re.IGNORECASE)
     rest = _FRACTION.sub(lambda found: (found["whole"] or "").strip() + _FRACTIONS[found["part"]], rest)
     if _NEGATIVE.match(rest):
         return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, f"“{text}”: hours cannot be negative.")
     if _EXPONENT.match(rest):
         return HoursReading(None, IssueCode.BAD_HOURS, f"“{text}” is not a number of hours. Write it out, such as 2 or 1.5.")
+    factor = 1.0
+    if times := _TIMES.match(rest):
+        factor, rest = float(times["factor"]), rest[times.end() :]
     hours = 0.0
     quantity = _QUANTITY.match(rest)
-    if not quantity and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
+    if not quantity and factor == 1.0 and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
         return read_hours(bracketed)
     if quantity and not (quantity["unit1"] or quantity["unit2"]) and _NO_TIME.match(rest[quantity.end() :]):
         quantity = None
     if not quantity:
-        message = f"“{text[:60]}” is not a number of hours. Write one such as 2, 1.5, 3-4, 30 minutes or 2 days."
-        return HoursReading(None, IssueCode.BAD_HOURS, message)
+        return _unreadable(text)
     while quantity:
         second = _unit(quantity["unit2"])
         first = _unit(quantity["unit1"])
+        tail = rest[quantity.end() :]
+        low = float(quantity["low"])
+        if half := _HALF.match(tail):
+            low, tail = low + 0.5, tail[half.end() :]
+            if half["unit"]:
+                second = _unit(half["unit"].strip(" -"))
+            elif not (first or second) and (unit := re.match(r"[\s-]*(hours?|hrs?|days?|weeks?|months?)\b", tail, re.IGNORECASE)):
+                second, tail = _unit(unit[1]), tail[unit.end() :]
         if quantity["high"] is None:
-            hours += float(quantity["low"]) * (first or second or 1.0)
+            part = low * (first or second or 1.0)
         else:
             high_unit = second or first or 1.0
-            hours += (float(quantity["low"]) * (first or high_unit) + float(quantity["high"]) * high_unit) / 2
+            part = (low * (first or high_unit) + float(quantity["high"]) * high_unit) / 2
+        if times := _TIMES_AFTER.match(tail):
+            part, tail = part * float(times["factor"]), tail[times.end() :]
+        hours += part * factor
+        factor = 1.0
+        if _CHANGES.match(tail):
+            return _unreadable(text, "has something after the number that changes it")
         if not (first or second):
+            if not _REMARK.match(tail.removeprefix("+")):
+                return _unreadable(text, f"has “{tail.strip().split()[0][:20]}” after the number, which is no unit that is known")
+            rest = tail
             break
         # "1 h 30 min", "1h30", "2h code + 1h tests": a quantity right after a quantity with a unit is added; anything else is a note.
-        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", rest[quantity.end() :]), flags=re.IGNORECASE)
+        rest = re.sub(r"^(?:\s|and\b)+", "", _PLUS.sub("", tail), flags=re.IGNORECASE)
         quantity = _QUANTITY.match(rest)
         if quantity and not (quantity["unit1"] or quantity["unit2"]):
+            if quantity["high"] is None and re.fullmatch(r"[0-5]?[0-9]", quantity["low"]) and first == 1.0:
+                hours += float(quantity["low"]) / 60  # “1h30”
+                rest = rest[quantity.end() :]
             break
+    if _MORE.search(_BRACKETS.sub(" ", rest)):
+        return _unreadable(text, "names two durations")
     if hours == 0:
         return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, "Hours must not be zero. Write how long the phase takes, such as 0.5.")
     if hours > MAX_HOURS:
         message = f"{hours:,.0f} hours are more than the limit of {MAX_HOURS:,.0f}. Split the phase."
         return HoursReading(None, IssueCode.HOURS_OUT_OF_RANGE, message)
     return HoursReading(round(hours, 4))
+
+
+_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
 def hours_in_title(title: str) -> str:

@@ -353,7 +353,8 @@ def test_decimal_key_is_not_taken_for_its_whole_number():
             "**Steps**:\n\n**Back**:\n1. One\n\n**Front**:\n2. Two:\n   - part\n3. Three\n\n**End**:\n4. Four",
             ["One", "Two:\n- part", "Three", "Four"],
         ),
-        ("**Steps**:\n1. One\n\n**Formats**:\n1. json\n2. yaml", ["One"]),
+        ("**Steps**:\n1. One\n\n**Notes**:\n1. json\n2. yaml", ["One"]),
+        ("**Steps**:\n1. One\n\n**Front**:\n1. Two\n2. Three", ["One", "Two", "Three"]),
         ("**Tasks**:\n\n**Back**:\n- [ ] One\n\n**Front**:\n- [ ] Two\n\n**Notes**:\n- none", ["One", "Two"]),
         ("#### Tasks\n\n##### Back\n\n- [ ] One\n\n##### Front\n\n- [ ] Two", ["One", "Two"]),
         ("**Steps**:\n1. One\n2. Two\n**Validation Gates**:\n- [ ] ok", ["One", "Two"]),
@@ -384,6 +385,8 @@ def test_shell_fences_of_a_step_are_its_commands():
         ("#### Acceptance Criteria\n\n- [X] a", [("a", True)]),
         ("**Exit Criteria**\n- a", [("a", False)]),
         ("**Acceptance Criteria**:\n- other\n\n**Validation Gates**:\n- [ ] a", [("a", False)]),
+        ("**Verification**:\n- [ ] a\n\n**Acceptance Criteria**:\n- [ ] b", [("a", False), ("b", False)]),
+        ("**Done when**:\n- a\n\n**Success Criteria**:\n- b\n\n**Checkpoint**: c", [("a", False), ("b", False), ("c", False)]),
         ("**Files**: a.py\n**Steps**:\n1. x\n**Validation Gates**:\n- [ ] a\n- [ ] b", [("a", False), ("b", False)]),
     ],
 )

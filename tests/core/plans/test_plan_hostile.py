@@ -57,6 +57,13 @@ CASES = [
     ("---\n- a\n- b\n---\n" + plan(), "front-matter-not-a-mapping", 2),
     ("---\na: " + "[" * 20 + "]" * 20 + "\n---\n" + plan(), "front-matter-too-deep", 2),
     ("---\na: " + "x" * 5000 + "\n---\n" + plan(), "front-matter-too-large", 1),
+    # what is not read
+    (plan(phase("1")) + "\n### Clean up\n\n**Goal**: x\n**Complexity**: low\n", "unread-section", FIRST_ENDS + 1),
+    (plan(phase("1")) + "\n## Later\n\n- [ ] x\n", "unread-list", FIRST_ENDS + 3),
+    (plan(phase("1", lists="\n\n**Risks**:\n- [ ] x\n" + LISTS)), "unread-list", 12),
+    (plan(phase("1", lists="\n\n**Steps**:\n1. x\n\n**Validation**:\n```python\nx = 1\n```\n")), "unread-gate", 14),
+    (plan(phase("1", lists="\n\n**Steps**:\n- [x] a\n- [ ] b\n\n**Gates**:\n- c\n")), "already-done", 12),
+    ('[{"id": "1", "steps": ["a"]}, {"id": "2", "steps": ["b"]}]', "no-order", 0),
     # structure
     (phase("1"), "no-title", 1),
     ("# Plan\n\nText.\n", "no-phases", 0),
@@ -144,6 +151,11 @@ WARNINGS = {
     "repeated-dependency",
     "file-prose",
     "repeated-heading",
+    "unread-section",
+    "unread-list",
+    "unread-gate",
+    "already-done",
+    "no-order",
 }
 
 
