@@ -43,6 +43,10 @@ class CleanCheckout:
         self._files: State | None = None
         self._git: State = {}
 
+    def turn_to(self, commit: str) -> None:
+        """Hold the files of another commit, from the next `renew` on."""
+        self.commit, self._files = commit, None
+
     def renew(self) -> str:
         """Make all as the commit alone makes it; tells in words what had been left there since the last time, "" for nothing.
 

@@ -49,6 +49,8 @@ __all__ = [
     "GateSpec",
     "GateStatus",
     "Heartbeat",
+    "Look",
+    "LookKind",
     "OrchestrationFiles",
     "ResultStatus",
     "Role",
@@ -130,6 +132,13 @@ class GateStatus(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     UNVERIFIED = "unverified"
+
+
+class LookKind(StrEnum):
+    """Why a person is asked to look at a phase that succeeded."""
+
+    JUDGES_FILE = "judges_file"  # it changed a file that one of its gates runs or reads as configuration
+    TAKEN_BACK = "taken_back"  # it takes back, or deletes, what another phase of the batch did
 
 
 class ResultStatus(StrEnum):
@@ -364,6 +373,22 @@ class GateOutcome(_Message):
 
 
 @record
+class Look(_Message):
+    """Something about a phase that a person should look at; with `declared` the plan says so itself, and it is only named.
+
+    `phase` is the key of the phase whose work is taken back; "" for a judge's file.
+    """
+
+    LABEL = "look"
+
+    kind: LookKind
+    path: str
+    text: str
+    declared: bool = False
+    phase: str = ""
+
+
+@record
 class TaskSpec(_Message):
     """Everything that an attempt needs to know.
 
@@ -377,7 +402,8 @@ class TaskSpec(_Message):
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
     `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes", "file_bytes",
-    "processes"}; 0 or a missing key is no limit. `environment` is what the project says of its environment
+    "processes"}; 0 or a missing key is no limit. `batch_base` is the commit that the batch began with: what lies between it
+    and the base is the work of other phases. `environment` is what the project says of its environment
     (built_environment.EnvironmentSettings); {} when it needs none. A report with another attempt or token is refused.
     """
 
@@ -386,8 +412,9 @@ class TaskSpec(_Message):
     ORDER = (
         "task_id", "type", "role", "prp_id", "batch_id", "run", "stage", "key", "phase_name", "goal", "complexity", "estimated_hours",
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
-        "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "attempt_ref", "checkout",
-        "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room", "environment",
+        "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
+        "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room",
+        "environment",
     )  # fmt: skip
 
     task_id: str
@@ -429,6 +456,7 @@ class TaskSpec(_Message):
     options: dict[str, Any] = {}
     room: dict[str, Any] = {}
     environment: dict[str, Any] = {}
+    batch_base: str = ""
 
     @property
     def name(self) -> str:
@@ -469,13 +497,14 @@ class TaskResult(_Message):
     `report` is the role's own: reviewer {"findings", "document", "semantic"}; context_updater {"path", "changed", "note"}.
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
-    requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault.
+    requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what
+    a person should look at.
     """
 
     ORDER = (
         "task_id", "prp_id", "status", "failure_reason", "steps_completed", "total_steps", "output", "validation_gates",
         "project_gates", "standard_gates", "errors", "usage", "tokens_used", "cost_usd", "elapsed_seconds", "attempt", "token",
-        "base_commit", "head_commit", "tree", "exit_code", "report", "session", "retry_at", "sandbox", "fault",
+        "base_commit", "head_commit", "tree", "exit_code", "report", "session", "retry_at", "sandbox", "fault", "looks",
     )  # fmt: skip
 
     task_id: str
@@ -506,6 +535,7 @@ class TaskResult(_Message):
     retry_at: str = ""
     sandbox: str = ""
     fault: str = ""
+    looks: tuple[Look, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: _plain(name, getattr(self, name)) for name in (*self.ORDER, *OUTPUT_LISTS) if hasattr(self, name)}

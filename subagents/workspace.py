@@ -24,6 +24,7 @@ AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
 SYMLINK, GITLINK = "120000", "160000"
 CAS_TRIES = 5
+PATHS_GIVEN = 300  # as arguments of one git; with more, it is cheaper to look at all
 OUR_REFS = ("refs/heads/ce/", "refs/ce/")
 # Values that say how a working tree's files stand for what git keeps; none of them names a program or a file.
 PERSONS_SETTINGS = (
@@ -117,6 +118,22 @@ class Changes:
     def present(self) -> tuple[str, ...]:
         """The changed files that are still there."""
         return tuple(sorted((*self.created, *self.modified)))
+
+
+@record
+class Entry:
+    """A file as a tree has it: git's mode and the id of its content."""
+
+    mode: str
+    blob: str
+
+
+@record
+class BroughtIn:
+    """A merge on a branch: by which attempt's reference ("" for none of ours), and {path: (entry before, entry after)}."""
+
+    attempt_ref: str
+    changed: dict[str, tuple[Entry | None, Entry | None]]
 
 
 @record
@@ -438,6 +455,60 @@ class Repository:
         deleted += [old for old, _ in renamed]
         return Changes(tuple(sorted(created)), tuple(sorted(modified)), tuple(sorted(deleted)), tuple(sorted(renamed)))
 
+    def changed_entries(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]]:
+        """{path: (in `base`, in `head`)} of the files that differ; None where there is none. Raises GitError."""
+        asked = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
+        return _raw_entries(self._out(*asked).split(b"\0")) if base != head else {}
+
+    def merges_between(self, base: str, head: str, paths: Sequence[str]) -> list[BroughtIn]:
+        """What each merge on the way from `base` to `head` brought in at these paths, the newest first. Raises GitError."""
+        if base == head or not paths:
+            return []
+        asked = ["log", "--first-parent", "--diff-merges=first-parent", "--merges", "-z", "--raw", "--no-abbrev", "--no-renames"]
+        asked += ["--no-ext-diff", "--format=%x01%(trailers:key=CE-Attempt,valueonly,separator=%x20)"]
+        limited = [f":(top,literal){path}" for path in paths] if len(paths) <= PATHS_GIVEN else []
+        parts = self._out(*asked, "--end-of-options", f"{base}..{head}", "--", *limited).split(b"\x01")[1:]
+        found = []
+        for part in parts:
+            ref, *rows = part.split(b"\0")
+            entries = _raw_entries([rows[0].lstrip(b"\n"), *rows[1:]] if rows else [])
+            found.append(BroughtIn(text_of(ref), entries))
+        return found
+
+    def read_texts(self, names: Sequence[str]) -> dict[str, str]:
+        """{name: text} of the files among these names ("COMMIT:PATH", or the id of a content). Raises GitError."""
+        if not names:
+            return {}
+        answer, found = self._out("cat-file", "--batch", "-z", given=b"".join(os.fsencode(name) + b"\0" for name in names)), {}
+        for name in names:
+            head, _, answer = answer.partition(b"\n")
+            if head.endswith((b" missing", b" ambiguous")):
+                continue
+            kind, size = head.rsplit(b" ", 2)[1:]
+            if kind == b"blob":
+                found[name] = text_of(answer[: int(size)], strip=False)
+            answer = answer[int(size) + 1 :]
+        return found
+
+    def file_names(self, commit: str) -> list[str]:
+        """The paths of all files of a commit. Raises GitError."""
+        rows = self._out("ls-tree", "-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit).split(b"\0")
+        return [text_of(row, strip=False) for row in rows if row]
+
+    def tree_with(self, commit: str, entries: Mapping[str, Entry | None], index: str) -> str:
+        """The tree of `commit` with these entries in place of its own (None: without the file). Raises GitError."""
+        in_index = {"GIT_INDEX_FILE": index}
+        self._out("read-tree", "--end-of-options", commit, environment=in_index)
+        gone = [path for path, entry in entries.items() if entry is None]
+        rows = b"".join(f"0 {'0' * len(commit)}\t".encode() + os.fsencode(path) + b"\0" for path in gone)
+        rows += b"".join(f"{entry.mode} {entry.blob}\t".encode() + os.fsencode(path) + b"\0" for path, entry in entries.items() if entry)
+        self._out("update-index", "--add", "--replace", "-z", "--index-info", given=rows, environment=in_index)
+        return self._line("write-tree", environment=in_index)
+
+    def write_text(self, text: str) -> str:
+        """Keep a text as a content of git; returns its id. Raises GitError."""
+        return self._line("hash-object", "-w", "--stdin", "--no-filters", given=text.encode("utf-8", "surrogateescape"))
+
     def diff(self, base: str, head: str, limit: int = 1_000_000, paths: Sequence[str] = ()) -> Diff:
         """The unified diff from `base` to `head`, at most `limit` bytes. Raises GitError."""
         asked = ["diff-tree", "-r", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head, "--"]
@@ -635,6 +706,16 @@ class Repository:
 
     def _lines(self, *arguments: str) -> list[str]:
         return [line for line in self._line(*arguments).split("\n") if line]
+
+
+def _raw_entries(fields: Sequence[bytes]) -> dict[str, tuple[Entry | None, Entry | None]]:
+    """What git prints with --raw -z --no-abbrev --no-renames: pairs of a description and a path."""
+    found = {}
+    for meta, name in zip(fields[::2], fields[1::2], strict=False):
+        old_mode, mode, old_blob, blob, _ = text_of(meta).lstrip(":").split(" ")
+        before = None if not old_mode.strip("0") else Entry(old_mode, old_blob)
+        found[text_of(name, strip=False)] = (before, None if not mode.strip("0") else Entry(mode, blob))
+    return found
 
 
 def branch_ref(branch: str) -> str:

@@ -127,6 +127,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         token=attempt.token,
         repository=batch.project.repository,
         base_commit=attempt.base_commit,
+        batch_base=batch.base_commit,
         attempt_ref=attempt.ref,
         checkout=attempt.checkout,
         attempt_dir=attempt.directory,

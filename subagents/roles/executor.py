@@ -6,7 +6,7 @@ from subagents.backends import get_backend
 from subagents.backends.base import AgentOutcome
 from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
-from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, ResultStatus, TaskResult
+from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, Look, ResultStatus, TaskResult
 from subagents.left_over import archive
 from subagents.project_environment import SetupFailed, environment_for
 from subagents.record import replace
@@ -15,6 +15,9 @@ from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryPro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from subagents.clean_checkout import CleanCheckout
     from subagents.contract import StepPlan, TaskSpec
     from subagents.reporting import Reporter
 
@@ -39,6 +42,7 @@ class _Execution:
         self.commits: list[str] = []
         self.outcome = AgentOutcome(None)
         self.changes: Changes | None = None
+        self.looks: tuple[Look, ...] = ()
 
     def run(self) -> TaskResult:
         spec = self.spec
@@ -103,6 +107,7 @@ class _Execution:
         kept_out = self._kept_out()
         message = f"{spec.prp_id}: Complete - {title_of(spec.phase_name)}\n"
         closing = self.repository.make_commit(self.tree or spec.base_commit + "^{tree}", (self.head,), message)
+        place = None
         if spec.gates:
             from subagents.clean_checkout import CleanCheckout
             from subagents.gates import Judge
@@ -112,6 +117,8 @@ class _Execution:
             place = CleanCheckout(spec, self.repository, closing)
             judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
             gates = judge.judge(spec.gates)
+        if self.tree:
+            gates = self._looked_at(spec, gates, place, closing)
         gates += self._declared_kept_out(kept_out)
         if any(gate.status == GateStatus.FAILED for gate in gates):
             # The same files, in a commit that is kept.
@@ -123,6 +130,46 @@ class _Execution:
         if spec.steps and (left := self.checkout.left_over()):
             self.reporter.note("info", "left_over", archive(self.checkout.path, left, spec.attempt_dir))
         return self._result(ResultStatus.SUCCESS, "", (), gates)
+
+    def _looked_at(
+        self, spec: TaskSpec, gates: tuple[GateOutcome, ...], place: CleanCheckout | None, closing: str
+    ) -> tuple[GateOutcome, ...]:
+        """The outcomes after a look at what the phase changed: a gate whose judges it changed undeclared is judged again.
+
+        Then the version that the phase started from judges: what fails by it fails, what passes by it a person looks at.
+        """
+        from subagents.looks import Looker, named
+
+        looker = Looker(spec, self.repository, closing)
+        changes = looker.judge_changes(spec.gates, gates)
+        commands = {(outcome.origin, outcome.position): outcome.command for outcome in gates if outcome.status == GateStatus.PASSED}
+        undone = {
+            (gate.origin, gate.position): paths
+            for gate in spec.gates
+            if (key := (gate.origin, gate.position)) in commands and (paths := looker.to_undo(gate, changes.get(key, ()), commands[key]))
+        }
+        again: dict[tuple[GateOrigin, int], str] = {}
+        if undone and place is not None:
+            every = sorted({path for paths in undone.values() for path in paths})
+            self.reporter.note("warning", "judged_again", f"judged again with what the phase did not declare as it was: {named(every)}")
+            place.turn_to(self.repository.make_commit(looker.tree_as_before(every), (closing,), "As before\n"))
+            second = {(outcome.origin, outcome.position): outcome for outcome in self._judged_again(spec, place, list(undone))}
+            gates = tuple(_by_both(one, second.get((one.origin, one.position)), undone) for one in gates)
+            again = dict.fromkeys(undone, "judged again with the version before, it passes")
+        again |= {(one.origin, one.position): "it fails" for one in gates if one.status == GateStatus.FAILED}
+        self.looks = (*looker.looks_at_judges(spec.gates, changes, again), *looker.looks_at_others_work())
+        for look in self.looks:
+            self.reporter.note("info" if look.declared else "warning", "look", look.text)
+        return gates
+
+    def _judged_again(
+        self, spec: TaskSpec, place: CleanCheckout, keys: Sequence[tuple[GateOrigin, int]]
+    ) -> tuple[GateOutcome, ...]:
+        from subagents.gates import Judge
+
+        changes = self._changed()
+        judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted)
+        return judge.judge([gate for gate in spec.gates if (gate.origin, gate.position) in keys])
 
     def _kept_out(self) -> dict[str, str]:
         """{path: why} of what the phase declares or a gate names, and is in the folder but in no commit."""
@@ -185,7 +232,22 @@ class _Execution:
             retry_at=outcome.retry_at,
             sandbox=outcome.sandbox,
             fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
+            looks=self.looks,
         )
+
+
+def _by_both(first: GateOutcome, second: GateOutcome | None, undone: dict[tuple[GateOrigin, int], list[str]]) -> GateOutcome:
+    """The outcome of a gate that was judged by the phase's own judges, and by those that it started from."""
+    if second is None:
+        return first
+    from subagents.looks import named
+
+    files = named(undone[first.origin, first.position])
+    if second.status == GateStatus.PASSED:
+        note = f"passes as well with {files} as it was before the phase, which does not declare it"
+        return replace(first, note=f"{first.note}; {note}" if first.note else note, seconds=first.seconds + second.seconds)
+    note = f"passes only with the phase's own {files}, which it does not declare; judged by the version that it started from, it fails"
+    return replace(second, note=f"{note} ({second.note})" if second.note else note, status=GateStatus.FAILED)
 
 
 def gate_errors(gates: tuple[GateOutcome, ...]) -> tuple[str, ...]:

@@ -1,0 +1,194 @@
+"""What about a phase's work a person should look at: judges' files that it changed, and others' work that it takes back.
+
+What decides is in judges_files.py and taken_back.py; here git is asked for what they need, as little as possible.
+"""
+
+from __future__ import annotations
+
+import os
+
+from subagents.contract import GateOrigin, Look, LookKind
+from subagents.judges_files import CI_CONFIGURATION, TEST_LIKE, has_parts, is_declared, judges_of, judging_part, with_judging_part
+from subagents.record import record
+from subagents.taken_back import taken_back
+from subagents.workspace import SYMLINK, Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from subagents.contract import GateOutcome, GateSpec, TaskSpec
+    from subagents.judges_files import Judges
+    from subagents.workspace import Repository
+
+    Key = tuple[GateOrigin, int]
+
+NAMED = 5
+ROLES = {"script": "runs", "test": "takes its tests from", "configuration": "reads as configuration"}
+REGULAR = ("100644", "100755")
+
+
+@record
+class JudgeChange:
+    """A changed file by which a gate judges: its role, and whether the phase declares it."""
+
+    path: str
+    role: str
+    declared: bool
+
+
+class Looker:
+    """Looks at what lies between a phase's base and its result, both commits of `repository`."""
+
+    def __init__(self, spec: TaskSpec, repository: Repository, result: str) -> None:
+        self.spec, self.repository, self.result = spec, repository, result
+        self.entries = repository.changed_entries(spec.base_commit, result)
+        self._texts: dict[str, tuple[str | None, str | None]] = {}
+        self._in_base: list[str] | None = None
+
+    # Judges' files
+
+    def judge_changes(self, gates: Sequence[GateSpec], outcomes: Sequence[GateOutcome]) -> dict[Key, tuple[JudgeChange, ...]]:
+        """{gate: the changed files by which it judges}; only gates that have any. Raises GitError."""
+        found: dict[Key, tuple[JudgeChange, ...]] = {}
+        if not self.entries:
+            return found
+        ran = {(outcome.origin, outcome.position): outcome.command for outcome in outcomes}
+        for gate in gates:
+            judges = judges_of(gate, self._read, ran.get((gate.origin, gate.position), ""))
+            roles = {path: role for path in self.entries if (role := judges.role_of(path)) and self._judging_part_changed(path)}
+            if roles:
+                changes = (JudgeChange(path, role, is_declared(path, self.spec.files_modified)) for path, role in sorted(roles.items()))
+                found[gate.origin, gate.position] = tuple(changes)
+        return found
+
+    def to_undo(self, gate: GateSpec, changes: Sequence[JudgeChange], command: str = "") -> list[str]:
+        """Those of the undeclared changes that are undone when the gate is judged again.
+
+        What a gate asks for by name, or tests where there were none at all, cannot be taken away from it: there is no
+        version before to judge by. Raises GitError.
+        """
+        undeclared = [change for change in changes if not change.declared]
+        added = [change for change in undeclared if self.entries[change.path][0] is None]
+        kept = {change.path for change in added if change.role == "script"}
+        tests = [change.path for change in added if change.role == "test"]
+        if tests and not self._has_tests(judges_of(gate, self._read, command)):
+            kept |= {*tests, *(change.path for change in added if os.path.basename(change.path) == "conftest.py")}
+        return [change.path for change in undeclared if change.path not in kept]
+
+    def _has_tests(self, judges: Judges) -> bool:
+        if self._in_base is None:
+            self._in_base = self.repository.file_names(self.spec.base_commit)
+        return any(judges.role_of(path) == "test" and TEST_LIKE.search(path) for path in self._in_base)
+
+    def tree_as_before(self, paths: Sequence[str]) -> str:
+        """The result's tree with these files as the phase found them, as far as they judge. Raises GitError."""
+        entries = {path: self._as_before(path) for path in paths}
+        return self.repository.tree_with(self.result, entries, os.path.join(self.spec.attempt_dir, "index-as-before"))
+
+    def _as_before(self, path: str) -> Entry | None:
+        before, after = self.entries[path]
+        if before is None or after is None or before.mode not in REGULAR or after.mode not in REGULAR:
+            return before
+        old, new = self._versions(path)
+        mixed = with_judging_part(path, old or "", new or "")
+        return before if mixed == old else Entry(before.mode, self.repository.write_text(mixed))
+
+    def _judging_part_changed(self, path: str) -> bool:
+        before, after = self.entries[path]
+        if (before and after and before.mode != after.mode) or any(entry and entry.mode == SYMLINK for entry in (before, after)):
+            return True
+        if not has_parts(path):
+            return True
+        old, new = self._versions(path)
+        return judging_part(path, old) != judging_part(path, new)
+
+    def _versions(self, path: str) -> tuple[str | None, str | None]:
+        """The text of a file in the base and in the result; None where it is not there."""
+        if path not in self._texts:
+            names = [f"{commit}:{path}" for commit in (self.spec.base_commit, self.result)]
+            texts = self.repository.read_texts(names)
+            self._texts[path] = (texts.get(names[0]), texts.get(names[1]))
+        return self._texts[path]
+
+    def _read(self, paths: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        unknown = [path for path in paths if path not in self._texts]
+        commits = (self.spec.base_commit, self.result)
+        texts = self.repository.read_texts([f"{commit}:{path}" for path in unknown for commit in commits])
+        self._texts |= {path: (texts.get(f"{commits[0]}:{path}"), texts.get(f"{commits[1]}:{path}")) for path in unknown}
+        return {path: [text for text in dict.fromkeys(self._texts[path]) if text is not None] for path in paths}
+
+    def looks_at_judges(
+        self, gates: Sequence[GateSpec], changes: Mapping[Key, Sequence[JudgeChange]], again: Mapping[Key, str]
+    ) -> list[Look]:
+        """A look for each judge's file that was changed, with how the gate ended when it was judged again (`again`, in words)."""
+        found: list[Look] = []
+        for gate in gates:
+            key = (gate.origin, gate.position)
+            for change in changes.get(key, ()):
+                whose = "gate" if gate.origin == GateOrigin.PLAN else f"{gate.origin} gate"
+                named = f'{whose} {gate.position} "{" ".join(gate.text.split())[:120]}" {ROLES[change.role]} {change.path}'
+                if change.declared:
+                    text = f"{named}, which the phase {self._did(change.path)}, as it declares"
+                else:
+                    how = again.get(key, "") or "there is no version before it to judge by"
+                    text = f"{named}, which the phase {self._did(change.path)} and does not declare; {how}"
+                found.append(Look(LookKind.JUDGES_FILE, change.path, text, change.declared))
+        for path in self.entries:
+            if CI_CONFIGURATION.fullmatch(path) and not is_declared(path, self.spec.files_modified):
+                text = f"continuous integration reads {path}, which the phase {self._did(path)} and does not declare"
+                found.append(Look(LookKind.JUDGES_FILE, path, text))
+        return found
+
+    def _did(self, path: str) -> str:
+        before, after = self.entries[path]
+        return "added" if before is None else "deleted" if after is None else "changed"
+
+    # Others' work
+
+    def looks_at_others_work(self) -> list[Look]:
+        """A look for each file in which the phase takes back, or deletes, what another phase of the batch did. Raises GitError."""
+        base, began = self.spec.base_commit, self.spec.batch_base
+        if not began or not self.entries:
+            return []
+        found: dict[tuple[str, str], Look] = {}
+        for merge in self.repository.merges_between(began, base, list(self.entries)):
+            key = _phase_of(merge.attempt_ref, self.spec.batch_id)
+            if not key or key == self.spec.key:
+                continue
+            for path, (before, merged) in merge.changed.items():
+                if path in self.entries and (text := self._undone(path, before, merged, key)):
+                    found.setdefault((key, path), Look(LookKind.TAKEN_BACK, path, text, phase=key))
+        return sorted(found.values(), key=lambda look: look.path)
+
+    def _undone(self, path: str, before: Entry | None, merged: Entry | None, key: str) -> str:
+        """In words what the phase undoes of what phase `key` did to the file; "" for nothing."""
+        base, result = self.entries[path]
+        if result is None:
+            made = before is None and merged is not None
+            if merged is None or (path in self.spec.files_modified if made else is_declared(path, self.spec.files_modified)):
+                return ""
+            return f"deletes {path}, which phase {key} {'added' if made else 'changed'}"
+        if base is None:
+            return f"brings back {path}, which phase {key} deleted" if merged is None and result == before else ""
+        if merged is None or base == before:
+            return ""  # another phase has done that before
+        if result == before:
+            return f"takes back what phase {key} did in {path}"
+        if any(entry is not None and entry.mode not in REGULAR for entry in (before, merged, base, result)):
+            return ""
+        texts = self.repository.read_texts(list(dict.fromkeys(entry.blob for entry in (before, merged, base, result) if entry)))
+        how = taken_back(*(texts.get(entry.blob, "") if entry else "" for entry in (before, merged, base, result)))
+        return f"takes back {'part of ' if how == 'part' else ''}what phase {key} did in {path}" if how else ""
+
+
+def _phase_of(attempt_ref: str, batch: int) -> str:
+    """The phase that an attempt's reference of this batch belongs to; "" for any other."""
+    parts = attempt_ref.split("/")
+    return parts[-2] if attempt_ref.startswith(f"refs/ce/attempts/batch-{batch}/") and len(parts) > 5 else ""
+
+
+def named(paths: Sequence[str]) -> str:
+    """Some paths in a sentence."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(paths[:NAMED]) + more

@@ -1,0 +1,149 @@
+"""Phases that change what judges them, or take back what others did: real steps, real git, real gates."""
+
+import pytest
+
+from batches.models import Result
+from tests.batches.world import World, phase, plan
+
+pytestmark = pytest.mark.process
+
+TEST = "from calc import add\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
+WRONG, RIGHT = "def add(a, b):\\n    return a - b\\n", "def add(a, b):\\n    return a + b\\n"
+PYTEST = "`python -m pytest -q tests/`"
+
+
+def files(world: World, **named: str) -> None:
+    """Commit files; a name's double underscore is a dot, its triple one a slash."""
+    for name, text in named.items():
+        world.commit(name.replace("___", "/").replace("__", "."), text)
+
+
+def run_one(world: World, gate: str, *commands: str, declared: str = "calc.py"):
+    run = world.finish(world.execute(world.generated(plan(phase("1", files=declared, steps=commands, gates=(gate,))))))
+    return run, world.task(run, "1")
+
+
+def looks(run, key: str = "1") -> list[dict]:
+    return Result.objects.filter(attempt__task__run=run, attempt__task__name=key).latest("pk").data["looks"]
+
+
+SLEEPING = {
+    "calc__py": "def add(a, b):\n    return 0\n",
+    "tests___test_calc__py": TEST,
+    "tests___check__sh": "python -m pytest -q tests/test_calc.py\n",
+}
+
+EASY = "printf 'def test_x(): pass\\n' > tests/test_x.py"
+LIES = {
+    "replaces the test file": (PYTEST, "printf 'def test_add():\\n    pass\\n' > tests/test_calc.py"),
+    "replaces the script": ("`bash tests/check.sh`", "echo true > tests/check.sh"),
+    "replaces what the script calls": ("`bash tests/check.sh`", "printf 'def test_add():\\n    pass\\n' > tests/test_calc.py"),
+    "adds conftest.py": (PYTEST, "printf 'def pytest_sessionfinish(session): session.exitstatus = 0\\n' > conftest.py"),
+    "adds pytest.ini": (PYTEST, f"printf '[pytest]\\naddopts = --ignore=tests/test_calc.py\\n' > pytest.ini; {EASY}"),
+    "deselects in setup.cfg": (PYTEST, f"printf '[tool:pytest]\\naddopts = -k test_x\\n' > setup.cfg; {EASY}"),
+    "deletes the failing test": (PYTEST, f"git rm -q tests/test_calc.py; {EASY}"),
+    "links the test elsewhere": (PYTEST, f"{EASY}; ln -sf test_x.py tests/test_calc.py"),
+    "ends the run when it is collected": (PYTEST, "printf 'import os\\nos._exit(0)\\n' > tests/test_aaa.py"),
+    "shadows pytest": (PYTEST, "printf 'print(\"1 passed\")\\n' > pytest.py"),
+    "shadows a module of the script": ("`python tests/run.py`", "printf 'import os\\nos._exit(0)\\n' > tests/json.py"),
+    "edits the make target": ("`make check`", "printf 'check:\\n\\ttrue\\n' > Makefile"),
+    "edits the npm script": ("`npm run check`", "printf '{\"scripts\": {\"check\": \"true\"}}' > package.json"),
+}
+
+
+def test_a_gate_that_passes_only_by_a_judge_that_the_phase_made_fails_with_the_reason(world: World):
+    files(world, **SLEEPING, Makefile="check:\n\tbash tests/check.sh\n", package__json='{"scripts": {"check": "bash tests/check.sh"}}')
+    files(world, tests___run__py="import json\nfrom calc import add\nassert add(2, 3) == 5\n")
+    phases = [
+        phase(str(number), title=lie, files="calc.py", steps=(f"printf '{WRONG}' > calc.py; {command}",), gates=(gate,))
+        for number, (lie, (gate, command)) in enumerate(LIES.items(), start=1)
+    ]
+    run = world.finish(world.execute(world.generated(plan(*phases)), on_conflict="warn"))
+    for task in run.tasks.filter(phase__isnull=False).select_related("phase"):
+        assert (task.state, task.reason) == ("failed", "gate_failed"), f"{task.phase.title}: {run.report}"
+        assert "passes only with the phase's own" in task.message and "does not declare" in task.message, task.phase.title
+    assert run.tasks.count() == len(LIES)
+
+
+def test_a_gate_that_also_passes_by_the_judge_before_passes_and_the_phase_needs_a_look(world: World):
+    files(world, **SLEEPING)
+    more = TEST + "\n\ndef test_more():\n    assert add(1, 1) == 2\n"
+    run, task = run_one(world, PYTEST, f"printf '{RIGHT}' > calc.py; cat > tests/test_calc.py <<'PY'\n{more}PY\ntouch -d @0 calc.py")
+    assert task.state == "succeeded", run.report
+    [look] = looks(run)
+    assert look["path"] == "tests/test_calc.py" and not look["declared"]
+    named = "takes its tests from tests/test_calc.py, which the phase changed and does not declare"
+    assert look["text"].endswith(f"{named}; judged again with the version before, it passes")
+
+
+def test_a_declared_judge_is_judged_as_it_is_and_named_and_a_first_test_has_no_version_before(world: World):
+    files(world, **SLEEPING)
+    easy = f"printf '{WRONG}' > calc.py; printf 'def test_add(): pass\\n' > tests/test_calc.py"
+    run, task = run_one(world, PYTEST, easy, declared="calc.py, tests/")
+    assert task.state == "succeeded", run.report
+    assert [(look["path"], look["declared"]) for look in looks(run)] == [("tests/test_calc.py", True)]
+    first = "mkdir spec; printf 'def test_new(): pass\\n' > spec/test_new.py; echo '# seen' >> calc.py"
+    run, task = run_one(world, "`python -m pytest -q spec/`", first)
+    assert task.state == "succeeded", run.report
+    [look] = looks(run)
+    assert look["path"] == "spec/test_new.py" and "there is no version before it to judge by" in look["text"]
+
+
+def test_work_beside_the_judges_asks_for_no_look(world: World):
+    files(world, **SLEEPING, package__json='{"scripts": {"check": "bash tests/check.sh"}}')
+    adds = """printf '{"scripts": {"check": "bash tests/check.sh"}, "dependencies": {"a": "1"}}' > package.json"""
+    run, task = run_one(world, "`npm run check`", f"printf '{RIGHT}' > calc.py; {adds}; echo x > notes.txt")
+    assert (task.state, looks(run)) == ("succeeded", []), run.report
+
+
+UNDOES = {
+    "git reset --hard HEAD~1; echo x > c.txt": "takes back what phase 1 did in a.txt",
+    "git checkout -q HEAD~1 -- a.txt; echo x > c.txt": "takes back what phase 1 did in a.txt",
+    "git -c user.name=a -c user.email=a@b revert --no-edit -m 1 HEAD; echo x > c.txt": "takes back what phase 1 did in a.txt",
+    "printf '1\\n2\\n3\\nmore\\n' > a.txt; echo x > c.txt": "takes back what phase 1 did in a.txt",
+    "rm new.txt; echo x > c.txt": "deletes new.txt, which phase 1 added",
+    "git mv new.txt other.txt; echo x > c.txt": "deletes new.txt, which phase 1 added",
+    ": > new.txt; echo x > c.txt": "takes back what phase 1 did in new.txt",
+}
+
+
+def test_what_takes_back_or_deletes_another_phases_work_is_named(world: World):
+    world.commit("a.txt", "1\n2\n3\n")
+    does = ("printf '1\\ntwo\\n3\\n' > a.txt; printf 'x\\ny\\n' > new.txt",)
+    later = [
+        phase(str(number), needs="1", files="c.txt, a.txt", steps=(command,), gates=("`test -f c.txt`",))
+        for number, command in enumerate(UNDOES, start=2)
+    ]
+    run = world.finish(world.execute(world.generated(plan(phase("1", files="a.txt, new.txt", steps=does), *later)), on_conflict="warn"))
+    assert not looks(run, "1")
+    for number, (command, said) in enumerate(UNDOES.items(), start=2):
+        found = looks(run, str(number))
+        assert said in [look["text"] for look in found] and {look["phase"] for look in found} == {"1"}, command
+
+
+GOES_ON = "printf '1\\nTWO\\n3\\n4\\n' > a.txt; rm new.txt"
+
+
+def test_going_on_from_another_phases_work_or_deleting_what_the_plan_says_asks_for_no_look(world: World):
+    world.commit("a.txt", "1\n2\n3\n")
+    text = plan(
+        phase("1", files="a.txt, new.txt", steps=("printf '1\\ntwo\\n3\\n' > a.txt; echo x > new.txt",)),
+        phase("2", needs="1", files="a.txt, new.txt", steps=(GOES_ON,), gates=("`test -f a.txt`",)),
+    )
+    run = world.finish(world.execute(world.generated(text)))
+    assert (world.states(run)["2"], looks(run, "2")) == ("succeeded", []), run.report
+
+
+def test_an_agent_that_moves_its_head_and_rewrites_history_changes_no_history_of_ours(world: World):
+    world.commit("a.txt", "1\n")
+    rewrites = (
+        "echo 2 > a.txt; git -c user.name=a -c user.email=a@b commit -qam sneaky; git checkout -q --orphan other; "
+        "git -c user.name=a -c user.email=a@b commit -qam root; git branch -f main; git tag -f v1; rm -rf .git/objects/pack; echo 3 > c.txt"
+    )
+    text = plan(phase("1", files="a.txt, c.txt", steps=(rewrites,), gates=("`test -f c.txt`",)))
+    before = world.git("rev-parse", "main")
+    run = world.finish(world.execute(world.generated(text)))
+    assert world.states(run)["1"] == "succeeded", run.report
+    assert world.git("rev-parse", "main") == before and world.git("tag") == ""
+    assert world.git("merge-base", "main", "ce/batch-1") == before, "what was merged goes on from where the phase began"
+    assert world.git("show", "ce/batch-1:a.txt") == "2" and "sneaky" not in world.git("log", "--format=%s", "ce/batch-1")
