@@ -349,7 +349,7 @@ class GateCheckAdmin(ReadOnlyAdmin):
 
 @admin.register(SignOff)
 class SignOffAdmin(ReadOnlyAdmin):
-    list_display = ["gate", "attempt", "name", "at", "reason", "withdrawn_name", "withdrawn_at", "withdraw_reason"]
+    list_display = ["gate", "accepted", "attempt", "name", "at", "reason", "withdrawn_name", "withdrawn_at", "withdraw_reason"]
     search_fields = ["name", "reason", "gate__text"]
     list_select_related = ["gate", "attempt__task__run__batch"]
 

@@ -82,7 +82,8 @@ RUN_BY = {"uv": "run", "poetry": "run", "pipenv": "run", "hatch": "run", "pdm": 
 NODE_MANAGERS = _words("npm pnpm yarn bun")
 # What they are given is looked at, or moved about: it judges nothing.
 LOOKS = _words(
-    "test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar git echo printf"
+    """test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar
+    git echo printf"""
 )
 COMPARES = _words("diff cmp comm")  # one side is what is expected
 VALUED = _words(

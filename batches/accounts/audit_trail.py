@@ -104,6 +104,12 @@ def _landed(base: str, merged: bool | None, problem: str) -> tuple[str, str, boo
     return f"{how} into {base}", problem, merged is False
 
 
+def _signed_off(of_gate: str, of_phase: str, key: str, gate: str | None, accepted: str, reason: str) -> tuple[str, str, bool]:
+    if accepted:
+        return f"{of_phase} phase {key}: {accepted.replace('_', ' ')}", reason, False
+    return f"{of_gate} phase {key}: {gate}", reason, False
+
+
 SOURCES: Sequence[TrailSource] = (
     TrailSource(
         "runs",
@@ -138,18 +144,18 @@ SOURCES: Sequence[TrailSource] = (
         SignOff.objects.all,
         "at",
         _named("name"),
-        ("gate__phase__key", "gate__text", "reason"),
-        lambda key, text, reason: (f"Signed off a gate of phase {key}: {text}", reason, False),
-        "gate__phase__batch__number",
+        ("attempt__task__phase__key", "gate__text", "accepted", "reason"),
+        lambda *values: _signed_off("Signed off a gate of", "Accepted", *values),
+        "attempt__task__run__batch__number",
     ),
     TrailSource(
         "gates",
         lambda: SignOff.objects.filter(withdrawn_at__isnull=False),
         "withdrawn_at",
         _named("withdrawn_name"),
-        ("gate__phase__key", "gate__text", "withdraw_reason"),
-        lambda key, text, reason: (f"Withdrew the sign-off of a gate of phase {key}: {text}", reason, False),
-        "gate__phase__batch__number",
+        ("attempt__task__phase__key", "gate__text", "accepted", "withdraw_reason"),
+        lambda *values: _signed_off("Withdrew the sign-off of a gate of", "Withdrew the acceptance of", *values),
+        "attempt__task__run__batch__number",
         "-withdrawn_at",
     ),
     TrailSource(

@@ -190,6 +190,7 @@ def _store_result(end: End) -> None:
         files_modified=list(result.files_modified),
         files_deleted=list(result.files_deleted),
         undeclared=undeclared(spec.files_modified, changed) if spec.type == TaskType.EXECUTE else [],
+        looks=[look.to_json() for look in result.looks],
         commits=list(result.commits),
         diff=None if result.head_commit else "",
     )

@@ -12,22 +12,21 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
-from batches.core.gates.success import Success, success_words
+from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import counted, duration, tokens, usd
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
-from batches.gates.success import read_successes
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
 from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
+from batches.runs.successes import read_successes
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
 
 JsonObject = dict[str, Any]
 
-NOT_GREEN = (Success.NOT_VERIFIED, Success.CHANGED_NOTHING)
 OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # how much output of a failed gate the report quotes
 
 
@@ -133,6 +132,7 @@ def batch_result(run: Run) -> JsonObject:
     phases = list(batch.phases.select_related("stage"))
     successes = read_successes([batch.pk]) if run.operation == Operation.EXECUTE else {}
     results = [_phase_result(phase, latest.get(phase.pk), attempts, successes) for phase in phases]
+    kinds = [kind for entry in results if isinstance(kind := entry["success"], Success)]
     checks = [task for task in run.tasks.select_related("stage") if task.kind == TaskKind.STAGE_CHECK]
     return {
         "batch_id": batch.number,
@@ -140,7 +140,8 @@ def batch_result(run: Run) -> JsonObject:
         "operation": run.operation,
         "run": run.number,
         "status": {RunState.SUCCEEDED: "success"}.get(RunState(run.state), run.state),
-        "not_verified": success_words(kind for kind in (entry["success"] for entry in results) if isinstance(kind, Success)),
+        "not_verified": success_words(kinds),
+        "accepted": accepted_words(kinds),
         "branch": batch.branch,
         "base_branch": batch.base_branch,
         "base_commit": batch.base_commit,
@@ -161,19 +162,22 @@ def batch_result(run: Run) -> JsonObject:
 
 
 def _phase_result(
-    phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, Success]
+    phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, PhaseSuccess]
 ) -> JsonObject:
     tried = attempts.get(task.pk, []) if task else []
     last = tried[-1] if tried else None
     result = getattr(last, "result", None) if last else None
     gates = list(last.gate_checks.all()) if last else []
+    behind = successes.get(task.pk) if task else None
     return {
         "phase": phase.key,
         "prp_id": phase.prp_id,
         "title": phase.title,
         "stage": phase.stage.number,
         "status": {TaskState.SUCCEEDED: "success"}.get(TaskState(task.state), task.state) if task else "not run",
-        "success": successes.get(task.pk) if task else None,
+        "success": behind.kind if behind else None,
+        "accepted_by": behind.accepted_by if behind else "",
+        "looks": list(behind.looks) if behind else [],
         "reason": task.reason if task else "",
         "message": task.message if task else "",
         "attempts": len(tried),
@@ -244,7 +248,8 @@ def report_text(run: Run, result: JsonObject) -> str:
     """The report that a command prints and the batch page shows."""
     entries: list[JsonObject] = result["results"]
     done = sum(entry["status"] == "success" for entry in entries)
-    state = f"{run.state}, {result['not_verified']}" if run.state == RunState.SUCCEEDED and result["not_verified"] else run.state
+    behind = result["not_verified"] or result["accepted"]
+    state = f"{run.state}, {behind}" if run.state == RunState.SUCCEEDED and behind else run.state
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
         f"{run.get_operation_display().capitalize()}: {state}, {_done_words(run, result, done)} "
@@ -260,6 +265,7 @@ def report_text(run: Run, result: JsonObject) -> str:
                 lines.append(_phase_line(entry))
                 if entry["status"] != "success" and entry["message"]:
                     lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
+                lines += [f"      look: {text}" for text in entry["looks"]]
                 for gate in entry["failed_gates"]:
                     lines += [f"        | {line}" for line in gate["output"].splitlines()]
         if stage["merged_gates"]:
@@ -297,7 +303,9 @@ def _gates_word(name: str, counts: dict[str, int]) -> str:
 
 def _status_word(entry: JsonObject) -> str:
     """The status of a phase as the report says it; a success that is not verified is told apart."""
-    return state_word(entry["success"]) if entry["success"] in NOT_GREEN else str(entry["status"])
+    if entry["accepted_by"]:
+        return f"succeeded, accepted by {entry['accepted_by']}"
+    return state_word(entry["success"]) if entry["success"] in OPEN else str(entry["status"])
 
 
 def _phase_line(entry: JsonObject) -> str:
@@ -310,5 +318,5 @@ def _phase_line(entry: JsonObject) -> str:
             parts.append(_gates_word("gates" if origin == GateOrigin.PLAN else f"{origin} gates", counts))
     if entry["attempts"] > 1:
         parts.append(f"{entry['attempts']} attempts")
-    mark = state_icon(entry["success"]) if entry["success"] in NOT_GREEN else marks.get(entry["status"], "○")
+    mark = state_icon(entry["success"]) if entry["success"] in (*OPEN, Success.ACCEPTED) else marks.get(entry["status"], "○")
     return f"  {mark} {entry['prp_id']} Phase {entry['phase']}: {entry['title']} ({', '.join(parts)})"

@@ -1,4 +1,5 @@
-"""A person's word about a gate that no rule can check: given with a reason, withdrawn with another, never forgotten."""
+"""A person's word about a gate that no rule can check, or about a phase as it is: given with a reason, withdrawn with another, never
+forgotten."""
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -6,10 +7,13 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import SIGN_OFF_GATE
+from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
+from batches.core.gates.success import OPEN
 from batches.gates.ledger import read_ledger
-from batches.models import Attempt, Batch, Gate, SignOff
+from batches.models import Attempt, Batch, Gate, Phase, SignOff
+from batches.runs.successes import successes_of_phases
 
 REASON_CHARACTERS = 2000
 
@@ -54,6 +58,46 @@ def _refuse(gate: Gate, entry: Entry) -> None:
         raise ServiceError(f"The server judged this gate itself: {entry.state}. Only what no rule can check is signed off.")
 
 
+def accept_phase(*, phase: Phase, reason: str, actor: Actor) -> SignOff:
+    """Note that a signed-in person accepts a phase that succeeded, and is not green, as it is; for the attempt that is there now.
+
+    That covers all that is open about it: what needs a look, that it changed nothing, that nobody could check it.
+    Raises ServiceError when nothing is open, PermissionDenied.
+    """
+    name = _person(actor)
+    words = _reason(reason, "Say why it is right as it is: what you looked at. It stays beside your name.")
+    success = successes_of_phases([phase.batch_id]).get(phase.batch_id, {}).get(phase.pk)
+    if success is None:
+        raise ServiceError(f"Phase {phase.key} has not succeeded; there is nothing to accept.")
+    if success.accepted_by:
+        raise ServiceError(f"Phase {phase.key} is accepted already, by {success.accepted_by}.")
+    if success.kind not in OPEN:
+        raise ServiceError(f"Phase {phase.key} is verified; there is nothing to accept.")
+    executed = Attempt.objects.filter(task__phase=phase, task__run__operation=Operation.EXECUTE, outcome=Attempt.Outcome.SUCCEEDED)
+    attempt = executed.order_by("task__run__number", "number").last()
+    assert attempt is not None  # a success has one
+    try:
+        with transaction.atomic():
+            made = SignOff.objects.create(
+                attempt=attempt,
+                accepted=success.kind,
+                commit=attempt.merge_commit or attempt.head_commit,
+                user=actor.user,
+                name=name,
+                at=timezone.now(),
+                reason=words,
+            )
+            Batch.objects.bump(phase.batch_id)
+            return made
+    except IntegrityError:
+        raise ServiceError(f"Somebody accepted phase {phase.key} just now.") from None
+
+
+def acceptances_of(phase: Phase) -> list[SignOff]:
+    """Every acceptance of the phase, the newest first; also those of earlier attempts, and withdrawn ones."""
+    return list(SignOff.objects.filter(gate=None, attempt__task__phase=phase).select_related("attempt").order_by("-pk"))
+
+
 def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
     """Take a sign-off back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
     name = _person(actor)
@@ -64,7 +108,7 @@ def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
         )
         if not changed:
             raise ServiceError("This sign-off was withdrawn already.")
-        Batch.objects.bump(sign_off.gate.phase.batch_id)
+        Batch.objects.bump(sign_off.phase.batch_id)
     sign_off.refresh_from_db()
 
 

@@ -5,7 +5,8 @@ from django.db import models
 from django.db.models import Q
 
 from batches.core.gates.ledger import Opinion
-from batches.models.batches import Gate
+from batches.core.gates.success import OPEN, Success
+from batches.models.batches import Gate, Phase
 from batches.models.choices import choices
 from batches.models.reviews import Review
 from batches.models.runs import Attempt
@@ -63,9 +64,18 @@ class GateCheck(models.Model):
 
 
 class SignOff(models.Model):
-    """A person confirms a gate that cannot be checked automatically. Rows are never deleted; withdrawing fills in more columns."""
+    """A person confirms a gate that cannot be checked automatically, or (without a gate) accepts a phase as it is.
 
-    gate = models.ForeignKey(Gate, models.CASCADE, related_name="sign_offs")
+    Rows are never deleted; withdrawing fills in more columns.
+    """
+
+    gate = models.ForeignKey(Gate, models.CASCADE, null=True, blank=True, related_name="sign_offs")
+    accepted = models.CharField(
+        max_length=20,
+        choices=[choice for choice in choices(Success) if choice[0] in OPEN],
+        blank=True,
+        help_text="What was accepted. Empty when a gate was signed off.",
+    )
     attempt = models.ForeignKey(
         Attempt,
         models.CASCADE,
@@ -90,6 +100,12 @@ class SignOff(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["gate", "attempt"], condition=Q(withdrawn_at__isnull=True), name="one_standing_tick"),
+            models.UniqueConstraint(
+                fields=["attempt"], condition=Q(withdrawn_at__isnull=True, gate__isnull=True), name="one_standing_acceptance"
+            ),
+            models.CheckConstraint(
+                condition=(Q(gate__isnull=True) & ~Q(accepted="")) | Q(gate__isnull=False, accepted=""), name="sign_off_of_gate_or_phase"
+            ),
             models.CheckConstraint(condition=~Q(name="") & ~Q(reason=""), name="tick_by_name_with_reason"),
             models.CheckConstraint(
                 condition=Q(withdrawn_at__isnull=True, withdrawn_name="", withdraw_reason="")
@@ -99,7 +115,14 @@ class SignOff(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.gate}: signed off by {self.name}"
+        return f"{self.gate}: signed off by {self.name}" if self.gate else f"{self.attempt}: accepted by {self.name}"
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that it is about."""
+        found = self.gate.phase if self.gate else self.attempt.task.phase
+        assert found is not None  # only executions of phases are accepted
+        return found
 
 
 class GateOpinion(models.Model):

@@ -487,6 +487,9 @@ class Result(models.Model):
     files_modified = models.JSONField(default=list, blank=True)
     files_deleted = models.JSONField(default=list, blank=True)
     undeclared = models.JSONField(default=list, blank=True, help_text="Changed files that the plan does not name.")
+    looks = models.JSONField(
+        default=list, blank=True, help_text="What to look at: [{kind, path, text, declared, phase}]. Declared ones are only named."
+    )
     commits = models.JSONField(default=list, blank=True)
     diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, possibly truncated. Null until it is read.")
 

@@ -28,8 +28,9 @@ from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.engine import generation, reporting, retries, run_control
+from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
 from batches.metrics import history
-from batches.models import ApiToken, Batch, Plan, Project, Run
+from batches.models import ApiToken, Batch, Phase, Plan, Project, Run
 from batches.models.visibility import seeing
 from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import rows_of, wanted_page
@@ -217,6 +218,18 @@ def cancel(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     run = _last_run(found)
     run_control.cancel(run=run, actor=actor)
     return _accepted(request, found, run)
+
+
+def accept(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Accept a phase that succeeded, and is not green, as it is: {"reason": what was looked at}."""
+    found, data = find_batch(number), _object(request, "reason")
+    phase = get_object_or_404(Phase, batch=found, key=key)
+    reason = data.get("reason", "")
+    if not isinstance(reason, str):
+        raise BadRequest("reason must be text: what you looked at.")
+    made = accept_phase(phase=phase, reason=reason[:REASON_CHARACTERS], actor=actor)
+    about = {"batch_id": number, "phase": key, "accepted": made.accepted, "accepted_by": made.name, "accepted_at": made.at}
+    return JsonResponse(about, status=201)
 
 
 def _last_run(found: Batch) -> Run:

@@ -18,10 +18,12 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
+from batches.core.gates.success import Success
 from batches.core.text.words import counted
 from batches.models import Attempt, BaseMerge, Batch, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
+from batches.runs.successes import successes_of_phases
 from subagents.contract import SubagentError
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository
@@ -35,7 +37,8 @@ class MergePreview:
     """What a merge would bring, and in `refusal` why it cannot be done now ("": it can).
 
     `moved` are commits on the base branch that the batch branch lacks. `later` are commits on the batch branch since its
-    last phase was merged and its gates were last judged. `undone` names the phases that are not done.
+    last phase was merged and its gates were last judged. `undone` names the phases that are not done, `looks` says for each phase
+    that needs a look what a person should look at: until somebody has accepted them, nothing is merged.
     """
 
     base_commit: str
@@ -47,6 +50,7 @@ class MergePreview:
     undone: tuple[str, ...]
     folder: str
     refusal: str
+    looks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def preview_merge(batch: Batch) -> MergePreview:
@@ -59,10 +63,28 @@ def preview_merge(batch: Batch) -> MergePreview:
         # Compare with the merge base, so that commits only on the base branch do not look like deletions.
         changes = repository.changes(repository.merge_base(base, tip) or base, tip)
         later = _later(repository, batch, tip)
+        looks = open_looks(batch)
         refusal, folder = _refusal(repository, batch, base, tip, moved)
+        refusal = refusal or _to_be_looked_at(looks)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
-    return MergePreview(base, tip, commits, changes, moved, later, _undone(batch), folder, refusal)
+    return MergePreview(base, tip, commits, changes, moved, later, _undone(batch), folder, refusal, looks)
+
+
+def open_looks(batch: Batch) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(phase, what a person should look at) of the phases that need a look and that nobody has accepted, in the plan's order."""
+    found = successes_of_phases([batch.pk]).get(batch.pk, {})
+    waiting = {phase: success.looks for phase, success in found.items() if success.kind is Success.NEEDS_LOOK}
+    return tuple((key, waiting[pk]) for pk, key in batch.phases.order_by("position").values_list("pk", "key") if pk in waiting)
+
+
+def _to_be_looked_at(looks: Sequence[tuple[str, tuple[str, ...]]]) -> str:
+    if not looks:
+        return ""
+    keys = ", ".join(key for key, _ in looks)
+    it, ones = ("it", f"Phase {keys} needs") if len(looks) == 1 else ("them", f"Phases {keys} need")
+    first = f"phase {looks[0][0]}: {looks[0][1][0]}"
+    return f"{ones} a look first ({first}). Accept {it} on the page of the phase, with what you looked at, or retry {it}."
 
 
 def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: Sequence[Commit]) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from batches.core.review.rules import (
     Verdict,
     judge,
     review_batch,
+    review_looks,
     review_other_gates,
     risk_of,
 )
@@ -25,6 +26,7 @@ from batches.gates.ledger import read_ledger
 from batches.models import Batch, Finding, GateOpinion, Phase, Result, Review, Run
 from batches.repositories.repository import repository_of
 from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
+from batches.runs.successes import successes_of_phases
 from subagents.contract import SubagentError
 from subagents.documents import commit_documents
 
@@ -54,7 +56,8 @@ def _judge(run: Run, review: Review) -> None:
     if moment is ReviewTiming.BEFORE:
         batch_findings = review_batch(list(facts.values()), conflicts_of(batch), longest_chain(facts))
     else:
-        batch_findings = review_other_gates(other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
+        gates = review_other_gates(other_gates(batch, {phase.key: phase.prp_id for phase in phases}))
+        batch_findings = (*gates, *review_looks(_looks(phases, done)))
     verdict = judge([*batch_findings, *(finding for part in parts for finding in part.findings)])
     notes = dict.fromkeys(str(report.get("semantic", {}).get("note", NO_REVIEWER)) for report in reports.values())
     semantic = "; ".join(notes) or NO_REVIEWER
@@ -88,6 +91,16 @@ def other_gates(batch: Batch, prp_ids: Mapping[str, str]) -> Iterator[tuple[str,
         if entry.gate is None and entry.last is not None:
             place = prp_ids.get(entry.phase, entry.phase) if entry.phase else f"stage {entry.stage}"
             yield f"{place}, {entry.origin} gate", entry.text, entry.state
+
+
+def _looks(phases: Sequence[Phase], done: Mapping[int, Done]) -> Iterator[tuple[str, str, bool, str]]:
+    """(place, what, declared, who accepted it) of all that a person should look at in the phases that succeeded."""
+    batch = phases[0].batch_id if phases else 0
+    successes = successes_of_phases([batch]).get(batch, {})
+    for phase in phases:
+        attempt = done[phase.pk].attempt if phase.pk in successes else None
+        for look in attempt.result.looks if attempt is not None else ():
+            yield f"{phase.prp_id}, {look['path']}", look["text"], look["declared"], successes[phase.pk].accepted_by
 
 
 def _reports(run: Run) -> dict[int | None, Report]:

@@ -316,6 +316,21 @@ def _about_hot_files(phases: Sequence[PhaseFacts]) -> Iterable[ReviewFinding]:
             yield ReviewFinding(Severity.MINOR, "files", file, text, "Split the file, or give the changes to one phase.")
 
 
+def review_looks(looks: Iterable[tuple[str, str, bool, str]]) -> tuple[ReviewFinding, ...]:
+    """Findings about what phases did to their own judges and to others' work: (place, what, declared, who accepted it or "")."""
+    findings = []
+    for place, text, declared, accepted_by in looks:
+        if declared:
+            advice = "Look at the change: the phase is judged by it."
+            findings.append(ReviewFinding(Severity.INFO, "judges", place, f"{text}.", advice))
+        elif accepted_by:
+            findings.append(ReviewFinding(Severity.MINOR, "judges", place, f"{text}; accepted by {accepted_by}.", "Nothing is left to do."))
+        else:
+            advice = "Look at the change, then accept the phase on its page with a reason, or retry it."
+            findings.append(ReviewFinding(Severity.MAJOR, "judges", place, f"{text}.", advice))
+    return tuple(findings)
+
+
 def _about_names(phases: Sequence[PhaseFacts]) -> Iterable[ReviewFinding]:
     titles: dict[str, list[PhaseFacts]] = {}
     for phase in phases:

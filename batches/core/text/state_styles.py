@@ -26,6 +26,8 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     # of the kinds of success only the verified one is green
     "not_verified": StateStyle("stale", "!", "succeeded, not verified"),
     "changed_nothing": StateStyle("stale", "!", "succeeded, changed nothing"),
+    "needs_look": StateStyle("stale", "!", "succeeded, needs a look"),
+    "accepted_by_person": StateStyle("succeeded", "☑", "succeeded, accepted by a person"),
     "passed": StateStyle("succeeded", "✓", "passed"),
     "success": StateStyle("succeeded", "✓", "success"),
     "ok": StateStyle("succeeded", "✓", "ok"),

@@ -18,16 +18,16 @@ from django.views.decorators.http import require_safe
 
 from batches.core.engine.remaining import RemainingPhase
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
-from batches.core.gates.success import Success, success_words
+from batches.core.gates.success import Success, accepted_words, success_words
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import style_name
-from batches.gates.success import successes_of_batches
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
 from batches.pages.batches.time_left import TO_COME, time_left
 from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
+from batches.runs.successes import successes_of_batches
 
 PAGE_SIZE = 50
 ALWAYS = ("all", "running", "failed", "done")  # filters that are shown even without matches
@@ -124,6 +124,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
         kinds = successes.get(batch.pk, [])
         executed = batch.operation == Operation.EXECUTE and batch.run_state == RunState.SUCCEEDED
         not_verified = success_words(kinds) if executed else ""
+        behind = not_verified or (accepted_words(kinds) if executed else "")
         counts: Counter[str] = Counter()
         done = phases.get(batch.pk, {}).get(TaskState.SUCCEEDED, 0)
         for task_state, number in phases.get(batch.pk, {}).items():
@@ -142,7 +143,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
             BatchRow(
                 batch=batch,
                 state=Success.NOT_VERIFIED if not_verified else state,
-                word=f"succeeded, {not_verified}" if not_verified else word,
+                word=f"succeeded, {behind}" if behind else word,
                 counts=counts,
                 done=done,
                 total=sum(counts.values()),

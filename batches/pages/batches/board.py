@@ -1,7 +1,7 @@
 """The data of a batch's pages, read in a fixed number of queries."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,17 +14,17 @@ from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
-from batches.core.gates.success import Success, success_words
+from batches.core.gates.success import OPEN, VERIFIED, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
 from batches.gates.ledger import read_ledger
-from batches.gates.success import read_successes
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, time_left
+from batches.runs.successes import read_successes
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
@@ -71,7 +71,25 @@ class PhaseCard:
     stuck: bool = False
     model: str = ""  # of its attempt, else what it would get; "": none is used
     prepares: bool = False  # its task writes its work order, and carries nothing out
-    success: Success = Success.VERIFIED  # of a phase that succeeded
+    behind: PhaseSuccess = VERIFIED  # the success of a phase that succeeded
+
+    @property
+    def success(self) -> Success:
+        return self.behind.kind
+
+    @property
+    def word(self) -> str:
+        """What its pill says where that is more than its state's word."""
+        return self.behind.words if self.state == TaskState.SUCCEEDED else ""
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """What a person should look at before the success is believed."""
+        return self.behind.looks if self.state == TaskState.SUCCEEDED and self.success == Success.NEEDS_LOOK else ()
+
+    @property
+    def can_be_accepted(self) -> bool:
+        return self.state == TaskState.SUCCEEDED and self.success in OPEN
 
     @property
     def state(self) -> str:
@@ -143,7 +161,8 @@ class StageCard:
             if state in states:
                 return state
         if states <= {TaskState.SUCCEEDED}:
-            return next((card.success for card in self.cards if card.success != Success.VERIFIED), TaskState.SUCCEEDED)
+            found = {card.success for card in self.cards}
+            return next((kind for kind in (*OPEN, Success.ACCEPTED) if kind in found), TaskState.SUCCEEDED)
         return TaskState.PENDING if self.active or states - {"planned"} else "planned"
 
     @property
@@ -320,14 +339,18 @@ class Board:
     @property
     def word(self) -> str:
         said = batch_state(self.run.operation, self.run.state, self.run.paused, self.run.stop_reason)[1] if self.run else ""
-        return said or (f"succeeded, {self.not_green}" if self.not_green else "")
+        behind = self.not_green or self._behind(accepted_words)
+        return said or (f"succeeded, {behind}" if behind else "")
 
     @property
     def not_green(self) -> str:
-        """What is behind an execution that succeeded, as far as it is not verified: "2 phases not verified"."""
+        """What is behind an execution that succeeded, as far as it is open: "2 phases not verified"."""
+        return self._behind(success_words)
+
+    def _behind(self, words: Callable[[Iterable[Success]], str]) -> str:
         if not self.executing or self.run is None or self.run.state != RunState.SUCCEEDED:
             return ""
-        return success_words(card.success for card in self.cards if card.state == TaskState.SUCCEEDED)
+        return words(card.success for card in self.cards if card.state == TaskState.SUCCEEDED)
 
     @property
     def rate_limited(self) -> bool:
@@ -418,7 +441,10 @@ class Board:
         found = []
         for stage in self.stages:
             for card in stage.cards:
-                if card.state == TaskState.FAILED and card.task:
+                if card.looks:
+                    text = f"{card.looks[0]}{f', and {len(card.looks) - 1} more' if len(card.looks) > 1 else ''}"
+                    found.append(Attention(f"why-{card.element_id}", "needs_look", card.phase.title, card.phase.key, text, card.task))
+                elif card.state == TaskState.FAILED and card.task:
                     found.append(Attention(f"why-{card.element_id}", "failed", card.phase.title, card.phase.key, card.why, card.task))
                 elif card.late and card.attempt:
                     seen = card.attempt.last_beat_at or card.attempt.launched_at
@@ -556,7 +582,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         attempt = last.get(task.pk) if task else None
         late = is_late(attempt, run, now)
         model = model_shown(phase, task, attempt, run)
-        success = successes.get(task.pk, Success.VERIFIED) if task else Success.VERIFIED
+        success = successes.get(task.pk, VERIFIED) if task else VERIFIED
         return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model, prepares, success)
 
     grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}

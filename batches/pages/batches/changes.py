@@ -6,11 +6,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from batches.core.engine.states import Operation, TaskKind
+from batches.core.engine.states import Operation, TaskKind, TaskState
+from batches.core.gates.success import VERIFIED, PhaseSuccess, Success
 from batches.core.review.declared_changes import FileRow, compare_files
 from batches.models import Attempt, Batch, Phase, Result, Task
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import ShownDiff, diff_address, diff_mode, own_query, remember_mode, shown_diff
+from batches.runs.successes import read_successes
 
 FILES_SHOWN = 200
 
@@ -24,10 +26,20 @@ class PhaseChanges:
     attempt: Attempt | None
     result: Result | None
     rows: tuple[FileRow, ...]
+    behind: PhaseSuccess = VERIFIED  # the success of a phase that succeeded
 
     @property
     def state(self) -> str:
-        return self.task.state if self.task else "planned"
+        """Its task's, with the kinds of success told apart."""
+        if self.task is None:
+            return "planned"
+        succeeded = self.task.state == TaskState.SUCCEEDED and self.behind.kind != Success.VERIFIED
+        return self.behind.kind if succeeded else self.task.state
+
+    @property
+    def looks(self) -> tuple[tuple[str, bool], ...]:
+        """(what a person should look at, whether the plan declares it) of its newest attempt."""
+        return tuple((look["text"], look["declared"]) for look in self.result.looks) if self.result else ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,7 +67,7 @@ def files_so_far(phase: Phase, attempt: Attempt | None) -> tuple[FileRow, ...]:
 
 
 def read_changes(batch: Batch) -> list[PhaseChanges]:
-    """Every phase in the plan's order, with its newest execution. Three queries."""
+    """Every phase in the plan's order, with its newest execution. Six queries."""
     tasks = {
         task.phase_id: task
         for task in Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE).order_by("run__number")
@@ -68,11 +80,14 @@ def read_changes(batch: Batch) -> list[PhaseChanges]:
         .order_by("number")
     }
     found = []
+    successes = read_successes([batch.pk])
     for phase in batch.phases.select_related("stage"):
         task = tasks.get(phase.pk)
         attempt = attempts.get(task.pk) if task else None
         result = getattr(attempt, "result", None) if attempt else None
-        found.append(PhaseChanges(phase, task, attempt, result, files_of(phase, result) or files_so_far(phase, attempt)))
+        rows = files_of(phase, result) or files_so_far(phase, attempt)
+        behind = successes.get(task.pk, VERIFIED) if task else VERIFIED
+        found.append(PhaseChanges(phase, task, attempt, result, rows, behind))
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -12,8 +13,8 @@ from django.views.decorators.http import require_POST, require_safe
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
-from batches.gates.sign_offs import REASON_CHARACTERS, sign_off, withdraw_sign_off
-from batches.models import Gate, GateCheck, SignOff
+from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase, sign_off, withdraw_sign_off
+from batches.models import Gate, GateCheck, Phase, SignOff
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
 
@@ -46,10 +47,14 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
         "may_sign_off": request.user.has_perm(SIGN_OFF_GATE),
-        "history": SignOff.objects.filter(gate__phase__batch=batch).select_related("gate__phase", "attempt").order_by("-pk")[:100],
+        "history": _history().filter(attempt__task__run__batch=batch).order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }
     return render(request, "batches/gates.html", context)
+
+
+def _history() -> QuerySet[SignOff]:
+    return SignOff.objects.select_related("gate__phase__batch", "attempt__task__phase__batch")
 
 
 def _filtered(request: HttpRequest, entries: Sequence[Entry]) -> tuple[str, list[Entry]]:
@@ -86,18 +91,34 @@ def sign_off_gate(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 
 @require_POST
+def accept(request: HttpRequest, number: int, key: str) -> HttpResponse:
+    """Accept a phase as it is, with a reason, in the person's name."""
+    phase = get_object_or_404(Phase.objects.select_related("batch"), key=key, batch=find_batch(number))
+
+    def verb() -> str:
+        made = accept_phase(phase=phase, reason=request.POST.get("accept", "")[:REASON_CHARACTERS], actor=actor_of(request))
+        return f"Accepted by {made.name}: the name, the time and the reason stay beside the phase."
+
+    return act(request, verb, reverse("batches:phase", args=[number, phase.key]))
+
+
+@require_POST
 def withdraw(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    one = get_object_or_404(SignOff.objects.select_related("gate__phase__batch"), pk=pk, gate__phase__batch__number=number)
+    one = get_object_or_404(_history(), pk=pk, attempt__task__run__batch=find_batch(number))
 
     def verb() -> str:
         withdraw_sign_off(sign_off=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        return "Withdrawn: the gate is unverified again, and both words stay in the history."
+        what = "the gate is unverified again" if one.gate else "the phase is open again"
+        return f"Withdrawn: {what}, and both words stay in the history."
 
-    return act(request, verb, _back(request, one.gate))
+    return act(request, verb, _back(request, one))
 
 
-def _back(request: HttpRequest, gate: Gate) -> str:
+def _back(request: HttpRequest, about: Gate | SignOff) -> str:
     """To the page that the form stood on: the phase's own, or the ledger."""
+    number, key = about.phase.batch.number, about.phase.key
+    if isinstance(about, SignOff) and about.gate is None:
+        return reverse("batches:phase", args=[number, key])
     if request.GET.get("from") == "phase":
-        return f"{reverse('batches:phase', args=[gate.phase.batch.number, gate.phase.key])}?tab=gates"
-    return reverse("batches:gates", args=[gate.phase.batch.number])
+        return f"{reverse('batches:phase', args=[number, key])}?tab=gates"
+    return reverse("batches:gates", args=[number])

@@ -8,11 +8,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
+from batches.core.gates.success import success_words
 from batches.engine import execution
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
+from batches.runs.successes import successes_of_batches
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -43,7 +45,8 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
             for what, paths in (("deleted", files.deleted), ("modified", files.modified), ("created", files.created))
             for path in paths
         ]
-        context |= {"preview": preview, "rows": rows}
+        behind = success_words(successes_of_batches([batch.pk]).get(batch.pk, ()))
+        context |= {"preview": preview, "rows": rows, "behind": behind}
     return render(request, "batches/merge.html", context)
 
 

@@ -15,12 +15,12 @@ from django.views.decorators.http import require_safe
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.ledger import Entry, GateState, Said, SignedOff
-from batches.core.gates.success import Success
+from batches.core.gates.success import VERIFIED
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
-from batches.gates.success import read_successes
-from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, Task, Transition
+from batches.gates.sign_offs import acceptances_of
+from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
 from batches.pages.batches.board import Mark, PhaseCard, model_shown
 from batches.pages.batches.changes import files_of
@@ -28,6 +28,7 @@ from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.common import htmx, read_number
+from batches.runs.successes import read_successes
 
 TABS = ("spec", "gates", "log", "diff", "result", "attempts")
 LOG_SHOWN = 1_000
@@ -99,6 +100,18 @@ class PhaseView:
     result: Result | None
     waiting: int
     now: datetime
+    acceptances: tuple[SignOff, ...] = ()
+
+    @property
+    def acceptance(self) -> SignOff | None:
+        """The standing one, of the newest attempt."""
+        standing = (one for one in self.acceptances if one.withdrawn_at is None)
+        return next((one for one in standing if self.card.attempt and one.attempt_id == self.card.attempt.pk), None)
+
+    @property
+    def looks(self) -> tuple[tuple[str, bool], ...]:
+        """(what a person should look at, whether the plan declares it) of the chosen attempt."""
+        return tuple((look["text"], look["declared"]) for look in self.result.looks) if self.result else ()
 
     @property
     def phase(self) -> Phase:
@@ -193,7 +206,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     late = is_late(newest, run, now)
     model = model_shown(phase, task, newest, task.run if task else None)
     prepares = task is not None and task.run.operation == Operation.GENERATE
-    success = read_successes([batch.pk]).get(task.pk, Success.VERIFIED) if task is not None else Success.VERIFIED
+    success = read_successes([batch.pk]).get(task.pk, VERIFIED) if task is not None else VERIFIED
     merged = {check.gate_id: check for check in checks if check.attempt.task.phase_id is None}
     rows = [GateRow(place, gate, own.get(gate.pk), merged.get(gate.pk)) for place, gate in enumerate(gates, start=1)]
     if chosen is not None and chosen == newest:
@@ -209,6 +222,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
         result=Result.objects.filter(attempt=chosen).first() if chosen else None,
         waiting=_dependents(batch, phase.key),
         now=now,
+        acceptances=tuple(acceptances_of(phase)),
     )
 
 

@@ -2,8 +2,13 @@
 
 import pytest
 
+from batches.accounts.actor import Actor
+from batches.core.errors import ServiceError
+from batches.gates.sign_offs import accept_phase
 from batches.models import Result
-from tests.batches.world import World, phase, plan
+from batches.repositories.merges import merge_batch
+from tests.batches import builders
+from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process
 
@@ -74,6 +79,11 @@ def test_a_gate_that_also_passes_by_the_judge_before_passes_and_the_phase_needs_
     assert look["path"] == "tests/test_calc.py" and not look["declared"]
     named = "takes its tests from tests/test_calc.py, which the phase changed and does not declare"
     assert look["text"].endswith(f"{named}; judged again with the version before, it passes")
+    assert "succeeded, 1 phase needs a look" in run.report and f"look: {look['text']}" in run.report
+    with pytest.raises(ServiceError, match=r"Phase 1 needs a look first .*tests/test_calc.py.* Accept it on the page of the phase"):
+        merge_batch(batch=run.batch, actor=ACTOR)
+    accept_phase(phase=task.phase, reason="The new test is right.", actor=Actor.person(builders.make_user()))
+    assert merge_batch(batch=run.batch, actor=ACTOR).merged
 
 
 def test_a_declared_judge_is_judged_as_it_is_and_named_and_a_first_test_has_no_version_before(world: World):

@@ -1,0 +1,86 @@
+"""What is behind each phase that succeeded, read from rows: the one place that cards, lists, reports and the API ask."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from batches.core.engine.states import Operation, TaskKind, TaskState
+from batches.core.gates.success import PhaseSuccess, Success, success_of
+from batches.models import Attempt, GateCheck, SignOff, Task
+
+_COLUMNS = ("pk", "task_id", "task__phase", "task__run__batch", "task__phase__files", "result__undeclared", "result__looks")
+_CHANGED = ("result__files_created", "result__files_modified", "result__files_deleted")
+
+
+def read_successes(batches: Collection[int]) -> dict[int, PhaseSuccess]:
+    """{task: its success} of the executions of phases in these batches (by their ids) that succeeded. Up to three queries."""
+    return {task: found for _, _, task, found in _read(batches)}
+
+
+def successes_of_phases(batches: Collection[int]) -> dict[int, dict[int, PhaseSuccess]]:
+    """{batch: {phase: its success}} of each phase whose newest execution succeeded. Up to four queries."""
+    found = _read(batches)
+    if not found:
+        return {}
+    newest = Task.objects.filter(phase__batch__in=batches, run__operation=Operation.EXECUTE).order_by("run__number")
+    of_phase = dict(newest.values_list("phase", "pk"))
+    kinds: dict[int, dict[int, PhaseSuccess]] = defaultdict(dict)
+    for batch, phase, task, success in found:
+        if of_phase[phase] == task:
+            kinds[batch][phase] = success
+    return kinds
+
+
+def successes_of_batches(batches: Collection[int]) -> dict[int, list[Success]]:
+    """{batch: the kind of success of each phase whose newest execution succeeded}. Up to four queries."""
+    return {batch: [success.kind for success in phases.values()] for batch, phases in successes_of_phases(batches).items()}
+
+
+def _read(batches: Collection[int]) -> list[tuple[int, int, int, PhaseSuccess]]:
+    """(batch, phase, task, success) of each execution that succeeded."""
+    rows = Attempt.objects.filter(
+        task__run__batch__in=batches,
+        task__run__operation=Operation.EXECUTE,
+        task__kind=TaskKind.PHASE,
+        task__state=TaskState.SUCCEEDED,
+        outcome=Attempt.Outcome.SUCCEEDED,
+    ).order_by("number")
+    last = {row["task_id"]: row for row in rows.values(*_COLUMNS, *_CHANGED)}
+    if not last:
+        return []
+    mine = [row["pk"] for row in last.values()]
+    checks: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    judged = GateCheck.objects.filter(attempt__in=mine).order_by().values_list("attempt", "origin", "status").distinct()
+    for attempt, origin, status in judged:
+        checks[attempt].append((origin, status))
+    standing = SignOff.objects.filter(attempt__in=mine, withdrawn_at=None).order_by().values_list("attempt", "gate", "name")
+    signed = {attempt for attempt, gate, _ in standing if gate is not None}
+    accepted = {attempt: name for attempt, gate, name in standing if gate is None}
+    return [(row["task__run__batch"], row["task__phase"], task, _success(row, checks, signed, accepted)) for task, row in last.items()]
+
+
+def _success(
+    row: dict[str, Any], checks: dict[int, list[tuple[str, str]]], signed: Collection[int], accepted: dict[int, str]
+) -> PhaseSuccess:
+    attempt = row["pk"]
+    looks = tuple(look["text"] for look in row["result__looks"] or () if not look["declared"])
+    kind, without = (
+        success_of(
+            checks.get(attempt, ()),
+            signed_off=attempt in signed,
+            declares=bool(row["task__phase__files"]),
+            changed=_changed(row),
+            looks=bool(looks),
+            accepted=person and attempt in accepted,
+        )
+        for person in (True, False)
+    )
+    return PhaseSuccess(kind, without, accepted[attempt] if kind is Success.ACCEPTED else "", looks)
+
+
+def _changed(row: dict[str, Any]) -> int | None:
+    """How many of the files that the plan names an attempt changed; None where no result tells."""
+    if row[_CHANGED[0]] is None:
+        return None
+    undeclared = set(row["result__undeclared"] or ())
+    return len({path for name in _CHANGED for path in row[name] or ()} - undeclared)
