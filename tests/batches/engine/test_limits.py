@@ -18,6 +18,7 @@ from batches.engine.execution_plan import changes_of_run, plan_execution
 from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
+from batches.runs import create
 from batches.runs.transitions import move_task
 from subagents.contract import TaskResult
 from subagents.launcher import Observation
@@ -92,6 +93,40 @@ def test_one_limit_that_several_meet_lowers_the_number_once_and_a_success_forget
     assert run.rate_limited_until > NOW + timedelta(seconds=45)
     step(run, end(run, "2"), later=22)
     assert run.rate_limits == 0
+
+
+@pytest.mark.parametrize("minutes", [(10, 1), (1, 10)])
+def test_of_a_pause_that_is_met_twice_the_later_end_holds(wide, minutes):
+    run = wide({"1": "running", "2": "running"})
+    met = [(name, NOW + timedelta(minutes=after)) for name, after in zip("12", minutes, strict=True)]
+    step(run, *(end(run, name, "rate_limited", retry_at=until.isoformat()) for name, until in met))
+    assert (run.rate_limited_until, run.rate_limits) == (NOW + timedelta(minutes=10), 1)
+    step(run, later=599)
+    assert set(states(run).values()) == {"pending"}
+    step(run, later=601)
+    assert "launching" in states(run).values()
+
+
+def test_a_longer_pause_is_not_cut_short_by_one_that_another_run_meets(wide):
+    run, longer = wide({"1": "running"}), wide()
+    hour = NOW + timedelta(hours=1)
+    Run.objects.filter(pk=longer.pk).update(rate_limited_since=NOW, rate_limited_until=hour)
+    met = end(run, "1", "rate_limited", retry_at=(NOW + timedelta(minutes=10)).isoformat())
+    acts = orchestrator.record_step(run.pk, TickContext(NOW, 1.0, "build-1", 100), [met])
+    orchestrator.pause_other_runs(run.pk, acts.pause)
+    longer.refresh_from_db()
+    assert longer.rate_limited_until == hour
+    started = create._pause_of_others("command")
+    assert started["rate_limited_until"] == hour, "a new run waits for the longest of them"
+
+
+def test_two_waits_for_the_same_thing_add_up(wide):
+    run = wide({"1": "running"})
+    for begin, until in ((0, 100), (200, 350)):
+        retry_at = (NOW + timedelta(seconds=until)).isoformat()
+        step(run, end(run, "1", "rate_limited", retry_at=retry_at), later=begin)
+        step(run, later=until)
+    assert run.waited["rate_limit"] == pytest.approx(100 + 150, abs=2)
 
 
 def test_a_rate_limit_holds_for_the_other_runs_of_the_backend_and_for_new_ones(wide):
