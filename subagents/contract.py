@@ -146,6 +146,9 @@ class ResultStatus(StrEnum):
     FAILED = "failed"
 
 
+RESULT = "result.json"  # in the attempt's directory, where .ce/orchestration/ could not be written
+
+
 class Failure(StrEnum):
     """The failure reasons that an attempt itself can report; FailureReason in batches/core/engine/states.py has all of them."""
 
@@ -159,6 +162,7 @@ class Failure(StrEnum):
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
     SETUP_FAILED = "setup_failed"
+    MACHINE_FAULT = "machine_fault"  # the attempt is put off: no failure of the phase
 
 
 class Fault(StrEnum):

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 JSON_BYTES = 256 * 1024  # a larger heartbeat or result is refused
 SPEC_BYTES = 8 * 1024 * 1024  # we write specs ourselves; a phase may quote a long plan
 LARGEST_INTEGER = 2**53  # what every JSON reader and a database column agree on
+# Errors of the machine and not of what was asked of it (machine_faults.py): they pass, and nobody's work is to blame.
+MACHINE_ERRORS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EUCLEAN, errno.ESTALE),
+        *(errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOLCK, errno.EREMOTEIO),
+    }
+)
 
 
 class SubagentError(Exception):
@@ -86,7 +93,8 @@ def _cleaned(value: Any, path: str) -> Any:
 def read_bytes(path: str, limit: int) -> bytes | None:
     """The content of a regular file of at most `limit` bytes; None when there is no file. Raises ContractError for anything else.
 
-    Does not follow a link in the last part of the path, does not wait (FIFO), reads no more than the limit (sparse file).
+    An error of the machine (MACHINE_ERRORS) says nothing about the file and is raised as it is. Does not follow a link in the
+    last part of the path, does not wait (FIFO), reads no more than the limit (sparse file).
     """
     name = os.path.basename(path)
     try:
@@ -96,6 +104,8 @@ def read_bytes(path: str, limit: int) -> bytes | None:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise ContractError(name, "is a symbolic link, which is not followed") from None
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise ContractError(name, f"cannot be opened: {error.strerror}") from None
     try:
         found = os.fstat(descriptor)
@@ -108,6 +118,8 @@ def read_bytes(path: str, limit: int) -> bytes | None:
             parts.append(part)
             left -= len(part)
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise ContractError(name, f"cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)

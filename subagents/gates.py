@@ -15,6 +15,8 @@ from subagents.backends.steps import shell_command
 from subagents.built_environment import ProjectEnvironment
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
 from subagents.environment import site_packages
+from subagents.files import MACHINE_ERRORS
+from subagents.machine_faults import filled_by, full
 from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.standard_gates import find_markers, find_oversized, parseable
@@ -62,7 +64,10 @@ class Judge:
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
-        """One outcome a gate, in order; a fault of one gate is that gate's failure and no other's."""
+        """One outcome a gate, in order; a fault of one gate is that gate's failure and no other's.
+
+        Raises MachineFault, OSError when the machine could not judge.
+        """
         outcomes: list[GateOutcome] = []
         left: dict[str, None] = {}
         for number, gate in enumerate(gates, start=1):
@@ -149,6 +154,8 @@ class Judge:
             if exit_code or timed_out:
                 break
         self.reporter.end_output(0)
+        if exit_code and (fault := full((self.checkout, own, self.spec.repository))) and not filled_by((self.place.folder,)):
+            raise fault
         note = ""
         if timed_out:
             note = f"did not end within {limit:g} s and was killed"
@@ -175,6 +182,8 @@ class Judge:
                 case _:
                     return self._parses(gate)
         except OSError as error:  # a file that the work made unreadable
+            if error.errno in MACHINE_ERRORS:
+                raise
             return self._outcome(gate, GateStatus.FAILED, note=f"could not be looked at: {error}")
 
     def _listed(self, gate: GateSpec, faults: Sequence[str], left_out: str) -> GateOutcome:

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 
-from subagents.files import clean_text, dump_json
+from subagents.files import MACHINE_ERRORS, clean_text, dump_json
 from subagents.redaction import redact, redact_value
 
 TYPE_CHECKING = False
@@ -24,7 +24,11 @@ def timestamp() -> str:
 
 
 class Journal:
-    """Appends to a log. After `limit` bytes of program output it notes that once and drops further output; events are always kept."""
+    """Appends to a log. After `limit` bytes of program output it notes that once and drops further output; events are always kept.
+
+    What cannot be written for a fault of the machine (a full disk) is counted, and said once writing works again: a log is
+    not worth an attempt. The work itself meets the same fault, and ends with it.
+    """
 
     def __init__(self, path: str, limit: int) -> None:
         """Raises OSError, also when `path` is not a regular file."""
@@ -33,14 +37,15 @@ class Journal:
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", path)
         self._limit, self._stored = limit, 0
+        self._lost, self._cut = 0, False  # bytes that are missing, and whether the last line that was written is cut off
 
     def event(self, level: str, kind: str, message: str, **more: Any) -> None:
-        """Add an event. Raises OSError."""
+        """Add an event. Raises OSError, but not for a fault of the machine."""
         line = {"at": timestamp(), "level": level, "kind": kind, **redact_value({"message": clean_text(message), **more})}
         self._append(dump_json(line) + b"\n")
 
     def output(self, lines: list[bytes], step: int) -> None:
-        """Store lines printed by a program of step `step` (0: of a gate), up to the limit. Raises OSError."""
+        """Store lines printed by a program of step `step` (0: of a gate), up to the limit. Raises as `event` does."""
         at, parts = timestamp(), []
         for line in lines:
             if self._stored > self._limit:
@@ -57,6 +62,17 @@ class Journal:
             self._append(b"".join(parts))
 
     def _append(self, data: bytes) -> None:
+        if self._lost:
+            note = f"{self._lost} bytes of the log could not be written here: the disk was full or not writable"
+            line = {"at": timestamp(), "level": "warning", "kind": "log_incomplete", "message": note}
+            data = (b"\n" if self._cut else b"") + dump_json(line) + b"\n" + data
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+                self._cut = bool(view)
+            self._lost = 0
+        except OSError as error:
+            if error.errno not in MACHINE_ERRORS:
+                raise
+            self._lost += len(view)

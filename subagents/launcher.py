@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from subagents.contract import (
+    RESULT,
     SPEC_BYTES,
     ContractError,
     Heartbeat,
@@ -56,11 +57,15 @@ class Started:
 
 @record
 class Ended:
-    """The attempt's end as the wrapper wrote it; `result_sha256` is "" when it could not write a result."""
+    """The attempt's end as the wrapper wrote it; `result_sha256` is "" when it could not write a result.
+
+    `machine_fault` is the fault of the machine that prevented that, in words.
+    """
 
     exit_code: int
     ended_at: float
     result_sha256: str
+    machine_fault: str = ""
 
 
 @record
@@ -172,7 +177,7 @@ fork_server, agent_fork_server = ForkServer(), ForkServer(AGENTS)
 
 
 def observe(spec: TaskSpec) -> Observation:
-    """Read an attempt's files in one pass: its start, then its lock, then the rest. Never raises for content.
+    """Read an attempt's files in one pass: its start, then its lock, then the rest. Never raises for content, only OSError.
 
     After a free lock, what is read is final: only then are the end and the result read. A start that is read before a
     free lock means that the wrapper is gone. Read after it, it may be the start of a wrapper that took the lock in between.
@@ -185,8 +190,9 @@ def observe(spec: TaskSpec) -> Observation:
     heartbeat, heartbeat_error = _heartbeat(files.heartbeat, spec)
     if held:
         return Observation(files, True, started, None, heartbeat, heartbeat_error, None, None)
-    ended = _ended(spec.attempt_dir)
-    return Observation(files, False, started, ended, heartbeat, heartbeat_error, *_result(files.result, spec, ended))
+    ended, spare = _ended(spec.attempt_dir), os.path.join(spec.attempt_dir, RESULT)
+    result = spare if os.path.exists(spare) else files.result
+    return Observation(files, False, started, ended, heartbeat, heartbeat_error, *_result(result, spec, ended))
 
 
 def _heartbeat(path: str, spec: TaskSpec) -> tuple[Heartbeat | None, str | None]:
@@ -400,6 +406,6 @@ def _ended(attempt_dir: str) -> Ended | None:
     if found is None:
         return None
     try:
-        return Ended(int(found["exit_code"]), float(found["ended_at"]), str(found["result_sha256"]))
+        return Ended(int(found["exit_code"]), float(found["ended_at"]), str(found["result_sha256"]), str(found.get("machine_fault", "")))
     except (KeyError, TypeError, ValueError):
         return None

@@ -12,7 +12,7 @@ import os
 import select
 import time
 
-from subagents.files import SubagentError
+from subagents.files import MACHINE_ERRORS, SubagentError
 from subagents.record import record
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def run(
 ) -> Finished:
     """Run `argv` with `given` on its standard input until it ends, but at most for `seconds` and `limit` bytes of output.
 
-    Raises ProgramMissing.
+    Raises ProgramMissing, and OSError for a fault of the machine.
     """
     read_end, write_end = os.pipe()
     stdin = os.memfd_create("in") if given else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -66,6 +66,8 @@ def run(
         try:
             pid = os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=actions)
         except OSError as error:
+            if error.errno in MACHINE_ERRORS or error.errno == errno.EAGAIN:
+                raise _no_process(error) from None
             raise ProgramMissing(f"{argv[0]} cannot be started: {error.strerror}") from None
         finally:
             os.close(write_end)
@@ -77,6 +79,11 @@ def run(
         os.close(read_end)
         os.close(stdin)
         os.close(stderr)
+
+
+def _no_process(error: OSError) -> OSError:
+    """The error of a fork; EAGAIN, which for files means a lock, is one of the machine here: no more processes."""
+    return OSError(errno.ENOMEM, error.strerror) if error.errno == errno.EAGAIN else error
 
 
 def _read(descriptor: int, pid: int, limit: int, seconds: float) -> tuple[bytes, bool, bool]:
@@ -112,14 +119,19 @@ def stream(
 
     `prepare` is called in the child before it becomes the program; when it raises OSError, the exit code is 126 and the
     output says why. When the program ends, the rest of its group is killed; the program dies when we die. A negative exit
-    code is a signal. Raises FileNotFoundError when the directory is gone.
+    code is a signal. Raises FileNotFoundError when the directory is gone, OSError for a fault of the machine.
     """
     if not os.path.isdir(directory):
         raise FileNotFoundError(errno.ENOENT, "the checkout is gone", directory)
     prctl = load_prctl()  # loaded before the fork: it takes too long for the child
     read_end, write_end = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(read_end)
+        os.close(write_end)
+        raise _no_process(error) from None
     if pid == 0:
         _become(argv, environment, directory, write_end, prctl, parent, prepare)
     os.close(write_end)

@@ -19,8 +19,9 @@ import time
 
 from subagents.built_environment import NOTHING, READY, EnvironmentSettings, ProjectEnvironment, note_as_built
 from subagents.checkout import Checkout
-from subagents.files import SubagentError, sha256_hex, write_atomic
+from subagents.files import MACHINE_ERRORS, SubagentError, sha256_hex, write_atomic
 from subagents.folders import remove
+from subagents.machine_faults import filled_by, full
 from subagents.record import replace
 from subagents.sandbox import ISOLATING
 
@@ -57,7 +58,7 @@ class SetupFailed(SubagentError):
 def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporter: Reporter) -> ProjectEnvironment:
     """The project's environment for the files of `commit`, built when no attempt on this host has built it yet.
 
-    Raises SetupFailed, GitError, OSError.
+    Raises SetupFailed, GitError, OSError, MachineFault.
     """
     settings = EnvironmentSettings.of(spec.environment)
     if settings.is_empty:
@@ -117,6 +118,8 @@ def _digest(path: str) -> str:
         with open(path, "rb") as file:
             return sha256_hex(file.read(BROUGHT_BYTES))
     except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         raise SetupFailed(f"{path} is to be brought along, but cannot be read: {error.strerror}") from None
 
 
@@ -185,6 +188,8 @@ def _run(spec: TaskSpec, settings: EnvironmentSettings, folder: str, checkout: s
     script = shell_command(settings.setup, spec.attempt_dir, "setup")
     exit_code, timed_out = run_commands(own, script, checkout, keep, gates=True, own=folder, extra=variables, seconds=SETUP_SECONDS)
     reporter.end_output(0)
+    if exit_code and (fault := full((folder,))) and not filled_by((folder,)):
+        raise fault
     if exit_code or timed_out:
         how = f"did not end within {SETUP_SECONDS:g} s" if timed_out else f"ended with exit code {exit_code}"
         raise SetupFailed(f"the project's set-up command {how}:\n{capture.text()[-OUTPUT_BYTES:]}")

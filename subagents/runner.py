@@ -7,6 +7,7 @@ import os
 from subagents import own_git
 from subagents.contract import Failure, ResultStatus, TaskResult, TaskSpec
 from subagents.files import SubagentError
+from subagents.machine_faults import fault_of
 from subagents.project_environment import SetupFailed
 from subagents.reporting import Reporter
 from subagents.roles import get_role
@@ -38,14 +39,21 @@ def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
 def _result(spec: TaskSpec, reporter: Reporter, journal: Journal) -> TaskResult:
     try:
         return get_role(spec.type)(spec, reporter)
-    except SetupFailed as error:
-        return _failed(spec, journal, Failure.SETUP_FAILED, str(error), "")
-    except SubagentError as error:  # its message is enough: no traceback
-        return _failed(spec, journal, Failure.CRASHED, str(error), "")
     except BaseException as error:  # noqa: BLE001 -- the role's outermost frame
-        import traceback
+        return _failure(spec, journal, error)
 
-        return _failed(spec, journal, Failure.CRASHED, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+def _failure(spec: TaskSpec, journal: Journal, error: BaseException) -> TaskResult:
+    if fault := fault_of(error, (spec.checkout, spec.attempt_dir, spec.repository)):
+        return _failed(spec, journal, Failure.MACHINE_FAULT, str(fault), "")
+    if isinstance(error, SetupFailed):
+        return _failed(spec, journal, Failure.SETUP_FAILED, str(error), "")
+    if isinstance(error, SubagentError):  # its message is enough: no traceback
+        return _failed(spec, journal, Failure.CRASHED, str(error), "")
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    return _failed(spec, journal, Failure.CRASHED, f"{type(error).__name__}: {error}", trace)
 
 
 def _failed(spec: TaskSpec, journal: Journal, failure: Failure, message: str, trace: str) -> TaskResult:

@@ -11,6 +11,7 @@ import time
 
 from subagents.contract import (
     JSON_BYTES,
+    RESULT,
     SPEC_BYTES,
     ContractError,
     Failure,
@@ -28,6 +29,7 @@ from subagents.contract import (
 from subagents.credentials import api_key, forbid_reading
 from subagents.files import sha256_hex
 from subagents.journal import Journal, timestamp
+from subagents.machine_faults import fault_of
 from subagents.processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load_prctl
 from subagents.procfs import descendants, is_alive, name_of
 from subagents.redaction import know, redact_value
@@ -63,7 +65,7 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
         journal = Journal(spec.files.log, spec.output_limit_bytes)
     except (ContractError, OSError) as error:
         sys.stderr.write(f"the attempt in {attempt_dir} cannot run: {error}\n")
-        _publish_end(attempt_dir, BAD_SPEC, "")
+        _publish_end(attempt_dir, BAD_SPEC, "", str(fault_of(error, (attempt_dir,)) or ""))
         return
     if api_key():  # read before the fork, so the runner has it too and both redact it from what they write
         know(api_key())
@@ -237,21 +239,31 @@ class Supervisor:
         seconds = round(result.elapsed_seconds, 3)
         self.journal.event("info", "ended", f"{result.status} {result.failure_reason}".strip(), elapsed_seconds=seconds)
         self._write_heartbeat(str(result.status))
-        digest = ""
-        try:
-            write_atomic(self.spec.files.result, data)
-            digest = sha256_hex(data)
-        except OSError as error:
-            sys.stderr.write(f"result not written: {error}\n")
+        digest, fault = self._write_result(data)
         # Once the result is here the runner is not waited for, so its exit code means nothing.
-        _publish_end(self.spec.attempt_dir, 0 if self.result is not None else status, digest)
+        _publish_end(self.spec.attempt_dir, 0 if self.result is not None else status, digest, fault)
         if descendants(os.getpid()):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGKILL)  # the last act: kill what could not be reaped, and ourselves
 
+    def _write_result(self, data: bytes) -> tuple[str, str]:
+        """(the digest of the result that was written, "" for none; the fault of the machine that prevented it, in words)."""
+        said = ""
+        # Where the repository's disk is full, ours may not be: what was done and paid for counts all the same.
+        for path in (self.spec.files.result, os.path.join(self.spec.attempt_dir, RESULT)):
+            try:
+                write_atomic(path, data)
+                return sha256_hex(data), ""
+            except OSError as error:
+                sys.stderr.write(f"result not written: {error}\n")
+                if (fault := fault_of(error, (path,))) is None:
+                    break
+                said = said or str(fault)
+        return "", said
+
     def _outcome(self, status: int) -> TaskResult:
         if self.failure is None and self.result is not None:
-            return self.result
+            return self._with_use(self.result) if self.result.failure_reason == Failure.MACHINE_FAULT else self.result
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
         progress, limit = self.heartbeat.progress, self.spec.timeout_seconds
         if self.failure == Failure.CANCELLED:
@@ -259,6 +271,17 @@ class Supervisor:
         if self.failure == Failure.PHASE_TIME_LIMIT:
             return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s: {progress}", status)
         return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {progress}", status)
+
+    def _with_use(self, result: TaskResult) -> TaskResult:
+        """The result with the figures that were reported before the machine failed: they were spent."""
+        last = self.heartbeat
+        return replace(
+            result,
+            usage=result.usage or self.usage,
+            tokens_used=last.tokens_used if result.tokens_used is None else result.tokens_used,
+            cost_usd=last.cost_usd if result.cost_usd is None else result.cost_usd,
+            session=result.session or self.session,
+        )
 
     def _failed(self, failure: Failure, error: str, status: int) -> TaskResult:
         self.journal.event("error", str(failure), error)
@@ -289,8 +312,9 @@ def _reserve(attempt_dir: str) -> None:
         file.write(b"\0" * RESERVE_BYTES)
 
 
-def _publish_end(attempt_dir: str, status: int, digest: str) -> None:
-    data = dump_json({"exit_code": status, "ended_at": time.time(), "result_sha256": digest})
+def _publish_end(attempt_dir: str, status: int, digest: str, fault: str = "") -> None:
+    """Write exit.json. `fault`: the fault of the machine that kept the attempt from writing its result. Raises OSError."""
+    data = dump_json({"exit_code": status, "ended_at": time.time(), "result_sha256": digest, "machine_fault": fault})
     reserve = os.path.join(attempt_dir, "reserve")
     try:
         write_atomic(os.path.join(attempt_dir, "exit.json"), data)

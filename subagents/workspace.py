@@ -11,7 +11,8 @@ import contextlib
 import os
 import time
 
-from subagents.files import SubagentError
+from subagents.files import MACHINE_ERRORS, SubagentError
+from subagents.machine_faults import fault_in
 from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
@@ -664,11 +665,16 @@ class Repository:
     ) -> Finished:
         """Run git on this repository, hardened, in `directory`; `settings` are arguments that stand before the others.
 
-        Raises GitError for an exit code other than those in `accept` (None: any will do), RepositoryProblem (partial).
+        Raises GitError for an exit code other than those in `accept` (None: any will do), RepositoryProblem (partial), and
+        MachineFault whatever is accepted: git could not answer.
         """
         common = {"GIT_COMMON_DIR": self.ours} if self.ours else {}
         told = {"GIT_DIR": self.git_dir, **common, **(environment or {})}
         answer = _git([*settings, *arguments], told, directory=directory, given=given, limit=limit, seconds=seconds)
+        if answer.exit_code:
+            places = [told[name] for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE") if name in told]
+            if fault := fault_in(answer.err, answer.exit_code, (*places, os.path.realpath(self.common_dir))):
+                raise fault
         if accept is not None and answer.exit_code not in accept:
             said = text_of(answer.err)[-500:]
             if any(words in said.lower() for words in MISSING_OBJECT) and self._is_partial():
@@ -791,9 +797,11 @@ def text_of(data: bytes, *, strip: bool = True) -> str:
 
 
 def first_line(path: str) -> str:
-    """The first line of a small file of git's, stripped; "" when it cannot be read."""
+    """The first line of a small file of git's, stripped; "" when it cannot be read. Raises OSError for a fault of the machine."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.readline().strip()
-    except OSError:
+    except OSError as error:
+        if error.errno in MACHINE_ERRORS:
+            raise
         return ""

@@ -1,5 +1,6 @@
 """Write what is known about an attempt to rows: heartbeat, verdict, result, gates, diff."""
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,7 @@ from subagents.contract import (
     GateOrigin,
     GateStatus,
     Heartbeat,
+    OrchestrationFiles,
     ResultStatus,
     SubagentError,
     TaskResult,
@@ -26,6 +28,7 @@ from subagents.contract import (
     read_tail,
     write_atomic,
 )
+from subagents.machine_faults import probe
 from subagents.redaction import redact
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ SENTENCES = {
     FailureReason.PHASE_TIME_LIMIT: "It ran longer than the time limit of a phase; it was stopped.",
     FailureReason.CANCELLED: "Cancelled.",
 }
+# What an attempt dies of when the machine fails it: without a result it is known only by whether the machine works now.
+_MAYBE_MACHINE = (FailureReason.CRASHED, FailureReason.NEVER_STARTED, FailureReason.TIMEOUT)
 
 
 def heartbeat_fields(beat: Heartbeat, now: datetime, clock: float) -> dict[str, object]:
@@ -133,7 +138,15 @@ def _verdict(attempt: Attempt, spec: TaskSpec, observation: "Observation") -> tu
     else:
         reason = FailureReason(attempt.stop_reason or FailureReason.CRASHED)
         sentence = attempt.message or SENTENCES[reason]
+        if reason in _MAYBE_MACHINE and (fault := _machine_fault(spec, observation)):
+            reason, sentence = FailureReason.MACHINE_FAULT, fault
     return reason, sentence, _no_result(attempt, spec, reason, sentence)
+
+
+def _machine_fault(spec: TaskSpec, observation: "Observation") -> str:
+    """The fault of the machine that an attempt without a result died of, in words; "" for none."""
+    said = observation.ended.machine_fault if observation.ended else ""
+    return said or str(probe((spec.attempt_dir, spec.repository)) or "")
 
 
 def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence: str) -> TaskResult:
@@ -154,9 +167,16 @@ def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence
     )
 
 
-def write_missing_result(spec: TaskSpec, result: TaskResult) -> None:
-    """Write the result of an attempt that was killed before it wrote one, for programs that read the files. Raises OSError."""
-    write_atomic(spec.files.result, dump_json(result.to_json()))
+def put_files_away(end: End) -> None:
+    """Archive the attempt's files, and before that write the result that it could not write, for programs that read the files.
+
+    Files of another attempt, which has begun meanwhile and has archived these, stay as they are. Raises OSError, ContractError.
+    """
+    spec, files = end.spec, OrchestrationFiles(end.spec.repository)
+    if files.current_attempt(spec.batch_id, spec.name) in (None, (spec.run, spec.attempt)):
+        if end.observation.result is None or not os.path.lexists(spec.files.result):
+            write_atomic(spec.files.result, dump_json(end.result.to_json()))
+        files.archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
 
 
 def _result_fields(result: TaskResult) -> dict[str, object]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from batches.core.text import words
+from batches.engine.disk_space import reported_file_systems
 from batches.integrations.api_keys import lacking
 from batches.models import Host, Project
 from batches.repositories.repository import checked_repository
@@ -118,11 +119,11 @@ def _hosts() -> list[EnvironmentCheck]:
         last = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
         text = "has never reported" if last is None else f"silent for {words.duration((now - last).total_seconds())}"
         ticker = EnvironmentCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
-    known = [(free, host.name) for host in alive or hosts if isinstance(free := host.facts.get("disk_free_bytes"), int)]
+    known = list(reported_file_systems(alive or hosts))
     if not known:
         return [ticker, EnvironmentCheck("Disk", "unknown", "no host has reported its free space")]
-    free, name = min(known)
-    text = f"{words.bytes_words(free)} free on {name}"
-    if free < DISK_LOW_BYTES:
+    name, disk = min(known, key=lambda pair: (not pair[1].is_low, pair[1].free_bytes))
+    text = f"{disk.words} on {name}"
+    if disk.is_low or disk.free_bytes < DISK_LOW_BYTES:
         return [ticker, EnvironmentCheck("Disk", "warning", text, "Checkouts and logs need room; remove old ones or move CE_DATA_DIR.")]
     return [ticker, EnvironmentCheck("Disk", "ok", text)]

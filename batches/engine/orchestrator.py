@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from batches.core.engine import decide as core
 from batches.core.engine.states import (
@@ -28,15 +30,18 @@ from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merg
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
-from batches.models import Attempt, Batch, Conflict, Run, Scheduling, Task
+from batches.models import Attempt, Batch, Conflict, Project, Run, Scheduling, Task
 from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
 from batches.runs.waits import waited_columns
 from subagents import launcher
-from subagents.contract import SubagentError, TaskSpec
+from subagents.contract import OrchestrationFiles, SubagentError, TaskSpec
+from subagents.machine_faults import MachineFault, fault_of, full, probe
 from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository
 
 logger = logging.getLogger(__name__)
+
+TRY_MACHINE_SECONDS = 30.0  # between two tries of a machine that does not work: a try costs next to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
         attempts = {attempt.task_id: attempt for attempt in live}
         policy = policy_of(run, context)
         writer = _Writer(run, tasks, attempts, context, merged.commit if merged else "", policy)
+        if merged is not None and merged.fault:
+            writer.put_off(core.put_off_until(run.machine_faults, context.now, policy), merged.fault)
         while True:
             snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.context)
             decisions = core.decide(snapshot, context.now, policy)
@@ -155,12 +162,15 @@ class _Writer:
                 self.merges.append(self.attempts[self.tasks[name].pk])
             case core.Succeed(name):
                 self._end_attempt(self.tasks[name], TaskEvent.SUCCEED, Attempt.Outcome.SUCCEEDED)
-                if self.run.rate_limits:
-                    self._change(rate_limits=0)
+                if self.run.rate_limits or self.run.machine_faults:
+                    self._change(rate_limits=0, machine_faults=0)
             case core.Fail(name, reason, message, restart):
                 self._fail(self.tasks[name], reason, message, restart)
             case core.Defer(name, until, message):
                 self._defer(self.tasks[name], until, message)
+            case core.PutOff(name, until, message):
+                self._end_attempt(self.tasks[name], TaskEvent.DEFER, Attempt.Outcome.DEFERRED, FailureReason.MACHINE_FAULT, message)
+                self.put_off(until, message)
             case core.Cancel(name, reason, message):
                 self._cancel(self.tasks[name], reason, message)
             case core.Halt(reason, message):
@@ -239,6 +249,8 @@ class _Writer:
             Task.objects.filter(pk=task.pk).update(not_before=task.not_before)
             self.moved = True
             return
+        except MachineFault:
+            raise
         except SubagentError as error:
             problem = str(error)
         attempt = new_attempt(self.run, full_task, base, self.context, decision, self._ready_at(task))
@@ -318,6 +330,13 @@ class _Writer:
         self.pause = core.RateLimit(now, until)
         logger.warning("batch=%s run=%s rate limited until %s", run.batch.number, run.number, until.isoformat())
 
+    def put_off(self, until: datetime, fault: str) -> None:
+        """Put the run off for a fault of the machine; one that several tasks meet counts once."""
+        if not self.run.machine_fault:
+            faults = self.run.machine_faults + 1
+            self._change(machine_fault=fault, machine_fault_since=self.context.now, machine_fault_until=until, machine_faults=faults)
+            logger.warning("batch=%s run=%s put off until %s: %s", self.run.batch.number, self.run.number, until.isoformat(), fault)
+
     def _cancel(self, task: TaskRow, reason: FailureReason, message: str) -> None:
         if task.pk in self.attempts:
             self._end_attempt(task, TaskEvent.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
@@ -356,8 +375,54 @@ def launch(attempt: Attempt) -> int:
         return launcher.launch(attempt.directory, key_for(attempt.spec["backend"]))
     except (OSError, ValueError, SubagentError) as error:
         logger.error("batch=%s task=%s attempt=%s launch: %s", attempt.spec["batch_id"], attempt.task_id, attempt.number, error)
-        Attempt.objects.filter(pk=attempt.pk).update(message=f"Could not be launched: {error}")
+        changes: dict[str, object] = {"message": f"Could not be launched: {error}"}
+        if (fault := fault_of(error, (attempt.directory, attempt.checkout, attempt.spec["repository"]))) and _cannot_start(attempt):
+            changes = {"message": str(fault), "verdict": FailureReason.MACHINE_FAULT, "exited_at": timezone.now()}
+        Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes)
         return 0
+
+
+def _cannot_start(attempt: Attempt) -> bool:
+    try:
+        return launcher.prevent_start(attempt.directory)
+    except OSError:  # where not even this can be written, a wrapper cannot publish its start either
+        return True
+
+
+def put_off(run_id: int, fault: str, context: TickContext) -> None:
+    """Put a run off for a fault of the machine that was met outside of its attempts, while nothing of the step was recorded."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=("self",)).get(pk=run_id)
+        until = core.put_off_until(run.machine_faults, context.now, policy_of(run, context))
+        writer = _Writer(run, {}, {}, context, "", policy_of(run, context))
+        writer.put_off(until, fault)
+        Batch.objects.bump(run.batch_id)
+
+
+def is_put_off(run: Run, now: datetime) -> bool:
+    """Whether the run still waits for the machine. When it is time, the machine is tried first, without an attempt."""
+    if not run.machine_fault or run.machine_fault_until is None:
+        return False
+    if now < run.machine_fault_until <= now + timedelta(seconds=core.MAX_PUT_OFF_SECONDS):  # a clock set back does not prolong it
+        return True
+    fault = _fault_of_places(run.batch.project)
+    changes: dict[str, object] = {"machine_fault": "", "machine_fault_since": None, "machine_fault_until": None}
+    if fault:
+        changes = {"machine_fault": fault, "machine_fault_until": now + timedelta(seconds=TRY_MACHINE_SECONDS)}
+    with transaction.atomic():
+        if Run.objects.filter(pk=run.pk, machine_fault_until=run.machine_fault_until).update(**changes):
+            Batch.objects.bump(run.batch_id)
+    return bool(fault)
+
+
+def _fault_of_places(project: Project) -> str:
+    """The fault of the machine in the places that a run of the project writes to, in words; "" when all of them work."""
+    orchestration = OrchestrationFiles(project.repository).root
+    try:
+        folders = (str(settings.CE_DATA_DIR), orchestration, repository_of(project).common_dir)
+        return str(probe(folders) or full(folders) or "")
+    except (SubagentError, OSError) as error:  # a repository that is gone is said by the attempt that needs it
+        return str(fault_of(error, (project.repository,)) or "")
 
 
 def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
@@ -387,9 +452,12 @@ class Merged:
     commit: str
     facts: Mapping[str, object]
     collided: tuple[str, ...] = ()
+    fault: str = ""  # of the machine: nothing was merged, and it says nothing about the work
 
     def record(self, batch_id: int) -> None:
         """Write the outcome to the attempt's row, once. In the caller's transaction."""
+        if self.fault:
+            return
         Attempt.objects.filter(pk=self.attempt_id, ended_at=None, merge_commit="").update(**self.facts)
         if self.collided:
             announced = Conflict.objects.filter(batch=batch_id).exclude(collided=True)
@@ -421,7 +489,9 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
     except RefMoved as busy:  # another git works on the branch, or was killed there: a stale lock is broken after some seconds
         logger.warning("batch=%s attempt=%s merge postponed: %s", run.batch.number, attempt.pk, busy)
         return None
-    except SubagentError as problem:
+    except (SubagentError, OSError) as problem:
+        if fault := fault_of(problem, (spec.repository,)):
+            return Merged(attempt.pk, "", {}, fault=str(fault))
         facts = {"verdict": FailureReason.MERGE_CONFLICT, "message": f"Could not be merged: {problem}"}
         return Merged(attempt.pk, "", facts)
 

@@ -24,6 +24,7 @@ from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
 from batches.runs.successes import read_successes
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
+from subagents.machine_faults import fault_of
 
 JsonObject = dict[str, Any]
 
@@ -49,7 +50,10 @@ def generated_summary(batch: Batch) -> str:
 
 
 def finish(run: Run, now: datetime) -> None:
-    """Write result file, report and archive of an ended run. Safe to repeat. The report names files that cannot be written."""
+    """Write result file, report and archive of an ended run. Safe to repeat. The report names files that cannot be written.
+
+    Raises OSError for a fault of the machine: nothing is recorded, and it is repeated once the disk has room.
+    """
     resolve_predictions(run, now)
     resolve_conflicts(run.batch)
     concluded = conclude_review(run) or conclude_context(run)
@@ -58,6 +62,8 @@ def finish(run: Run, now: datetime) -> None:
     try:
         _write_files(run, result)
     except OSError as error:
+        if fault_of(error) is not None:
+            raise
         report += f"\n\nThe result file could not be written: {error}"
     with transaction.atomic():
         # Skip a run that was reopened meanwhile: it will end again and get a new report.

@@ -1,4 +1,4 @@
-"""Cancel, pause and unpause a run."""
+"""Cancel, pause and unpause a run; try a machine that failed it."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -31,6 +31,15 @@ def pause(*, run: Run, actor: Actor) -> None:
 def unpause(*, run: Run, actor: Actor) -> None:
     """Continue after a pause. Raises ServiceError, PermissionDenied."""
     _set_paused(run, actor, False)
+
+
+def try_now(*, run: Run, actor: Actor) -> None:
+    """Try at once a machine for whose fault the run is put off. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH)
+    with transaction.atomic():
+        if not Run.objects.live().filter(pk=run.pk).exclude(machine_fault="").update(machine_fault_until=timezone.now()):
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} does not wait for the machine.")
+        Batch.objects.bump(run.batch_id)
 
 
 def _set_paused(run: Run, actor: Actor, paused: bool) -> None:

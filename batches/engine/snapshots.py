@@ -118,6 +118,8 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
             core.RateLimit(run.rate_limited_since, run.rate_limited_until) if run.rate_limited_since and run.rate_limited_until else None
         ),
         rate_limits=run.rate_limits,
+        put_off=bool(run.machine_fault),
+        machine_faults=run.machine_faults,
         halted=core.Halt(FailureReason(run.stop_reason), run.stop_message) if run.stop_reason else None,
     )
 

@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import select
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,13 +27,15 @@ from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import FailureReason, TaskEvent, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
+from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
 from batches.runs.transitions import move_task
 from subagents import launcher
-from subagents.contract import Heartbeat, OrchestrationFiles, SubagentError, TaskSpec
+from subagents.contract import Heartbeat, SubagentError, TaskSpec
 from subagents.launcher import Observation
+from subagents.machine_faults import fault_of, probe
 from subagents.sandbox import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ MIRROR_SECONDS = 1.0  # progress is written to the row at most this often, unles
 ADVANCE_SECONDS = 1.0  # a run is advanced this often even when nothing changed, for its limits and back-off
 BLIND_SECONDS = 5.0  # after this long without a round, attempts may look silent although only the ticker or the machine stood still
 PATIENCE_SECONDS = 5.0  # so for this long silence fails no attempt
+LATE_SECONDS = 5.0  # a heartbeat that is later than this may be one that could not be written
 LOG_AGAIN_SECONDS = 60.0  # an error that every round meets is logged this often
 LEASE_SECONDS = 30.0
 LEASE_RENEWAL_SECONDS = 5.0
@@ -112,6 +114,7 @@ class Ticker:
     watched: dict[int, WatchedAttempt] = field(default_factory=dict)
     advanced: dict[int, tuple[int, float]] = field(default_factory=dict)  # run -> (batch version, clock)
     ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
+    unreported: dict[int, float] = field(default_factory=dict)  # run -> clock of a report that could not be written
     hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
     patient_until: float = float("-inf")
@@ -244,6 +247,9 @@ class Ticker:
             # A ticker that has just started must not mistake an old heartbeat for a new one.
             if last is not None or attempt.last_beat_at is None or attempt.heartbeat != heartbeat.to_json():
                 changes |= attempt_results.heartbeat_fields(heartbeat, now, clock)
+        late = attempt.beat_clock is not None and clock - attempt.beat_clock > watched.spec.heartbeat_seconds + LATE_SECONDS
+        if due and late and probe((os.path.dirname(observation.files.heartbeat),)):
+            changes |= {"beat_clock": clock}  # the silence is the disk's
         if due:
             watched.mirrored_clock = clock
             logged = attempt_results.log_fields(observation.files.log, watched.log_bytes)
@@ -265,17 +271,21 @@ class Ticker:
         `clock` is when the attempts were observed, so time that has passed since then does not count as their silence.
         """
         launched = False
-        patient, low_space = clock < self.patient_until, has_low_space(free_bytes())
-        for run in Run.objects.live().select_related("batch"):
+        patient = clock < self.patient_until
+        for run in Run.objects.live().select_related("batch__project"):
             version, last = self.advanced.get(run.pk, (-1, float("-inf")))
             if run.pk not in run_changes and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue
-            self.advanced[run.pk] = (run.batch.version, clock)
-            slots = 0 if low_space else settings.CE_SLOTS - len(self.watched)
-            context = TickContext(timezone.now(), clock, self.host, slots, patient)
             changed = run_changes.get(run.pk, RunChanges())
-            with isolate_errors(f"run={run.pk} cannot be advanced"):
-                progress = orchestrator.advance(run.pk, context, changed.ends, changed.unmerged)
+            now = timezone.now()
+            put_off = orchestrator.is_put_off(run, now)
+            if put_off and not changed.ends and run.batch.version == version and clock - last < ADVANCE_SECONDS:
+                continue  # its finished work cannot be merged now
+            self.advanced[run.pk] = (run.batch.version, clock)
+            slots = 0 if low_file_system(run.batch.project.repository) else settings.CE_SLOTS - len(self.watched)
+            context = TickContext(now, clock, self.host, slots, patient)
+            with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
+                progress = orchestrator.advance(run.pk, context, changed.ends, () if put_off else changed.unmerged)
                 for end in changed.ends:
                     self._forget(end.attempt.pk)
                     self.ended.append(end)
@@ -289,21 +299,25 @@ class Ticker:
 
     def clean_up(self, now: datetime) -> None:
         """Archive, report and follow up: work that waits until everything that could start has started."""
-        while self.ended:
-            end = self.ended.pop()
+        ended, self.ended = self.ended, []
+        for end in ended:
             spec = end.spec
             try:
-                if end.observation.result is None:
-                    attempt_results.write_missing_result(spec, end.result)
-                OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
+                attempt_results.put_files_away(end)
                 launcher.remove_checkout(spec)
             except (OSError, SubagentError) as error:
-                logger.error("batch=%s task=%s attempt=%s archive: %s", spec.batch_id, spec.name, spec.attempt, error)
+                log_throttled(f"batch={spec.batch_id} task={spec.name} attempt={spec.attempt} archive: {error}")
+                if fault_of(error) is not None:  # a full disk: the next round may succeed
+                    self.ended.append(end)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
+            if time.monotonic() - self.unreported.get(run.pk, float("-inf")) < LATE_SECONDS:
+                continue
+            self.unreported[run.pk] = time.monotonic()
             with isolate_errors(f"run={run.pk} cannot be reported"):
                 attempt_results.fill_diffs(Result.objects.filter(attempt__task__run=run))
                 self._remove_checkouts(run)
                 reporting.finish(run, now)
+                del self.unreported[run.pk]
         # A separate loop: if the ticker is killed between report and follow-up, the next one finds the run here.
         for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
             with isolate_errors(f"run={run.pk} cannot be followed up"):
@@ -363,25 +377,25 @@ def isolate_errors(what: str) -> Iterator[None]:
         log_throttled(what, exc_info=True)
 
 
+@contextmanager
+def putting_off(run_id: int, context: TickContext) -> Iterator[None]:
+    """Put the run off when the machine cannot do the step, instead of trying it again in every round."""
+    try:
+        yield
+    except (SubagentError, OSError, MemoryError) as error:
+        fault = fault_of(error, (str(settings.CE_DATA_DIR),))
+        if fault is None:
+            raise
+        log_throttled(f"run={run_id} put off: {fault}", exc_info=True)
+        orchestrator.put_off(run_id, str(fault), context)
+
+
 def log_throttled(message: str, *, exc_info: bool = False) -> None:
     """Log an error that every round would log again, at most once a minute."""
     now = time.monotonic()
     if now - _logged.get(message, float("-inf")) >= LOG_AGAIN_SECONDS:
         _logged[message] = now
         logger.error(message, exc_info=exc_info)
-
-
-def free_bytes() -> int | None:
-    """Free bytes where checkouts and logs are written; None when unknown."""
-    try:
-        return shutil.disk_usage(settings.CE_DATA_DIR).free
-    except OSError:
-        return None
-
-
-def has_low_space(free: int | None) -> bool:
-    """Whether too little space is free to start anything. Running attempts continue, since stopping them would lose work."""
-    return free is not None and free < settings.CE_FREE_SPACE_BYTES
 
 
 def _facts() -> dict[str, object]:
@@ -391,7 +405,8 @@ def _facts() -> dict[str, object]:
     except (SandboxUnavailable, OSError) as error:
         sandbox = str(error)
     started = os.environ.get(STARTUP_VARIABLE, "")
-    return {"disk_free_bytes": free_bytes(), "python": platform.python_version(), "sandbox": sandbox, "at start": started}
+    disks = [one.to_json() for one in watched_file_systems()]
+    return {"file_systems": disks, "python": platform.python_version(), "sandbox": sandbox, "at start": started}
 
 
 def _pidfd(pid: int) -> int:

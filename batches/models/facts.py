@@ -90,6 +90,7 @@ class RunFact(models.Model):
     rate_limit_seconds = models.FloatField(default=0)
     budget_seconds = models.FloatField(default=0)
     person_seconds = models.FloatField(default=0)
+    machine_seconds = models.FloatField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     retries = models.PositiveIntegerField(default=0)

@@ -59,6 +59,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/issues/", actions.request_issues, name="request_issues"),
     path("batches/<int:number>/pause/", actions.pause, name="pause"),
     path("batches/<int:number>/unpause/", actions.unpause, name="unpause"),
+    path("batches/<int:number>/try-now/", actions.try_now, name="try_now"),
     path("batches/<int:number>/cancel/", actions.cancel, name="cancel"),
     path("batches/<int:number>/retry/", actions.retry, name="retry"),
     path("batches/<int:number>/tasks/<int:pk>/retry/", actions.retry_task, name="retry_task"),

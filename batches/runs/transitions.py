@@ -43,6 +43,7 @@ def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: s
     if event is RunEvent.REOPEN:
         stamps |= {"reported_at": None, "cancel_requested": False, "cancel_cause": "", "paused": False}
         stamps |= {"stop_reason": "", "stop_message": "", "parallel_limit": None, "rate_limits": 0}
+        stamps |= {"machine_fault": "", "machine_fault_since": None, "machine_fault_until": None, "machine_faults": 0}
         if run.started_at is None:  # it was cancelled while it was queued
             stamps["started_at"] = now
         elif run.ended_at is not None:  # until somebody asked for it to go on it waited for a person

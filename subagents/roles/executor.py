@@ -8,6 +8,7 @@ from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
 from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, Look, ResultStatus, TaskResult
 from subagents.left_over import archive
+from subagents.machine_faults import MachineFault, fault_of, filled_by, full
 from subagents.project_environment import SetupFailed, environment_for
 from subagents.record import replace
 from subagents.reporting import title_of
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def execute(spec: TaskSpec, reporter: Reporter) -> TaskResult:
     """Do the phase and tell how it went; what was done is kept under the attempt's reference whatever comes of it.
 
-    Raises GitError, OSError: the runner reports them as crashed.
+    A fault of the machine ends it as `machine_fault`: the attempt is put off. Raises GitError, OSError: the runner reports
+    them as crashed.
     """
     return _Execution(spec, reporter).run()
 
@@ -45,16 +47,23 @@ class _Execution:
         self.looks: tuple[Look, ...] = ()
 
     def run(self) -> TaskResult:
+        try:
+            return self._run()
+        except (MachineFault, OSError, MemoryError) as error:
+            fault = fault_of(error, (self.checkout.path, self.spec.attempt_dir, self.spec.repository))
+            if fault is None:
+                raise
+            return self._put_off(fault)
+
+    def _run(self) -> TaskResult:
         spec = self.spec
         backend = get_backend(spec.backend)
         try:
             if spec.steps:  # gates are judged elsewhere
-                self.reporter.progress(0, "Making the checkout", "checkout")
-                self._set_up()
-                self.checkout.create(self.start)
-                ProjectEnvironment.of(self.spec).put_into(self.checkout.path)
-            if spec.steps:
+                self._make_checkout()
                 self.outcome = backend.run(self.spec, self.checkout.path, self.reporter, self._commit_step)
+            if self.outcome.failure in (Failure.AGENT_ERROR, Failure.CRASHED) and (fault := self._full()) is not None:
+                return self._put_off(fault)
             if self.outcome.failure is None:
                 if backend.asks_model and spec.steps:  # an agent goes on after it has called a step done
                     last = len(spec.steps)
@@ -69,6 +78,27 @@ class _Execution:
             errors = (*self.outcome.errors, f"the work could not be taken over: {error}")
             return self._failed(Failure.AGENT_ERROR, errors, self._not_judged())
         return self._failed(self.outcome.failure, self.outcome.errors, self._not_judged())
+
+    def _make_checkout(self) -> None:
+        self.reporter.progress(0, "Making the checkout", "checkout")
+        self._set_up()
+        try:
+            self.checkout.create(self.start)
+            ProjectEnvironment.of(self.spec).put_into(self.checkout.path)
+        except (MachineFault, OSError) as error:
+            if fault_of(error) is not None:  # half a checkout is worth nothing, and takes up what is scarce
+                import shutil  # here: an attempt hardly ever needs it
+
+                shutil.rmtree(self.checkout.path, ignore_errors=True)
+            raise
+
+    def _full(self) -> MachineFault | None:
+        """The full disk that made the steps fail; None when there is room, or when it is this phase that filled it."""
+        fault = full((self.checkout.path, self.spec.attempt_dir, self.spec.repository))
+        return None if fault is None or filled_by((self.checkout.path, self.spec.attempt_dir)) else fault
+
+    def _put_off(self, fault: MachineFault) -> TaskResult:
+        return self._failed(Failure.MACHINE_FAULT, (str(fault), *self.outcome.errors))
 
     def _set_up(self) -> None:
         """Give the steps' commands the project's environment for what they start from. Raises SetupFailed."""
@@ -91,7 +121,13 @@ class _Execution:
     def _keep_unfinished(self) -> None:
         """Work that a failed step left is kept too: a person may want to look at it or go on from it."""
         step = min(self.outcome.steps_completed + 1, len(self.spec.steps))
-        self._keep_rest(f"Step {step} - unfinished work of a failed attempt")
+        try:
+            self._keep_rest(f"Step {step} - unfinished work of a failed attempt")
+        except MachineFault as fault:
+            if not filled_by((self.checkout.path, self.spec.attempt_dir)):
+                raise
+            filled = f"its own files fill the disk, so its unfinished work is in its folder alone ({fault})"
+            self.outcome = replace(self.outcome, errors=(*self.outcome.errors, filled))
 
     def _keep_rest(self, subject: str) -> None:
         """Commit what is in the checkout and in no commit yet."""
@@ -205,8 +241,16 @@ class _Execution:
             self.changes = Changes((), (), (), ()) if untouched else self.repository.changes(self.spec.base_commit, self.head)
         return self.changes
 
+    def _changed_if_known(self, failure: str) -> Changes:
+        try:
+            return self._changed()
+        except (MachineFault, OSError):  # the machine that could not do the work cannot list it either
+            if failure != Failure.MACHINE_FAULT:
+                raise
+            return Changes((), (), (), ())
+
     def _result(self, status: ResultStatus, failure: str, errors: tuple[str, ...], gates: tuple[GateOutcome, ...]) -> TaskResult:
-        spec, outcome, changes = self.spec, self.outcome, self._changed()
+        spec, outcome, changes = self.spec, self.outcome, self._changed_if_known(failure)
         return TaskResult(
             task_id=spec.task_id,
             prp_id=spec.prp_id,

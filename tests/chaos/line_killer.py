@@ -23,7 +23,7 @@ from subagents import launcher, workspace
 SCOPE: dict[str, tuple[str, ...]] = {
     ticker.__file__: ("observe_all", "_observe", "_missing", "_mirror", "advance_all", "clean_up", "_remove_checkouts"),
     orchestrator.__file__: ("*",),
-    attempt_results.__file__: ("record_end", "_store_result", "fill_diffs", "write_missing_result"),
+    attempt_results.__file__: ("record_end", "_store_result", "fill_diffs", "put_files_away"),
     reporting.__file__: ("finish", "_write_files"),
     autopilot.__file__: ("follow_up", "_start"),
     execution.__file__: ("start_execution",),

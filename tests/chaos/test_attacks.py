@@ -1,6 +1,7 @@
 """Steps that misbehave on purpose, disks that are full, repositories that cannot be written: each run ends with a reason."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine import retries
-from batches.models import Attempt, Project
+from batches.engine import run_control
+from batches.models import Attempt, Project, Run
 from batches.projects.services import create_project
 from subagents import launcher
 from tests.batches.engine.test_engine import _carrying as carrying
@@ -21,13 +22,14 @@ pytestmark = [pytest.mark.chaos, pytest.mark.process]
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+def small_disk(folder: Path, megabytes: int, options: str = "") -> Iterator[None]:
     """A file system of its own at `folder`, holding what was there."""
     kept = folder.with_name(folder.name + ".kept")
     if folder.exists():
         folder.rename(kept)
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, text=True)
+    size = ",".join(filter(None, [f"size={megabytes}m", options]))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     try:
@@ -63,54 +65,142 @@ def short_patience(settings) -> None:
     settings.CE_FREE_SPACE_BYTES = 0  # the disks here are small, and some are to be filled
 
 
-def test_disk_of_the_repository_that_is_full_fails_with_that_reason_and_retry_goes_on_when_there_is_room(world: World):
-    with small_disk(world.repository, 16):
+def put_off(world: World, run: Run, says: str) -> Run:
+    """Tick until the run is put off for a fault of the machine; nothing has failed and nothing is charged with it."""
+    world.until(lambda: Run.objects.filter(pk=run.pk).exclude(machine_fault="").exists(), "the run that is put off")
+    run.refresh_from_db()
+    assert says in run.machine_fault and run.state == "running", run.machine_fault
+    assert not Attempt.objects.filter(task__run=run, outcome="failed").exists()
+    assert not run.tasks.exclude(restarts=0).exists() and not run.tasks.filter(state="failed").exists()
+    return run
+
+
+def goes_on(world: World, run: Run) -> None:
+    """The machine works again: the run ends right, and nothing of it was a failure."""
+    run_control.try_now(run=run, actor=ACTOR)
+    run = world.finish(run)
+    assert run.state == "succeeded", run.report
+    assert run.waited.get("machine", 0) > 0 and not run.machine_fault
+    assert not Attempt.objects.filter(task__run=run, outcome="failed").exists()
+    assert world.git("fsck", "--no-dangling") == ""
+    subprocess.run(["sync"], check=True)
+
+
+def place_of(world: World, settings, where: str) -> Path:
+    return world.repository if where == "repository" else Path(settings.CE_DATA_DIR)
+
+
+BOTH = pytest.mark.parametrize("where", ["repository", "data"])
+
+
+@BOTH
+def test_full_disk_at_the_launch_puts_the_batch_off_and_it_goes_on_when_there_is_room(world: World, settings, where: str):
+    with small_disk(folder := place_of(world, settings, where), 16):
         batch = world.generated(plan(phase("1", steps=writes("1")), phase("2", needs="1", steps=writes("2"))))
         run = world.execute(batch)
-        filler = fill(world.repository)
-        run = world.finish(run)
-        assert run.state == "failed", run.report
-        assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
-        filler.unlink()
-        retries.retry(run=run, actor=ACTOR)
-        assert world.finish(run).state == "succeeded", run.report
-        assert world.git("fsck", "--no-dangling") == ""
-        subprocess.run(["sync"], check=True)
-
-
-def test_data_directory_that_is_full_fails_with_that_reason_and_retry_goes_on_when_there_is_room(world: World, settings):
-    folder = Path(settings.CE_DATA_DIR)
-    with small_disk(folder, 16):
-        batch = world.generated(plan(phase("1", steps=writes("1"))))
-        run = world.execute(batch)
         filler = fill(folder)
-        run = world.finish(run)
-        assert run.state == "failed", run.report
-        assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
+        run = put_off(world, run, f"No space left on device: the file system at {folder} has 0.0 of 16.8 MB free")
+        run_control.try_now(run=run, actor=ACTOR)
+        first = run.machine_fault_until
+        world.until(lambda: Run.objects.filter(pk=run.pk, machine_fault_until__gt=first).exists(), "a try in vain")
+        assert Attempt.objects.filter(task__run=run).count() == 1, "a try of the machine costs no attempt"
         filler.unlink()
-        retries.retry(run=run, actor=ACTOR)
-        assert world.finish(run).state == "succeeded", run.report
+        goes_on(world, run)
+
+
+@BOTH
+def test_full_disk_at_the_commit_of_a_step_puts_the_phase_off(world: World, settings, where: str):
+    with small_disk(folder := place_of(world, settings, where), 16):
+        script = once(world, f"cat /dev/zero > {folder}/filler || true")
+        run = world.execute(world.generated(plan(phase("1", steps=(f"head -c 300K /dev/urandom > part-1.txt; {script}",)))))
+        run = put_off(world, run, "No space left on device")
+        attempt = world.attempts(run, "1")[0]
+        assert (attempt.outcome, attempt.reason) == ("deferred", "machine_fault")
+        assert Path(attempt.checkout, "part-1.txt").exists(), "the folder is kept"
+        (folder / "filler").unlink()
+        goes_on(world, run)
+
+
+@BOTH
+def test_full_disk_while_gates_are_judged_puts_the_phase_off(world: World, settings, where: str):
+    with small_disk(folder := place_of(world, settings, where), 16):
+        script = world.repository.parent / "gate.sh"
+        mark = world.repository.parent / "once"
+        script.write_text(f"test -e {mark} || {{ touch {mark}; cat /dev/zero > {folder}/filler; exit 1; }}\n")
+        run = world.execute(world.generated(plan(phase("1", steps=writes("1"), gates=(f"`sh {script}`",)))))
+        run = put_off(world, run, "No space left on device")
+        (folder / "filler").unlink()
+        goes_on(world, run)
+
+
+@BOTH
+def test_full_disk_at_the_merge_delays_the_merge_and_repeats_nothing(world: World, settings, where: str):
+    with small_disk(folder := place_of(world, settings, where), 16):
+        run = world.execute(world.generated(plan(phase("1", steps=writes("1"), gates=("`test -f part-1.txt`",)))))
+        attempt = world.running(run, "1")
+        while launcher.is_held(attempt.directory):
+            time.sleep(0.01)
+        filler = fill(folder)
+        if where == "repository":
+            put_off(world, run, "No space left on device")
+            filler.unlink()
+            goes_on(world, run)
+        else:  # merging writes nothing there
+            world.until(lambda: Attempt.objects.filter(pk=attempt.pk).exclude(merge_commit="").exists(), "the merge")
+            filler.unlink()
+            assert world.finish(run).state == "succeeded"
+        assert len(world.attempts(run, "1")) == 1
+
+
+def test_file_system_without_inodes_is_named(world: World):
+    with small_disk(world.repository, 16, "nr_inodes=400"):
+        run = world.execute(world.generated(plan(phase("1", steps=writes("1")))))
+        folder = world.repository / "many"
+        folder.mkdir()
+        with contextlib.suppress(OSError):
+            for number in range(1000):
+                (folder / str(number)).touch()
+        run = put_off(world, run, f"No inodes left: the file system at {world.repository}")
+        shutil.rmtree(folder)
+        goes_on(world, run)
+
+
+def test_result_that_the_repositorys_disk_has_no_room_for_counts_all_the_same(world: World, settings):
+    with small_disk(world.repository, 16):
+        run = world.execute(world.generated(plan(phase("1", steps=("sleep 600",)))))
+        attempt = world.running(run, "1")
+        filler = fill(world.repository)
+        run_control.cancel(run=run, actor=ACTOR)
+        world.until(lambda: Run.objects.filter(pk=run.pk, state="cancelled").exists(), "the end of the run")
+        assert Path(attempt.directory, "result.json").exists()
+        assert world.attempts(run, "1")[0].reason == "cancelled"
+        filler.unlink()
+        done = world.repository / ".ce/orchestration/completed-batches/batch-1/run-2/task-1/attempt-1/task-1.result.json"
+        world.until(done.exists, "the result where programs look for it")
+        assert json.loads(done.read_text())["failure_reason"] == "cancelled"
+        assert world.finish(run).state == "cancelled"
 
 
 def test_step_that_fills_the_disk_fails_itself_only(world: World, settings):
     with small_disk(Path(settings.CE_DATA_DIR), 24):
         text = plan(phase("1", steps=("head -c 100M /dev/zero > big; echo x > part-1.txt",)), phase("2", steps=("sleep 1", *writes("2"))))
-        run = world.finish(world.execute(world.generated(text), max_parallel=1))
-        assert world.states(run)["1"] == "failed"
+        run = world.execute(world.generated(text), max_parallel=1)
+        world.until(lambda: Run.objects.filter(pk=run.pk).exclude(machine_fault="").exists(), "phase 2 that is put off")
+        assert world.states(run) == {"1": "failed", "2": "pending"}
         assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
+        Path(world.attempts(run, "1")[0].checkout, "big").unlink()
+        run_control.try_now(run=run, actor=ACTOR)
+        assert world.states(world.finish(run)) == {"1": "failed", "2": "succeeded"}
 
 
-def test_repository_that_cannot_be_written_fails_with_that_reason(world: World):
+def test_file_system_that_went_read_only_puts_the_batch_off(world: World):
     with small_disk(world.repository, 16):
         batch = world.generated(plan(phase("1", steps=writes("1"))))
         run = world.execute(batch)
         subprocess.run(["mount", "-o", "remount,ro", str(world.repository)], check=True)
-        run = world.finish(run)
-        assert run.state == "failed", run.report
-        assert "ead-only file system" in world.task(run, "1").message, world.task(run, "1").message
+        run = put_off(world, run, f"Read-only file system: {world.repository}")
         subprocess.run(["mount", "-o", "remount,rw", str(world.repository)], check=True)
-        retries.retry(run=run, actor=ACTOR)
-        assert world.finish(run).state == "succeeded", run.report
+        goes_on(world, run)
 
 
 def test_flood_of_output_is_cut_with_a_note_and_the_ticker_goes_on(world: World):

@@ -28,6 +28,7 @@ from subagents.contract import Fault
 MAX_BACKOFF_SECONDS = 60.0  # between a crash or a network fault and the restart
 MAX_RATE_LIMIT_BACKOFF_SECONDS = 900.0  # when the provider names no time
 MAX_RATE_LIMIT_SECONDS = 8 * 86400.0  # the longest known limit is a week; a later time is not believed
+MAX_PUT_OFF_SECONDS = 3600.0  # between two attempts that the machine failed
 SUCCESS = "success"  # the verdict of a successful attempt; every other verdict is a FailureReason
 
 
@@ -106,6 +107,8 @@ class Snapshot:
     rate_limit: RateLimit | None = None
     rate_limits: int = 0  # pauses since a phase last succeeded
     halted: Halt | None = None
+    put_off: bool = False  # a fault of the machine: nothing starts or is merged until the ticker has found that it passed
+    machine_faults: int = 0  # since a phase last succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Policy:
     crash_restarts: int = 2
     fault_restarts: int = 4  # after an overload or a network fault
     rate_limit_seconds: float = 15.0  # the shortest pause; it doubles until a phase succeeds
+    put_off_seconds: float = 10.0  # the shortest pause after a fault of the machine; it doubles as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,15 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOff:
+    """Put the task back in the queue without a failure: the machine could not do it. The run does nothing until `until`."""
+
+    task: str
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     task: str
     reason: FailureReason = FailureReason.CANCELLED
@@ -198,7 +211,7 @@ class EndRun:
     event: RunEvent
 
 
-Decision = StartRun | Stop | Merge | Succeed | Fail | Defer | Cancel | Block | Launch | CheckStage | Halt | EndRun
+Decision = StartRun | Stop | Merge | Succeed | Fail | Defer | PutOff | Cancel | Block | Launch | CheckStage | Halt | EndRun
 
 
 def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
@@ -224,12 +237,12 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
         return decisions or _end(snapshot)
     blocked = _blocked(snapshot)
     decisions += blocked
-    if any(isinstance(decision, Succeed | Fail | Defer | Cancel | Halt) for decision in decisions):
+    if any(isinstance(decision, Succeed | Fail | Defer | PutOff | Cancel | Halt) for decision in decisions):
         return decisions  # the next snapshot shows what may be launched now
     unlaunchable = {decision.task for decision in blocked}
     checks = [CheckStage(stage) for stage in sorted(snapshot.unchecked_stages) if _phases_ended(snapshot, stage)]
     decisions += checks
-    if not checks and not snapshot.paused and not _rate_limited(snapshot, now):
+    if not checks and not snapshot.paused and not snapshot.put_off and not _rate_limited(snapshot, now):
         decisions += _launches(snapshot, now, unlaunchable)
     return decisions or _end(snapshot)
 
@@ -241,6 +254,8 @@ def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
     """
     if snapshot.state is RunState.QUEUED:
         return Waiting.QUEUE
+    if snapshot.put_off and snapshot.state is RunState.RUNNING and (_unmerged(snapshot) or _ready(snapshot, now, ())):
+        return Waiting.MACHINE
     if snapshot.state is not RunState.RUNNING or snapshot.cancel_requested or snapshot.halted or not _ready(snapshot, now, ()):
         return None
     if snapshot.paused:  # while something is at work, the run is not waiting for anybody
@@ -248,6 +263,11 @@ def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
     if _rate_limited(snapshot, now):
         return Waiting.RATE_LIMIT
     return Waiting.SLOT if _free_slots(snapshot) <= 0 else Waiting.BUDGET if snapshot.budget is not None else None
+
+
+def _unmerged(snapshot: Snapshot) -> bool:
+    """Whether finished work waits to be merged."""
+    return any(attempt.exited and attempt.verdict == SUCCESS and not attempt.merged for attempt in _live_attempts(snapshot))
 
 
 def _rate_limited(snapshot: Snapshot, now: datetime) -> bool:
@@ -301,14 +321,16 @@ def _ends_at_once(snapshot: Snapshot) -> bool:
     return snapshot.cancel_requested or (snapshot.halted is not None and snapshot.halted.reason is not FailureReason.BUDGET)
 
 
-def _decide_ended_attempt(task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy) -> Decision:
+def _decide_ended_attempt(
+    task: TaskView, attempt: AttemptView, snapshot: Snapshot, now: datetime, policy: Policy
+) -> Decision | None:
     """The result of a task whose process is gone. Finished work counts, even if a stop was requested meanwhile."""
     if attempt.verdict == SUCCESS:
         if attempt.merge_conflicts:
             files = ", ".join(attempt.merge_conflicts)
             sentence = f"Could not be merged: {files}. Other changes to the same places were merged first; a retry starts from them."
             return Fail(task.name, FailureReason.MERGE_CONFLICT, sentence, restart=False)
-        return Succeed(task.name) if attempt.merged else Merge(task.name)
+        return Succeed(task.name) if attempt.merged else None if snapshot.put_off else Merge(task.name)
     if attempt.fault == Fault.KEY_REFUSED:
         return Fail(task.name, FailureReason.AGENT_ERROR, attempt.message, restart=False)
     if _ends_at_once(snapshot) or attempt.verdict == FailureReason.CANCELLED:
@@ -318,6 +340,8 @@ def _decide_ended_attempt(task: TaskView, attempt: AttemptView, snapshot: Snapsh
     if reason is FailureReason.RATE_LIMITED:
         until = _pause_until(snapshot, attempt.retry_at, now, policy)
         return Defer(task.name, until, attempt.message or "The provider accepts no requests for now.")
+    if reason is FailureReason.MACHINE_FAULT:
+        return PutOff(task.name, put_off_until(snapshot.machine_faults, now, policy), attempt.message)
     if reason is FailureReason.BUDGET and snapshot.budget is not None and (attempt.stop_reason or snapshot.phase_cap_usd is None):
         # Not the phase's own cap: the budget of the whole batch is used up.
         return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "The phase was stopped; its commits are kept."))
@@ -336,6 +360,11 @@ def back_off_seconds(reason: str, restarts: int) -> float:
     """Seconds to wait before restart number `restarts` + 1: short after a crash, longer after an overload."""
     first, factor = (2.0, 4) if reason == FailureReason.AGENT_ERROR else (0.5, 2)
     return min(MAX_BACKOFF_SECONDS, first * float(factor ** min(restarts, 20)))
+
+
+def put_off_until(faults: int, now: datetime, policy: Policy) -> datetime:
+    """When to try again after a fault of the machine, the `faults`+1st since a phase succeeded."""
+    return now + timedelta(seconds=min(MAX_PUT_OFF_SECONDS, policy.put_off_seconds * 2 ** min(faults, 20)))
 
 
 def _pause_until(snapshot: Snapshot, retry_at: datetime | None, now: datetime, policy: Policy) -> datetime:

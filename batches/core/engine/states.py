@@ -77,6 +77,7 @@ class FailureReason(StrEnum):
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
     SETUP_FAILED = "setup_failed"
+    MACHINE_FAULT = "machine_fault"  # of an attempt that was put off; no task fails for it
 
 
 class Waiting(StrEnum):
@@ -87,6 +88,7 @@ class Waiting(StrEnum):
     RATE_LIMIT = "rate_limit"
     BUDGET = "budget"  # the rest is reserved for running phases
     PERSON = "person"  # somebody paused it
+    MACHINE = "machine"  # no space, an I/O error and the like
 
 
 LIVE_TASK_STATES = frozenset({TaskState.LAUNCHING, TaskState.RUNNING})

@@ -37,6 +37,7 @@ WAITS = (
     ("slot", "for a free slot"),
     ("rate_limit", "for a rate limit"),
     ("budget", "for the budget"),
+    ("machine", "for the machine"),
     ("person", "for a person, beside the durations"),
 )
 

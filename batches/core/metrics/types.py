@@ -172,10 +172,11 @@ class Waits:
     rate_limit: float = 0.0
     budget: float = 0.0
     person: float = 0.0
+    machine: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.queue + self.slot + self.rate_limit + self.budget
+        return self.queue + self.slot + self.rate_limit + self.budget + self.machine
 
     def items(self) -> list[tuple[Waiting, float]]:
         """(what for, seconds), the longest first, those of no time left out."""

@@ -91,6 +91,17 @@ def unpause(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_POST
+def try_now(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        run_control.try_now(run=_run_of(batch), actor=actor_of(request))
+        return "The machine is being tried; the batch continues if it works."
+
+    return act(request, verb, _page(number))
+
+
+@require_POST
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 

@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = {
     FailureReason.BUDGET: "The budget was reached",
     FailureReason.NEEDS_AGENT: "It needs an agent",
     FailureReason.SETUP_FAILED: "The project's set-up command failed",
+    FailureReason.MACHINE_FAULT: "The machine could not do it",
     FailureReason.CANCELLED: "It was cancelled",
     FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",
 }

@@ -7,8 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 
-from django.conf import settings
-
 from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
@@ -19,6 +17,7 @@ from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
+from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
 from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
@@ -281,7 +280,7 @@ class Board:
     spending: Spending | None = None
     log: tuple[LogLine, ...] = field(default=())
     issues: tuple[LinearIssue, ...] = ()
-    low_space: tuple[tuple[str, int], ...] = ()  # (host, free bytes) while phases wait for disk space
+    low_space: tuple[tuple[str, FileSystem], ...] = ()  # (host, file system) while phases wait for disk space
     autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
 
     @property
@@ -357,6 +356,11 @@ class Board:
         """Whether the run waits for the end of a rate limit."""
         run = self.run
         return bool(run and run.is_live and run.rate_limited_until and run.rate_limited_until > self.now)
+
+    @property
+    def put_off(self) -> bool:
+        """Whether the run waits for the machine: no space, an I/O error and the like."""
+        return bool(self.run and self.run.is_live and self.run.machine_fault)
 
     @property
     def current_stage(self) -> int | None:
@@ -616,14 +620,14 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         autopilot_run=_autopilot_run(batch) if with_log else None,
         gates=count_states(read_ledger(batch)) if with_log else {},
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
-        low_space=_low_space() if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
+        low_space=_low_space(batch.project.repository) if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
     )
 
 
-def _low_space() -> tuple[tuple[str, int], ...]:
-    """(host, free bytes) of hosts that start nothing, because their disks are too full."""
-    told = [(host.name, host.facts.get("disk_free_bytes")) for host in Host.objects.all()]
-    return tuple((name, free) for name, free in told if isinstance(free, int) and free < settings.CE_FREE_SPACE_BYTES)
+def _low_space(repository: str) -> tuple[tuple[str, FileSystem], ...]:
+    """(host, file system) that are too full for anything to start on this repository."""
+    low = ((name, one) for name, one in reported_file_systems(Host.objects.all()) if one.is_low)
+    return tuple((name, one) for name, one in low if one.what == DATA_DIRECTORY or f"{repository}/".startswith(one.path.rstrip("/") + "/"))
 
 
 @lru_cache(maxsize=32)

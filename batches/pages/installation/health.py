@@ -18,6 +18,7 @@ from django_q.models import OrmQ
 
 from batches.core.engine.pricing import MODELS
 from batches.core.text import words
+from batches.engine.disk_space import FREE_INODES, FileSystem, reported_file_systems
 from batches.integrations.api_keys import api_key
 from batches.models import Attempt, Host, Run
 
@@ -48,9 +49,8 @@ class HostRow:
     live: int
 
     @property
-    def free(self) -> int | None:
-        value = self.host.facts.get("disk_free_bytes")
-        return value if isinstance(value, int) else None
+    def disks(self) -> list[FileSystem]:
+        return [one for _, one in reported_file_systems([self.host])]
 
     @property
     def at_start(self) -> str:
@@ -124,17 +124,21 @@ def _work(now: datetime) -> HealthCheck:
 
 
 def _disk(hosts: Sequence[HostRow]) -> HealthCheck:
-    """Free disk space, as last reported by the hosts."""
-    known = [(int(free), row.host) for row in hosts if isinstance(free := row.host.facts.get("disk_free_bytes"), int)]
+    """Free disk space and inodes, as last reported by the hosts; and the runs that are put off for the machine."""
+    known = list(reported_file_systems(row.host for row in hosts))
+    put_off = Run.objects.live().exclude(machine_fault="").select_related("batch").first()
+    if put_off is not None:
+        text = f"batch {put_off.batch.number} is put off: {put_off.machine_fault}"
+        return HealthCheck("Disk", "error", text, "Once the machine works again the batch continues by itself.")
     if not known:
         return HealthCheck("Disk", "unknown", f"{words.UNKNOWN} (not reported by any host)")
-    free, host = min(known, key=lambda pair: pair[0])
+    host, disk = min(known, key=lambda pair: (not pair[1].is_low, pair[1].free_bytes))
     limit = settings.CE_FREE_SPACE_BYTES
-    text = f"{words.bytes_words(free)} free on {host.name}"
-    if free < limit:
-        text += f", less than {words.bytes_words(limit)}: nothing starts there"
+    text = f"{disk.words} on {host}"
+    if disk.is_low:
+        text += f", less than {words.bytes_words(limit)} or {FREE_INODES} inodes: nothing starts there"
         return HealthCheck("Disk", "error", text, f"{FREE_SPACE} Running work continues; waiting work then starts automatically.")
-    if free < 2 * limit:
+    if disk.free_bytes < 2 * limit:
         return HealthCheck("Disk", "warning", f"{text}; below {words.bytes_words(limit)} nothing would start", FREE_SPACE)
     return HealthCheck("Disk", "ok", text)
 

@@ -14,6 +14,7 @@ from batches.core.errors import WrongChoice
 from batches.engine import orchestrator, retries
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
+from batches.engine.disk_space import FileSystem
 from batches.engine.execution_plan import changes_of_run, plan_execution
 from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
@@ -267,7 +268,7 @@ def test_a_live_run_takes_a_new_budget_and_more_at_once_ends_the_lowering():
 
 def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, client, settings, monkeypatch):
     run = wide()
-    monkeypatch.setattr(engine_ticker, "free_bytes", lambda: settings.CE_FREE_SPACE_BYTES - 1)
+    settings.CE_FREE_SPACE_BYTES = 2**62
     ticker = engine_ticker.Ticker("build-1")
     ticker.advance_all({}, 100.0)
     ticker.renew_lease(NOW, 100.0)
@@ -277,7 +278,36 @@ def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, cl
     assert "Disk nearly full." in client.get(f"/batches/{run.batch.number}/").text
     shown = client.get("/health/")
     assert shown.status_code == 503 and "nothing starts there" in shown.text
-    assert not engine_ticker.has_low_space(settings.CE_FREE_SPACE_BYTES) and not engine_ticker.has_low_space(None)
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "is_low"), [(10**10, 10**6, False), (10**10, None, False), (10**8, None, True), (10**10, 9, True)]
+)
+def test_space_and_inodes_of_a_file_system_are_watched_unless_that_is_switched_off(settings, free, inodes, is_low):
+    settings.CE_FREE_SPACE_BYTES = 10**9
+    found = FileSystem("the repository of Shop", "/srv", free, inodes)
+    assert found.is_low is is_low and FileSystem.from_json(found.to_json()) == found
+    settings.CE_FREE_SPACE_BYTES = 0
+    assert not found.is_low
+
+
+def test_a_fault_of_the_machine_is_a_banner_with_cause_and_button_and_no_failure(wide, client):
+    run = wide({"1": "running", "2": "running"})
+    fault = "No space left on device: the file system at /srv has 0.0 of 16.8 MB free"
+    run = step(run, end(run, "1", "machine_fault", message=fault), end(run, "2", "machine_fault", message=fault))
+    assert (run.machine_fault, run.machine_faults, run.waiting_for) == (fault, 1, "machine")
+    assert run.machine_fault_until == NOW + timedelta(seconds=10)
+    assert states(run)["1"] == "pending" and not Attempt.objects.filter(outcome="failed").exists()
+    client.force_login(builders.make_user())
+    page = client.get(f"/batches/{run.batch.number}/").text
+    assert fault in page and "Try now" in page and "Waiting for the machine" in page
+    client.post(f"/batches/{run.batch.number}/try-now/")
+    run.refresh_from_db()
+    assert run.machine_fault_until < timezone.now()
+    assert not orchestrator.is_put_off(run, timezone.now())
+    assert client.get("/health/").status_code == 503
+
+
 
 
 def test_health_says_what_is_there(client, monkeypatch):

@@ -20,6 +20,7 @@ from batches.core.engine.decide import (
     Launch,
     Merge,
     Policy,
+    PutOff,
     RateLimit,
     Snapshot,
     StartRun,
@@ -422,3 +423,18 @@ def test_an_overload_is_given_more_room_each_time_and_a_crash_is_tried_at_once()
     assert [back_off_seconds("agent_error", restarts) for restarts in range(4)] == [2.0, 8.0, 32.0, 60.0]
     assert [back_off_seconds("crashed", restarts) for restarts in range(3)] == [0.5, 1.0, 2.0]
     assert back_off_seconds("crashed", 10_000) == 60.0
+
+
+def test_a_fault_of_the_machine_puts_the_phase_off_longer_each_time_and_never_fails_it():
+    ended = attempt(exited=True, verdict=FailureReason.MACHINE_FAULT, message="No space left on device")
+    for faults, seconds in ((0, 10), (3, 80), (99, 3600)):
+        snapshot = run(task("1", 1, S.RUNNING, attempt=ended, restarts=99), task("2", 1), machine_faults=faults)
+        assert decide(snapshot, NOW, POLICY) == [PutOff("1", NOW + timedelta(seconds=seconds), "No space left on device")]
+
+
+def test_while_the_machine_does_not_work_nothing_starts_or_is_merged_and_what_runs_goes_on():
+    done = attempt(exited=True, verdict=SUCCESS)
+    snapshot = run(task("1", 1, S.RUNNING, attempt=done), task("2", 1), task("3", 1, S.RUNNING), put_off=True)
+    assert decide(snapshot, NOW, POLICY) == [] and waiting_for(snapshot, NOW) is Waiting.MACHINE
+    assert Merge("1") in decide(replace(snapshot, put_off=False), NOW, POLICY)
+    assert decide(replace(snapshot, cancel_requested=True), NOW, POLICY)[0] == Stop("3", FailureReason.CANCELLED, force=False)
