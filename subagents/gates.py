@@ -42,6 +42,10 @@ NOT_FOUND = 127  # what a shell ends with when there is no such program
 SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__pycache__", "site-packages", "target"})
 
 
+def _files(number: int, noun: str = "file") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Judge:
     """Judges the gates of one phase in `place`, each on the files of its commit as they are.
 
@@ -192,13 +196,13 @@ class Judge:
             return self._outcome(gate, GateStatus.FAILED, output="\n".join(faults), note=left_out)
         if left_out:
             return self._outcome(gate, GateStatus.UNVERIFIED, note=left_out)
-        return self._outcome(gate, GateStatus.PASSED, output=f"{len(self.changed)} changed files looked at")
+        return self._outcome(gate, GateStatus.PASSED, output=f"{_files(len(self.changed), 'changed file')} looked at")
 
     def _parses(self, gate: GateSpec) -> GateOutcome:
         files, left_out = parseable(self.checkout, self.changed, yaml=_has_module("yaml"))
         if not files:
             return self._listed(gate, (), left_out)
-        outcome = self._command(gate, [[sys.executable, "-I", SYNTAX_CHECKER, *files]], f"syntax.py ({len(files)} files)")
+        outcome = self._command(gate, [[sys.executable, "-I", SYNTAX_CHECKER, *files]], f"syntax.py ({_files(len(files))})")
         if outcome.status == GateStatus.PASSED and left_out:
             return replace(outcome, status=GateStatus.UNVERIFIED, note=left_out)
         return outcome
@@ -250,7 +254,7 @@ class Judge:
         if not commands:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no changed file is of a kind whose syntax can be checked here")
         shown = " && ".join(dict.fromkeys(shlex.join([os.path.basename(part) for part in argv[:3]]) for argv in commands))
-        return self._command(gate, commands, f"{shown} ({len(files)} files)")
+        return self._command(gate, commands, f"{shown} ({_files(len(files))})")
 
     def _tests(self, gate: GateSpec) -> GateOutcome:
         command = gate.command or find_test_command(self.checkout)

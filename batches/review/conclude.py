@@ -22,6 +22,7 @@ from batches.core.review.rules import (
     review_other_gates,
     risk_of,
 )
+from batches.core.text.words import counted
 from batches.gates.ledger import read_ledger
 from batches.models import Batch, Finding, GateOpinion, Phase, Result, Review, Run
 from batches.repositories.repository import repository_of
@@ -221,7 +222,9 @@ def _result_of(review: Review) -> dict[str, object]:
 
 def _report_of(review: Review) -> str:
     lines = [f"Verdict: {WORDS[Verdict(review.verdict)]}", f"Semantic review: {review.semantic}"]
-    lines += [f"  {score['prp_id']} risk {score['score']} ({score['band']}), {score['findings']} findings" for score in review.scores]
+    for score in review.scores:
+        found = counted(score["findings"], "finding")
+        lines.append(f"  {score['prp_id']} risk {score['score']} ({score['band']}), {found}")
     for finding in review.findings.all():
         if finding.severity != Severity.INFO:
             lines.append(f"  {finding.severity}: {finding.place}: {finding.message}")

@@ -5,6 +5,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from batches.core.text.words import counted
+
 FOLDER = "PRPs/feature-requests"
 SLUG_LENGTH = 50
 FENCE = "```"
@@ -117,7 +119,7 @@ def _quoted(text: str) -> list[str]:
 def _solution_text(prp: Prp) -> str:
     files = ", ".join(f"`{name}`" for name in prp.files) or "no file that the plan names"
     after = f" It builds on {', '.join(prp.dependencies)}." if prp.dependencies else ""
-    return f"Carry out the {len(prp.steps)} steps below; they change {files}.{after}"
+    return f"Carry out the {counted(len(prp.steps), 'step')} below; they change {files}.{after}"
 
 
 def _testing_text(prp: Prp) -> str:

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
+from batches.core.text.words import counted
 from batches.engine import execution
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.repositories.merges import MergePreview, bring_in_base, merge_batch, preview_merge
@@ -54,7 +55,7 @@ class Command(BaseCommand):
         files = preview.changes
         counts = (("created", files.created), ("modified", files.modified), ("deleted", files.deleted))
         said = ", ".join(f"{len(paths)} {word}" for word, paths in counts)
-        self.stdout.write(f"{branch} into {base}: {len(preview.commits)} commits; files: {said}.")
+        self.stdout.write(f"{branch} into {base}: {counted(len(preview.commits), 'commit')}; files: {said}.")
         for path in files.deleted:
             self.stdout.write(f"  deleted: {path}")
         if preview.undone:
