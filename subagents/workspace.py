@@ -324,6 +324,15 @@ class Repository:
         answer = self.git("merge-base", "--end-of-options", one, other, accept=(0, 1))
         return text_of(answer.out).split("\n")[0] or None
 
+    def existing(self, commits: Sequence[str]) -> list[str]:
+        """Those of these ids that are commits of the repository, in order. Raises GitError."""
+        answer = self._out("cat-file", "--batch-check=%(objectname) %(objecttype)", given="\n".join(commits).encode() + b"\n")
+        return [name for name, _, kind in (line.partition(" ") for line in text_of(answer).split("\n")) if kind == "commit"]
+
+    def independent(self, commits: Sequence[str]) -> frozenset[str]:
+        """Those of these commits that no other of them contains. Raises GitError."""
+        return frozenset(self._lines("merge-base", "--independent", *commits)) if commits else frozenset()
+
     def dirty_summary(self) -> int:
         """How many files of the user's working tree differ from its last commit or are new: for a warning; nothing is touched."""
         environment = {"GIT_WORK_TREE": self.path}

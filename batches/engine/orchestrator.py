@@ -31,13 +31,14 @@ from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Project, Run, Scheduling, Task
+from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
 from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
 from batches.runs.waits import waited_columns
 from subagents import launcher
 from subagents.contract import OrchestrationFiles, SubagentError, TaskSpec
 from subagents.machine_faults import MachineFault, fault_of, full, probe
-from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository
+from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository, RepositoryProblem
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +253,7 @@ class _Writer:
         except MachineFault:
             raise
         except SubagentError as error:
-            problem = str(error)
+            problem = with_way_out(self.run.batch, error)
         attempt = new_attempt(self.run, full_task, base, self.context, decision, self._ready_at(task))
         self._move(task, TaskEvent.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
         self.attempts[task.pk] = attempt
@@ -275,7 +276,10 @@ class _Writer:
         batch, repository = self.run.batch, repository_of(self.run.batch)
         if self.run.operation == Operation.GENERATE and not Attempt.objects.filter(task__run__batch=batch).exists():
             return repository.ensure_branch(batch.branch, batch.base_commit)
-        return repository.branch_commit(self.run.branch)
+        tip = repository.branch_commit(self.run.branch)
+        if self.run.branch == batch.branch:
+            refuse_moved(batch, repository, tip)
+        return tip
 
     def _stop(self, task: TaskRow, reason: FailureReason, force: bool) -> None:
         attempt = self.attempts[task.pk]
@@ -477,6 +481,8 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
         reason, refusal = _refusal(repository, run, spec, head_commit)
         if refusal:
             return Merged(attempt.pk, "", {"verdict": reason, "message": refusal})
+        if run.branch == run.batch.branch:
+            refuse_moved(run.batch, repository, repository.branch_commit(run.branch))
         subject = f"{spec.prp_id}: Merge phase {spec.key} - {spec.phase_name}"
         outcome = repository.merge(run.branch, head_commit, subject, {"CE-Attempt": attempt.ref})
         if isinstance(outcome, MergeConflict):
@@ -492,6 +498,8 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
     except (SubagentError, OSError) as problem:
         if fault := fault_of(problem, (spec.repository,)):
             return Merged(attempt.pk, "", {}, fault=str(fault))
+        if isinstance(problem, RepositoryProblem) and problem.code in LOST:  # of the branch, not of the work
+            return Merged(attempt.pk, "", {"verdict": FailureReason.AGENT_ERROR, "message": with_way_out(run.batch, problem)})
         facts = {"verdict": FailureReason.MERGE_CONFLICT, "message": f"Could not be merged: {problem}"}
         return Merged(attempt.pk, "", facts)
 

@@ -45,6 +45,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),
     path("batches/<int:number>/bring-in/", merge.bring_in, name="bring_in"),
+    path("batches/<int:number>/restore-branch/", merge.restore, name="restore_branch"),
     path("batches/<int:number>/judge-again/", merge.judge_again, name="judge_again"),
     path("batches/<int:number>/phases/<str:key>/conflict/", conflict.conflict, name="conflict"),
     path("batches/<int:number>/execute/", actions.execute, name="execute"),

@@ -10,6 +10,7 @@ from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
 from batches.core.text.words import bytes_words
 from batches.management.commands._waiting import find_batch
+from batches.repositories.batch_branch import restore_branch
 from batches.repositories.kept_work import clean_up, kept_attempts, measure_checkouts, restore
 
 
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, required=True, help="number of the batch")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--restore", type=int, metavar="ID", help="create a branch with the work of this attempt (see the list for ids)")
+        what.add_argument("--restore-branch", action="store_true", help="put the batch's branch back where it was before it was lost")
         what.add_argument("--clean-up", action="store_true", help="archive uncommitted work, then remove the checkouts on this host")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,7 +30,10 @@ class Command(BaseCommand):
         actor = Actor.command("batch_kept")
         measure_checkouts(settings.CE_HOST, timezone.now())
         try:
-            if options["restore"]:
+            if options["restore_branch"]:
+                commit = restore_branch(batch=batch, actor=actor)
+                self.stdout.write(f"{batch.branch} is at {commit[:12]} again.")
+            elif options["restore"]:
                 attempt = kept_attempts(batch).filter(pk=options["restore"]).first()
                 if attempt is None:
                     raise ServiceError(f"Batch {batch.number} has no kept attempt {options['restore']}; see the list for ids.")

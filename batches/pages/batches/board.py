@@ -23,6 +23,7 @@ from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Ho
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, time_left
+from batches.repositories.batch_branch import RESTORE_OPTION
 from batches.runs.successes import read_successes
 
 ATTENTION_SHOWN = 8
@@ -356,6 +357,11 @@ class Board:
         """Whether the run waits for the end of a rate limit."""
         run = self.run
         return bool(run and run.is_live and run.rate_limited_until and run.rate_limited_until > self.now)
+
+    @property
+    def branch_lost(self) -> bool:
+        """Whether a phase failed because the batch's branch was deleted or moved; Restore helps."""
+        return any(card.task is not None and card.state == TaskState.FAILED and RESTORE_OPTION in card.task.message for card in self.cards)
 
     @property
     def put_off(self) -> bool:

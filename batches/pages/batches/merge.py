@@ -13,6 +13,7 @@ from batches.engine import execution
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of
+from batches.repositories.batch_branch import find_loss, restore_branch
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
 from batches.runs.successes import successes_of_batches
 
@@ -34,6 +35,7 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
         return act(request, verb, reverse("batches:merge", args=[number]))
     context: dict[str, object] = {"batch": batch, "base_merges": batch.base_merges.all()[:20]}
     try:
+        context["loss"] = find_loss(batch)
         preview = preview_merge(batch)
     except BatchError as error:
         context["problem"] = str(error)
@@ -58,6 +60,18 @@ def judge_again(request: HttpRequest, number: int) -> HttpResponse:
     def verb() -> str:
         execution.judge_again(batch=batch, actor=actor_of(request))
         return "The gates are being judged again, on the current branch."
+
+    return act(request, verb, reverse("batches:detail", args=[number]))
+
+
+@require_POST
+def restore(request: HttpRequest, number: int) -> HttpResponse:
+    """Put the batch's branch back where it was before somebody deleted or moved it."""
+    batch = find_batch(number)
+
+    def verb() -> str:
+        commit = restore_branch(batch=batch, actor=actor_of(request))
+        return f"{batch.branch} is at {commit[:12]} again. Retry what failed meanwhile."
 
     return act(request, verb, reverse("batches:detail", args=[number]))
 
