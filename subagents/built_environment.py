@@ -26,7 +26,8 @@ class EnvironmentSettings:
 
     `inputs` are globs of files that it depends on (none: INPUTS); `bring_along` paths of files that git ignores and that
     are copied from the user's folder; `path` entries before PATH, relative to the checkout; in `variables` "{environment}"
-    stands for the environment's folder. `network`: whether the set-up may use the network. `folder` is where the project's
+    stands for the environment's folder. `secrets` are (name, when it was changed) of those that the set-up is given: the
+    values come another way (credentials.py). `network`: whether the set-up may use the network. `folder` is where the project's
     environments are kept.
     """
 
@@ -37,6 +38,7 @@ class EnvironmentSettings:
     bring_along: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def of(given: dict[str, Any]) -> EnvironmentSettings:
@@ -49,6 +51,7 @@ class EnvironmentSettings:
             tuple(str(item) for item in given.get("bring_along", ())),
             tuple(str(item) for item in given.get("path", ())),
             tuple((str(name), str(value)) for name, value in dict(given.get("variables", {})).items()),
+            tuple((str(name), str(at)) for name, at in dict(given.get("secrets", {})).items()),
         )
 
     @property

@@ -1,15 +1,24 @@
-"""The agents' API key as this process received it. It is never in a spec, a log, a row or an agent's shell."""
+"""The secrets that this process was given: the agents' API key, and those of the project. They are in no spec, log, row or file.
+
+They come through a pipe that is read once: /proc shows neither arguments nor an environment with them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 KEY_FD, KEY_NAME = "CE_KEY_FD", "ANTHROPIC_API_KEY"
-KEY_BYTES = 64 * 1024
+MOST_BYTES = 48 * 1024  # of all together: a pipe holds 64 KiB before anybody reads
+USES = ("setup", "steps", "gates", "agent")  # what a secret of the project may be given to
 PR_SET_DUMPABLE = 4
 
-_taken: str | None = None
+_taken: dict[str, Any] | None = None
 
 
 def api_key() -> str:
@@ -17,30 +26,30 @@ def api_key() -> str:
 
     It is read once. Then the descriptor is closed and the variables are removed, so no child process inherits them.
     """
-    global _taken
-    if _taken is None:
-        number, given = os.environ.pop(KEY_FD, ""), os.environ.pop(KEY_NAME, "")
-        _taken = (_read(int(number)) if number.isascii() and number.isdigit() else "") or given.strip()
-    return _taken
+    return str(_given()["key"])
 
 
-def _read(descriptor: int) -> str:
-    parts: list[bytes] = []
-    with contextlib.suppress(OSError):  # already closed: there is no key
-        while len(b"".join(parts)) < KEY_BYTES and (part := os.read(descriptor, KEY_BYTES)):
-            parts.append(part)
-        os.close(descriptor)
-    return b"".join(parts).decode("utf-8", "replace").strip()
+def secrets_for(use: str) -> dict[str, str]:
+    """{name: value} of the project's secrets for one of USES: environment variables of the commands."""
+    return {secret["name"]: secret["value"] for secret in _given()["secrets"] if use in secret["uses"]}
 
 
-def offer(key: str) -> int:
-    """Write the key into a pipe, for one process to read once; returns its read end, which is not inheritable.
+def all_secrets() -> list[str]:
+    """Every value that must not be told: the key, and the project's secrets whatever they are for."""
+    given = _given()
+    return [value for value in (given["key"], *(secret["value"] for secret in given["secrets"])) if value]
 
-    Raises ValueError for a key of more than 4096 bytes.
+
+def offer(key: str, secrets: Sequence[dict[str, Any]] = ()) -> int:
+    """Write the key and the secrets ({name, value, uses}) into a pipe, for one process to read once; returns its read end.
+
+    It is not inheritable. Raises ValueError for more than MOST_BYTES.
     """
-    data = key.encode()
-    if len(data) > 4096:
-        raise ValueError("a key has at most 4096 bytes")
+    import json  # here: most attempts are given nothing
+
+    data = json.dumps({"key": key, "secrets": list(secrets)}).encode()
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"the secrets of a project have at most {MOST_BYTES} bytes together")
     read_end, write_end = os.pipe()
     os.write(write_end, data)
     os.close(write_end)
@@ -52,3 +61,25 @@ def forbid_reading(forbidden: bool = True) -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, int(not forbidden), 0, 0, 0)
+
+
+def _given() -> dict[str, Any]:
+    global _taken
+    if _taken is None:
+        number, key = os.environ.pop(KEY_FD, ""), os.environ.pop(KEY_NAME, "")
+        text = _read(int(number)) if number.isascii() and number.isdigit() else ""
+        _taken = {"key": key.strip(), "secrets": []}
+        if text:
+            import json
+
+            _taken = json.loads(text)
+    return _taken
+
+
+def _read(descriptor: int) -> str:
+    parts: list[bytes] = []
+    with contextlib.suppress(OSError):  # already closed: there is nothing
+        while part := os.read(descriptor, MOST_BYTES):
+            parts.append(part)
+        os.close(descriptor)
+    return b"".join(parts).decode()

@@ -14,6 +14,7 @@ import time
 from subagents.backends.steps import shell_command
 from subagents.built_environment import ProjectEnvironment
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
+from subagents.credentials import secrets_for
 from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS
 from subagents.machine_faults import filled_by, full
@@ -144,6 +145,7 @@ class Judge:
         capture, began = Capture(), time.monotonic()
         limit, own = min(GATE_SECONDS, self.spec.timeout_seconds), self.place.folder
         exit_code, timed_out = 0, False
+        extra = {**(extra or {}), **secrets_for("gates")}
 
         def keep(data: bytes) -> None:
             capture.add(data)

@@ -39,6 +39,7 @@ from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 INITS = frozenset({b"systemd", b"init", b"tini", b"dumb-init", b"docker-init", b"catatonit"})  # adopt orphans, besides process 1
@@ -121,13 +122,13 @@ def _archive_earlier(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:
                 os.unlink(os.path.join(folder, name))
 
 
-def launch(attempt_dir: str, key: str = "") -> int:
+def launch(attempt_dir: str, key: str = "", secrets: Sequence[dict[str, Any]] = ()) -> int:
     """Start the attempt's wrapper in its own session and return its pid. Harmless when one runs or ran. Raises OSError.
 
-    Uses the fork server when it is ready, else starts Python: the wrapper is the same. The agent's `key` goes through a
-    pipe, so it is in no argument, environment or file.
+    Uses the fork server when it is ready, else starts Python: the wrapper is the same. The agent's `key` and the project's
+    `secrets` go through a pipe, so they are in no argument, environment or file. Raises ValueError when they are too large.
     """
-    descriptor = offer(key) if key else None
+    descriptor = offer(key, secrets) if key or secrets else None
     try:
         # The first agent starts the fork server for agents, and does not wait for it.
         pid = agent_fork_server.launch(attempt_dir, descriptor) if key else None

@@ -19,6 +19,7 @@ import time
 
 from subagents.built_environment import NOTHING, READY, EnvironmentSettings, ProjectEnvironment, note_as_built
 from subagents.checkout import Checkout
+from subagents.credentials import secrets_for
 from subagents.files import MACHINE_ERRORS, SubagentError, sha256_hex, write_atomic
 from subagents.folders import remove
 from subagents.machine_faults import filled_by, full
@@ -109,7 +110,9 @@ def _id(settings: EnvironmentSettings, repository: Repository, commit: str, user
         if path and any(fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(os.path.basename(path), glob) for glob in wanted):
             files.append([path, meta.decode("ascii")])
     brought = [[path, _digest(os.path.join(user_folder, path))] for path in settings.bring_along]
+    secrets = [list(pair) for pair in settings.secrets]
     parts = [FORMAT, settings.setup, settings.network, settings.path, settings.variables, list(sys.version_info[:3]), files, brought]
+    parts += [secrets] if secrets else []
     return sha256_hex(json.dumps(parts).encode("utf-8", "surrogatepass"))
 
 
@@ -184,7 +187,7 @@ def _run(spec: TaskSpec, settings: EnvironmentSettings, folder: str, checkout: s
         reporter.alive()
 
     own = replace(spec, room={**spec.room, "network": "all" if settings.network else "none"}, environment={})
-    variables = {name: value.replace("{environment}", folder) for name, value in settings.variables}
+    variables = {name: value.replace("{environment}", folder) for name, value in settings.variables} | secrets_for("setup")
     script = shell_command(settings.setup, spec.attempt_dir, "setup")
     exit_code, timed_out = run_commands(own, script, checkout, keep, gates=True, own=folder, extra=variables, seconds=SETUP_SECONDS)
     reporter.end_output(0)

@@ -1,10 +1,12 @@
-"""Removes secrets from output before it is stored: the attempt's key, and anything that looks like a well-known token.
+"""Removes secrets from output before it is stored: those that the attempt was given, and what looks like a well-known token.
 
-A secret that was encoded (base64, reversed) is not recognised.
+A secret is also recognised in base64, hexadecimal, per cent and JSON notation, and each line of one by itself; not one that
+was encoded otherwise (reversed, in pieces).
 """
 
 from __future__ import annotations
 
+import binascii
 import re
 
 TYPE_CHECKING = False
@@ -30,13 +32,34 @@ SHAPES = re.compile(
 )
 PLAIN = re.compile(rb"[^A-Za-z0-9_\-.+/=~]")  # ends any token
 
+UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
 _known: list[str] = []
 
 
 def know(secret: str) -> None:
     """From now on, mask `secret` in this process and the processes that it forks."""
-    if len(secret) >= SHORTEST and secret not in _known:
-        _known.append(secret)
+    for form in forms_of(secret):
+        if form not in _known:
+            _known.append(form)
+    _known.sort(key=len, reverse=True)  # the whole before a part of it
+
+
+def forms_of(secret: str) -> list[str]:
+    """What to look for: the secret, each of its lines, and the usual notations of both. Nothing shorter than SHORTEST."""
+    found: dict[str, None] = {}
+    for text in (secret, *secret.splitlines()):
+        text, data = text.strip(), text.strip().encode("utf-8", "surrogatepass")
+        if len(text) < SHORTEST:
+            continue
+        quoted = "".join(chr(byte) if chr(byte) in UNRESERVED else f"%{byte:02X}" for byte in data)
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+        found |= dict.fromkeys((text, quoted, quoted.replace("%20", "+"), escaped, data.hex(), data.hex().upper()))
+        for before in range(3):  # base64 differs by what stands before, and its ends by what stands around
+            whole = binascii.b2a_base64(b"\0" * before + data, newline=False).decode()
+            core = whole[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
+            found |= dict.fromkeys((core, core.replace("+", "-").replace("/", "_")))
+    return [form for form in found if len(form) >= SHORTEST]
 
 
 def redact(text: str) -> str:

@@ -26,7 +26,7 @@ from subagents.contract import (
     replace,
     write_atomic,
 )
-from subagents.credentials import api_key, forbid_reading
+from subagents.credentials import all_secrets, forbid_reading
 from subagents.files import sha256_hex
 from subagents.journal import Journal, timestamp
 from subagents.machine_faults import fault_of
@@ -67,8 +67,9 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
         sys.stderr.write(f"the attempt in {attempt_dir} cannot run: {error}\n")
         _publish_end(attempt_dir, BAD_SPEC, "", str(fault_of(error, (attempt_dir,)) or ""))
         return
-    if api_key():  # read before the fork, so the runner has it too and both redact it from what they write
-        know(api_key())
+    if secrets := all_secrets():  # read before the fork, so the runner has them too and both redact them from what they write
+        for secret in secrets:
+            know(secret)
         forbid_reading()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)

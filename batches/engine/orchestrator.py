@@ -31,6 +31,7 @@ from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Project, Run, Scheduling, Task
+from batches.projects.secrets import SecretUnreadable, secrets_of_task
 from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
 from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
@@ -374,12 +375,18 @@ class _Writer:
 
 def launch(attempt: Attempt) -> int:
     """Start the process; returns its id, or 0. After an error the rules act: the attempt never starts, so it is restarted or fails."""
+    changes: dict[str, object]
     try:
         launcher.prepare(TaskSpec.from_json(attempt.spec))
-        return launcher.launch(attempt.directory, key_for(attempt.spec["backend"]))
+        return launcher.launch(attempt.directory, key_for(attempt.spec["backend"]), secrets_of_task(attempt.task_id))
+    except SecretUnreadable as problem:  # another try would end the same
+        changes = {"message": str(problem), "verdict": FailureReason.SETUP_FAILED, "exited_at": timezone.now()}
+        if _cannot_start(attempt):
+            Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes)
+        return 0
     except (OSError, ValueError, SubagentError) as error:
         logger.error("batch=%s task=%s attempt=%s launch: %s", attempt.spec["batch_id"], attempt.task_id, attempt.number, error)
-        changes: dict[str, object] = {"message": f"Could not be launched: {error}"}
+        changes = {"message": f"Could not be launched: {error}"}
         if (fault := fault_of(error, (attempt.directory, attempt.checkout, attempt.spec["repository"]))) and _cannot_start(attempt):
             changes = {"message": str(fault), "verdict": FailureReason.MACHINE_FAULT, "exited_at": timezone.now()}
         Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes)

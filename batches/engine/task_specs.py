@@ -186,6 +186,8 @@ def environment_of(project: Project) -> dict[str, object]:
     if not any(found.values()):
         return {}
     folder = str(Path(settings.CE_DATA_DIR) / "environments" / project.slug)
+    # Not the values: only when they changed, so that an environment is built again with the new ones.
+    found["secrets"] = {name: at.isoformat() for name, at in project.secrets.filter(setup=True).values_list("name", "changed_at")}
     return found | {"folder": folder, "inputs": _lines(project.setup_inputs), "network": project.setup_network}
 
 

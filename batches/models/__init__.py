@@ -6,7 +6,7 @@ from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
 from batches.models.gates import GateCheck, GateOpinion, SignOff
 from batches.models.plans import Plan, PlanDecision
-from batches.models.projects import Project, check_agent_command
+from batches.models.projects import Project, ProjectSecret, check_agent_command
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
 from batches.models.runs import Attempt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
 
@@ -36,6 +36,7 @@ __all__ = [
     "PlanDecision",
     "PredictedConflict",
     "Project",
+    "ProjectSecret",
     "Result",
     "Review",
     "Run",

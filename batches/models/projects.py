@@ -12,6 +12,7 @@ from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGa
 from batches.core.review.declared_changes import FilePolicy
 from batches.models.choices import GateWhen, Network, Scheduling, choices
 from batches.models.visibility import ConfinedManager
+from subagents.credentials import USES
 
 
 def check_agent_command(text: str) -> None:
@@ -124,3 +125,29 @@ class Project(models.Model):
             largest_file_mb=self.largest_file_mb,
             rerun=self.rerun_gates,
         )
+
+
+class ProjectSecret(models.Model):
+    """A secret of a project: an environment variable for some of its commands. The value is encrypted and never shown."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=100)
+    sealed = models.TextField(editable=False, help_text="Encrypted (integrations/sealed.py); never shown.")
+    setup = models.BooleanField(default=False, help_text="Whether the set-up command is given it.")
+    steps = models.BooleanField(default=False, help_text="Whether commands of steps are given it.")
+    gates = models.BooleanField(default=False, help_text="Whether commands of gates are given it.")
+    agent = models.BooleanField(default=False, help_text="Whether an agent and its shell are given it.")
+    changed_at = models.DateTimeField()
+    changed_cause = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="secret_name_once_per_project")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.project}"
+
+    @property
+    def uses(self) -> list[str]:
+        """What it is given to, some of USES of subagents/credentials.py."""
+        return [use for use in USES if getattr(self, use)]

@@ -81,6 +81,7 @@ urlpatterns: list[URLPattern] = [
     path("new-project/", projects.project_new, name="project_new"),
     path("projects/<slug:slug>/", projects.project_detail, name="project_detail"),
     path("projects/<slug:slug>/environment/", projects.project_environment, name="project_environment"),
+    path("projects/<slug:slug>/secrets/", projects.project_secret, name="project_secret"),
     path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
     path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),

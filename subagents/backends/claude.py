@@ -21,7 +21,7 @@ import time
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
-from subagents.credentials import api_key
+from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import ANSWERS, check_answer, render_prompt
@@ -197,6 +197,7 @@ class _Session:
     def _environment(self) -> dict[str, str]:
         """The environment of the program and its shells, an allow-list. The SDK adds our own, so ours is cut to the list too."""
         environment = command_environment(self.spec, self.checkout)
+        environment |= secrets_for("agent") if self.spec.role == Role.EXECUTOR else {}
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
         environment |= {

@@ -12,6 +12,7 @@ import os
 from subagents.backends.base import AgentOutcome
 from subagents.backends.steps import LAST_LINES, Tail
 from subagents.contract import USAGE_FIGURES, Failure, Role
+from subagents.credentials import secrets_for
 from subagents.processes import SIGKILL, stream
 from subagents.prompting import ANSWERS, check_answer, render_prompt
 from subagents.sandbox import command_environment, confine, policy_for
@@ -62,6 +63,7 @@ class CommandBackend:
         # The same sandbox as for the commands of steps, but always with network: the agent must reach its model.
         level = spec.sandbox or "rlimit"
         environment = command_environment(spec, checkout)  # creates the folders that the sandbox shows
+        environment |= secrets_for("agent") if spec.role == Role.EXECUTOR else {}
         inner, prepare = confine(level, policy_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
         reporter.end_output(0)

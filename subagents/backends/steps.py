@@ -6,6 +6,7 @@ import os
 
 from subagents.backends.base import AgentOutcome
 from subagents.contract import Failure
+from subagents.credentials import secrets_for
 from subagents.processes import SIGKILL
 from subagents.reporting import title_of
 from subagents.sandbox import run_commands
@@ -59,7 +60,7 @@ class StepsBackend:
                 reporter.alive()
 
             argv = shell_command(command, spec.attempt_dir, f"step-{step.number}")
-            exit_code, _ = run_commands(spec, argv, checkout, keep)
+            exit_code, _ = run_commands(spec, argv, checkout, keep, extra=secrets_for("steps"))
             reporter.end_output(step.number)
             reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", step=step.number, exit_code=exit_code)
             if exit_code:

@@ -14,11 +14,13 @@ from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
-from batches.pages.accounts.sign_in import ask_to_confirm
+from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
 
+USE_WORDS = (("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates"), ("agent", "Agents and their shells"))
 SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_forget")
 
 
@@ -140,4 +142,23 @@ def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, "Saved. Attempts that start from now on use it.")
             return redirect("batches:project_environment", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
+    context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}
     return render(request, "installation/project_environment.html", context, status=400 if form.errors and not looked else 200)
+
+
+@require_POST
+@confirmed
+def project_secret(request: HttpRequest, slug: str) -> HttpResponse:
+    """Store, replace or ("delete") delete a secret. Its value is in no answer, also not in one that refuses it."""
+    project = get_object_or_404(Project, slug=slug)
+    name = request.POST.get("name", "").strip()
+
+    def verb() -> str:
+        if "delete" in request.POST:
+            delete_secret(project=project, name=name, actor=actor_of(request))
+            return f"Deleted {name}."
+        uses = [use for use, _ in USE_WORDS if use in request.POST]
+        keep_secret(project=project, name=name, value=request.POST.get("value", ""), uses=uses, actor=actor_of(request))
+        return f"{name} is stored, encrypted. Attempts that start from now on are given it."
+
+    return act(request, verb, reverse("batches:project_environment", args=[project.slug]))
