@@ -47,10 +47,8 @@ def gate_lines(report: DocumentReport) -> Iterator[str]:
                 yield f"… and {counted(total - shown, 'gate')} more (--json lists all)"
                 return
             shown += 1
-            line = f"Phase {phase.key}, gate {read.gate.position}: {read.words}"
-            if read.why_not:
-                line += f"; its command is not run: {read.why_not}"
-            yield line + (f"; to run it, end the gate with (checked: `{read.offer}`)" if read.offer else "")
+            line = f"Phase {phase.key}, gate {read.gate.position}: {read.sentence}"
+            yield line + (f"; to run it, end the gate with {read.chosen}" if read.offer else "")
 
 
 def hours(value: float | None) -> str:

@@ -85,6 +85,16 @@ class Understood:
     why_not: str = ""
     offer: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What will be done, or why its command is not run: for every page and command that tells it."""
+        return f"{self.words}; its command is not run: {self.why_not}" if self.why_not else self.words
+
+    @property
+    def chosen(self) -> str:
+        """What the author writes at the end of the gate to have its command run; "" when there is nothing to run."""
+        return f"(checked: `{self.offer}`)" if self.offer else ""
+
     def to_json(self) -> dict[str, Any]:
         """Of `checks` in what `analyze --json` prints."""
         return {
@@ -93,7 +103,7 @@ class Understood:
             "command": self.gate.command,
             "understood": self.words,
             "why_not_run": self.why_not,
-            "offer": f"(checked: `{self.offer}`)" if self.offer else "",
+            "offer": self.chosen,
         }
 
 

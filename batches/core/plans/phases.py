@@ -826,7 +826,7 @@ def check_commands(phase: PhaseSpec, issues: Issues, lines: Sequence[str] = ()) 
         if not read.offer:
             continue
         message = f"Gate {position} of Phase {phase.key}: “{read.offer[:120]}” is not run: {read.why_not}."
-        chosen = f"(checked: `{read.offer}`)"
+        chosen = read.chosen
         line = lines[gate.line - 1].rstrip() if 0 < gate.line <= len(lines) else ""
         repair = None
         if line.endswith(gate.text):

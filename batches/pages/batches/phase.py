@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
+from batches.core.gates.binding import Understood, understand
 from batches.core.gates.ledger import Entry, GateState, Said, SignedOff
 from batches.core.gates.success import VERIFIED
 from batches.core.text.log_lines import LogLine, read_log
@@ -59,6 +60,11 @@ class GateRow:
     @property
     def kind(self) -> str:
         return self.gate.kind if self.gate else self.check.kind if self.check else ""
+
+    @property
+    def read(self) -> Understood | None:
+        """How the plan's gate is understood, in the words of the plan's preview; None for gates of the project and the server."""
+        return understand(self.gate.position, self.gate.text, self.gate.phase.files) if self.gate else None
 
     @property
     def origin(self) -> str:
@@ -200,6 +206,8 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     newest = of_task[-1] if of_task else None
     chosen = next((attempt for attempt in attempts if attempt.pk == attempt_pk), newest)
     gates = list(phase.gates.all())
+    for gate in gates:
+        gate.phase = phase
     about = Q(gate__phase=phase) | Q(gate=None, attempt=chosen)
     checks = list(GateCheck.objects.filter(about).select_related("attempt__task").defer(*HEAVY_OF_ATTEMPT).order_by("attempt_id", "pk"))
     own = {check.gate_id: check for check in checks if chosen and check.attempt_id == chosen.pk}

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.core.gates.binding import GateKind, GateSpec, bind_gate
-from batches.core.plans.analysis import DocumentReport
+from batches.core.gates.binding import GateKind, GateSpec, Understood
+from batches.core.plans.analysis import DocumentReport, checks_of
 from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
 from batches.core.plans.forecast import (
     DEFAULT_SCHEDULE,
@@ -22,7 +22,7 @@ from batches.core.plans.forecast import (
 from batches.core.plans.graph import Analysis, chain_with, serial_edges
 from batches.core.plans.graph_layout import GraphLayout, lay_out
 from batches.core.plans.text_diff import lines_of
-from batches.core.plans.types import PhaseSpec, PlanIssue
+from batches.core.plans.types import IssueCode, PhaseSpec, PlanIssue
 from batches.engine.execution_plan import models_of
 from batches.models import PlanDecision, Project, Scheduling
 
@@ -47,8 +47,15 @@ def schedule_of(project: Project | None) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class BoundGate:
+    """A gate and how it was understood; `issue` is the warning whose repair has its command run, if there is one."""
+
     phase: PhaseSpec
-    gate: GateSpec
+    read: Understood
+    issue: PlanIssue | None = None
+
+    @property
+    def gate(self) -> GateSpec:
+        return self.read.gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +138,11 @@ class Preview:
 
     @cached_property
     def gates(self) -> list[BoundGate]:
+        offers = {issue.line: issue for issue in self.warnings if issue.code == IssueCode.GATE_NOT_RUN and issue.repair}
         return [
-            BoundGate(phase, bind_gate(position, gate.text, phase.files))
+            BoundGate(phase, read, offers.get(gate.line) if read.offer else None)
             for phase in self.phases
-            for position, gate in enumerate(phase.gates, start=1)
+            for gate, read in zip(phase.gates, checks_of(phase), strict=True)
         ]
 
     @property

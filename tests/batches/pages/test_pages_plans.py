@@ -1,11 +1,15 @@
 """The plan's pages: choices about conflicts, versions and their differences, several files at once, the environment."""
 
 import re
+from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils.html import escape
 
+from batches.core.gates.binding import understand
+from batches.core.plans.analysis import checks_of
 from batches.core.plans.conflicts import conflict_id
 from batches.models import Plan, PlanDecision
 from batches.pages.uploads import LimitedUpload
@@ -255,3 +259,23 @@ def test_the_confirmation_shows_what_was_decided_and_what_was_not(client, ada):
     assert "1 file conflict, all decided" in text
     assert "2 stages, longest chain" not in text
     assert "longest chain 2 h" in text
+
+
+def test_the_preview_says_what_each_gate_runs_or_why_not_and_one_press_writes_the_choice_into_the_plan(client, ada):
+    gates = ("`pytest -q` passes", "`mytool check`", "It feels right", "`a.txt` exists")
+    text = plan(phase("1", files="a.txt", steps=writes("1"), gates=gates))
+    shown = client.post("/plans/preview/", {"text": text}).text
+    assert "pytest -q" in shown and "is in the commit: a.txt" in shown
+    reads = checks_of(report_of(Plan(text=text)).reading.plan.phases[0])
+    assert [bool(read.offer) for read in reads] == [False, True, False, False]
+    for read in reads:
+        assert (read.gate.command or escape(read.sentence)) in shown, read
+    table = shown[shown.index('id="gates-list"') :].partition("</table>")[0]
+    (repair,) = re.findall(r'name="repair"\s+value="([^"]+)"', table)
+    after = client.post("/plans/repair/", {"text": text, "repair": repair}).text
+    assert "`mytool check` (checked: `mytool check`)" in unescape(after)
+    batch = builders.make_batch("1")
+    gate = batch.phases.get().gates.first()
+    type(gate).objects.filter(pk=gate.pk).update(text="`mytool check`", kind="unverified")
+    page = client.get(f"/batches/{batch.number}/phases/1/?tab=gates").text
+    assert escape(understand(1, "`mytool check`").sentence) in page and "(checked: `mytool check`)" in page
