@@ -47,6 +47,7 @@ class IssueCode(StrEnum):
     ALREADY_DONE = "already-done"
     NO_ORDER = "no-order"
     BAD_JSON = "bad-json"
+    UNFILLED_TEMPLATE = "unfilled-template"
     # fields
     MISSING_FIELD = "missing-field"
     EMPTY_FIELD = "empty-field"

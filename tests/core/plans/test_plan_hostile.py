@@ -122,6 +122,7 @@ CASES = [
     (two(Dependencies="the database being there"), "unreadable-dependency", SECOND + 6),
     (two(Dependencies="Phase 1, Redis installed"), "unreadable-dependency", SECOND + 6),
     # JSON
+    ("# Tasks: [FEATURE NAME]\n\n## Phase 1: Setup\n\n- [ ] T001 Create src/a.py\n", "unfilled-template", 1),
     ("{", "bad-json", 1),
     ('{"items": 3}', "bad-json", 1),
     ('[{"id": "1", "hours": NaN}]', "bad-json", 1),

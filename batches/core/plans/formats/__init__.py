@@ -1,19 +1,101 @@
 """Readers of the documents that other tools write. Each is a module of its own, chosen by the document's content."""
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from batches.core.plans.formats import (
+    agent_os,
+    bmad,
+    ccpm,
+    conductor,
+    cursor,
+    gsd,
+    humanlayer,
+    kiro,
+    openspec,
+    outline,
+    ralph,
+    spec_kit,
+    superpowers,
+    task_list,
+    task_master,
+)
+from batches.core.plans.formats.document import Document
+from batches.core.plans.labels import Field, field_named, phase_heading
 from batches.core.plans.types import PlanReading
 
 Reader = Callable[[str], PlanReading]
 """Reads the text of a document (as `read_source` passes it) whole: plan, issues, accounting and format."""
 
-Detector = Callable[[str], Reader | None]
-"""Looks at the text of a document; gives the reader of it, or None if it is not of the detector's format."""
 
-DETECTORS: Sequence[Detector] = ()
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: its name, a sign that every such document shows (cheap to look for), whether a document is one, and its reader."""
+
+    name: str
+    sign: re.Pattern[str]
+    recognise: Callable[[Document], bool]
+    read: Callable[[Document], PlanReading]
+
+
+_MODULES = (
+    task_master,
+    cursor,
+    spec_kit,
+    superpowers,
+    humanlayer,
+    gsd,
+    ccpm,
+    bmad,
+    kiro,
+    openspec,
+    agent_os,
+    conductor,
+    ralph,
+    outline,
+    task_list,
+)
+FORMATS: Sequence[Format] = tuple(Format(module.NAME, module.SIGN, module.recognise, module.read) for module in _MODULES)
 """In the order in which they are asked; the surest signs first."""
+
+
+MAX_MARKDOWN = 512 * 1024  # characters; no tool writes a longer plan in markdown, and looking for a format costs a reading of it
+_HEAD = 40_000  # characters in which a document shows that it is of our own format
+_HEADING = re.compile(r"^#{1,6}[ \t]+(?P<text>.+)$", re.MULTILINE)
+_FIELD = re.compile(
+    r"^[ \t]*(?:[-*+][ \t]+|#{2,6}[ \t]+|\|[ \t]*)?(?:\*\*|__)?(?P<name>[A-Z][A-Za-z/& ]{2,30}?)(?:\*\*|__)?[ \t]*(?::|\||$)", re.MULTILINE
+)
+_OURS = frozenset({Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES})
+
+
+def is_ours(text: str) -> bool:
+    """Whether the first phase that has any field has three of the fields that only our own format knows together."""
+    head = text[:_HEAD]
+    headings = list(_HEADING.finditer(head))
+    for at, heading in enumerate(headings):
+        if phase_heading(heading["text"]) is None:
+            continue
+        level = heading[0].index(" ") if " " in heading[0] else 1
+        end = next((other.start() for other in headings[at + 1 :] if (other[0] + " ").index(" ") <= level), len(head))
+        named = {field_named(found["name"]) for found in _FIELD.finditer(head, heading.end(), end)} & _OURS
+        if len(named) > 2:
+            return True
+        if named and at > 50:
+            break
+    return False
 
 
 def detect(text: str) -> Reader | None:
     """The reader of another tool's format that fits this document; None for our own format and for unknown ones."""
-    return next((reader for detector in DETECTORS if (reader := detector(text)) is not None), None)
+    is_json = text.lstrip()[:1] in ("{", "[")
+    if not is_json and (len(text) > MAX_MARKDOWN or is_ours(text)):
+        return None
+    document: Document | None = None
+    for known in FORMATS:
+        if known.sign.search(text):
+            document = document or Document(text)
+            if known.recognise(document):
+                read, found = known.read, document
+                return lambda _: read(found)
+    return None

@@ -1,0 +1,133 @@
+"""Lists of numbered check-boxes: “1. Task” is a phase, “1.1 Part” a step of it. Kiro and Agent OS write their `tasks.md` so."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batches.core.plans.accounting import ReadAs
+from batches.core.plans.formats.document import Document, Item, label_of, one_line
+from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
+from batches.core.plans.types import PlanReading
+
+NUMBER = re.compile(r"^(?:\*\*)?(?:(?:Task|Step)\s+)?(?P<number>\d+(?:\.\d+)*)(?:[.:)](?=\s|\*|$)|(?=\s))\s*(?:\*\*)?\s*", re.IGNORECASE)
+_CHECKPOINT = re.compile(r"^(?:final\s+)?checkpoint\b", re.IGNORECASE)
+ALL_TESTS_PASS = re.compile(
+    r"^(?:verify|ensure|confirm|check)\s+(?:that\s+)?(?:all|every)\s+(?:\w+\s+){0,3}tests?\s+(?:are\s+|still\s+)?pass(?:es|ing)?\b",
+    re.IGNORECASE,
+)
+_WAITS = re.compile(
+    r"\s*[(\[]\s*(?P<label>depends?\s+on|prerequisites?|requires|after|blocked\s+by)\s*:?\s*(?P<value>[^()\[\]]*(?:\([^()]*\)[^()]*)*)[)\]]\s*$",
+    re.IGNORECASE,
+)
+_WAITS_BELOW = re.compile(
+    r"^[-*]?\s*_?\**(?:depends?\s*(?:on)?|dependencies|prerequisites?|blocked by)\**\s*:\s*(?P<value>.*?)_?$", re.IGNORECASE
+)
+_REFERENCE = re.compile(r"_(?:requirements?|validates|refs?|references)\b.*_?|\**(?:validates|property)\b.*", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Task:
+    """A numbered box of the top level, and the boxes that belong to it."""
+
+    number: str
+    head: Item
+    parts: list[Item]
+
+
+def numbered(document: Document) -> int:
+    """How many top-level boxes have a whole number."""
+    return sum(len(task.number.split(".")) == 1 for task in _tasks(document) if task.number)
+
+
+def read_checklist(document: Document, name: str) -> PlanReading:
+    """The plan: a phase for each top-level box, its deepest boxes as steps, checkpoints as gates, in the order written."""
+    draft = Draft(document, name, tasks="task")
+    for task in _tasks(document):
+        _phase(draft, task)
+    return draft.finish()
+
+
+def _tasks(document: Document) -> list[_Task]:
+    tasks: list[_Task] = []
+    for section in (document.root, *document.sections):
+        for item in document.items_in(section):
+            if not item.has_box:
+                continue
+            found = NUMBER.match(item.text)
+            number = found["number"] if found else ""
+            parent, _, part = number.partition(".")
+            if part and tasks and tasks[-1].number == parent:
+                tasks[-1].parts.append(item)  # written beside its task, not below it
+            else:
+                tasks.append(_Task(number, item, []))
+    return tasks
+
+
+def _phase(draft: Draft, task: _Task) -> None:
+    head = task.head
+    title = NUMBER.sub("", head.text, count=1).replace("**", "")
+    waits = _WAITS.search(title)
+    if waits:
+        title = title[: waits.start()]
+    end = max(head.end_line, *(part.end_line for part in task.parts), head.line)
+    name = one_line(title) + (" (optional)" if head.optional else "")
+    phase = draft.phase(task.number, name, head.line, end)
+    value = (
+        waits["value"] if waits else next((found["value"] for line in head.below.split("\n") if (found := _WAITS_BELOW.match(line))), "")
+    )
+    if value:
+        draft.waiting.append((phase, _names(value), head.line))
+    parts = [*(item for item in head.items if item.has_box), *task.parts]
+    details = [item for item in head.items if not item.has_box]
+    if _CHECKPOINT.match(name):
+        for item in [*details, *parts]:
+            draft.gate(phase, item)
+        if not phase.gates:
+            phase.add_gate(name, head.line, head.done)
+        draft.account.mark(ReadAs.GATE, head.line + 1, head.end_line)
+        draft.account.mark(ReadAs.PHASE, head.line)
+    elif not parts:
+        phase.add_step(_with_details(name, head.below), head.line, head.done)
+        draft.account.mark(ReadAs.STEP, head.line + 1, head.end_line)
+        draft.account.mark(ReadAs.PHASE, head.line)
+    else:
+        goal = [item.title for item in details if not _REFERENCE.match(item.text) and not _WAITS_BELOW.match(item.text)]
+        phase.goal = "; ".join(goal)
+        for item in details:
+            draft.account.mark(ReadAs.FIELD, item.line, item.end_line)
+        for number, part in enumerate(parts, start=1):
+            _part(draft, phase, part, last=number == len(parts))
+
+
+def _part(draft: Draft, phase: DraftPhase, part: Item, last: bool) -> None:
+    """A sub-task is a step; one that only checks is a gate. Where it has boxes of its own, those are the steps."""
+    title = one_line(NUMBER.sub("", part.text, count=1))
+    if _CHECKPOINT.match(title) or (last and ALL_TESTS_PASS.match(title)):
+        draft.gate(phase, part, _with_details(title, part.below))
+        return
+    leaves = list(_leaves(part))
+    if leaves:
+        draft.account.mark(ReadAs.STEP, part.line)
+        for leaf in leaves:
+            draft.step(phase, leaf, f"{title}: {step_text(leaf)}")
+        return
+    draft.step(phase, part, _with_details(title + (" (optional)" if part.optional else ""), part.below))
+
+
+def _leaves(part: Item) -> Iterator[Item]:
+    for item in part.items:
+        if item.has_box:
+            inner = list(_leaves(item))
+            yield from inner or [item]
+
+
+def _with_details(title: str, below: str) -> str:
+    return f"{title}\n{below}" if below else title
+
+
+def _names(value: str) -> str:
+    """The tasks in a note such as “Task 1 - installation required” as dependencies are written: “Phase 1”."""
+    value = re.sub(r"\btasks?\b", "Phase", value, flags=re.IGNORECASE)
+    value = re.sub(r"(\d+)\.\d+(?:\.\d+)*", r"\1", value)
+    label = label_of(value)
+    return label.value if label and not label.bold and label.value else value

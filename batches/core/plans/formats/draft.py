@@ -1,0 +1,313 @@
+"""Phases as the readers of other tools' formats find them, and the plan that they become.
+
+What a format does not say is filled here by one rule for all formats, and named in `PhaseSpec.assumed`: hours and complexity from
+the number of steps, files from the paths in the steps, and the order from the order written.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from batches.core.plans.accounting import Account, ReadAs
+from batches.core.plans.dependencies import PhaseNames, read_references
+from batches.core.plans.files import expand_braces, normalise, read_files
+from batches.core.plans.formats.document import Document, Item, one_line
+from batches.core.plans.labels import KEY, Field
+from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
+from batches.core.plans.sections import MAX_PHASES
+from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat, StepSpec
+from batches.core.plans.values import hours_in_title, read_complexity, read_hours
+from batches.core.text.words import counted
+
+HOURS_FOR_A_STEP = 0.5
+_MIN_HOURS, _MAX_HOURS = 1.0, 16.0
+_LOW_STEPS, _MEDIUM_STEPS = 4, 12  # up to so many steps a phase is low, or medium
+MAX_ASSUMED_FILES = 60
+_SAFE_KEY = re.compile(rf"{KEY}|(?!stage-)(?=.{{1,40}}$)[A-Za-z][A-Za-z0-9]*(?:[._-][A-Za-z0-9]+)*")
+_CODE = re.compile(r"`([^`\n]+)`")
+_NAME = r"[\w.@+-]+"
+_PATH = re.compile(
+    r"(?<![\w/.:$~<{@\\-])(?:\./)?(?P<path>"
+    rf"(?:(?:{_NAME}|\[{_NAME}\]|\({_NAME}\))/)+(?:{_NAME}|\[{_NAME}\](?:\.\w+)?|\{{[\w.,/ -]+\}}|\*{{1,2}}(?:\.\w+)?)?"
+    r"|[\w-][\w.-]*\.(?:py|ts|tsx|js|jsx|mjs|cjs|go|rs|rb|java|kt|swift|c|h|cc|cpp|hpp|cs|php|sh|bash|sql|html|css|scss|vue|svelte|md|mdx|"
+    r"json|ya?ml|toml|ini|cfg|lock|txt|proto|tf|gradle|xml|prisma|graphql|ex|exs|dart|lua|ipynb))(?![\w/-])"
+)
+_ROOT_NAMES = frozenset({"Makefile", "Dockerfile", "Procfile", "Gemfile", "Rakefile", "Justfile", "LICENSE", "NOTICE", "CODEOWNERS"})
+_DONE_TITLE = re.compile(r"^#{1,6} .*(?:\u2705|\u2714|\bCOMPLETED?\b|\bDONE\b|\[x\]|\((?:completed?|done)\b[^()]*\)\s*$)")
+_TO_FILL_IN = re.compile(r"\[(?:[\w/#-]+[ _/])+(?:name|title|description|topic)\](?!\()|\{\{[^{}]{1,60}\}\}", re.IGNORECASE)
+_NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IGNORECASE)
+_UNCHANGED = re.compile(
+    r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
+)
+_NO_FILE = re.compile(r"[0-9.]+|(?:node|next|vue|nuxt|react|express|three|chart|d3|p5|socket)\.js|asp\.net", re.IGNORECASE)
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
+
+
+@dataclass(slots=True)
+class DraftStep:
+    """A step as found; `done` means that the document says so."""
+
+    text: str
+    line: int
+    done: bool = False
+
+
+@dataclass(slots=True)
+class DraftPhase:
+    """A phase as found. `dependencies` None means that the document does not say: the phase then follows the one before it."""
+
+    key: str
+    title: str
+    line: int
+    end_line: int
+    goal: str = ""
+    hours_text: str = ""
+    complexity_text: str = ""
+    files: list[str] = field(default_factory=list)
+    done: bool = False  # its heading says so: every step is then done
+    preface: str = ""  # what the document says of several phases at once, for the agent
+    says_files: bool = False  # the document has a field of files, if only “none”
+    dependencies: list[str] | None = None
+    steps: list[DraftStep] = field(default_factory=list)
+    gates: list[GateText] = field(default_factory=list)
+
+    def add_step(self, text: str, line: int, done: bool = False) -> None:
+        """Add a step; an empty text adds none."""
+        if text.strip():
+            self.steps.append(DraftStep(text.strip(), line, done))
+
+    def add_gate(self, text: str, line: int, done: bool = False) -> None:
+        """Add a gate; an empty text adds none."""
+        if text.strip():
+            self.gates.append(GateText(text.strip(), done, line))
+
+
+@dataclass(slots=True)
+class Draft:
+    """A plan as a format's reader finds it, with the account of its lines. `finish` makes the reading of it."""
+
+    document: Document
+    format: str  # for machines: "spec-kit"
+    title: str = ""
+    phases: list[DraftPhase] = field(default_factory=list)
+    order: str = ""  # how the sentence ends, if the order is not the one written
+    tasks: str = "step"  # what the format calls its steps
+    issues: Issues = field(default_factory=Issues)
+    account: Account = field(init=False)
+    waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
+
+    def __post_init__(self) -> None:
+        self.account = Account(self.document.lines)
+        if self.document.body:
+            self.account.mark(ReadAs.FRONT_MATTER, 1, self.document.body)
+        section = self.document.title_section
+        if section is not None:
+            self.account.mark(ReadAs.TITLE, section.line)
+        self.title = self.title or self.document.title
+
+    def phase(self, key: str, title: str, line: int, end_line: int) -> DraftPhase:
+        """Add a phase, and mark its first line. A key that is taken or cannot be one is replaced by a free one like it."""
+        phase = DraftPhase(self._free(safe_key(key)), one_line(title), line, end_line)
+        phase.done = bool(line > 0 and _DONE_TITLE.search(self.document.lines[line - 1]) and not _NOT_DONE.search(title))
+        self.phases.append(phase)
+        self.account.mark(ReadAs.PHASE, line)
+        return phase
+
+    def step(self, phase: DraftPhase, item: Item, text: str = "") -> None:
+        """Make a list item, with all below it, a step of the phase."""
+        phase.add_step(text or step_text(item), item.line, item.done)
+        self.account.mark(ReadAs.STEP, item.line, item.end_line)
+
+    def gate(self, phase: DraftPhase, item: Item, text: str = "") -> None:
+        """Make a list item, with all below it, a gate of the phase."""
+        phase.add_gate(text or step_text(item), item.line, item.done)
+        self.account.mark(ReadAs.GATE, item.line, item.end_line)
+
+    def files(self, phase: DraftPhase, value: str, line: int, end_line: int = 0, inline: bool = True) -> None:
+        """Read the value of a field of files. Names that no plan may use are warned of, prose is passed over."""
+        phase.says_files = True
+        if _UNCHANGED.match(value):
+            self.account.mark(ReadAs.FILES, line, end_line)
+            return
+        for reading in read_files(value, inline):
+            if reading.code is None:
+                if reading.path not in phase.files:
+                    phase.files.append(reading.path)
+            elif reading.code is not IssueCode.FILE_PROSE:
+                self.issues.warning(line, reading.code, reading.message, field=Field.FILES, phase=phase.key)
+        self.account.mark(ReadAs.FILES, line, end_line)
+
+    def _free(self, key: str) -> str:
+        taken = {phase.key.lower() for phase in self.phases}
+        if key and key.lower() not in taken:
+            return key
+        number = len(self.phases) + 1 if not key else 2
+        while (candidate := f"{key}.{number}" if key else str(number)).lower() in taken:
+            number += 1
+        return candidate
+
+    def finish(self) -> PlanReading:
+        """The reading: the plan with what is assumed, the issues, and the account of the lines."""
+        document, issues = self.document, self.issues
+        for phase, value, line in self.waiting:
+            self.depend(phase, value, line)
+        if len(self.phases) > MAX_PHASES:
+            message = f"The plan has {len(self.phases):,} phases; at most {MAX_PHASES:,} are read."
+            issues.error(self.phases[MAX_PHASES].line, IssueCode.TOO_MANY_PHASES, message)
+            del self.phases[MAX_PHASES:]
+        if document.too_intricate:
+            message = "The plan is not read beyond this line: it has far more lists, quotes and markup than a plan needs."
+            issues.error(document.too_intricate, IssueCode.TOO_INTRICATE, message)
+        if document.title_section is not None and (place := _TO_FILL_IN.search(document.title_section.title)):
+            message = f"“{place[0]}” in the title is still to be filled in: this is the template of a plan, not a plan. Fill it in."
+            issues.error(document.title_section.line, IssueCode.UNFILLED_TEMPLATE, message)
+        if not self.phases:
+            issues.error(0, IssueCode.NO_PHASES, f"This is a {self.format} document, but no task is written in it.")
+        before = [None, *self.phases]
+        phases = [self._spec(phase, before[at]) for at, phase in enumerate(self.phases)]
+        for spec in phases:
+            check_work(spec, issues)
+            check_commands(spec, issues, document.lines)
+        check_plan(phases, {phase.key: phase.line for phase in phases}, issues)
+        extents = _extents(self.phases)
+        overview = _outside(document, extents)
+        reading = issues.reading(PlanSpec(self.title or "Plan", tuple(phases), overview))
+        return replace(reading, accounting=self.account.close(extents), format=ReadFormat(self.format, self._sentence(phases)))
+
+    def _spec(self, phase: DraftPhase, previous: DraftPhase | None) -> PhaseSpec:
+        assumed: list[str] = []
+        for kind, count in ((Field.STEPS, len(phase.steps)), (Field.GATES, len(phase.gates))):
+            if count > MAX_ITEMS:
+                message = f"{kind} of Phase {phase.key} has {count:,} items; at most {MAX_ITEMS:,} are read. Split the phase."
+                self.issues.error(phase.line, IssueCode.TOO_MANY_ITEMS, message, field=kind, phase=phase.key)
+        steps = tuple(StepSpec(at, step.text, line=step.line) for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1))
+        gates = tuple(phase.gates[:MAX_ITEMS])
+        if phase.done:
+            gates = tuple(replace(gate, checked=True) for gate in gates)
+        size = max(len(steps), len(gates) // 2)  # a story has one step and many criteria
+        hours, hours_text = self._hours(phase)
+        if hours is None:
+            assumed.append(Field.HOURS)
+            hours = min(max(size * HOURS_FOR_A_STEP, _MIN_HOURS), _MAX_HOURS)
+        complexity = read_complexity(phase.complexity_text) if phase.complexity_text else ""
+        if not complexity:
+            assumed.append(Field.COMPLEXITY)
+            complexity = "low" if size <= _LOW_STEPS else "medium" if size <= _MEDIUM_STEPS else "high"
+        files = tuple(phase.files)
+        if not files and not phase.says_files:
+            assumed.append(Field.FILES)
+            files = paths_in(step.text for step in steps)
+        if phase.dependencies is None:
+            assumed.append(Field.DEPENDENCIES)
+        dependencies = tuple(dict.fromkeys(phase.dependencies if phase.dependencies is not None else [previous.key] if previous else []))
+        goal = " ".join(phase.goal.split())
+        if not goal:
+            assumed.append(Field.GOAL)
+        return PhaseSpec(
+            key=phase.key,
+            title=phase.title,
+            goal=goal or phase.title,
+            hours=hours,
+            hours_text=hours_text,
+            complexity=complexity,
+            files=files,
+            dependencies=dependencies,
+            steps=steps,
+            gates=gates,
+            line=phase.line,
+            assumed=tuple(assumed),
+            section="\n\n".join(filter(None, (phase.preface, self.document.text_between(phase.line, phase.end_line)))),
+        )
+
+    def _hours(self, phase: DraftPhase) -> tuple[float | None, str]:
+        for text in (phase.hours_text, hours_in_title(phase.title)):
+            if text and (hours := read_hours(text).hours) is not None:
+                return hours, text
+        return None, ""
+
+    def _sentence(self, phases: Sequence[PhaseSpec]) -> str:
+        steps, gates = sum(len(phase.steps) for phase in phases), sum(len(phase.gates) for phase in phases)
+        counts = [counted(len(phases), "phase"), counted(steps, self.tasks)]
+        if gates:
+            counts.append(counted(gates, "gate"))
+        order = self.order or ("order from the phases’ own dependencies" if self.waiting else "in the order written")
+        return f"Read as {self.format}: {', '.join(counts)}, {order}"
+
+    def depend(self, phase: DraftPhase, value: str, line: int) -> None:
+        """Read the phases that a value names as what the phase depends on. Text that names none is an error, never ignored."""
+        names = PhaseNames([other.key for other in self.phases], [other.title for other in self.phases])
+        place = next(at for at, other in enumerate(self.phases) if other is phase)
+        references = read_references(value, names, place)
+        found = [self.phases[number].key for number in references.places if number != place]
+        for name in references.undefined:
+            message = f'Phase {phase.key} depends on "{name[:80]}", which does not exist.'
+            self.issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
+        phase.dependencies = [*(phase.dependencies or []), *found]
+        if not self.account.is_marked(line):
+            self.account.mark(ReadAs.DEPENDENCIES, line)
+
+
+def safe_key(key: str) -> str:
+    """The key as it can be used in names of files and branches; "" if nothing of it can."""
+    key = key.strip().lstrip("#")
+    if re.fullmatch(r"0[0-9]+", key):
+        key = key.lstrip("0") or "0"
+    if _SAFE_KEY.fullmatch(key):
+        return key
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", key).strip("-")[:40].strip("-")
+    return slug if _SAFE_KEY.fullmatch(slug) else ""
+
+
+def step_text(item: Item) -> str:
+    """The text of a step or gate: what the item says and, below it, its details."""
+    head = one_line(item.text)
+    return f"{head}\n{item.below}" if item.below else head
+
+
+def paths_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """The paths inside the repository that texts name, in order: an estimate of the files that the work changes."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for written in _written_paths(text):
+            for name in expand_braces(written.rstrip(".,:;")):
+                reading = normalise(name)
+                if reading.code is None and _is_file_like(reading.path):
+                    found[reading.path] = None
+                if len(found) == MAX_ASSUMED_FILES:
+                    return tuple(found)
+    return tuple(found)
+
+
+def _written_paths(text: str) -> Iterable[str]:
+    plain = _CODE.sub(lambda code: code[1] if " " not in code[1] else " ", text)
+    plain = re.sub(r"https?://\S+|\bwww\.\S+|<!--.*?-->", " ", plain)
+    for found in _PATH.finditer(plain):
+        yield found["path"]
+    for code in _CODE.findall(text):
+        if code in _ROOT_NAMES:
+            yield code
+
+
+def _is_file_like(path: str) -> bool:
+    """Whether a path names a file or directory of a repository, not an address, a choice (“and/or”) or a place to fill in."""
+    last = path.rstrip("/").rsplit("/", 1)[-1]
+    if path.endswith("/"):
+        return True
+    return bool(_EXTENSION.search(last)) and not _NO_FILE.fullmatch(path)
+
+
+def _extents(phases: Sequence[DraftPhase]) -> list[tuple[int, int]]:
+    """The lines of the phases in document order, without overlap."""
+    ordered = sorted((phase.line, phase.end_line) for phase in phases)
+    return [(first, min(last, following[0] - 1)) for (first, last), following in pairwise([*ordered, (1 << 40, 0)]) if first > 0]
+
+
+def _outside(document: Document, extents: Sequence[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    at = document.body
+    for first, last in extents:
+        kept += document.lines[at : max(at, first - 1)]
+        at = max(at, last)
+    kept += document.lines[at:]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()

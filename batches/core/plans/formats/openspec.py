@@ -1,0 +1,92 @@
+"""OpenSpec, a change's `tasks.md` (“## 1. Group” with “- [ ] 1.1 Task”) and its `proposal.md` (Why, What Changes, Impact)."""
+
+import re
+
+from batches.core.plans.accounting import ReadAs
+from batches.core.plans.formats.checklist import NUMBER
+from batches.core.plans.formats.document import Document, Item, Section, folded, one_line
+from batches.core.plans.formats.draft import Draft, paths_in, step_text
+from batches.core.plans.types import PlanReading
+
+NAME = "OpenSpec"
+SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why)\b", re.MULTILINE)
+_GROUP = re.compile(r"^(?P<number>\d+)\.\s+(?P<title>.*)$")
+_OPTIONAL = re.compile(r"\boptional\b|\bdeferred\b|\bfuture\b", re.IGNORECASE)
+
+
+def recognise(document: Document) -> bool:
+    """Whether it is a list of groups with numbered boxes, or a proposal."""
+    return bool(_groups(document)) or _is_proposal(document)
+
+
+def read(document: Document) -> PlanReading:
+    """The plan: one phase for each group of tasks; of a proposal one phase, whose steps are what changes."""
+    return _read_tasks(document) if _groups(document) else _read_proposal(document)
+
+
+def _groups(document: Document) -> list[Section]:
+    return [
+        section
+        for section in document.sections
+        if _GROUP.match(section.title) and any(item.has_box and NUMBER.match(item.text) for item in document.items_in(section, deep=True))
+    ]
+
+
+def _read_tasks(document: Document) -> PlanReading:
+    draft = Draft(document, NAME, title=document.title or "OpenSpec change", tasks="task")
+    for section in _groups(document):
+        named = _GROUP.match(section.title)
+        phase = draft.phase(named["number"] if named else "", named["title"] if named else section.title, section.line, section.end_line)
+        for item in document.items_in(section, deep=True):
+            if item.has_box:
+                leaves = [below for below in item.walk() if below.has_box and not any(other.has_box for other in below.items)]
+                for leaf in leaves:
+                    text = one_line(NUMBER.sub("", leaf.text, count=1)) + (f"\n{leaf.below}" if leaf.below else "")
+                    draft.step(phase, leaf, text if leaf is item else f"{one_line(NUMBER.sub('', item.text, count=1))}: {text}")
+                draft.account.mark(ReadAs.STEP, item.line)
+    return draft.finish()
+
+
+def _is_proposal(document: Document) -> bool:
+    names = {folded(section.title) for section in document.sections}
+    return "what changes" in names and "why" in names
+
+
+def _read_proposal(document: Document) -> PlanReading:
+    titled = re.sub(r"^(?:change(?: proposal)?|proposal)\s*:\s*", "", document.title, flags=re.IGNORECASE)
+    draft = Draft(document, NAME, tasks="change")
+    title = titled if titled and titled.lower() not in ("proposal", "change proposal") else "OpenSpec change"
+    phase = draft.phase("1", title, 0, 0)
+    phase.line = document.body + 1
+    phase.end_line = len(document.lines)
+    for section in document.sections:
+        name = folded(section.title)
+        if name == "why":
+            first = next((block for block in section.blocks if block.kind == "paragraph"), None)
+            phase.goal = first.text if first else ""
+            draft.account.mark(ReadAs.FIELD, section.line, section.end_line)
+        elif name == "what changes":
+            draft.account.mark(ReadAs.FIELD, section.line)
+            for item in document.items_in(section, deep=True):
+                draft.step(phase, item)
+            if not phase.steps:
+                for block in section.blocks:
+                    if block.kind == "paragraph":
+                        phase.add_step(" ".join(block.text.split()), block.start + 1)
+                        draft.account.mark(ReadAs.STEP, block.start + 1, block.end)
+        elif name == "impact":
+            items = document.items_in(section, deep=True)
+            phase.files += paths_in(step_text(item) for item in items if _is_code(item))
+            for item in items:
+                draft.account.mark(ReadAs.FILES if _is_code(item) else ReadAs.NOTES, item.line, item.end_line)
+        elif name in ("tasks", "implementation tasks"):
+            for item in document.items_in(section, deep=True):
+                if item.has_box:
+                    draft.step(phase, item)
+    draft.order = "from “What Changes”"
+    return draft.finish()
+
+
+def _is_code(item: Item) -> bool:
+    """Whether an item of Impact names code; its specs are documents of OpenSpec, not files that the work changes."""
+    return not re.match(r"\**(?:affected\s+)?(?:specs?|capabilit)", item.text, re.IGNORECASE)

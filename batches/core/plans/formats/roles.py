@@ -1,0 +1,387 @@
+"""Read the section of a phase by its labels: each label and sub-heading has a role, and what stands below it is read in that role."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from batches.core.plans.accounting import ReadAs
+from batches.core.plans.blocks import MarkdownBlock
+from batches.core.plans.formats.document import Item, Section, folded, label_of, one_line, table_of
+from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
+from batches.core.plans.labels import FIELD_OF, Field
+from batches.core.plans.values import read_hours
+
+_STEP_NAME = re.compile(r"(?:step|task)\s+[0-9]{1,3}[a-z]?(?:\.[0-9]+)*|[0-9]{1,3}\.[0-9]{1,3}")
+
+
+class Role(Enum):
+    """What the text below a label is."""
+
+    OPEN = auto()  # no label yet: boxes, numbered items and lists directly below the heading are steps
+    STEPS = auto()
+    STEP = auto()  # the heading itself is a step, and what stands below it are its details
+    GATES = auto()
+    FILES = auto()
+    DEPENDENCIES = auto()
+    GOAL = auto()
+    HOURS = auto()
+    COMPLEXITY = auto()
+    DETAIL = auto()  # belongs to the step before it
+    NOTES = auto()  # read by the agent with the section, no part of the plan's structure
+
+
+_ONE_VALUE = (Role.FILES, Role.DEPENDENCIES, Role.HOURS, Role.COMPLEXITY)  # a paragraph below them is the value, and ends them
+_OF_FIELD = {
+    Field.GOAL: Role.GOAL,
+    Field.HOURS: Role.HOURS,
+    Field.COMPLEXITY: Role.COMPLEXITY,
+    Field.FILES: Role.FILES,
+    Field.DEPENDENCIES: Role.DEPENDENCIES,
+    Field.STEPS: Role.STEPS,
+    Field.GATES: Role.GATES,
+}
+_COMMON: dict[str, Role] = {
+    **{name: _OF_FIELD[field] for name, field in FIELD_OF.items()},
+    **dict.fromkeys(("purpose", "description", "overview", "summary"), Role.GOAL),
+    **dict.fromkeys(
+        (
+            "tasks / subtasks",
+            "technical tasks",
+            "implementation",
+            "implementation tasks",
+            "changes required",
+            "changes",
+            "plan",
+            "work items",
+            "scope",
+            "what to do",
+            "actions",
+            "to do",
+            "todo",
+            "subtasks",
+            "sub-tasks",
+            "implementation plan",
+            "changes needed",
+        ),
+        Role.STEPS,
+    ),
+    **dict.fromkeys(
+        (
+            "success criteria",
+            "definition of done",
+            "validation",
+            "testing",
+            "test plan",
+            "checkpoint",
+            "done when",
+            "independent test",
+            "verify",
+            "verification steps",
+            "automated verification",
+            "manual verification",
+            "automated",
+            "manual",
+            "test strategy",
+            "acceptance tests",
+            "acceptance test",
+            "test criteria",
+            "completion criteria",
+            "success criterion",
+            "how to verify",
+            "verification criteria",
+            "verified",
+            "exit criterion",
+            "acceptance criterion",
+            "definition of done for this phase",
+        ),
+        Role.GATES,
+    ),
+    **dict.fromkeys(("critical files", "files affected", "dependencies on earlier phases"), Role.FILES),
+    "dependencies on earlier phases": Role.DEPENDENCIES,
+    **dict.fromkeys(
+        (
+            "out of scope",
+            "non-goals",
+            "notes",
+            "note",
+            "references",
+            "risks",
+            "rationale",
+            "context",
+            "background",
+            "outcome",
+            "outputs",
+            "implementation note",
+            "implementation notes",
+            "dev notes",
+            "requirements",
+            "status",
+            "priority",
+            "important",
+            "critical",
+        ),
+        Role.NOTES,
+    ),
+}
+
+
+_GATE_NAME = re.compile(r".*\b(?:checkpoint|review boundary|review gate|exit gate|quality gate)s?")
+_NOTES_NAME = re.compile(
+    r".*\b(?:risks?|out of scope|non-goals|references|notes|rollback|rollback plan|considerations|open questions|assumptions)"
+)
+_NUMBERED_BOLD = re.compile(r"^\*\*\d+(?:\.\d+)+[a-z]?[.:)]?\s+\S[^*\n]*\*\*")
+
+
+def role_of(name: str, own: Mapping[str, Role]) -> Role | None:
+    """The role of a label or heading, by a format's own names first and then by those common to all; None if it has none."""
+    name = folded(name)
+    role = own.get(name, _COMMON.get(name))
+    if role is not None:
+        return role
+    return Role.GATES if _GATE_NAME.fullmatch(name) else Role.NOTES if _NOTES_NAME.fullmatch(name) else None
+
+
+@dataclass(slots=True)
+class PhaseReader:
+    """Reads the sections of one phase into it. `roles` are the format's own labels, by their name in lower case.
+
+    `heading_role` may give the role of a sub-heading by a rule of its own. `as_gate` may take an item out of the steps.
+    """
+
+    draft: Draft
+    phase: DraftPhase
+    roles: Mapping[str, Role]
+    heading_role: Callable[[Section], Role | None] | None = None
+    as_gate: Callable[[str], bool] | None = None
+    details_follow: bool = False  # what stands below a step at the margin are its details
+    only_boxes: bool = False  # where there are boxes, lists without are explanations, unless a label says otherwise
+    role: Role = Role.OPEN
+    labelled: bool = False  # whether an unknown label stands above what comes
+
+    def read(self, section: Section, include_heading: bool = False) -> None:
+        """Read a section and those below it. The heading itself is that of the phase, unless `include_heading`."""
+        if include_heading:
+            self._heading(section)
+        self.blocks(section.blocks)
+        outer = self.role
+        for below in section.sections:
+            self.role = outer
+            self._heading(below)
+            self.read(below)
+        self.role = outer
+
+    def blocks(self, blocks: Iterable[MarkdownBlock]) -> None:
+        """Read blocks in the role that is in force, and in the roles of the labels among them."""
+        for block in blocks:
+            if block.kind == "paragraph":
+                self._paragraph(block)
+            elif block.kind == "list":
+                for item in self.draft.document.items_of(block):
+                    self._item(item)
+            elif block.kind in ("fence", "code"):
+                self._code(block)
+            elif block.kind == "quote":
+                self._mark_detail(block)
+
+    def _heading(self, section: Section) -> None:
+        role = self.heading_role(section) if self.heading_role is not None else None
+        role = role if role is not None else role_of(section.title, self.roles)
+        if role is Role.STEP:
+            self.phase.add_step(one_line(section.title), section.line)
+            self.draft.account.mark(ReadAs.STEP, section.line)
+            self.role, self.labelled = Role.DETAIL, False
+            return
+        if role is not None:
+            self.role, self.labelled = role, False
+            if role is not Role.NOTES:
+                self.draft.account.mark(ReadAs.FIELD, section.line)
+        elif self.role is not Role.NOTES:
+            self.labelled = True
+
+    def _paragraph(self, block: MarkdownBlock) -> None:
+        rows = table_of(block)
+        if rows:
+            self._table(block, rows)
+            return
+        text, first = block.text, block.start + 1
+        lines = text.split("\n")
+        starts = [at for at, line in enumerate(lines) if at == 0 or self._known(line)]
+        for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
+            self._prose("\n".join(lines[start:stop]), first + start, first + stop - 1)
+
+    def _known(self, line: str) -> bool:
+        label = label_of(line.strip())
+        return label is not None and (label.bold or role_of(label.name, self.roles) is not None)
+
+    def _prose(self, text: str, line: int, end_line: int) -> None:
+        if _NUMBERED_BOLD.match(text):
+            self.phase.add_step(one_line(text), line)
+            self.draft.account.mark(ReadAs.STEP, line, end_line)
+            self.role, self.labelled = Role.DETAIL, False
+            return
+        label = label_of(text)
+        if label is None:
+            if self.role is Role.GOAL and not self.phase.goal:
+                self.phase.goal = text
+                self.draft.account.mark(ReadAs.FIELD, line, end_line)
+            elif self.role in _ONE_VALUE:
+                if not (self.role is Role.FILES and self.phase.files):
+                    self._value(self.role, text, line, end_line)
+                self.role, self.labelled = Role.OPEN, True
+            elif self.role is Role.GATES and _is_alone(text):
+                self._value(self.role, text, line, end_line)
+            return
+        role = role_of(label.name, self.roles)
+        if role is None and _STEP_NAME.fullmatch(label.name) and label.value:
+            self.phase.add_step(one_line(label.value), line)
+            self.draft.account.mark(ReadAs.STEP, line, end_line)
+            self.role, self.labelled = Role.DETAIL, False
+            return
+        if role is None:
+            if not label.value and label.bold:
+                self.labelled = True
+            return
+        if self.role is Role.DETAIL and role in (Role.GOAL, Role.STEPS, Role.NOTES):
+            self.draft.account.mark(ReadAs.STEP, line, end_line)
+            return
+        if role is not Role.NOTES:
+            self.draft.account.mark(ReadAs.FIELD, line, end_line)
+        if label.value and not label.value.endswith(":"):
+            self._value(role, label.value, line, end_line)
+        else:  # what it names stands below
+            self.role, self.labelled = role, False
+
+    def _value(self, role: Role, value: str, line: int, end_line: int) -> None:
+        phase, draft = self.phase, self.draft
+        if role is Role.GOAL:
+            phase.goal = phase.goal or value
+        elif role is Role.HOURS:
+            phase.hours_text = phase.hours_text or " ".join(value.split())
+        elif role is Role.COMPLEXITY:
+            phase.complexity_text = phase.complexity_text or value
+        elif role is Role.FILES:
+            draft.files(phase, value, line, end_line)
+        elif role is Role.DEPENDENCIES:
+            draft.waiting.append((phase, " ".join(value.split()), line))
+            draft.account.mark(ReadAs.DEPENDENCIES, line, end_line)
+        elif role is Role.GATES:
+            phase.add_gate(" ".join(value.split()), line)
+            draft.account.mark(ReadAs.GATE, line, end_line)
+        elif role is Role.STEPS:
+            phase.add_step(value, line)
+            draft.account.mark(ReadAs.STEP, line, end_line)
+
+    def _item(self, item: Item) -> None:
+        lines = item.text.split("\n")
+        late = [at for at in range(1, len(lines)) if self._known(lines[at]) and self.draft.document.lines[item.line - 1 + at][:1].strip()]
+        if late:  # a label at the margin, right below an item, is a label for people, though markdown makes it part of the item
+            item.text = "\n".join(lines[: late[0]])
+            last, item.end_line = item.end_line, item.line + late[0] - 1
+            self._item(item)
+            for start, stop in zip(late, [*late[1:], len(lines)], strict=True):
+                self._prose("\n".join(lines[start:stop]), item.line + start, min(item.line + stop - 1, last))
+            return
+        label = label_of(item.text) if self.role is not Role.FILES or item.has_box else None
+        role = role_of(label.name, self.roles) if label is not None else None
+        if label is not None and role not in (None, Role.NOTES, Role.OPEN) and not (self.role is role and label.value) and not item.has_box:
+            self.draft.account.mark(ReadAs.FIELD, item.line)
+            if label.value:
+                self._value(role, label.value, item.line, item.line)
+            kept, self.role = self.role, role
+            for below in item.items:
+                self._item(below)
+            self.role = kept
+            return
+        self._plain_item(item)
+
+    def _plain_item(self, item: Item) -> None:
+        draft, phase = self.draft, self.phase
+        role = self.role
+        if role is Role.OPEN:
+            role = Role.STEPS if item.has_box or item.number is not None or not self.labelled else Role.NOTES
+        if role is Role.DETAIL:
+            if item.has_box:
+                role = Role.STEPS
+            else:
+                draft.account.mark(ReadAs.STEP, item.line, item.end_line)
+                return
+        if item.has_box and role in (Role.NOTES, Role.GOAL, *_ONE_VALUE):
+            role = self.role = Role.STEPS
+        if role is Role.STEPS and self.only_boxes and not item.has_box:
+            draft.account.mark(ReadAs.NOTES, item.line, item.end_line)
+        elif role is Role.STEPS:
+            if self.as_gate is not None and self.as_gate(item.title):
+                draft.gate(phase, item)
+            else:
+                self._step(item)
+        elif role is Role.GATES:
+            draft.gate(phase, item)
+        elif role is Role.FILES:
+            self._files(item)
+        elif role is Role.DEPENDENCIES:
+            draft.waiting.append((phase, item.title, item.line))
+            draft.account.mark(ReadAs.DEPENDENCIES, item.line, item.end_line)
+        elif role is Role.GOAL:
+            phase.goal = phase.goal or step_text(item)
+            draft.account.mark(ReadAs.FIELD, item.line, item.end_line)
+        elif role is Role.HOURS:
+            label = label_of(item.text)
+            if not phase.hours_text and read_hours(value := label.value if label else item.title).hours is not None:
+                phase.hours_text = value
+            draft.account.mark(ReadAs.FIELD, item.line, item.end_line)
+
+    def _step(self, item: Item) -> None:
+        """An item is a step. Where items below it have boxes of their own, these are the steps, each below the title of its parent."""
+        if any(below.has_box for below in item.items):
+            self.draft.account.mark(ReadAs.STEP, item.line)
+            for below in item.items:
+                text = f"{item.title}: {step_text(below)}"
+                self.draft.step(self.phase, below, text)
+        else:
+            self.draft.step(self.phase, item)
+        if self.details_follow:
+            self.role = Role.DETAIL
+
+    def _files(self, item: Item) -> None:
+        text = item.text.split("\n", 1)[0]
+        if item.items and not re.search(r"[`/.]", text):
+            self.draft.account.mark(ReadAs.FILES, item.line)
+            for below in item.items:
+                self._files(below)
+        else:
+            self.draft.files(self.phase, text, item.line, item.end_line, inline=False)
+
+    def _table(self, block: MarkdownBlock, rows: list[tuple[int, list[str]]]) -> None:
+        if self.role not in (Role.STEPS, Role.GATES, Role.FILES):
+            return
+        for line, cells in rows[1:]:
+            text = " — ".join(cell for cell in (cells[0], *cells[-1:]) if cell) if len(cells) > 1 else cells[0]
+            if self.role is Role.FILES:
+                self.draft.files(self.phase, cells[0], line)
+            elif self.role is Role.STEPS:
+                self.phase.add_step(text, line)
+            else:
+                self.phase.add_gate(text, line)
+        self.draft.account.mark(
+            {Role.STEPS: ReadAs.STEP, Role.GATES: ReadAs.GATE, Role.FILES: ReadAs.FILES}[self.role], block.start + 1, block.end
+        )
+
+    def _code(self, block: MarkdownBlock) -> None:
+        if self.role is Role.GATES and (not block.info or block.info.split()[0].lower() in ("sh", "bash", "shell", "zsh", "console")):
+            for at, line in enumerate(block.text.split("\n")):
+                command = line.strip().removeprefix("$ ").strip()
+                if command and not command.startswith("#"):
+                    self.phase.add_gate(f"`{command}` passes", block.start + 2 + at)
+            self.draft.account.mark(ReadAs.GATE, block.start + 1, block.end)
+        else:
+            self._mark_detail(block)
+
+    def _mark_detail(self, block: MarkdownBlock) -> None:
+        if self.role in (Role.STEPS, Role.DETAIL, Role.OPEN) and self.phase.steps:
+            self.draft.account.mark(ReadAs.STEP, block.start + 1, block.end)
+
+
+def _is_alone(text: str) -> bool:
+    """Whether a paragraph below a label of gates is a gate itself, and not the sentence that opens a list of them."""
+    return not text.rstrip().endswith(":") and len(text.split()) >= 3

@@ -1,0 +1,224 @@
+"""GitHub spec-kit, `tasks.md`: phases of tasks with T-numbers, grouped by user story, and the order in “Phase Dependencies”."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from batches.core.plans.accounting import ReadAs
+from batches.core.plans.formats.document import Document, Item, Section, label_of
+from batches.core.plans.formats.draft import Draft, DraftPhase
+from batches.core.plans.formats.roles import PhaseReader, Role
+from batches.core.plans.labels import phase_heading
+from batches.core.plans.types import PlanReading
+
+NAME = "spec-kit"
+SIGN = re.compile(r"^\s*[-*] \[[ xX]\] \**T(?:\d{3,4}|XXX)\b", re.MULTILINE)
+_TASK = re.compile(r"\**(?P<id>T(?:\d{3,4}|XXX)[a-z]?)\b\**:?\s*")
+_FINAL = re.compile(r"^final phase\b\s*[:\u2013\u2014-]?\s*(?P<title>.*)$", re.IGNORECASE)
+_STORY = re.compile(r"\b(?:user\s+)?stor(?:y|ies)\s*#?(?P<number>\d+)\b|\[?\bUS(?P<short>\d+)\b", re.IGNORECASE)
+_ORDER = re.compile(r"dependenc|execution order|order of", re.IGNORECASE)
+_ROLES = {
+    **dict.fromkeys(("purpose", "goal", "story goal"), Role.GOAL),
+    **dict.fromkeys(("independent test", "checkpoint", "independent test criteria", "test criteria", "gate"), Role.GATES),
+    **dict.fromkeys(("tests", "testing", "validation", "verification", "implementation", "core implementation"), Role.STEPS),
+}
+_NEEDS = re.compile(
+    r"\b(?:depends?(?:\s+only)?\s+(?:up)?on|(?:can\s+)?(?:start|begin|run)s?\s+(?:only\s+)?after|after|requires?|needs?|blocked\s+by|waits?\s+for|follows?|builds?\s+on)\b",
+    re.IGNORECASE,
+)
+_BLOCKS = re.compile(r"\bblocks?\b|\b(?:must\s+(?:be\s+)?(?:complete[d]?|finish(?:ed)?|come)\s+)?before\b", re.IGNORECASE)
+_NOT = re.compile(
+    r"\bno\s+dependenc|\bnot\s+(?:depend|block|require|need)|n't\s|\bindependent|\bmay\b|\bmight\b|\boptional"
+    r"|\bcan\s+(?:be|run|proceed)\b.*\bparallel|\bin parallel\b|\bwithout\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"\s+[-\u2013\u2014]+\s+|;\s*|\.\s+|,?\s+\bbut\b\s+|,?\s+\bthen\b\s+")
+_RANGE = re.compile(r"\bphases?\s+(?P<low>\d+(?:\.\d+)?)\s*(?P<open>\+|(?:-|\u2013|to|through)\s*(?P<high>\d+(?:\.\d+)?)\b)", re.IGNORECASE)
+_PHASE = re.compile(r"\bphases?\s+(?P<keys>[0-9A-Z][\w.]*(?:\s*(?:,|and|&)\s*(?:phase\s+)?[0-9][\w.]*)*)", re.IGNORECASE)
+_ARROW = re.compile(r"\s*(?:\u2192|->|=>)\s*")
+
+
+def recognise(document: Document) -> bool:
+    """Whether the document has tasks with T-numbers under headings."""
+    return any(_tasks(document, section) for section in document.sections)
+
+
+def read(document: Document) -> PlanReading:
+    """The plan: one phase for each section of tasks, with its checkpoint and independent test as gates."""
+    draft = Draft(document, NAME, tasks="task")
+    for section in _phase_sections(document):
+        heading = phase_heading(section.title)
+        final = _FINAL.match(section.title)
+        key = heading.key if heading else "final" if final else ""
+        title = heading.title if heading else final["title"] if final else section.title
+        phase = draft.phase(key, title, section.line, section.end_line)
+        PhaseReader(draft, phase, _ROLES, heading_role=lambda _: Role.STEPS).read(section)
+    _Order(draft).read()
+    return draft.finish()
+
+
+def _tasks(document: Document, section: Section) -> list[Item]:
+    return [item for item in document.items_in(section, deep=True) if _TASK.match(item.text)]
+
+
+def _phase_sections(document: Document) -> Iterator[Section]:
+    """The headings of phases, on the level on which most tasks are grouped; without such headings, those that hold tasks."""
+    named = [section for section in document.sections if _is_phase(section)]
+    with_tasks = [section for section in named if _tasks(document, section)]
+    if with_tasks:
+        level = min(section.level for section in with_tasks)
+        yield from (
+            section
+            for section in document.sections
+            if section.level == level and (section in named or (_tasks(document, section) and not _ORDER.search(section.title)))
+        )
+        return
+    yield from (section for section in document.sections if any(_TASK.match(item.text) for item in document.items_in(section)))
+
+
+def _is_phase(section: Section) -> bool:
+    heading = phase_heading(section.title)
+    return (heading is not None and not heading.weak and not heading.bad_key) or bool(_FINAL.match(section.title))
+
+
+@dataclass(slots=True)
+class _Order:
+    """Reads which phase waits for which, from the lists below headings such as “Phase Dependencies”, and from the tasks."""
+
+    draft: Draft
+    used: str = ""
+
+    def read(self) -> None:
+        """Set the dependencies of the phases that the document speaks of; the others follow the phase before them."""
+        inside = [(phase.line, phase.end_line) for phase in self.draft.phases]
+        waits: dict[str, list[DraftPhase]] = {}
+        for section in self.draft.document.sections:
+            if _ORDER.search(section.title) and not any(first <= section.line <= last for first, last in inside):
+                for part in section.walk():
+                    self._list(part, waits)
+        places = {phase.key: place for place, phase in enumerate(self.draft.phases)}
+        for phase in self.draft.phases:
+            if phase.key in waits:
+                phase.dependencies = [other.key for other in sorted(waits[phase.key], key=lambda other: places[other.key])]
+        self._tasks(places)
+        if self.used:
+            self.draft.order = f"order from “{self.used}”"
+
+    def _list(self, section: Section, waits: dict[str, list[DraftPhase]]) -> None:
+        if re.search(r"within|parallel", section.title, re.IGNORECASE):
+            return
+        found = False
+        for item in self.draft.document.items_in(section):
+            for part in (item, *item.items):
+                if self._line(part.text, waits) or re.search(r"\bparallel\b|\bsequential", part.text, re.IGNORECASE):
+                    self.draft.account.mark(ReadAs.DEPENDENCIES, part.line)
+                    found = True
+        if found and not self.used:
+            self.used = section.title
+
+    def _line(self, text: str, waits: dict[str, list[DraftPhase]]) -> bool:
+        """Read one line about the order; returns whether it says anything of a phase of this plan."""
+        text = " ".join(text.replace("**", "").split())
+        steps = _ARROW.split(text)
+        if len(steps) > 1 and all(self._phases(step) for step in steps):
+            for before, after in pairwise(steps):
+                for phase in self._phases(after):
+                    _add(waits, phase, self._phases(before))
+            return True
+        label = label_of(text)
+        head, _, rest = text.partition(":")
+        subject = self._phases(head) if label or rest else []
+        if not subject:
+            return self._sentence(text, waits)
+        if len(subject) > 1 and not re.search(r"stor(?:y|ies)\b.*\bphases?|\bphases\b|\+", head, re.IGNORECASE) and _STORY.search(head):
+            subject = subject[:1]
+        for phase in subject:
+            waits.setdefault(phase.key, [])
+        for clause in _CLAUSE.split(rest):
+            self._clause(subject, clause, waits)
+        return True
+
+    def _sentence(self, text: str, waits: dict[str, list[DraftPhase]]) -> bool:
+        """A sentence such as “Phase 2 depends on Phase 1” or “US2 requires US1”."""
+        for clause in _CLAUSE.split(text):
+            for pattern in (_NEEDS, _BLOCKS):
+                verb = pattern.search(clause)
+                subject = self._phases(clause[: verb.start()]) if verb else []
+                if verb and subject and not _NOT.search(clause):
+                    self._clause(subject, clause[verb.start() :], waits)
+                    return True
+        return False
+
+    def _clause(self, subject: list[DraftPhase], clause: str, waits: dict[str, list[DraftPhase]]) -> None:
+        if _NOT.search(clause):
+            return
+        needs, blocks = _NEEDS.search(clause), _BLOCKS.search(clause)
+        if needs and (not blocks or needs.start() < blocks.start()):
+            named = self._phases(clause[needs.end() :])
+            for phase in subject:
+                _add(waits, phase, [other for other in named if other is not phase])
+        elif blocks:
+            for other in self._phases(clause[blocks.end() :]):
+                if other not in subject:
+                    _add(waits, other, subject)
+
+    def _phases(self, text: str) -> list[DraftPhase]:
+        """The phases that a text names: by key, range, story, or the first word of their title."""
+        phases = self.draft.phases
+        keys = [phase.key.lower() for phase in phases]
+        found: list[DraftPhase] = []
+        for hit in _RANGE.finditer(text):
+            low = keys.index(hit["low"]) if hit["low"] in keys else -1
+            if low >= 0 and hit["high"]:
+                high = keys.index(hit["high"]) if hit["high"] in keys else low
+                found += phases[low : high + 1]
+            elif low >= 0:
+                found += [phase for phase in phases[low:] if _story_of(phase)] or phases[low:]
+        if found:
+            return found
+        for hit in _PHASE.finditer(text):
+            names = {name.lower() for name in re.findall(r"[0-9A-Za-z][\w.]*", hit["keys"])}
+            found += [phase for phase, key in zip(phases, keys, strict=True) if key in names]
+        if found:
+            return found
+        if re.search(r"\bfinal phase\b", text, re.IGNORECASE):
+            return phases[-1:]
+        if re.search(
+            r"\b(?:all|every|each|any)\b.{0,30}\bstor(?:y|ies)\b|\buser stories\b|\bstories\b", text, re.IGNORECASE
+        ) and not re.search(r"\d", text):
+            return [phase for phase in phases if _story_of(phase)]
+        stories = {hit["number"] or hit["short"] for hit in _STORY.finditer(text)}
+        if stories:
+            return [phase for phase in phases if _story_of(phase) in stories]
+        if re.search(r"\b(?:all|previous)\b.{0,20}\bphases\b", text, re.IGNORECASE):
+            return phases
+        words = {word.lower()[:8] for word in re.findall(r"[A-Za-z]{5,}", text)}
+        return [phase for phase in phases if (first := re.match(r"[A-Za-z]{5,}", phase.title)) and first[0].lower()[:8] in words]
+
+    def _tasks(self, places: dict[str, int]) -> None:
+        """A task that depends on a task of an earlier phase makes its phase wait for that phase."""
+        home = {found["id"]: phase for phase in self.draft.phases for step in phase.steps if (found := _TASK.match(step.text))}
+        for phase in self.draft.phases:
+            for step in phase.steps:
+                named = re.search(r"\bdepends\s+on\s+((?:T\d{3,4}[a-z]?(?:\s*(?:,|and|&)\s*)?)+)", step.text, re.IGNORECASE)
+                for task in re.findall(r"T\d{3,4}[a-z]?", named[1]) if named else ():
+                    other = home.get(task)
+                    if other is None or other is phase or phase.dependencies is None:
+                        continue
+                    if other.key not in phase.dependencies and places[other.key] < places[phase.key]:
+                        phase.dependencies.append(other.key)
+
+
+def _story_of(phase: DraftPhase) -> str:
+    """The number of the user story that a phase builds; "" for setup, foundation and polish."""
+    titled = _STORY.search(phase.title)
+    if titled:
+        return titled["number"] or titled["short"]
+    tags = {found[1] for step in phase.steps if (found := re.search(r"\[US(\d+)\]", step.text))}
+    return tags.pop() if len(tags) == 1 else ""
+
+
+def _add(waits: dict[str, list[DraftPhase]], phase: DraftPhase, others: Iterable[DraftPhase]) -> None:
+    known = waits.setdefault(phase.key, [])
+    known.extend(other for other in others if other not in known and other is not phase)

@@ -1,0 +1,68 @@
+"""Lists of check-boxes without numbers, as in the text of a GitHub issue: each heading with boxes is a phase, its boxes the steps."""
+
+import re
+
+from batches.core.plans.accounting import ReadAs
+from batches.core.plans.formats.document import Document, Section, folded
+from batches.core.plans.formats.draft import Draft
+from batches.core.plans.formats.roles import PhaseReader, Role, role_of
+from batches.core.plans.types import PlanReading
+
+NAME = "task list"
+SIGN = re.compile(r"^\s*[-*+] \[[ xX]\] ", re.MULTILINE)
+_NUMBERED = re.compile(r"^(?:[A-Za-z]{1,8}[- ]?)?\d+(?:\.\d+)*\s*[:.)\u2013\u2014-]")
+_RECORD = re.compile(
+    r"^(?:completed|done|finished|changelog|change log|file list|checklist before|before (?:you )?submit|contributor)", re.IGNORECASE
+)
+
+
+def recognise(document: Document) -> bool:
+    """Whether there are two or more boxes outside quotes and fences that say what to do, and no phases."""
+    if re.search(r"^#{1,6} .*\bphase\s+\S", document.text, re.MULTILINE | re.IGNORECASE):
+        return False
+    items = [item for section in (document.root, *document.sections) for item in document.items_in(section)]
+    boxes = sum(item.has_box for item in items)
+    if len(items) > 2 * boxes or _other_work(document):  # the lists without boxes say more than the boxes
+        return False
+    return sum(item.has_box for section in _work(document) for item in document.items_in(section)) > 1
+
+
+def _other_work(document: Document) -> bool:
+    """Whether headings with a number (“W-1: …”) hold lists without boxes: work that the boxes elsewhere do not cover."""
+    return any(
+        _NUMBERED.match(section.title) and not any(item.has_box for item in document.items_in(section)) and document.items_in(section)
+        for section in document.sections
+    )
+
+
+def read(document: Document) -> PlanReading:
+    """The plan: the headings in the order written. Acceptance criteria and the like are gates of what stands above them."""
+    draft = Draft(document, NAME, title=document.title or "Task list", tasks="task")
+    for section in _work(document):
+        title = section.title or draft.title
+        phase = draft.phase("", title, section.line, section.line)
+        phase.line, phase.end_line = (section.line, section.end_line) if section.level else (document.body + 1, len(document.lines))
+        inner = [other for other in section.walk() if other is not section and other in _work(document)]
+        if inner:
+            phase.end_line = min(other.line for other in inner) - 1
+        for item in document.items_in(section):
+            if item.has_box:
+                PhaseReader(draft, phase, {}, role=Role.STEPS)._plain_item(item)
+    last = draft.phases[-1]
+    for section in document.sections:
+        if role_of(section.title, {}) is Role.GATES:
+            draft.account.mark(ReadAs.FIELD, section.line)
+            for item in document.items_in(section, deep=True):
+                draft.gate(last, item)
+    return draft.finish()
+
+
+def _work(document: Document) -> list[Section]:
+    """The sections that have boxes of their own and are neither checks nor a record of what is done."""
+    return [
+        section
+        for section in (document.root, *document.sections)
+        if any(item.has_box for item in document.items_in(section))
+        and role_of(section.title, {}) not in (Role.GATES, Role.DEPENDENCIES, Role.FILES)
+        and not _RECORD.match(folded(section.title))
+    ]

@@ -1,0 +1,151 @@
+"""Kiro, Agent OS, OpenSpec, Conductor and plain lists of boxes."""
+
+from batches.core.plans.formats import detect
+from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
+
+
+def test_kiro_tasks_below_and_beside_their_parent_are_its_steps():
+    reading = read("""
+        # Implementation Plan
+
+        - [x] 1. Set up the store
+          - Choose the engine
+          - [x] 1.1 Create the schema in db/schema.sql
+            - Add the table
+            - _Requirements: 1.1_
+          - [ ] 1.2 Write the migration
+            - _Requirements: 1.2_
+
+        - [-] 2. Build the service
+
+        - [x] 2.1 Read
+          - _Requirements: 2.1_
+        - [ ]* 2.2 Write property tests
+          - **Validates: Requirements 2.1**
+
+        - [ ] 3. Write the page
+          - Show the list
+          - _Requirements: 3.1_
+
+        - [ ] 4. Checkpoint - Ensure all tests pass
+          - Ensure all tests pass, ask the user if questions arise.
+    """)
+    assert name_of(reading) == "Kiro"
+    assert shape(reading) == {"1": ([], 2, 0), "2": (["1"], 2, 0), "3": (["2"], 1, 0), "4": (["3"], 0, 1)}
+    first, second, third, last = reading.plan.phases
+    assert first.goal == "Choose the engine" and first.files == ("db/schema.sql",)
+    assert second.steps[1].text.startswith("Write property tests (optional)")
+    assert "Show the list" in third.steps[0].text
+    assert last.gates[0].text == "Ensure all tests pass, ask the user if questions arise."
+    assert not reading.errors and not unread_boxes(reading)
+
+
+def test_agent_os_tasks_say_what_they_depend_on_and_end_with_a_check():
+    reading = read("""
+        # Spec Tasks
+
+        ## Tasks
+
+        - [ ] 1. **Model** (Prerequisites: None - foundation)
+          - [ ] 1.1 Write tests for the model
+          - [ ] 1.2 Create it
+          - [ ] 1.3 Verify all tests pass
+
+        - [ ] 2. **Page** (Depends on: Task 1 - needs the model)
+          - [ ] 2.1 Build it
+
+        - [ ] 3. **Report** (Depends on: Task 1)
+          - [ ] 3.1 Print it
+    """)
+    assert name_of(reading) == "Agent OS"
+    assert shape(reading) == {"1": ([], 2, 1), "2": (["1"], 1, 0), "3": (["1"], 1, 0)}
+    assert [phase.title for phase in reading.plan.phases] == ["Model", "Page", "Report"]
+
+
+def test_openspec_groups_are_phases_and_a_document_without_title_gets_one():
+    reading = read("""
+        ## 1. Parser
+
+        - [x] 1.1 Add `src/parse.ts`
+        - [ ] 1.2 Handle comments
+
+        ## 2. Verification
+
+        - [ ] 2.1 Run `openspec validate add-parser --strict`
+          - [ ] 2.1.1 fix what it finds
+    """)
+    assert name_of(reading) == "OpenSpec"
+    assert shape(reading) == {"1": ([], 2, 0), "2": (["1"], 1, 0)}
+    assert reading.plan.title == "OpenSpec change" and not reading.errors
+    assert reading.plan.phases[0].files == ("src/parse.ts",)
+
+
+def test_openspec_proposal_is_one_phase_of_what_changes():
+    reading = read("""
+        # Change: Add a parser
+
+        ## Why
+
+        People paste comments.
+
+        ## What Changes
+
+        - Add a parser for comments
+        - **BREAKING** Refuse nested comments
+
+        ## Impact
+
+        - Affected specs: specs/parse/spec.md
+        - Affected code: `src/parse.ts`, `src/cli/`
+    """)
+    (phase,) = reading.plan.phases
+    assert (name_of(reading), reading.plan.title, phase.goal) == ("OpenSpec", "Change: Add a parser", "People paste comments.")
+    assert len(phase.steps) == 2 and phase.files == ("src/parse.ts", "src/cli/")
+
+
+def test_conductor_leaves_commits_out_and_keeps_the_person_in():
+    reading = read("""
+        # Implementation Plan: Export
+
+        ## Phase 1: Writer [checkpoint: 0a1b2c3]
+        - [x] Task: Write tests [4d5e6f7]
+        - [~] Task: Implement
+            - [ ] Sub-task: Escape quotes
+            - [ ] Sub-task: Stream rows
+        - [ ] Task: Conductor - User Manual Verification 'Writer' (Protocol in workflow.md)
+
+        ## Phase 2: Docs
+        - [ ] Task: Describe it in docs/export.md
+    """)
+    assert name_of(reading) == "Conductor"
+    assert shape(reading) == {"1": ([], 3, 1), "2": (["1"], 1, 0)}
+    first = reading.plan.phases[0]
+    assert [step.text for step in first.steps] == ["Write tests", "Implement: Escape quotes", "Implement: Stream rows"]
+    assert first.title == "Writer" and first.gates[0].text.startswith("Manual verification of Writer")
+
+
+def test_an_issue_with_a_task_list_is_read_heading_by_heading():
+    reading = read("""
+        # Export fails on Mondays
+
+        It stops.
+
+        ## Tasks
+
+        - [ ] Reproduce it in tests/test_export.py
+        - [x] Ask the reporter
+        - [ ] #12
+
+        ## Acceptance criteria
+
+        - [ ] The export works on Mondays
+    """)
+    assert name_of(reading) == "task list"
+    assert shape(reading) == {"1": ([], 3, 1)}
+
+
+def test_boxes_that_are_the_smaller_part_of_the_work_are_not_taken_for_the_whole():
+    text = (
+        "# App\n\n## R-1: Accounts\n\n- [ ] Open an account\n- [ ] Note the key\n\n## W-1: Code\n\n- Build the page\n- Build the report\n"
+    )
+    assert detect(text) is None
