@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, label_of, one_line
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
+from batches.core.plans.formats.roles import Role, final_checks, role_of
 from batches.core.plans.types import PlanReading
 
 NUMBER = re.compile(r"^(?:\*\*)?(?:(?:Task|Step)\s+)?(?P<number>\d+(?:\.\d+)*)(?:[.:)](?=\s|\*|$)|(?=\s))\s*(?:\*\*)?\s*", re.IGNORECASE)
@@ -44,12 +45,15 @@ def read_checklist(document: Document, name: str) -> PlanReading:
     draft = Draft(document, name, tasks="task")
     for task in _tasks(document):
         _phase(draft, task)
+    final_checks(draft)
     return draft.finish()
 
 
 def _tasks(document: Document) -> list[_Task]:
     tasks: list[_Task] = []
     for section in (document.root, *document.sections):
+        if role_of(section.title, {}) is Role.GATES:
+            continue
         for item in document.items_in(section):
             if not item.has_box:
                 continue

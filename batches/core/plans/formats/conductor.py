@@ -4,7 +4,7 @@ import re
 
 from batches.core.plans.formats.document import Document, Section
 from batches.core.plans.formats.draft import Draft
-from batches.core.plans.formats.roles import PhaseReader
+from batches.core.plans.formats.roles import PhaseReader, final_checks
 from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, PlanReading
 
@@ -39,6 +39,7 @@ def read(document: Document) -> PlanReading:
         for step in phase.steps:
             step.text = _plain(step.text)
         phase.gates = [GateText(_gate(gate.text), gate.checked, gate.line) for gate in phase.gates]
+    final_checks(draft)
     return draft.finish()
 
 

@@ -4,7 +4,7 @@ import re
 
 from batches.core.plans.formats.document import Document, Section, folded
 from batches.core.plans.formats.draft import Draft
-from batches.core.plans.formats.roles import PhaseReader, Role
+from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
 from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, PlanReading
 
@@ -29,6 +29,7 @@ def read(document: Document) -> PlanReading:
         phase = draft.phase(heading.key if heading else "", heading.title if heading else section.title, section.line, section.end_line)
         reader = _Reader(draft, phase, _ROLES, heading_role=_heading_role, details_follow=True)
         reader.read(section)
+    final_checks(draft)
     return draft.finish()
 
 

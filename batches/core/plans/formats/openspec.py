@@ -6,12 +6,18 @@ from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.checklist import NUMBER
 from batches.core.plans.formats.document import Document, Item, Section, folded, one_line
 from batches.core.plans.formats.draft import Draft, paths_in, step_text
+from batches.core.plans.formats.roles import final_checks
+from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import PlanReading
 
 NAME = "OpenSpec"
-SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why)\b", re.MULTILINE)
+SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why|Proposal)\b", re.MULTILINE)
 _GROUP = re.compile(r"^(?P<number>\d+)\.\s+(?P<title>.*)$")
 _OPTIONAL = re.compile(r"\boptional\b|\bdeferred\b|\bfuture\b", re.IGNORECASE)
+
+
+_WHY = frozenset({"why", "motivation"})
+_WHAT = frozenset({"what changes", "proposal"})
 
 
 def recognise(document: Document) -> bool:
@@ -44,12 +50,13 @@ def _read_tasks(document: Document) -> PlanReading:
                     text = one_line(NUMBER.sub("", leaf.text, count=1)) + (f"\n{leaf.below}" if leaf.below else "")
                     draft.step(phase, leaf, text if leaf is item else f"{one_line(NUMBER.sub('', item.text, count=1))}: {text}")
                 draft.account.mark(ReadAs.STEP, item.line)
+    final_checks(draft)
     return draft.finish()
 
 
 def _is_proposal(document: Document) -> bool:
     names = {folded(section.title) for section in document.sections}
-    return "what changes" in names and "why" in names
+    return bool(names & _WHAT and names & _WHY) and not any(phase_heading(section.title) for section in document.sections)
 
 
 def _read_proposal(document: Document) -> PlanReading:
@@ -61,11 +68,11 @@ def _read_proposal(document: Document) -> PlanReading:
     phase.end_line = len(document.lines)
     for section in document.sections:
         name = folded(section.title)
-        if name == "why":
+        if name in _WHY:
             first = next((block for block in section.blocks if block.kind == "paragraph"), None)
             phase.goal = first.text if first else ""
             draft.account.mark(ReadAs.FIELD, section.line, section.end_line)
-        elif name == "what changes":
+        elif name in _WHAT:
             draft.account.mark(ReadAs.FIELD, section.line)
             for item in document.items_in(section, deep=True):
                 draft.step(phase, item)

@@ -17,13 +17,13 @@ from batches.core.plans.types import PlanReading
 NAME = "implementation plan"
 CLAUDE = "Claude Code plan"
 SIGN = re.compile(
-    r"^(?:#{1,5} |\*\*)\W{0,4}(?:phase|stage|milestone|sprint|step|iteration|part|m)[ -]?#?\d"
+    r"^(?:#{1,5} |\*\*)\W{0,4}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m)[ -]?#?\d"
     r"|^#{1,4} (?:\d+\.\s+)?"
     r"(?:implementation|changes|file changes|files? to|critical files|steps|verification|proposed changes|approach|plan\b)",
     re.MULTILINE | re.IGNORECASE,
 )
 _KIND = re.compile(
-    r"^\W{0,4}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|m)(?:\s+#?|-)?(?P<key>\d+(?:\.\d+)*[a-z]?)"
+    r"^\W{0,4}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|task|week|m)(?:\s+#?|-)?(?P<key>\d+(?:\.\d+)*[a-z]?)"
     r"\s*(?P<after>[:.\u2013\u2014]|-(?=\s)|\(|$)\s*(?P<title>.*)$",
     re.IGNORECASE,
 )

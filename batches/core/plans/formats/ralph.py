@@ -118,7 +118,9 @@ def _read_prd(document: Document) -> PlanReading:
 def _priorities(document: Document) -> list[Section]:
     """The sections of a fix plan: headings that name a priority, on one level."""
     found = [section for section in document.sections if section.level > 1 and _PRIORITY.match(folded(section.title))]
-    boxes = [item for section in found for item in document.items_in(section, deep=True) if item.has_box]
+    boxes = [item for section in found for item in document.items_in(section) if item.has_box]
+    if any(item.has_box for section in found for part in section.sections for item in document.items_in(part, deep=True)):
+        return []
     return found if boxes and all(section.level == found[0].level for section in found) else []
 
 

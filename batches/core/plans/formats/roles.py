@@ -146,7 +146,8 @@ def role_of(name: str, own: Mapping[str, Role]) -> Role | None:
 class PhaseReader:
     """Reads the sections of one phase into it. `roles` are the format's own labels, by their name in lower case.
 
-    `heading_role` may give the role of a sub-heading by a rule of its own. `as_gate` may take an item out of the steps.
+    `heading_role` may give the role of a sub-heading by a rule of its own. `as_gate` takes an item out of
+    the steps, `as_step` makes it one.
     """
 
     draft: Draft
@@ -154,6 +155,7 @@ class PhaseReader:
     roles: Mapping[str, Role]
     heading_role: Callable[[Section], Role | None] | None = None
     as_gate: Callable[[str], bool] | None = None
+    as_step: Callable[[str], bool] | None = None
     details_follow: bool = False  # what stands below a step at the margin are its details
     only_boxes: bool = False  # where there are boxes, lists without are explanations, unless a label says otherwise
     role: Role = Role.OPEN
@@ -298,6 +300,8 @@ class PhaseReader:
     def _plain_item(self, item: Item) -> None:
         draft, phase = self.draft, self.phase
         role = self.role
+        if self.as_step is not None and (item.has_box or not self.only_boxes) and self.as_step(item.text):
+            role = self.role = Role.STEPS
         if role is Role.OPEN:
             role = Role.STEPS if item.has_box or item.number is not None or not self.labelled else Role.NOTES
         if role is Role.DETAIL:
@@ -385,3 +389,16 @@ class PhaseReader:
 def _is_alone(text: str) -> bool:
     """Whether a paragraph below a label of gates is a gate itself, and not the sentence that opens a list of them."""
     return not text.rstrip().endswith(":") and len(text.split()) >= 3
+
+
+def final_checks(draft: Draft) -> None:
+    """Check-boxes below a heading of checks (“Acceptance Criteria”) outside all phases hold at the end: gates of the last phase."""
+    if not draft.phases:
+        return
+    last = max(draft.phases, key=lambda phase: phase.line)
+    for section in draft.document.sections:
+        if any(phase.line <= section.line <= phase.end_line for phase in draft.phases) or role_of(section.title, {}) is not Role.GATES:
+            continue
+        for item in draft.document.items_in(section, deep=True):
+            if item.has_box and not draft.account.is_marked(item.line):
+                draft.gate(last, item)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, Section, label_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
-from batches.core.plans.formats.roles import PhaseReader, Role
+from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
 from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import PlanReading
 
@@ -47,19 +47,27 @@ def recognise(document: Document) -> bool:
 def read(document: Document) -> PlanReading:
     """The plan: one phase for each section of tasks, with its checkpoint and independent test as gates."""
     draft = Draft(document, NAME, tasks="task")
+    boxes = any(_boxed(document, section) for section in document.sections)
     for section in _phase_sections(document):
         heading = phase_heading(section.title)
         final = _FINAL.match(section.title)
         key = heading.key if heading else "final" if final else ""
         title = heading.title if heading else final["title"] if final else section.title
         phase = draft.phase(key, title, section.line, section.end_line)
-        PhaseReader(draft, phase, _ROLES, heading_role=lambda _: Role.STEPS).read(section)
+        PhaseReader(
+            draft, phase, _ROLES, heading_role=lambda _: Role.STEPS, as_step=lambda text: bool(_TASK.match(text)), only_boxes=boxes
+        ).read(section)
+    final_checks(draft)
     _Order(draft).read()
     return draft.finish()
 
 
 def _tasks(document: Document, section: Section) -> list[Item]:
     return [item for item in document.items_in(section, deep=True) if _TASK.match(item.text)]
+
+
+def _boxed(document: Document, section: Section) -> bool:
+    return any(item.has_box for item in _tasks(document, section))
 
 
 def _phase_sections(document: Document) -> Iterator[Section]:
@@ -71,7 +79,7 @@ def _phase_sections(document: Document) -> Iterator[Section]:
         yield from (
             section
             for section in document.sections
-            if section.level == level and (section in named or (_tasks(document, section) and not _ORDER.search(section.title)))
+            if section.level == level and (section in named or (_boxed(document, section) and not _ORDER.search(section.title)))
         )
         return
     yield from (section for section in document.sections if any(_TASK.match(item.text) for item in document.items_in(section)))

@@ -18,7 +18,7 @@ _RECORD = re.compile(
 
 def recognise(document: Document) -> bool:
     """Whether there are two or more boxes outside quotes and fences that say what to do, and no phases."""
-    if re.search(r"^#{1,6} .*\bphase\s+\S", document.text, re.MULTILINE | re.IGNORECASE):
+    if re.search(r"^#{1,6} .*\bphase[ \t]+\S", document.text, re.MULTILINE | re.IGNORECASE):
         return False
     items = [item for section in (document.root, *document.sections) for item in document.items_in(section)]
     boxes = sum(item.has_box for item in items)
