@@ -111,7 +111,8 @@ def _part(draft: Draft, phase: DraftPhase, part: Item, last: bool) -> None:
         return
     leaves = list(_leaves(part))
     if leaves:
-        draft.account.mark(ReadAs.STEP, part.line)
+        for below in part.walk():
+            draft.account.mark(ReadAs.STEP, below.line)
         for leaf in leaves:
             draft.step(phase, leaf, f"{title}: {step_text(leaf)}")
         return

@@ -36,6 +36,7 @@ _PATH = re.compile(
 _ROOT_NAMES = frozenset({"Makefile", "Dockerfile", "Procfile", "Gemfile", "Rakefile", "Justfile", "LICENSE", "NOTICE", "CODEOWNERS"})
 _DONE_TITLE = re.compile(r"^#{1,6} .*(?:\u2705|\u2714|\bCOMPLETED?\b|\bDONE\b|\[x\]|\((?:completed?|done)\b[^()]*\)\s*$)")
 _TO_FILL_IN = re.compile(r"\[(?:[\w/#-]+[ _/])+(?:name|title|description|topic)\](?!\()|\{\{[^{}]{1,60}\}\}", re.IGNORECASE)
+_UNIT = re.compile(r"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?)\s+#?(?=[A-Z]?\d)", re.IGNORECASE)
 _NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IGNORECASE)
 _UNCHANGED = re.compile(
     r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
@@ -235,15 +236,22 @@ class Draft:
         return f"Read as {self.format}: {', '.join(counts)}, {order}"
 
     def depend(self, phase: DraftPhase, value: str, line: int) -> None:
-        """Read the phases that a value names as what the phase depends on. Text that names none is an error, never ignored."""
+        """Read the phases that a value names as what the phase depends on.
+
+        A phase that does not exist is an error. Text that names none leaves the phase after the one before it, with a warning.
+        """
         names = PhaseNames([other.key for other in self.phases], [other.title for other in self.phases])
         place = next(at for at, other in enumerate(self.phases) if other is phase)
-        references = read_references(value, names, place)
+        references = read_references(_UNIT.sub("Phase ", value), names, place)
         found = [self.phases[number].key for number in references.places if number != place]
         for name in references.undefined:
             message = f'Phase {phase.key} depends on "{name[:80]}", which does not exist.'
             self.issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
-        phase.dependencies = [*(phase.dependencies or []), *found]
+        if found or references.says_none or not references.prose:
+            phase.dependencies = [*(phase.dependencies or []), *found]
+        else:
+            message = f"Phase {phase.key}: “{value[:80]}” names no phase, so the phase follows the one before it."
+            self.issues.warning(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
         if not self.account.is_marked(line):
             self.account.mark(ReadAs.DEPENDENCIES, line)
 

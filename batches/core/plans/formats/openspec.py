@@ -49,7 +49,8 @@ def _read_tasks(document: Document) -> PlanReading:
                 for leaf in leaves:
                     text = one_line(NUMBER.sub("", leaf.text, count=1)) + (f"\n{leaf.below}" if leaf.below else "")
                     draft.step(phase, leaf, text if leaf is item else f"{one_line(NUMBER.sub('', item.text, count=1))}: {text}")
-                draft.account.mark(ReadAs.STEP, item.line)
+                for below in item.walk():  # the heads of the leaves
+                    draft.account.mark(ReadAs.STEP, below.line)
     final_checks(draft)
     return draft.finish()
 

@@ -1,7 +1,7 @@
 """Read the section of a phase by its labels: each label and sub-heading has a role, and what stands below it is read in that role."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -336,14 +336,14 @@ class PhaseReader:
             draft.account.mark(ReadAs.FIELD, item.line, item.end_line)
 
     def _step(self, item: Item) -> None:
-        """An item is a step. Where items below it have boxes of their own, these are the steps, each below the title of its parent."""
-        if any(below.has_box for below in item.items):
-            self.draft.account.mark(ReadAs.STEP, item.line)
-            for below in item.items:
-                text = f"{item.title}: {step_text(below)}"
-                self.draft.step(self.phase, below, text)
-        else:
+        """An item is a step. Where items below it have boxes of their own, the deepest are the steps, each with the titles above it."""
+        leaves = list(_leaves(item, ""))
+        for leaf, above in leaves:
+            self.draft.step(self.phase, leaf, f"{above}{step_text(leaf)}")
+        if not leaves:
             self.draft.step(self.phase, item)
+        for below in item.walk() if leaves else ():
+            self.draft.account.mark(ReadAs.STEP, below.line)
         if self.details_follow:
             self.role = Role.DETAIL
 
@@ -384,6 +384,14 @@ class PhaseReader:
     def _mark_detail(self, block: MarkdownBlock) -> None:
         if self.role in (Role.STEPS, Role.DETAIL, Role.OPEN) and self.phase.steps:
             self.draft.account.mark(ReadAs.STEP, block.start + 1, block.end)
+
+
+def _leaves(item: Item, above: str) -> Iterator[tuple[Item, str]]:
+    """The deepest boxes below an item, each with the titles of those above it."""
+    for below in item.items:
+        if below.has_box:
+            inner = list(_leaves(below, f"{above}{item.title}: "))
+            yield from inner or [(below, f"{above}{item.title}: ")]
 
 
 def _is_alone(text: str) -> bool:

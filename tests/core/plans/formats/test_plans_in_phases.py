@@ -65,6 +65,23 @@ def test_superpowers_steps_files_and_runs_that_must_pass():
     assert "def test_count" in first.section and reading.plan.phases[1].section.startswith("## Task 2: Clean up")
 
 
+@pytest.mark.parametrize(
+    ("value", "waits", "codes"),
+    [
+        ("Task 1 GREEN passing.", ["1"], []),
+        ("Tasks 1 and 2", ["1", "2"], []),
+        ("None", [], []),
+        ("the design review", ["2"], ["unreadable-dependency"]),
+    ],
+)
+def test_a_dependency_in_words_is_understood_or_leaves_the_order_written(value, waits, codes):
+    steps = "- [ ] **Step 1: Do it**\n\n"
+    text = f"# P\n\n### Task 1: A\n\n{steps}### Task 2: B\n\n{steps}### Task 3: C\n\n**Depends on:** {value}\n\n{steps}"
+    reading = read(text)
+    assert shape(reading)["3"][0] == waits
+    assert [issue.code.value for issue in (*reading.errors, *reading.warnings) if "no-gates" not in issue.code.value] == codes
+
+
 def test_humanlayer_a_person_decides_what_is_verified_by_hand():
     reading = read("""
         # Sorting Implementation Plan
