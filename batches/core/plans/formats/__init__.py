@@ -21,8 +21,8 @@ from batches.core.plans.formats import (
     task_list,
     task_master,
 )
-from batches.core.plans.formats.document import Document
-from batches.core.plans.labels import Field, field_named, phase_heading
+from batches.core.plans.formats.document import Document, phase_of
+from batches.core.plans.labels import Field, field_named
 from batches.core.plans.types import PlanReading
 
 Reader = Callable[[str], PlanReading]
@@ -74,7 +74,7 @@ def is_ours(text: str) -> bool:
     head = text[:_HEAD]
     headings = list(_HEADING.finditer(head))
     for at, heading in enumerate(headings):
-        if phase_heading(heading["text"]) is None:
+        if phase_of(heading["text"]) is None:
             continue
         level = heading[0].index(" ") if " " in heading[0] else 1
         end = next((other.start() for other in headings[at + 1 :] if (other[0] + " ").index(" ") <= level), len(head))

@@ -4,10 +4,9 @@ import re
 
 from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.blocks import MarkdownBlock
-from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line
+from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.formats.roles import PhaseReader, Role
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, PlanReading
 
 NAME = "BMAD"
@@ -141,7 +140,7 @@ def _read_story_file(document: Document, story: Section) -> PlanReading:
     parts = [part for part in tasks.sections if any(item.has_box for item in document.items_in(part, deep=True))] if tasks else []
     if tasks and len(parts) > 1:
         for part in parts:
-            heading = phase_heading(part.title)
+            heading = phase_of(part.title)
             phase = draft.phase(
                 heading.key if heading else folded(part.title), heading.title if heading else part.title, part.line, part.end_line
             )

@@ -2,10 +2,9 @@
 
 import re
 
-from batches.core.plans.formats.document import Document, Section
+from batches.core.plans.formats.document import Document, Section, phase_of
 from batches.core.plans.formats.draft import Draft
 from batches.core.plans.formats.roles import PhaseReader, final_checks
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, PlanReading
 
 NAME = "Conductor"
@@ -33,7 +32,7 @@ def read(document: Document) -> PlanReading:
     """The plan: the phases as written; a verification by the user is a gate that a person decides."""
     draft = Draft(document, NAME, tasks="task")
     for section in _phases(document):
-        heading = phase_heading(_CHECKPOINT.sub("", section.title))
+        heading = phase_of(_CHECKPOINT.sub("", section.title))
         phase = draft.phase(heading.key if heading else "", heading.title if heading else section.title, section.line, section.end_line)
         PhaseReader(draft, phase, {}, as_gate=lambda title: bool(_MANUAL.search(title))).read(section)
         for step in phase.steps:
@@ -44,11 +43,7 @@ def read(document: Document) -> PlanReading:
 
 
 def _phases(document: Document) -> list[Section]:
-    return [
-        section
-        for section in document.sections
-        if (heading := phase_heading(_CHECKPOINT.sub("", section.title))) and not heading.bad_key and not heading.weak
-    ]
+    return [section for section in document.sections if phase_of(_CHECKPOINT.sub("", section.title))]
 
 
 def _plain(text: str) -> str:

@@ -51,6 +51,7 @@ def read(document: Document) -> PlanReading:
                     draft.depend(phase, str(other), phase.line)
             draft.order = "order from the to-dos’ dependencies; a to-do without any follows the one before"
     _details(draft)
+    _leave_out(draft)
     return draft.finish()
 
 
@@ -96,6 +97,19 @@ def _short(text: str) -> str:
     """The title of a to-do: its first sentence or clause, at most 100 characters."""
     head = re.split(r"\s[\u2013\u2014]\s|(?<=[a-z)])\.\s", text, maxsplit=1)[0]
     return head if len(head) <= 100 else head[:97].rstrip() + "…"
+
+
+def _leave_out(draft: Draft) -> None:
+    """The text without the to-dos that are done, and without the dependencies on them."""
+    done = [phase for phase in draft.phases if phase.is_done]
+    lines = {at for phase in done for at in range(phase.line, phase.end_line + 1)}
+    ids = {str(todo.get("id")) for todo in _todos(draft.document) if str(todo.get("status", "")).lower() in _DONE}
+    kept = [
+        line
+        for at, line in enumerate(draft.document.lines, start=1)
+        if at not in lines and not (at <= draft.document.body and line.strip().startswith("- ") and line.strip()[2:].strip("\"' ") in ids)
+    ]
+    draft.without_done = "\n".join(kept)
 
 
 def _details(draft: Draft) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from batches.core.plans.blocks import ListItem, MarkdownBlock, TooIntricate, nested_fences, read_blocks
-from batches.core.plans.labels import clean_title
+from batches.core.plans.labels import PhaseHeading, clean_title, phase_heading
 
 MAX_FRONT_MATTER = 64 * 1024
 _MAX_DEPTH = 12
@@ -96,6 +96,14 @@ class Label:
     name: str
     value: str
     bold: bool
+
+
+def phase_of(title: str) -> PhaseHeading | None:
+    """The phase that a heading opens by the word “phase” and a key; None for headings that only mention one."""
+    heading = phase_heading(title)
+    if heading is None or heading.weak or heading.bad_key or (heading.alias and "phase" not in heading.alias.lower()):
+        return None
+    return heading
 
 
 def one_line(text: str) -> str:

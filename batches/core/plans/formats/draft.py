@@ -13,6 +13,7 @@ from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise, read_files
 from batches.core.plans.formats.document import Document, Item, one_line
+from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
 from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
@@ -52,6 +53,7 @@ class DraftStep:
     text: str
     line: int
     done: bool = False
+    end_line: int = 0
 
 
 @dataclass(slots=True)
@@ -73,10 +75,16 @@ class DraftPhase:
     steps: list[DraftStep] = field(default_factory=list)
     gates: list[GateText] = field(default_factory=list)
 
-    def add_step(self, text: str, line: int, done: bool = False) -> None:
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it is done: each step, or, without steps, each gate."""
+        items = [step.done for step in self.steps] or [gate.checked for gate in self.gates]
+        return self.done or (bool(items) and all(items))
+
+    def add_step(self, text: str, line: int, done: bool = False, end_line: int = 0) -> None:
         """Add a step; an empty text adds none."""
         if text.strip():
-            self.steps.append(DraftStep(text.strip(), line, done))
+            self.steps.append(DraftStep(text.strip(), line, done, max(line, end_line)))
 
     def add_gate(self, text: str, line: int, done: bool = False) -> None:
         """Add a gate; an empty text adds none."""
@@ -96,6 +104,7 @@ class Draft:
     tasks: str = "step"  # what the format calls its steps
     issues: Issues = field(default_factory=Issues)
     account: Account = field(init=False)
+    without_done: str | None = None  # the text without what is done, where lines alone cannot be taken out
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
 
     def __post_init__(self) -> None:
@@ -117,7 +126,7 @@ class Draft:
 
     def step(self, phase: DraftPhase, item: Item, text: str = "") -> None:
         """Make a list item, with all below it, a step of the phase."""
-        phase.add_step(text or step_text(item), item.line, item.done)
+        phase.add_step(text or step_text(item), item.line, item.done, item.end_line)
         self.account.mark(ReadAs.STEP, item.line, item.end_line)
 
     def gate(self, phase: DraftPhase, item: Item, text: str = "") -> None:
@@ -170,11 +179,20 @@ class Draft:
         for spec in phases:
             check_work(spec, issues)
             check_commands(spec, issues, document.lines)
+        self._ask_about_done()
         check_plan(phases, {phase.key: phase.line for phase in phases}, issues)
         extents = _extents(self.phases)
         overview = _outside(document, extents)
         reading = issues.reading(PlanSpec(self.title or "Plan", tuple(phases), overview))
         return replace(reading, accounting=self.account.close(extents), format=ReadFormat(self.format, self._sentence(phases)))
+
+    def _ask_about_done(self) -> None:
+        steps = [(phase, step) for phase in self.phases for step in phase.steps]
+        done = [(phase, step) for phase, step in steps if step.done or phase.done]
+        whole = [phase for phase in self.phases if phase.is_done]
+        gone = [(phase.line, phase.end_line) for phase in whole]
+        gone += [(step.line, step.end_line) for phase, step in done if phase not in whole]
+        ask_about_done(self.document, len(done), len(steps), gone, self.issues, self.without_done)
 
     def _spec(self, phase: DraftPhase, previous: DraftPhase | None) -> PhaseSpec:
         assumed: list[str] = []
@@ -182,7 +200,10 @@ class Draft:
             if count > MAX_ITEMS:
                 message = f"{kind} of Phase {phase.key} has {count:,} items; at most {MAX_ITEMS:,} are read. Split the phase."
                 self.issues.error(phase.line, IssueCode.TOO_MANY_ITEMS, message, field=kind, phase=phase.key)
-        steps = tuple(StepSpec(at, step.text, line=step.line) for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1))
+        steps = tuple(
+            StepSpec(at, step.text, line=step.line, done=step.done or phase.done)
+            for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1)
+        )
         gates = tuple(phase.gates[:MAX_ITEMS])
         if phase.done:
             gates = tuple(replace(gate, checked=True) for gate in gates)

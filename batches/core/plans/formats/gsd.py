@@ -3,10 +3,9 @@
 import re
 
 from batches.core.plans.accounting import ReadAs, UnreadKind
-from batches.core.plans.formats.document import Document, Section, one_line
+from batches.core.plans.formats.document import Document, Section, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, DraftStep
 from batches.core.plans.formats.roles import PhaseReader, Role
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, IssueCode, PlanReading
 
 NAME = "GSD"
@@ -39,8 +38,7 @@ def read(document: Document) -> PlanReading:
 def _details(document: Document) -> list[Section]:
     found = []
     for section in document.sections:
-        heading = phase_heading(section.title)
-        if heading and not heading.weak and not heading.bad_key:
+        if phase_of(section.title):
             text = document.text_between(section.line, section.end_line)
             if re.search(r"\*\*(?:Success Criteria|Plans|Requirements)\b", text) and re.search(r"\*\*Goal\b", text):
                 found.append(section)
@@ -52,7 +50,7 @@ def _read_roadmap(document: Document) -> PlanReading:
     done = _summary(draft)
     finished = {key for key, ticked in done.items() if ticked}
     for section in _details(document):
-        heading = phase_heading(section.title)
+        heading = phase_of(section.title)
         if heading is None:
             continue
         phase = draft.phase(heading.key, heading.title, section.line, section.end_line)

@@ -2,10 +2,9 @@
 
 import re
 
-from batches.core.plans.formats.document import Document, Section, folded
+from batches.core.plans.formats.document import Document, Section, folded, phase_of
 from batches.core.plans.formats.draft import Draft
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import GateText, PlanReading
 
 NAME = "HumanLayer"
@@ -25,7 +24,7 @@ def read(document: Document) -> PlanReading:
     """The plan: the phases one after the other, because each ends with a person's confirmation."""
     draft = Draft(document, NAME, order="one after the other, because a person confirms each phase")
     for section in _phases(document):
-        heading = phase_heading(section.title)
+        heading = phase_of(section.title)
         phase = draft.phase(heading.key if heading else "", heading.title if heading else section.title, section.line, section.end_line)
         reader = _Reader(draft, phase, _ROLES, heading_role=_heading_role, details_follow=True)
         reader.read(section)
@@ -47,9 +46,7 @@ class _Reader(PhaseReader):
 
 
 def _phases(document: Document) -> list[Section]:
-    found = [
-        section for section in document.sections if (heading := phase_heading(section.title)) and not heading.weak and not heading.bad_key
-    ]
+    found = [section for section in document.sections if phase_of(section.title)]
     level = min((section.level for section in found), default=0)
     return [section for section in found if section.level == level]
 

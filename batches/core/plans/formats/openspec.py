@@ -4,10 +4,9 @@ import re
 
 from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.checklist import NUMBER
-from batches.core.plans.formats.document import Document, Item, Section, folded, one_line
+from batches.core.plans.formats.document import Document, Item, Section, folded, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, paths_in, step_text
 from batches.core.plans.formats.roles import final_checks
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import PlanReading
 
 NAME = "OpenSpec"
@@ -57,7 +56,7 @@ def _read_tasks(document: Document) -> PlanReading:
 
 def _is_proposal(document: Document) -> bool:
     names = {folded(section.title) for section in document.sections}
-    return bool(names & _WHAT and names & _WHY) and not any(phase_heading(section.title) for section in document.sections)
+    return bool(names & _WHAT and names & _WHY) and not any(phase_of(section.title) for section in document.sections)
 
 
 def _read_proposal(document: Document) -> PlanReading:

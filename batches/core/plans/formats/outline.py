@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 
 from batches.core.plans.accounting import ReadAs
-from batches.core.plans.formats.document import Document, Section, folded, label_of, table_of
+from batches.core.plans.formats.document import Document, Section, folded, label_of, phase_of, table_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, role_of
-from batches.core.plans.labels import Field, field_named, phase_heading
+from batches.core.plans.labels import Field, field_named
 from batches.core.plans.types import PlanReading
 
 NAME = "implementation plan"
@@ -220,7 +220,7 @@ def _is_ours(document: Document) -> bool:
     """Whether a phase has fields of our own format: hours, complexity or dependencies, or two of any kind."""
     for section in document.sections:
         named = _KIND.match(section.title)
-        if not named and phase_heading(section.title) is None:
+        if not named and phase_of(section.title) is None:
             continue
         found = {field for part in section.sections if (field := field_named(part.title)) is not None}
         for block in section.blocks:

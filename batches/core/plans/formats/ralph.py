@@ -1,5 +1,6 @@
 """Ralph: `prd.json` and the PRD it is made from (user stories with acceptance criteria), and fix plans by priority."""
 
+import json
 import re
 from typing import Any
 
@@ -92,7 +93,12 @@ def _read_json(document: Document, data: dict[str, Any]) -> PlanReading:
         {"project", "branchName", "description", "userStories", "user_stories", "stories", "verificationCommands", "title", "name"}
     )
     draft.unknown(data, top, 1, len(document.lines), "the document")
+    draft.without_done = json.dumps({**data, name: [story for story in stories if not _passed(story)]}, indent=2, ensure_ascii=False)
     return draft.finish()
+
+
+def _passed(story: dict[str, Any]) -> bool:
+    return story.get("passes") is True or story.get("completed") is True or text_of(story.get("status")).lower() in ("done", "completed")
 
 
 def _story_sections(document: Document) -> list[Section]:

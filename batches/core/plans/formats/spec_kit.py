@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from batches.core.plans.accounting import ReadAs
-from batches.core.plans.formats.document import Document, Item, Section, label_of
+from batches.core.plans.formats.document import Document, Item, Section, label_of, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
-from batches.core.plans.labels import phase_heading
 from batches.core.plans.types import PlanReading
 
 NAME = "spec-kit"
@@ -49,10 +48,9 @@ def read(document: Document) -> PlanReading:
     draft = Draft(document, NAME, tasks="task")
     boxes = any(_boxed(document, section) for section in document.sections)
     for section in _phase_sections(document):
-        heading = phase_heading(section.title)
-        final = _FINAL.match(section.title)
-        key = heading.key if heading else "final" if final else ""
-        title = heading.title if heading else final["title"] if final else section.title
+        heading, final = phase_of(section.title), _FINAL.match(section.title)
+        key = "final" if final else heading.key if heading else ""
+        title = final["title"] if final else heading.title if heading else section.title
         phase = draft.phase(key, title, section.line, section.end_line)
         PhaseReader(
             draft, phase, _ROLES, heading_role=lambda _: Role.STEPS, as_step=lambda text: bool(_TASK.match(text)), only_boxes=boxes
@@ -86,8 +84,7 @@ def _phase_sections(document: Document) -> Iterator[Section]:
 
 
 def _is_phase(section: Section) -> bool:
-    heading = phase_heading(section.title)
-    return (heading is not None and not heading.weak and not heading.bad_key) or bool(_FINAL.match(section.title))
+    return phase_of(section.title) is not None or bool(_FINAL.match(section.title))
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Task Master, `tasks.json`: tasks with subtasks, dependencies and a test strategy, alone or below tags such as `master`."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -64,6 +65,7 @@ def read(document: Document) -> PlanReading:
         seen.append((task, phase))
     _dependencies(draft, seen)
     _other_tags(draft, tags, tag)
+    draft.without_done = _without_done(document.text, tag)
     return draft.finish()
 
 
@@ -124,6 +126,23 @@ def _test(part: dict[str, Any]) -> str:
 
 def _status(task: dict[str, Any]) -> str:
     return text_of(task.get("status")).lower()
+
+
+def _without_done(text: str, tag: str) -> str:
+    """The file without the tasks and subtasks that are done, and without the dependencies on them."""
+    data = json.loads(text)
+    tasks = _tags(data)[tag]
+    done = {str(task["id"]) for task in tasks if _status(task) in _DONE}
+    tasks[:] = [task for task in tasks if str(task["id"]) not in done]
+    for task in tasks:
+        parts = [part for part in task.get("subtasks") or () if isinstance(part, dict)]
+        gone = {str(part.get("id")) for part in parts if _status(part) in _DONE}
+        if parts:
+            task["subtasks"] = [part for part in parts if str(part.get("id")) not in gone]
+        for owner, names in ((task, done), *((part, gone) for part in parts)):
+            if isinstance(owner.get("dependencies"), list):
+                owner["dependencies"] = [other for other in owner["dependencies"] if str(other).rpartition(".")[2] not in names]
+    return json.dumps(data, indent=2, ensure_ascii=False)
 
 
 def _sorted(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
