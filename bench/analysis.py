@@ -26,6 +26,7 @@ PHASE = """### Phase {key}: Part {key}
 **Files Modified**: {files}
 **Dependencies**: {dependencies}
 """
+STEP = "\n**Implementation Steps**:\n1. Write it\n"
 LISTS = """
 **Implementation Steps**:
 1. Write it
@@ -40,7 +41,7 @@ LISTS = """
 
 
 def plan_of(kind: str, size: int) -> str:
-    """`random`: 3 dependencies and 5 files each; `full`: the same with steps and gates; `chain`; `dense`: two layers, all edges."""
+    """`random`: 3 dependencies, 5 files and a step each; `full`: the same with steps and gates; `chain`; `dense`: two layers, all edges."""
     source = random.Random(7)
     parts = ["# Big plan\n\n## Phases\n"]
     count = 2 * size if kind == "dense" else size
@@ -53,7 +54,7 @@ def plan_of(kind: str, size: int) -> str:
             needed = sorted(source.sample(range(max(1, key - 60), key), min(3, key - 1)))
         files = ", ".join(f"src/part{source.randrange(size)}/module{source.randrange(20)}.py" for _ in range(5))
         dependencies = ", ".join(f"Phase {number}" for number in needed) or "None"
-        parts.append(PHASE.format(key=key, files=files, dependencies=dependencies) + (LISTS if kind == "full" else ""))
+        parts.append(PHASE.format(key=key, files=files, dependencies=dependencies) + (LISTS if kind == "full" else STEP))
     return "\n".join(parts)
 
 

@@ -7,7 +7,7 @@ from batches.core.plans.blocks import MarkdownBlock
 from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.formats.roles import PhaseReader, Role
-from batches.core.plans.types import GateText, PlanReading
+from batches.core.plans.types import GateText, IssueCode, PlanReading
 
 NAME = "BMAD"
 SIGN = re.compile(r"^#{1,4} (?:Story|User Story) [\w.]*\d", re.MULTILINE)
@@ -126,6 +126,8 @@ def _lonely_sections(draft: Draft, stories: list[Section]) -> None:
         if first < section.line < last and not _holds(section, stories):
             why = "It stands among the epics, but holds no story. Give it a heading “### Story N.M: …” to have it carried out."
             draft.account.unread(section.line, section.end_line, UnreadKind.SECTION, why)
+            message = f"“{one_line(section.title)[:80]}” stands among the epics, but holds no story, so nothing of it is carried out."
+            draft.issues.warning(section.line, IssueCode.UNREAD_SECTION, message)
 
 
 def _holds(section: Section, stories: list[Section]) -> bool:

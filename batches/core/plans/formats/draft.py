@@ -142,7 +142,7 @@ class Draft:
             return
         for reading in read_files(value, inline):
             if reading.code is None:
-                if reading.path not in phase.files:
+                if reading.path not in phase.files and (re.search(r"[/.*]", reading.path) or reading.path in _ROOT_NAMES):
                     phase.files.append(reading.path)
             elif reading.code is not IssueCode.FILE_PROSE:
                 self.issues.warning(line, reading.code, reading.message, field=Field.FILES, phase=phase.key)

@@ -167,6 +167,7 @@ def read(document: Document) -> PlanReading:
             PhaseReader(draft, phase, _ROLES, heading_role=lambda part: _part_role(document, part), only_boxes=boxes).read(section)
     else:
         _read_whole(draft)
+    _finished(draft)
     _final_checks(draft, phases)
     return draft.finish()
 
@@ -280,6 +281,16 @@ def _read_whole(draft: Draft) -> None:
     if first is not None:
         phase.goal = first.text
     draft.order = "one phase, because the plan is not divided"
+
+
+def _finished(draft: Draft) -> None:
+    """“Status: Phase 2 complete” says that the phases up to that one are done."""
+    for found in re.finditer(
+        r"^\**Status\**:\**\s*Phases?\s+(?:\d+\s*[-\u2013]\s*)?(\w+)\s+(?:is |are )?complete", draft.document.text, re.M | re.I
+    ):
+        place = next((at for at, phase in enumerate(draft.phases) if phase.key.lower() == found[1].lower()), -1)
+        for phase in draft.phases[: place + 1]:
+            phase.done = True
 
 
 def _final_checks(draft: Draft, phases: Sequence[Section]) -> None:

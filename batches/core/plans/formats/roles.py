@@ -127,6 +127,7 @@ _COMMON: dict[str, Role] = {
 
 
 _GATE_NAME = re.compile(r".*\b(?:checkpoint|review boundary|review gate|exit gate|quality gate)s?")
+_DONE_STATUS = re.compile(r"(?:\u2705\s*)?(?:complete[d]?|done|shipped|merged)\b(?!\s*\d|\s*:)|\u2705", re.IGNORECASE)
 _NOTES_NAME = re.compile(
     r".*\b(?:risks?|out of scope|non-goals|references|notes|rollback|rollback plan|considerations|open questions|assumptions)"
 )
@@ -235,6 +236,8 @@ class PhaseReader:
                 self._value(self.role, text, line, end_line)
             return
         role = role_of(label.name, self.roles)
+        if label.name == "status" and _DONE_STATUS.match(label.value):
+            self.phase.done = True
         if role is None and _STEP_NAME.fullmatch(label.name) and label.value:
             self.phase.add_step(one_line(label.value), line)
             self.draft.account.mark(ReadAs.STEP, line, end_line)

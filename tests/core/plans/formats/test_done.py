@@ -83,3 +83,5 @@ def test_unticking_does_all_again_and_a_finished_heading_is_done():
         - Build it
     """)
     assert [phase.steps[0].done for phase in read_plan(text).plan.phases] == [True, False]
+    said = text.replace(" ✅", "\n\n**Status**: Complete")
+    assert [phase.steps[0].done for phase in read_plan(said).plan.phases] == [True, False]

@@ -72,6 +72,7 @@ def test_bmad_epics_a_story_is_a_phase_and_each_criterion_a_gate():
     assert "I want to add a shelf" in first.goal and "a message" in first.gates[1].text and first.gates[0].text.endswith("it is empty")
     lonely = [piece for piece in reading.accounting.unread if piece.kind is UnreadKind.SECTION]
     assert [piece.text.split("\n")[0] for piece in lonely] == ["## Hot fix: colours"]
+    assert [issue.line for issue in reading.warnings if issue.code.value == "unread-section"] == [lonely[0].line]
 
 
 def test_bmad_story_file_is_one_phase_of_its_tasks():
