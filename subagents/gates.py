@@ -5,13 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
 import time
 
 from subagents.backends.steps import shell_command
+from subagents.broken_pipe import BROKEN_PIPE, why_141
 from subagents.built_environment import ProjectEnvironment
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
 from subagents.credentials import secrets_for
@@ -37,8 +37,6 @@ SYNTAX_ENDINGS = (".py", ".pyi", ".json", ".toml", ".yaml", ".yml", ".xml", ".sv
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs")
 SHELL_ENDINGS = (".sh", ".bash")
 RUN_AGAIN = frozenset({GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE})
-BROKEN_PIPE = 141  # 128 + SIGPIPE, as pipefail passes it on
-HEAD = re.compile(r"\|\s*head\b(?:\s+(?:-n\s*|--lines=|-)(\d+))?(?=\s*(?:$|[|;&)]))")
 NOT_FOUND = 127  # what a shell ends with when there is no such program
 SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__pycache__", "site-packages", "target"})
 
@@ -168,7 +166,7 @@ class Judge:
         elif exit_code == 127:
             note = "a command was not found: is the tool installed where this runs?"
         elif exit_code == BROKEN_PIPE:
-            note = _broken_pipe(shown)
+            note = why_141(shown)
         elif exit_code < 0:
             note = f"was killed by signal {-exit_code}"
         status = GateStatus.FAILED if exit_code or timed_out else GateStatus.PASSED
@@ -325,13 +323,6 @@ def _with_note(outcome: GateOutcome, note: str) -> GateOutcome:
     if outcome.status != GateStatus.FAILED or not note:
         return outcome
     return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
-
-
-def _broken_pipe(command: str) -> str:
-    """Why a pipeline ends with 141, and the line that does not."""
-    better = HEAD.sub(lambda found: f"| sed -n 1,{found[1] or 10}p", command)
-    why = "a program was still writing when the one after it stopped reading (141 is SIGPIPE): let the last one read everything"
-    return f"{why}: {better}" if better != command else why
 
 
 def _both(first: GateOutcome, second: GateOutcome) -> GateOutcome:

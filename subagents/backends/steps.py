@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from subagents.backends.base import AgentOutcome
+from subagents.broken_pipe import BROKEN_PIPE, why_141
 from subagents.contract import Failure
 from subagents.credentials import secrets_for
 from subagents.processes import SIGKILL
@@ -67,6 +68,7 @@ class StepsBackend:
                 output = tail.text()
                 ended = f"ended with exit code {exit_code}" if exit_code > 0 else f"was killed by signal {-exit_code}"
                 what = f'Step {step.number} "{title_of(step.text)}": `{title_of(command)}` {ended}'
+                what += f" ({why_141(command)})" if exit_code == BROKEN_PIPE else ""
                 return exit_code, what + (f"\n{output}" if output else "")
         return 0, ""
 

@@ -28,6 +28,7 @@ from batches.models import (
     Phase,
     Plan,
     Project,
+    ProjectSecret,
     Result,
     Review,
     Run,
@@ -516,3 +517,26 @@ def make_linear_issues(batch: Batch) -> None:
             tries=1,
             next_try_at=now,
         )
+
+
+def put_off_batch(**options) -> Batch:
+    """A batch that waits for the machine."""
+    batch = make_batch("1 -> 2a 2b", states={"1": "succeeded"}, run_state="running", title="Waiting for the machine", **options)
+    now = timezone.now()
+    batch.runs.update(
+        machine_fault="No space left on device: the file system at /srv has 0.0 of 512.1 MB free",
+        machine_fault_since=now - timedelta(minutes=3),
+        machine_fault_until=now + timedelta(minutes=1),
+        machine_faults=1,
+        waiting_for="machine",
+        waiting_since=now - timedelta(minutes=3),
+    )
+    return batch
+
+
+def make_secrets(project: Project) -> None:
+    """Two secrets of a project; their values are nothing that could be decrypted."""
+    now = timezone.now()
+    for name, uses in (("DATABASE_URL", ("steps", "gates")), ("NPM_TOKEN", ("setup",))):
+        columns = dict.fromkeys(uses, True)
+        ProjectSecret.objects.create(project=project, name=name, sealed="-", changed_at=now, changed_cause="person:ada", **columns)

@@ -84,6 +84,9 @@ def build_rows() -> list[Shot]:
     limited = builders.limited_batch(titles=titles)
     wide = builders.wide_batch(500)
     gates = builders.ledger_batch()
+    put_off = builders.put_off_batch(titles=titles)
+    unrun = builders.make_plan(UNRUN_GATES, project=project, title="Gates of every kind")
+    builders.make_secrets(project)
     bad = builders.make_plan(BAD_PLAN, project=project, title="A plan with faults", errors=2)
     builders.make_review(done, "after", "approved_with_warnings")
     builders.make_review(failed, "before", "needs_revision")
@@ -106,6 +109,7 @@ def build_rows() -> list[Shot]:
         ("batches", "/batches/"),
         ("batch", f"/batches/{live.number}/"),
         ("batch-limits", f"/batches/{limited.number}/"),
+        ("batch-put-off", f"/batches/{put_off.number}/"),
         ("execute-models", f"/batches/{limited.number}/execute/"),
         ("batch-failed", f"/batches/{failed.number}/"),
         ("batch-finished", f"/batches/{done.number}/"),
@@ -129,6 +133,7 @@ def build_rows() -> list[Shot]:
         ("plan", f"/plans/{good.pk}/"),
         ("plan-faults", f"/plans/{bad.pk}/"),
         ("plan-conflict", f"/plans/{conflict.pk}/"),
+        ("plan-gates", f"/plans/{unrun.pk}/edit/"),
         *((f"plan-{size}", f"/plans/{plan.pk}/") for size, plan in by_size.items()),
         ("plan-500-graph", f"/plans/{by_size[500].pk}/graph/"),
         ("plan-version", f"/plans/{second.pk}/"),
@@ -143,6 +148,7 @@ def build_rows() -> list[Shot]:
         ("projects", "/projects/"),
         ("project", f"/projects/{project.slug}/"),
         ("project-gates", f"/projects/{project.slug}/gates/"),
+        ("project-environment", f"/projects/{project.slug}/environment/"),
         ("project-new", "/new-project/"),
         ("metrics", "/metrics/?period=all"),
         ("metrics-attempts", "/metrics/attempts/?period=all"),
@@ -194,6 +200,32 @@ REPORT = """Batch 1: Text statistics - succeeded
 
 Phases 7 of 7 done, 0 failed. Elapsed 11 min 00 s.
 Branch ce/batch-1 holds the work; main is untouched.
+"""
+
+UNRUN_GATES = """# Gates of every kind
+
+## Phases
+
+### Phase 1: Count words
+
+**Goal**: Count them
+**Estimated Hours**: 2
+**Complexity**: low
+**Files Modified**: textstats/count.py, tests/test_count.py
+**Dependencies**: None
+
+**Implementation Steps**:
+
+1. Write the counter
+
+**Validation Gates**:
+
+- [ ] `pytest -q tests/test_count.py` passes
+- [ ] `textstats/count.py` exists
+- [ ] The file has at least 40 lines
+- [ ] `mytool check --strict`
+- [ ] `for f in *.py; do echo $f; done`
+- [ ] The names are easy to understand
 """
 
 BAD_PLAN = """# A plan with faults

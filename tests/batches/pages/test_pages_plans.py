@@ -270,7 +270,7 @@ def test_the_preview_says_what_each_gate_runs_or_why_not_and_one_press_writes_th
     assert [bool(read.offer) for read in reads] == [False, True, False, False]
     for read in reads:
         assert (read.gate.command or escape(read.sentence)) in shown, read
-    table = shown[shown.index('id="gates-list"') :].partition("</table>")[0]
+    table = shown[shown.index('id="gates-list"') :].partition("</details>")[0]
     (repair,) = re.findall(r'name="repair"\s+value="([^"]+)"', table)
     after = client.post("/plans/repair/", {"text": text, "repair": repair}).text
     assert "`mytool check` (checked: `mytool check`)" in unescape(after)
