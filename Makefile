@@ -15,7 +15,8 @@ IGNORE   ?=
 BIN     := $(VENV)/bin
 PY      := $(BIN)/python
 PIP     := $(PY) -m pip install --quiet --disable-pip-version-check
-PYTEST  := $(PY) -m pytest
+PYTEST  := $(PY) -m pytest -q
+SHARED  := -n $(PARALLEL) --dist worksteal
 SLOW    := process or engine or browser or chaos
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
@@ -35,16 +36,16 @@ lint: $(VENV)/.installed-dev
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) $(PY) manage.py makemigrations --check --dry-run
 	env -u DATABASE_URL CE_DATA_DIR=$(SCRATCH) CE_HTTPS=1 $(PY) manage.py check --deploy --fail-level WARNING
 	rm -rf $(SCRATCH)
-	$(PYTEST) -q tests/test_architecture.py
+	$(PYTEST) tests/test_architecture.py
 
 fast: $(VENV)/.installed-dev
-	$(PYTEST) -q -n $(PARALLEL) -m "not ($(SLOW))" $(IGNORE)
+	$(PYTEST) $(SHARED) -m "not ($(SLOW))" $(IGNORE)
 
 slow: $(VENV)/.installed-dev
-	$(PYTEST) -q -n $(PARALLEL) -m "(process or engine or browser) and not chaos" $(IGNORE)
+	$(PYTEST) $(SHARED) -m "(process or engine or browser) and not chaos" $(IGNORE)
 
 chaos: $(VENV)/.installed-dev
-	$(PYTEST) -q -n $(PARALLEL) -m chaos $(IGNORE)
+	$(PYTEST) $(SHARED) -m chaos $(IGNORE)
 
 # The pictures of the README, and with NAMES= every page in every state.
 screenshots: $(VENV)/.installed-dev

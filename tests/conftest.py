@@ -1,5 +1,6 @@
 """Fixtures that every room may use."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -17,6 +18,11 @@ def pytest_configure(config):
 
     # A password's hash is slow by design, 0.4 s; installations, which are processes of their own, keep Django's.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_collection_finish():
+    """All that was imported and collected stays to the end: the collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(hookwrapper=True)
