@@ -53,12 +53,6 @@ def own_git_beside_the_other_samples(tmp_path_factory):
     own_git.keep_in(str(tmp_path_factory.mktemp("git")))
 
 
-@pytest.fixture(autouse=True)
-def polls_are_told_what_is(monkeypatch):
-    """Without the rest between two looks at a page that many watch; only what measures it has it."""
-    monkeypatch.setattr("batches.pages.batches.live.REST", 0.0)
-
-
 @pytest.fixture
 def installation(tmp_path) -> Iterator[Installation]:
     """A whole running installation of its own: bootstrapped, web and cluster up, stopped and removed at the end."""

@@ -13,6 +13,12 @@ from subagents import launcher
 from tests.batches.world import ACTOR, World
 
 
+@pytest.fixture(autouse=True)
+def polls_are_told_what_is(monkeypatch):
+    """Without the rest between two looks at a page that many watch; only what measures it has it."""
+    monkeypatch.setattr("batches.pages.batches.live.REST", 0.0)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"

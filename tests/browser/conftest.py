@@ -10,6 +10,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page
 
 from tests.batches import builders
+from tests.batches.conftest import polls_are_told_what_is  # noqa: F401 -- a fixture, used by itself
 from tests.browser.chromium import chromium
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's own loop runs in this thread
