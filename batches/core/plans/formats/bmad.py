@@ -12,7 +12,8 @@ from batches.core.plans.types import GateText, IssueCode, PlanReading
 NAME = "BMAD"
 SIGN = re.compile(r"^#{1,4} (?:Story|User Story) [\w.]*\d", re.MULTILINE)
 _STORY = re.compile(
-    r"^(?:User\s+)?Story\s+(?P<key>[A-Za-z]?\d+(?:[.-]\d+)*[a-z]?)\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE
+    r"^(?:User\s+)?Story\s+(?P<key>[A-Za-z]?\d+(?:[.-]\d+)*[a-z]?)(?:\s*(?:[:.\u2013\u2014]|-(?=\s))|(?<=\.\d)\s|(?<=\.\d\d)\s)\s*(?P<title>.*)$",
+    re.IGNORECASE,
 )
 _EPIC = re.compile(r"^Epic\s+[A-Za-z]?\d", re.IGNORECASE)
 _SENTENCE = re.compile(r"^\**\s*as (?:an?|the)\b", re.IGNORECASE)
@@ -78,6 +79,10 @@ def _read_story(draft: Draft, phase: DraftPhase, section: Section) -> None:
             elif name in _WAITS and label and label.value:
                 draft.waiting.append((phase, re.sub(r"\bstor(?:y|ies)\b", "Phase", label.value, flags=re.IGNORECASE), block.start + 1))
                 account.mark(ReadAs.DEPENDENCIES, block.start + 1, block.end)
+            elif part in _CRITERIA and re.match(r"\d+\s*[:.)]\s", block.text):
+                for at, line in enumerate(block.text.split("\n")):
+                    phase.add_gate(re.sub(r"^\d+\s*[:.)]\s+", "", line.strip()), block.start + 1 + at)
+                account.mark(ReadAs.GATE, block.start + 1, block.end)
             elif label and (name in _CRITERIA or name in _TASKS or name in _NOTES):
                 part = name
                 account.mark(ReadAs.FIELD, block.start + 1)

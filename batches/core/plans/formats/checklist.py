@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batches.core.plans.accounting import ReadAs
-from batches.core.plans.formats.document import Document, Item, label_of, one_line
+from batches.core.plans.formats.document import Document, Item, Section, label_of, one_line
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
-from batches.core.plans.formats.roles import Role, final_checks, role_of
+from batches.core.plans.formats.roles import PhaseReader, Role, final_checks, role_of
 from batches.core.plans.types import PlanReading
 
 NUMBER = re.compile(r"^(?:\*\*)?(?:(?:Task|Step)\s+)?(?P<number>\d+(?:\.\d+)*)(?:[.:)](?=\s|\*|$)|(?=\s))\s*(?:\*\*)?\s*", re.IGNORECASE)
+_GROUP = re.compile(r"^Task Group\s+\d+\s*[:.\u2013-]?\s*(?P<title>.*)$", re.IGNORECASE)
 _CHECKPOINT = re.compile(r"^(?:final\s+)?checkpoint\b", re.IGNORECASE)
 ALL_TESTS_PASS = re.compile(
     r"^(?:verify|ensure|confirm|check)\s+(?:that\s+)?(?:all|every)\s+(?:\w+\s+){0,3}tests?\s+(?:are\s+|still\s+)?pass(?:es|ing)?\b",
@@ -33,6 +34,7 @@ class _Task:
     number: str
     head: Item
     parts: list[Item]
+    group: Section | None = None  # the heading “Task Group 1: …” that holds this one task
 
 
 def numbered(document: Document) -> int:
@@ -51,6 +53,7 @@ def read_checklist(document: Document, name: str) -> PlanReading:
 
 def _tasks(document: Document) -> list[_Task]:
     tasks: list[_Task] = []
+    heads: list[Section] = []
     for section in (document.root, *document.sections):
         if role_of(section.title, {}) is Role.GATES:
             continue
@@ -58,12 +61,15 @@ def _tasks(document: Document) -> list[_Task]:
             if not item.has_box:
                 continue
             found = NUMBER.match(item.text)
-            number = found["number"] if found else ""
+            number = re.sub(r"^(\d+)\.0$", r"\1", found["number"]) if found else ""
             parent, _, part = number.partition(".")
             if part and tasks and tasks[-1].number == parent:
                 tasks[-1].parts.append(item)  # written beside its task, not below it
             else:
                 tasks.append(_Task(number, item, []))
+                heads.append(section)
+    for task, section in zip(tasks, heads, strict=True):
+        task.group = section if heads.count(section) == 1 and _GROUP.match(section.title) else None
     return tasks
 
 
@@ -76,12 +82,15 @@ def _phase(draft: Draft, task: _Task) -> None:
     end = max(head.end_line, *(part.end_line for part in task.parts), head.line)
     name = one_line(title) + (" (optional)" if head.optional else "")
     phase = draft.phase(task.number, name, head.line, end)
+    if task.group is not None:
+        _group(draft, phase, task.group, head)
     value = (
         waits["value"] if waits else next((found["value"] for line in head.below.split("\n") if (found := _WAITS_BELOW.match(line))), "")
     )
     if value:
         draft.waiting.append((phase, _names(value), head.line))
-    parts = [*(item for item in head.items if item.has_box), *task.parts]
+    inner = [part for item in head.items for part in ([item] if item.has_box else _leaves(item))]  # a box below a plain bullet counts too
+    parts = [*inner, *task.parts]
     details = [item for item in head.items if not item.has_box]
     if _CHECKPOINT.match(name):
         for item in [*details, *parts]:
@@ -99,8 +108,22 @@ def _phase(draft: Draft, task: _Task) -> None:
         phase.goal = "; ".join(goal)
         for item in details:
             draft.account.mark(ReadAs.FIELD, item.line, item.end_line)
+        draft.account.mark(ReadAs.PHASE, head.line)
         for number, part in enumerate(parts, start=1):
             _part(draft, phase, part, last=number == len(parts))
+
+
+def _group(draft: Draft, phase: DraftPhase, section: Section, head: Item) -> None:
+    """What Agent OS writes around the boxes of a task group: its title, dependencies and acceptance criteria."""
+    named = _GROUP.match(section.title)
+    phase.title = one_line(named["title"]) if named and named["title"] else phase.title
+    phase.line, phase.end_line = section.line, section.end_line
+    draft.account.mark(ReadAs.PHASE, section.line)
+    reader = PhaseReader(draft, phase, {"dependencies": Role.DEPENDENCIES}, role=Role.NOTES)
+    reader.blocks(block for block in section.blocks if not block.start < head.line <= block.end)
+    draft.waiting = [
+        (owner, re.sub(r"\btask groups?\b", "Phase", value, flags=re.IGNORECASE), line) for owner, value, line in draft.waiting
+    ]
 
 
 def _part(draft: Draft, phase: DraftPhase, part: Item, last: bool) -> None:

@@ -47,8 +47,8 @@ class JsonDraft(Draft):
 
 
 def objects_in(text: str, name: str, after: int = 0) -> Iterator[tuple[int, int]]:
-    """The first and last line of each object in the list that `name` holds, the first such list at or after position `after`."""
-    begin = re.compile(rf'"{re.escape(name)}"\s*:\s*\[').search(text, after)
+    """The first and last line of each object in the first list that `name` holds (any list for "") at or after position `after`."""
+    begin = re.compile(rf'"{re.escape(name)}"\s*:\s*\[' if name else r"\[").search(text, after)
     if begin is None:
         return
     depth, inside, opened = 0, False, 0

@@ -13,13 +13,14 @@ from batches.core.plans.types import IssueCode, PlanReading
 
 NAME = "Ralph"
 SIGN = re.compile(
-    r'"(?:userStories|acceptanceCriteria|user_stories)"\s*:|^#{2,4} \**(?:US|FR|Story)[- ]?\d+|^## .*\bPriority\b',
+    r'"(?:userStories|acceptanceCriteria|user_stories|passes)"\s*:|^#{2,4} \**(?:US|FR|Story)[- ]?\d+|^## .*\bPriority\b',
     re.MULTILINE | re.IGNORECASE,
 )
 _STORY = re.compile(r"^\**(?P<key>US-?\d+[a-z]?)\**\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE)
 _PRIORITY = re.compile(r"^(?:high|medium|low|critical|urgent|normal|p[0-4])(?:est)?\b.*$|.*\bpriority\b", re.IGNORECASE)
 _RECORD = re.compile(r"^(?:completed|done|finished|discovered|notes|summary)\b", re.IGNORECASE)
 _ITEM_TASK = re.compile(r"^\**Task\s+\d+[a-z]?\s*[:.\u2013-]\s*", re.IGNORECASE)
+_LISTS = ("userStories", "user_stories", "stories", "features", "items", "tasks", "prd")
 _KNOWN = frozenset(
     {
         "id",
@@ -34,6 +35,8 @@ _KNOWN = frozenset(
         "dependencies",
         "depends_on",
         "story",
+        "steps",
+        "category",
         "completed",
         "status",
         "files",
@@ -55,17 +58,32 @@ def read(document: Document) -> PlanReading:
 
 
 def _stories_of(data: Any) -> list[dict[str, Any]]:
-    stories = (data.get("userStories") or data.get("user_stories") or data.get("stories")) if isinstance(data, dict) else None
-    if not isinstance(stories, list) or not stories or not all(isinstance(story, dict) and story.get("id") for story in stories):
+    """The user stories of a prd.json; or the features of a list, each with `passes`."""
+    stories = (
+        data
+        if isinstance(data, list)
+        else next((data[name] for name in _LISTS if data.get(name)), None)
+        if isinstance(data, dict)
+        else None
+    )
+    if not isinstance(stories, list) or not stories or not all(isinstance(story, dict) for story in stories):
         return []
-    return stories
+    is_ralph = (
+        isinstance(data, dict) and (data.get("userStories") or data.get("user_stories")) and all(story.get("id") for story in stories)
+    )
+    has_passes = all("passes" in story and (story.get("description") or story.get("title")) for story in stories)
+    return stories if is_ralph or has_passes else []
 
 
 def _read_json(document: Document, data: dict[str, Any]) -> PlanReading:
     stories = _stories_of(data)
-    title = text_of(data.get("description")) or text_of(data.get("project")) or "Ralph"
+    if isinstance(data, list):  # a list of features alone
+        data, is_list = {"": data}, True
+    else:
+        is_list = False
+    title = text_of(data.get("description")) or text_of(data.get("project")) or text_of(data.get("name")) or "Ralph"
     draft = JsonDraft(document, NAME, title=one_line(title), tasks="step", order="by priority")
-    name = next(name for name in ("userStories", "user_stories", "stories") if data.get(name))
+    name = next(name for name in ("", *_LISTS) if data.get(name))
     places = [*objects_in(document.text, name), *[(1, 1)] * len(stories)]
     commands = data.get("verificationCommands")
     checks = [f"`{text_of(command)}` passes" for command in commands.values() if text_of(command)] if isinstance(commands, dict) else []
@@ -75,25 +93,41 @@ def _read_json(document: Document, data: dict[str, Any]) -> PlanReading:
         rank = float(priority) if isinstance(priority, (int, float)) and not isinstance(priority, bool) else float(place + 1)
         ranked.append((rank, place, story, lines))
     for _, _, story, (first, last) in sorted(ranked, key=lambda entry: entry[:2]):
-        phase = draft.phase(str(story["id"]), text_of(story.get("title")) or str(story["id"]), first, last)
+        named = str(story.get("id") or "")
+        phase = draft.phase(named, text_of(story.get("title")) or text_of(story.get("description")) or named, first, last)
         done = (
             story.get("passes") is True or story.get("completed") is True or text_of(story.get("status")).lower() in ("done", "completed")
         )
         phase.goal = text_of(story.get("description")) or text_of(story.get("story"))
         step = "\n".join(filter(None, (f"{phase.title}: {phase.goal}" if phase.goal else phase.title, text_of(story.get("notes")))))
         phase.add_step(step, first, done)
-        criteria = story.get("acceptanceCriteria") or story.get("acceptance_criteria")
+        criteria = story.get("acceptanceCriteria") or story.get("acceptance_criteria") or story.get("steps")
         for criterion in [*(criteria if isinstance(criteria, list) else [criteria] if criteria else []), *checks]:
             phase.add_gate(" ".join(text_of(criterion).split()), first, done)
+        for path in story["files"] if isinstance(story.get("files"), list) else ():
+            draft.files(phase, text_of(path), first, inline=False)
         waits = story.get("dependsOn") or story.get("dependencies") or story.get("depends_on")
         if waits:
             draft.waiting.append((phase, ", ".join(map(str, waits)) if isinstance(waits, list) else str(waits), first))
-        draft.unknown(story, _KNOWN, first, last, f"story {story['id']}")
+        draft.unknown(story, _KNOWN, first, last, f"story {phase.key}")
     top = frozenset(
-        {"project", "branchName", "description", "userStories", "user_stories", "stories", "verificationCommands", "title", "name"}
+        {
+            "",
+            *_LISTS,
+            "project",
+            "branchName",
+            "description",
+            "userStories",
+            "user_stories",
+            "stories",
+            "verificationCommands",
+            "title",
+            "name",
+        }
     )
     draft.unknown(data, top, 1, len(document.lines), "the document")
-    draft.without_done = json.dumps({**data, name: [story for story in stories if not _passed(story)]}, indent=2, ensure_ascii=False)
+    rest = [story for story in stories if not _passed(story)]
+    draft.without_done = json.dumps(rest if is_list else {**data, name: rest}, indent=2, ensure_ascii=False)
     return draft.finish()
 
 

@@ -62,6 +62,42 @@ def test_agent_os_tasks_say_what_they_depend_on_and_end_with_a_check():
     assert [phase.title for phase in reading.plan.phases] == ["Model", "Page", "Report"]
 
 
+def test_agent_os_task_groups_have_titles_dependencies_and_criteria():
+    reading = read("""
+        # Task Breakdown: Tags
+
+        ## Task List
+
+        ### Database
+
+        #### Task Group 1: Models
+        **Dependencies:** None
+
+        - [ ] 1.0 Complete the database layer
+          - [ ] 1.1 Write 2-8 focused tests
+          - [ ] 1.2 Create the model
+
+        **Acceptance Criteria:**
+        - The tests written in 1.1 pass
+        - Migrations run
+
+        ### API
+
+        #### Task Group 2: Endpoints
+        **Dependencies:** Task Group 1
+
+        - [ ] 2.0 Complete the API
+          - [ ] 2.1 Create the endpoint
+
+        ## Execution Order
+
+        1. Models (Task Group 1)
+    """)
+    assert name_of(reading) == "Agent OS"
+    assert shape(reading) == {"1": ([], 2, 2), "2": (["1"], 1, 0)}
+    assert [phase.title for phase in reading.plan.phases] == ["Models", "Endpoints"]
+
+
 def test_openspec_groups_are_phases_and_a_document_without_title_gets_one():
     reading = read("""
         ## 1. Parser

@@ -148,6 +148,46 @@ def test_ralph_json_is_in_order_of_priority_and_passed_stories_are_done():
     assert [piece.why for piece in reading.accounting.unread] == ["“owner” of story US-001 is not read."]
 
 
+def test_a_list_of_features_that_pass_or_not_is_ralph_too():
+    features = [
+        {"category": "functional", "description": "Rows are sorted", "steps": ["Open the page", "See the order"], "passes": False},
+        {"category": "functional", "description": "Rows are kept", "steps": ["Reload"], "passes": True},
+    ]
+    reading = read(json.dumps(features, indent=2))
+    assert name_of(reading) == "Ralph" and shape(reading) == {"1": ([], 1, 2), "2": (["1"], 1, 1)}
+    assert [phase.steps[0].done for phase in reading.plan.phases] == [False, True]
+    assert [phase.line for phase in reading.plan.phases] == [2, 11]
+
+
+def test_bmad_stories_without_a_colon_and_with_criteria_as_lines():
+    reading = read("""
+        # Shop PRD
+
+        ## Epic 1 Base
+
+        ### Story 1.1 Project setup
+
+        As a developer,
+        I want a project,
+        so that I can begin.
+
+        #### Acceptance Criteria
+
+        1: The project builds
+        2: The tests run
+
+        ### Story 1.2 Health check
+
+        As an operator, I want a check, so that I see it lives.
+
+        #### Acceptance Criteria
+
+        1: It answers
+    """)
+    assert name_of(reading) == "BMAD" and shape(reading) == {"1.1": ([], 1, 2), "1.2": (["1.1"], 1, 1)}
+    assert [gate.text for gate in reading.plan.phases[0].gates] == ["The project builds", "The tests run"]
+
+
 def test_ralph_prd_and_fix_plan():
     prd = read("""
         # PRD: Export
