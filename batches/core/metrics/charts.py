@@ -303,7 +303,7 @@ def waiting(history: History, places: Places) -> Figure:
     by_kind = {kind: [of(one.waits, kind) for one in (places.runs or places.buckets)] for kind, _ in WAITS}
     series = [
         Series(name, by_kind[kind], COLOURS[at], pattern)
-        for at, ((kind, name), pattern) in enumerate(zip(WAITS, ("", "", "/", "", "."), strict=True))
+        for at, ((kind, name), pattern) in enumerate(zip(WAITS, ("", "", "/", "", "x", "."), strict=True))
         if any(by_kind[kind])
     ]
     total, before, person = history.waits.total, history.waits_before, history.waits.person

@@ -33,7 +33,7 @@ from tests.batches.builders import make_user
 
 pytestmark = pytest.mark.django_db
 NOT_CRITICAL = {"budget", "cancelled", "needs_agent"}
-WAITS = ("queue", "slot", "rate_limit", "budget", "person")
+WAITS = ("queue", "slot", "rate_limit", "budget", "machine", "person")
 TOKENS = {
     "total": "tokens_used",
     "input": "input_tokens",
@@ -75,7 +75,7 @@ def _make_history(now: datetime) -> datetime:
             Attempt.objects.filter(task__run=run).update(phase_limit_seconds=1800, silence_seconds=30)
         if rng.random() < 0.2:
             Attempt.objects.filter(task__run=run).update(tokens_used=None, input_tokens=None, cost_usd=None)
-        run.waited = run.waited | {"budget": round(rng.random() * 10, 3)}
+        run.waited = run.waited | {"budget": round(rng.random() * 10, 3), "machine": round(rng.random() * 5, 3)}
         run.save()
     for run in Run.objects.order_by("pk")[:6]:
         _copy(run, Operation.GENERATE, "")
