@@ -16,7 +16,6 @@ from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryPro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import StepPlan, TaskSpec
@@ -174,38 +173,15 @@ class _Execution:
 
         Then the version that the phase started from judges: what fails by it fails, what passes by it a person looks at.
         """
-        from subagents.looks import Looker, named
+        from subagents.looks import Looker
+        from subagents.roles.judged_again import judged_again
 
         looker = Looker(spec, self.repository, closing)
-        changes = looker.judge_changes(spec.gates, gates)
-        commands = {(outcome.origin, outcome.position): outcome.command for outcome in gates if outcome.status == GateStatus.PASSED}
-        undone = {
-            (gate.origin, gate.position): paths
-            for gate in spec.gates
-            if (key := (gate.origin, gate.position)) in commands and (paths := looker.to_undo(gate, changes.get(key, ()), commands[key]))
-        }
-        again: dict[tuple[GateOrigin, int], str] = {}
-        if undone and place is not None:
-            every = sorted({path for paths in undone.values() for path in paths})
-            self.reporter.note("warning", "judged_again", f"judged again with what the phase did not declare as it was: {named(every)}")
-            place.turn_to(self.repository.make_commit(looker.tree_as_before(every), (closing,), "As before\n"))
-            second = {(outcome.origin, outcome.position): outcome for outcome in self._judged_again(spec, place, list(undone))}
-            gates = tuple(_by_both(one, second.get((one.origin, one.position)), undone) for one in gates)
-            again = dict.fromkeys(undone, "judged again with the version before, it passes")
-        again |= {(one.origin, one.position): "it fails" for one in gates if one.status == GateStatus.FAILED}
+        gates, changes, again = judged_again(looker, spec.gates, gates, place, self._changed(), self.reporter)
         self.looks = (*looker.looks_at_judges(spec.gates, changes, again), *looker.looks_at_others_work())
         for look in self.looks:
             self.reporter.note("info" if look.declared else "warning", "look", look.text)
         return gates
-
-    def _judged_again(
-        self, spec: TaskSpec, place: CleanCheckout, keys: Sequence[tuple[GateOrigin, int]]
-    ) -> tuple[GateOutcome, ...]:
-        from subagents.gates import Judge
-
-        changes = self._changed()
-        judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted)
-        return judge.judge([gate for gate in spec.gates if (gate.origin, gate.position) in keys])
 
     def _kept_out(self) -> dict[str, str]:
         """{path: why} of what the phase declares or a gate names, and is in the folder but in no commit."""
@@ -278,20 +254,6 @@ class _Execution:
             fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
             looks=self.looks,
         )
-
-
-def _by_both(first: GateOutcome, second: GateOutcome | None, undone: dict[tuple[GateOrigin, int], list[str]]) -> GateOutcome:
-    """The outcome of a gate that was judged by the phase's own judges, and by those that it started from."""
-    if second is None:
-        return first
-    from subagents.looks import named
-
-    files = named(undone[first.origin, first.position])
-    if second.status == GateStatus.PASSED:
-        note = f"passes as well with {files} as it was before the phase, which does not declare it"
-        return replace(first, note=f"{first.note}; {note}" if first.note else note, seconds=first.seconds + second.seconds)
-    note = f"passes only with the phase's own {files}, which it does not declare; judged by the version that it started from, it fails"
-    return replace(second, note=f"{note} ({second.note})" if second.note else note, status=GateStatus.FAILED)
 
 
 def gate_errors(gates: tuple[GateOutcome, ...]) -> tuple[str, ...]:
