@@ -355,6 +355,7 @@ class GateOutcome(_Message):
     `phase` is the phase's key in a stage check, where gates of several phases are judged at once; else "".
     A command that failed was run again where the task says so: `first_exit_code` and `first_output` are then the first
     run's, the others the second's, `seconds` both together; `flaky` when the second one passed.
+    `environment` is the id of the project's environment that the command had, "" when it needs none.
     """
 
     LABEL = "gate"
@@ -374,6 +375,7 @@ class GateOutcome(_Message):
     flaky: bool = False
     first_exit_code: int | None = None
     first_output: str = ""
+    environment: str = ""
 
 
 @record

@@ -65,6 +65,7 @@ class Judge:
         self.spec, self.place, self.changed = spec, place, tuple(changed)
         self.checkout, self.commit, self.kept_out = place.path, place.commit, kept_out
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
+        self.environment = ProjectEnvironment.of(spec).id
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
         """One outcome a gate, in order; a fault of one gate is that gate's failure and no other's.
@@ -82,7 +83,7 @@ class Judge:
                 self.place.renew()
                 outcome = _both(outcome, self._judge(gate))
             outcome = _with_note(outcome, f"what earlier gates left is not there: {', '.join(left)}" if left else "")
-            outcome = self._with_kept_out(gate, outcome)
+            outcome = replace(self._with_kept_out(gate, outcome), environment=self.environment)
             outcomes.append(outcome)
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)

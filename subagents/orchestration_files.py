@@ -49,6 +49,14 @@ class OrchestrationFiles:
     def batch_result(self, batch: int) -> str:
         return os.path.join(self.root, "batches", f"batch-{batch:d}.result.json")
 
+    def batch_gates(self, batch: int) -> str:
+        """The evidence for the batch's gates (docs/verify.md)."""
+        return os.path.join(self.root, "batches", f"batch-{batch:d}.gates.json")
+
+    def batch_verification(self, batch: int) -> str:
+        """What the last verification of the batch found."""
+        return os.path.join(self.root, "batches", f"batch-{batch:d}.verify.json")
+
     def archive(self, batch: int, run_number: int, name: str, attempt: int) -> str:
         """The folder that archives the files of one attempt of one run, under their own names."""
         done = os.path.join(self.root, "completed-batches", f"batch-{batch:d}")

@@ -19,14 +19,14 @@ from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
 SYMLINK, GITLINK = "120000", "160000"
 CAS_TRIES = 5
 PATHS_GIVEN = 300  # as arguments of one git; with more, it is cheaper to look at all
-OUR_REFS = ("refs/heads/ce/", "refs/ce/")
+OUR_REFS = ("refs/heads/ce/", "refs/ce/", "refs/notes/ce")
 # Values that say how a working tree's files stand for what git keeps; none of them names a program or a file.
 PERSONS_SETTINGS = (
     r"^(core\.(filemode|autocrlf|eol|ignorecase|symlinks|precomposeunicode|checkstat|trustctime|sparsecheckout|sparsecheckoutcone)"
@@ -135,6 +135,15 @@ class BroughtIn:
 
     attempt_ref: str
     changed: dict[str, tuple[Entry | None, Entry | None]]
+
+
+@record
+class RefMove:
+    """A reference of ours that is to move from `old` (None: it must not exist) to `new`."""
+
+    ref: str
+    new: str
+    old: str | None
 
 
 @record
@@ -386,12 +395,18 @@ class Repository:
         return at
 
     def merge(
-        self, branch: str, commit: str, message: str, trailers: Mapping[str, str] | None = None
+        self,
+        branch: str,
+        commit: str,
+        message: str,
+        trailers: Mapping[str, str] | None = None,
+        beside: Callable[[str], Sequence[RefMove]] | None = None,
     ) -> Merged | MergeConflict | AlreadyMerged:
         """Merge `commit` into `branch`, always with a merge commit, without any working tree.
 
-        Repeating it is harmless: what the branch holds already is not merged again. Raises RepositoryProblem
-        (unknown_branch, checked_out), GitError, RefMoved (only when others moved the branch over and over).
+        `beside` tells, of the new merge commit, which other references move in the same transaction. Repeating it is harmless:
+        what the branch holds already is not merged again. Raises RepositoryProblem (unknown_branch, checked_out), GitError,
+        RefMoved (only when others moved the references over and over).
         """
         self.refuse_checked_out(branch)
         for _ in range(CAS_TRIES):
@@ -404,8 +419,9 @@ class Repository:
                     return joined
                 tree = joined
             made = self.make_commit(tree, (head, commit), _with_trailers(message, trailers or {}))
+            moves = (RefMove(branch_ref(branch), made, head), *(beside(made) if beside else ()))
             with contextlib.suppress(RefMoved):
-                self.move_ref(branch_ref(branch), made, head)
+                self.move_refs(moves)
                 return Merged(made, tree)
         raise RefMoved(f"{branch} was moved by others {CAS_TRIES} times while {commit[:12]} was being merged")
 
@@ -574,6 +590,23 @@ class Repository:
             if "cannot create" in said:
                 short = ref.removeprefix("refs/heads/")
                 raise RepositoryProblem("name_taken", f"{short} cannot be made: a branch has part of its name; rename that one ({said})")
+            if "cannot lock ref" in said or "reference already exists" in said:
+                raise RefMoved(said)
+            raise GitError("update-ref", answer.exit_code, said)
+
+    def move_refs(self, moves: Sequence[RefMove]) -> None:
+        """Move several references of ours in one transaction: all or none. Raises RefMoved, RepositoryProblem, GitError."""
+        if len(moves) == 1:
+            self.move_ref(moves[0].ref, moves[0].new, moves[0].old)
+            return
+        lines = "".join(f"update {move.ref} {move.new} {move.old or '0' * len(move.new)}\n" for move in moves)
+        for last in (False, True):
+            answer = self.git("update-ref", "--no-deref", "--stdin", given=f"start\n{lines}prepare\ncommit\n".encode())
+            if answer.exit_code == 0:
+                return
+            said = text_of(answer.err)[-500:]
+            if "File exists" in said and not last and all(self._break_lock(move.ref) for move in moves):
+                continue
             if "cannot lock ref" in said or "reference already exists" in said:
                 raise RefMoved(said)
             raise GitError("update-ref", answer.exit_code, said)

@@ -234,6 +234,7 @@ def _store_result(end: End) -> None:
             command=outcome.command,
             exit_code=outcome.exit_code,
             commit=outcome.commit,
+            environment=outcome.environment[:64],
             output=outcome.output,
             seconds=outcome.seconds,
             note=outcome.note,

@@ -26,6 +26,7 @@ from batches.core.engine.states import (
 from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine.attempt_results import End, record_end
+from batches.engine.evidence import NoteOfMerge, outcomes_of
 from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
@@ -37,7 +38,7 @@ from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
 from batches.runs.waits import waited_columns
 from subagents import launcher
-from subagents.contract import OrchestrationFiles, SubagentError, TaskSpec
+from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskSpec
 from subagents.machine_faults import MachineFault, fault_of, full, probe
 from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository, RepositoryProblem
 
@@ -77,10 +78,10 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
     merged: Merged | None = None
     merging = not ends and bool(unmerged)
     if merging:
-        merged = merge(unmerged[0], TaskSpec.from_json(unmerged[0].spec), unmerged[0].head_commit)
+        merged = merge(unmerged[0], TaskSpec.from_json(unmerged[0].spec), unmerged[0].head_commit, outcomes_of(unmerged[0]))
     elif len(ends) == 1 and ends[0].to_merge and not unmerged:
         merging = True
-        merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit)
+        merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit, ends[0].result.gates)
     acts = record_step(run_id, context, ends, merged)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
@@ -477,8 +478,8 @@ class Merged:
             announced.filter(file__in=met).update(collided=True)
 
 
-def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
-    """Merge the attempt's commits into the branch of its run. Safe to repeat: a second merge finds the first.
+def merge(attempt: Attempt, spec: TaskSpec, head_commit: str, outcomes: tuple[GateOutcome, ...]) -> Merged | None:
+    """Merge the attempt's commits into the branch of its run, with a note of its gates. Safe to repeat: a second merge finds the first.
 
     Returns None when the branch is busy: the next step tries again.
     """
@@ -491,14 +492,16 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str) -> Merged | None:
         if run.branch == run.batch.branch:
             refuse_moved(run.batch, repository, repository.branch_commit(run.branch))
         subject = f"{spec.prp_id}: Merge phase {spec.key} - {spec.phase_name}"
-        outcome = repository.merge(run.branch, head_commit, subject, {"CE-Attempt": attempt.ref})
+        note = NoteOfMerge(repository, spec, outcomes, head_commit)
+        beside = note.moves if run.operation == Operation.EXECUTE else None
+        outcome = repository.merge(run.branch, head_commit, subject, {"CE-Attempt": attempt.ref}, beside)
         if isinstance(outcome, MergeConflict):
             return Merged(attempt.pk, "", {"merge_conflicts": list(outcome.files)}, outcome.files)
         if isinstance(outcome, AlreadyMerged):
             commit, tree = repository.merge_of(run.branch, head_commit)
         else:
             commit, tree = outcome.commit, outcome.tree
-        return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree})
+        return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree, "note_commit": note.commit})
     except RefMoved as busy:  # another git works on the branch, or was killed there: a stale lock is broken after some seconds
         logger.warning("batch=%s attempt=%s merge postponed: %s", run.batch.number, attempt.pk, busy)
         return None

@@ -15,6 +15,7 @@ from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import counted, duration, tokens, usd
+from batches.engine.evidence import write_evidence
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
@@ -83,6 +84,7 @@ def _write_files(run: Run, result: JsonObject) -> None:
         target = files.batch_result(run.batch.number)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         write_atomic(target, data)
+        write_evidence(run.batch)
     archived = files.archived_batch_result(run.batch.number, run.number)
     os.makedirs(os.path.dirname(archived), exist_ok=True)
     write_atomic(archived, data)

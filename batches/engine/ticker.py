@@ -28,6 +28,7 @@ from batches.core.engine.states import FailureReason, TaskEvent, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
+from batches.engine.evidence import complete_notes
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
 from batches.models import Attempt, Batch, Host, Result, Run
@@ -309,6 +310,9 @@ class Ticker:
                 log_throttled(f"batch={spec.batch_id} task={spec.name} attempt={spec.attempt} archive: {error}")
                 if fault_of(error) is not None:  # a full disk: the next round may succeed
                     self.ended.append(end)
+        for run in Run.objects.executions().filter(reported_at=None).select_related("batch__project"):
+            with isolate_errors(f"run={run.pk}: a note of its gates cannot be written"):
+                complete_notes(run)
         for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
             if time.monotonic() - self.unreported.get(run.pk, float("-inf")) < LATE_SECONDS:
                 continue

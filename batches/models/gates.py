@@ -30,6 +30,7 @@ class GateCheck(models.Model):
     command = models.TextField(blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
     commit = models.CharField(max_length=64, blank=True)
+    environment = models.CharField(max_length=64, blank=True, help_text="The id of the project's environment. Empty if it needed none.")
     output = models.TextField(blank=True)
     seconds = models.FloatField(null=True, blank=True)
     note = models.TextField(blank=True)

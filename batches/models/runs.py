@@ -396,6 +396,7 @@ class Attempt(models.Model):
     tree = models.CharField(max_length=64, blank=True, help_text="The git tree that the gates judged.")
     merge_commit = models.CharField(max_length=64, blank=True)
     merge_tree = models.CharField(max_length=64, blank=True)
+    note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome, blank=True)
