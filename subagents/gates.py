@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -18,7 +19,7 @@ from subagents.credentials import secrets_for
 from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS
 from subagents.machine_faults import filled_by, full
-from subagents.record import replace
+from subagents.record import record, replace
 from subagents.sandbox import run_commands
 from subagents.standard_gates import find_markers, find_oversized, parseable
 
@@ -132,7 +133,7 @@ class Judge:
                 return self._standard(gate)
             case _:
                 script = shell_command(gate.command, self.spec.attempt_dir, f"gate-{gate.origin}-{gate.position}")
-                return self._command(gate, [script], gate.command)
+                return _told_of_tests(self._command(gate, [script], gate.command))
 
     def _outcome(self, gate: GateSpec, status: GateStatus, *, output: str = "", note: str = "", command: str = "") -> GateOutcome:
         return GateOutcome(
@@ -262,7 +263,7 @@ class Judge:
         if not command:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no tests were found to run (pytest, npm, go, cargo, make)")
         outcome = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
-        return self._of_this_checkout(gate, _without_tests(outcome))
+        return self._of_this_checkout(gate, _told_of_tests(_without_tests(outcome)))
 
     def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
         """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""
@@ -286,7 +287,7 @@ class Judge:
         outcome = self._command(gate, commands, f"{measured} && {report}", {**NO_LEFTOVERS, "COVERAGE_FILE": data})
         if "No module named coverage" in outcome.output:
             return replace(outcome, note="coverage is not installed where this runs: python -m pip install coverage")
-        return self._of_this_checkout(gate, _without_tests(outcome))
+        return self._of_this_checkout(gate, _told_of_tests(_without_tests(outcome)))
 
 
 # Tests leave caches beside the code; what a gate leaves is never committed, and less of it is less to trip over.
@@ -349,6 +350,49 @@ def _without_tests(outcome: GateOutcome) -> GateOutcome:
     if none and outcome.exit_code in (0, 5):
         return replace(outcome, status=GateStatus.FAILED, note="the command ran no test at all")
     return outcome
+
+
+@record
+class Runner:
+    """A runner of tests: the command that starts it, what it says of tests that ran, and of those that it passed over."""
+
+    command: re.Pattern[str]
+    ran: re.Pattern[str]
+    passed_over: re.Pattern[str]
+
+
+# Where a command begins: what only mentions a runner (`grep pytest setup.cfg`) starts none.
+BEGIN = r"(?:^|[;&(\n]|\b(?:then|do|else|exec|time|nice)\s)\s*(?:env\s+)?(?:\w+=\S*\s+)*(?:[\w.-]+\s+run\s+)?"
+MODULE = r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*?|coverage\s+run\s+(?:\S+\s+)*?)-m\s+"
+NEVER = r"(?!)"
+RUNNERS = tuple(
+    Runner(re.compile(f"{BEGIN}(?:{command})(?![\\w./-])"), re.compile(ran), re.compile(passed_over))
+    for command, ran, passed_over in (
+        (rf"(?:{MODULE}|\S*/)?(?:pytest|py\.test)", r"\d+ (x?passed|xfailed)", r"\d+ (skipped|deselected)"),
+        (rf"{MODULE}unittest", r"Ran [1-9]\d* test", NEVER),
+        (r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test", r"(#|ℹ) tests [1-9]", NEVER),
+        (r"(?:\S*/)?cargo\s+(?:\+\S+\s+)?(?:test|t)", r"test result: ", NEVER),
+    )
+)
+# What it would say goes elsewhere, or it was asked for something else than tests.
+SAYS_NOTHING = re.compile(
+    r"[>|]|\$\(|--(version|help|collect-only|co|fixtures|markers|setup-plan|quiet|no-run)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
+)
+
+
+def _told_of_tests(outcome: GateOutcome) -> GateOutcome:
+    """A runner that ended well and told of no test was ended by the code that it ran (`os._exit(0)`): never green.
+
+    Only where the command starts the runner itself and nothing hides what it says. Where all tests were passed over, nobody
+    can say that it holds.
+    """
+    runner = next((each for each in RUNNERS if each.command.search(outcome.command)), None)
+    if runner is None or outcome.status != GateStatus.PASSED or SAYS_NOTHING.search(outcome.command) or runner.ran.search(outcome.output):
+        return outcome
+    if runner.passed_over.search(outcome.output):
+        return replace(outcome, status=GateStatus.UNVERIFIED, note="no test ran: all were passed over")
+    note = "it ended well and told of no test that ran: something ended it before it was done"
+    return replace(outcome, status=GateStatus.FAILED, note=note)
 
 
 def has_python_tests(checkout: str) -> bool:

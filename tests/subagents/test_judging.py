@@ -205,6 +205,48 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
 
 
 @pytest.mark.parametrize(
+    ("command", "said", "status"),
+    [
+        ("python -m pytest -q", "", FAILED),
+        ("python -m pytest -q", "1 passed in 0.01s", PASSED),
+        ("python -m pytest -q", "\x1b[32m\x1b[1m1 passed\x1b[0m in 0.01s", PASSED),
+        ("python -m pytest -q", "1 xfailed in 0.01s", PASSED),
+        ("python -m pytest -q", "2 skipped in 0.01s", UNVERIFIED),
+        ("pytest tests", "collected 1 item", FAILED),
+        ("pytest --version", "pytest 8", PASSED),
+        ("pytest --collect-only", "1 test collected", PASSED),
+        ("pytest -qq", ".", PASSED),
+        ("pytest > log", "", PASSED),
+        ("! pytest | grep -q failed", "", PASSED),
+        ("python -m unittest", "Ran 0 tests in 0.000s\n\nOK", FAILED),
+        ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK", PASSED),
+        ("python -m unittest", "", FAILED),
+        ("node --test", "# tests 2\n# pass 2", PASSED),
+        ("node --test", "", FAILED),
+        ("cargo test -q", "test result: ok. 1 passed", PASSED),
+        ("cargo test", "", FAILED),
+        ("cd src && FAST=1 uv run pytest -x", "", FAILED),
+        ("coverage run --branch -m pytest", "", FAILED),
+        (".venv/bin/python -m pytest", "", FAILED),
+        ("(cd a; /opt/bin/pytest)", "", FAILED),
+        ("grep -q pytest setup.cfg", "", PASSED),
+        ("test -e /tmp/pytest-of-root/x", "", PASSED),
+        ("test -f pytest.ini && pytest.sh", "", PASSED),
+        ("make test", "", PASSED),
+    ],
+)
+def test_a_runner_that_ends_well_and_tells_of_no_test_is_no_pass(command: str, said: str, status: GateStatus) -> None:
+    outcome = GateOutcome(1, "Tests pass", GateKind.COMMAND, PASSED, command, 0, "", said)
+    assert gates_module._told_of_tests(outcome).status == status
+
+
+def test_a_module_that_ends_the_runner_does_not_make_its_tests_pass(place) -> None:
+    write(place[1], app__py="import os\nos._exit(0)\n", test_app__py="import app\n\n\ndef test_it():\n    assert app.answer() == 42\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="python -m pytest -q test_app.py"))
+    assert (outcome.exit_code, outcome.status) == (0, FAILED) and "told of no test" in outcome.note
+
+
+@pytest.mark.parametrize(
     ("name", "text", "command"),
     [
         ("package.json", json.dumps({"scripts": {"test": "jest"}}), "npm test --silent"),
