@@ -43,6 +43,7 @@ from batches.models import (
     Stage,
     Task,
     Transition,
+    Verification,
 )
 from batches.review.services import review, update_context, usual_moment
 
@@ -395,6 +396,13 @@ class TransitionAdmin(ReadOnlyAdmin):
 class BaseMergeAdmin(ReadOnlyAdmin):
     list_display = ["batch", "base_branch", "method", "merged", "problem", "cause", "asked_at", "ended_at"]
     list_filter = ["merged", "method"]
+    list_select_related = ["batch"]
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    list_display = ["batch", "agrees", "problem", "cause", "asked_at", "ended_at"]
+    list_filter = ["agrees"]
     list_select_related = ["batch"]
 
 

@@ -47,6 +47,10 @@ class CleanCheckout:
         """Hold the files of another commit, from the next `renew` on."""
         self.commit, self._files = commit, None
 
+    def release(self) -> None:
+        """Let go of the place: another may take it now, and this one must not be used again."""
+        os.close(self._lock)
+
     def renew(self) -> str:
         """Make all as the commit alone makes it; tells in words what had been left there since the last time, "" for nothing.
 

@@ -99,6 +99,7 @@ class TaskType(StrEnum):
     REVIEW = "review"
     UPDATE_CONTEXT = "update_context"
     STAGE_CHECK = "stage_check"
+    VERIFY = "verify"
 
 
 class GateKind(StrEnum):
@@ -402,8 +403,8 @@ class TaskSpec(_Message):
     (refs/ce/attempts/batch-44/2a/1). `payload` depends on the role: generator {"path", "text"}; executor {"start"}, a
     commit after the base to start from, or {}; stage_check {"phases": [{"key", "gates": [GateSpec JSON],
     "files_modified": [path]}], "gates": [GateSpec JSON] of the project and of the server, "changed": [path]}; reviewer
-    {"moment", "path", "findings", "changed"}; context_updater {"path", "front"}. Paths outside `payload`, `steps`, `gates`
-    and `files_modified` are absolute. `rerun_gates`: a gate's command that fails is run once more.
+    {"moment", "path", "findings", "changed"}; context_updater {"path", "front"}; verify {} (roles/verifier.py). Paths outside
+    `payload`, `steps`, `gates` and `files_modified` are absolute. `rerun_gates`: a gate's command that fails is run once more.
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.

@@ -84,6 +84,11 @@ def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporte
     raise SetupFailed(f"all {MOST_BUILDS} builds of the environment {first} were changed afterwards; stop what runs, and delete them")
 
 
+def built_before(folder: str, key: str) -> ProjectEnvironment | None:
+    """The environment with this id among those in `folder`, None when it is not there any more; nothing is built."""
+    return _read(os.path.join(folder, key[:24]), key) if folder else None
+
+
 def _wait_for(lock: int, reporter: Reporter) -> None:
     told = False
     while True:

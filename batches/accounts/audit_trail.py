@@ -25,6 +25,7 @@ from batches.models import (
     SettingChange,
     SignOff,
     Transition,
+    Verification,
 )
 
 ACTORS = ("person:", "command:", "address:")  # the others, hosts and policies, act automatically
@@ -110,6 +111,11 @@ def _signed_off(of_gate: str, of_phase: str, key: str, gate: str | None, accepte
     return f"{of_gate} phase {key}: {gate}", reason, False
 
 
+def _verified(agrees: bool | None, problem: str) -> tuple[str, str, bool]:
+    how = {True: "everything agrees", False: "not everything agrees", None: "not done"}[agrees]
+    return f"Asked to verify the gates: {how}", problem, False
+
+
 SOURCES: Sequence[TrailSource] = (
     TrailSource(
         "runs",
@@ -168,6 +174,7 @@ SOURCES: Sequence[TrailSource] = (
         "run__batch__number",
         "-overruled_at",
     ),
+    TrailSource("gates", Verification.objects.all, "asked_at", F("cause"), ("agrees", "problem"), _verified, "batch__number"),
     TrailSource("merges", BaseMerge.objects.all, "asked_at", F("cause"), ("base_branch", "merged", "problem"), _landed, "batch__number"),
     TrailSource(
         "context",

@@ -25,7 +25,7 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import FailureReason, TaskEvent, TaskState
-from batches.engine import attempt_results, autopilot, orchestrator, reporting
+from batches.engine import attempt_results, autopilot, orchestrator, reporting, verifications
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
@@ -116,6 +116,7 @@ class Ticker:
     advanced: dict[int, tuple[int, float]] = field(default_factory=dict)  # run -> (batch version, clock)
     ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
     unreported: dict[int, float] = field(default_factory=dict)  # run -> clock of a report that could not be written
+    verifying: int = 0  # verifications that run, each in a slot
     hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
     patient_until: float = float("-inf")
@@ -146,6 +147,8 @@ class Ticker:
         run_changes = self.observe_all(now, clock)
         if not self.advance_all(run_changes, clock):
             self.clean_up(now)
+        with isolate_errors("verifications cannot be advanced"):
+            self.verifying = verifications.advance_verifications(self.host, now, settings.CE_SLOTS - len(self.watched))
         self.renew_lease(now, clock)
         _mark_round(clock)
 
@@ -283,7 +286,7 @@ class Ticker:
             if put_off and not changed.ends and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue  # its finished work cannot be merged now
             self.advanced[run.pk] = (run.batch.version, clock)
-            slots = 0 if low_file_system(run.batch.project.repository) else settings.CE_SLOTS - len(self.watched)
+            slots = 0 if low_file_system(run.batch.project.repository) else settings.CE_SLOTS - len(self.watched) - self.verifying
             context = TickContext(now, clock, self.host, slots, patient)
             with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
                 progress = orchestrator.advance(run.pk, context, changed.ends, () if put_off else changed.unmerged)

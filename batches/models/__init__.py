@@ -4,7 +4,7 @@ from batches.models.accounts import ApiToken, AuditEvent, Installation, Notifica
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
-from batches.models.gates import GateCheck, GateOpinion, SignOff
+from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
 from batches.models.plans import Plan, PlanDecision
 from batches.models.projects import Project, ProjectSecret, check_agent_command
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
@@ -49,5 +49,6 @@ __all__ = [
     "StageFact",
     "Task",
     "Transition",
+    "Verification",
     "check_agent_command",
 ]

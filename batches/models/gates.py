@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from batches.core.gates.ledger import Opinion
 from batches.core.gates.success import OPEN, Success
-from batches.models.batches import Gate, Phase
+from batches.models.batches import Batch, Gate, Phase
 from batches.models.choices import choices
 from batches.models.reviews import Review
 from batches.models.runs import Attempt
@@ -149,3 +149,37 @@ class GateOpinion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gate}: {self.get_opinion_display()}"
+
+
+class Verification(models.Model):
+    """All recorded gates of a batch judged once more (docs/verify.md). The ticker of `host` starts it and writes what it found."""
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="verifications")
+    host = models.CharField(max_length=120)
+    directory = models.CharField(max_length=1000, blank=True, help_text="Folder of its process. Empty until it was started.")
+    spec = models.JSONField(default=dict, blank=True, help_text="What its process was told.")
+    cause = models.CharField(max_length=200, help_text="person:NAME or command:NAME.")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    asked_at = models.DateTimeField()
+    launched_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock at launch, in seconds.")
+    progress = models.CharField(max_length=500, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    agrees = models.BooleanField(null=True, help_text="Whether everything agreed. Unknown until it has ended, and when it failed.")
+    problem = models.TextField(blank=True, help_text="Why it could not be carried out.")
+    result = models.JSONField(null=True, blank=True, help_text="The content of batches/batch-N.verify.json.")
+
+    objects = ConfinedManager["Verification"]()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["batch"], condition=Q(ended_at__isnull=True), name="one_open_verification_per_batch"),
+            models.CheckConstraint(condition=Q(ended_at__isnull=False) | Q(agrees__isnull=True), name="verification_agrees_once_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Verification of {self.batch}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None

@@ -49,6 +49,7 @@ PATHS = {
     "GateCheck": "attempt__task__run__batch__project",
     "SignOff": "gate__phase__batch__project",
     "GateOpinion": "gate__phase__batch__project",
+    "Verification": "batch__project",
     "Review": "run__batch__project",
     "Finding": "review__run__batch__project",
     "ContextChange": "run__batch__project",

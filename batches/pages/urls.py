@@ -19,6 +19,7 @@ from batches.pages.batches import (
     merge,
     phase,
     review,
+    verification,
 )
 from batches.pages.installation import health, projects, settings
 from batches.pages.metrics import metrics
@@ -41,6 +42,8 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/gates/<int:pk>/tick/", gates.sign_off_gate, name="sign_off_gate"),
     path("batches/<int:number>/phases/<str:key>/accept/", gates.accept, name="accept_phase"),
     path("batches/<int:number>/ticks/<int:pk>/withdraw/", gates.withdraw, name="withdraw_sign_off"),
+    path("batches/<int:number>/verify/", verification.verify, name="verify"),
+    path("batches/<int:number>/verify.json", verification.verify_json, name="verify_json"),
     path("batches/<int:number>/changes/", changes.changes, name="changes"),
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),

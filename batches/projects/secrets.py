@@ -1,7 +1,7 @@
 """Secrets of a project: entered once, given to the commands that were chosen, told to nobody again."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -58,8 +58,17 @@ def delete_secret(*, project: Project, name: str, actor: Actor) -> None:
 
 def secrets_of_task(task_id: int) -> list[dict[str, object]]:
     """The secrets of a task's project, as launcher.launch passes them on. Raises SecretUnreadable."""
+    return _unsealed(ProjectSecret.objects.filter(project__batches__runs__tasks=task_id))
+
+
+def secrets_of_project(project: Project) -> list[dict[str, object]]:
+    """The secrets of a project, as launcher.launch passes them on. Raises SecretUnreadable."""
+    return _unsealed(project.secrets.all())
+
+
+def _unsealed(rows: Iterable[ProjectSecret]) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
-    for secret in ProjectSecret.objects.filter(project__batches__runs__tasks=task_id):
+    for secret in rows:
         try:
             value = unseal(secret.sealed)
         except Unreadable as problem:

@@ -23,6 +23,10 @@ def get_role(task_type: TaskType) -> Callable[[TaskSpec, Reporter], TaskResult]:
             from subagents.roles.stage_check import check_stage
 
             return check_stage
+        case TaskType.VERIFY:
+            from subagents.roles.verifier import verify
+
+            return verify
         case TaskType.GENERATE:
             from subagents.roles.generator import generate
 

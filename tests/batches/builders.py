@@ -12,6 +12,8 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from batches.core.engine.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
+from batches.core.gates.evidence import Difference, GateEvidence
+from batches.core.gates.verification import Line, Now, Problem, Verified
 from batches.core.plans.conflicts import ConflictKind
 from batches.metrics import facts
 from batches.models import (
@@ -36,6 +38,7 @@ from batches.models import (
     Stage,
     Task,
     Transition,
+    Verification,
 )
 
 _numbers = count(1)
@@ -487,6 +490,19 @@ def failed_batch(**options) -> Batch:
 def finished_batch(**options) -> Batch:
     states = dict.fromkeys(("1", "2a", "2b", "3"), "succeeded")
     return make_batch(states=states, run_state="succeeded", report="Batch finished: 4 of 4 phases done.", **options)
+
+
+def make_verification(batch: Batch, *differences: Difference, text: str = "The counts are right", **columns: object) -> Verification:
+    """One that has ended: a gate that has these differences, which are told of the batch too, and one that agrees."""
+    then = GateEvidence("1", "plan", 1, text, "command", "make check", "passed", 0, None, False, "c" * 40, "", 0.5, "", "")
+    place, gate = (1, "1", 2, 1, "plan"), (text, "command", then)
+    line = Line(*place, 1, *gate, Now("failed", 1, 0.4, "\x1b[31mno\x1b[0m: 41 is not 42\n", ""), differences)
+    agrees = Line(*place, 2, "It holds", "command", then, Now("passed", 0, 0.4, "", ""))
+    found = Verified([agrees, line], [Problem("phase 1, attempt 1", one) for one in differences])
+    now = timezone.now()
+    values = {"host": "h", "cause": "person:ada", "asked_at": now, "ended_at": now, "agrees": found.agrees, "directory": "/d"}
+    document = {"batch_id": batch.number, "title": batch.title, **found.to_json()}
+    return Verification.objects.create(batch=batch, **{"result": document, **values, **columns})
 
 
 def wide_batch(phases: int = 500) -> Batch:

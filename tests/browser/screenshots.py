@@ -42,6 +42,7 @@ class Threaded(ThreadingMixIn, WSGIServer):
 
 def build_rows() -> list[Shot]:
     """Make the rows, and name what to draw of them. Needs a migrated database."""
+    from batches.core.gates.evidence import Difference
     from batches.metrics import facts
     from tests.batches import builders
 
@@ -91,6 +92,9 @@ def build_rows() -> list[Shot]:
     builders.make_review(done, "after", "approved_with_warnings")
     builders.make_review(failed, "before", "needs_revision")
     builders.make_context_change(done, "proposed")
+    words = Difference("evidence_differs", "the exit code is 0 in the ledger and 1 in the note on cccccccccccc")
+    builders.make_verification(done, Difference("status", "passed then, failed now"), words)
+    builders.make_verification(failed, ended_at=None, agrees=None, result=None, progress="3 of 8: 2a, attempt 1")
     make_git_rows(done, live)
     builders.make_chain(failed, "stopped", "execute")
     builders.make_linear_issues(failed)
@@ -124,6 +128,8 @@ def build_rows() -> list[Shot]:
         ("gates", f"/batches/{gates.number}/gates/"),
         ("gates-phase", f"/batches/{gates.number}/phases/2b/?tab=gates"),
         ("gates-batch", f"/batches/{gates.number}/"),
+        ("verify", f"/batches/{done.number}/verify/"),
+        ("verify-running", f"/batches/{failed.number}/verify/"),
         ("review", f"/batches/{failed.number}/review/"),
         ("review-after", f"/batches/{done.number}/review/"),
         ("context", f"/batches/{done.number}/context/"),

@@ -14,7 +14,7 @@ from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.text.words import duration
 from batches.engine.predictions import predict_conflicts
 from batches.engine.ticker import tick_until
-from batches.models import Attempt, AutopilotRun, Batch, Run, Task
+from batches.models import Attempt, AutopilotRun, Batch, Run, Task, Verification
 
 CHECK_SECONDS, PREDICT_SECONDS = 0.5, 3.0
 EXIT_INTERRUPTED = 130  # as in shells: 128 plus the number of the signal
@@ -90,6 +90,23 @@ def wait_for(run: Run, out: OutputWrapper) -> Run:
     """
     _tick_until(Progress(run, out).done, run.batch.number, out)
     return Run.objects.select_related("batch__project").get(pk=run.pk)
+
+
+def wait_for_verification(one: Verification, out: OutputWrapper) -> Verification:
+    """`wait_for` for a verification; prints how far it is."""
+    shown = ""
+
+    def ended() -> bool:
+        nonlocal shown
+        row = Verification.objects.only("progress", "ended_at").get(pk=one.pk)
+        if row.progress not in ("", shown):
+            shown = row.progress
+            out.write(shown, str)
+            out.flush()
+        return not row.is_open
+
+    _tick_until(ended, one.batch.number, out)
+    return Verification.objects.select_related("batch").get(pk=one.pk)
 
 
 def _tick_until(done: Callable[[], bool], number: int, out: OutputWrapper) -> None:

@@ -19,7 +19,21 @@ from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
 from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
-from batches.models import Attempt, AutopilotRun, BaseMerge, Batch, Conflict, Host, LinearIssue, Phase, PredictedConflict, Run, Stage, Task
+from batches.models import (
+    Attempt,
+    AutopilotRun,
+    BaseMerge,
+    Batch,
+    Conflict,
+    Host,
+    LinearIssue,
+    Phase,
+    PredictedConflict,
+    Run,
+    Stage,
+    Task,
+    Verification,
+)
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, time_left
@@ -282,6 +296,7 @@ class Board:
     log: tuple[LogLine, ...] = field(default=())
     issues: tuple[LinearIssue, ...] = ()
     low_space: tuple[tuple[str, FileSystem], ...] = ()  # (host, file system) while phases wait for disk space
+    verification: Verification | None = None  # the newest; none is shown while a run goes on
     autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
 
     @property
@@ -625,6 +640,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         log=merged_log(attempts, tasks) if with_log else (),
         autopilot_run=_autopilot_run(batch) if with_log else None,
         gates=count_states(read_ledger(batch)) if with_log else {},
+        verification=None if run is None or run.is_live or not with_log else batch.verifications.defer("spec", "result").first(),
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
         low_space=_low_space(batch.project.repository) if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
     )
