@@ -140,6 +140,7 @@ class LookKind(StrEnum):
 
     JUDGES_FILE = "judges_file"  # it changed a file that one of its gates runs or reads as configuration
     TAKEN_BACK = "taken_back"  # it takes back, or deletes, what another phase of the batch did
+    WHITE_SPACE = "white_space"  # all that it changed is white space
 
 
 class ResultStatus(StrEnum):

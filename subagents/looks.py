@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAMED = 5
 ROLES = {"script": "runs", "test": "takes its tests from", "configuration": "reads as configuration"}
+INDENTED = (".py", ".pyi", ".pyx", ".yaml", ".yml", ".mk", "makefile", ".md", ".rst", ".haml", ".slim", ".pug", ".sass", ".coffee", ".nim")
 REGULAR = ("100644", "100755")
 
 
@@ -143,6 +144,16 @@ class Looker:
     def _did(self, path: str) -> str:
         before, after = self.entries[path]
         return "added" if before is None else "deleted" if after is None else "changed"
+
+    def looks_at_white_space(self) -> list[Look]:
+        """A look when nothing but white space was changed, which is no work but for a phase that lays files out. Raises GitError."""
+        edited = [path for path, (before, after) in self.entries.items() if before and after and before.mode == after.mode in REGULAR]
+        if not edited or len(edited) < len(self.entries):
+            return []
+        indentation = any(path.lower().endswith(INDENTED) for path in edited)
+        if self.repository.changed_visibly(self.spec.base_commit, self.result, indentation=indentation):
+            return []
+        return [Look(LookKind.WHITE_SPACE, edited[0], f"changes nothing but white space, in {named(sorted(edited))}")]
 
     # Others' work
 

@@ -481,6 +481,12 @@ class Repository:
         deleted += [old for old, _ in renamed]
         return Changes(tuple(sorted(created)), tuple(sorted(modified)), tuple(sorted(deleted)), tuple(sorted(renamed)))
 
+    def changed_visibly(self, base: str, head: str, *, indentation: bool) -> bool:
+        """Whether anything but white space differs between two commits; with `indentation` that counts. Raises GitError."""
+        ignored = "--ignore-space-at-eol" if indentation else "--ignore-all-space"
+        asked = ("diff-tree", "-r", "--numstat", ignored, "--ignore-blank-lines", "--no-renames", "--no-ext-diff", "--no-textconv")
+        return bool(self._out(*asked, "--end-of-options", base, head))
+
     def changed_entries(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]]:
         """{path: (in `base`, in `head`)} of the files that differ; None where there is none. Raises GitError."""
         asked = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)

@@ -178,7 +178,8 @@ class _Execution:
 
         looker = Looker(spec, self.repository, closing)
         gates, changes, again = judged_again(looker, spec.gates, gates, place, self._changed(), self.reporter)
-        self.looks = (*looker.looks_at_judges(spec.gates, changes, again), *looker.looks_at_others_work())
+        looks = (*looker.looks_at_judges(spec.gates, changes, again), *looker.looks_at_others_work())
+        self.looks = (*looks, *looker.looks_at_white_space())
         for look in self.looks:
             self.reporter.note("info" if look.declared else "warning", "look", look.text)
         return gates
