@@ -4,12 +4,12 @@ import json
 import logging
 import os
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from batches.core.engine.states import TaskKind
 from batches.core.gates.evidence import note_section, read_note, to_json
 from batches.gates.evidence import evidence_of_result, read_evidence
-from batches.models import Attempt, Batch, Result, Run
+from batches.models import Attempt, Batch, GateCheck, Result, Run
 from batches.repositories.repository import repository_of
 from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskResult, TaskSpec, write_atomic
 from subagents.notes import add_section, drafted, read_notes
@@ -49,9 +49,9 @@ def complete_notes(run: Run) -> None:
 
     Raises SubagentError when the repository cannot be read or written: the next round tries again.
     """
-    judged = Q(task__kind=TaskKind.STAGE_CHECK, gate_checks__isnull=False)
+    judged = Q(Exists(GateCheck.objects.filter(attempt=OuterRef("pk"))), task__kind=TaskKind.STAGE_CHECK)
     waiting = Attempt.objects.filter(~Q(merge_commit="") | judged, task__run=run, note_commit="", ended_at__isnull=False)
-    for attempt in waiting.select_related("task__run").defer("log_tail", "heartbeat").order_by("ended_at", "pk").distinct():
+    for attempt in waiting.select_related("task__run").defer("log_tail", "heartbeat").order_by("ended_at", "pk"):
         spec = TaskSpec.from_json(attempt.spec)
         commit = attempt.merge_commit or attempt.base_commit
         evidence = evidence_of_result(spec, outcomes_of(attempt), attempt.head_commit or attempt.base_commit)
