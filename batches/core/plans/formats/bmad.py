@@ -1,6 +1,7 @@
 """BMAD: `epics.md` (epics with stories and acceptance criteria) and the file of one story (tasks and subtasks)."""
 
 import re
+from bisect import bisect_right
 
 from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.blocks import MarkdownBlock
@@ -122,21 +123,21 @@ def _default_step(draft: Draft, phase: DraftPhase) -> None:
 
 
 def _lonely_sections(draft: Draft, stories: list[Section]) -> None:
-    """A section among the epics that holds no story is listed as not read."""
-    levels = {section.level for section in draft.document.sections if _EPIC.match(section.title) and _holds(section, stories)}
+    """A section among the epics that holds no story is listed as not read, with a warning."""
+    lines = [story.line for story in stories]
+
+    def holds(section: Section) -> bool:
+        return bisect_right(lines, section.line) < bisect_right(lines, section.end_line)
+
+    levels = {section.level for section in draft.document.sections if _EPIC.match(section.title) and holds(section)}
     epics = [section for section in draft.document.sections if section.level in levels and section.level < stories[0].level]
-    first = next((section.line for section in epics if _holds(section, stories)), 0)
-    last = max((section.line for section in epics if _holds(section, stories)), default=0)
+    full = [section.line for section in epics if holds(section)]
     for section in epics:
-        if first < section.line < last and not _holds(section, stories):
+        if full and full[0] < section.line < full[-1] and not holds(section):
             why = "It stands among the epics, but holds no story. Give it a heading “### Story N.M: …” to have it carried out."
             draft.account.unread(section.line, section.end_line, UnreadKind.SECTION, why)
             message = f"“{one_line(section.title)[:80]}” stands among the epics, but holds no story, so nothing of it is carried out."
             draft.issues.warning(section.line, IssueCode.UNREAD_SECTION, message)
-
-
-def _holds(section: Section, stories: list[Section]) -> bool:
-    return any(section.line < story.line <= section.end_line for story in stories)
 
 
 def _read_story_file(document: Document, story: Section) -> PlanReading:

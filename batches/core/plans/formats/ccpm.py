@@ -12,11 +12,8 @@ NAME = "CCPM"
 SIGN = re.compile(
     r"^#{1,3} (?:Epic|Task)\s*:|^## (?:Tasks Created|Task Breakdown Preview)|^(?:prd|conflicts_with|depends_on)\s*:", re.MULTILINE
 )
-_CREATED = re.compile(
-    r"^(?:\[[ xX]\]\s*)?\[?#?(?P<key>\d+)(?:\.md)?\]?(?:\([^)]*\))?\s*(?:[-\u2013\u2014:]\s*)?"
-    r"(?P<title>.*?)\s*(?P<note>\([^()]*parallel[^()]*\))?\s*$",
-    re.IGNORECASE | re.DOTALL,
-)
+_CREATED = re.compile(r"^(?:\[[ xX]\]\s*)?\[?#?(?P<key>\d+)(?:\.md)?\]?(?:\([^)]*\))?\s*(?:[-\u2013\u2014:]\s*)?(?P<title>.*)$", re.DOTALL)
+_NOTE = re.compile(r"\((?P<note>[^()]{0,200}parallel[^()]{0,200})\)$", re.IGNORECASE)
 _PREVIEW = re.compile(r"^\**(?:Task\s+)?(?P<key>\d+)\s*[:.)\u2013-]\s*(?P<title>.*)$", re.IGNORECASE | re.DOTALL)
 _FILES = re.compile(r"^[-*]\s*\**Files?(?: affected)?\**\s*:\s*(?P<value>.+)$", re.IGNORECASE)
 _DEPENDS = re.compile(r"depends\s+on\s*:?\s*(?P<value>[#\d,\s.and&-]+)", re.IGNORECASE)
@@ -73,7 +70,8 @@ def _read_epic(document: Document) -> PlanReading:
             if files := _FILES.match(line.strip()):
                 draft.files(phase, files["value"], item.line)
                 draft.account.mark(ReadAs.PHASE, item.line)
-        note = (named["note"] or "") if created and named else ""
+        noted = _NOTE.search(item.title) if created else None
+        note = noted["note"] if noted else ""
         waits = _DEPENDS.search(note)
         if waits:
             draft.waiting.append((phase, ", ".join(str(int(key)) for key in re.findall(r"\d+", waits["value"])) or "None", item.line))
@@ -90,7 +88,7 @@ def _read_epic(document: Document) -> PlanReading:
 
 
 def _title(item: Item, pattern: re.Pattern[str]) -> str:
-    named = pattern.match(item.title)
+    named = pattern.match(_NOTE.sub("", item.title).strip())
     return named["title"].strip("* ") if named and named["title"] else item.title
 
 

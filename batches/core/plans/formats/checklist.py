@@ -75,7 +75,7 @@ def _tasks(document: Document) -> list[_Task]:
 
 def _phase(draft: Draft, task: _Task) -> None:
     head = task.head
-    title = NUMBER.sub("", head.text, count=1).replace("**", "")
+    title = " ".join(NUMBER.sub("", head.text, count=1).replace("**", "").split())
     waits = _WAITS.search(title)
     if waits:
         title = title[: waits.start()]

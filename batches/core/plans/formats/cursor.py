@@ -48,7 +48,7 @@ def read(document: Document) -> PlanReading:
             phase.dependencies = [key for key in known if key in keys.values() and key != phase.key]
             for other in waits:
                 if str(other) not in keys:
-                    draft.depend(phase, str(other), phase.line)
+                    draft.waiting.append((phase, str(other), phase.line))
             draft.order = "order from the to-dos’ dependencies; a to-do without any follows the one before"
     _details(draft)
     _leave_out(draft)

@@ -25,6 +25,7 @@ _LABEL = re.compile(
     r"|(?P<plain>[A-Z][\w'/& -]{1,48}?)(?P<note2>\s*\([^()\n]{0,80}\))?:(?=\s|$))\s*(?P<value>.*)$",
     re.DOTALL,
 )
+_SEPARATOR = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _UNQUOTED = re.compile(r"^(?P<head>\s*(?:- +)?[\w-]+: +)(?P<value>(?![\"'\[{|>&*!]).*(?:: | #|:$).*)$")
 
 
@@ -248,7 +249,7 @@ def fences_in(blocks: Iterable[MarkdownBlock]) -> Iterator[MarkdownBlock]:
 def table_of(block: MarkdownBlock) -> list[tuple[int, list[str]]]:
     """The rows of a table in a paragraph, the header first, each with its line (from 1); [] if the paragraph is no table."""
     written = block.text.split("\n") if block.kind == "paragraph" else []
-    if len(written) < 3 or "|" not in written[0] or not re.fullmatch(r"\s*\|?(?:\s*:?-+:?\s*\|?)+\s*", written[1]):
+    if len(written) < 3 or "|" not in written[0] or not _SEPARATOR.fullmatch(written[1]):
         return []
     rows = [(block.start + 1, _cells(written[0]))]
     rows += [(block.start + 1 + at, _cells(row)) for at, row in enumerate(written[2:], start=2) if "|" in row]

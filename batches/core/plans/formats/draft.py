@@ -35,7 +35,7 @@ _PATH = re.compile(
     r"json|ya?ml|toml|ini|cfg|lock|txt|proto|tf|gradle|xml|prisma|graphql|ex|exs|dart|lua|ipynb))(?![\w/-])"
 )
 _ROOT_NAMES = frozenset({"Makefile", "Dockerfile", "Procfile", "Gemfile", "Rakefile", "Justfile", "LICENSE", "NOTICE", "CODEOWNERS"})
-_DONE_TITLE = re.compile(r"^#{1,6} .*(?:\u2705|\u2714|\bCOMPLETED?\b|\bDONE\b|\[x\]|\((?:completed?|done)\b[^()]*\)\s*$)")
+_DONE_TITLE = re.compile(r"^#{1,6} .*(?:\u2705|\u2714|\bCOMPLETED?\b|\bDONE\b|\[x\]|\((?:completed?|done)\b[^()]{0,60}\)$)")
 _TO_FILL_IN = re.compile(r"\[(?:[\w/#-]+[ _/])+(?:name|title|description|topic)\](?!\()|\{\{[^{}]{1,60}\}\}", re.IGNORECASE)
 _UNIT = re.compile(r"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?)\s+#?(?=[A-Z]?\d)", re.IGNORECASE)
 _NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IGNORECASE)
@@ -104,6 +104,8 @@ class Draft:
     tasks: str = "step"  # what the format calls its steps
     issues: Issues = field(default_factory=Issues)
     account: Account = field(init=False)
+    _taken: set[str] = field(default_factory=set)  # keys in lower case
+    _next: dict[str, int] = field(default_factory=dict)  # for each key that is taken, the number to try next
     without_done: str | None = None  # the text without what is done, where lines alone cannot be taken out
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
 
@@ -119,7 +121,7 @@ class Draft:
     def phase(self, key: str, title: str, line: int, end_line: int) -> DraftPhase:
         """Add a phase, and mark its first line. A key that is taken or cannot be one is replaced by a free one like it."""
         phase = DraftPhase(self._free(safe_key(key)), one_line(title), line, end_line)
-        phase.done = bool(line > 0 and _DONE_TITLE.search(self.document.lines[line - 1]) and not _NOT_DONE.search(title))
+        phase.done = bool(line > 0 and _DONE_TITLE.match(self.document.lines[line - 1].rstrip()) and not _NOT_DONE.search(title))
         self.phases.append(phase)
         self.account.mark(ReadAs.PHASE, line)
         return phase
@@ -149,19 +151,22 @@ class Draft:
         self.account.mark(ReadAs.FILES, line, end_line)
 
     def _free(self, key: str) -> str:
-        taken = {phase.key.lower() for phase in self.phases}
-        if key and key.lower() not in taken:
-            return key
-        number = len(self.phases) + 1 if not key else 2
-        while (candidate := f"{key}.{number}" if key else str(number)).lower() in taken:
+        number = self._next.get(key.lower(), 2 if key else len(self.phases) + 1)
+        candidate = key or str(number)
+        while candidate.lower() in self._taken:
+            candidate = f"{key}.{number}" if key else str(number)
             number += 1
+        self._next[key.lower()] = number
+        self._taken.add(candidate.lower())
         return candidate
 
     def finish(self) -> PlanReading:
         """The reading: the plan with what is assumed, the issues, and the account of the lines."""
         document, issues = self.document, self.issues
+        names = PhaseNames([phase.key for phase in self.phases], [phase.title for phase in self.phases])
+        places = {id(phase): place for place, phase in enumerate(self.phases)}
         for phase, value, line in self.waiting:
-            self.depend(phase, value, line)
+            self._depend(phase, places[id(phase)], value, line, names)
         if len(self.phases) > MAX_PHASES:
             message = f"The plan has {len(self.phases):,} phases; at most {MAX_PHASES:,} are read."
             issues.error(self.phases[MAX_PHASES].line, IssueCode.TOO_MANY_PHASES, message)
@@ -219,7 +224,7 @@ class Draft:
         files = tuple(phase.files)
         if not files and not phase.says_files:
             assumed.append(Field.FILES)
-            files = paths_in(step.text for step in steps)
+            files = assumed_files(step.text for step in steps)
         if phase.dependencies is None:
             assumed.append(Field.DEPENDENCIES)
         dependencies = tuple(dict.fromkeys(phase.dependencies if phase.dependencies is not None else [previous.key] if previous else []))
@@ -256,13 +261,11 @@ class Draft:
         order = self.order or ("order from the phases’ own dependencies" if self.waiting else "in the order written")
         return f"Read as {self.format}: {', '.join(counts)}, {order}"
 
-    def depend(self, phase: DraftPhase, value: str, line: int) -> None:
+    def _depend(self, phase: DraftPhase, place: int, value: str, line: int, names: PhaseNames) -> None:
         """Read the phases that a value names as what the phase depends on.
 
         A phase that does not exist is an error. Text that names none leaves the phase after the one before it, with a warning.
         """
-        names = PhaseNames([other.key for other in self.phases], [other.title for other in self.phases])
-        place = next(at for at, other in enumerate(self.phases) if other is phase)
         references = read_references(_UNIT.sub("Phase ", value), names, place)
         found = [self.phases[number].key for number in references.places if number != place]
         for name in references.undefined:
@@ -294,7 +297,7 @@ def step_text(item: Item) -> str:
     return f"{head}\n{item.below}" if item.below else head
 
 
-def paths_in(texts: Iterable[str]) -> tuple[str, ...]:
+def assumed_files(texts: Iterable[str]) -> tuple[str, ...]:
     """The paths inside the repository that texts name, in order: an estimate of the files that the work changes."""
     found: dict[str, None] = {}
     for text in texts:

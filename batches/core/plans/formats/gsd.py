@@ -1,6 +1,7 @@
 """GSD (“get shit done”): `ROADMAP.md` with phase details, and one `PLAN.md` with tasks as tags."""
 
 import re
+from collections.abc import Iterator
 
 from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.formats.document import Document, Section, one_line, phase_of
@@ -12,6 +13,7 @@ NAME = "GSD"
 SIGN = re.compile(r"what must be TRUE|^<task\b|^\*\*Plans?(?::\*\*|\*\*:)", re.MULTILINE)
 _PLAN = re.compile(r"^\[?(?P<id>\d+(?:\.\d+)?-\d+)(?:-PLAN\.md)?\]?(?:\([^)]*\))?\s*(?:[:\u2013\u2014-]\s*)?(?P<text>.*)$", re.DOTALL)
 _SUMMARY = re.compile(r"^\**Phase\s+(?P<key>\d+(?:\.\d+)*)\s*[:\u2013\u2014-]", re.IGNORECASE)
+_TASK = re.compile(r"<task\b(?P<attributes>[^<>]{0,500})>")
 _UNPLANNED = re.compile(r"^(?:tbd|to be (?:determined|planned)|not (?:yet )?planned)\b", re.IGNORECASE)
 _ROLES = {
     "success criteria": Role.GATES,
@@ -112,8 +114,9 @@ def _is_plan(document: Document) -> bool:
 
 
 def _element(text: str, name: str) -> str:
-    found = re.search(rf"<{name}\b[^<>]*>(.*?)</{name}>", text, re.DOTALL)
-    return found[1].strip() if found else ""
+    opened = re.search(rf"<{name}\b[^<>]{{0,500}}>", text)
+    end = text.find(f"</{name}>", opened.end()) if opened else -1
+    return text[opened.end() : end].strip() if opened and end >= 0 else ""
 
 
 def _read_plan(document: Document) -> PlanReading:
@@ -131,13 +134,14 @@ def _read_plan(document: Document) -> PlanReading:
         draft.files(phase, str(path), 1, inline=False)
     if document.body:
         draft.account.mark(ReadAs.FRONT_MATTER, 1, document.body)
-    for found in re.finditer(r"<task\b(?P<attributes>[^<>]*)>(?P<body>.*?)</task>", text, re.DOTALL):
-        _task(draft, phase, found)
+    for start, attributes, body in _tasks(text):
+        _task(draft, phase, start, attributes, body)
     for part in ("verification", "success_criteria"):
-        opened = re.search(rf"^<{part}>[ \t]*\n(?P<body>.*?)^[ \t]*</{part}>", text, re.DOTALL | re.MULTILINE)
-        if opened:
-            first = text.count("\n", 0, opened.start("body")) + 1
-            for at, line in enumerate(opened["body"].split("\n")):
+        opened = re.search(rf"^<{part}>[ \t]*\n", text, re.MULTILINE)
+        end = text.find(f"</{part}>", opened.end()) if opened else -1
+        if opened and end >= 0:
+            first = text.count("\n", 0, opened.end()) + 1
+            for at, line in enumerate(text[opened.end() : end].split("\n")):
                 item = re.match(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[(?P<mark>[ xX])\]\s+)?(?P<text>.+)$", line)
                 if item and not re.fullmatch(r"all (?:tasks completed|verification checks pass)\.?", item["text"], re.IGNORECASE):
                     phase.add_gate(item["text"], first + at, (item["mark"] or " ") in "xX")
@@ -155,11 +159,18 @@ def _read_plan(document: Document) -> PlanReading:
     return draft.finish()
 
 
-def _task(draft: Draft, phase: DraftPhase, found: re.Match[str]) -> None:
-    body = found["body"]
-    line = draft.document.text.count("\n", 0, found.start()) + 1
-    end = draft.document.text.count("\n", 0, found.end()) + 1
-    if "checkpoint" in found["attributes"]:
+def _tasks(text: str) -> Iterator[tuple[int, str, str]]:
+    """Where each <task> starts, its attributes, and what it holds. One that is never closed ends the search."""
+    at = 0
+    while (opened := _TASK.search(text, at)) and (end := text.find("</task>", opened.end())) >= 0:
+        yield opened.start(), opened["attributes"], text[opened.end() : end]
+        at = end
+
+
+def _task(draft: Draft, phase: DraftPhase, start: int, attributes: str, body: str) -> None:
+    line = draft.document.text.count("\n", 0, start) + 1
+    end = line + body.count("\n")
+    if "checkpoint" in attributes:
         parts = [_element(body, name) for name in ("what-built", "decision", "action", "how-to-verify", "instructions", "context")]
         phase.add_gate("Manual: " + " ".join(" ".join(filter(None, parts)).split()), line)
         draft.account.mark(ReadAs.GATE, line, end)

@@ -5,7 +5,7 @@ import re
 from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.checklist import NUMBER
 from batches.core.plans.formats.document import Document, Item, Section, folded, one_line, phase_of
-from batches.core.plans.formats.draft import Draft, paths_in, step_text
+from batches.core.plans.formats.draft import Draft, assumed_files, step_text
 from batches.core.plans.formats.roles import final_checks
 from batches.core.plans.types import PlanReading
 
@@ -83,7 +83,7 @@ def _read_proposal(document: Document) -> PlanReading:
                         draft.account.mark(ReadAs.STEP, block.start + 1, block.end)
         elif name == "impact":
             items = document.items_in(section, deep=True)
-            phase.files += paths_in(step_text(item) for item in items if _is_code(item))
+            phase.files += assumed_files(step_text(item) for item in items if _is_code(item))
             for item in items:
                 draft.account.mark(ReadAs.FILES if _is_code(item) else ReadAs.NOTES, item.line, item.end_line)
         elif name in ("tasks", "implementation tasks"):

@@ -96,7 +96,7 @@ def _task(draft: JsonDraft, phase: DraftPhase, task: dict[str, Any]) -> None:
     done = _status(task) in _DONE
     description, details = text_of(task.get("description")), text_of(task.get("details"))
     phase.goal = description
-    subtasks = [part for part in task.get("subtasks") or () if isinstance(part, dict)]
+    subtasks = _parts(task)
     for part in _sorted(subtasks):
         text = "\n".join(
             filter(None, (text_of(part.get("title")), text_of(part.get("description")), text_of(part.get("details")), _test(part)))
@@ -124,6 +124,11 @@ def _test(part: dict[str, Any]) -> str:
     return f"Test: {strategy}" if strategy else ""
 
 
+def _parts(task: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = task.get("subtasks")
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
 def _status(task: dict[str, Any]) -> str:
     return text_of(task.get("status")).lower()
 
@@ -135,7 +140,7 @@ def _without_done(text: str, tag: str) -> str:
     done = {str(task["id"]) for task in tasks if _status(task) in _DONE}
     tasks[:] = [task for task in tasks if str(task["id"]) not in done]
     for task in tasks:
-        parts = [part for part in task.get("subtasks") or () if isinstance(part, dict)]
+        parts = _parts(task)
         gone = {str(part.get("id")) for part in parts if _status(part) in _DONE}
         if parts:
             task["subtasks"] = [part for part in parts if str(part.get("id")) not in gone]

@@ -211,7 +211,7 @@ WRITERS = [
 
 
 @pytest.mark.parametrize(("write", "name", "steps"), WRITERS, ids=[name for _, name, _ in WRITERS])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(parts=plans())
 def test_what_is_written_in_a_format_is_read_from_it(write, name, steps, parts):
     lines, gates, says_order = write(parts)
