@@ -247,6 +247,8 @@ class PhaseReader:
             if not label.value and label.bold:
                 self.labelled = True
             return
+        if label.name == "scope" and label.value:  # a sentence about the phase; only a list below “Scope” is its steps
+            return
         if self.role is Role.DETAIL and role in (Role.GOAL, Role.STEPS, Role.NOTES):
             self.draft.account.mark(ReadAs.STEP, line, end_line)
             return

@@ -29,7 +29,7 @@ def test_superpowers_steps_files_and_runs_that_must_pass():
         ```
 
         Run: `pytest tests/test_count.py`
-        Expected: FAIL with "no module"
+        Expected: 1 failed, 3 passed
 
         - [x] **Step 2: Write it**
 

@@ -61,7 +61,12 @@ TASKS = """
 
 @pytest.mark.parametrize(
     ("second", "waits"),
-    [("May integrate with US1 but independently testable", ["2"]), ("Depends on User Story 1", ["2", "3"]), ("No dependencies", ["2"])],
+    [
+        ("May integrate with US1 but independently testable", ["2"]),
+        ("Depends on User Story 1", ["2", "3"]),
+        ("No dependencies", ["2"]),
+        ("Does not depend on User Story 1", ["2"]),
+    ],
 )
 def test_stories_wait_for_what_the_list_says_and_no_more(second, waits):
     reading = read(TASKS.format(second=second))
