@@ -1,0 +1,65 @@
+"""Every address of the site, over objects that exist: what tests walk that hold for all pages. A new address must be named here."""
+
+from collections.abc import Iterator
+
+from django.contrib.auth.models import User
+from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
+
+from batches.accounts.sign_in_links import make_link
+from batches.models import Project
+from batches.pages import urls as pages
+from ce_web import urls as site
+from tests.batches import builders
+
+
+class Objects:
+    """A batch with something of every kind, in a project, and who owns a token."""
+
+    def __init__(self, project: Project, user: User) -> None:
+        self.project, self.user = project, user
+        self.batch = builders.failed_batch(project=project)
+        self.review = builders.make_review(self.batch, "before", "needs_revision")
+        self.context = builders.make_context_change(self.batch, "proposed")
+        self.chain = builders.make_chain(self.batch, "stopped", "execute")
+        self.conflict = builders.make_conflict(self.batch)
+        self.phase = self.batch.phases.get(key="2a")
+        self.gate = self.phase.gates.first()
+        self.task = self.phase.tasks.latest("pk")
+        self.attempt = self.task.attempts.latest("pk")
+        self.sign_off = builders.make_sign_off(self.batch.phases.get(key="1").gates.get(kind="unverified"))
+        self.other_plan = builders.make_plan(project=self.project, first_version=self.batch.plan, version=2)
+        self.token = user.api_tokens.create(name="sample", digest="d" * 64, ending="abcd", created_at=timezone.now())
+
+    def values(self, name: str) -> dict[str, object]:
+        """The arguments that the address called `name` may take."""
+        rows = dict.fromkeys(("log", "diff", "log_text"), self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
+        rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "retry_task": self.task, "decide": self.conflict}
+        rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
+        rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)
+        values: dict[str, object] = {"number": self.batch.number, "key": self.phase.key, "stage_number": 1, "slug": self.project.slug}
+        if name in rows or name.startswith("plan_"):
+            values["pk"] = rows[name].pk if name in rows else self.batch.plan_id
+        if name == "sign_in_link":
+            values["uidb64"], values["token"] = make_link(self.user, "http://x/").rstrip("/").split("/")[-2:]
+        return values | {"name": "duration"}
+
+
+def named() -> Iterator[tuple[str, URLPattern]]:
+    """(the name that `reverse` takes, the pattern) of every address but those of Django's administration."""
+    for pattern in [*site.urlpatterns, *pages.urlpatterns]:
+        if isinstance(pattern, URLPattern) and pattern.name:
+            yield (f"batches:{pattern.name}" if pattern in pages.urlpatterns else pattern.name), pattern
+        else:
+            assert isinstance(pattern, URLResolver) or str(pattern.pattern) in ("favicon.ico", "admin/login/"), pattern
+
+
+def every_address(objects: Objects) -> dict[str, str]:
+    """{name: path}; AssertionError for an address whose arguments are not known here."""
+    found = {}
+    for name, pattern in named():
+        values = objects.values(name.removeprefix("batches:"))
+        lacking = set(pattern.pattern.converters) - set(values)
+        assert not lacking, f"say in {__name__} what {lacking} of the address {name} is"
+        found[name] = reverse(name, kwargs={key: values[key] for key in pattern.pattern.converters})
+    return found
