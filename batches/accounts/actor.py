@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Self
 
 from django.core.exceptions import PermissionDenied
 
+from batches.accounts.access import may
 from batches.accounts.roles import SCOPES, scope_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-    from batches.models import ApiToken
+    from batches.models import ApiToken, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,14 @@ class Actor:
             login = "unknown"
         return cls(f"command:{name} ({login})")
 
-    def require(self, permission: str) -> None:
-        """Raises PermissionDenied when a person, or the scope of a token, lacks `permission` (such as "batches.execute_batch")."""
+    def require(self, permission: str, project: "Project | None") -> None:
+        """Raises PermissionDenied when a person, or the scope of a token, lacks `permission` (such as "batches.execute_batch").
+
+        `project` is the one that it is asked for; None for what belongs to the whole installation, and plans without a project.
+        """
         if self.token is not None and permission not in SCOPES.get(self.token.scope, {permission}):
             raise PermissionDenied(f"This token's scope is {self.token.scope}; this needs a token with the scope {scope_for(permission)}.")
-        if self.user is not None and not self.user.has_perm(permission):
+        if self.token is not None and self.token.project_id not in (None, project and project.pk):
+            raise PermissionDenied("This token is for another project.")
+        if self.user is not None and not may(self.user, permission, project):
             raise PermissionDenied(f"{self.cause} may not do this ({permission}).")

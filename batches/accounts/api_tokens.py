@@ -75,7 +75,7 @@ def make_token(
 def revoke_token(*, token: ApiToken, actor: Actor) -> None:
     """Revoke one's own token, or any token as an administrator. Raises ServiceError, PermissionDenied."""
     if actor.user is None or token.user_id != actor.user.pk:
-        actor.require(MANAGE_PEOPLE)
+        actor.require(MANAGE_PEOPLE, None)
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
             raise ServiceError(f"The token {token} has already been revoked.")

@@ -43,7 +43,7 @@ def role_of(user: User) -> str:
 
 def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, actor: Actor) -> Access:
     """Add a person with a one-time link (under `base_url`) or a password. Raises ServiceError, PermissionDenied."""
-    actor.require(MANAGE_PEOPLE)
+    actor.require(MANAGE_PEOPLE, None)
     user = User(username=User.normalize_username(name.strip()), email=email.strip())
     try:
         user.full_clean(exclude=["password"])
@@ -62,7 +62,7 @@ def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, 
 
 def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
     """Change the email address or role. Raises ServiceError, PermissionDenied."""
-    actor.require(MANAGE_PEOPLE)
+    actor.require(MANAGE_PEOPLE, None)
     with transaction.atomic():
         row = _locked(user)
         before = role_of(row)
@@ -80,7 +80,7 @@ def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
 
 def set_active(*, user: User, active: bool, actor: Actor) -> None:
     """Switch an account off, which ends its sessions and tokens for good, or on again. Raises ServiceError, PermissionDenied."""
-    actor.require(MANAGE_PEOPLE)
+    actor.require(MANAGE_PEOPLE, None)
     if not active and actor.user is not None and actor.user.pk == user.pk:
         raise ServiceError("You cannot switch off your own account; another administrator can.")
     with transaction.atomic():
@@ -96,7 +96,7 @@ def set_active(*, user: User, active: bool, actor: Actor) -> None:
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
     """A new one-time link or password. The old password, all sessions and all tokens end. Raises ServiceError, PermissionDenied."""
-    actor.require(MANAGE_PEOPLE)
+    actor.require(MANAGE_PEOPLE, None)
     with transaction.atomic():
         row = _locked(user)
         if not row.is_active:
@@ -126,7 +126,7 @@ def end_sessions(*, user: User, actor: Actor, only: str = "", keep_key: str | No
     Returns in how many places. Raises PermissionDenied.
     """
     if actor.user is None or actor.user.pk != user.pk:
-        actor.require(MANAGE_PEOPLE)
+        actor.require(MANAGE_PEOPLE, None)
     ended = sessions.end_sessions(user, only=only, keep_key=keep_key)
     if ended:
         audit_log.record(audit_log.Kind.SIGN_IN, actor.cause, f"Signed {user.username} out in {counted(ended, 'place')}")

@@ -32,7 +32,7 @@ MOMENT_OF = {AutopilotStep.REVIEW_BEFORE: ReviewTiming.BEFORE, AutopilotStep.REV
 
 def start(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> AutopilotRun:
     """Start the autopilot at the batch's next step; it ends with the update of the context. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     step = first_step(standing(batch))
     with transaction.atomic():
         refuse_busy(batch)
@@ -94,7 +94,7 @@ def resume(*, autopilot_run: AutopilotRun, actor: Actor, reason: str = "") -> No
 
     Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, autopilot_run.batch.project)
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).select_related("batch").get(pk=autopilot_run.run_id)
         autopilot_run.refresh_from_db()
@@ -111,7 +111,7 @@ def resume(*, autopilot_run: AutopilotRun, actor: Actor, reason: str = "") -> No
 
 def stop(*, autopilot_run: AutopilotRun, actor: Actor) -> None:
     """End the autopilot run: its current run continues, and nothing follows it. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, autopilot_run.batch.project)
     autopilot_run.refresh_from_db()
     if not autopilot_run.is_open or not move_autopilot(
         autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason=f"Ended by {actor.cause.partition(':')[2]}."

@@ -131,7 +131,7 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
 
     A retry by its name brings it back. Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, task.run.batch.project)
     batch = task.run.batch
     if task.kind != TaskKind.PHASE or task.state != TaskState.FAILED:
         raise ServiceError(f"Only a phase that failed can be dropped; {task.name} is {task.state}.")

@@ -43,7 +43,7 @@ def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
 
 def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
     """Like `execute`, also for the autopilot, whose run stays open. Raises ServiceError, NothingToDo, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     try:
         with transaction.atomic():
             refuse_busy(batch)
@@ -76,7 +76,7 @@ def judge_again(*, batch: Batch, actor: Actor) -> Run:
 
     Raises ServiceError, NothingToDo, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     with transaction.atomic():
         refuse_busy(batch)
         done = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE, task__phase__isnull=False)
@@ -107,7 +107,7 @@ def _selection(options: ExecuteOptions) -> str:
 
 def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
     """Save a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, conflict.batch.project)
     if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
         raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")
     with transaction.atomic():

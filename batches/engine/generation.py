@@ -52,7 +52,7 @@ def generate(
     and the update of the context. `asked_by` identifies the submitted form: submitting it twice returns the same batch.
     Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, project)
     if asked_by is not None and (existing := Batch.objects.filter(asked_by=asked_by).first()):
         return existing
     report = _sound_report(plan)
@@ -114,7 +114,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
     Its branch starts again from the base branch; the old commits are kept under a reference. Earlier reviews of its PRPs
     no longer count. Returns the run that writes the PRPs. Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     report = _sound_report(plan)
     try:
         repository = checked_repository(batch)
@@ -150,7 +150,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
 
 def request_issues(*, batch: Batch, actor: Actor) -> int:
     """Have the missing Linear issues of the batch created, including those that failed; returns how many. Raises ServiceError."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     if not linear_issues.is_configured(batch.project):
         raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")
     with transaction.atomic():

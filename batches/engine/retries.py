@@ -51,7 +51,7 @@ def retry(
     the project's settings since then reaches the run too, unless `options` say otherwise.
     Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, run.batch.project)
     changes = changes_of_run(options or ExecuteOptions())
     now = timezone.now()
     try:
@@ -157,7 +157,7 @@ def take_resolution(*, task: Task, commit: str, actor: Actor) -> list[Task]:
 
     Returns the tasks that are pending again. Raises ServiceError with what is wrong and what to do, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, task.run.batch.project)
     found = check_resolution(task, commit)
     return retry(run=task.run, actor=actor, names=[task.name], resolution=found)
 
@@ -167,7 +167,7 @@ def resume(*, batch: Batch, actor: Actor, options: ExecuteOptions | None = None)
 
     `options` as for `retry`. Raises ServiceError, NothingToDo, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     changes = changes_of_run(options or ExecuteOptions())
     run = batch.runs.executions().order_by("-number").first()
     if run is None:

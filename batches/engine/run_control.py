@@ -13,7 +13,7 @@ from batches.runs.transitions import move_autopilot
 
 def cancel(*, run: Run, actor: Actor) -> None:
     """Cancel the run: nothing more starts, and all its processes are stopped. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
         if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
             run.refresh_from_db()
@@ -35,7 +35,7 @@ def unpause(*, run: Run, actor: Actor) -> None:
 
 def try_now(*, run: Run, actor: Actor) -> None:
     """Try at once a machine for whose fault the run is put off. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
         if not Run.objects.live().filter(pk=run.pk).exclude(machine_fault="").update(machine_fault_until=timezone.now()):
             raise ServiceError(f"Run {run.number} of batch {run.batch.number} does not wait for the machine.")
@@ -43,7 +43,7 @@ def try_now(*, run: Run, actor: Actor) -> None:
 
 
 def _set_paused(run: Run, actor: Actor, paused: bool) -> None:
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
         if not Run.objects.live().filter(pk=run.pk).update(paused=paused):
             run.refresh_from_db()

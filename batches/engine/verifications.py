@@ -72,7 +72,7 @@ Key = tuple[str, str, int]
 
 def ask_verification(*, batch: Batch, actor: Actor) -> Verification:
     """Ask for a verification of the batch; the ticker carries it out. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     if batch.project.demo:
         raise ServiceError(f"Batch {batch.number} is a demonstration: nothing of it was judged.")
     refuse_busy(batch)

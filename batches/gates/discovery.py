@@ -17,7 +17,7 @@ MANIFEST_BYTES = 256 * 1024
 
 def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | None:
     """The set-up that the base branch's files speak for; nothing is kept. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     try:
         repository = checked_repository(project)
         lacking = [tool for tool in FETCHED_TOOLS if shutil.which(tool) is None]
@@ -28,7 +28,7 @@ def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | No
 
 def look_at_repository(*, project: Project, actor: Actor) -> Proposal:
     """The commands that the base branch's files speak for; nothing is kept. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     try:
         repository = checked_repository(project)
         commit = repository.branch_commit(project.base_branch)

@@ -12,7 +12,7 @@ from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
 from batches.core.gates.success import OPEN
 from batches.gates.ledger import read_ledger
-from batches.models import Attempt, Batch, Gate, Phase, SignOff
+from batches.models import Attempt, Batch, Gate, Phase, Project, SignOff
 from batches.runs.successes import successes_of_phases
 
 REASON_CHARACTERS = 2000
@@ -23,7 +23,7 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
 
     Raises ServiceError for a gate that was judged by the server, or whose phase has not succeeded; PermissionDenied.
     """
-    name = _person(actor)
+    name = _person(actor, gate.phase.batch.project)
     words = _reason(reason, "Say why it holds: what you looked at. It stays beside your name.")
     batch = gate.phase.batch
     entry = next(one for one in read_ledger(batch, gate.phase.key) if one.gate == gate.pk)
@@ -64,7 +64,7 @@ def accept_phase(*, phase: Phase, reason: str, actor: Actor) -> SignOff:
     That covers all that is open about it: what needs a look, that it changed nothing, that nobody could check it.
     Raises ServiceError when nothing is open, PermissionDenied.
     """
-    name = _person(actor)
+    name = _person(actor, phase.batch.project)
     words = _reason(reason, "Say why it is right as it is: what you looked at. It stays beside your name.")
     success = successes_of_phases([phase.batch_id]).get(phase.batch_id, {}).get(phase.pk)
     if success is None:
@@ -100,7 +100,7 @@ def acceptances_of(phase: Phase) -> list[SignOff]:
 
 def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
     """Take a sign-off back, whoever gave it; both stay in the history. Raises ServiceError, PermissionDenied."""
-    name = _person(actor)
+    name = _person(actor, sign_off.attempt.task.run.batch.project)
     words = _reason(reason, "Say why the sign-off is withdrawn. It stays in the history.")
     with transaction.atomic():
         changed = SignOff.objects.filter(pk=sign_off.pk, withdrawn_at=None).update(
@@ -112,8 +112,8 @@ def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
     sign_off.refresh_from_db()
 
 
-def _person(actor: Actor) -> str:
-    actor.require(SIGN_OFF_GATE)
+def _person(actor: Actor, project: Project) -> str:
+    actor.require(SIGN_OFF_GATE, project)
     if actor.user is None:
         raise PermissionDenied("A gate is signed off by a signed-in person, on the page of its phase or of the gates.")
     return str(actor.user.get_username())

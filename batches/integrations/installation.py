@@ -25,7 +25,7 @@ ANSWER_BYTES = 64 * 1024
 
 def set_default_backend(*, backend: str, actor: Actor) -> None:
     """Set the backend of new projects. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION)
+    actor.require(CHANGE_INSTALLATION, None)
     if backend not in BACKENDS:
         raise ServiceError(f"Unknown backend {backend!r}. Backends: {', '.join(BACKENDS)}.")
     _change({"default_backend": backend}, "default backend", actor)
@@ -33,7 +33,7 @@ def set_default_backend(*, backend: str, actor: Actor) -> None:
 
 def keep_api_key(*, key: str, actor: Actor) -> None:
     """Store a key, encrypted. It is never shown again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION)
+    actor.require(CHANGE_INSTALLATION, None)
     key = key.strip()
     if not re.fullmatch(r"[!-~]{8,1000}", key):
         raise ServiceError("A key is 8 to 1000 visible ASCII characters, without spaces.")
@@ -42,7 +42,7 @@ def keep_api_key(*, key: str, actor: Actor) -> None:
 
 def forget_api_key(*, actor: Actor) -> None:
     """Remove the stored key. Raises PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION)
+    actor.require(CHANGE_INSTALLATION, None)
     _change({"api_key": ""}, "API key removed", actor)
 
 
@@ -67,7 +67,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
     """Test the key by listing the API's models, which is free. Raises ServiceError without a key, PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION)
+    actor.require(CHANGE_INSTALLATION, None)
     key, address = api_key(), settings.CE_API_BASE_URL
     if not key.value:
         raise ServiceError(f"The key cannot be tested. {key.problem}")

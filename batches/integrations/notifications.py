@@ -88,7 +88,7 @@ def work(seconds: float = WORK_SECONDS) -> None:
 
 def try_channels(*, project: Project, actor: Actor) -> str:
     """Send a test notification over each channel of the project. Raises ServiceError with what failed, PermissionDenied."""
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     text = f"This is a test notification from the project {project.name}."
     done: list[str] = []
     failed: list[str] = []

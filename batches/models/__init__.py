@@ -6,7 +6,7 @@ from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
 from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
 from batches.models.plans import Plan, PlanDecision
-from batches.models.projects import Project, ProjectSecret, check_agent_command
+from batches.models.projects import Membership, Project, ProjectSecret, check_agent_command
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
 from batches.models.runs import Attempt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
 
@@ -28,6 +28,7 @@ __all__ = [
     "Host",
     "Installation",
     "LinearIssue",
+    "Membership",
     "Network",
     "Notification",
     "OnConflict",

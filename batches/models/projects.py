@@ -3,6 +3,7 @@
 import shlex
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -97,6 +98,9 @@ class Project(models.Model):
     )
     notify_format = models.CharField(max_length=5, choices=NotifyFormat, default=NotifyFormat.JSON)
     notify_mail = models.CharField(max_length=1000, blank=True, help_text="Email addresses, separated by commas.")
+    members_only = models.BooleanField(
+        default=False, help_text="Only its members and administrators see it. Otherwise everybody does by the role of the account."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 
@@ -140,6 +144,8 @@ class ProjectSecret(models.Model):
     changed_at = models.DateTimeField()
     changed_cause = models.CharField(max_length=200)
 
+    objects = ConfinedManager["ProjectSecret"]()
+
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["project", "name"], name="secret_name_once_per_project")]
@@ -151,3 +157,33 @@ class ProjectSecret(models.Model):
     def uses(self) -> list[str]:
         """What it is given to, some of USES of subagents/credentials.py."""
         return [use for use in USES if getattr(self, use)]
+
+
+class Membership(models.Model):
+    """What a person, or everybody of a team, may do in one project, besides what the role of the account allows in open ones."""
+
+    class Role(models.TextChoices):
+        """Each includes the ones before it."""
+
+        VIEWER = "viewer", "viewer: sees it"
+        AUTHOR = "author", "author: also writes plans"
+        EXECUTOR = "executor", "executor: also executes, which runs code"
+        MAINTAINER = "maintainer", "maintainer: also merges, overrules reviews, decides updates of the context"
+        ADMIN = "admin", "admin: also changes its settings and members"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="memberships")
+    team = models.ForeignKey(Group, models.CASCADE, null=True, blank=True, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role)
+
+    objects = ConfinedManager["Membership"]()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(user__isnull=False, team=None) | Q(user=None, team__isnull=False), name="member_is_one"),
+            models.UniqueConstraint(fields=["project", "user"], name="person_once_per_project"),
+            models.UniqueConstraint(fields=["project", "team"], name="team_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user or self.team}: {self.role} of {self.project}"

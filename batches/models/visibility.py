@@ -30,6 +30,8 @@ _sight: ContextVar[Sight | None] = ContextVar("sight", default=None)
 # From a row to its project. Tables of the whole installation are not listed; a test knows all tables.
 PATHS = {
     "Project": "pk",
+    "ProjectSecret": "project",
+    "Membership": "project",
     "Plan": "project",
     "PlanDecision": "plan__project",
     "Batch": "project",
@@ -47,7 +49,7 @@ PATHS = {
     "Transition": "run__batch__project",
     "PredictedConflict": "run__batch__project",
     "GateCheck": "attempt__task__run__batch__project",
-    "SignOff": "gate__phase__batch__project",
+    "SignOff": "attempt__task__run__batch__project",
     "GateOpinion": "gate__phase__batch__project",
     "Verification": "batch__project",
     "Review": "run__batch__project",
@@ -68,6 +70,17 @@ def seeing(sight: Sight | None) -> Iterator[None]:
         yield
     finally:
         _sight.reset(before)
+
+
+def sight_key() -> str:
+    """What tells apart, in the name of something cached, requests that see different projects."""
+    sight = _sight.get()
+    return "all" if sight is None else f"{sorted(sight.projects)} {sight.plans_without_project}"
+
+
+def sees_nothing() -> bool:
+    """Whether not a single project, nor a plan without one, may be seen."""
+    return _sight.get() == NOTHING
 
 
 class ConfinedManager(models.Manager[Row]):

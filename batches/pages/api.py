@@ -31,7 +31,7 @@ from batches.engine import generation, reporting, retries, run_control
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
 from batches.metrics import history
 from batches.models import ApiToken, Batch, Phase, Plan, Project, Run
-from batches.models.visibility import seeing
+from batches.models.visibility import seeing, sees_nothing
 from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import rows_of, wanted_page
 from batches.pages.batches.batch_states import latest_run
@@ -65,6 +65,8 @@ def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
             return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(methods)})
         request.user = token.user
         with seeing(sight_of(token.user, token)):
+            if sees_nothing():
+                return JsonResponse({"error": "This token's person has no role, or may not see its project."}, status=403)
             return _guarded(function, request, Actor.program(token), where)
 
     return view
@@ -186,7 +188,7 @@ EXECUTE_NAMES = (
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Execute, with the fields of the confirmation page: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
     found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, found.project)
     models = data.pop("models", {})
     if not isinstance(models, dict):
         raise BadRequest("models must be an object: {phase key: model}.")

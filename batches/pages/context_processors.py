@@ -3,9 +3,12 @@
 from django.http import HttpRequest
 from django.utils import timezone
 
+from batches.accounts.access import may_anywhere
+from batches.accounts.roles import WRITE_PLANS
+
 THEMES = ("auto", "light", "dark")
 # Paths whose first part is not the name of the section.
-SECTIONS = {"new-project": "projects", "users": "settings", "audit": "settings", "audit.csv": "settings"}
+SECTIONS = {"new-project": "projects", "users": "settings", "teams": "settings", "audit": "settings", "audit.csv": "settings"}
 
 
 def page(request: HttpRequest) -> dict[str, object]:
@@ -15,5 +18,6 @@ def page(request: HttpRequest) -> dict[str, object]:
     return {
         "theme": theme if theme in THEMES else "auto",
         "server_now": timezone.now(),
+        "writes_plans": may_anywhere(request.user, WRITE_PLANS),
         "section": SECTIONS.get(part := path.strip("/").partition("/")[0], part),
     }

@@ -28,6 +28,18 @@ PHASE_MODELS_UP_TO = 200  # with more phases there is no model list per phase
 INHERIT = [("", "The project's setting")]
 
 
+class SeenProject(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    """A choice of the projects that the person who is asked may see."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Project.objects.none(), **options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SeenProject":
+        made: SeenProject = super().__deepcopy__(memo)
+        made.queryset = Project.objects.all()  # asked anew for each form: what is seen depends on the request
+        return made
+
+
 class Described:
     """Links fields to their help texts for assistive technology."""
 
@@ -302,13 +314,13 @@ class PlanText(forms.Form):
 
     text = forms.CharField(required=False, strip=False, widget=forms.Textarea)
     file_name = forms.CharField(required=False, max_length=255)
-    project = forms.ModelChoiceField(Project.objects.all(), required=False, empty_label="No project yet")
+    project = SeenProject(required=False, empty_label="No project yet")
 
 
 class Execute(Described, forms.Form):
     """The confirmation before an execution. An empty field means the project's setting."""
 
-    project = forms.ModelChoiceField(Project.objects.all(), empty_label=None)
+    project = SeenProject(empty_label=None)
     backend = forms.ChoiceField(required=False, choices=INHERIT + BACKEND_CHOICES)
     max_parallel = forms.IntegerField(required=False, min_value=1, max_value=256, label="Phases in parallel")
     timeout_minutes = forms.FloatField(required=False, min_value=0.01, max_value=7 * 24 * 60, label="Time limit per phase, minutes")
@@ -462,7 +474,7 @@ class UserChange(Described, forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.initial.get("role"):
-            self.choose_from("role", [("", "none: can only sign in and see the pages"), *ROLE_CHOICES])
+            self.choose_from("role", [("", "none: sees only projects as their member"), *ROLE_CHOICES])
 
 
 class OwnPassword(Described, forms.Form):
@@ -504,7 +516,7 @@ class TokenNew(Described, forms.Form):
     scope = forms.ChoiceField(
         choices=ApiToken.Scope.choices, required=False, initial="read", label="May", help_text="Never more than you may do yourself."
     )
-    project = forms.ModelChoiceField(Project.objects.all(), required=False, empty_label="all that you see", label="For the project")
+    project = SeenProject(required=False, empty_label="all that you see", label="For the project")
     lives = forms.ChoiceField(
         choices=[*((str(days), f"{days} days") for days in LIVES_DAYS), ("", "until it is revoked")],
         required=False,

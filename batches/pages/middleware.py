@@ -4,13 +4,13 @@ from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
 
 from batches.accounts.access import sight_of
-from batches.models.visibility import seeing
+from batches.models.visibility import seeing, sees_nothing
 from batches.pages.common import htmx
 from batches.pages.errors import wrong_method
 
@@ -68,14 +68,26 @@ def htmx_sign_in(get_response: Answer) -> Answer:
     return middleware
 
 
-def keep_to_sight(get_response: Answer) -> Answer:
-    """Let a request see the rows only that its person may see. The API sees by its token instead."""
+class KeepToSight:
+    """Let a request see the rows only that its person may see. The API sees by its token instead.
 
-    def middleware(request: HttpRequest) -> HttpResponse:
+    Who has no role in the installation and is a member of no project sees nothing but the own account.
+    """
+
+    WITHOUT_A_ROLE = ("account", "own_password", "end_sessions", "token_revoke", "sign_out", "confirm", "theme", "sign_in", "sign_in_link")
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         with seeing(sight_of(request.user)):
-            return get_response(request)
+            return self.get_response(request)
 
-    return middleware
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        """Raises PermissionDenied."""
+        assert request.resolver_match is not None
+        if request.user.is_authenticated and sees_nothing() and request.resolver_match.url_name not in self.WITHOUT_A_ROLE:
+            raise PermissionDenied("Your account has no role yet. An administrator gives one, or makes you a member of a project.")
 
 
 def show_wrong_method(get_response: Answer) -> Answer:

@@ -21,7 +21,7 @@ from batches.pages.batches import (
     review,
     verification,
 )
-from batches.pages.installation import health, projects, settings
+from batches.pages.installation import health, members, projects, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, plans
 
@@ -86,6 +86,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/environment/", projects.project_environment, name="project_environment"),
     path("projects/<slug:slug>/secrets/", projects.project_secret, name="project_secret"),
     path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
+    path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
     path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),
     path("metrics/all.json", metrics.metrics_all_json, name="metrics_all_json"),
@@ -115,6 +116,8 @@ urlpatterns: list[URLPattern] = [
     path("users/<int:pk>/active/", users.user_active, name="user_active"),
     path("users/<int:pk>/sessions/", users.end_sessions_of, name="end_sessions_of"),
     path("users/<int:pk>/reset/", users.user_reset, name="user_reset"),
+    path("teams/", members.team_list, name="teams"),
+    path("teams/<int:pk>/", members.team_change, name="team_change"),
     path("audit/", audit.audit, name="audit"),
     path("audit.csv", audit.audit_csv, name="audit_csv"),
     path("account/", users.account, name="account"),

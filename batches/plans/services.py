@@ -40,7 +40,9 @@ def import_plan(
     `conflict_id` to a choice; unknown ids are ignored, and a choice that `edited` already has keeps its author and time.
     Raises ServiceError for a file that is not text or exceeds the limit, PermissionDenied.
     """
-    actor.require(WRITE_PLANS)
+    actor.require(WRITE_PLANS, project)
+    if edited is not None:
+        actor.require(WRITE_PLANS, edited.project)
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > settings.CE_UPLOAD_BYTES:
         raise ServiceError(f"The plan has {len(raw):,} bytes; the limit is {settings.CE_UPLOAD_BYTES:,} (CE_UPLOAD_BYTES).")
@@ -97,7 +99,7 @@ def decide_plan_conflicts(*, plan: Plan, decisions: Mapping[str, str], actor: Ac
     Every batch created from this version from now on uses them. Returns the conflicts. Raises ServiceError for an
     unknown conflict or choice, PermissionDenied.
     """
-    actor.require(WRITE_PLANS)
+    actor.require(WRITE_PLANS, plan.project)
     report = report_of(plan)
     known = {conflict_id(conflict) for conflict in _open_conflicts(report)}
     if not decisions or set(decisions) - known:

@@ -27,7 +27,7 @@ def apply_remedy(*, code: str, project: Project, params: Mapping[str, object], a
     The audit log records it, like every change of a project. Live runs keep their limits until they are retried. Raises
     ServiceError for an unknown remedy, a value out of range, or when nothing would change; PermissionDenied.
     """
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     if code not in APPLIED:
         raise ServiceError(f"There is nothing to apply for {code!r}.")
     if project.demo:

@@ -31,7 +31,7 @@ def keep_secret(*, project: Project, name: str, value: str, uses: Sequence[str],
 
     Raises ServiceError, PermissionDenied.
     """
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     name, value = name.strip(), value.replace("\r\n", "\n").strip()
     existing = ProjectSecret.objects.filter(project=project, name=name).first()
     if refusal := _refusal(project, name, value, uses, existing is not None):
@@ -49,7 +49,7 @@ def keep_secret(*, project: Project, name: str, value: str, uses: Sequence[str],
 
 def delete_secret(*, project: Project, name: str, actor: Actor) -> None:
     """Delete a secret. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     with transaction.atomic():
         if not ProjectSecret.objects.filter(project=project, name=name).delete()[0]:
             raise ServiceError(f"{project.name} has no secret {name}.")

@@ -36,7 +36,7 @@ PROJECT_SETTINGS = frozenset(
 
 def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:
     """Create a project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
-    actor.require(ADD_PROJECT)
+    actor.require(ADD_PROJECT, None)
     name = " ".join(name.split())
     if not name:
         raise ServiceError("A project needs a name.")
@@ -69,11 +69,13 @@ def create_project(*, name: str, repository: str, actor: Actor, base_branch: str
 
 def update_project(*, project: Project, changes: Mapping[str, object], actor: Actor) -> None:
     """Save settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_PROJECT)
+    actor.require(CHANGE_PROJECT, project)
     unknown = set(changes) - PROJECT_SETTINGS
     if unknown:
         raise ServiceError(f"Unknown project settings: {', '.join(sorted(unknown))}.")
     changes = dict(changes)
+    if changes.get("tool_paths", project.tool_paths) != project.tool_paths:
+        actor.require(ADD_PROJECT, None)  # what commands may read of this machine is no matter of one project
     token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
     if token or forget:
         changes["linear_token_sealed"] = seal(token) if token else ""

@@ -69,7 +69,7 @@ def restore_branch(*, batch: Batch, actor: Actor) -> str:
 
     What a moved branch is at now is kept under refs/ce/archive/. Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     loss = find_loss(batch)
     if loss is None:

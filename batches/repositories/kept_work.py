@@ -78,7 +78,7 @@ def restore(*, attempt: Attempt, actor: Actor) -> str:
 
     Raises ServiceError, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, attempt.task.run.batch.project)
     batch = attempt.task.run.batch
     name = f"ce/restored-{batch.number}-run-{attempt.task.run.number}-{attempt.task.name}-{attempt.number}"
     try:
@@ -100,7 +100,7 @@ def clean_up(*, batch: Batch, actor: Actor) -> CleanUp:
 
     Raises ServiceError when the repository is missing, PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     try:
         repository = checked_repository(batch)
     except SubagentError as problem:

@@ -130,7 +130,7 @@ def merge_batch(
     `expected` (base commit, batch commit) is what the person looked at; if either branch has moved since, nothing is
     merged. Raises ServiceError with the reason and what to do, PermissionDenied; nothing has changed then.
     """
-    actor.require(MERGE_BATCH)
+    actor.require(MERGE_BATCH, batch.project)
     finish_merges(batch, at_once=True)
     preview = preview_merge(batch)
     if preview.refusal:
@@ -234,7 +234,7 @@ def bring_in(batch: Batch) -> None:
 
 def bring_in_base(*, batch: Batch, actor: Actor) -> None:
     """Like `bring_in`, when a person asks before a merge into the base branch. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     try:
         bring_in(batch)

@@ -21,7 +21,7 @@ from subagents.contract import SubagentError
 from subagents.documents import NotADocument, commit_documents, read_document
 from subagents.workspace import MergeConflict, RefMoved, Repository
 
-EXECUTE_BATCH = "batches.execute_batch"
+MERGE_BATCH = "batches.merge_batch"
 DIFF_BYTES = 512 * 1024
 Decision = ContextChange.Decision
 
@@ -93,14 +93,14 @@ def _files(repository: Repository, run: Run, notes: list[str]) -> dict[str, byte
 
 def accept_context(*, change: ContextChange, actor: Actor) -> None:
     """Merge what an update proposes into the batch branch. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(MERGE_BATCH, change.run.batch.project)
     refuse_busy(change.run.batch)
     _accept(change, cause=actor.cause, user=actor.user, now=timezone.now())
 
 
 def reject_context(*, change: ContextChange, reason: str, actor: Actor) -> None:
     """Reject what an update proposes; its commits are kept. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(MERGE_BATCH, change.run.batch.project)
     _refuse_decided(change)
     _decide(change, Decision.REJECTED, actor.cause, actor.user, timezone.now(), reason=" ".join(reason.split()))
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.accounts.roles import EXECUTE_BATCH
+from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation, TaskState
 from batches.core.errors import ServiceError
 from batches.core.review.rules import ReviewTiming
@@ -20,7 +20,7 @@ from subagents.workspace import RefMoved, branch_ref
 
 def review(*, batch: Batch, actor: Actor, moment: ReviewTiming) -> Run:
     """Start a review, of the PRPs before execution or of the resulting code after it. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     if not _generated(batch):
         raise ServiceError(f"The PRPs of batch {batch.number} are not written yet; there is nothing to review.")
@@ -53,7 +53,7 @@ def _executed(batch: Batch) -> bool:
 
 def overrule_review(*, review: Review, reason: str, actor: Actor) -> None:
     """Record that a named person lets work continue against the verdict, and why. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH)
+    actor.require(MERGE_BATCH, review.run.batch.project)
     if actor.user is None:
         raise PermissionDenied("Only a signed-in person can overrule a verdict, on the review's page.")
     words = " ".join(reason.split())
@@ -78,7 +78,7 @@ def update_context(*, batch: Batch, actor: Actor) -> Run:
     That branch starts at the batch branch; the commits of an earlier update stay under a reference. Raises ServiceError,
     PermissionDenied.
     """
-    actor.require(EXECUTE_BATCH)
+    actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     if not batch.runs.executions().filter(state__in=ENDED_RUN_STATES).exists():
         raise ServiceError(f"Batch {batch.number} has not been executed yet; there is nothing to record.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
@@ -19,6 +19,9 @@ class Objects:
     def __init__(self, project: Project, user: User) -> None:
         self.project, self.user = project, user
         self.batch = builders.failed_batch(project=project)
+        times = {"started_at": timezone.now(), "ended_at": timezone.now(), "reported_at": timezone.now()}
+        limits = {"max_parallel": 1, "phase_limit_seconds": 60, "silence_seconds": 60}
+        self.batch.runs.create(number=2, operation="generate", state="succeeded", backend="steps", scheduling="stages", **limits, **times)
         self.review = builders.make_review(self.batch, "before", "needs_revision")
         self.context = builders.make_context_change(self.batch, "proposed")
         self.chain = builders.make_chain(self.batch, "stopped", "execute")
@@ -29,6 +32,9 @@ class Objects:
         self.attempt = self.task.attempts.latest("pk")
         self.sign_off = builders.make_sign_off(self.batch.phases.get(key="1").gates.get(kind="unverified"))
         self.other_plan = builders.make_plan(project=self.project, first_version=self.batch.plan, version=2)
+        for result in ({}, None):
+            self.batch.verifications.create(host="one", asked_at=timezone.now(), ended_at=timezone.now(), result=result)
+        self.team = Group.objects.create(name="Sample team")
         self.token = user.api_tokens.create(name="sample", digest="d" * 64, ending="abcd", created_at=timezone.now())
 
     def values(self, name: str) -> dict[str, object]:
@@ -36,6 +42,7 @@ class Objects:
         rows = dict.fromkeys(("log", "diff", "log_text"), self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "retry_task": self.task, "decide": self.conflict}
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
+        rows |= {"team_change": self.team}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)
         values: dict[str, object] = {"number": self.batch.number, "key": self.phase.key, "stage_number": 1, "slug": self.project.slug}
         if name in rows or name.startswith("plan_"):

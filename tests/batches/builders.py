@@ -113,7 +113,11 @@ def make_user(name: str = "ada", *, admin: bool = True):
     users = get_user_model().objects
     if admin:
         return users.create_superuser(name, password="a long password")
-    return users.create_user(name, password="a long password")
+    from django.contrib.auth.models import Group
+
+    made = users.create_user(name, password="a long password")
+    made.groups.add(Group.objects.get(name="viewer"))
+    return made
 
 
 def make_people(owner) -> None:

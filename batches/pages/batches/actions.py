@@ -193,7 +193,7 @@ def _chosen_before(run: Run | None) -> dict[str, str]:
 def execute(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation page of a batch: what remains to be done, and how."""
     batch = find_batch(number)
-    if not may_execute(request):
+    if not may_execute(request, batch.project):
         raise PermissionDenied("Executing a batch requires the group executor or admin.")
     data = request.POST.copy() if request.method == "POST" else None
     if data is not None:

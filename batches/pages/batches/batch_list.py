@@ -22,6 +22,7 @@ from batches.core.gates.success import Success, accepted_words, success_words
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import style_name
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
+from batches.models.visibility import sight_key
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
 from batches.pages.batches.time_left import TO_COME, time_left
@@ -95,7 +96,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
 
 def _counts(search: str, *, fresh: bool) -> dict[str, int]:
     """How many batches match each filter. Polls of the same search share the counts for one polling interval."""
-    key = f"list-counts.{hashlib.sha256(search.encode(errors='replace')).hexdigest()}"
+    key = f"list-counts.{hashlib.sha256(f'{sight_key()} {search}'.encode(errors='replace')).hexdigest()}"
     known = None if fresh else cache.get(key)
     if known is None:
         known = list_queries.view_counts(list_queries.search(Batch.objects.all(), search))

@@ -109,7 +109,7 @@ def changes(request: HttpRequest, number: int) -> HttpResponse:
         "total": total,
         "chosen": chosen,
         "diff": diff,
-        "executes": may_execute(request),
+        "executes": may_execute(request, batch.project),
         "files_shown": FILES_SHOWN,
     }
     return remember_mode(request, render(request, "batches/changes.html", context))

@@ -23,12 +23,12 @@ def conflict(request: HttpRequest, number: int, key: str) -> HttpResponse:
     newest = Task.objects.newest_of(batch, latest_run(batch)).filter(phase=phase).select_related("run__batch__project").last()
     task = get_object_or_404(Task.objects.select_related("run__batch__project"), pk=newest.pk if newest else 0)
     if request.method == "POST":
-        if not may_execute(request):
+        if not may_execute(request, batch.project):
             raise PermissionDenied("Resolving a conflict requires the group executor or admin.")
         done = request.POST.get("choice") != "take"
         page = reverse("batches:phase", args=[number, key])
         return act(request, lambda: _choose(request, task), page if done else f"{page}conflict/")
-    context: dict[str, object] = {"batch": batch, "phase": phase, "task": task, "executes": may_execute(request)}
+    context: dict[str, object] = {"batch": batch, "phase": phase, "task": task, "executes": may_execute(request, batch.project)}
     try:
         context["view"] = conflict_of(task)
     except BatchError as error:

@@ -6,6 +6,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.access import may
+from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.models import ContextChange
 from batches.pages.batches.detail import find_batch, may_execute
@@ -20,7 +22,7 @@ def context(request: HttpRequest, number: int) -> HttpResponse:
     """The latest update, or the one of ?run=. A POST starts one."""
     batch = find_batch(number)
     if request.method == "POST":
-        if not may_execute(request):
+        if not may_execute(request, batch.project):
             raise PermissionDenied("Updating the context requires the group executor or admin.")
 
         def verb() -> str:
@@ -36,7 +38,8 @@ def context(request: HttpRequest, number: int) -> HttpResponse:
         "changes": changes,
         "change": chosen,
         "live": batch.runs.live().first() or (chosen.run if chosen and chosen.run.reported_at is None else None),
-        "executes": may_execute(request),
+        "executes": may_execute(request, batch.project),
+        "merges": may(request.user, MERGE_BATCH, batch.project),
         "diff": shown_diff(chosen.diff if chosen else "", diff_mode(request), own_query(request)),
     }
     return remember_mode(request, render(request, "batches/context_update.html", shown))

@@ -10,13 +10,14 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.access import may
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.remaining import longest_chain
 from batches.core.engine.states import Operation
 from batches.core.metrics.types import BatchView
 from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
-from batches.models import Batch, Run
+from batches.models import Batch, Project, Run
 from batches.pages.batches.batch_states import batch_state, latest_run, version_of
 from batches.pages.batches.board import Board, read_board
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
@@ -29,8 +30,8 @@ def find_batch(number: int) -> Batch:
     return get_object_or_404(Batch.objects.select_related("project", "plan", "created_by"), number=number)
 
 
-def may_execute(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm(EXECUTE_BATCH))
+def may_execute(request: HttpRequest, project: Project) -> bool:
+    return may(request.user, EXECUTE_BATCH, project)
 
 
 @require_safe
@@ -39,7 +40,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
     run = latest_run(batch)
     now = timezone.now()
     version = version_of(batch, run, now)
-    executes, began = may_execute(request), time.monotonic()
+    executes, began = may_execute(request, batch.project), time.monotonic()
     fragments = fragments_of(batch, run, now, version, executes)
     remember(cache_key(batch.pk, batch.created_at, executes), version, fragments, time.monotonic() - began)
     context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
@@ -50,10 +51,10 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 def progress(request: HttpRequest, number: int) -> HttpResponse:
     """What changed since version `v`: 204 if nothing did, 286 with the last changes after the run has ended."""
-    identity = Batch.objects.filter(number=number).values_list("pk", "created_at").first()
-    if identity is None:
+    known = Batch.objects.select_related("project").only("created_at", "project__members_only").filter(number=number).first()
+    if known is None:
         raise Http404
-    executes, seen = may_execute(request), request.GET.get("v", "")
+    executes, seen = may_execute(request, known.project), request.GET.get("v", "")
 
     def refresh() -> tuple[str, dict[str, str]]:
         batch = find_batch(number)
@@ -61,7 +62,7 @@ def progress(request: HttpRequest, number: int) -> HttpResponse:
         version = version_of(batch, run, now)
         return version, fragments_of(batch, run, now, version, executes)
 
-    key = cache_key(*identity, executes)
+    key = cache_key(known.pk, known.created_at, executes)
     page = fetch_page(key, seen, refresh)
     over = page.version.endswith("-end")
     if seen == page.version:

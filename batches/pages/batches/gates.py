@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from batches.accounts.access import may
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
@@ -46,7 +47,7 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "page": page,
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
-        "may_sign_off": request.user.has_perm(SIGN_OFF_GATE),
+        "may_sign_off": may(request.user, SIGN_OFF_GATE, batch.project),
         "history": _history().filter(attempt__task__run__batch=batch).order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }

@@ -21,7 +21,7 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
     """The list. A POST with `restore`, an attempt's id, creates a branch; one with `clean` removes the checkouts."""
     batch = find_batch(number)
     if request.method == "POST":
-        if not may_execute(request):
+        if not may_execute(request, batch.project):
             raise PermissionDenied("Restoring and cleaning up require the group executor or admin.")
 
         def verb() -> str:
@@ -39,7 +39,7 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
     sizes = list(folders.values_list("checkout_bytes", flat=True))
     context = {
         "batch": batch,
-        "executes": may_execute(request),
+        "executes": may_execute(request, batch.project),
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "folder_count": len(sizes),
         "folder_bytes": sum(size or 0 for size in sizes),

@@ -6,12 +6,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.access import may
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
 from batches.core.gates.success import success_words
 from batches.engine import execution
 from batches.pages.batches.changes import read_changes
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.repositories.batch_branch import find_loss, restore_branch
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
@@ -22,8 +23,8 @@ from batches.runs.successes import successes_of_batches
 def merge(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation. A POST merges exactly what the page showed."""
     batch = find_batch(number)
-    if not request.user.has_perm(MERGE_BATCH):
-        raise PermissionDenied("Merging a batch requires the group executor or admin.")
+    if not may(request.user, MERGE_BATCH, batch.project):
+        raise PermissionDenied("Merging a batch requires the role executor, or maintainer as a member of the project.")
     if request.method == "POST":
         expected = (request.POST.get("base", ""), request.POST.get("tip", ""))
         fast_forward = request.POST.get("method") != "no_ff"
@@ -33,7 +34,8 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
             return f"{done.base_branch} is at {done.to_commit[:12]} now."
 
         return act(request, verb, reverse("batches:merge", args=[number]))
-    context: dict[str, object] = {"batch": batch, "base_merges": batch.base_merges.all()[:20]}
+    executes = may_execute(request, batch.project)
+    context: dict[str, object] = {"batch": batch, "executes": executes, "base_merges": batch.base_merges.all()[:20]}
     try:
         context["loss"] = find_loss(batch)
         preview = preview_merge(batch)

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from batches.accounts.access import may
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.engine.states import Operation
 from batches.core.gates.binding import Understood, understand
@@ -176,7 +177,7 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     tab = request.GET.get("tab", "")
     tab = tab if tab in TABS else ""
     attempt_pk = read_number(request.GET.get("attempt"))
-    executes, may_sign_off, mode = may_execute(request), request.user.has_perm(SIGN_OFF_GATE), diff_mode(request)
+    executes, may_sign_off, mode = may_execute(request, batch.project), may(request.user, SIGN_OFF_GATE, batch.project), diff_mode(request)
     cache_key = f"phase.{phase.pk}.{batch.created_at.timestamp()}.{tab}.{attempt_pk or 0}.{mode}.{int(executes)}{int(may_sign_off)}"
 
     def fragments() -> dict[str, str]:

@@ -7,6 +7,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.access import may
+from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.core.review.rules import ReviewTiming
 from batches.models import Batch, Review
@@ -33,7 +35,8 @@ def review(request: HttpRequest, number: int) -> HttpResponse:
         "review": chosen,
         "live": batch.runs.live().first() or (chosen.run if chosen and chosen.run.reported_at is None else None),
         "usual": usual_moment(batch),
-        "executes": may_execute(request),
+        "executes": may_execute(request, batch.project),
+        "merges": may(request.user, MERGE_BATCH, batch.project),
         "scores": Paginator(chosen.scores if chosen else [], SCORES_PAGE_SIZE).get_page(request.GET.get("page")),
         "findings": list(chosen.findings.all()) if chosen else [],
     }
@@ -41,7 +44,7 @@ def review(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
-    if not may_execute(request):
+    if not may_execute(request, batch.project):
         raise PermissionDenied("Reviewing a batch requires the group executor or admin.")
 
     def verb() -> str:

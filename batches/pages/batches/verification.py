@@ -21,7 +21,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
     """What the latest verification found, first what does not agree. A POST asks for a new one. htmx polls while one runs."""
     batch = find_batch(number)
     if request.method == "POST":
-        if not may_execute(request):
+        if not may_execute(request, batch.project):
             raise PermissionDenied("Verifying a batch runs its commands: it requires the group executor or admin.")
 
         def verb() -> str:
@@ -40,7 +40,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
     context = {
         "batch": batch,
         "one": one,
-        "executes": may_execute(request),
+        "executes": may_execute(request, batch.project),
         "document": document,
         "summary": summary(document) if document else "",
         "page": Paginator(chosen, PAGE_SIZE).get_page(request.GET.get("page")),

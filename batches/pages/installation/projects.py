@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.access import may
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
@@ -49,9 +50,9 @@ def project_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
-    may_change = request.user.has_perm(CHANGE_PROJECT)
+    may_change = may(request.user, CHANGE_PROJECT, project)
     if request.method == "POST" and not may_change:
-        raise PermissionDenied("Changing a project requires the group admin.")
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
     form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
         if any(form.cleaned_data.get(name) for name in SECRETS) and not is_confirmed(request):
@@ -91,8 +92,8 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's own gates. "look" fills the form with suggestions from the repository; only "Save" stores anything."""
     project = get_object_or_404(Project, slug=slug)
-    if not request.user.has_perm(CHANGE_PROJECT):
-        raise PermissionDenied("Changing a project requires the group admin.")
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
     data = request.POST.copy() if request.method == "POST" else None
     found, looked = None, data is not None and "look" in data
     refusal = ""
@@ -121,8 +122,8 @@ def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
 def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
     """What commands need besides the commit. "look" fills the form with a proposal; only "Save" keeps anything."""
     project = get_object_or_404(Project, slug=slug)
-    if not request.user.has_perm(CHANGE_PROJECT):
-        raise PermissionDenied("Changing a project takes the group admin.")
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
     data = request.POST.copy() if request.method == "POST" else None
     found, looked, refusal = None, data is not None and "look" in data, ""
     if data is not None and looked:

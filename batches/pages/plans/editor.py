@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from batches.accounts.access import may, may_anywhere
 from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -46,16 +47,17 @@ def plan_new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """GET: the editor with this version's text. POST: save it as the next version."""
-    _require_author(request)
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
+    _require_author(request, plan.project)
     if request.method == "POST":
         return _save(request, plan)
     decisions = {key: one.decision for key, one in decisions_of(plan).items()}
     return _editor(request, plan.text, plan.file_name, edited=plan, decisions=decisions, project=plan.project_id)
 
 
-def _require_author(request: HttpRequest) -> None:
-    if not request.user.has_perm(WRITE_PLANS):
+def _require_author(request: HttpRequest, project: Project | None = None) -> None:
+    """Raises PermissionDenied. Without a project it is enough that there is one in which the person may write plans."""
+    if not (may(request.user, WRITE_PLANS, project) if project else may_anywhere(request.user, WRITE_PLANS)):
         raise PermissionDenied("Writing plans requires the group author, executor or admin.")
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from batches.accounts.access import may, may_anywhere
 from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
@@ -69,6 +70,11 @@ def _preview(plan: Plan) -> Preview:
     )
 
 
+def may_execute_plan(request: HttpRequest, plan: Plan) -> bool:
+    """Whether the person may execute it in its project; without one, in some project."""
+    return may(request.user, EXECUTE_BATCH, plan.project) if plan.project else may_anywhere(request.user, EXECUTE_BATCH)
+
+
 @require_safe
 def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project", "created_by"), pk=pk)
@@ -84,7 +90,8 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "lines_left": max(0, len(lines) - SOURCE_LINES),
         "bad_lines": {issue.line for issue in preview.errors},
         "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
-        "decides": request.user.has_perm(WRITE_PLANS),
+        "decides": may(request.user, WRITE_PLANS, plan.project),
+        "executes": may_execute_plan(request, plan),
     }
     return render(request, "plans/detail.html", context)
 
@@ -141,7 +148,7 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
 def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     """The confirmation; POST makes the batch, and executes it when its work orders are written."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    if not request.user.has_perm(EXECUTE_BATCH):
+    if not may_execute_plan(request, plan):
         raise PermissionDenied("Executing a plan requires the group executor or admin.")
     preview = _preview(plan)
     if preview.errors:

@@ -1,0 +1,57 @@
+"""Who may do what, as one table: what SECURITY.md shows, and what a test holds every page and every call of the API to."""
+
+from dataclasses import dataclass
+
+from batches.accounts.roles import (
+    ADD_PROJECT,
+    ADMIN,
+    AUTHOR,
+    CHANGE_INSTALLATION,
+    CHANGE_PROJECT,
+    EXECUTE_BATCH,
+    EXECUTOR,
+    MANAGE_PEOPLE,
+    MEMBER_ROLES,
+    MERGE_BATCH,
+    SIGN_OFF_GATE,
+    VIEW_BATCH,
+    VIEWER,
+    WRITE_PLANS,
+    grants,
+)
+
+ACCOUNT_ROLES = (VIEWER, AUTHOR, EXECUTOR, ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One row: the verb on a kind of object. `of_project`: a member's role in a project counts for it too."""
+
+    object: str
+    verb: str
+    permission: str
+    of_project: bool = True
+
+
+RIGHTS = {
+    "see": Right("project with its plans, batches, logs and figures", "see", VIEW_BATCH),
+    "write": Right("plan", "write, change, decide its conflicts", WRITE_PLANS),
+    "execute": Right("batch", "make, execute, retry, pause, cancel, review, regenerate, resolve, restore, clean up", EXECUTE_BATCH),
+    "sign off": Right("gate", "sign off, withdraw, accept a phase that is not green", SIGN_OFF_GATE),
+    "merge": Right("batch", "merge into its base branch, overrule a review, accept or reject an update of the context", MERGE_BATCH),
+    "administer": Right("project", "change settings, gates, environment, notifications, members", CHANGE_PROJECT),
+    "register": Right("project", "add (any repository that the server's user can read), set what commands may read", ADD_PROJECT, False),
+    "settings": Right("installation", "change the backend of new projects, the API key", CHANGE_INSTALLATION, False),
+    "people": Right("people, teams, audit trail", "add, change, end sessions and tokens, read", MANAGE_PEOPLE, False),
+}
+
+
+def as_markdown() -> str:
+    """The table for SECURITY.md."""
+    heads = ["object", "may", *ACCOUNT_ROLES, *(f"member: {role}" for role in MEMBER_ROLES)]
+    lines = [f"| {' | '.join(heads)} |", f"|---|---|{'---|' * (len(heads) - 2)}"]
+    for right in RIGHTS.values():
+        accounts = [grants(role, right.permission) for role in ACCOUNT_ROLES]
+        members = [right.of_project and right.permission in granted for granted in MEMBER_ROLES.values()]
+        lines.append(f"| {right.object} | {right.verb} | {' | '.join('yes' if cell else '' for cell in (*accounts, *members))} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,92 @@
+"""Members of a project, and teams."""
+
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from batches.accounts.access import may
+from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.users import ROLES
+from batches.core.errors import WrongChoice
+from batches.models import Membership, Project
+from batches.pages.accounts.users import for_administrators
+from batches.pages.common import act, actor_of, read_number
+from batches.projects import members
+
+
+def _teams() -> list[Group]:
+    return list(Group.objects.exclude(name__in=ROLES).filter(permissions=None).order_by("name").prefetch_related("user_set"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_members(request: HttpRequest, slug: str) -> HttpResponse:
+    """The members. POST adds one or changes the role (`who`, `role`), ends a membership (`end`), or opens or closes it (`only`)."""
+    project = get_object_or_404(Project, slug=slug)
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("The members of a project are for the role admin, of the installation or in the project.")
+    if request.method == "POST":
+        return act(request, lambda: _change(request, project), reverse("batches:project_members", args=[slug]))
+    rows = project.memberships.select_related("user", "team").order_by("team__name", "user__username")
+    context = {
+        "project": project,
+        "rows": rows,
+        "roles": Membership.Role.choices,
+        "people": User.objects.filter(is_active=True).order_by("username"),
+        "teams": _teams(),
+    }
+    return render(request, "installation/project_members.html", context)
+
+
+def _change(request: HttpRequest, project: Project) -> str:
+    actor = actor_of(request)
+    if "only" in request.POST:
+        members.set_members_only(project=project, closed=request.POST["only"] == "on", actor=actor)
+        return f"{project.name} is for its members only." if project.members_only else f"{project.name} is for everybody with a role."
+    if "end" in request.POST:
+        membership = get_object_or_404(project.memberships.select_related("project"), pk=read_number(request.POST["end"]) or 0)
+        members.remove_member(membership=membership, actor=actor)
+        return "Ended."
+    kind, _, number = request.POST.get("who", "").partition("-")
+    found: User | Group | None = None
+    if kind == "team":
+        found = Group.objects.filter(pk=read_number(number) or 0).first()
+    elif kind == "user":
+        found = User.objects.filter(pk=read_number(number) or 0, is_active=True).first()
+    if found is None:
+        raise WrongChoice("Choose a person or a team.")
+    members.set_member(project=project, who=found, role=request.POST.get("role", ""), actor=actor)
+    return "Saved."
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_administrators
+def team_list(request: HttpRequest) -> HttpResponse:
+    """All teams. POST creates one."""
+    if request.method == "POST":
+        return act(
+            request,
+            lambda: f"Created {members.make_team(name=request.POST.get('name', ''), actor=actor_of(request)).name}.",
+            reverse("batches:teams"),
+        )
+    context = {"teams": _teams(), "people": User.objects.filter(is_active=True).order_by("username")}
+    return render(request, "accounts/team_list.html", context)
+
+
+@require_POST
+@for_administrators
+def team_change(request: HttpRequest, pk: int) -> HttpResponse:
+    """Save who is in it (`person`, several), or delete it (`delete`)."""
+    team = get_object_or_404(Group.objects.exclude(name__in=ROLES), pk=pk)
+
+    def verb() -> str:
+        if "delete" in request.POST:
+            members.delete_team(team=team, actor=actor_of(request))
+            return "Deleted, and its memberships with it."
+        numbers = [number for text in request.POST.getlist("person") if (number := read_number(text))]
+        members.set_people(team=team, people=list(User.objects.filter(pk__in=numbers)), actor=actor_of(request))
+        return "Saved."
+
+    return act(request, verb, reverse("batches:teams"))

@@ -1,0 +1,207 @@
+"""Every address with every method, as everybody: it does what the table of rights says, no more and no less."""
+
+from dataclasses import astuple, dataclass
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.cache import cache
+from django.db import transaction
+from django.test import Client
+
+from batches.accounts import api_tokens
+from batches.accounts.actor import Actor
+from batches.accounts.rights import ACCOUNT_ROLES, RIGHTS, as_markdown
+from batches.accounts.roles import MEMBER_ROLES, grants
+from batches.models import Membership
+from tests.batches import builders
+from tests.batches.addresses import Objects, every_address, named
+from tests.installation import ROOT
+
+pytestmark = pytest.mark.django_db
+
+ANYONE, SELF, SOME = "anyone", "self", "some"  # also without an account; any account; an account that sees something
+SOMEWHERE = " somewhere"  # the right in any project is enough
+# {address: {method: the row of the table}}
+ROWS: dict[str, dict[str, str]] = {
+    "sign_in": {"GET": ANYONE, "POST": ANYONE},
+    "sign_in_link": {"GET": ANYONE, "POST": ANYONE},
+    "theme": {"POST": ANYONE},
+    "confirm": {"GET": SELF, "POST": SELF},
+    "sign_out": {"POST": SELF},
+}
+ROWS |= {f"batches:{name}": {"GET": SELF} for name in ("account",)}
+ROWS |= {f"batches:{name}": {"POST": SELF} for name in ("own_password", "end_sessions", "token_revoke")}
+ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "preview", "preview_graph", "plan_repair")}
+ROWS |= {
+    f"batches:{name}": {"GET": SOME}
+    for name in (
+        *("home", "list", "plans", "projects", "metrics", "metrics_all_json", "metrics_attempts", "metrics_csv", "metrics_json"),
+        *("compare", "health", "api_projects", "api_metrics"),
+    )
+}
+ROWS |= {f"batches:api_{name}": {"POST": SOME} for name in ("validate", "analyze")}
+ROWS |= {
+    f"batches:{name}": {"GET": "see"}
+    for name in (
+        *("detail", "progress", "graph", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
+        *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json"),
+    )
+}
+ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify")}
+ROWS |= {f"batches:{name}": {"GET": "execute", "POST": "execute"} for name in ("execute", "plan_execute")}
+ROWS |= {
+    f"batches:{name}": {"POST": "execute"}
+    for name in (
+        *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
+        *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
+    )
+}
+ROWS |= {
+    "batches:sign_off_gate": {"POST": "sign off"},
+    "batches:withdraw_sign_off": {"POST": "sign off"},
+    "batches:accept_phase": {"POST": "sign off"},
+    "batches:api_accept": {"POST": "sign off"},
+    "batches:merge": {"GET": "merge", "POST": "merge"},
+    "batches:overrule": {"POST": "merge"},
+    "batches:decide_context": {"POST": "merge"},
+    "batches:plan_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
+    "batches:plan_edit": {"GET": "write", "POST": "write"},
+    "batches:plan_decide": {"POST": "write"},
+    "batches:api_plans": {"POST": "write"},
+    "batches:api_batches": {"GET": SOME, "POST": "execute"},
+    "batches:project_detail": {"GET": "see", "POST": "administer"},
+    "batches:project_environment": {"GET": "administer", "POST": "administer"},
+    "batches:project_gates": {"GET": "administer", "POST": "administer"},
+    "batches:project_members": {"GET": "administer", "POST": "administer"},
+    "batches:try_messages": {"POST": "administer"},
+    "batches:project_secret": {"POST": "administer"},
+    "batches:apply_remedy": {"POST": "administer"},
+    "batches:project_new": {"GET": "register", "POST": "register"},
+    "batches:settings": {"GET": "settings", "POST": "settings"},
+    "batches:keep_key": {"POST": "settings"},
+    "batches:forget_key": {"POST": "settings"},
+    "batches:try_key": {"POST": "settings"},
+    "batches:users": {"GET": "people", "POST": "people"},
+    "batches:user": {"GET": "people", "POST": "people"},
+    "batches:user_active": {"POST": "people"},
+    "batches:user_reset": {"POST": "people"},
+    "batches:end_sessions_of": {"POST": "people"},
+    "batches:teams": {"GET": "people", "POST": "people"},
+    "batches:team_change": {"POST": "people"},
+    "batches:audit": {"GET": "people"},
+    "batches:audit_csv": {"GET": "people"},
+}
+
+# Where what may not be seen is no valid choice of a form or a body.
+NAMED_IN_THE_BODY = ("batches:plan_new", "batches:plan_edit", "batches:api_batches")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Somebody: the account's role, the role as a member of the project (perhaps by a team), and whether that is for members only."""
+
+    account: str = ""
+    member: str = ""
+    closed: bool = False
+    elsewhere: str = ""
+    by_team: bool = False
+    anonymous: bool = False
+
+    def may(self, right: str) -> bool:
+        if self.anonymous:
+            return right == ANYONE
+        if right in (ANYONE, SELF):
+            return True
+        if right == SOME:
+            return bool(self.account or self.member or self.elsewhere)
+        row = RIGHTS[right.removesuffix(SOMEWHERE)]
+        account = bool(self.account) and (not self.closed or self.account == "admin") and grants(self.account, row.permission)
+        members = [self.member, *([self.elsewhere] if right.endswith(SOMEWHERE) else [])]
+        somewhere = right.endswith(SOMEWHERE) and bool(self.account) and grants(self.account, row.permission)
+        return account or somewhere or (row.of_project and any(role and row.permission in MEMBER_ROLES[role] for role in members))
+
+
+SUBJECTS = [
+    Subject(anonymous=True),
+    Subject(),
+    *(Subject(role) for role in ACCOUNT_ROLES),
+    *(Subject(role, closed=True) for role in ACCOUNT_ROLES),
+    *(Subject(member=role, closed=True) for role in MEMBER_ROLES),
+    Subject(member="executor", by_team=True),
+    Subject("viewer", member="maintainer"),
+    Subject("executor", member="viewer", closed=True),
+    Subject("executor", elsewhere="admin", closed=True),
+    Subject(elsewhere="admin"),
+]
+
+
+def test_every_address_and_method_has_a_row():
+    assert {name for name, _ in named()} == set(ROWS)
+
+
+@pytest.mark.engine  # no engine, but many requests
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: "-".join(f"{value}" for value in astuple(subject) if value))
+def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, tmp_path):
+    project = builders.make_project()
+    project.members_only = subject.closed
+    project.save()
+    builders.make_plan(project=None)
+    objects = Objects(project, builders.make_user("root"))
+    other = builders.make_project("Other")
+    user = User.objects.create_user("eve")
+    user.groups.set(Group.objects.filter(name=subject.account))
+    for role, place in ((subject.member, project), (subject.elsewhere, other)):
+        if role and subject.by_team:
+            team = Group.objects.create(name="a team")
+            user.groups.add(team)
+            Membership.objects.create(project=place, team=team, role=role)
+        elif role:
+            Membership.objects.create(project=place, user=user, role=role)
+    token = api_tokens.make_token(name="all", days=7, actor=Actor.person(user))[1]
+    own = user.api_tokens.get()
+    paths = every_address(objects) | {"batches:token_revoke": f"/tokens/{own.pk}/revoke/"}
+    data = {
+        "batches:plan_new": {"text": builders.PLAN_TEXT, "project": project.pk},
+        "batches:plan_edit": {"text": builders.PLAN_TEXT, "project": project.pk},
+        "batches:decide_context": {"decision": "reject", "reason": "No."},
+        "batches:kept": {"clean": "1"},
+        "batches:apply_remedy": {"project": project.slug},
+        "batches:api_batches": f'{{"plan": {objects.batch.plan_id}}}',
+        "batches:api_plans": builders.PLAN_TEXT,
+        "batches:api_validate": builders.PLAN_TEXT,
+        "batches:api_analyze": builders.PLAN_TEXT,
+    }
+    paths["batches:api_plans"] += f"?project={project.slug}"
+    wrong = []
+    for name, row in ROWS.items():
+        for method in ("GET", "POST") if subject.account == "admin" else row:
+            client = Client()
+            if not subject.anonymous:
+                client.force_login(User.objects.get(pk=user.pk))
+            with transaction.atomic():
+                sent = data.get(name, {})
+                if ":api_" in name:
+                    headers = {} if subject.anonymous else {"Authorization": f"Bearer {token}"}
+                    body = (sent or "{}") if method == "POST" else ""
+                    answer = client.generic(method, paths[name], body, content_type="text/plain", headers=headers)
+                else:
+                    answer = client.generic(method, paths[name]) if method == "GET" else client.post(paths[name], sent)
+                transaction.set_rollback(True)
+            to_sign_in = answer.get("Location", "").startswith("/sign-in/") and not (name == "sign_out" and not subject.anonymous)
+            refused = answer.status_code in (401, 403, 404) or (to_sign_in and name != "sign_in")
+            if method not in row:
+                found = answer.status_code == 405
+            elif subject.may(row[method]):
+                found = not refused and answer.status_code != 405 and (answer.status_code < 500 or name == "batches:health")
+            else:
+                found = refused or (answer.status_code == 400 and name in NAMED_IN_THE_BODY)
+            if not found:
+                wrong.append((name, method, row.get(method), answer.status_code, answer.get("Location", "")))
+    cache.clear()
+    assert not wrong
+
+
+def test_security_md_shows_the_table():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    shown = text.partition("batches/accounts/rights.py -->\n")[2].partition("<!-- end of rights -->")[0]
+    assert shown.strip() == as_markdown().strip(), f"SECURITY.md has to show:\n{as_markdown()}"
