@@ -178,7 +178,7 @@ def cluster_command() -> tuple[str, ...]:
 def web_command(host: str, port: int) -> tuple[str, ...]:
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return (
-        *(sys.executable, "-m", "gunicorn", "--bind", bind, "--worker-class", "gthread"),
+        *(sys.executable, "-m", "gunicorn", "--bind", bind, "--worker-class", "ce_web.web_worker.WholeRequests"),
         *("--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS), "--graceful-timeout", "1"),
         *("--log-level", "warning", "--no-control-socket", "ce_web.wsgi"),
     )
