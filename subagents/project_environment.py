@@ -84,9 +84,17 @@ def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporte
     raise SetupFailed(f"all {MOST_BUILDS} builds of the environment {first} were changed afterwards; stop what runs, and delete them")
 
 
-def built_before(folder: str, key: str) -> ProjectEnvironment | None:
-    """The environment with this id among those in `folder`, None when it is not there any more; nothing is built."""
-    return _read(os.path.join(folder, key[:24]), key) if folder else None
+def built_before(folder: str, key: str, level: str) -> ProjectEnvironment | None:
+    """The environment with this id among those in `folder`, None when it is not there any more as it was built; nothing is built.
+
+    `level` is the sandbox that its commands will have.
+    """
+    first = os.path.join(folder, key[:24])
+    for number in range(1, MOST_BUILDS + 1) if folder else ():
+        built = _read(first if number == 1 else f"{first}-{number}", key)
+        if built is not None and not built.changed_since_built(level):
+            return built
+    return None
 
 
 def _wait_for(lock: int, reporter: Reporter) -> None:

@@ -162,9 +162,9 @@ def _begin(one: Verification, clock: float) -> None:
         sandbox=sandbox_level().level,
         environment={"folder": str(place / "environments" / batch.project.slug)},
     )
-    Verification.objects.filter(pk=one.pk).update(directory=spec.attempt_dir, spec=spec.to_json())
     os.makedirs(spec.attempt_dir, mode=0o700, exist_ok=True)
     write_request(spec.attempt_dir, [each.to_json() for each in _judgements(batch)])
+    Verification.objects.filter(pk=one.pk).update(directory=spec.attempt_dir, spec=spec.to_json())  # from here on it can be launched
     _launch(one, spec, clock)
 
 

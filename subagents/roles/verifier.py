@@ -75,11 +75,11 @@ def verify(spec: TaskSpec, reporter: Reporter) -> TaskResult:
 def _verdict(spec: TaskSpec, repository: Repository, judgement: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     gone, words, outcomes = "", "", tuple[GateOutcome, ...]()
     commit, wanted = str(judgement["commit"]), str(judgement["environment"])
-    built = built_before(spec.environment.get("folder", ""), wanted) if wanted else None
+    built = built_before(str(spec.environment.get("folder", "")), wanted, spec.sandbox) if wanted else None
     if repository.find_commit(commit) is None:
         gone, words = "commit_missing", f"commit {commit} is not in the repository any more"
     elif wanted and built is None:
-        gone, words = "environment_gone", f"the environment {wanted[:12]} that it was judged with is not there any more"
+        gone, words = "environment_gone", f"the environment {wanted[:12]} that it was judged with is not there any more as it was built"
     else:
         told = replace(
             spec,

@@ -235,3 +235,17 @@ def test_a_merge_whose_process_was_killed_gets_its_note_in_the_next_round_and_on
     assert world.git("notes", "--ref=ce", "show", killed[0]).count(JSON_LINE) == 2
     assert verified(world, batch).agrees
     assert Task.objects.filter(run=run, state="succeeded").count() == 2
+
+
+def test_gates_are_judged_with_the_environment_of_then_and_one_that_is_gone_is_not_built_again(world: World, settings):
+    world.project.setup_command = "mkdir tools; echo yes > tools/answer"
+    world.project.save()
+    batch = executed(world, plan(phase("1", steps=writes("1"), gates=("`grep -q yes tools/answer`",))))
+    one = verified(world, batch)
+    assert one.agrees, json.dumps(one.result, indent=1)
+    assert {len(gate["environment"]) for gate in one.result["gates"]} == {64}
+    shutil.rmtree(settings.CE_DATA_DIR / "environments")
+    one = verified(world, batch)
+    assert one.agrees is False and codes(one) == {"environment_gone"}
+    assert {gate["verdict"] for gate in one.result["gates"]} == {"not_repeated"}
+    assert not (settings.CE_DATA_DIR / "environments").exists()
