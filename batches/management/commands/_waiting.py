@@ -88,7 +88,7 @@ def wait_for(run: Run, out: OutputWrapper) -> Run:
 
     Ctrl-C does not stop the run: it prints how to stop it and exits with EXIT_INTERRUPTED.
     """
-    _tick_until(Progress(run, out).done, run.batch.number, out)
+    _tick_until(Progress(run, out).done, _goes_on(run.batch.number), out)
     return Run.objects.select_related("batch__project").get(pk=run.pk)
 
 
@@ -105,21 +105,26 @@ def wait_for_verification(one: Verification, out: OutputWrapper) -> Verification
             out.flush()
         return not row.is_open
 
-    _tick_until(ended, one.batch.number, out)
+    number = one.batch.number
+    _tick_until(ended, f"The verification goes on. See it: the page of batch {number}, or batches/batch-{number}.verify.json.", out)
     return Verification.objects.select_related("batch").get(pk=one.pk)
 
 
-def _tick_until(done: Callable[[], bool], number: int, out: OutputWrapper) -> None:
+def _goes_on(number: int) -> str:
+    """What is said of a run when a command no longer waits for it."""
+    return (
+        f"Batch {number} goes on. Watch it: manage.py batch_status --batch {number}. Stop it: Cancel on its page, "
+        f"or manage.py batch_exe_prp --batch {number} --cancel."
+    )
+
+
+def _tick_until(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None:
     # The progress output already shows what the engine would log.
     logging.getLogger("batches").setLevel(logging.ERROR)
     try:
         tick_until(done, _predict)
     except KeyboardInterrupt:
-        out.write(
-            f"\nBatch {number} goes on. Watch it: manage.py batch_status --batch {number}. Stop it: Cancel on its page, "
-            f"or manage.py batch_exe_prp --batch {number} --cancel. (Without a running `manage.py up` it waits for one.)",
-            str,
-        )
+        out.write(f"\n{interrupted} (Without a running `manage.py up` it waits for one.)", str)
         out.flush()
         sys.exit(EXIT_INTERRUPTED)
 
@@ -157,7 +162,7 @@ class AutopilotProgress:
 def wait_for_autopilot(autopilot_run: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
     """`wait_for` for all runs of an autopilot; writes each report to `reports`. Returns the autopilot run, reloaded."""
     progress = AutopilotProgress(autopilot_run, out, reports)
-    _tick_until(progress.done, autopilot_run.batch.number, out)
+    _tick_until(progress.done, _goes_on(autopilot_run.batch.number), out)
     autopilot_run = AutopilotRun.objects.select_related("run", "batch").get(pk=autopilot_run.pk)
     reports.write(autopilot_run.run.report)
     return autopilot_run
