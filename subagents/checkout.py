@@ -11,11 +11,24 @@ from subagents.files import sha256_hex
 from subagents.own_git import configuration, object_folders
 from subagents.record import record
 from subagents.submodules import found_at_hand
-from subagents.workspace import EXCLUDES, GITLINK, OUR_REFS, BlockedEntries, GitError, Repository, RepositoryProblem, first_line, text_of
+from subagents.workspace import (
+    EXCLUDES,
+    GITLINK,
+    OUR_REFS,
+    BlockedEntries,
+    GitError,
+    Repository,
+    RepositoryProblem,
+    first_line,
+    name_of,
+    text_of,
+)
 
 GITLINK_BYTES = b"\x00\x00\xe0\x00"  # the mode of a submodule as an index has it
 SHOWN_REFS = ("refs/heads/", "refs/tags/")
 NAMED = 20
+NO_FILTER = (b"unspecified", b"unset", b"set", b"")
+UNFILTERED = "which CE Web does not run (it is named in .gitattributes): change the file in a clone of your own"
 
 
 TYPE_CHECKING = False
@@ -64,7 +77,7 @@ class Checkout:
     def restore(self, paths: Sequence[str]) -> None:
         """Write those of the paths that the index has, which are not there. Raises GitError."""
         self._unlock()
-        known = {text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row}
+        known = {name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row}
         given = b"".join(os.fsencode(path) + b"\0" for path in dict.fromkeys(paths) if path in known)
         self._git("checkout-index", "--force", "-q", "-u", "-z", "--stdin", given=given)
 
@@ -82,7 +95,7 @@ class Checkout:
         with open(self.index, "rb") as file:
             if GITLINK_BYTES not in file.read():
                 return {}
-        rows = (text_of(row, strip=False).partition("\t") for row in self._git("ls-files", "--stage", "-z").split(b"\0"))
+        rows = (name_of(row).partition("\t") for row in self._git("ls-files", "--stage", "-z").split(b"\0"))
         return {path: meta.split(" ")[1] for meta, _, path in rows if meta.startswith(GITLINK)}
 
     def make_private_git(self, base: str) -> None:
@@ -117,7 +130,7 @@ class Checkout:
 
     def files(self) -> list[str]:
         """The paths of all files in the index. Raises GitError."""
-        return [text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row]
+        return [name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row]
 
     def read_index(self, base: str) -> None:
         """Make the index anew from commit `base`; no file is touched. Raises GitError."""
@@ -140,14 +153,14 @@ class Checkout:
         if links := [link for link in self.provided if os.path.islink(os.path.join(self.path, link))]:
             self._git("update-index", "--force-remove", "-z", "--stdin", given=b"".join(os.fsencode(link) + b"\0" for link in links))
         tree = text_of(self._git("write-tree"))
-        blocked = (*self.repository.blocked_entries(parent, tree), *below)
+        blocked = (*self.repository.blocked_entries(parent, tree), *below, *self._changed_behind_filters(parent, tree))
         if blocked:
             raise BlockedEntries(blocked)
         return tree
 
     def _special_files(self) -> tuple[str, ...]:
         """What stands in the place of a file that git keeps and is none, each as a sentence."""
-        names = (text_of(row, strip=False) for row in self._git("ls-files", "-z").split(b"\0") if row)
+        names = (name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row)
         kinds = ((name, _special(os.path.join(self.path, name))) for name in names)
         return tuple(f"{name} is now {kind}" for name, kind in kinds if kind)[:NAMED]
 
@@ -162,7 +175,7 @@ class Checkout:
         if not plain and not globs:
             return {}
         asked = () if globs else ("--", *(f":(top,literal){path}" for path in plain))
-        names = {text_of(row, strip=False) for row in self._git("ls-files", "-z", *asked).split(b"\0") if row}
+        names = {name_of(row) for row in self._git("ls-files", "-z", *asked).split(b"\0") if row}
         example = {path: path for path in plain if path not in names and not any(name.startswith(path + "/") for name in names)}
         for pattern in globs:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
@@ -182,7 +195,7 @@ class Checkout:
             file = f"{path}/{inside}"
         given = os.fsencode(file) + b"\0"
         answer = self._git("check-ignore", "--verbose", "--no-index", "-z", "--stdin", given=given, accept=(0, 1))
-        source, line, pattern, *_ = (*(text_of(part, strip=False) for part in answer.split(b"\0")), "", "", "")
+        source, line, pattern, *_ = (*(name_of(part) for part in answer.split(b"\0")), "", "", "")
         if not source:
             return f"{path} exists, but is not in the commit"
         where = "CE Web's list of what tools leave behind" if source == EXCLUDES else f"{source}:{line}"
@@ -191,7 +204,7 @@ class Checkout:
     def left_over(self) -> list[str]:
         """What is in the folder and not in the last snapshot; a folder of which nothing is in it ends in a slash. Raises GitError."""
         asked = ("ls-files", "--others", "--directory", "-z")
-        return sorted(text_of(row, strip=False) for row in self._git(*asked).split(b"\0") if row)
+        return sorted(name_of(row) for row in self._git(*asked).split(b"\0") if row)
 
     def _changed_below(self) -> list[str]:
         """What was changed inside submodules, each as a sentence: it would be in no commit of the project."""
@@ -202,12 +215,26 @@ class Checkout:
                 continue  # git sees these by itself
             if os.path.exists(inner.index):
                 asked = ("ls-files", "--modified", "--deleted", "--others", "--exclude-standard", "-z")
-                rows = sorted({text_of(row, strip=False) for row in inner._git(*asked).split(b"\0") if row})
+                rows = sorted({name_of(row) for row in inner._git(*asked).split(b"\0") if row})
             else:
                 rows = sorted(os.listdir(folder))
             changed += [f"{path}/{row} was changed, but {path} is a submodule: change it in its own repository" for row in rows[:NAMED]]
             changed += [f"{path}/{entry}" for entry in inner._changed_below()] if os.path.exists(inner.index) else []
         return changed
+
+    def _changed_behind_filters(self, parent: str, tree: str) -> list[str]:
+        """Changed files that go through a filter by the attributes of `parent`, each as a sentence.
+
+        We run no filter: a large file would be committed in place of its pointer, a secret in place of its cipher.
+        """
+        with open(self.index, "rb") as file:
+            if b".gitattributes" not in file.read():
+                return []
+        asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--diff-filter=d")
+        if not (changed := self._git(*asked, "--end-of-options", parent, tree)):
+            return []
+        found = filters_of(self.repository, parent, changed)
+        return [f"{path} goes through the filter {name}, {UNFILTERED}" for path, name in found.items()]
 
     def with_file(self, base: str, path: str, data: bytes) -> str:
         """The tree of `base` with `data` at `path`, made in the index alone: no file is written, no link followed.
@@ -228,6 +255,19 @@ class Checkout:
     def _git(self, *arguments: str, given: bytes = b"", accept: tuple[int, ...] = (0,)) -> bytes:
         environment = {"GIT_WORK_TREE": self.path, "GIT_INDEX_FILE": self.index}
         return self.repository.git(*arguments, environment=environment, given=given, settings=self.settings, accept=accept).out
+
+
+def filters_of(repository: Repository, commit: str, paths: bytes) -> dict[str, str]:
+    """{path: filter} of those of the paths, each ended by NUL, that a commit's .gitattributes send through one.
+
+    Raises GitError, OSError.
+    """
+    with repository.files_named(".gitattributes", commit) as folder:
+        asked = ("check-attr", "-z", "--stdin", "filter")
+        answer = repository.git(*asked, environment={"GIT_WORK_TREE": folder}, given=paths, accept=(0,), directory=folder)
+    fields = answer.out.split(b"\0")
+    rows = zip(fields[0::3], fields[2::3], strict=False)
+    return {text_of(path, strip=False): text_of(value) for path, value in rows if value not in NO_FILTER}
 
 
 def _put(path: str, text: str) -> None:

@@ -15,7 +15,7 @@ from subagents.built_environment import ProjectEnvironment
 from subagents.checkout import Checkout
 from subagents.files import SubagentError, write_atomic
 from subagents.folders import remove, state_of
-from subagents.sandbox import hand_over
+from subagents.sandbox import ISOLATING, hand_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,16 +62,24 @@ class CleanCheckout:
         environment.put_into(self.path)
         return left
 
+    def names(self) -> list[str]:
+        """The paths of the files of the commit, as the file system takes them. Raises GitError."""
+        return self._checkout.files()
+
     def _renew(self) -> str:
-        for name in ("tmp", "home"):
+        new = self._files is None
+        for name in ("tmp", "home", "bin"):
             folder = os.path.join(self.folder, name)
+            if name == "bin" and not new and self.spec.sandbox in ISOLATING:
+                continue  # the tools of commands, which can only read them there
             if os.path.lexists(folder):
                 remove(folder)
-            os.mkdir(folder, 0o700)
-        if self._files is None:
+            if name != "bin":
+                os.mkdir(folder, 0o700)
+        if new:
             self._begin()
             return ""
-        left = self._put_right(self._files)
+        left = self._put_right(self._files or {})
         if left or state_of(os.path.join(self.path, ".git")) != self._git:  # as `git status` changes it, too
             self._note()
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
@@ -80,7 +88,7 @@ class CleanCheckout:
     def _begin(self) -> None:
         """Go on from the commit that was judged here last, where that leads to the same files as a checkout anew."""
         for name in os.listdir(self.folder):  # where there is no sandbox a gate may have written beside the checkout
-            if name not in ("checkout", "lock", "state", "tmp", "home") and not name.startswith("index"):
+            if name not in ("checkout", "lock", "state", "tmp", "home", "bin") and not name.startswith("index"):
                 remove(os.path.join(self.folder, name))
         try:
             former = self._recorded()

@@ -52,10 +52,10 @@ def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, st
     """For the commands of steps and gates: the one place where a project's own environment is put together.
 
     `python` is the interpreter that CE Web's virtual environment was made from, without any package of CE Web; what it may
-    borrow of ours is LENT, and only where nothing of the project has that name. HOME and TMPDIR lie in the folder `own`
-    ("": the attempt's directory).
+    borrow of ours is LENT, and only where nothing of the project has that name. These tools, HOME and TMPDIR lie in the folder
+    `own` ("": the attempt's directory).
     """
-    tools = _tools(attempt_dir)
+    tools = _tools(own or attempt_dir)
     ours = {os.path.realpath(os.path.dirname(sys.executable)), os.path.dirname(sys.executable)}
     places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place and place not in ours]
     return {

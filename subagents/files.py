@@ -5,6 +5,7 @@ Writes are complete or do not happen. Reads follow no links, do not wait on pipe
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -38,13 +39,16 @@ class ContractError(SubagentError):
 
 
 def clean_text(text: str) -> str:
-    """The text with NUL and lone surrogates replaced by U+FFFD: no database or page accepts them."""
+    """The text with NUL and lone surrogates replaced by U+FFFD: no database or page accepts them.
+
+    A file name whose bytes are no UTF-8 comes out as these bytes would when they are read as text.
+    """
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    for way in ("strict", "surrogateescape", "surrogatepass"):
+        with contextlib.suppress(UnicodeEncodeError):
+            data = text.encode("utf-8", way)
+            return text if way == "strict" else data.decode("utf-8", "replace")
     return text
 
 
@@ -52,7 +56,8 @@ def dump_json(value: Any) -> bytes:
     """One line of strict JSON in UTF-8."""
     import json  # imported late: the wrapper publishes its start first
 
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode("utf-8", "replace")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    return text.encode() if text.isascii() else clean_text(text).encode()
 
 
 def load_json(data: bytes, path: str) -> Any:

@@ -17,7 +17,7 @@ from subagents.built_environment import ProjectEnvironment
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus
 from subagents.credentials import secrets_for
 from subagents.environment import site_packages
-from subagents.files import MACHINE_ERRORS
+from subagents.files import MACHINE_ERRORS, clean_text
 from subagents.machine_faults import filled_by, full
 from subagents.record import record, replace
 from subagents.sandbox import run_commands
@@ -38,6 +38,10 @@ SYNTAX_ENDINGS = (".py", ".pyi", ".json", ".toml", ".yaml", ".yml", ".xml", ".sv
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs")
 SHELL_ENDINGS = (".sh", ".bash")
 RUN_AGAIN = frozenset({GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE})
+# Python tests run by the interpreter that is found first, without a word on where modules are.
+PLAIN_TESTS = re.compile(
+    r"\s*(?:python[\d.]*\s+(?:-\w+\s+)*?-m\s+(?:pytest|unittest|coverage)|pytest|py\.test|coverage)\b(?!.*pythonpath)", re.IGNORECASE
+)
 NOT_FOUND = 127  # what a shell ends with when there is no such program
 SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__pycache__", "site-packages", "target"})
 
@@ -78,6 +82,7 @@ class Judge:
         for number, gate in enumerate(gates, start=1):
             self.reporter.progress(len(self.spec.steps), f"Gate {number} of {len(gates)}: {gate.text[:100]}", "gate")
             left |= dict.fromkeys(filter(None, [self.place.renew()]))
+            self._find_odd_names()
             outcome = self._judge(gate)
             if self._worth_another(gate, outcome):
                 self.reporter.note("warning", "gate_again", f"run again: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
@@ -89,6 +94,15 @@ class Judge:
             level = "error" if outcome.status == GateStatus.FAILED else "info"
             self.reporter.note(level, "gate_judged", f"{outcome.status}: {gate.text}", position=gate.position, exit_code=outcome.exit_code)
         return self._of_what_was_built(outcomes)
+
+    def _find_odd_names(self) -> None:
+        """Names that are no UTF-8 were told to us as text: look for the files of the commit that are meant."""
+        if not any("\ufffd" in path for path in self.changed):
+            return
+        meant: dict[str, list[str]] = {}
+        for name in self.place.names():
+            meant.setdefault(clean_text(name), []).append(name)
+        self.changed = tuple(name for path in self.changed for name in meant.get(path, [path]))
 
     def _of_what_was_built(self, outcomes: Sequence[GateOutcome]) -> tuple[GateOutcome, ...]:
         """The outcomes; none is green where the environment that the commands had did not stay as it was built."""
@@ -133,7 +147,8 @@ class Judge:
                 return self._standard(gate)
             case _:
                 script = shell_command(gate.command, self.spec.attempt_dir, f"gate-{gate.origin}-{gate.position}")
-                return _told_of_tests(self._command(gate, [script], gate.command))
+                outcome = _told_of_tests(self._command(gate, [script], gate.command))
+                return self._of_this_checkout(gate, outcome) if PLAIN_TESTS.match(gate.command) else outcome
 
     def _outcome(self, gate: GateSpec, status: GateStatus, *, output: str = "", note: str = "", command: str = "") -> GateOutcome:
         return GateOutcome(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from subagents.checkout import filters_of
 from subagents.submodules import submodules_of
 from subagents.workspace import text_of
 
@@ -46,6 +47,12 @@ def filters_named(repository: Repository, commit: str) -> dict[str, str]:
             if not line.lstrip().startswith("#"):
                 found |= {match["name"]: os.fsdecode(path) for match in FILTER.finditer(line) if match["name"] not in found}
     return found
+
+
+def filtered_files(repository: Repository, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """{path: filter} of those of the paths that the commit's .gitattributes files send through a filter. Raises GitError, OSError."""
+    wanted = sorted({path.lstrip("/") for path in paths if path.strip("/") and not any(letter in path for letter in GLOB_LETTERS)})
+    return filters_of(repository, commit, b"".join(os.fsencode(path) + b"\0" for path in wanted)) if wanted else {}
 
 
 def missing_submodules(repository: Repository, commit: str) -> list[str]:

@@ -166,8 +166,9 @@ def _build(
         _bring(os.path.join(spec.repository, path), os.path.join(checkout, path))
     if settings.setup:
         _run(spec, settings, folder, checkout, reporter)
-    for left in (os.path.join(checkout, ".git"), os.path.join(folder, "tmp")):
-        remove(left)
+    for left in (os.path.join(checkout, ".git"), os.path.join(folder, "tmp"), os.path.join(folder, "bin")):
+        if os.path.lexists(left):
+            remove(left)
     _take_over(folder, writable=spec.sandbox in ISOLATING)
     links = _left(checkout, tracked)
     programs = [place for name in (*settings.path, *PROGRAM_FOLDERS) if os.path.isdir(place := os.path.join(checkout, name))]

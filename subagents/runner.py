@@ -11,6 +11,7 @@ from subagents.machine_faults import fault_of
 from subagents.project_environment import SetupFailed
 from subagents.reporting import Reporter
 from subagents.roles import get_role
+from subagents.workspace import GitError, RepositoryProblem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _failure(spec: TaskSpec, journal: Journal, error: BaseException) -> TaskResu
         return _failed(spec, journal, Failure.MACHINE_FAULT, str(fault), "")
     if isinstance(error, SetupFailed):
         return _failed(spec, journal, Failure.SETUP_FAILED, str(error), "")
+    if isinstance(error, (RepositoryProblem, GitError)):  # nobody crashed, and the next attempt would end the same
+        return _failed(spec, journal, Failure.AGENT_ERROR, f"the repository cannot be used: {error}", "")
     if isinstance(error, SubagentError):  # its message is enough: no traceback
         return _failed(spec, journal, Failure.CRASHED, str(error), "")
     import traceback

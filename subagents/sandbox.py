@@ -77,7 +77,8 @@ def policy_for(
     asked = spec.room
     objects = object_folders(attached_repository(spec.repository).common_dir)
     built = ProjectEnvironment.of(spec)
-    shown = (*tools(), *objects, *([built.folder] if built.folder else ()), os.path.join(spec.attempt_dir, "bin"))
+    shown = (*tools(), *objects, *([built.folder] if built.folder else ()))
+    shown += (*(os.path.join(place, "bin") for place in dict.fromkeys((spec.attempt_dir, own or spec.attempt_dir))),)
     shown += (*(str(path) for path in asked.get("paths", ())), *readable)
     folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
     limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}

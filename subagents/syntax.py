@@ -43,7 +43,8 @@ def main(paths: list[str]) -> int:
             check(path)
         except Exception as error:  # noqa: BLE001 -- each parser has its own errors; any of them is a fault
             faults += 1
-            sys.stdout.write(f"{path}: {type(error).__name__}: {error}\n")
+            said = f"{path}: {type(error).__name__}: {error}\n"
+            sys.stdout.write(said.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))  # a name may be no UTF-8
     sys.stdout.write(f"{len(paths)} files parsed, {faults} with faults\n")
     return 1 if faults else 0
 

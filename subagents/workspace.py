@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import time
 
 from subagents.files import MACHINE_ERRORS, SubagentError
@@ -312,7 +313,10 @@ class Repository:
         found = self.find_commit(branch_ref(branch))
         if found is None:
             known = ", ".join(self.branches()[:10]) or "none"
-            raise RepositoryProblem("unknown_branch", f"{self.path} has no branch {branch}. Branches there: {known}.")
+            message = f"{self.path} has no branch {branch}. Branches there: {known}."
+            if not branch_ref(branch).startswith(OUR_REFS):
+                message += " If it was renamed, set Base branch in the project's settings."
+            raise RepositoryProblem("unknown_branch", message)
         return found
 
     def find_commit(self, name: str) -> str | None:
@@ -726,10 +730,21 @@ class Repository:
         if accept is not None and answer.exit_code not in accept:
             said = text_of(answer.err)[-500:]
             if any(words in said.lower() for words in MISSING_OBJECT) and self._is_partial():
-                message = f"{self.path} is a partial clone, and objects that are needed are not in it. Fetch them: "
-                raise RepositoryProblem("partial", f"{message}git -C {self.path} fetch --refetch --no-filter ({said})")
+                raise self._partial(said)
             raise GitError(arguments[0], answer.exit_code, said)
         return answer
+
+    def refuse_missing_objects(self, commit: str) -> None:
+        """Raises RepositoryProblem (partial) when objects of the commit's files are not here: our git fetches nothing. GitError."""
+        if not self._is_partial():
+            return
+        asked = ("rev-list", "--objects", "--no-walk", "--missing=print", "--end-of-options", commit)
+        if missing := sum(line.startswith("?") for line in self._lines(*asked)):
+            raise self._partial(f"{missing} of {commit[:12]} are missing")
+
+    def _partial(self, said: str) -> RepositoryProblem:
+        message = f"{self.path} is a partial clone, and objects that are needed are not in it. Fetch them: "
+        return RepositoryProblem("partial", f"{message}git -C {shlex.quote(self.path)} fetch --refetch --no-filter ({said})")
 
     def _is_partial(self) -> bool:
         with contextlib.suppress(OSError):
@@ -839,9 +854,14 @@ def _with_trailers(message: str, trailers: Mapping[str, str]) -> str:
 
 
 def text_of(data: bytes, *, strip: bool = True) -> str:
-    """What git printed, as text; `strip=False` for names and contents, where spaces count."""
+    """What git printed, as text; `strip=False` for names and contents, where spaces count. A file to open is for `name_of`."""
     text = data.decode("utf-8", "replace")
     return text.strip() if strip else text
+
+
+def name_of(data: bytes) -> str:
+    """A path that git printed, as the file system takes it: bytes that are no UTF-8 stay what they are."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def first_line(path: str) -> str:

@@ -58,9 +58,10 @@ def _repository(project: Project, files: Sequence[str]) -> list[EnvironmentCheck
     try:
         commit = repository.branch_commit(project.base_branch)
         found.append(EnvironmentCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
+        repository.refuse_missing_objects(commit)
         found += _what_git_would_lose(repository, commit, files)
     except SubagentError as problem:
-        found.append(EnvironmentCheck("Base branch", "error", str(problem), "Set another base branch in the project's settings."))
+        found.append(EnvironmentCheck("Base branch", "error", str(problem), "Fix that, or choose another base branch in its settings."))
     found.append(_working_tree(repository))
     return found
 
@@ -77,10 +78,19 @@ def _what_git_would_lose(repository: Repository, commit: str, files: Sequence[st
     if missing := preflight.missing_submodules(repository, commit):
         text = f"not on this machine: {', '.join(missing[:FILES_NAMED])}"
         found.append(EnvironmentCheck("Submodule", "warning", text, "Run git submodule update --init in the repository; else it is empty."))
-    for name, path in preflight.filters_named(repository, commit).items():
+    filters = preflight.filters_named(repository, commit)
+    for path, name in list(preflight.filtered_files(repository, commit, files if filters else ()).items())[:FILES_NAMED]:
+        text = f"{path} is declared, but goes through the filter {name}, which is not run"
+        found.append(EnvironmentCheck("Filter", "error", text, "Change it in a clone of your own; a batch cannot commit it."))
+    for name, path in filters.items():
         text = f"{path} names the filter {name}, which is not run"
         found.append(EnvironmentCheck("Filter", "warning", text, "Checkouts have its files as the commit has them: pointers or encrypted."))
     return found
+
+
+def lost_in_git(repository: Repository, commit: str, files: Sequence[str]) -> tuple[str, ...]:
+    """What of these declared files could be in no commit, and the like, as sentences. Raises GitError, OSError."""
+    return tuple(f"{check.name}: {check.text}. {check.hint}" for check in _what_git_would_lose(repository, commit, files))
 
 
 def _working_tree(repository: Repository) -> EnvironmentCheck:

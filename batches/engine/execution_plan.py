@@ -23,6 +23,7 @@ from batches.core.plans.forecast import (
 )
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.words import counted
+from batches.engine.environment import lost_in_git
 from batches.engine.sandboxing import refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Project, Review, Scheduling, Task
@@ -30,6 +31,7 @@ from batches.plans.services import finished_phases
 from batches.repositories.repository import checked_repository
 from subagents.backends import BACKENDS
 from subagents.contract import SubagentError
+from subagents.workspace import branch_ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
         conflicts=conflicts,
         after=serialize,
         needs_agent=needs_agent,
-        notes=(*_notes(batch, backend, needs_agent), *_dropped_note(dropped)),
+        notes=(*_notes(batch, backend, needs_agent, open_phases), *_dropped_note(dropped)),
         models=models,
     )
 
@@ -303,7 +305,7 @@ def _serialized(batch: Batch, options: ExecuteOptions, selected: set[str]) -> di
     return {key: tuple(dict.fromkeys(names)) for key, names in after.items()}
 
 
-def _notes(batch: Batch, backend: str, needs_agent: Sequence[str]) -> tuple[str, ...]:
+def _notes(batch: Batch, backend: str, needs_agent: Sequence[str], phases: Sequence[Phase]) -> tuple[str, ...]:
     notes = []
     if refusal := review_refusal(batch):
         notes.append(refusal)
@@ -312,8 +314,11 @@ def _notes(batch: Batch, backend: str, needs_agent: Sequence[str]) -> tuple[str,
     if needs_agent:
         notes.append(f"{_names(needs_agent)} has steps in prose: they need an agent, and the steps backend has none.")
     try:
-        dirty = checked_repository(batch).dirty_summary()
-    except SubagentError as problem:
+        repository = checked_repository(batch)
+        commit = repository.find_commit(branch_ref(batch.branch)) or batch.base_commit
+        notes += lost_in_git(repository, commit, sorted({path for phase in phases for path in phase.files}))
+        dirty = repository.dirty_summary()
+    except (SubagentError, OSError) as problem:
         raise ServiceError(str(problem)) from problem
     if dirty:
         have = counted(dirty, "file has", "files have")

@@ -59,6 +59,7 @@ def generate(
     try:
         repository = checked_repository(project)
         base_commit = repository.branch_commit(project.base_branch)
+        repository.refuse_missing_objects(base_commit)
         repository.exclude()
         with transaction.atomic():
             batch = Batch.objects.create(

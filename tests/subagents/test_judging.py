@@ -11,6 +11,7 @@ from subagents import gates as gates_module
 from subagents import standard_gates as standard_module
 from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus, TaskSpec, replace
+from subagents.files import dump_json
 from subagents.gates import Judge, find_test_command
 from subagents.journal import Journal
 from subagents.reporting import Reporter
@@ -487,3 +488,65 @@ def test_a_declared_file_that_the_phase_removed_is_not_missing(place) -> None:
     assert judge(place, gate)[0].status == FAILED
     (outcome,) = judge(place, gate, deleted=("old.py",))
     assert outcome.status == PASSED and outcome.output == "found: a.py\nremoved: old.py"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        (GateKind.CONFLICT_MARKERS, b"b\xff.txt", b"<<<<<<< a\n=======\n>>>>>>> b\n"),
+        (GateKind.FILE_SIZE, b"caf\xe9/b.txt", b"x" * 1001),
+        (GateKind.PARSES, b"b\xff.py", b"def f(:\n"),
+        (GateKind.SYNTAX, b"caf\xe9.sh", b"if true; then\n"),
+    ],
+)
+def test_a_file_whose_name_is_no_utf_8_is_looked_at_like_any_other(place, kind: GateKind, name: bytes, text: bytes) -> None:
+    """The phase's changed files come as text, in which such a byte is U+FFFD."""
+    spec, folder = place
+    base = commit_files(folder, {"a.txt": "1\n"})
+    whole = os.path.join(os.fsencode(folder), name)
+    os.makedirs(os.path.dirname(whole), exist_ok=True)
+    Path(os.fsdecode(whole)).write_bytes(text)
+    changed = open_repository(folder).changes(base, commit_files(folder, {})).present
+    (outcome,) = judge((spec, folder), standard(kind, maximum=1000.0), changed=changed)
+    assert outcome.status == FAILED, outcome
+    assert "\ufffd" in GateOutcome.from_json(json.loads(dump_json(outcome.to_json()))).output or kind == GateKind.SYNTAX
+
+
+def test_a_file_whose_name_is_no_utf_8_is_made_anew_for_the_next_gate(place) -> None:
+    _, folder = place
+    write(folder, a__txt="1\n")
+    Path(os.fsdecode(os.path.join(os.fsencode(folder), b"b\xff"))).write_text("b\n")
+    commands = ("rm b*", 'test "$(cat b*)" = b')
+    outcomes = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands)))
+    assert [outcome.status for outcome in outcomes] == [PASSED, PASSED]
+
+
+def test_without_a_sandbox_no_gate_has_a_package_that_a_command_installed_beside_the_tools(place) -> None:
+    """As `pip install` does for a user: what PYTHONUSERBASE names is imported by every Python."""
+    spec, folder = replace(place[0], sandbox="rlimit"), place[1]
+    write(folder, a__txt="1\n")
+    install = "d=$(python3 -c 'import site; print(site.getusersitepackages())'); mkdir -p $d; touch $d/extra.py; python3 -c 'import extra'"
+    commands = (install, "! python3 -c 'import extra'")
+    gates = tuple(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands))
+    assert [outcome.status for outcome in judge((spec, folder), *gates)] == [PASSED, PASSED]
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("python -m pytest -q", FAILED),
+        ("pytest -q tests", FAILED),
+        ("python3 -B -m unittest discover -s tests -p 'test_*.py'", FAILED),
+        ("PYTHONPATH=src python -m pytest -q -p no:cacheprovider", PASSED),
+        ("true", PASSED),
+    ],
+)
+def test_a_command_that_runs_python_tests_is_green_by_the_code_of_the_checkout_only(place, command: str, status: GateStatus) -> None:
+    """`wsgiref` of src is not what the tests import, unless the command says where modules are."""
+    test = "import unittest, wsgiref\n\n\nclass A(unittest.TestCase):\n    def test(self):\n        assert wsgiref\n"
+    write(place[1], tests___test_a__py=test)
+    (place[1] / "src/wsgiref").mkdir(parents=True)
+    (place[1] / "src/wsgiref/__init__.py").write_text("x = 1\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
+    assert outcome.status == status, outcome
+    assert status == PASSED or "may have run against other code: wsgiref is" in outcome.note

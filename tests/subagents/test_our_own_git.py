@@ -207,6 +207,24 @@ def test_a_submodule_that_is_nowhere_stays_empty_and_nothing_written_there_is_lo
         checkout.snapshot(base)
 
 
+@pytest.mark.parametrize("rule", ["*.bin filter=lfs diff=lfs merge=lfs -text", "[attr]secret filter=git-crypt\n*.bin secret"])
+def test_what_a_filter_would_have_turned_into_something_else_is_refused_in_a_sentence(project: Path, tmp_path: Path, rule: str) -> None:
+    """A large file would be committed in place of its pointer, a secret in place of its cipher."""
+    base = commit_files(project, {".gitattributes": rule + "\n", "kept.bin": "pointer\n", "gone.bin": "pointer\n"})
+    checkout = checkout_of(project, tmp_path, base)
+    Path(checkout.path, "gone.bin").unlink()
+    Path(checkout.path, "plain.txt").write_text("1\n")
+    assert checkout.repository.changes(base, checkout.snapshot(base)).present == ("plain.txt",)
+    for name in ("kept.bin", "a/new.bin"):
+        Path(checkout.path, name).parent.mkdir(exist_ok=True)
+        Path(checkout.path, name).write_text("plain\n")
+    with pytest.raises(BlockedEntries) as refused:
+        checkout.snapshot(base)
+    name = "lfs" if "lfs" in rule else "git-crypt"
+    expected = [f"{path} goes through the filter {name}" for path in ("a/new.bin", "kept.bin")]
+    assert [entry.split(",")[0] for entry in refused.value.entries] == expected
+
+
 @pytest.mark.parametrize("kind", ["blob:none", "tree:0"])
 def test_a_partial_clone_without_its_remote_is_told_in_a_sentence(project: Path, tmp_path: Path, kind: str) -> None:
     commit_files(project, {"old": "1\n"})
@@ -215,6 +233,8 @@ def test_a_partial_clone_without_its_remote_is_told_in_a_sentence(project: Path,
     folder = tmp_path / "partial"
     user_git(tmp_path, "clone", "--quiet", "--no-checkout", f"--filter={kind}", f"file://{project}", str(folder))
     os.rename(project, tmp_path / "away")
+    with pytest.raises(RepositoryProblem, match="is a partial clone"):
+        open_repository(folder).refuse_missing_objects(base)
     with pytest.raises(RepositoryProblem, match="is a partial clone") as refused:
         checkout_of(folder, tmp_path, base)
     assert refused.value.code == "partial" and "fetch" in str(refused.value)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.preflight import filters_named, ignored_files, missing_submodules, submodule_of
+from subagents.preflight import filtered_files, filters_named, ignored_files, missing_submodules, submodule_of
 from subagents.workspace import Repository, open_repository
 from tests.subagents.conftest import commit_files, user_git
 
@@ -42,6 +42,8 @@ def test_a_file_that_is_in_the_commit_is_kept_whatever_is_ignored(folder: Path) 
 def test_filters_are_named_with_their_file_and_comments_are_not(folder: Path) -> None:
     commit_files(folder, {".gitattributes": "# filter=none\n*.psd filter=lfs diff=lfs\n", "secrets/.gitattributes": "* filter=git-crypt\n"})
     assert filters_named(*opened(folder)) == {"lfs": ".gitattributes", "git-crypt": "secrets/.gitattributes"}
+    declared = ["a/new.psd", "secrets/key", "plain.txt", "*.psd"]
+    assert filtered_files(*opened(folder), declared) == {"a/new.psd": "lfs", "secrets/key": "git-crypt"}
 
 
 def test_a_file_below_a_submodule_is_named_and_a_submodule_that_is_not_here_too(folder: Path, tmp_path: Path) -> None:

@@ -72,9 +72,11 @@ def test_repository_without_commits_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_branch_lists_the_branches(project: Path) -> None:
-    with pytest.raises(RepositoryProblem, match="Branches there: main") as refused:
+    with pytest.raises(RepositoryProblem, match=r"Branches there: main\. If it was renamed, set Base branch") as refused:
         open_repository(project).branch_commit("trunk")
     assert refused.value.code == "unknown_branch"
+    with pytest.raises(RepositoryProblem, match=r"Branches there: main\.$"):  # no setting names it
+        open_repository(project).branch_commit("ce/batch-1")
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a..b", "a b", "a~1", "x.lock", "a//b", ".a", "a@{1}", "a\x7f", "a:b", "x/"])
@@ -133,8 +135,9 @@ def test_checkout_is_the_commit_and_the_agents_git_cannot_reach_the_project(proj
 
 
 def test_agents_git_configuration_and_hooks_never_run_in_ours(project: Path, tmp_path: Path) -> None:
-    base = commit_files(project, {".gitattributes": "*.txt filter=evil diff=evil\n"})
+    base = user_git(project, "rev-parse", "HEAD")
     checkout = checkout_of(project, tmp_path, base)
+    Path(checkout.path, ".gitattributes").write_text("*.txt filter=evil diff=evil\n")
     canary = tmp_path / "canary"
     script = tmp_path / "evil.sh"
     script.write_text(f"#!/bin/sh\ntouch {canary}\ncat\n")

@@ -85,7 +85,7 @@ class Command(BaseCommand):
             return retries.resume(batch=batch, actor=actor, options=execute_options(options))
         plan = plan_execution(batch=batch, options=execute_options(options))
         run = execution.execute(batch=batch, actor=actor, options=execute_options(options))
-        for line in _models(plan):
+        for line in (*_models(plan), *(f"Note: {note}" for note in plan.notes)):
             self.stderr.write(line, str)
         return run
 

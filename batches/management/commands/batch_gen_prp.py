@@ -12,11 +12,14 @@ from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.text.words import counted
 from batches.engine import generation, reporting
+from batches.engine.environment import lost_in_git
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import issue_line
 from batches.models import Batch, Project
 from batches.plans.services import import_plan
+from batches.repositories.repository import checked_repository
+from subagents.contract import SubagentError
 
 
 class Command(BaseCommand):
@@ -46,7 +49,10 @@ class Command(BaseCommand):
             else:
                 batch = old
                 generation.regenerate(batch=batch, plan=plan, actor=actor)
-        except ServiceError as error:
+            declared = [path for phase in report.reading.plan.phases for path in phase.files]
+            for note in lost_in_git(checked_repository(project), batch.base_commit, declared):
+                self.stderr.write(f"Note: {note}", str)
+        except (ServiceError, SubagentError) as error:
             raise CommandError(str(error), returncode=1) from error
         run = batch.runs.latest("number")
         if options["detach"]:
