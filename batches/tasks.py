@@ -9,10 +9,11 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches.engine import predictions, ticker
+from batches.engine import disk_space, predictions, ticker
 from batches.integrations import linear_issues, notifications
 from batches.repositories import kept_work, merges
 from ce_web.cluster import stop_requested
+from subagents import idle_places
 
 
 def enqueue_tick() -> None:
@@ -70,9 +71,11 @@ def ensure_ticker() -> str:
 
 
 def look_around() -> str:
-    """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts."""
+    """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts, remove what is idle."""
     merges.finish_merges()
     now = timezone.now()
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)
+    data = str(settings.CE_DATA_DIR)
+    idle_places.prune(data, tight=disk_space.low_file_system(data) is not None)
     return f"{foreseen} conflicts predicted"

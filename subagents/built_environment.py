@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from subagents.folders import State
 
 READY, AS_BUILT = "ready.json", "as-built"  # the environment as a value; what its folder looked like once it was built
+IN_USE = "in-use"  # locked by whoever uses the environment
 NAMED = 5
 
 
@@ -80,6 +82,12 @@ class ProjectEnvironment:
             place = os.path.join(checkout, link)
             if not os.path.lexists(place) and os.path.isdir(os.path.dirname(place)):
                 os.symlink(os.path.join(self.folder, "checkout", link), place)
+
+    def hold(self) -> None:
+        """Keep the environment from being removed as idle as long as this process lives. Raises OSError."""
+        lock = os.open(os.path.join(self.folder, IN_USE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.utime(lock)
 
     def take_out_of(self, checkout: str) -> None:
         """Undo `put_into`; whatever else is at these paths stays. Raises OSError."""
@@ -151,4 +159,4 @@ def note_as_built(folder: str) -> None:
 
 
 def _state(folder: str) -> State:
-    return {path: seen for path, seen in state_of(folder).items() if path not in (READY, AS_BUILT)}
+    return {path: seen for path, seen in state_of(folder).items() if path not in (READY, AS_BUILT, IN_USE)}

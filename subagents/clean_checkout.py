@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from subagents.folders import State
     from subagents.workspace import Repository
 
-FOLDER = ".judge"  # beside the checkouts of the project's attempts
+FOLDER, LOCK = ".judge", "lock"  # beside the checkouts of the project's attempts
 PLACES = 100  # more than attempts can run at once
 NAMED = 5
 # Files get another owner after git has written them, and we look at them more closely than git would.
@@ -88,7 +88,7 @@ class CleanCheckout:
     def _begin(self) -> None:
         """Go on from the commit that was judged here last, where that leads to the same files as a checkout anew."""
         for name in os.listdir(self.folder):  # where there is no sandbox a gate may have written beside the checkout
-            if name not in ("checkout", "lock", "state", "tmp", "home", "bin") and not name.startswith("index"):
+            if name not in ("checkout", LOCK, "state", "tmp", "home", "bin") and not name.startswith("index"):
                 remove(os.path.join(self.folder, name))
         try:
             former = self._recorded()
@@ -156,9 +156,10 @@ def _take_place(root: str) -> tuple[str, int]:
     for number in range(1, PLACES + 1):
         folder = os.path.join(root, str(number))
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(lock)  # idle_places.py removes what was not used for long
             return folder, lock
         except BlockingIOError:
             os.close(lock)

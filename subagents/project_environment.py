@@ -77,6 +77,7 @@ def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporte
                 built = _read(folder, key)
             if built is None:
                 raise SetupFailed(f"the environment in {folder} was built and cannot be read")
+            built.hold()
             if not (changed := built.changed_since_built(spec.sandbox)):
                 return built
             # Others may be at work with it: it stays, and is built anew beside it.
