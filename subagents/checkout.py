@@ -147,8 +147,8 @@ class Checkout:
         try:
             self._git("add", "--all")
         except GitError:
-            if special := self._special_files():
-                raise BlockedEntries(special) from None
+            if odd := (*self._special_files(), *self._empty_repositories()):
+                raise BlockedEntries(odd) from None
             raise
         if links := [link for link in self.provided if os.path.islink(os.path.join(self.path, link))]:
             self._git("update-index", "--force-remove", "-z", "--stdin", given=b"".join(os.fsencode(link) + b"\0" for link in links))
@@ -163,6 +163,15 @@ class Checkout:
         names = (name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row)
         kinds = ((name, _special(os.path.join(self.path, name))) for name in names)
         return tuple(f"{name} is now {kind}" for name, kind in kinds if kind)[:NAMED]
+
+    def _empty_repositories(self) -> tuple[str, ...]:
+        """Folders that somebody made repositories of and committed nothing in, each as a sentence: git cannot add them."""
+        found = []
+        for place, folders, _ in os.walk(self.path):
+            if ".git" in folders and place != self.path:
+                found.append(f"{os.path.relpath(place, self.path)} is another git repository, without a commit (remove its .git)")
+                folders.clear()
+        return tuple(found[:NAMED])
 
     def kept_out(self, paths: Sequence[str]) -> dict[str, str]:
         """{path: why} of those files, folders and globs that are in the folder and of which nothing is in the last snapshot.

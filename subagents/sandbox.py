@@ -269,6 +269,28 @@ def _limits(policy: SandboxPolicy) -> Callable[[], None]:
     return prepare
 
 
+# What commands see that is not the project's
+
+
+# Prints, a line each, where the interpreter finds the packages that it was told of.
+_FOUND = """import importlib.util, sys
+for name in sys.argv[1:]:
+    spec = importlib.util.find_spec(name)
+    print(spec.origin if spec else "")
+"""
+
+
+def seen_by_commands(packages: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of the server's packages {name: its file} that commands of projects import from the very same place.
+
+    There are some where CE Web is installed without a virtual environment. Raises ProgramMissing.
+    """
+    environment = {**allowed(), "PYTHONUSERBASE": os.devnull}
+    found = run([os.path.realpath(sys.executable), "-c", _FOUND, *packages], environment, seconds=PROBE_SECONDS).out
+    rows = zip(packages.items(), found.decode("utf-8", "surrogateescape").split("\n"), strict=False)
+    return tuple(name for (name, ours), theirs in rows if theirs and os.path.realpath(theirs) == os.path.realpath(ours))
+
+
 # Which level holds here
 
 

@@ -1,5 +1,7 @@
 """Check whether a project's environment is ready for a plan, before anybody presses Execute."""
 
+import functools
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,17 +10,21 @@ from django.utils import timezone
 
 from batches.core.text import words
 from batches.engine.disk_space import reported_file_systems
+from batches.engine.sandboxing import ELSEWHERE, settings_above
 from batches.integrations.api_keys import lacking
 from batches.models import Host, Project
 from batches.repositories.repository import checked_repository
 from subagents import preflight
 from subagents.backends import BACKENDS
 from subagents.contract import SubagentError
+from subagents.sandbox import seen_by_commands
 from subagents.workspace import Repository
 
 TICK_LATE_SECONDS = 10.0  # the watchdog of `manage.py up` restarts the cluster by then
 DISK_LOW_BYTES = 2 * 1024**3
 FILES_NAMED = 8
+SERVER_PACKAGES = ("django", "django_q", "gunicorn", "httpx", "plotly", "whitenoise")
+IN_A_VENV = "Install CE Web in a virtual environment, as `make run` does, or give each project its own under Environment."
 COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands no prose
 
 
@@ -46,7 +52,19 @@ def check_environment(
     else:
         checks += _repository(project, files)
         checks.append(_backend(backend or project.backend, prose_phases, project.agent_command))
+    if seen := server_packages_seen():
+        checks.append(EnvironmentCheck("Python", "warning", seen, IN_A_VENV))
+    if above := settings_above():
+        checks.append(EnvironmentCheck("Folders above", "warning", above, ELSEWHERE))
     return (*checks, *_hosts())
+
+
+@functools.cache
+def server_packages_seen() -> str:
+    """Which packages of the server the commands of projects can import, in words; "" for none, as in a virtual environment."""
+    ours = {name: spec.origin for name in SERVER_PACKAGES if (spec := importlib.util.find_spec(name)) and spec.origin}
+    seen = seen_by_commands(ours)
+    return f"commands of projects can import the server's own packages ({', '.join(seen)}): tests may pass by them" if seen else ""
 
 
 def _repository(project: Project, files: Sequence[str]) -> list[EnvironmentCheck]:

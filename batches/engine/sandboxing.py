@@ -14,6 +14,8 @@ from subagents.contract import ContractError, read_json_file, write_atomic
 from subagents.procfs import boot_id
 from subagents.sandbox import BWRAP, ISOLATING, SandboxUnavailable, find_level
 
+NAMED = 5
+
 logger = logging.getLogger(__name__)
 
 
@@ -54,6 +56,31 @@ def sandbox_level() -> Sandbox:
             write_atomic(str(path), json.dumps(asdict(found)).encode(), durable=False, mode=0o600)
     known_levels[path] = found
     return found
+
+
+# Where tools look in every folder above the one that they work in, to the root.
+SETTINGS_OF_TOOLS = (
+    *("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "ruff.toml", ".ruff.toml", ".flake8", "mypy.ini", ".editorconfig"),
+    *("package.json", "node_modules", "tsconfig.json", ".prettierrc"),
+    *("Cargo.toml", ".cargo", "go.mod", "go.work", "Gemfile", "composer.json"),
+)
+ELSEWHERE = "Set CE_DATA_DIR to a folder that lies in no project, or install bubblewrap: there a checkout has nothing above it."
+
+
+def settings_above() -> str:
+    """What tools would find above the checkouts, in words, where the sandbox does not hide it; "" for nothing.
+
+    pytest, ruff, node, cargo and others take the nearest settings in the folders above as the project's own. At landlock they
+    fail, since they may not read what they see.
+    """
+    try:
+        if sandbox_level().level == "bwrap":
+            return ""
+    except SandboxUnavailable:
+        return ""  # said by whoever needs the level
+    folder = Path(settings.CE_DATA_DIR).resolve()
+    found = [str(above / name) for above in (folder, *folder.parents) for name in SETTINGS_OF_TOOLS if (above / name).exists()]
+    return f"tools take settings above the checkouts for a project's own: {', '.join(found[:NAMED])}" if found else ""
 
 
 def _stored(path: Path) -> Sandbox | None:

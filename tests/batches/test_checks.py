@@ -1,5 +1,7 @@
 """What would make the engine lose or repeat work is refused by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from batches.checks import check_queue, check_sandbox
@@ -53,3 +55,13 @@ def test_what_was_found_is_kept_for_the_boot_and_tried_again_when_another_level_
     assert sandboxing.sandbox_level() == first and first.at
     settings.CE_SANDBOX = "rlimit"
     assert sandboxing.sandbox_level().level == "rlimit"
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "package.json", "node_modules"])
+def test_settings_of_tools_above_the_checkouts_are_named_where_no_sandbox_hides_them(settings, tmp_path, name):
+    settings.CE_DATA_DIR, settings.CE_SANDBOX = tmp_path / "a" / "data", "rlimit"
+    (tmp_path / name).mkdir() if name == "node_modules" else (tmp_path / name).touch()
+    assert str(tmp_path / name) in sandboxing.settings_above()
+    (tmp_path / "a" / "data" / "sandbox.json").write_text("")
+    sandboxing.known_levels[tmp_path / "a" / "data" / "sandbox.json"] = replace(sandboxing.sandbox_level(), level="bwrap")
+    assert sandboxing.settings_above() == ""

@@ -15,6 +15,7 @@ from subagents.files import dump_json
 from subagents.gates import Judge, find_test_command
 from subagents.journal import Journal
 from subagents.reporting import Reporter
+from subagents.sandbox import seen_by_commands
 from subagents.workspace import open_repository
 from tests.subagents.conftest import World, commit_files, user_git
 
@@ -276,6 +277,12 @@ def test_commands_see_no_package_of_the_server_and_borrow_only_what_runs_tests(p
     write(place[1], pluggy__py="x = 1\n")  # what is lent comes after all that the project has
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="python -c 'import pluggy; pluggy.x'"))
     assert outcome.status == PASSED
+
+
+def test_what_commands_import_from_the_very_place_of_the_servers_packages_is_named() -> None:
+    """Of the interpreter's own library that is so; of the packages of a virtual environment it is not."""
+    ours = {"json": json.__file__, "pytest": str(pytest.__file__), "nowhere_7f3a": "/nowhere", "wsgiref": "/elsewhere/wsgiref/__init__.py"}
+    assert seen_by_commands(ours) == ("json",)
 
 
 def test_python_tests_of_other_code_are_not_green(place) -> None:

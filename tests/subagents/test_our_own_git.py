@@ -207,6 +207,15 @@ def test_a_submodule_that_is_nowhere_stays_empty_and_nothing_written_there_is_lo
         checkout.snapshot(base)
 
 
+def test_a_repository_without_a_commit_inside_the_folder_is_refused_by_name(project: Path, tmp_path: Path) -> None:
+    base = user_git(project, "rev-parse", "HEAD")
+    checkout = checkout_of(project, tmp_path, base)
+    user_git(Path(checkout.path), "init", "-q", "a/sub")
+    Path(checkout.path, "a/sub/file").write_text("1\n")
+    with pytest.raises(BlockedEntries, match="a/sub is another git repository, without a commit"):
+        checkout.snapshot(base)
+
+
 @pytest.mark.parametrize("rule", ["*.bin filter=lfs diff=lfs merge=lfs -text", "[attr]secret filter=git-crypt\n*.bin secret"])
 def test_what_a_filter_would_have_turned_into_something_else_is_refused_in_a_sentence(project: Path, tmp_path: Path, rule: str) -> None:
     """A large file would be committed in place of its pointer, a secret in place of its cipher."""

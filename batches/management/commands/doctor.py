@@ -16,7 +16,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from batches.engine.sandboxing import sandbox_level
+from batches.engine.environment import IN_A_VENV, server_packages_seen
+from batches.engine.sandboxing import ELSEWHERE, sandbox_level, settings_above
 from batches.integrations.api_keys import BACKENDS_WITH_KEY, ENTER, api_key
 from batches.management.commands.up import TICKER_SILENT_SECONDS, ticker_mark
 from batches.models import Project
@@ -81,7 +82,10 @@ def examine() -> Iterator[HealthCheck]:
 
 def _python() -> HealthCheck:
     version = ".".join(map(str, sys.version_info[:3]))
-    return HealthCheck("Python", sys.version_info >= MINIMUM_PYTHON, version, "install Python 3.11 or newer: make run PYTHON=python3.11")
+    if sys.version_info < MINIMUM_PYTHON:
+        return HealthCheck("Python", False, version, "install Python 3.11 or newer: make run PYTHON=python3.11")
+    seen = server_packages_seen()
+    return HealthCheck("Python", not seen, f"{version}; {seen}" if seen else version, IN_A_VENV)
 
 
 def _git() -> HealthCheck:
@@ -116,6 +120,8 @@ def _sandbox() -> HealthCheck:
         return HealthCheck("sandbox", False, str(error), "docs/security.md says what each level needs")
     except OSError as error:
         return HealthCheck("sandbox", False, f"cannot be tested: {error}", "fix the data directory first")
+    if above := settings_above():
+        return HealthCheck("sandbox", False, f"{found.words()}; {above}", ELSEWHERE)
     accepted = found.isolates or settings.CE_SANDBOX == "rlimit" or settings.CE_ALLOW_UNSANDBOXED
     way_out = "install bubblewrap (apt install bubblewrap), or accept it with CE_ALLOW_UNSANDBOXED=1"
     return HealthCheck("sandbox", accepted, found.words(), way_out)
