@@ -8,7 +8,7 @@ import os
 import stat
 
 from subagents.files import sha256_hex
-from subagents.own_git import configuration, object_folders
+from subagents.own_git import alternates, configuration, object_folders
 from subagents.record import record
 from subagents.submodules import found_at_hand
 from subagents.workspace import (
@@ -104,7 +104,7 @@ class Checkout:
         for folder in ("objects/info", "refs/heads", "info"):
             os.makedirs(os.path.join(git, folder), exist_ok=True)
         _put(os.path.join(git, "config"), configuration(len(base) == 64))
-        _put(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(self.repository.common_dir)) + "\n")
+        _put(os.path.join(git, "objects/info/alternates"), alternates(object_folders(self.repository.common_dir)))
         _put(os.path.join(git, "packed-refs"), self._references())
         _put(os.path.join(git, "HEAD"), base + "\n")
         shallow = os.path.join(self.repository.common_dir, "shallow")

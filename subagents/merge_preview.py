@@ -12,7 +12,7 @@ import shutil
 import time
 from itertools import combinations
 
-from subagents.own_git import configuration, is_sha256, object_folders
+from subagents.own_git import alternates, configuration, is_sha256, object_folders
 from subagents.record import record
 from subagents.workspace import GitError, MergeConflict, Repository
 
@@ -68,7 +68,7 @@ def _temporary_repository(repository: Repository, folder: str) -> Repository:
         os.makedirs(os.path.join(git, name), mode=0o700, exist_ok=True)
     _write(os.path.join(git, "config"), configuration(is_sha256(repository.common_dir), bare=True))
     _write(os.path.join(git, "HEAD"), "ref: refs/heads/none\n")
-    _write(os.path.join(git, "objects/info/alternates"), "\n".join(object_folders(repository.common_dir)) + "\n")
+    _write(os.path.join(git, "objects/info/alternates"), alternates(object_folders(repository.common_dir)))
     _write(os.path.join(git, "info/exclude"), "/.ce/orchestration/\n")
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(os.path.join(repository.common_dir, "shallow"), os.path.join(git, "shallow"))

@@ -16,6 +16,10 @@ LINKED = ("objects", "refs", "packed-refs", "logs", "shallow")
 CONFIG_BYTES = 1 << 20
 MOST_BORROWED = 50
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _folders: list[str] = []  # the last one counts
 
 
@@ -109,8 +113,23 @@ def object_folders(common_dir: str) -> tuple[str, ...]:
         borrowed = os.path.join(folder, "info/alternates")
         with contextlib.suppress(OSError), open(borrowed, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.rstrip("\n") for line in file]
-            waiting += [os.path.normpath(os.path.join(folder, line)) for line in lines if line and not line.startswith("#")]
+            waiting += [os.path.normpath(os.path.join(folder, _unquoted(line))) for line in lines if line and not line.startswith("#")]
     return tuple(found)
+
+
+def alternates(folders: Sequence[str]) -> str:
+    """The text of objects/info/alternates for these folders; git reads a line that begins with a quote with the escapes of C."""
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+    odd = {folder for folder in folders if folder[:1] in ('"', "#") or "\n" in folder}
+    return "".join((f'"{folder.translate(escapes)}"' if folder in odd else folder) + "\n" for folder in folders)
+
+
+def _unquoted(line: str) -> str:
+    """A line of that file as the path that it means."""
+    if not line.startswith('"'):
+        return line
+    data = os.fsencode(line[1:-1]).decode("unicode_escape").encode("latin-1")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _folder() -> str:

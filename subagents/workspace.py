@@ -241,6 +241,8 @@ def _asked_repository(top: str) -> Repository:
         answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
         if "dubious ownership" in text_of(answer.err):
             raise _not_ours(top)
+    if "\n" in top:
+        raise RepositoryProblem("bad_path", f"{top!r} has a line break in its name, and is no repository of its own. Rename the folder.")
     lines = text_of(answer.out).split("\n")
     if answer.exit_code or len(lines) < 3:
         above = _git(["rev-parse", "--show-toplevel"], {}, directory=top)

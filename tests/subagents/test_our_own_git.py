@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from subagents.checkout import Checkout
+from subagents.own_git import alternates, object_folders
 from subagents.submodules import submodules_of
 from subagents.workspace import BlockedEntries, MergeConflict, Merged, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
@@ -115,6 +116,20 @@ def test_borrowed_objects_are_read_and_seen_by_the_agents_git(project: Path, tmp
     repository.ensure_branch(BRANCH, base)
     Path(checkout.path, "new").write_text("1\n")
     assert isinstance(repository.merge(BRANCH, kept(checkout, base), "Merge"), Merged)
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", 'quo"te \\\n', "#hash"])
+def test_a_repository_whose_path_is_odd_is_read_by_the_agents_git_and_by_who_borrows(project: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    os.rename(project, folder)
+    base = user_git(folder, "rev-parse", "HEAD")
+    assert user_git(Path(checkout_of(folder, tmp_path, base).path), "log", "--format=%s") == "First."
+    borrower = tmp_path / "borrower"
+    user_git(tmp_path, "init", "-q", "-b", "main", str(borrower))
+    (borrower / ".git/objects/info/alternates").write_text(alternates([str(folder / ".git/objects")]))
+    user_git(borrower, "update-ref", "refs/heads/main", base)
+    assert object_folders(str(borrower / ".git"))[1:] == (str(folder / ".git/objects"),)
+    assert user_git(Path(checkout_of(borrower, tmp_path, base, 2).path), "log", "--format=%s") == "First."
 
 
 def test_tags_and_branches_are_there_for_the_agents_git_and_stay_the_projects(project: Path, tmp_path: Path) -> None:
