@@ -11,6 +11,9 @@ from batches.core.plans.types import PlanReading
 NAME = "task list"
 SIGN = re.compile(r"^\s*[-*+] \[[ xX]\] ", re.MULTILINE)
 _NUMBERED = re.compile(r"^(?:[A-Za-z]{1,8}[- ]?)?\d+(?:\.\d+)*\s*[:.)\u2013\u2014-]")
+_LATER = re.compile(
+    r"\b(?:future|later|backlog|out of scope|non-goals|nice[- ]to[- ]haves?|stretch goals?|deferred|parking lot|won't)\b", re.IGNORECASE
+)
 _RECORD = re.compile(
     r"^(?:completed|done|finished|changelog|change log|file list|checklist before|before (?:you )?submit|contributor)", re.IGNORECASE
 )
@@ -48,6 +51,10 @@ def read(document: Document) -> PlanReading:
         for item in document.items_in(section):
             if item.has_box:
                 PhaseReader(draft, phase, {}, role=Role.STEPS)._plain_item(item)
+    for section in document.sections:
+        if _LATER.search(section.title):
+            for item in document.items_in(section, deep=True):
+                draft.account.because(item.line, "Its heading sets it aside for later.")
     last = draft.phases[-1]
     for section in document.sections:
         if role_of(section.title, {}) is Role.GATES:
@@ -58,11 +65,13 @@ def read(document: Document) -> PlanReading:
 
 
 def _work(document: Document) -> list[Section]:
-    """The sections that have boxes of their own and are neither checks nor a record of what is done."""
+    """The sections that have boxes of their own and are no checks, no record of what is done, and not set aside for later."""
+    later = [section for section in document.sections if _LATER.search(section.title)]
     return [
         section
         for section in (document.root, *document.sections)
         if any(item.has_box for item in document.items_in(section))
         and role_of(section.title, {}) not in (Role.GATES, Role.DEPENDENCIES, Role.FILES)
         and not _RECORD.match(folded(section.title))
+        and not any(section.level and outer.line <= section.line <= outer.end_line for outer in later)
     ]

@@ -175,9 +175,14 @@ def test_an_issue_with_a_task_list_is_read_heading_by_heading():
         ## Acceptance criteria
 
         - [ ] The export works on Mondays
+
+        ## Future ideas
+
+        - [ ] Export on Sundays
     """)
     assert name_of(reading) == "task list"
     assert shape(reading) == {"1": ([], 3, 1)}
+    assert len(unread_boxes(reading)) == 1 and "for later" in reading.accounting.unread[-1].why
 
 
 def test_boxes_that_are_the_smaller_part_of_the_work_are_not_taken_for_the_whole():
