@@ -213,6 +213,8 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
             _add_key(name.strip().removeprefix("Phase "), names, references)
         return references
     value = names.spelled(value)
+    if "hase" not in value:  # “Task 2” is Phase 2 where that is a phase
+        value = _OTHER_UNIT.sub(lambda found: f"Phase {found['key']}" if names.key(found["key"]) is not None else found.group(), value)
     whole = value.strip().strip("*_").strip()
     titled = names.title(whole)
     if titled is not None:
@@ -271,6 +273,10 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
     return references
 
 
+_OTHER_UNIT = re.compile(
+    r"\b(?:tasks?|steps?|story|stories|milestones?|epics?|stages?|parts?|sprints?|waves?|features?)\s+#?(?P<key>[0-9]+(?:\.[0-9]+)*[a-z]?)\b",
+    re.IGNORECASE,
+)
 _BUT = re.compile(
     r"^[,;:.\u2013\u2014-]*\s*(?:except(?:\s+for)?|but(?:\s+for)?|other\s+than|apart\s+from|besides|only|just|save)\b\s*(?:for\s+)?",
     re.IGNORECASE,

@@ -26,7 +26,9 @@ from batches.core.plans.types import (
     PlanSpec,
     Repair,
     StepSpec,
+    apply_repair,
 )
+from batches.core.plans.unknown import look_for_phases
 from batches.core.plans.values import hours_in_title, read_complexity, read_hours
 from batches.core.text.words import counted
 
@@ -117,7 +119,7 @@ def build_plan(text: str) -> PlanReading:
         issues.error(bad.line, IssueCode.BAD_KEY, message, phase=bad.heading.key, repair=renamed)
     _say_unread_sections(document, sections, taken, issues)
     if not sections and not document.bad_keys:
-        issues.error(*_no_phases(document, lines))
+        _no_phases(document, lines, issues)
     if document.too_many_at:
         message = f"The plan has more than {MAX_PHASES:,} phases and is not read beyond this line. Split it into several plans."
         issues.error(document.too_many_at, IssueCode.TOO_MANY_PHASES, message)
@@ -323,7 +325,8 @@ def _key_at(line: int, sections: Sequence[Section], taken: set[str]) -> str:
     return fresh
 
 
-def _no_phases(document: Document, lines: Sequence[str]) -> tuple[int, IssueCode, str]:
+def _no_phases(document: Document, lines: Sequence[str], issues: Issues) -> None:
+    """The error of a document without phases: where they may be, what else was seen, and how it could be read."""
     if document.fenced_headings:
         where = ", ".join(str(line) for line in document.fenced_headings[:8])
         more = len(document.fenced_headings) - 8
@@ -333,12 +336,23 @@ def _no_phases(document: Document, lines: Sequence[str]) -> tuple[int, IssueCode
             f"No phases. The only phase headings are inside code fences ({noun} {where}), where they are plain text. "
             "Move them out of the fence."
         )
-        return document.fenced_headings[0], IssueCode.NO_PHASES, message
-    bold = next((at for at, line in enumerate(lines, start=1) if line.lstrip().startswith(("**", "__")) and phase_heading(line)), 0)
+        issues.error(document.fenced_headings[0], IssueCode.NO_PHASES, message)
+        return
+    seen = look_for_phases(lines)
+    works = bool(seen.repairs) and bool(read_document(apply_repair("\n".join(lines), seen.repairs[0]).split("\n")).sections)
+    repair, others = (seen.repairs[0], seen.repairs[1:]) if works else (None, ())
+    bold = next((at for at, line in enumerate(lines, start=1) if line.lstrip()[:2] in ("**", "__") and _says_phase(line)), 0)
     if bold:
         message = f"No phases. The bold text on line {bold} must be a heading: write “### {lines[bold - 1].strip(' *_:')[:80]}”."
-        return bold, IssueCode.NO_PHASES, message
-    return 0, IssueCode.NO_PHASES, "No phases. Write a heading “### Phase 1: Title” for each phase, with its fields below."
+    else:
+        found = f"Seen: {seen.sentence}. " if seen.sentence else ""
+        message = f"No phases. {found}Write a heading “### Phase 1: Title” for each phase, with its fields below."
+    issues.error(bold, IssueCode.NO_PHASES, message, repair=repair, others=others)
+
+
+def _says_phase(line: str) -> bool:
+    heading = phase_heading(line)
+    return heading is not None and not heading.weak and not heading.bad_key
 
 
 def _can_be_first_key(key: str) -> bool:
@@ -443,6 +457,9 @@ def _value(written: FieldOccurrence) -> str:
     return " ".join(" ".join(parts).split())
 
 
+_ASSUMED = frozenset({Field.HOURS, Field.COMPLEXITY})  # a repair can only assume them, and says so
+
+
 def _missing(section: Section, wanted: Field, value: str, lines: Sequence[str], issues: Issues, other: str = "") -> None:
     """The error of a field that is not there. Its repair adds the field with `value`; `other` is a second choice."""
     if issues.is_full():
@@ -451,8 +468,10 @@ def _missing(section: Section, wanted: Field, value: str, lines: Sequence[str], 
     after = section.end_line
     below = lines[after] if after < len(lines) else ""
 
+    assumed = " (assumed)" if wanted in _ASSUMED else ""
+
     def added(text: str, remark: str = "") -> Repair:
-        line = f"**{wanted}**: {text}"
+        line = f"**{wanted}{assumed}**: {text}"
         inserted = f"\n{' ' * section.indent}{line}" + ("\n" if below.strip() else "")
         return Repair(after, "insert_after", inserted, f"Add “{line}”{remark}")
 
@@ -460,7 +479,7 @@ def _missing(section: Section, wanted: Field, value: str, lines: Sequence[str], 
     issues.error(
         section.line,
         IssueCode.MISSING_FIELD,
-        f"Phase {key} has no {wanted}. Add a line “**{wanted}**: {value}” below its heading.",
+        f"Phase {key} has no {wanted}. Add a line “**{wanted}{assumed}**: {value}” below its heading.",
         field=wanted,
         phase=key,
         repair=repair,
@@ -521,6 +540,7 @@ def _phase(section: Section, place: int, names: PhaseNames, order: Order, lines:
         steps=steps,
         gates=gates,
         line=section.line,
+        assumed=tuple(sorted({written.field for written in section.occurrences if written.assumed})) if section.assumes else (),
     )
     for wanted in (Field.STEPS, Field.GATES):
         counts = _lists_that_count(section, wanted)

@@ -24,20 +24,24 @@ def _fence(command: str) -> str:
 
 def _phase_text(phase: PhaseSpec) -> str:
     lines = [f"### Phase {phase.key}" + (f": {phase.title}" if phase.title else ""), ""]
-    for label, value in (("Goal", phase.goal), ("Estimated Hours", _hours(phase)), ("Complexity", phase.complexity)):
+
+    def label(name: str) -> str:
+        return f"**{name}{' (assumed)' if name in phase.assumed else ''}**:"
+
+    for name, value in (("Goal", phase.goal), ("Estimated Hours", _hours(phase)), ("Complexity", phase.complexity)):
         if value:  # an unknown field is left out, so that the reader reports it as missing
-            lines.append(f"**{label}**: {value}")
+            lines.append(f"{label(name)} {value}")
     if phase.files:
-        lines += ["**Files Modified**:", *(f"- `{path}`" for path in phase.files), ""]
+        lines += [label("Files Modified"), *(f"- `{path}`" for path in phase.files), ""]
     else:
-        lines.append("**Files Modified**: None")
-    lines.append("**Dependencies**: " + (", ".join(f"Phase {key}" for key in phase.dependencies) or "None"))
+        lines.append(f"{label('Files Modified')} None")
+    lines.append(f"{label('Dependencies')} " + (", ".join(f"Phase {key}" for key in phase.dependencies) or "None"))
     if phase.steps:
         lines += ["", "**Implementation Steps**:"]
         for number, step in enumerate(phase.steps, start=1):
             marker = f"{number}. "
             pad = " " * len(marker)
-            lines.append(marker + _indented(step.text, len(marker)))
+            lines.append(marker + ("[x] " if step.done else "") + _indented(step.text, len(marker)))
             for command in step.commands:
                 lines.append("\n".join(pad + line if line else "" for line in _fence(command).split("\n")))
     if phase.gates:

@@ -30,6 +30,7 @@ _READ_AS = {
     Field.STEPS: ReadAs.STEP,
     Field.GATES: ReadAs.GATE,
 }
+ASSUMED = "(assumed)"  # in a label: the field was filled by a rule, not by the author
 UNLABELLED = ""  # the name of a list of steps without a label: check-boxes or numbers
 _COLLECTS = frozenset({Field.STEPS, Field.GATES, Field.FILES, Field.DEPENDENCIES})
 _NUMBERED_LINE = re.compile(r"^([0-9]{1,6})[.)]\s+(.*)$")
@@ -69,6 +70,7 @@ class FieldOccurrence:
     entries: list[ListEntry] = dataclass_field(default_factory=list)
     texts: list[tuple[int, str]] = dataclass_field(default_factory=list)  # (line, paragraph) below the label
     end: int = 0  # the last line of its text
+    assumed: bool = False  # “(assumed)” in its label: the author did not say it
     covered: tuple[tuple[int, int], ...] = ()  # (first line, last line) of tables and code that are read
     nested: bool = False  # under a sub-heading that is not a field: it is about a part of the phase
     open_label: bool = False  # an unknown sub-label follows the last item
@@ -89,6 +91,7 @@ class Section:
     unknown: list[tuple[int, str]] = dataclass_field(default_factory=list)  # (line, label) of unknown fields
     grouped: dict[Field, list[FieldOccurrence]] | None = None  # occurrences by field, built on first use
     last_line: int = 0  # of the whole section
+    assumes: bool = False  # whether one of its fields is assumed
 
     def occurrences_of(self, wanted: Field) -> list[FieldOccurrence]:
         """The occurrences of a field that count for the phase.
@@ -219,6 +222,8 @@ class SectionReader:
 
     def _start(self, named: Field, name: str, line: int, inline: str) -> FieldOccurrence:
         self.current = FieldOccurrence(named, label_name(name), line, inline, end=line, nested=self.nested)
+        if ASSUMED in name:
+            self.current.assumed = self.section.assumes = True
         self.aside = False
         self.section.occurrences.append(self.current)
         return self.current

@@ -157,7 +157,7 @@ def read_document(lines: Sequence[str]) -> Document:
 def _opens(block: MarkdownBlock, around: Section | None) -> PhaseHeading | None:
     """The heading of the section that a heading block opens: of a phase, or without a key; None for a part of `around`."""
     heading = phase_heading(block.text)
-    in_phase = around is not None and bool(around.heading.key)
+    in_phase = around is not None and bool(around.heading.key) and around.heading.says_phase
     if heading is not None and in_phase and around is not None:
         if not heading.says_phase:
             return None
@@ -165,7 +165,7 @@ def _opens(block: MarkdownBlock, around: Section | None) -> PhaseHeading | None:
             return replace(heading, weak=True)
     if heading is not None:
         return heading
-    if in_phase or (around is not None and field_named(block.text) is not None):
+    if (around is not None and around.heading.key) or (around is not None and field_named(block.text) is not None):
         return None
     return PhaseHeading("", " ".join(block.text.replace("**", "").split()), weak=True, says_phase=False)
 

@@ -6,6 +6,7 @@ import pytest
 
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.reader import apply_repair, read_plan
+from batches.core.plans.repairs import choices
 from batches.core.plans.values import read_hours
 from tests.core.plans.samples import FIELDS, LISTS, codes, one, phase, plan
 
@@ -218,3 +219,48 @@ def test_json_is_read_in_any_case_and_depth_and_says_what_it_does_not_read():
 def test_every_field_in_lower_case_is_read():
     body = "\n".join(f"{name.lower()}: {value}" for name, value in FIELDS.items())
     assert codes(one(body + LISTS)) == []
+
+
+UNKNOWN = """# Shop
+
+Overview.
+
+## Task 1: Cart
+
+- [ ] Write src/cart.py
+- [ ] Write tests
+
+## Task 2: Payment
+
+**Depends on**: Task 1
+
+1. Take money
+
+## Task 3: Mail
+
+- [ ] Send it
+"""
+
+
+def test_document_without_phases_says_what_it_holds_and_how_it_could_be_read():
+    [issue] = read_plan(UNKNOWN).errors
+    assert "3 headings (“Task 1: Cart” and others like it), 3 check-boxes, 1 numbered item" in issue.message
+    one_by_one, together = (read_plan(apply_repair(UNKNOWN, repair)).plan.phases for repair in issue.repairs)
+    assert [(found.key, found.dependencies, len(found.steps)) for found in one_by_one] == [("1", (), 2), ("2", ("1",), 1), ("3", ("2",), 1)]
+    assert [found.dependencies for found in together] == [(), ("1",), ()]
+
+
+@pytest.mark.parametrize("text", [UNKNOWN, "**Task 1: A**\n\n- a\n- [ ] b\n\n**Task 2: B**\n\n- [ ] c\n", "Do it:\n- [ ] a\n"])
+def test_all_repairs_at_once_lead_to_a_plan_without_errors_that_says_what_is_assumed(text):
+    proposal, *others = choices(text)
+    found = read_plan(proposal.text)
+    assert (found.errors, proposal.errors) == ((), 0)
+    assert {assumed for one_phase in found.plan.phases for assumed in one_phase.assumed} == {"Estimated Hours", "Complexity"}
+    assert all(other.hours < proposal.hours for other in others)
+
+
+def test_repairs_at_once_keep_the_order_of_the_numbers():
+    text = plan(phase("1"), *(phase(key, Files_Modified=f"{key}.py", Dependencies=None) for key in ("2a", "2b", "3")))
+    in_order, together = choices(text)
+    assert [found.dependencies for found in read_plan(in_order.text).plan.phases] == [(), ("1",), ("1",), ("2a", "2b")]
+    assert (in_order.hours, together.hours) == (6.0, 2.0)
