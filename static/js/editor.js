@@ -23,6 +23,32 @@ document.addEventListener("DOMContentLoaded", function () {
       shown = count;
     }
     gutter.scrollTop = text.scrollTop;
+    scrollBands();
+  }
+  // ---- lines that are read as nothing: dimmed, and the reason below where the cursor stands in one ------------
+  const bands = box.querySelector(".unread-bands");
+  const unreadNote = document.getElementById("unread-note");
+  let unread = [];
+  function scrollBands() {
+    for (const band of bands.children) band.style.transform = "translateY(" + -text.scrollTop + "px)";
+  }
+  function dim() {
+    const found = document.getElementById("unread-box");
+    unread = found && found.dataset.unread ? JSON.parse(found.dataset.unread) : [];
+    const top = parseFloat(getComputedStyle(text).paddingTop);
+    bands.replaceChildren(...unread.map(function ([first, last]) {
+      const band = document.createElement("i");
+      band.style.top = top + (first - 1) * LINE_PIXELS + "px";
+      band.style.height = (last - first + 1) * LINE_PIXELS + "px";
+      return band;
+    }));
+    scrollBands();
+    explain();
+  }
+  function explain() {
+    const line = text.value.slice(0, text.selectionStart).split("\n").length;
+    const piece = document.activeElement === text && unread.find(([first, last]) => first <= line && line <= last);
+    unreadNote.textContent = piece ? "Line " + line + " is not read. " + piece[2] : "";
   }
   function select(line) {
     const all = lines();
@@ -39,7 +65,8 @@ document.addEventListener("DOMContentLoaded", function () {
     number();
     window.htmx.trigger(text, "ce:changed");
   }
-  text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; });
+  text.addEventListener("scroll", () => { gutter.scrollTop = text.scrollTop; scrollBands(); });
+  document.addEventListener("selectionchange", explain);
   document.addEventListener("click", function (event) {
     const link = event.target.closest("[data-line], .graph a[href^='#L']");
     if (!link) return;
@@ -97,6 +124,8 @@ document.addEventListener("DOMContentLoaded", function () {
     });
   }
   text.addEventListener("input", function () {
+    bands.replaceChildren(); // the lines move; the next preview says anew what is not read
+    unread = [];
     number();
     storeSoon();
   });
@@ -184,8 +213,10 @@ document.addEventListener("DOMContentLoaded", function () {
       const again = document.getElementById(id);
       if (again) again.open = true;
     });
+    dim();
   });
 
   number();
+  dim();
   if (/^#L\d+$/.test(location.hash)) select(Number(location.hash.slice(2)));
 });

@@ -225,4 +225,4 @@ def test_the_link_of_an_error_selects_its_line_and_a_repair_is_made(open_tab):
     assert page.evaluate(selected) == "### Phase 1: Set up"
     page.locator(".issues button").first.click()
     expect(page.get_by_text("No errors.")).to_be_visible()
-    assert "**Estimated Hours**" in page.get_by_label("Plan in markdown").input_value()
+    assert "**Estimated Hours (assumed)**" in page.get_by_label("Plan in markdown").input_value()

@@ -231,3 +231,12 @@ def test_no_style_or_script_of_the_pages_is_refused_by_the_policy(open_tab):
     tab = open_tab()
     for path in (f"/plans/{made.pk}/", f"/plans/{made.pk}/edit/", f"/plans/{made.pk}/diff/"):
         expect(tab.open(path).locator("h1")).to_be_visible()
+
+
+def test_lines_that_are_not_read_are_dimmed_and_say_why_where_the_cursor_is(open_tab):
+    page = open_tab().open("/plans/new/")
+    editor(page).fill(builders.plan_text(1) + "\n## Notes\n\n- [ ] Later\n")
+    expect(page.locator(".unread-bands > i")).to_have_count(1)
+    page.locator("#unread-box summary").click()
+    page.locator("#unread-box a").click()
+    expect(page.locator("#unread-note")).to_contain_text("is not read. It stands outside every phase.")

@@ -274,7 +274,7 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
 
 
 _OTHER_UNIT = re.compile(
-    r"\b(?:tasks?|steps?|story|stories|milestones?|epics?|stages?|parts?|sprints?|waves?|features?)\s+#?(?P<key>[0-9]+(?:\.[0-9]+)*[a-z]?)\b",
+    r"\b(?:tasks?|steps?|story|stories|milestones?|epics?|stages?|parts?|sprints?|waves?|features?|chapters?|sections?|modules?)\s+#?(?P<key>[0-9]+(?:\.[0-9]+)*[a-z]?)\b",
     re.IGNORECASE,
 )
 _BUT = re.compile(

@@ -172,7 +172,7 @@ def _as_phases(chosen: Sequence[Part], lines: Sequence[str], at_once: bool) -> R
                 text.append("")
     count = counted(len(chosen), "phase")
     if len(chosen) == 1:
-        label = "Read this as a phase"
+        button = "Read this as a phase"
     else:
-        label = f"Read these as {count}, all at once" if at_once else f"Read these as {count}, one after the other"
-    return Repair(first, "replace", "\n".join(text), label, last)
+        button = f"Read these as {count}, all at once" if at_once else f"Read these as {count}, one after the other"
+    return Repair(first, "replace", "\n".join(text), button, last)

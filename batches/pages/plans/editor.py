@@ -17,7 +17,8 @@ from batches.accounts.access import may, may_anywhere
 from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.analysis import DocumentReport, analyse_document
-from batches.core.plans.text_diff import lines_of
+from batches.core.plans.repairs import repair_all
+from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
 from batches.models import Plan, Project
 from batches.pages.common import actor_of, read_number
@@ -30,6 +31,8 @@ from batches.plans.services import SAMPLE, decisions_of, finished_phases, import
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
 DECISIONS_KEPT = 500  # most decisions in one form
 ERRORS_OF_A_FILE = 5
+DIFF_LINES = 1_000  # of the preview of repairs
+REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button: whether phases without an order run at once
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -140,7 +143,10 @@ def _editor(
     edited: Plan | None = None,
     decisions: Mapping[str, str] | None = None,
     project: int | None = None,
+    before: str | None = None,
+    changes: Mapping[str, int] | None = None,
 ) -> HttpResponse:
+    """The editor with `text`. `before` is the text that repairs changed, for their preview and for Undo."""
     projects = list(Project.objects.all())
     chosen = request.POST.get("project") if request.method == "POST" else project
     if not chosen and len(projects) == 1 and request.method != "POST" and edited is None:
@@ -156,6 +162,9 @@ def _editor(
         "editing": True,
         "edited": edited,
         "posted": request.method == "POST",
+        "before": before,
+        "changes": changes or {},
+        "diff": diff_texts(before, text, limit=DIFF_LINES) if before is not None else None,
         "example": Plan.objects.filter(file_name=SAMPLE, error_count=0).defer("text").order_by("pk").first(),
     }
     return render(request, "plans/editor.html", context, status=status)
@@ -213,16 +222,29 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def plan_repair(request: HttpRequest) -> HttpResponse:
-    """The editor with one repair applied to its text. Only repairs that the reader suggests for this text are applied."""
-    text = request.POST.get("text", "")
+    """The editor with one repair, or all of them, applied to its text, or with the text before them. Nothing is saved.
+
+    Only repairs that the reader suggests for this text are applied.
+    """
+    text = request.POST.get("text", "").replace("\r\n", "\n")
+    before, changes = None, None
     previous = read_number(request.POST.get("edited"))
     edited = None if previous is None else get_object_or_404(Plan, pk=previous)
-    reading = _report(text).reading
-    offered = [issue.repair for issue in (*reading.errors, *reading.warnings) if issue.repair is not None]
     wanted = request.POST.get("repair", "")
-    chosen = next((repair for repair in offered if repair.id == wanted), None)
-    if chosen is None:
-        messages.error(request, "The text has changed; check the list again.")
+    if not _fits(text) or not _fits(request.POST.get("before", "")):
+        return too_large(request, settings.CE_UPLOAD_BYTES)
+    if wanted == "undo":
+        text = request.POST.get("before", text).replace("\r\n", "\n")
+    elif wanted in REPAIR_ALL:
+        proposal = repair_all(text, at_once=REPAIR_ALL[wanted])
+        before, text, changes = text, proposal.text, proposal.changes
     else:
-        text = apply_repair(text, chosen)
-    return _editor(request, text, request.POST.get("file_name", ""), edited=edited, decisions=_decisions(request))
+        reading = _report(text).reading
+        offered = {repair.id: repair for issue in (*reading.errors, *reading.warnings) for repair in issue.repairs}
+        if wanted in offered:
+            chosen = offered[wanted]
+            before, text, changes = text, apply_repair(text, chosen), {chosen.label: 1}
+        else:
+            messages.error(request, "The text has changed; check the list again.")
+    name, decisions = request.POST.get("file_name", ""), _decisions(request)
+    return _editor(request, text, name, edited=edited, decisions=decisions, before=before, changes=changes)

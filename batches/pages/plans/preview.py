@@ -1,11 +1,14 @@
 """The preview of a plan: problems, stages, conflicts, hours, gates, and steps that need an agent."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.gates.binding import GateKind, GateSpec, Understood
+from batches.core.plans.accounting import Unread
 from batches.core.plans.analysis import DocumentReport, checks_of
 from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
 from batches.core.plans.forecast import (
@@ -21,6 +24,7 @@ from batches.core.plans.forecast import (
 )
 from batches.core.plans.graph import Analysis, chain_with, serial_edges
 from batches.core.plans.graph_layout import GraphLayout, lay_out
+from batches.core.plans.repairs import Proposal, choices
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import IssueCode, PhaseSpec, PlanIssue
 from batches.engine.execution_plan import models_of
@@ -30,6 +34,9 @@ GRAPH_AT_ONCE = 150  # phases; a larger graph is drawn on request
 GRAPH_UP_TO = 600  # phases; an even larger plan is only listed by stage
 ISSUES_SHOWN = 100
 CONFLICTS_SHOWN = 50
+UNREAD_SHOWN = 100
+UNREAD_DIMMED = 2_000  # pieces that the editor dims
+REPAIRED_AT_ONCE = 100_000  # characters of the longest plan whose repairs are tried while typing
 COSTS_BUDGET = 40_000  # phases times conflicts for which hours are computed while typing
 
 
@@ -111,6 +118,37 @@ class Preview:
     @property
     def warnings_shown(self) -> Sequence[PlanIssue]:
         return self.warnings[:ISSUES_SHOWN]
+
+    @property
+    def read_as(self) -> str:
+        """“Read as spec-kit: …” for the document of another tool; "" for our own format."""
+        return self.report.reading.format.sentence if self.report.reading.format is not None else ""
+
+    @property
+    def unread(self) -> Sequence[Unread]:
+        """What was read as nothing."""
+        return self.report.reading.accounting.unread
+
+    @property
+    def unread_shown(self) -> Sequence[Unread]:
+        return self.unread[:UNREAD_SHOWN]
+
+    @property
+    def unread_lines(self) -> str:
+        """JSON for the editor, which dims these lines: [[first line, last line, why], …]."""
+        return json.dumps([[piece.line, piece.end_line, piece.why] for piece in self.unread[:UNREAD_DIMMED]], ensure_ascii=False)
+
+    @cached_property
+    def assumed(self) -> list[tuple[str, int]]:
+        """(field, number of phases) of what the document does not say and a rule filled."""
+        return list(Counter(field for phase in self.phases for field in phase.assumed).items())
+
+    @cached_property
+    def repairs(self) -> tuple[Proposal, ...]:
+        """The ways of repairing all errors at once; none for a single error, which has its own button, or for a very long plan."""
+        if sum(issue.repair is not None for issue in self.errors) < 2 and not any(issue.others for issue in self.errors):
+            return ()
+        return choices(self.text) if len(self.text) <= REPAIRED_AT_ONCE else ()
 
     @cached_property
     def by_key(self) -> dict[str, PhaseSpec]:

@@ -279,3 +279,28 @@ def test_the_preview_says_what_each_gate_runs_or_why_not_and_one_press_writes_th
     type(gate).objects.filter(pk=gate.pk).update(text="`mytool check`", kind="unverified")
     page = client.get(f"/batches/{batch.number}/phases/1/?tab=gates").text
     assert escape(understand(1, "`mytool check`").sentence) in page and "(checked: `mytool check`)" in page
+
+
+LOOSE = "# Shop\n\n## Chapter 1: Cart\n\n1. Write src/cart.py\n\n## Chapter 2: Mail\n\n1. Send it\n\n## Notes\n\n| a |\n|---|\n| b |\n"
+
+
+def test_all_repairs_at_once_show_every_change_and_can_be_undone(client, ada):
+    page = client.post(reverse("batches:preview"), {"text": LOOSE}).content.decode()
+    assert "2 headings (“Chapter 1: Cart” and others like it)" in page
+    assert "Repair all, one after the other" in page and "Repair all, all at once" in page
+    repaired = client.post(reverse("batches:plan_repair"), {"text": LOOSE, "repair": "all-in-order"})
+    text = repaired.context["text"]
+    assert "## Phase 2: Mail" in text and "**Dependencies**: Phase 1\n" in text
+    body = repaired.content.decode()
+    assert "No errors." in body and "Estimated Hours of 2 phases" in body and 'class="line-add"' in body
+    undone = client.post(reverse("batches:plan_repair"), {"text": text, "before": repaired.context["before"], "repair": "undo"})
+    assert undone.context["text"] == LOOSE
+    assert not Plan.objects.exists()
+
+
+def test_what_is_not_read_is_counted_and_given_to_the_editor(client, ada):
+    text = builders.plan_text(1) + "\n## Notes\n\n- [ ] Later\n"
+    page = client.post(reverse("batches:preview"), {"text": text})
+    assert [piece.text for piece in page.context["preview"].unread] == ["- [ ] Later"]
+    assert "It stands outside every phase." in page.content.decode()
+    assert "data-unread" in page.content.decode()

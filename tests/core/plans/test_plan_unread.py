@@ -225,32 +225,32 @@ UNKNOWN = """# Shop
 
 Overview.
 
-## Task 1: Cart
+## Chapter 1: Cart
 
-- [ ] Write src/cart.py
-- [ ] Write tests
+1. Write src/cart.py
+2. Write tests
 
-## Task 2: Payment
+## Chapter 2: Payment
 
-**Depends on**: Task 1
+**Depends on**: Chapter 1
 
 1. Take money
 
-## Task 3: Mail
+## Chapter 3: Mail
 
-- [ ] Send it
+1. Send it
 """
 
 
 def test_document_without_phases_says_what_it_holds_and_how_it_could_be_read():
     [issue] = read_plan(UNKNOWN).errors
-    assert "3 headings (“Task 1: Cart” and others like it), 3 check-boxes, 1 numbered item" in issue.message
+    assert "3 headings (“Chapter 1: Cart” and others like it), 4 numbered items" in issue.message
     one_by_one, together = (read_plan(apply_repair(UNKNOWN, repair)).plan.phases for repair in issue.repairs)
     assert [(found.key, found.dependencies, len(found.steps)) for found in one_by_one] == [("1", (), 2), ("2", ("1",), 1), ("3", ("2",), 1)]
     assert [found.dependencies for found in together] == [(), ("1",), ()]
 
 
-@pytest.mark.parametrize("text", [UNKNOWN, "**Task 1: A**\n\n- a\n- [ ] b\n\n**Task 2: B**\n\n- [ ] c\n", "Do it:\n- [ ] a\n"])
+@pytest.mark.parametrize("text", [UNKNOWN, "**Chapter 1: A**\n\n1. b\n\n**Chapter 2: B**\n\n1. c\n", "Do it:\n\n1. a\n"])
 def test_all_repairs_at_once_lead_to_a_plan_without_errors_that_says_what_is_assumed(text):
     proposal, *others = choices(text)
     found = read_plan(proposal.text)
