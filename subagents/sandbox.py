@@ -32,6 +32,7 @@ ISOLATING = frozenset({"bwrap", "landlock"})
 NETWORKS = ("none", "steps", "all")  # whose commands reach the network: nobody's, the steps', also the gates'
 BWRAP = next((place for place in ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap") if os.access(place, os.X_OK)), "")
 PROBE_SECONDS = 10.0
+PROBE_PREFIX = "sandbox-"
 DEATH_SECONDS = 5.0
 OWN_USERS = 2_000_000_000
 TEMPORARY_BYTES = 512 * 1024 * 1024  # /tmp and /dev/shm inside bwrap are memory; TMPDIR is on the disk
@@ -313,6 +314,7 @@ def find_level(asked: str, folder: str) -> FoundLevel:
     Raises SandboxUnavailable when an explicit level does not hold.
     """
     began = time.monotonic()
+    _remove_left_over(folder)
     refused: dict[str, str] = {}
     for level in LEVELS if asked == "auto" else (asked,):
         reason = why_refused(level, folder)
@@ -320,6 +322,16 @@ def find_level(asked: str, folder: str) -> FoundLevel:
             return FoundLevel(level, refused, time.monotonic() - began)
         refused[level] = reason
     raise SandboxUnavailable(f"CE_SANDBOX={asked} does not hold on this machine: {refused[asked]}. Use CE_SANDBOX=auto or fix that.")
+
+
+def _remove_left_over(folder: str) -> None:
+    """Remove the folders of tries that were killed before they could: none takes longer than its limit for all its parts."""
+    import shutil
+
+    for entry in os.scandir(folder):
+        tried = entry.name.startswith(PROBE_PREFIX) and entry.is_dir(follow_symlinks=False)
+        if tried and time.time() - entry.stat(follow_symlinks=False).st_mtime > 6 * PROBE_SECONDS:
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def why_refused(level: str, folder: str) -> str:
@@ -344,7 +356,7 @@ def probe(level: str, folder: str) -> str:
 
     place = ""
     try:
-        place = tempfile.mkdtemp(prefix="sandbox-", dir=folder)
+        place = tempfile.mkdtemp(prefix=PROBE_PREFIX, dir=folder)
         return _escapes(level, place) or _outlives(level, place)
     except OSError as error:
         return f"it cannot be tried: {error}"

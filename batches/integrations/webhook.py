@@ -16,6 +16,10 @@ from urllib.parse import urlsplit
 
 SEND_SECONDS = 8.0
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What IANA gives out as global unicast, and special blocks that the Python in use may not know yet: documentation (RFC 9637),
+# the IETF's own, and the old anycast of 6to4 relays. Outside of the first lie fec0::/10 and whatever is yet to be given a meaning.
+UNICAST = ipaddress.ip_network("2000::/3")
+SPECIAL = [ipaddress.ip_network(text) for text in ("3fff::/20", "192.0.0.0/24", "192.88.99.0/24")]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -45,6 +49,8 @@ def is_public(address: Address) -> bool:
         inner += [one for one in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if one is not None]
         if address in NAT64:
             inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if any(address in network for network in SPECIAL) or (address.version == 6 and address not in UNICAST and address not in NAT64):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved and all(is_public(one) for one in inner)
 
 

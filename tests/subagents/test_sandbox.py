@@ -150,3 +150,12 @@ def test_forks_beyond_the_limit_fail_inside_and_leave_nothing(world: World) -> N
     assert seen.result is not None and seen.result.failure_reason == "agent_error"
     assert "Resource temporarily unavailable" in json.dumps(world.log(spec))
     wait_for(lambda: not marked(spec.attempt_dir), 30)
+
+
+def test_what_a_killed_try_left_behind_is_removed_and_nothing_else(tmp_path):
+    for name in ("sandbox-old", "sandbox-new", "other"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0) if name != "sandbox-new" else None)
+    (tmp_path / "sandbox.json").touch()
+    sandbox.find_level("rlimit", str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "sandbox-new", "sandbox.json"]

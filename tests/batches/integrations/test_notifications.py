@@ -163,7 +163,8 @@ def test_the_report_of_a_run_asks_for_the_message(monkeypatch):
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::",
-     "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:a00:1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:0:0:0:0:0:80ff:fffe", "ff02::1"],
+     "fe80::1", "fc00::1", "::ffff:127.0.0.1", "::ffff:a00:1", "2002:7f00:1::", "64:ff9b::7f00:1", "2001:0:0:0:0:0:80ff:fffe", "ff02::1",
+     "fec0::1", "3fff::1", "3fff:fff::1", "4000::1", "5f00::1", "100::1", "64:ff9b:1::1", "2001:db8::1", "192.0.0.8", "192.88.99.1"],
 )  # fmt: skip
 def test_addresses_that_lead_inside_are_not_public(address):
     assert not webhook.is_public(ipaddress.ip_address(address))
