@@ -205,7 +205,7 @@ class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg] 
             "setup_network": "Steps and gates follow the project's own network setting.",
             "bring_along": "Files of the repository's folder that git ignores, such as .env, one per line. They are copied, read-only.",
             "environment_path": "Folders of the checkout, one per line. Empty: .venv/bin, node_modules/.bin and the like, where they are.",
-            "environment_variables": "NAME=VALUE, one per line. {environment} is the folder of the environment. Secrets go below.",
+            "environment_variables": "NAME=VALUE, one per line. {environment}: its folder. Secrets have a form of their own.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -204,7 +204,7 @@ REPORT = """Batch 1: Text statistics - succeeded
   Stage 3: 3a, 3b succeeded
   Stage 4: 4 succeeded
 
-Phases 7 of 7 done, 0 failed. Elapsed 11 min 00 s.
+Phases 7 of 7 done, 0 failed. Duration 11 min 00 s.
 Branch ce/batch-1 holds the work; main is untouched.
 """
 

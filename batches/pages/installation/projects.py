@@ -1,9 +1,11 @@
 """Projects: repositories that batches work on, and default settings for runs."""
 
+from collections.abc import Callable
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -12,6 +14,8 @@ from batches.accounts.access import may
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
+from batches.core.gates.discovery import Proposal
+from batches.core.gates.environment_proposal import EnvironmentProposal
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
@@ -91,36 +95,39 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
     """The project's own gates. "look" fills the form with suggestions from the repository; only "Save" stores anything."""
-    project = get_object_or_404(Project, slug=slug)
-    if not may(request.user, CHANGE_PROJECT, project):
-        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
-    data = request.POST.copy() if request.method == "POST" else None
-    found, looked = None, data is not None and "look" in data
-    refusal = ""
-    if data is not None and looked:
-        try:
-            found = look_at_repository(project=project, actor=actor_of(request))
-        except BatchError as error:
-            refusal = str(error)
+
+    def suggest(project: Project, data: QueryDict) -> Proposal:
+        found = look_at_repository(project=project, actor=actor_of(request))
         for name in ("lint", "test", "coverage"):
-            if one := getattr(found, name, None):
+            if one := getattr(found, name):
                 data[f"{name}_command"] = one.command
-    form = ProjectGates(data, instance=Project.objects.get(pk=project.pk))
-    if data is not None and not looked and form.is_valid():
-        try:
-            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, "Saved. They apply from the next run or retry.")
-            return redirect("batches:project_gates", project.slug)
-    context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
-    return render(request, "installation/project_gates.html", context, status=400 if form.errors and not looked else 200)
+        return found
+
+    return _settings_page(request, slug, "project_gates", ProjectGates, suggest, "They apply from the next run or retry.")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
-    """What commands need besides the commit. "look" fills the form with a proposal; only "Save" keeps anything."""
+    """What commands need besides the commit. "look" fills the form with a proposal; only "Save" stores anything."""
+
+    def suggest(project: Project, data: QueryDict) -> EnvironmentProposal | None:
+        found = propose_setup(project=project, actor=actor_of(request))
+        if found is not None:
+            data["setup_command"], data["environment_variables"] = found.setup, found.variables
+        return found
+
+    return _settings_page(request, slug, "project_environment", ProjectEnvironment, suggest, "Attempts that start from now on use it.")
+
+
+def _settings_page(
+    request: HttpRequest,
+    slug: str,
+    name: str,
+    form_class: type[ProjectGates | ProjectEnvironment],
+    suggest: Callable[[Project, QueryDict], object],
+    applies: str,
+) -> HttpResponse:
+    """A page of some settings: `name` is its address and template; `suggest` fills the form from the repository, without saving."""
     project = get_object_or_404(Project, slug=slug)
     if not may(request.user, CHANGE_PROJECT, project):
         raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
@@ -128,23 +135,21 @@ def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
     found, looked, refusal = None, data is not None and "look" in data, ""
     if data is not None and looked:
         try:
-            found = propose_setup(project=project, actor=actor_of(request))
+            found = suggest(project, data)
         except BatchError as error:
             refusal = str(error)
-        if found is not None:
-            data["setup_command"], data["environment_variables"] = found.setup, found.variables
-    form = ProjectEnvironment(data, instance=Project.objects.get(pk=project.pk))
+    form = form_class(data, instance=Project.objects.get(pk=project.pk))
     if data is not None and not looked and form.is_valid():
         try:
             update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, "Saved. Attempts that start from now on use it.")
-            return redirect("batches:project_environment", project.slug)
+            messages.success(request, f"Saved. {applies}")
+            return redirect(f"batches:{name}", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
     context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}
-    return render(request, "installation/project_environment.html", context, status=400 if form.errors and not looked else 200)
+    return render(request, f"installation/{name}.html", context, status=400 if form.errors and not looked else 200)
 
 
 @require_POST
