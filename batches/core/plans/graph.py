@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from types import MappingProxyType
+
+import networkx as nx
 
 from batches.core.errors import BatchError
 from batches.core.plans.conflicts import FileConflict, find_conflicts
@@ -38,23 +39,20 @@ class Analysis:
     speed_up: float | None
 
 
-def _stages(phases: Sequence[PhaseSpec], place: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
-    """The keys stage by stage, each as early as its dependencies allow; within a stage ordered by `place`.
+def dependency_graph(phases: Sequence[PhaseSpec]) -> "nx.DiGraph[str]":
+    """The graph with an edge from each phase to those that depend on it; nodes in document order.
 
-    Raises UnknownDependency (with the valid keys) for a key that no phase has, and CycleError.
+    Raises UnknownDependency (with the valid keys) for a key that no phase has.
     """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    keys = [phase.key for phase in phases]
+    graph.add_nodes_from(keys)
+    known = set(keys)
     for phase in phases:
-        for key in phase.dependencies:
-            if key not in place:
-                raise UnknownDependency(phase.key, key, list(place))
-    sorter = TopologicalSorter({phase.key: phase.dependencies for phase in phases})
-    sorter.prepare()
-    stages = []
-    while sorter:
-        stage = sorted(sorter.get_ready(), key=place.__getitem__)
-        sorter.done(*stage)
-        stages.append(tuple(stage))
-    return tuple(stages)
+        if not known.issuperset(phase.dependencies):
+            raise UnknownDependency(phase.key, next(key for key in phase.dependencies if key not in known), keys)
+    graph.add_edges_from((dependency, phase.key) for phase in phases for dependency in phase.dependencies)
+    return graph
 
 
 def _in_or_above_cycles(depends_on: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -142,13 +140,14 @@ def analyse(phases: Sequence[PhaseSpec]) -> Analysis:
     The stage of a phase is 1 + the highest stage of its dependencies, whatever the order of the phases; within a stage they
     stand in document order. Linear in practice. Raises UnknownDependency.
     """
+    graph = dependency_graph(phases)
     by_key = {phase.key: phase for phase in phases}
     known_hours = [phase.hours for phase in phases if phase.hours is not None]
     total = sum(known_hours) if known_hours else None
     place = {phase.key: index for index, phase in enumerate(phases)}
     try:
-        stages = _stages(phases, place)
-    except CycleError:
+        stages = tuple(tuple(sorted(layer, key=place.__getitem__)) for layer in nx.topological_generations(graph))
+    except nx.NetworkXUnfeasible:
         cycles = find_cycles({phase.key: phase.dependencies for phase in phases})
         return Analysis((), MappingProxyType({}), (), cycles, (), total, None, 0, None)
     stage_of = {key: number for number, stage in enumerate(stages, start=1) for key in stage}
