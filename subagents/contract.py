@@ -412,7 +412,8 @@ class TaskSpec(_Message):
     `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes", "file_bytes",
     "processes"}; 0 or a missing key is no limit. `batch_base` is the commit that the batch began with: what lies between it
     and the base is the work of other phases. `environment` is what the project says of its environment
-    (built_environment.EnvironmentSettings); {} when it needs none. A report with another attempt or token is refused.
+    (built_environment.EnvironmentSettings); {} when it needs none. `section` is the phase's part of the plan as its author
+    wrote it, `overview` the plan's text outside the phases; both cut to a length. A report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -422,7 +423,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room",
-        "environment",
+        "environment", "section", "overview",
     )  # fmt: skip
 
     task_id: str
@@ -465,6 +466,8 @@ class TaskSpec(_Message):
     room: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     batch_base: str = ""
+    section: str = ""
+    overview: str = ""
 
     @property
     def name(self) -> str:

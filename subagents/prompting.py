@@ -26,6 +26,25 @@ Fix the cause of that failure. Do not repeat what did not help.
 """
 
 
+# What the steps and gates above were read from, and what else the author said.
+WHOLE = """
+## The plan's own words
+
+This is the phase as its author wrote it. The lists above were read from it; what it says beyond them counts as well.
+
+<plan_section>
+{{section}}
+</plan_section>
+"""
+OVERVIEW = """
+What the plan says outside its phases, for the larger picture only:
+
+<plan_overview>
+{{overview}}
+</plan_overview>
+"""
+
+
 def _text(**more: Any) -> dict[str, Any]:
     return {"type": "string", **more}
 
@@ -93,8 +112,15 @@ def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
         "findings": "\n".join(f"- {item['severity']}: {item['place']}: {item['message']}" for item in payload.get("findings", ())) or NONE,
         "changed": "\n".join(f"- {path}" for path in payload.get("changed", ())) or NONE,
         "unverified": "\n".join(f"{item['position']}. {item['text']}" for item in payload.get("unverified", ())) or NONE,
+        "plan": _plan_text(spec),
         "earlier_failure": EARLIER.replace("{{text}}", earlier) if earlier else "",
     }
+
+
+def _plan_text(spec: TaskSpec) -> str:
+    """The phase's section and the plan's overview, as far as there are any."""
+    section = WHOLE.replace("{{section}}", spec.section) if spec.section else ""
+    return section + (OVERVIEW.replace("{{overview}}", spec.overview) if spec.overview else "")
 
 
 def _steps(spec: TaskSpec) -> list[tuple[int, str, tuple[str, ...]]]:

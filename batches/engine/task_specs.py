@@ -152,6 +152,8 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         gates=_gates_of(phase, rules) if run.operation == Operation.EXECUTE else (),
         files_modified=tuple(phase.files),
         dependencies=tuple(phase.dependencies),
+        section=phase.section,
+        overview=batch.overview,
     )
     if task.resolution:
         return replace_record(full, steps=(), payload={"start": task.resolution})

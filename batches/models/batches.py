@@ -65,6 +65,7 @@ class Batch(models.Model):
     title = models.CharField(max_length=300)
     base_branch = models.CharField(max_length=200)
     base_commit = models.CharField(max_length=64)
+    overview = models.TextField(blank=True, default="", help_text="The plan's text outside its phases; the agent gets it.")
     edition = models.PositiveIntegerField(default=1, help_text="How many times the phases were created from a plan.")
     version = models.PositiveBigIntegerField(default=1, help_text="Increased with every change that a page shows.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -139,6 +140,7 @@ class Phase(models.Model):
     dependencies = models.JSONField(default=list, blank=True, help_text="Keys of the phases of this batch that it depends on.")
     steps = models.JSONField(default=list, blank=True, help_text="[{number, text, commands}]")
     line = models.PositiveIntegerField(default=0)
+    section = models.TextField(blank=True, help_text="Its part of the plan, as the author wrote it; the agent gets it whole.")
     remaining_hours = models.FloatField(default=0, help_text="Hours of the longest path from this phase to the end, this phase included.")
 
     objects = ConfinedManager["Phase"]()

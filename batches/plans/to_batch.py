@@ -23,6 +23,7 @@ def next_number(branches: Iterable[str]) -> int:
     return highest + 1
 
 
+SECTION_CHARACTERS = 40_000  # of a section or an overview for an agent: some 10,000 tokens
 _COLUMNS = [field.name for field in Phase._meta.concrete_fields if field.name not in ("id", "batch", "key")]
 _ASIDE = 1_000_000  # beyond the positions that phases have
 
@@ -76,10 +77,12 @@ def create_phases(batch: Batch, report: DocumentReport) -> list[Phase]:
             dependencies=list(spec.dependencies),
             steps=[{"number": step.number, "text": step.text, "commands": list(step.commands)} for step in spec.steps],
             line=spec.line,
+            section=_cut(spec.section),
             remaining_hours=remaining[spec.key],
         )
         for position, spec in enumerate(report.reading.plan.phases, start=1)
     ]
+    Batch.objects.filter(pk=batch.pk).update(overview=_cut(report.reading.plan.overview))
     Phase.objects.bulk_update([phase for phase in phases if phase.pk], _COLUMNS)
     Phase.objects.bulk_create(phase for phase in phases if not phase.pk)
     Gate.objects.bulk_create(
@@ -88,6 +91,12 @@ def create_phases(batch: Batch, report: DocumentReport) -> list[Phase]:
         for position, gate in enumerate(spec.gates, start=1)
     )
     return phases
+
+
+def _cut(text: str) -> str:
+    """The text for an agent, at most SECTION_CHARACTERS; a longer one says how much is left out."""
+    left_out = len(text) - SECTION_CHARACTERS
+    return text if left_out <= 0 else f"{text[:SECTION_CHARACTERS]}\n(… {left_out:,} more characters of the plan are left out.)"
 
 
 def _gate(phase: Phase, bound: GateSpec) -> Gate:

@@ -7,12 +7,17 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from batches.core.engine.pricing import input_cost
+from batches.core.plans.analysis import DocumentReport
+from batches.core.plans.graph import analyse
+from batches.core.plans.reader import read_plan
 from batches.engine.attempt_results import End, record_end
 from batches.engine.task_specs import build_spec, earlier_failure, resumed_spec
 from batches.metrics import facts
 from batches.models import Attempt
-from subagents.contract import TaskResult, replace
+from batches.plans.to_batch import create_phases
+from subagents.contract import Role, TaskResult, replace
 from subagents.launcher import Observation
+from subagents.prompting import render_prompt
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +105,14 @@ def test_retry_goes_on_with_a_session_only_where_it_is_kept_and_on_the_same_base
     spec = replace(build_spec(run, task, last), base_commit="another" if moved else last.base_commit)
     made = resumed_spec(spec, task)
     assert (made.session, made.payload.get("start", "")) == (("session-1", "a1") if resumed else ("", ""))
+
+
+def test_the_agent_gets_the_whole_section_of_its_phase_and_the_overview_of_the_plan():
+    run = builders.running_batch().runs.get()
+    attempt = Attempt.objects.live().filter(task__run=run).first()
+    text = "# P\n\nWhy we do it.\n\n### Phase 1: Part\n\n**Goal**: x\n\n**Notes**: mind the gap {{goal}}\n\n**Steps**:\n1. a\n"
+    create_phases(run.batch, DocumentReport(read_plan(text), analyse(read_plan(text).plan.phases)))
+    run.batch.refresh_from_db()
+    attempt.task.phase = run.batch.phases.get(key="1")
+    prompt = render_prompt(replace(build_spec(run, attempt.task, attempt), role=Role.EXECUTOR), "/checkout")
+    assert "Why we do it." in prompt and "**Notes**: mind the gap {{goal}}" in prompt
