@@ -9,7 +9,6 @@ VENV   ?= .venv
 HOST   ?= 127.0.0.1
 PORT   ?= 8000
 PARALLEL ?= 2
-NAMES    ?= batch batch-dark plan phase-gates metrics
 IGNORE   ?=
 
 BIN     := $(VENV)/bin
@@ -20,7 +19,7 @@ SHARED  := -n $(PARALLEL) --dist worksteal
 SLOW    := process or engine or browser or chaos
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
-.PHONY: run test lint fast slow chaos bench screenshots clean
+.PHONY: run test lint fast slow chaos bench screenshots pages clean
 
 run: $(VENV)/.installed $(if $(AGENTS),$(VENV)/.installed-agents)
 	@$(PY) manage.py bootstrap --host $(HOST) --port $(PORT)
@@ -47,9 +46,14 @@ slow: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(PYTEST) $(SHARED) -m chaos $(IGNORE)
 
-# The pictures of the README, and with NAMES= every page in every state.
+# The pictures of the README: a real run of the sample plan, and the figures of a made-up history.
 screenshots: $(VENV)/.installed-dev
-	$(PY) -m tests.browser.screenshots docs/screenshots $(NAMES)
+	$(PY) -m tests.browser.pictures docs/screenshots
+	$(PY) -m tests.browser.screenshots docs/screenshots metrics
+
+# Every page in every state, light, dark and on a phone, drawn from sample rows.
+pages: $(VENV)/.installed-dev
+	$(PY) -m tests.browser.screenshots test-results/pages
 
 bench: $(VENV)/.installed-dev
 	@for figure in bench/*.py; do echo "== $$figure"; $(PY) "$$figure" || exit 1; done
