@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 
+from batches.core.gates.success import SHORT, Success
 from batches.models import (
     AuditEvent,
     AutopilotRun,
@@ -107,7 +108,7 @@ def _landed(base: str, merged: bool | None, problem: str) -> tuple[str, str, boo
 
 def _signed_off(of_gate: str, of_phase: str, key: str, gate: str | None, accepted: str, reason: str) -> tuple[str, str, bool]:
     if accepted:
-        return f"{of_phase} phase {key}: {accepted.replace('_', ' ')}", reason, False
+        return f"{of_phase} phase {key}: {SHORT[Success(accepted)]}", reason, False
     return f"{of_gate} phase {key}: {gate}", reason, False
 
 

@@ -21,9 +21,11 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
+from batches.core.gates.success import Success, success_words
 from batches.integrations.sealed import Unreadable, unseal
 from batches.integrations.webhook import WebhookError, send
 from batches.models import Notification, Project, Run
+from batches.runs.successes import successes_of_batches
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,10 @@ def tell_end(run: Run, now: datetime) -> None:
     about = f"ended {run.ended_at.isoformat() if run.ended_at else ''}"
     if run.operation == Operation.EXECUTE:
         if run.state == RunState.SUCCEEDED:
-            want(run, Event.ENDED, f"{name} has succeeded.", about, now)
+            kinds = successes_of_batches([run.batch_id]).get(run.batch_id, [])
+            behind = success_words(kinds)
+            event = Event.PERSON if Success.NEEDS_LOOK in kinds else Event.ENDED
+            want(run, event, f"{name} has succeeded{f': {behind}' if behind else ''}.", about, now)
         elif run.state == RunState.CANCELLED:
             want(run, Event.ENDED, f"{name} was cancelled. {run.stop_message}".strip(), about, now)
         else:

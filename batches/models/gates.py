@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from batches.core.gates.ledger import Opinion
-from batches.core.gates.success import OPEN, Success
+from batches.core.gates.success import OPEN, SHORT, Success
 from batches.models.batches import Batch, Gate, Phase
 from batches.models.choices import choices
 from batches.models.reviews import Review
@@ -117,6 +117,11 @@ class SignOff(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gate}: signed off by {self.name}" if self.gate else f"{self.attempt}: accepted by {self.name}"
+
+    @property
+    def what(self) -> str:
+        """What of the phase was accepted: "needs a look"."""
+        return SHORT[Success(self.accepted)] if self.accepted else ""
 
     @property
     def phase(self) -> Phase:

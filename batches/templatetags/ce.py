@@ -20,7 +20,8 @@ register.filter("look", style_name)
 register.filter("sign", state_icon)
 register.filter(state_word)
 
-SEGMENTS = ("succeeded", "running", "failed", "blocked", "cancelled", "queued")
+SEGMENTS = ("succeeded", "stale", "running", "failed", "blocked", "cancelled", "queued")
+SPOKEN = {"stale": "succeeded, but not green"}
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
@@ -59,7 +60,7 @@ def segments(counts: Mapping[str, int], size: str = "") -> SafeString:
             width = 100 * count / total
             rects.append((state, f"{start:.3f}%", f"{width:.3f}%"))
             start += width
-    spoken = ", ".join(f"{counts[state]} {state}" for state in SEGMENTS if counts.get(state))
+    spoken = ", ".join(f"{counts[state]} {SPOKEN.get(state, state)}" for state in SEGMENTS if counts.get(state))
     return format_html(
         '<span class="bar {}" role="img" aria-label="{}"><svg preserveAspectRatio="none" aria-hidden="true">{}</svg></span>',
         size,

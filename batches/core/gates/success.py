@@ -23,6 +23,7 @@ WORDS = {
     Success.CHANGED_NOTHING: ("changed nothing", "changed nothing"),
     Success.NOT_VERIFIED: ("not verified", "not verified"),
 }
+SHORT = {kind: words for kind, (words, _) in WORDS.items()} | {Success.ACCEPTED: "accepted"}  # where "succeeded" needs no saying
 OPEN = tuple(WORDS)  # those that a person may accept, the gravest first
 
 

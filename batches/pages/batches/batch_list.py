@@ -131,8 +131,8 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
         for task_state, number in phases.get(batch.pk, {}).items():
             counts[style_name(task_state)] += number
         for kind in kinds:
-            if kind != Success.VERIFIED:
-                counts.update({style_name(TaskState.SUCCEEDED): -1, style_name(kind): 1})
+            counts[style_name(TaskState.SUCCEEDED)] -= 1
+            counts[style_name(TaskState.SUCCEEDED if kind == Success.VERIFIED else kind)] += 1
         counts = +counts
         started, ended = batch.run_started_at, batch.run_ended_at
         person = person_seconds(batch.run_waited or {}, ended or now, batch.run_waiting_for or "", batch.run_waiting_since)

@@ -12,7 +12,7 @@ from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
-from batches.core.gates.success import OPEN, VERIFIED, PhaseSuccess, Success, accepted_words, success_words
+from batches.core.gates.success import OPEN, SHORT, VERIFIED, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
@@ -178,6 +178,11 @@ class StageCard:
             found = {card.success for card in self.cards}
             return next((kind for kind in (*OPEN, Success.ACCEPTED) if kind in found), TaskState.SUCCEEDED)
         return TaskState.PENDING if self.active or states - {"planned"} else "planned"
+
+    @property
+    def word(self) -> str:
+        """What its narrow pill says of a success that is not plain green."""
+        return SHORT[Success(self.state)] if self.state in SHORT else ""
 
     @property
     def done(self) -> int:

@@ -64,6 +64,7 @@ def test_each_open_kind_is_accepted_by_a_named_person_and_says_by_whom_everywher
     for address in (f"/batches/{batch.number}/", "/batches/"):
         shown = client.get(address).text
         assert "3 phases accepted by a person" in shown and "needs a look" not in shown
+    assert client.get("/batches/").context["rows"][0].total == 4
     assert "succeeded, accepted by ada" in client.get(f"/batches/{batch.number}/changes/").text
     run, result = reporting.status_of(batch)
     assert (result["not_verified"], result["accepted"]) == ("", "3 phases accepted by a person")
@@ -71,7 +72,7 @@ def test_each_open_kind_is_accepted_by_a_named_person_and_says_by_whom_everywher
     assert "Execute: succeeded, 3 phases accepted by a person, 4 of 4" in report and "☑ PRP-1.1.1" in report
     assert [one["accepted_by"] for one in result["results"]] == ["ada", "ada", "ada", ""]
     trail = [(entry.who, entry.what, entry.detail) for entry in read_trail(TrailFilter(kind="gates"), 9)]
-    assert trail[-1] == ("person:ada", "Accepted phase 1: needs look", "Read 1.")
+    assert trail[-1] == ("person:ada", "Accepted phase 1: needs a look", "Read 1.")
     assert "The phase as it is" in client.get(f"/batches/{batch.number}/gates/").text
 
 
@@ -95,7 +96,7 @@ def test_it_is_withdrawn_with_a_reason_and_speaks_for_no_later_attempt(batch: Ba
     grace = person("grace", EXECUTOR)
     withdraw_sign_off(sign_off=accept(batch, "1", grace), reason="It was the wrong file.", actor=grace)
     assert kinds(batch)[0] == Success.NEEDS_LOOK
-    assert read_trail(TrailFilter(kind="gates"), 1)[0].what == "Withdrew the acceptance of phase 1: needs look"
+    assert read_trail(TrailFilter(kind="gates"), 1)[0].what == "Withdrew the acceptance of phase 1: needs a look"
     accept(batch, "2a", grace)
     later = builders.make_attempt(Task.objects.get(run__batch=batch, name="2a"), number=2)
     Result.objects.filter(attempt=later).update(files_created=[])
