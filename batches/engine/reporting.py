@@ -20,10 +20,10 @@ from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
+from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
-from batches.runs.successes import read_successes
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
 from subagents.machine_faults import fault_of
 

@@ -12,8 +12,9 @@ from batches.core.errors import ServiceError
 from batches.core.gates.ledger import Entry, GateState
 from batches.core.gates.success import OPEN
 from batches.gates.ledger import read_ledger
+from batches.metrics.facts import record_attempts
+from batches.metrics.successes import successes_of_phases
 from batches.models import Attempt, Batch, Gate, Phase, Project, SignOff
-from batches.runs.successes import successes_of_phases
 
 REASON_CHARACTERS = 2000
 
@@ -29,24 +30,26 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
     entry = next(one for one in read_ledger(batch, gate.phase.key) if one.gate == gate.pk)
     _refuse(gate, entry)
     assert entry.in_phase is not None  # what is unverified was judged
-    attempt = Attempt.objects.only("outcome").get(pk=entry.in_phase.attempt)
+    attempt = Attempt.objects.defer("spec", "log_tail").get(pk=entry.in_phase.attempt)
     if attempt.outcome != Attempt.Outcome.SUCCEEDED:
         raise ServiceError(f"Phase {gate.phase.key} has not succeeded; retry it first, then sign off what is left.")
-    try:
-        with transaction.atomic():
-            made = SignOff.objects.create(
-                gate=gate,
-                attempt=attempt,
-                commit=entry.in_phase.commit,
-                user=actor.user,
-                name=name,
-                at=timezone.now(),
-                reason=words,
-            )
-            Batch.objects.bump(batch.pk)
-            return made
-    except IntegrityError:
-        raise ServiceError("Somebody signed off this gate just now.") from None
+    taken = "Somebody signed off this gate just now."
+    return _write(actor, gate.phase, taken, attempt=attempt, gate=gate, commit=entry.in_phase.commit, name=name, reason=words)
+
+
+def _write(actor: Actor, phase: Phase, taken: str, *, attempt: Attempt, **columns: object) -> SignOff:
+    """Write a sign-off, and what figures make of the attempt now. Raises ServiceError (`taken`) when somebody was first."""
+    commit = attempt.merge_commit or attempt.head_commit
+    said = {"attempt": attempt, "commit": commit, "user": actor.user, "at": timezone.now()} | columns
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                made = SignOff.objects.create(**said)
+        except IntegrityError:
+            raise ServiceError(taken) from None
+        record_attempts([attempt.pk])
+        Batch.objects.bump(phase.batch_id)
+    return made
 
 
 def _refuse(gate: Gate, entry: Entry) -> None:
@@ -76,21 +79,8 @@ def accept_phase(*, phase: Phase, reason: str, actor: Actor) -> SignOff:
     executed = Attempt.objects.filter(task__phase=phase, task__run__operation=Operation.EXECUTE, outcome=Attempt.Outcome.SUCCEEDED)
     attempt = executed.order_by("task__run__number", "number").last()
     assert attempt is not None  # a success has one
-    try:
-        with transaction.atomic():
-            made = SignOff.objects.create(
-                attempt=attempt,
-                accepted=success.kind,
-                commit=attempt.merge_commit or attempt.head_commit,
-                user=actor.user,
-                name=name,
-                at=timezone.now(),
-                reason=words,
-            )
-            Batch.objects.bump(phase.batch_id)
-            return made
-    except IntegrityError:
-        raise ServiceError(f"Somebody accepted phase {phase.key} just now.") from None
+    taken = f"Somebody accepted phase {phase.key} just now."
+    return _write(actor, phase, taken, attempt=attempt, accepted=success.kind, name=name, reason=words)
 
 
 def acceptances_of(phase: Phase) -> list[SignOff]:
@@ -108,6 +98,7 @@ def withdraw_sign_off(*, sign_off: SignOff, reason: str, actor: Actor) -> None:
         )
         if not changed:
             raise ServiceError("This sign-off was withdrawn already.")
+        record_attempts([sign_off.attempt_id])
         Batch.objects.bump(sign_off.phase.batch_id)
     sign_off.refresh_from_db()
 

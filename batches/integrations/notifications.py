@@ -24,8 +24,8 @@ from batches.core.errors import ServiceError
 from batches.core.gates.success import Success, success_words
 from batches.integrations.sealed import Unreadable, unseal
 from batches.integrations.webhook import WebhookError, send
+from batches.metrics.successes import successes_of_batches
 from batches.models import Notification, Project, Run
-from batches.runs.successes import successes_of_batches
 
 logger = logging.getLogger(__name__)
 

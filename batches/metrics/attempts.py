@@ -9,6 +9,8 @@ from functools import cached_property
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum
 
+from batches.core.engine.states import Operation
+from batches.core.gates.success import Success
 from batches.core.metrics.findings import (
     BANDS,
     AttemptCount,
@@ -322,3 +324,10 @@ def with_numbers(finding: Finding, numbers: Mapping[int, int]) -> Finding:
     """The same with the numbers of its batches, which people know, in place of their ids."""
     params = {name: numbers[int(value)] if name == "batch" else value for name, value in finding.remedy.params.items()}
     return replace(finding, batches=tuple(numbers[batch] for batch in finding.batches), remedy=replace(finding.remedy, params=params))
+
+
+def successes(scope: Scope) -> tuple[tuple[str, int], ...]:
+    """(what is behind it, phases) of the executions of phases that succeeded within the period. One query."""
+    done = scope.attempts(scope.span).filter(operation=Operation.EXECUTE, outcome=Attempt.Outcome.SUCCEEDED)
+    found = dict(done.values_list("success").annotate(phases=Count("pk")))
+    return tuple((kind, found[kind]) for kind in (*Success, "") if found.get(kind))

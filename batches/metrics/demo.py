@@ -543,10 +543,10 @@ def _result(rng: random.Random, work: Work) -> Row:
 
 
 def _checks(rng: random.Random, one: _Try, attempt: Row) -> list[Row]:
-    """The project's tests, where they failed or were flaky."""
+    """The project's tests; of one success in twelve nobody could check anything."""
     failed = one.reason == FailureReason.GATE_FAILED
     flaky = not one.reason and rng.random() < 0.01
-    if not failed and not flaky:
+    if not failed and not flaky and (one.reason or int(attempt["ended_at"].timestamp()) % 12 == 0):
         return []
     gate = {"origin": "project", "position": 1, "text": "Tests of the project", "kind": "tests", "command": "pytest -q"}
     outcome = {"status": "failed" if failed else "passed", "exit_code": int(failed), "at": attempt["ended_at"]}

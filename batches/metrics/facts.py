@@ -15,10 +15,12 @@ from django.db.models import Case, Count, Exists, Max, Min, OuterRef, Q, QuerySe
 from batches.core.engine.pricing import input_cost
 from batches.core.engine.roles import ROLES
 from batches.core.engine.states import FailureReason, Operation, RunState, TaskKind, TaskState, Waiting
+from batches.core.gates.success import PhaseSuccess
 from batches.core.metrics.durations import person_seconds, run_seconds, span_seconds, stage_seconds
 from batches.core.metrics.types import kind_of
 from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics.bulk import insert
+from batches.metrics.successes import successes_of
 from batches.models import Attempt, AttemptFact, GateCheck, PredictedConflict, Run, RunFact, StageFact, Task
 
 _FORECAST = ("forecast_seconds", "forecast_p90_seconds", "forecast_runs")
@@ -31,7 +33,7 @@ _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 
 def record_attempts(attempts: Iterable[int]) -> None:
-    """Write the facts of these ended attempts, over what there is. In the caller's transaction. Three queries.
+    """Write the facts of these ended attempts, over what there is. In the caller's transaction. Five queries.
 
     Checks of a stage on the merged tree are no work on a phase and have none; their gates count with their run.
     """
@@ -39,7 +41,10 @@ def record_attempts(attempts: Iterable[int]) -> None:
     rows = _read_attempts(Attempt.objects.filter(pk__in=ids))
     if rows:
         gates = _gates_of(ids)
-        insert(AttemptFact, [_attempt_fact(row, gates.get(row["pk"], {})) for row in rows], replace=True)
+        done = [row for row in rows if row["task__run__operation"] == Operation.EXECUTE and row["outcome"] == Attempt.Outcome.SUCCEEDED]
+        successes = successes_of(done)
+        made = [_attempt_fact(row, gates.get(row["pk"], {}), successes.get(row["pk"])) for row in rows]
+        insert(AttemptFact, made, replace=True)
 
 
 def record_runs(runs: Iterable[int]) -> None:
@@ -102,7 +107,7 @@ _COLUMNS = (
     *("task__run__batch_id", "task__run__batch__project_id", "task__run__batch__project__demo", "task__phase_id", "task__phase__key"),
     *("task__phase__title", "task__phase__complexity", "task__phase__hours", "task__phase__files", "task__phase__stage__number"),
     *("result__steps_completed", "result__total_steps", "result__files_created", "result__files_modified", "result__files_deleted"),
-    *("result__undeclared", "tried", "resolved"),
+    *("result__undeclared", "result__looks", "tried", "resolved"),
 )
 
 
@@ -130,7 +135,7 @@ def _gate_counts() -> dict[str, Count]:
     return words | {"gates_flaky": Count("pk", filter=Q(flaky=True))}
 
 
-def _attempt_fact(row: Mapping[str, Any], gates: Mapping[str, Any]) -> dict[str, Any]:
+def _attempt_fact(row: Mapping[str, Any], gates: Mapping[str, Any], success: PhaseSuccess | None) -> dict[str, Any]:
     operation = Operation(row["task__run__operation"])
     executed = operation is Operation.EXECUTE
     changed = [] if row["result__files_created"] is None else [path for name in _CHANGED for path in row[name]]
@@ -155,6 +160,7 @@ def _attempt_fact(row: Mapping[str, Any], gates: Mapping[str, Any]) -> dict[str,
         number=row["number"],
         retry=row["tried"] and row["outcome"] != Attempt.Outcome.DEFERRED,
         outcome=row["outcome"],
+        success=success.kind if success else "",
         reason=row["reason"],
         fault=row["fault"],
         seconds=span_seconds(row["launched_at"], row["ended_at"]),

@@ -3,6 +3,7 @@
 from django.db import models
 
 from batches.core.engine.states import FailureReason, Operation, RunState
+from batches.core.gates.success import Success
 from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.projects import Project
@@ -35,6 +36,9 @@ class AttemptFact(models.Model):
     number = models.PositiveIntegerField()
     retry = models.BooleanField(default=False, help_text="The phase was tried before in this run. Waiting for a limit is not a try.")
     outcome = models.CharField(max_length=10, choices=Attempt.Outcome)
+    success = models.CharField(
+        max_length=20, choices=choices(Success), blank=True, help_text="What is behind an execution that succeeded. Empty for others."
+    )
     reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
     fault = models.CharField(max_length=20, blank=True)
     seconds = models.FloatField(help_text="Seconds from launch to end.")

@@ -20,10 +20,10 @@ from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.errors import ServiceError
 from batches.core.gates.success import Success
 from batches.core.text.words import counted
+from batches.metrics.successes import successes_of_phases
 from batches.models import Attempt, BaseMerge, Batch, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
-from batches.runs.successes import successes_of_phases
 from subagents.contract import SubagentError
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from batches.core.metrics import plotly_json
 from batches.core.metrics.plotly_json import Figure, Row
+from batches.core.metrics.text import success_name
 from batches.core.metrics.types import Headline
 from batches.core.text import words
 from batches.core.text.state_styles import STATE_STYLES
@@ -22,6 +23,9 @@ register = template.Library()
 def in_unit(value: float | Decimal | None, unit: str) -> str:
     """A headline's or a criterion's value as people read it."""
     return plotly_json.in_unit(value, unit)
+
+
+register.filter(success_name)
 
 
 @register.filter

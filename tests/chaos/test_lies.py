@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from batches.core.gates.success import Success
+from batches.metrics.successes import PhaseSuccess, read_successes
 from batches.models import Run, Task
-from batches.runs.successes import PhaseSuccess, read_successes
 from tests.batches.world import World, phase, plan
 from tests.chaos import lies
 from tests.chaos.lies import Lie

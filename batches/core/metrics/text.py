@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from batches.core.gates.success import SHORT, Success
 from batches.core.metrics.criteria import Criterion
 from batches.core.metrics.findings import Finding
 from batches.core.metrics.types import Headline, History, RoleUse, Spread
@@ -34,6 +35,11 @@ def figure(value: float | None, unit: str) -> str:
             return f"{value:,.0f}"
 
 
+def success_name(kind: str) -> str:
+    """The name of what is behind a success, for figures."""
+    return SHORT.get(Success(kind), "verified") if kind else "not known"
+
+
 def trends_text(history: History) -> str:
     """Headlines with their change, findings, criteria, slowest phases, errors, roles, estimates and waits."""
     if not history.runs and not history.attempts:
@@ -42,6 +48,8 @@ def trends_text(history: History) -> str:
     if history.demo:
         lines += ["Demonstration: these figures are (also) made up (manage.py demo_history --remove takes them away).", ""]
     lines += [_headline(one) for one in history.headlines]
+    behind = [_row(success_name(kind), f"{count:,}") for kind, count in history.successes]
+    lines += _section("Phases that succeeded", behind)
     lines += _section("Findings", [_finding(one) for one in history.findings], "Nothing stands out.")
     lines += _section("Success criteria", [_criterion(one) for one in history.criteria])
     lines += _section("Slowest phases (p50, p90, runs)", [_row(one.kind, _spread(one.seconds)) for one in history.phases[:10]])

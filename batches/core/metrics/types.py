@@ -400,6 +400,7 @@ class History:
     demo_exists: bool
     runs: int
     attempts: int
+    successes: tuple[tuple[str, int], ...]  # (what is behind it, phases) of the executions of phases that succeeded; "": not known
     recent_runs: int  # the latest of them, which stages, forecasts and findings rest on
     recent_attempts: int  # the latest of them, which kinds of phases, calibration and findings rest on
     headlines: tuple[Headline, ...]
@@ -481,6 +482,7 @@ class PhasePoint:
     stage: int
     complexity: str
     outcome: str
+    success: str  # what is behind it; "" where it did not succeed
     attempts: int
     seconds: float | None  # of the attempt that counts
     waited_seconds: float | None

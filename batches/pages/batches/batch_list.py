@@ -21,6 +21,7 @@ from batches.core.engine.states import Operation, RunState, TaskKind, TaskState,
 from batches.core.gates.success import Success, accepted_words, success_words
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import style_name
+from batches.metrics.successes import successes_of_batches
 from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.models.visibility import sight_key
 from batches.pages.batches import list_queries
@@ -28,7 +29,6 @@ from batches.pages.batches.batch_states import batch_state
 from batches.pages.batches.time_left import TO_COME, time_left
 from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
-from batches.runs.successes import successes_of_batches
 
 PAGE_SIZE = 50
 ALWAYS = ("all", "running", "failed", "done")  # filters that are shown even without matches

@@ -19,6 +19,7 @@ from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
 from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
+from batches.metrics.successes import read_successes
 from batches.models import (
     Attempt,
     AutopilotRun,
@@ -38,7 +39,6 @@ from batches.pages.batches.batch_states import batch_state, is_late, is_live, is
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, time_left
 from batches.repositories.batch_branch import RESTORE_OPTION
-from batches.runs.successes import read_successes
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100

@@ -9,10 +9,10 @@ from django.views.decorators.http import require_safe
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.success import VERIFIED, PhaseSuccess, Success
 from batches.core.review.declared_changes import FileRow, compare_files
+from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, Phase, Result, Task
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import ShownDiff, diff_address, diff_mode, own_query, remember_mode, shown_diff
-from batches.runs.successes import read_successes
 
 FILES_SHOWN = 200
 

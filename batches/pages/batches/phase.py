@@ -22,6 +22,7 @@ from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
 from batches.gates.sign_offs import acceptances_of
+from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
 from batches.pages.batches.board import Mark, PhaseCard, model_shown
@@ -30,7 +31,6 @@ from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.common import htmx, read_number
-from batches.runs.successes import read_successes
 
 TABS = ("spec", "gates", "log", "diff", "result", "attempts")
 LOG_SHOWN = 1_000

@@ -120,8 +120,8 @@ def test_what_nobody_checked_and_what_changed_nothing_is_said_beside_success_eve
     assert run.state == "succeeded" and run.result["status"] == "success"
     assert [entry["status"] for entry in run.result["results"]] == ["success"] * 3
     assert [entry["success"] for entry in run.result["results"]] == ["verified", "not_verified", "changed_nothing"]
-    said = "succeeded, 1 phase not verified, 1 phase changed nothing"
-    assert run.result["not_verified"] == "1 phase not verified, 1 phase changed nothing"
+    said = "succeeded, 1 phase changed nothing, 1 phase not verified"
+    assert run.result["not_verified"] == "1 phase changed nothing, 1 phase not verified"
     assert said in run.report and "(succeeded, changed nothing, " in run.report
     client.force_login(builders.make_user())
     for address in ("/batches/", f"/batches/{batch.number}/"):

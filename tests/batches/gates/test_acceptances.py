@@ -12,9 +12,9 @@ from batches.core.errors import ServiceError
 from batches.core.gates.success import Success
 from batches.engine import reporting
 from batches.gates.sign_offs import accept_phase, withdraw_sign_off
+from batches.metrics.successes import successes_of_batches
 from batches.models import Batch, GateCheck, Phase, Result, Task
 from batches.repositories.merges import open_looks
-from batches.runs.successes import successes_of_batches
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def batch() -> Batch:
     batch = builders.finished_batch()
     results = {result.attempt.task.name: result for result in Result.objects.select_related("attempt__task")}
     Result.objects.filter(pk=results["1"].pk).update(looks=[LOOK, LOOK | {"text": "declared", "declared": True}])
-    Result.objects.filter(pk=results["2a"].pk).update(files_created=[])
+    Result.objects.filter(pk=results["2a"].pk).update(files_created=[], undeclared=[])
     GateCheck.objects.filter(attempt=results["2b"].attempt).update(status="unverified")
     return batch
 
@@ -99,7 +99,7 @@ def test_it_is_withdrawn_with_a_reason_and_speaks_for_no_later_attempt(batch: Ba
     assert read_trail(TrailFilter(kind="gates"), 1)[0].what == "Withdrew the acceptance of phase 1: needs a look"
     accept(batch, "2a", grace)
     later = builders.make_attempt(Task.objects.get(run__batch=batch, name="2a"), number=2)
-    Result.objects.filter(attempt=later).update(files_created=[])
+    Result.objects.filter(attempt=later).update(files_created=[], undeclared=[])
     assert kinds(batch)[1] == Success.CHANGED_NOTHING
 
 

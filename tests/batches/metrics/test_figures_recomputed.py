@@ -28,7 +28,7 @@ from batches.core.metrics.text import figure as in_words
 from batches.core.metrics.types import Filters, bucket_days, kind_of
 from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics import demo, facts, history
-from batches.models import Attempt, GateCheck, PredictedConflict, Project, Run, Task
+from batches.models import Attempt, GateCheck, PredictedConflict, Project, Result, Run, Task
 from tests.batches.builders import make_user
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +105,22 @@ def _copy(run: Run, operation: str, selection: str) -> None:
 
 
 # The oracle
+
+SUCCESSES = ("verified", "not_verified", "changed_nothing", "needs_look", "accepted_by_person")
+
+
+def behind(one: Attempt) -> str:
+    """What is behind an execution that succeeded, by docs/gates.md; "" for any other attempt."""
+    if one.outcome != "succeeded" or one.task.run.operation != "execute":
+        return ""
+    result = Result.objects.filter(attempt=one).first()
+    if result and one.task.phase.files:
+        changed = {*result.files_created, *result.files_modified, *result.files_deleted} - set(result.undeclared)
+        if not changed:
+            return "changed_nothing"
+    checks = list(GateCheck.objects.filter(attempt=one))
+    own = [check for check in checks if check.origin == "plan"] or [check for check in checks if check.origin == "project"]
+    return "verified" if any(check.status != "unverified" for check in own) else "not_verified"
 
 
 def seconds(start: datetime, end: datetime) -> float:
@@ -421,6 +437,7 @@ class Oracle:
         return {
             "runs": len(runs),
             "attempts": len(attempts),
+            "successes": [(kind, found) for kind in SUCCESSES if (found := [behind(one) for one in attempts].count(kind))],
             "recent_runs": len(runs),
             "recent_attempts": len(attempts),
             "headlines": [(code, value, None if before is None else before[code]) for code, value in now.items()],

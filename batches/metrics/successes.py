@@ -1,15 +1,15 @@
 """What is behind each phase that succeeded, read from rows: the one place that cards, lists, reports and the API ask."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.success import PhaseSuccess, Success, success_of
 from batches.models import Attempt, GateCheck, SignOff, Task
 
-_COLUMNS = ("pk", "task_id", "task__phase", "task__run__batch", "task__phase__files", "result__undeclared", "result__looks")
 _CHANGED = ("result__files_created", "result__files_modified", "result__files_deleted")
+COLUMNS = ("pk", "task__phase__files", "result__undeclared", "result__looks", *_CHANGED)
 
 
 def read_successes(batches: Collection[int]) -> dict[int, PhaseSuccess]:
@@ -45,10 +45,18 @@ def _read(batches: Collection[int]) -> list[tuple[int, int, int, PhaseSuccess]]:
         task__state=TaskState.SUCCEEDED,
         outcome=Attempt.Outcome.SUCCEEDED,
     ).order_by("number")
-    last = {row["task_id"]: row for row in rows.values(*_COLUMNS, *_CHANGED)}
+    last = {row["task_id"]: row for row in rows.values(*COLUMNS, "task_id", "task__phase", "task__run__batch")}
     if not last:
         return []
-    mine = [row["pk"] for row in last.values()]
+    found = successes_of(last.values())
+    return [(row["task__run__batch"], row["task__phase"], task, found[row["pk"]]) for task, row in last.items()]
+
+
+def successes_of(rows: Iterable[Mapping[str, Any]]) -> dict[int, PhaseSuccess]:
+    """{attempt: its success} of attempts at executions that succeeded, each a row with what COLUMNS name. Two queries."""
+    mine = {row["pk"]: row for row in rows}
+    if not mine:
+        return {}
     checks: dict[int, list[tuple[str, str]]] = defaultdict(list)
     judged = GateCheck.objects.filter(attempt__in=mine).order_by().values_list("attempt", "origin", "status").distinct()
     for attempt, origin, status in judged:
@@ -56,11 +64,11 @@ def _read(batches: Collection[int]) -> list[tuple[int, int, int, PhaseSuccess]]:
     standing = SignOff.objects.filter(attempt__in=mine, withdrawn_at=None).order_by().values_list("attempt", "gate", "name")
     signed = {attempt for attempt, gate, _ in standing if gate is not None}
     accepted = {attempt: name for attempt, gate, name in standing if gate is None}
-    return [(row["task__run__batch"], row["task__phase"], task, _success(row, checks, signed, accepted)) for task, row in last.items()]
+    return {pk: _success(row, checks, signed, accepted) for pk, row in mine.items()}
 
 
 def _success(
-    row: dict[str, Any], checks: dict[int, list[tuple[str, str]]], signed: Collection[int], accepted: dict[int, str]
+    row: Mapping[str, Any], checks: dict[int, list[tuple[str, str]]], signed: Collection[int], accepted: dict[int, str]
 ) -> PhaseSuccess:
     attempt = row["pk"]
     looks = tuple(look["text"] for look in row["result__looks"] or () if not look["declared"])
@@ -78,7 +86,7 @@ def _success(
     return PhaseSuccess(kind, without, accepted[attempt] if kind is Success.ACCEPTED else "", looks)
 
 
-def _changed(row: dict[str, Any]) -> int | None:
+def _changed(row: Mapping[str, Any]) -> int | None:
     """How many of the files that the plan names an attempt changed; None where no result tells."""
     if row[_CHANGED[0]] is None:
         return None
