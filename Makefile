@@ -46,10 +46,9 @@ slow: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(PYTEST) $(SHARED) -m chaos $(IGNORE)
 
-# The pictures of the README: a real run of the sample plan, and the figures of a made-up history.
+# The pictures of the README: a real run of the sample plan.
 screenshots: $(VENV)/.installed-dev
 	$(PY) -m tests.browser.pictures docs/screenshots
-	$(PY) -m tests.browser.screenshots docs/screenshots metrics
 
 # Every page in every state, light, dark and on a phone, drawn from sample rows.
 pages: $(VENV)/.installed-dev
