@@ -40,7 +40,9 @@ class Project(models.Model):
         max_length=1000, blank=True, validators=[check_agent_command], help_text="The program and arguments for the backend “command”."
     )
     max_parallel = models.PositiveSmallIntegerField(default=4, validators=[MinValueValidator(1)])
-    phase_limit_minutes = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
+    phase_limit_minutes = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: the setting of the installation."
+    )
     model = models.CharField(max_length=100, blank=True, help_text="The model for every phase. Empty: chosen by complexity.")
     retry_model = models.CharField(max_length=100, blank=True, help_text="The model after a failed attempt. Empty: chosen by complexity.")
     budget_usd = models.DecimalField(
@@ -115,9 +117,8 @@ class Project(models.Model):
 
     @property
     def phase_limit_seconds(self) -> float:
-        """The project's limit, or the installation's if the project has the default value."""
-        usual = type(self)._meta.get_field("phase_limit_minutes").default
-        return settings.CE_PHASE_LIMIT_SECONDS if self.phase_limit_minutes == usual else self.phase_limit_minutes * 60.0
+        """The project's limit, or the installation's."""
+        return settings.CE_PHASE_LIMIT_SECONDS if self.phase_limit_minutes is None else self.phase_limit_minutes * 60.0
 
     @property
     def gate_rules(self) -> GateRules:

@@ -144,7 +144,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
             "agent_command": "For the backend “command”, such as: codex exec --json --sandbox workspace-write -",
             "max_parallel": "The most phases that run in parallel.",
-            "phase_limit_minutes": "A phase that takes longer is stopped.",
+            "phase_limit_minutes": "A phase that takes longer is stopped. Empty: the limit of the installation.",
             "scheduling": "Stage by stage, or each phase as soon as its dependencies are merged.",
             "undeclared_edits": "Always listed. With “fail” they are not merged, and the phase fails and names them.",
             "deletions": "Declared or not. Always listed. With “fail” they are not merged, and the phase fails and names them.",

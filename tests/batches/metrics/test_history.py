@@ -282,13 +282,17 @@ def test_two_batches_are_read_side_by_side_with_their_place_among_others(made_up
     assert (second.seconds.rank, second.seconds.value) == (None, None)
 
 
-def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so():
+def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so(settings):
+    settings.CE_PHASE_LIMIT_SECONDS = 1800.0
     project = make_project()
     actor = Actor.person(make_user())
     said = remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     project.refresh_from_db()
     assert project.phase_limit_minutes == 90
-    assert said.startswith("Phase limit minutes of Sample project: 90 instead of 60.")
+    assert said.startswith("Phase limit minutes of Sample project: 90 instead of the installation's.")
+    remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "60"}, actor=actor)
+    assert project.phase_limit_seconds == 3600  # whatever the installation's is
+    remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     Project.objects.filter(pk=project.pk).update(max_parallel=1)
     said = remedies.apply_remedy(code="more_at_once", project=project, params={"phases": "15"}, actor=actor)
     assert ": 15 instead of 1." in said  # and not of "on", which is equal to 1
