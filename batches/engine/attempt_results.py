@@ -12,6 +12,7 @@ from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
 from batches.models import Attempt, Gate, GateCheck, Result
+from batches.projects.secrets import learn_secrets
 from batches.repositories.repository import repository_of
 from subagents.contract import (
     USAGE_FIGURES,
@@ -28,7 +29,7 @@ from subagents.contract import (
     read_tail,
     write_atomic,
 )
-from subagents.machine_faults import probe
+from subagents.machine_faults import fault_of, probe
 from subagents.redaction import redact
 
 if TYPE_CHECKING:
@@ -253,9 +254,12 @@ def fill_diffs(results: QuerySet[Result], limit: int | None = None) -> None:
     waiting = results.filter(diff=None).select_related("attempt__task__run__batch__project").defer("attempt__log_tail", "data")
     for result in waiting[:limit]:
         attempt = result.attempt
+        learn_secrets(attempt.task.run.batch.project)  # another process may have launched it
         try:
             found = repository_of(attempt.task.run.batch).diff(attempt.base_commit, attempt.head_commit, DIFF_BYTES)
             diff = found.text + (f"\n… cut at {DIFF_BYTES // 1024} KiB\n" if found.truncated else "")
-        except SubagentError as problem:
+        except (SubagentError, OSError) as problem:
+            if fault_of(problem) is not None:
+                continue  # it is read later
             diff = f"The diff cannot be read: {problem}\n"
         Result.objects.filter(pk=result.pk, diff=None).update(diff=redact(diff))

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from batches.core.text.words import bytes_words
 from batches.models import Host, Project
-from subagents.machine_faults import mount_point
+from subagents.machine_faults import fault_of, mount_point
 
 FREE_INODES = 5_000  # with fewer, nothing starts: a checkout needs one for each file
 DATA_DIRECTORY = "the data directory"
@@ -84,3 +84,8 @@ def reported_file_systems(hosts: Iterable[Host]) -> Iterator[tuple[str, FileSyst
         if not known and isinstance(free, int):  # an older version reports the data directory alone
             known = [FileSystem(DATA_DIRECTORY, "", free)]
         yield from ((host.name, one) for one in known if one is not None)
+
+
+def words_of_fault(error: OSError) -> str:
+    """The fault of the machine that an error is, for a person; "" when it is none."""
+    return str(fault_of(error, (str(settings.CE_DATA_DIR),)) or "")

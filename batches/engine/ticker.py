@@ -36,7 +36,7 @@ from batches.runs.transitions import move_task
 from subagents import launcher
 from subagents.contract import Heartbeat, SubagentError, TaskSpec
 from subagents.launcher import Observation
-from subagents.machine_faults import fault_of, probe
+from subagents.machine_faults import MachineFault, fault_of, probe
 from subagents.sandbox import SandboxUnavailable
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class Ticker:
             return self._observe(attempt, now, clock)
         except (OperationalError, InterfaceError):
             raise  # the database is unreachable, which affects every attempt
-        except OSError as error:  # a full disk or too many open files: the next round may succeed
+        except (OSError, MachineFault) as error:  # a full disk or too many open files: the next round may succeed
             log_throttled(f"attempt={attempt.pk} cannot be observed: {error}")
         except Exception as error:  # noqa: BLE001 -- another version's row, or a report that fits no column, ends this attempt only
             log_throttled(f"attempt={attempt.pk} cannot be understood", exc_info=True)

@@ -10,6 +10,7 @@ from django_htmx.middleware import HtmxDetails
 
 from batches.accounts.actor import Actor
 from batches.core.errors import BatchError
+from batches.engine.disk_space import words_of_fault
 
 LARGEST_ID = 2**63 - 1
 LARGEST_NUMBER = 2**31 - 1  # of a batch, a version or a page
@@ -35,14 +36,19 @@ def read_number(text: str | None, *, least: int = 1, most: int = LARGEST_ID) -> 
 def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpResponse:
     """Call `verb`, show the message that it returns, and redirect `back`. An error becomes a message, or a 409 for htmx.
 
+    So does a fault of the machine, such as a full disk.
+
     PermissionDenied is not caught: it leads to the 403 page.
     """
     try:
         said = verb()
-    except BatchError as error:
+    except (BatchError, OSError) as error:
+        told = str(error) if isinstance(error, BatchError) else words_of_fault(error)
+        if not told:
+            raise
         if htmx(request):
-            return render(request, "parts/_notice.html", {"text": str(error), "state": "failed"}, status=409)
-        messages.error(request, str(error))
+            return render(request, "parts/_notice.html", {"text": told, "state": "failed"}, status=409)
+        messages.error(request, told)
         return HttpResponseRedirect(back)
     messages.success(request, said)
     if htmx(request):

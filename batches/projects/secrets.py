@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from django.db import transaction
 from django.utils import timezone
@@ -39,7 +40,6 @@ def keep_secret(*, project: Project, name: str, value: str, uses: Sequence[str],
     columns = {use: use in uses for use in USES} | {"changed_at": timezone.now(), "changed_cause": actor.cause[:200]}
     if value:
         columns["sealed"] = seal(value)
-        know(value)
     with transaction.atomic():
         ProjectSecret.objects.update_or_create(project=project, name=name, defaults=columns)
         what = "Replaced" if existing and value else "Changed the use of" if existing else "Added"
@@ -73,9 +73,15 @@ def _unsealed(rows: Iterable[ProjectSecret]) -> list[dict[str, object]]:
             value = unseal(secret.sealed)
         except Unreadable as problem:
             raise SecretUnreadable(f"The project's secret {secret.name} cannot be used. {problem}") from None
-        know(value)  # this process stores diffs
         found.append({"name": secret.name, "value": value, "uses": secret.uses})
     return found
+
+
+def learn_secrets(project: Project) -> None:
+    """Have this process mask the project's secrets in what it stores; those that cannot be decrypted are passed over."""
+    for sealed in project.secrets.values_list("sealed", flat=True):
+        with suppress(Unreadable):
+            know(unseal(sealed))
 
 
 def _refusal(project: Project, name: str, value: str, uses: Sequence[str], exists: bool) -> str:

@@ -30,6 +30,7 @@ from batches.repositories.repository import repository_of
 from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
 from subagents.contract import SubagentError
 from subagents.documents import commit_documents
+from subagents.machine_faults import fault_of
 
 Report = dict[str, Any]  # what a reviewer's process wrote, as JSON
 
@@ -157,13 +158,18 @@ def _found(item: dict[str, object]) -> ReviewFinding:
 
 
 def _write(run: Run, path: str, text: str) -> dict[str, str]:
-    """Commit the report to the batch branch. Returns the review's columns: the commit, or what went wrong."""
+    """Commit the report to the batch branch. Returns the review's columns: the commit, or what went wrong.
+
+    Raises SubagentError, OSError for a fault of the machine: it is repeated once that has passed.
+    """
     message = f"PRP-{run.batch.number}: Review - {run.batch.title}\n"
     scratch = str(Path(settings.CE_DATA_DIR) / "documents")
     try:
         repository = repository_of(run.batch)
         commit = commit_documents(repository, run.batch.branch, {path: text.encode("utf-8", "replace")}, message, scratch)
     except (SubagentError, OSError) as problem:
+        if fault_of(problem) is not None:
+            raise
         return {"commit": "", "problem": f"The report could not be committed to {run.batch.branch}: {problem}"}
     return {"commit": commit or "", "problem": ""}
 

@@ -19,6 +19,7 @@ from batches.review.evidence import Conclusion, done_of_phases, record_of
 from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
 from subagents.documents import NotADocument, commit_documents, read_document
+from subagents.machine_faults import fault_of
 from subagents.workspace import MergeConflict, RefMoved, Repository
 
 MERGE_BATCH = "batches.merge_batch"
@@ -54,6 +55,8 @@ def _write(run: Run, change: ContextChange) -> None:
         with suppress(RefMoved):  # it exists already
             repository.move_ref(change.ref, head, None)
     except (SubagentError, OSError) as problem:
+        if fault_of(problem) is not None:
+            raise  # it is repeated once the machine works
         ContextChange.objects.filter(pk=change.pk).update(notes=[*notes, f"The update could not be written: {problem}"])
         return
     paths = sorted((*changes.created, *changes.modified, *changes.deleted))

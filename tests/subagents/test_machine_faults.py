@@ -1,13 +1,16 @@
 """What is a fault of the machine, and what is not; full disks themselves are in tests/chaos/test_attacks.py."""
 
+import contextlib
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from subagents.machine_faults import MachineFault, fault_in, fault_of, filled_by, full, probe
-from subagents.processes import ProgramMissing
+from subagents.processes import ProgramMissing, run, stream
+from subagents.workspace import open_repository
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,32 @@ def test_errors_of_the_system_are_told_from_those_of_the_work(tmp_path: Path):
 def test_a_probe_leaves_nothing_and_says_nothing_where_writing_works(tmp_path: Path):
     assert probe((str(tmp_path), str(tmp_path / "gone"))) is None and full((str(tmp_path),)) is None
     assert list(tmp_path.iterdir()) == [] and not filled_by((str(tmp_path),))
+
+
+def test_too_many_open_files_and_processes_are_the_machines(project: Path, monkeypatch: pytest.MonkeyPatch):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    repository = open_repository(project)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+    opened = []
+    with contextlib.suppress(OSError):
+        while True:
+            opened.append(os.dup(0))
+    try:
+        with pytest.raises(OSError) as met:
+            repository.branches()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in opened:
+            os.close(descriptor)
+    fault = fault_of(met.value)
+    assert fault is not None and fault.number == errno.EMFILE and "Too many open files" in str(fault)
+
+    def no_more(*_: object, **__: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    for name, start in (("posix_spawnp", lambda: run(["true"], {})), ("fork", lambda: stream(["true"], {}, "/", lambda _: None))):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, no_more)  # RLIMIT_NPROC does not bind root
+            with pytest.raises(OSError) as met:
+                start()
+            assert fault_of(met.value) is not None
