@@ -160,6 +160,13 @@ class Run(models.Model):
         return person_seconds(self.waited, moment, self.waiting_for, self.waiting_since)
 
     @property
+    def put_off_words(self) -> str:
+        """What of the machine the run waits for, and until when it is tried next; "" when it does not."""
+        if not self.is_live or not self.machine_fault or self.machine_fault_until is None:
+            return ""
+        return f"Waiting for the machine: {self.machine_fault}. The next try is at {self.machine_fault_until:%H:%M:%S} UTC."
+
+    @property
     def parallel(self) -> int:
         """How many phases may run in parallel now."""
         return min(self.max_parallel, self.parallel_limit or self.max_parallel)

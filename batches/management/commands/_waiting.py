@@ -38,6 +38,7 @@ class Progress:
         self.shown: dict[int, tuple[str, ...]] = {}
         self.checked = float("-inf")
         self.ended = False
+        self.put_off = ""
 
     def done(self) -> bool:
         """Print what is new, reading at most twice a second. True once the run has ended and its report is written."""
@@ -55,6 +56,9 @@ class Progress:
             if shown != self.shown.get(task.pk, (TaskState.PENDING, "0", "")):
                 self._print(f"[stage {task.stage.number}] {self._name(task)}: {self._words(task, latest, progress)}")
             self.shown[task.pk] = shown
+        if run.put_off_words != self.put_off:
+            self.put_off = run.put_off_words
+            self._print(self.put_off or "The machine works again.")
         self.ended = not run.is_live and run.reported_at is not None
         return self.ended
 

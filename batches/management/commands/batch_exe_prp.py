@@ -37,6 +37,7 @@ class Command(BaseCommand):
         )
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
+        what.add_argument("--try-now", action="store_true", help="try a machine that was at fault (no space and the like) at once")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
@@ -69,6 +70,10 @@ class Command(BaseCommand):
             run = batch.runs.latest("number")
             run_control.cancel(run=run, actor=actor)
             return run
+        if options["try_now"]:
+            run = batch.runs.latest("number")
+            run_control.try_now(run=run, actor=actor)
+            return run
         if options["retry_phase"]:
             last = batch.runs.executions().order_by("-number").first()
             if last is None:
@@ -95,6 +100,11 @@ class Command(BaseCommand):
             if live is None:
                 raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
+        elif options["try_now"]:
+            put_off = batch.runs.live().exclude(machine_fault="").first()
+            if put_off is None:
+                raise ServiceError(f"Batch {batch.number} does not wait for the machine.")
+            self.stdout.write(f"Would try the machine now: {put_off.machine_fault}")
         elif options["retry_phase"] or options["resume"]:
             run = batch.runs.executions().order_by("-number").first()
             names = retries.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []

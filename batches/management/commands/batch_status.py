@@ -28,3 +28,5 @@ class Command(BaseCommand):
         if run.is_live and run.started_at is not None:
             paused = ", paused" if run.paused else ""
             self.stdout.write(f"\nRunning for {duration(run.seconds_until(timezone.now()))}{paused}.")
+            if run.put_off_words:
+                self.stdout.write(f"{run.put_off_words} At once: manage.py batch_exe_prp --batch {batch.number} --try-now")

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
@@ -291,13 +292,18 @@ def test_space_and_inodes_of_a_file_system_are_watched_unless_that_is_switched_o
     assert not found.is_low
 
 
-def test_a_fault_of_the_machine_is_a_banner_with_cause_and_button_and_no_failure(wide, client):
+def test_a_fault_of_the_machine_is_a_banner_with_cause_and_button_and_no_failure(wide, client, capsys):
     run = wide({"1": "running", "2": "running"})
     fault = "No space left on device: the file system at /srv has 0.0 of 16.8 MB free"
     run = step(run, end(run, "1", "machine_fault", message=fault), end(run, "2", "machine_fault", message=fault))
     assert (run.machine_fault, run.machine_faults, run.waiting_for) == (fault, 1, "machine")
     assert run.machine_fault_until == NOW + timedelta(seconds=10)
     assert states(run)["1"] == "pending" and not Attempt.objects.filter(outcome="failed").exists()
+    call_command("batch_status", "--batch", str(run.batch.number))
+    assert f"Waiting for the machine: {fault}. The next try is at {run.machine_fault_until:%H:%M:%S} UTC." in capsys.readouterr().out
+    call_command("batch_exe_prp", "--batch", str(run.batch.number), "--try-now", "--detach")
+    run.refresh_from_db()
+    assert run.machine_fault_until <= timezone.now() and run.machine_fault_until != NOW + timedelta(seconds=10)
     client.force_login(builders.make_user())
     page = client.get(f"/batches/{run.batch.number}/").text
     assert fault in page and "Try now" in page and "Waiting for the machine" in page
