@@ -279,7 +279,7 @@ class _Writer:
         if self.run.operation == Operation.GENERATE and not Attempt.objects.filter(task__run__batch=batch).exists():
             return repository.ensure_branch(batch.branch, batch.base_commit)
         tip = repository.branch_commit(self.run.branch)
-        if self.run.branch == batch.branch:
+        if self.run.operation == Operation.EXECUTE:  # a review tells what it finds there
             refuse_moved(batch, repository, tip)
         return tip
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
@@ -88,8 +88,17 @@ def restore_branch(*, batch: Batch, actor: Actor) -> str:
 
 
 def _merged(batch: Batch) -> QuerySet[Attempt]:
-    into = Attempt.objects.filter(task__run__batch=batch).exclude(task__run__operation=Operation.UPDATE_CONTEXT)
-    return into.exclude(merge_commit="")
+    return _attempts(batch).exclude(merge_commit="")
+
+
+def _attempts(batch: Batch) -> QuerySet[Attempt]:
+    """Those that started from the batch's branch and were merged into it, since it was generated last: that begins it anew."""
+    own = Attempt.objects.filter(task__run__batch=batch, task__run__number__gte=_generated(batch))
+    return own.exclude(task__run__operation=Operation.UPDATE_CONTEXT)
+
+
+def _generated(batch: Batch) -> int:
+    return batch.runs.filter(operation=Operation.GENERATE).aggregate(last=Max("number"))["last"] or 0
 
 
 def _last_known(batch: Batch, repository: Repository) -> str:
@@ -97,9 +106,9 @@ def _last_known(batch: Batch, repository: Repository) -> str:
 
     Raises ServiceError when the repository has none of them.
     """
-    attempts = Attempt.objects.filter(task__run__batch=batch).exclude(task__run__operation=Operation.UPDATE_CONTEXT).order_by("-pk")
-    known = [commit for row in attempts.values_list("merge_commit", "base_commit")[:KNOWN] for commit in row]
-    known += Review.objects.filter(run__batch=batch).exclude(commit="").order_by("-pk").values_list("commit", flat=True)[:KNOWN]
+    known = [commit for row in _attempts(batch).order_by("-pk").values_list("merge_commit", "base_commit")[:KNOWN] for commit in row]
+    reviews = Review.objects.filter(run__batch=batch, run__number__gte=_generated(batch)).exclude(commit="")
+    known += reviews.order_by("-pk").values_list("commit", flat=True)[:KNOWN]
     known += ContextChange.objects.filter(run__batch=batch).exclude(merge_commit="").values_list("merge_commit", flat=True)[:KNOWN]
     known += BaseMerge.objects.filter(batch=batch).values_list("batch_commit", flat=True)[:KNOWN]
     wanted = list(dict.fromkeys(commit for commit in known if commit))
