@@ -13,7 +13,7 @@ def write_usual(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("batches", "0037_plan_sections")]
+    dependencies = [("batches", "0038_successes_of_attempts")]
 
     operations = [
         migrations.AlterField(
