@@ -65,11 +65,11 @@ def test_analyze_prints_the_stages_in_the_seeds_words(manage, write):
 def test_analyze_json_is_the_object_of_the_contract(manage, write):
     report = json.loads(manage("analyze", write(SEED_FLOW), "--json").stdout)
     assert list(report) == [
-        "title", "phases", "stages", "conflicts", "cycles", "critical_path", "total_hours", "longest_chain_hours", "errors", "warnings",
-        "checks",
+        "title", "format", "phases", "stages", "conflicts", "cycles", "critical_path", "total_hours", "longest_chain_hours", "errors",
+        "warnings", "unread", "checks",
     ]  # fmt: skip
     assert list(report["phases"][0]) == [
-        "key", "title", "goal", "hours", "hours_text", "complexity", "files", "dependencies", "steps", "gates", "line",
+        "key", "title", "goal", "hours", "hours_text", "complexity", "files", "dependencies", "steps", "gates", "line", "assumed",
     ]  # fmt: skip
     assert report["stages"] == [["1"], ["2a", "2b"], ["3"]]
     assert (report["total_hours"], report["longest_chain_hours"]) == (8.0, 6.0)
