@@ -317,8 +317,8 @@ class PhaseReader:
                 return
         if item.has_box and role in (Role.NOTES, Role.GOAL, *_ONE_VALUE):
             role = self.role = Role.STEPS
-        if role is Role.STEPS and self.only_boxes and not item.has_box:
-            draft.account.mark(ReadAs.NOTES, item.line, item.end_line)
+        if role is Role.STEPS and self.only_boxes and not item.has_box and not (self.role is Role.STEPS and item.number is not None):
+            draft.account.because(item.line, "The steps of this document are its check-boxes and numbered tasks.")
         elif role is Role.STEPS:
             if self.as_gate is not None and self.as_gate(item.title):
                 draft.gate(phase, item)

@@ -1,6 +1,7 @@
 """Kiro, Agent OS, OpenSpec, Conductor and plain lists of boxes."""
 
 from batches.core.plans.formats import detect
+from batches.core.plans.reader import read_plan
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
 
 
@@ -190,3 +191,9 @@ def test_boxes_that_are_the_smaller_part_of_the_work_are_not_taken_for_the_whole
         "# App\n\n## R-1: Accounts\n\n- [ ] Open an account\n- [ ] Note the key\n\n## W-1: Code\n\n- Build the page\n- Build the report\n"
     )
     assert detect(text) is None
+
+
+def test_a_plan_of_ours_that_lost_its_headings_is_no_task_list():
+    text = "**Estimated Hours**: 2\n**Complexity**: low\n\n**Validation Gates**:\n- [ ] It works\n- [ ] It is fast\n"
+    reading = read_plan(text)
+    assert reading.format is None and reading.errors  # its boxes are gates; as steps they would mean something else
