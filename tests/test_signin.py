@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -16,7 +17,9 @@ BASE = "http://127.0.0.1:8000/"
 
 @pytest.fixture
 def user():
-    return get_user_model().objects.create_user("ada", password="correct horse battery")
+    made = get_user_model().objects.create_user("ada", password="correct horse battery")
+    made.groups.add(Group.objects.get(name="viewer"))  # without a role nobody sees a page
+    return made
 
 
 def parts(link: str) -> tuple[str, str]:

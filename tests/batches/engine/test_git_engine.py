@@ -60,7 +60,7 @@ def test_commits_with_a_link_out_of_the_tree_or_another_repository_are_never_mer
     tree = world.git("write-tree")
     world.git("reset", "-q", "--hard")
     made = world.git("commit-tree", "-p", attempt.base_commit, "-m", "Odd", tree)
-    merged = orchestrator.merge(attempt, TaskSpec.from_json(attempt.spec), made)
+    merged = orchestrator.merge(attempt, TaskSpec.from_json(attempt.spec), made, ())
     assert merged is not None and merged.commit == ""
     assert merged.facts["verdict"] == "agent_error"
     assert "out is a symbolic link that leaves the tree: /etc/passwd" in merged.facts["message"]
