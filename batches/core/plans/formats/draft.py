@@ -217,6 +217,7 @@ class Draft:
         if hours is None:
             assumed.append(Field.HOURS)
             hours = min(max(size * HOURS_FOR_A_STEP, _MIN_HOURS), _MAX_HOURS)
+            hours_text = f"{hours:g}"
         complexity = read_complexity(phase.complexity_text) if phase.complexity_text else ""
         if not complexity:
             assumed.append(Field.COMPLEXITY)
@@ -243,7 +244,7 @@ class Draft:
             steps=steps,
             gates=gates,
             line=phase.line,
-            assumed=tuple(assumed),
+            assumed=tuple(sorted(assumed)),
             section="\n\n".join(filter(None, (phase.preface, self.document.text_between(phase.line, phase.end_line)))),
         )
 
