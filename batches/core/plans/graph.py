@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from batches.core.errors import BatchError
 from batches.core.plans.conflicts import FileConflict, find_conflicts
 from batches.core.plans.types import PhaseSpec
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+# networkx is imported where a plan is analysed: it takes a seventh of the start of every command, worker and page server.
 
 
 class UnknownDependency(BatchError):
@@ -44,6 +48,8 @@ def dependency_graph(phases: Sequence[PhaseSpec]) -> "nx.DiGraph[str]":
 
     Raises UnknownDependency (with the valid keys) for a key that no phase has.
     """
+    import networkx as nx
+
     graph: nx.DiGraph[str] = nx.DiGraph()
     keys = [phase.key for phase in phases]
     graph.add_nodes_from(keys)
@@ -140,6 +146,8 @@ def analyse(phases: Sequence[PhaseSpec]) -> Analysis:
     The stage of a phase is 1 + the highest stage of its dependencies, whatever the order of the phases; within a stage they
     stand in document order. Linear in practice. Raises UnknownDependency.
     """
+    import networkx as nx
+
     graph = dependency_graph(phases)
     by_key = {phase.key: phase for phase in phases}
     known_hours = [phase.hours for phase in phases if phase.hours is not None]
