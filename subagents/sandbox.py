@@ -287,7 +287,7 @@ def seen_by_commands(packages: Mapping[str, str]) -> tuple[str, ...]:
     There are some where CE Web is installed without a virtual environment. Raises ProgramMissing.
     """
     environment = {**allowed(), "PYTHONUSERBASE": os.devnull}
-    found = run([os.path.realpath(sys.executable), "-c", _FOUND, *packages], environment, seconds=PROBE_SECONDS).out
+    found = run([os.path.realpath(sys.executable), "-P", "-c", _FOUND, *packages], environment, seconds=PROBE_SECONDS).out
     rows = zip(packages.items(), found.decode("utf-8", "surrogateescape").split("\n"), strict=False)
     return tuple(name for (name, ours), theirs in rows if theirs and os.path.realpath(theirs) == os.path.realpath(ours))
 

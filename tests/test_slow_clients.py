@@ -24,7 +24,7 @@ def port(tmp_path_factory):
     number = free_port()
     command = [*web_command("127.0.0.1", number)]
     command[command.index("--workers") + 1], command[command.index("--threads") + 1] = "1", "2"
-    start = "from ce_web import web_worker as w; w.HEAD_SECONDS = 1.5; w.BODY_SECONDS = 1.5; w.MOST_OF_ADDRESS = 40; "
+    start = "from ce_web import web_worker as w; w.HEAD_SECONDS = 5.0; w.BODY_SECONDS = 5.0; w.MOST_OF_ADDRESS = 40; "
     start += f"import sys; sys.argv = ['gunicorn', *{command[3:]!r}]; from gunicorn.app.wsgiapp import run; run()"
     with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=made.environment) as server:
         try:
@@ -43,7 +43,7 @@ POST = b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\
 
 def connect(port: int) -> socket.socket:
     made = socket.create_connection(("127.0.0.1", port), 10)
-    made.settimeout(10)
+    made.settimeout(20)
     return made
 
 
@@ -71,11 +71,11 @@ def test_many_unfinished_requests_keep_nobody_waiting_and_are_closed_in_time(por
     for sock in slow:
         sock.sendall(first)
     asked = time.monotonic()
-    assert ask(port).startswith(b"HTTP/1.1 200") and time.monotonic() - asked < 1.0
+    assert ask(port).startswith(b"HTTP/1.1 200") and time.monotonic() - asked < 4
     for sock in slow:
         assert answer(sock).startswith(b"HTTP/1.1 408" if first else b"")
         sock.close()
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 15
 
 
 def test_one_address_has_so_many_unfinished_requests_and_then_the_oldest_go(port):
@@ -83,7 +83,7 @@ def test_one_address_has_so_many_unfinished_requests_and_then_the_oldest_go(port
     for sock in slow:
         sock.sendall(b"G")
     assert ask(port).startswith(b"HTTP/1.1 200")
-    slow[0].settimeout(1)
+    slow[0].settimeout(4)
     assert slow[0].recv(100) == b"", "closed at once, without an answer"
     for sock in slow:
         sock.close()
@@ -127,8 +127,10 @@ def test_who_waits_for_leave_to_send_a_body_gets_it(port):
         sock.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") % 3)
         assert answer(sock).startswith(b"HTTP/1.1 100")
         sock.sendall(b"a=b")
-        while not (text := answer(sock)).startswith(b"HTTP/1.1 403"):
-            assert text.startswith(b"HTTP/1.1 100")
+        text = b""  # leave may be given twice, and come in one piece with the answer
+        while b"HTTP/1.1 403" not in text and (part := answer(sock)):
+            text += part
+        assert b"HTTP/1.1 403" in text
 
 
 def test_a_large_body_goes_to_a_file():

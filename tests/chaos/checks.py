@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from batches.core.engine.states import RUN_MOVES, TASK_MOVES, RunEvent, RunState, TaskEvent, TaskState
 from subagents.clean_checkout import FOLDER
+from subagents.notes import NOTES
 from tests.chaos.site import Site
 
 DRAFT = re.compile(r"^\..*\.[0-9]+\.[0-9a-f]{8}$")  # what an interrupted atomic write leaves
@@ -110,10 +111,14 @@ def repository(site: Site, dump: list[dict]) -> Iterator[str]:
         yield f"git fsck: {said}"
     if (state := site.state_of_user()) != site.user_state:
         yield f"the user's repository was {site.user_state} and is {state}"
-    known = {"refs/heads/main", *(f"refs/heads/{run['branch']}" for run in dump)}
+    known = {"refs/heads/main", NOTES, *(f"refs/heads/{run['branch']}" for run in dump)}
     known |= {attempt["ref"] for run in dump for task in run["tasks"] for attempt in task["attempts"]}
     if strays := set(site.git("for-each-ref", "--format=%(refname)").split("\n")) - known:
         yield f"references of nobody: {sorted(strays)}"
+    noted = {line.split()[1] for line in site.git("notes", f"--ref={NOTES}", "list").split("\n") if line}
+    merges = {attempt["merge_commit"] for run in dump for task in run["tasks"] for attempt in task["attempts"]} - {""}
+    if missing := merges - noted:
+        yield f"merges without a note of their gates: {sorted(missing)}"
     git_dir = site.user_repository / ".git"
     strays = {str(path) for path in git_dir.rglob("*.lock")} | {str(path) for path in git_dir.glob("index?*")}
     strays |= {str(path) for path in (site.user_repository / ".ce").rglob("*") if DRAFT.match(path.name)}

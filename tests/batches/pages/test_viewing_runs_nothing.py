@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batches.engine.environment import server_packages_seen
 from batches.models import Batch, Plan, Result
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
@@ -27,6 +28,7 @@ def _note(event: str, arguments: tuple) -> None:
 
 @pytest.fixture(scope="module")
 def watch():
+    server_packages_seen()  # as ce_web/wsgi.py does when the server starts
     sys.addaudithook(_note)  # for the rest of this process: it cannot be taken back, and notes nothing unless it is asked to
 
 
