@@ -116,7 +116,8 @@ def repository(site: Site, dump: list[dict]) -> Iterator[str]:
     if strays := set(site.git("for-each-ref", "--format=%(refname)").split("\n")) - known:
         yield f"references of nobody: {sorted(strays)}"
     noted = {line.split()[1] for line in site.git("notes", f"--ref={NOTES}", "list").split("\n") if line}
-    merges = {attempt["merge_commit"] for run in dump for task in run["tasks"] for attempt in task["attempts"]} - {""}
+    executed = [task for run in dump if run["operation"] == "execute" for task in run["tasks"]]
+    merges = {attempt["merge_commit"] for task in executed for attempt in task["attempts"]} - {""}
     if missing := merges - noted:
         yield f"merges without a note of their gates: {sorted(missing)}"
     git_dir = site.user_repository / ".git"
