@@ -29,6 +29,7 @@ WORDS: Mapping[Verdict, str] = {
     Verdict.NOT_REPEATED: "could not be repeated",
     Verdict.NEVER_RUN: "was never run",
 }
+_OF_SEVERAL = {Verdict.AGREES: "agree", Verdict.DIFFERS: "differ", Verdict.NEVER_RUN: "were never run"}
 AGREEMENT = (Verdict.AGREES, Verdict.UNVERIFIED)
 SHOWN_LINES = 5
 
@@ -208,7 +209,11 @@ def _one_line(text: str) -> str:
 def summary(document: Mapping[str, Any]) -> str:
     """The outcome in a sentence."""
     counts = document["counts"]
-    said = ", ".join(f"{number} {WORDS[Verdict(verdict)]}" for verdict, number in counts.items())
+    words = {
+        verdict: WORDS[Verdict(verdict)] if number == 1 else _OF_SEVERAL.get(Verdict(verdict), WORDS[Verdict(verdict)])
+        for verdict, number in counts.items()
+    }
+    said = ", ".join(f"{number} {words[verdict]}" for verdict, number in counts.items())
     problems = f", {counted(len(document['problems']), 'problem')} besides" if document["problems"] else ""
     if document["agrees"]:
         return f"Everything agrees: {counted(sum(counts.values()), 'gate')}, {said}."
