@@ -23,13 +23,13 @@ KINDS: dict[str, dict[str, Lie]] = {
 }
 BASE = {
     ".gitignore": "out/\nnode_modules/\n__pycache__/\n",
-    "judge.sh": 'grep -qx honest "work/$1.txt"\n',
+    "judge.sh": 'grep -qx honest "parts/$1.txt"\n',
     "run-checker.sh": 'PATH="$PWD/node_modules/.bin:$PATH" checker\n',
     "truth.py": "VALUE = False\n",
     "Makefile": "check:\n\tsh judge.sh nothing\n",
-    "work/base.txt": "lie\n",
-    "work/blank.txt": "text\n",
-    "work/mode.txt": "text\n",
+    "parts/base.txt": "lie\n",
+    "parts/blank.txt": "text\n",
+    "parts/mode.txt": "text\n",
     "tests/__init__.py": "",
 }
 TEST = """import unittest
@@ -67,7 +67,7 @@ def started(world: World, kind: str) -> tuple[Run, str]:
             world.commit(f"src_{key}.py", "def answer():\n    return 41\n")
             world.commit(f"tests/test_{key}.py", TEST.format(key=key))
         parts.append(phase(key, title=name, files=told(lie.files), steps=(told(lie.step),), gates=tuple(map(told, lie.gates))))
-    honest = phase("99", files="work/99.txt", steps=("echo honest > work/99.txt",), gates=("`sh judge.sh 99`",))
+    honest = phase("99", files="parts/99.txt", steps=("echo honest > parts/99.txt",), gates=("`sh judge.sh 99`",))
     batch = world.generated(plan(*parts, honest))
     return world.execute(batch, max_parallel=2), world.git("rev-parse", "main")
 
