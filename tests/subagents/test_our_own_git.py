@@ -280,10 +280,13 @@ def test_our_directory_is_ours_alone_and_follows_the_repository(project: Path, t
 def test_git_adds_what_those_may_read_who_may_read_the_rest_whatever_our_umask(project: Path, rights: int, files: int) -> None:
     base = commit_files(project, {"x": "1\n"})
     objects = project / ".git" / "objects"
+    there = {folder.name for folder in objects.iterdir()}
     objects.chmod(rights)
+    repository = open_repository(project)
     before = os.umask(0o077)
-    try:
-        made = open_repository(project).make_commit(open_repository(project).tree(base), (base,), "Another\n")
+    try:  # A commit's id is chance: only one whose folder git makes anew tells the folder's rights.
+        commits = (repository.make_commit(repository.tree(base), (base,), f"Commit {number}\n") for number in range(20))
+        made = next(commit for commit in commits if commit[:2] not in there)
     finally:
         os.umask(before)
     written = objects / made[:2] / made[2:]
