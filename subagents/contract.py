@@ -402,9 +402,10 @@ class TaskSpec(_Message):
 
     `task_id` is "phase-" and the phase's key, or "stage-2" for a stage check. `attempt_ref` keeps the attempt's commits
     (refs/ce/attempts/batch-44/2a/1). `payload` depends on the role: generator {"path", "text"}; executor {"start"}, a
-    commit after the base to start from, or {}; stage_check {"phases": [{"key", "gates": [GateSpec JSON],
-    "files_modified": [path]}], "gates": [GateSpec JSON] of the project and of the server, "changed": [path]}; reviewer
-    {"moment", "path", "findings", "changed"}; context_updater {"path", "front"}; verify {} (roles/verifier.py). Paths outside
+    commit after the base to start from, and {"others"}, the batch's other phases (told_phases.py), or neither; stage_check
+    {"phases": [{"key", "gates": [GateSpec JSON], "files_modified": [path]}], "gates": [GateSpec JSON] of the project and of
+    the server, "changed": [path]}; reviewer {"moment", "path", "findings", "changed"}; context_updater {"path", "front"};
+    verify {} (roles/verifier.py). Paths outside
     `payload`, `steps`, `gates` and `files_modified` are absolute. `rerun_gates`: a gate's command that fails is run once more.
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level

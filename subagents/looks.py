@@ -15,10 +15,11 @@ from subagents.workspace import SYMLINK, Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from subagents.contract import GateOutcome, GateSpec, TaskSpec
     from subagents.judges_files import Judges
+    from subagents.told_phases import ToldPhase
     from subagents.workspace import Repository
 
     Key = tuple[GateOrigin, int]
@@ -36,6 +37,15 @@ class JudgeChange:
     path: str
     role: str
     declared: bool
+
+
+@record
+class OthersJudge:
+    """A file by which a gate of another phase judges, and which a phase changed without declaring it. Key "": the stage as a whole."""
+
+    key: str
+    gate: GateSpec
+    change: JudgeChange
 
 
 class Looker:
@@ -77,15 +87,44 @@ class Looker:
             kept |= {*tests, *(change.path for change in added if os.path.basename(change.path) == "conftest.py")}
         return [change.path for change in undeclared if change.path not in kept]
 
+    def of_others(self, phases: Sequence[ToldPhase], looked_at: Collection[str]) -> list[OthersJudge]:
+        """What of the phase's changes judges gates of the other phases; not those of files that are `looked_at` anyway. Raises GitError."""
+        left = {path: entry for path, entry in self.entries.items() if path not in looked_at}
+        left = {path: entry for path, entry in left.items() if not is_declared(path, self.spec.files_modified)}
+        found: list[OthersJudge] = []
+        if not left:
+            return found
+        for phase in phases:
+            for gate in phase.gates:
+                judges = judges_of(gate, self._read, gate.command)
+                roles = ((path, judges.role_of(path)) for path in left)
+                changed = (JudgeChange(path, role, False) for path, role in roles if role and self._judging_part_changed(path))
+                found += [OthersJudge(phase.key, gate, change) for change in changed]
+        return found
+
+    def by_earlier_phases(self, phases: Sequence[ToldPhase], paths: Sequence[str]) -> dict[str, str]:
+        """{path: the phase that changed it without declaring it} of these paths, which differ between the batch's beginning and the
+        base; not where a person has accepted that phase. Raises GitError."""
+        known = {phase.key: phase for phase in phases}
+        found: dict[str, str] = {}
+        for merge in self.repository.merges_between(self.spec.batch_base, self.spec.base_commit, paths):
+            key = _phase_of(merge.attempt_ref, self.spec.batch_id)
+            phase = known.get(key)
+            for path in merge.changed if key and key != self.spec.key else ():
+                if path in paths and (phase is None or not (phase.accepted or is_declared(path, phase.files_modified))):
+                    found.setdefault(path, key)
+        return found
+
     def _has_tests(self, judges: Judges) -> bool:
         if self._in_base is None:
             self._in_base = self.repository.file_names(self.spec.base_commit)
         return any(judges.role_of(path) == "test" and TEST_LIKE.search(path) for path in self._in_base)
 
-    def tree_as_before(self, paths: Sequence[str]) -> str:
-        """The result's tree with these files as the phase found them, as far as they judge. Raises GitError."""
+    def tree_as_before(self, paths: Sequence[str], commit: str = "") -> str:
+        """The tree of the result (or of `commit`, which has these files as the result has them) with these files as the phase found
+        them, as far as they judge. Raises GitError."""
         entries = {path: self._as_before(path) for path in paths}
-        return self.repository.tree_with(self.result, entries, os.path.join(self.spec.attempt_dir, "index-as-before"))
+        return self.repository.tree_with(commit or self.result, entries, os.path.join(self.spec.attempt_dir, "index-as-before"))
 
     def _as_before(self, path: str) -> Entry | None:
         before, after = self.entries[path]
@@ -127,8 +166,7 @@ class Looker:
         for gate in gates:
             key = (gate.origin, gate.position)
             for change in changes.get(key, ()):
-                whose = "gate" if gate.origin == GateOrigin.PLAN else f"{gate.origin} gate"
-                named = f'{whose} {gate.position} "{" ".join(gate.text.split())[:120]}" {ROLES[change.role]} {change.path}'
+                named = f"{gate_named(gate)} {ROLES[change.role]} {change.path}"
                 if change.declared:
                     text = f"{named}, which the phase {self._did(change.path)}, as it declares"
                 else:
@@ -140,6 +178,20 @@ class Looker:
                 text = f"continuous integration reads {path}, which the phase {self._did(path)} and does not declare"
                 found.append(Look(LookKind.JUDGES_FILE, path, text))
         return found
+
+    def looks_at_others_judges(self, found: Sequence[OthersJudge], again: Mapping[tuple[str, str], str]) -> list[Look]:
+        """A look for each file by which gates of other phases judge; `again` {(phase, path): how its gates ended by the version before}."""
+        looks = []
+        for path in dict.fromkeys(one.change.path for one in found):
+            of_path = [one for one in found if one.change.path == path]
+            first = next((one for one in of_path if (one.key, path) in again), of_path[0])
+            more = len(of_path) - 1
+            beside = f" (as {more} other gate{'s do' if more > 1 else ' does'})" if more else ""
+            how = "; ".join(dict.fromkeys(words for (_, file), words in again.items() if file == path))
+            whose = gate_named(first.gate, f"phase {first.key}" if first.key else "the merged tree")
+            text = f"{whose} {ROLES[first.change.role]} {path}{beside}, which the phase {self._did(path)} and does not declare"
+            looks.append(Look(LookKind.JUDGES_FILE, path, f"{text}; {how}" if how else text))
+        return looks
 
     def _did(self, path: str) -> str:
         before, after = self.entries[path]
@@ -197,6 +249,12 @@ def _phase_of(attempt_ref: str, batch: int) -> str:
     """The phase that an attempt's reference of this batch belongs to; "" for any other."""
     parts = attempt_ref.split("/")
     return parts[-2] if attempt_ref.startswith(f"refs/ce/attempts/batch-{batch}/") and len(parts) > 5 else ""
+
+
+def gate_named(gate: GateSpec | GateOutcome, whose: str = "") -> str:
+    """A gate in a sentence: gate 1 of phase 2 "The tests pass"."""
+    origin = "gate" if gate.origin == GateOrigin.PLAN else f"{gate.origin} gate"
+    return f'{origin} {gate.position}{f" of {whose}" if whose else ""} "{" ".join(gate.text.split())[:120]}"'
 
 
 def named(paths: Sequence[str]) -> str:

@@ -18,12 +18,13 @@ from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
-from batches.models import Attempt, Phase, Project, Result, Run, Task
+from batches.models import Attempt, Phase, Project, Result, Run, SignOff, Task
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
-from subagents.contract import GateKind, GateSpec, StepPlan, TaskSpec, TaskType
+from subagents.contract import GateKind, GateOrigin, GateSpec, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 
+JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
 
 
@@ -155,8 +156,10 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         section=phase.section,
         overview=batch.overview,
     )
+    if run.operation == Operation.EXECUTE:
+        full = replace_record(full, payload=_executor_payload(phase, rules))
     if task.resolution:
-        return replace_record(full, steps=(), payload={"start": task.resolution})
+        return replace_record(full, steps=(), payload={**full.payload, "start": task.resolution})
     if run.operation == Operation.GENERATE:
         document = prp_of(batch, phase, attempt.launched_at)
         return replace_record(full, payload={"path": document.path, "text": render_prp(document)})
@@ -230,6 +233,27 @@ def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
     """The phase's own gates, then project gates and standard gates."""
     own = tuple(GateSpec.from_json(gate.spec) for gate in phase.gates.all())
     return (*own, *rules.of_phase(phase.files, has_steps=bool(phase.steps)))
+
+
+def _executor_payload(phase: Phase, rules: GateRules) -> dict[str, object]:
+    """The batch's other phases with gates that read judges' files: what this phase changes of those is named."""
+    executed = Attempt.objects.filter(task__phase__batch=phase.batch_id, task__run__operation=Operation.EXECUTE)
+    merged = dict(executed.exclude(merge_commit="").order_by("pk").values_list("task__phase__key", "pk"))
+    accepted = set(SignOff.objects.filter(attempt__in=merged.values(), gate=None, withdrawn_at=None).values_list("attempt", flat=True))
+    others: list[dict[str, object]] = [
+        {
+            "key": other.key,
+            "gates": [gate.spec for gate in other.gates.all() if gate.kind in JUDGED_BY_FILES],
+            "files_modified": list(other.files),
+            "merged": other.key in merged,
+            "accepted": merged.get(other.key) in accepted,
+        }
+        for other in Phase.objects.filter(batch=phase.batch_id).exclude(pk=phase.pk).order_by("position").prefetch_related("gates")
+    ]
+    of_phases = rules.of_phase((), has_steps=False)
+    if whole := [gate.to_json() for gate in rules.of_stage() if gate.origin == GateOrigin.PROJECT and gate not in of_phases]:
+        others.append({"key": "", "gates": whole, "files_modified": []})
+    return {"others": others} if others else {}
 
 
 def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:

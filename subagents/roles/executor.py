@@ -174,12 +174,14 @@ class _Execution:
         Then the version that the phase started from judges: what fails by it fails, what passes by it a person looks at.
         """
         from subagents.looks import Looker
-        from subagents.roles.judged_again import judged_again
+        from subagents.roles.judged_again import judged_again, looks_at_the_batchs_judges
 
         looker = Looker(spec, self.repository, closing)
         gates, changes, again = judged_again(looker, spec.gates, gates, place, self._changed(), self.reporter)
-        looks = (*looker.looks_at_judges(spec.gates, changes, again), *looker.looks_at_others_work())
-        self.looks = (*looks, *looker.looks_at_white_space())
+        looks = looker.looks_at_judges(spec.gates, changes, again)
+        if not any(gate.status == GateStatus.FAILED for gate in gates):
+            looks += looks_at_the_batchs_judges(looker, gates, place, self._changed(), self.reporter, looks)
+        self.looks = (*looks, *looker.looks_at_others_work(), *looker.looks_at_white_space())
         for look in self.looks:
             self.reporter.note("info" if look.declared else "warning", "look", look.text)
         return gates

@@ -1,11 +1,12 @@
-"""Judges gates again whose judges a phase changed without declaring it: by the version of these files that it started from."""
+"""Judges gates again whose judges a phase changed without declaring it: by the version of these files from before that."""
 
 from __future__ import annotations
 
-from subagents.contract import GateStatus
+from subagents.contract import GateStatus, Look, LookKind
 from subagents.gates import Judge
-from subagents.looks import named
+from subagents.looks import Looker, gate_named, named
 from subagents.record import replace
+from subagents.told_phases import told_phases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import GateOrigin, GateOutcome, GateSpec
-    from subagents.looks import JudgeChange, Looker
+    from subagents.looks import JudgeChange
     from subagents.reporting import Reporter
+    from subagents.told_phases import ToldPhase
     from subagents.workspace import Changes
 
     Key = tuple[GateOrigin, int]
@@ -44,14 +46,100 @@ def judged_again(
     if undone and place is not None:
         every = sorted({path for paths in undone.values() for path in paths})
         reporter.note("warning", "judged_again", f"judged again with what the phase did not declare as it was: {named(every)}")
-        place.turn_to(looker.repository.make_commit(looker.tree_as_before(every), (looker.result,), "As before\n"))
-        judge = Judge(looker.spec, place, changed.present, reporter, deleted=changed.deleted)
-        again = judge.judge([gate for gate in gates if (gate.origin, gate.position) in undone])
+        asked = [gate for gate in gates if (gate.origin, gate.position) in undone]
+        again = _judged(looker, place, looker.tree_as_before(every), asked, changed.present, reporter, deleted=changed.deleted)
         second = {(outcome.origin, outcome.position): outcome for outcome in again}
         outcomes = tuple(_by_both(one, second.get((one.origin, one.position)), undone) for one in outcomes)
         words = dict.fromkeys(undone, "judged again with the version before, it passes")
     words |= {(one.origin, one.position): "it fails" for one in outcomes if one.status == GateStatus.FAILED}
     return outcomes, changes, words
+
+
+def looks_at_the_batchs_judges(
+    looker: Looker,
+    outcomes: Sequence[GateOutcome],
+    place: CleanCheckout | None,
+    changed: Changes,
+    reporter: Reporter,
+    known: Sequence[Look],
+) -> list[Look]:
+    """Looks across the phases of the batch: at judges of others' gates that this phase changed undeclared, and at its own gates
+    that pass only by judges that an earlier phase changed so. `known` are the looks that there are already.
+
+    Raises ContractError, GitError, OSError.
+    """
+    others = told_phases(looker.spec, "others")
+    if not others or not looker.spec.batch_base:
+        return []
+    looked_at = {look.path for look in known if not look.declared}
+    found = looker.of_others(others, looked_at)
+    again: dict[tuple[str, str], str] = {}
+    for phase in others:
+        mine = [one for one in found if one.key == phase.key]
+        paths = sorted({path for one in mine for path in looker.to_undo(one.gate, [one.change], one.gate.command)})
+        if phase.merged and paths and place is not None:
+            gates = [gate for gate in phase.gates if any(one.gate == gate for one in mine)]
+            reporter.note("warning", "judged_again", f"gates of phase {phase.key} judged with {named(paths)} as it was")
+            tree = looker.tree_as_before(paths)
+            ended = _judged(looker, place, tree, gates, phase.files_modified, reporter, phase.key)
+            fails = any(outcome.status == GateStatus.FAILED for outcome in ended)
+            words = f"by the version before, {'it fails' if fails else 'it passes'} on this work"
+            again |= {(phase.key, path): words for path in paths}
+    return [*looker.looks_at_others_judges(found, again), *_by_earlier_phases(looker, others, outcomes, place, changed, reporter)]
+
+
+def _by_earlier_phases(
+    looker: Looker,
+    others: Sequence[ToldPhase],
+    outcomes: Sequence[GateOutcome],
+    place: CleanCheckout | None,
+    changed: Changes,
+    reporter: Reporter,
+) -> list[Look]:
+    """Looks at gates that pass only by what an earlier phase changed of their judges without declaring it."""
+    spec = looker.spec
+    passed = {(outcome.origin, outcome.position): outcome.command for outcome in outcomes if outcome.status == GateStatus.PASSED}
+    if place is None or not passed or spec.batch_base == spec.base_commit:
+        return []
+    earlier = Looker(replace(spec, base_commit=spec.batch_base), looker.repository, spec.base_commit)
+    changes = {key: rows for key, rows in earlier.judge_changes(spec.gates, outcomes).items() if key in passed}
+    paths = sorted({row.path for rows in changes.values() for row in rows if not row.declared and row.path not in looker.entries})
+    by = looker.by_earlier_phases(others, paths) if paths else {}
+    looks: list[Look] = []
+    undone: dict[Key, list[str]] = {}
+    for gate in spec.gates:
+        key = (gate.origin, gate.position)
+        rows = [row for row in changes.get(key, ()) if row.path in by]
+        if rows and (files := earlier.to_undo(gate, rows, passed[key])):
+            undone[key] = files
+    if not undone:
+        return []
+    every = sorted({path for files in undone.values() for path in files})
+    reporter.note("warning", "judged_again", f"judged again with what earlier phases did not declare as it was: {named(every)}")
+    gates = [gate for gate in spec.gates if (gate.origin, gate.position) in undone]
+    ended = _judged(looker, place, earlier.tree_as_before(every, looker.result), gates, changed.present, reporter)
+    for outcome in ended:
+        if outcome.status == GateStatus.FAILED:
+            path = undone[outcome.origin, outcome.position][0]
+            text = f"{gate_named(outcome)} passes only with {path} as phase {by[path]} left it, which does not declare it"
+            how = "by the version that the batch began with, it fails"
+            looks.append(Look(LookKind.JUDGES_FILE, path, f"{text}; {how}", phase=by[path]))
+    return looks
+
+
+def _judged(
+    looker: Looker,
+    place: CleanCheckout,
+    tree: str,
+    gates: Sequence[GateSpec],
+    files: Sequence[str],
+    reporter: Reporter,
+    phase: str = "",
+    deleted: Sequence[str] = (),
+) -> tuple[GateOutcome, ...]:
+    """The gates' outcomes on the phase's work with this tree, which has other judges."""
+    place.turn_to(looker.repository.make_commit(tree, (looker.result,), "As before\n"))
+    return Judge(looker.spec, place, files, reporter, phase, deleted).judge(gates)
 
 
 def _by_both(first: GateOutcome, second: GateOutcome | None, undone: dict[Key, list[str]]) -> GateOutcome:

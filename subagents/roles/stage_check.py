@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from subagents.clean_checkout import CleanCheckout
-from subagents.contract import ContractError, Failure, GateOutcome, GateSpec, GateStatus, ResultStatus, TaskResult
+from subagents.contract import Failure, GateOutcome, GateSpec, GateStatus, ResultStatus, TaskResult
 from subagents.gates import Judge
 from subagents.project_environment import environment_for
 from subagents.roles.executor import gate_errors
+from subagents.told_phases import told_phases
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ def check_stage(spec: TaskSpec, reporter: Reporter) -> TaskResult:
     Then the `payload["gates"]` that are the stage's as a whole, over the files `payload["changed"]`.
     Raises ContractError for a payload of another shape, GitError, OSError.
     """
-    phases = _phases(spec)
+    phases = [(phase.key, phase.gates, phase.files_modified) for phase in told_phases(spec, "phases")]
     if whole := tuple(GateSpec.from_json(gate, "payload: gate") for gate in spec.payload.get("gates", ())):
         phases.append(("", whole, tuple(str(path) for path in spec.payload.get("changed", ()))))
     repository = attached_repository(spec.repository)
@@ -45,14 +46,3 @@ def check_stage(spec: TaskSpec, reporter: Reporter) -> TaskResult:
         base_commit=spec.base_commit,
         head_commit=spec.base_commit,
     )
-
-
-def _phases(spec: TaskSpec) -> list[tuple[str, tuple[GateSpec, ...], tuple[str, ...]]]:
-    found = []
-    try:
-        for phase in spec.payload["phases"]:
-            gates = tuple(GateSpec.from_json(gate, "payload: gate") for gate in phase["gates"])
-            found.append((str(phase["key"]), gates, tuple(str(path) for path in phase["files_modified"])))
-    except (KeyError, TypeError) as error:
-        raise ContractError("payload: phases", f"is not a list of phases with key, gates and files_modified ({error})") from None
-    return found

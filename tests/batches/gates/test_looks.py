@@ -158,3 +158,52 @@ def test_an_agent_that_moves_its_head_and_rewrites_history_changes_no_history_of
     assert world.git("rev-parse", "main") == before and world.git("tag") == ""
     assert world.git("merge-base", "main", "ce/batch-1") == before, "what was merged goes on from where the phase began"
     assert world.git("show", "ce/batch-1:a.txt") == "2" and "sneaky" not in world.git("log", "--format=%s", "ce/batch-1")
+
+
+EASY_TEST = "printf 'def test_add(): pass\\n' > tests/test_calc.py"
+ADDED_TEST = "printf 'def test_x(): pass\\n' > tests/test_x.py"
+OTHERS_JUDGES = {
+    "before": EASY_TEST,
+    "beside": f"printf '[pytest]\\naddopts = --ignore=tests/test_calc.py\\n' > pytest.ini; {ADDED_TEST}",
+    "after": f"{ADDED_TEST}; ln -sf test_x.py tests/test_calc.py",
+}
+
+
+@pytest.mark.parametrize("order", OTHERS_JUDGES)
+def test_who_changes_the_judge_of_another_phase_undeclared_needs_a_look(world: World, order: str):
+    files(world, **SLEEPING)
+    does = f"printf '{WRONG if order == 'before' else RIGHT}' > calc.py"
+    lies = (f"echo x > note.txt; {OTHERS_JUDGES[order]}",)
+    text = plan(
+        phase("1", needs="Phase 2" if order == "after" else "None", files="note.txt", gates=("`test -f note.txt`",), steps=lies),
+        phase("2", needs="Phase 1" if order == "before" else "None", files="calc.py", gates=(PYTEST,), steps=(does,)),
+    )
+    run = world.finish(world.execute(world.generated(text)))
+    assert world.states(run)["1"] == world.states(run)["2"] == "succeeded", run.report
+    named = [look["text"] for look in looks(run, "1") if not look["declared"]]
+    assert any("gate 1 of phase 2" in text and "which the phase" in text and "does not declare" in text for text in named), named
+    assert any(text.endswith("by the version before, it passes on this work") for text in named) == (order == "after")
+    also = [(look["phase"], "passes only with tests/test_calc.py as phase 1 left it" in look["text"]) for look in looks(run, "2")]
+    assert also == ([("1", True)] if order == "before" else []), "green by the other phase's judge alone"
+    with pytest.raises(ServiceError, match=r"needs? a look first"):
+        merge_batch(batch=run.batch, actor=ACTOR)
+
+
+def test_who_breaks_a_merged_phase_and_makes_its_judge_easy_is_told_that_it_fails(world: World):
+    files(world, **SLEEPING)
+    breaks = f"printf '{WRONG}' > calc.py; {EASY_TEST}"
+    first = phase("1", files="calc.py", steps=(f"printf '{RIGHT}' > calc.py",), gates=(PYTEST,))
+    run = world.finish(world.execute(world.generated(plan(first, phase("2", needs="1", files="calc.py", steps=(breaks,))))))
+    assert world.states(run)["2"] == "succeeded", run.report
+    [text] = [look["text"] for look in looks(run, "2") if "gate 1 of phase 1" in look["text"]]
+    assert text.endswith("tests/test_calc.py, which the phase changed and does not declare; by the version before, it fails on this work")
+
+
+def test_what_the_plan_says_of_anothers_judges_asks_for_no_look(world: World):
+    files(world, **SLEEPING)
+    tests = f"printf '{TEST}' > tests/test_calc.py; echo '# more' >> tests/test_calc.py".replace("\n", "\\n")
+    declared = phase("1", files="tests/", steps=(tests,), gates=("`test -f tests/test_calc.py`",))
+    works = phase("2", needs="1", files="calc.py", steps=(f"printf '{RIGHT}' > calc.py",), gates=(PYTEST,))
+    run = world.finish(world.execute(world.generated(plan(declared, works))))
+    assert run.tasks.filter(phase__isnull=False, state="succeeded").count() == 2, run.report
+    assert not [look for key in ("1", "2") for look in looks(run, key) if not look["declared"]]
