@@ -11,6 +11,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ce_web.settings")
 application = get_wsgi_application()
 
 # Asked once, as a worker starts, with a program: pages only read the answer, so that viewing starts nothing but our git.
-from batches.engine.environment import server_packages_seen  # noqa: E402 (needs the settings of the application)
+from batches.engine.preflight import server_packages_seen  # noqa: E402 (needs the settings of the application)
 
 server_packages_seen()

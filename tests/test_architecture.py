@@ -34,7 +34,7 @@ PROCESS_STARTERS = (
 )
 GIT_RUNNER = "subagents/workspace.py"
 # They check what a form or an upload holds, and show no page.
-NOT_PAGES = ("batches/pages/forms.py", "batches/pages/uploads.py")
+NOT_PAGES = tuple(f"batches/pages/{name}.py" for name in ("forms", "accounts/forms", "installation/forms", "uploads"))
 STATE_WRITER = "batches/runs/transitions.py"
 TASK_SENDER = "batches/tasks.py"
 

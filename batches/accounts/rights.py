@@ -46,6 +46,17 @@ RIGHTS = {
 }
 
 
+def refusal(what: str, permission: str) -> str:
+    """The sentence for a person who lacks `permission`: "Writing plans requires the role author, executor or admin …"."""
+    members = [role for role, granted in MEMBER_ROLES.items() if permission in granted]
+    of_project = f" (a member of the project: {_choice(members)})" if members else ""
+    return f"{what} requires the role {_choice([role for role in ACCOUNT_ROLES if grants(role, permission)])}{of_project}."
+
+
+def _choice(roles: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(roles[:-1]), roles[-1])))
+
+
 def as_markdown() -> str:
     """The table for SECURITY.md."""
     heads = ["object", "may", *ACCOUNT_ROLES, *(f"member: {role}" for role in MEMBER_ROLES)]

@@ -23,7 +23,7 @@ from batches.core.plans.forecast import (
 )
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.words import counted
-from batches.engine.environment import lost_in_git
+from batches.engine.preflight import lost_in_git
 from batches.engine.sandboxing import refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Project, Review, Scheduling, Task

@@ -12,7 +12,7 @@ from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.text.words import counted
 from batches.engine import generation, reporting
-from batches.engine.environment import lost_in_git
+from batches.engine.preflight import lost_in_git
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import issue_line

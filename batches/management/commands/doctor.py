@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from batches.engine.environment import IN_A_VENV, server_packages_seen
+from batches.engine.preflight import IN_A_VENV, server_packages_seen
 from batches.engine.sandboxing import ELSEWHERE, sandbox_level, settings_above
 from batches.integrations.api_keys import BACKENDS_WITH_KEY, ENTER, api_key
 from batches.management.commands.up import TICKER_SILENT_SECONDS, ticker_mark

@@ -17,19 +17,20 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts import api_tokens, sessions, users
+from batches.accounts.rights import refusal
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
 from batches.core.text.words import counted
 from batches.models import ApiToken
+from batches.pages.accounts.forms import OwnPassword, TokenNew, UserChange, UserNew
 from batches.pages.accounts.sign_in import confirmed, know_browser
 from batches.pages.common import act, actor_of
-from batches.pages.forms import OwnPassword, TokenNew, UserChange, UserNew
 
 
 def refuse_others(request: HttpRequest) -> None:
     """Raises PermissionDenied unless the user may manage people."""
     if not request.user.has_perm(MANAGE_PEOPLE):
-        raise PermissionDenied("Managing people requires the group admin.")
+        raise PermissionDenied(refusal("Managing people", MANAGE_PEOPLE))
 
 
 def for_administrators(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.actor import Actor
+from batches.accounts.rights import refusal
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError, ServiceError
@@ -194,7 +196,7 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation page of a batch: what remains to be done, and how."""
     batch = find_batch(number)
     if not may_execute(request, batch.project):
-        raise PermissionDenied("Executing a batch requires the group executor or admin.")
+        raise PermissionDenied(refusal("Executing a batch", EXECUTE_BATCH))
     data = request.POST.copy() if request.method == "POST" else None
     if data is not None:
         data["project"] = str(batch.project_id)

@@ -6,6 +6,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from batches.accounts.rights import refusal
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import BatchError, WrongChoice
 from batches.engine import retries
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
@@ -24,7 +26,7 @@ def conflict(request: HttpRequest, number: int, key: str) -> HttpResponse:
     task = get_object_or_404(Task.objects.select_related("run__batch__project"), pk=newest.pk if newest else 0)
     if request.method == "POST":
         if not may_execute(request, batch.project):
-            raise PermissionDenied("Resolving a conflict requires the group executor or admin.")
+            raise PermissionDenied(refusal("Resolving a conflict", EXECUTE_BATCH))
         done = request.POST.get("choice") != "take"
         page = reverse("batches:phase", args=[number, key])
         return act(request, lambda: _choose(request, task), page if done else f"{page}conflict/")

@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
-from batches.accounts.roles import MERGE_BATCH
+from batches.accounts.rights import refusal
+from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.models import ContextChange
 from batches.pages.batches.detail import find_batch, may_execute
@@ -23,7 +24,7 @@ def context(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
     if request.method == "POST":
         if not may_execute(request, batch.project):
-            raise PermissionDenied("Updating the context requires the group executor or admin.")
+            raise PermissionDenied(refusal("Updating the context", EXECUTE_BATCH))
 
         def verb() -> str:
             run = update_context(batch=batch, actor=actor_of(request))

@@ -84,7 +84,7 @@ def fragments_of(batch: Batch, run: Run | None, now: datetime, version: str, exe
 
 def render_fragments(board: Board, executes: bool) -> dict[str, str]:
     context = {"board": board, "mark": board.mark, "batch": board.batch, "run": board.run, "executes": executes, "place": place_of(board)}
-    parts: tuple[str, ...] = ("announce", "mark", "head", "autopilot", "report", "limits", "status", "gate-counts", "attention")
+    parts: tuple[str, ...] = ("announce", "mark", "head", "autopilot", "report", "banners", "status", "gate-counts", "attention")
     parts += ("place", "issues", "conflicts")
     fragments: dict[str, str] = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
     for stage in board.stages:

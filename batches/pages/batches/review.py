@@ -8,7 +8,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
-from batches.accounts.roles import MERGE_BATCH
+from batches.accounts.rights import refusal
+from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.core.review.rules import ReviewTiming
 from batches.models import Batch, Review
@@ -45,7 +46,7 @@ def review(request: HttpRequest, number: int) -> HttpResponse:
 
 def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
     if not may_execute(request, batch.project):
-        raise PermissionDenied("Reviewing a batch requires the group executor or admin.")
+        raise PermissionDenied(refusal("Reviewing a batch", EXECUTE_BATCH))
 
     def verb() -> str:
         moment = request.POST.get("moment", "")

@@ -7,6 +7,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from batches.accounts.rights import refusal
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.gates.verification import AGREEMENT, WORDS, summary
 from batches.engine.verifications import ask_verification, latest_verification
 from batches.models import Verification
@@ -22,7 +24,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
     if request.method == "POST":
         if not may_execute(request, batch.project):
-            raise PermissionDenied("Verifying a batch runs its commands: it requires the group executor or admin.")
+            raise PermissionDenied(refusal("Verifying a batch runs its commands: it", EXECUTE_BATCH))
 
         def verb() -> str:
             ask_verification(batch=batch, actor=actor_of(request))

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.access import may
+from batches.accounts.rights import refusal
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
@@ -21,7 +22,7 @@ from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
-from batches.pages.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.pages.installation.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
 from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
 
@@ -38,7 +39,7 @@ def project_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_new(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(ADD_PROJECT):
-        raise PermissionDenied("Adding a project requires the group admin.")
+        raise PermissionDenied(refusal("Adding a project", ADD_PROJECT))
     form = ProjectNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:

@@ -20,7 +20,7 @@ from batches.integrations.installation import forget_api_key, keep_api_key, set_
 from batches.models import Host, Installation, SettingChange
 from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
-from batches.pages.forms import ApiKeyForm, InstallationForm
+from batches.pages.installation.forms import ApiKeyForm, InstallationForm
 
 CHANGES_SHOWN = 20
 View = Callable[[HttpRequest], HttpResponse]

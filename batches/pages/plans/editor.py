@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may, may_anywhere
+from batches.accounts.rights import refusal
 from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -61,7 +62,7 @@ def plan_edit(request: HttpRequest, pk: int) -> HttpResponse:
 def _require_author(request: HttpRequest, project: Project | None = None) -> None:
     """Raises PermissionDenied. Without a project it is enough that there is one in which the person may write plans."""
     if not (may(request.user, WRITE_PLANS, project) if project else may_anywhere(request.user, WRITE_PLANS)):
-        raise PermissionDenied("Writing plans requires the group author, executor or admin.")
+        raise PermissionDenied(refusal("Writing plans", WRITE_PLANS))
 
 
 def _save(request: HttpRequest, edited: Plan | None) -> HttpResponse:

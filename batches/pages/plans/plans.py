@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.access import may, may_anywhere
+from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.engine import generation
-from batches.engine.environment import check_environment
+from batches.engine.preflight import preflight_checks
 from batches.models import Batch, Plan, Project
 from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.forms import Execute
@@ -112,7 +113,7 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
     preview = Preview(report_of(plan))
     prose, files = [phase.key for phase in preview.prose_phases], [path for phase in preview.phases for path in phase.files]
-    checks = check_environment(project=project, backend=request.GET.get("backend", ""), prose_phases=prose, files=files)
+    checks = preflight_checks(project=project, backend=request.GET.get("backend", ""), prose_phases=prose, files=files)
     template = "plans/_checks.html" if htmx(request) else "plans/checks.html"
     return render(request, template, {"plan": plan, "project": project, "checks": checks})
 
@@ -149,7 +150,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     """The confirmation; POST makes the batch, and executes it when its work orders are written."""
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     if not may_execute_plan(request, plan):
-        raise PermissionDenied("Executing a plan requires the group executor or admin.")
+        raise PermissionDenied(refusal("Executing a plan", EXECUTE_BATCH))
     preview = _preview(plan)
     if preview.errors:
         messages.error(request, "This plan has errors; fix them first.")

@@ -1,5 +1,6 @@
 """Every address with every method, as everybody: it does what the table of rights says, no more and no less."""
 
+import re
 from dataclasses import astuple, dataclass
 
 import pytest
@@ -10,7 +11,7 @@ from django.test import Client
 
 from batches.accounts import api_tokens
 from batches.accounts.actor import Actor
-from batches.accounts.rights import ACCOUNT_ROLES, RIGHTS, as_markdown
+from batches.accounts.rights import ACCOUNT_ROLES, RIGHTS, Right, as_markdown, refusal
 from batches.accounts.roles import MEMBER_ROLES, grants
 from batches.models import Membership
 from tests.batches import builders
@@ -205,3 +206,11 @@ def test_security_md_shows_the_table():
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     shown = text.partition("batches/accounts/rights.py -->\n")[2].partition("<!-- end of rights -->")[0]
     assert shown.strip() == as_markdown().strip(), f"SECURITY.md has to show:\n{as_markdown()}"
+
+
+@pytest.mark.parametrize("right", RIGHTS.values(), ids=RIGHTS.keys())
+def test_a_refusal_names_exactly_the_roles_that_have_the_right(right: Right) -> None:
+    account, _, member = refusal("It", right.permission).partition(" (a member of the project: ")
+    assert set(re.findall(r"\w+", account)) & set(ACCOUNT_ROLES) == {role for role in ACCOUNT_ROLES if grants(role, right.permission)}
+    granted = {role for role, permissions in MEMBER_ROLES.items() if permissions >= {right.permission}}
+    assert set(re.findall(r"\w+", member)) - {"or"} == (granted if right.of_project else set())

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.engine.environment import check_environment
 from batches.engine.execution_plan import plan_execution
+from batches.engine.preflight import preflight_checks
 from batches.integrations.api_keys import ENTER
 from tests.batches.world import World, phase, plan
 
@@ -64,7 +64,7 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
     monkeypatch.delenv("CE_API_KEY_FILE", raising=False)
 
     def backend(name: str) -> tuple[str, str]:
-        [found] = [check for check in check_environment(project=world.project, backend=name) if check.name == "Backend"]
+        [found] = [check for check in preflight_checks(project=world.project, backend=name) if check.name == "Backend"]
         return found.state, found.text
 
     assert backend("command") == ("error", "no agent command is configured")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine.environment import server_packages_seen
+from batches.engine.preflight import server_packages_seen
 from batches.models import Batch, Plan, Result
 from tests.batches import builders
 from tests.batches.accounts.test_users import add

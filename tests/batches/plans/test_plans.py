@@ -13,8 +13,8 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
 from batches.core.plans.conflicts import conflict_id
 from batches.engine import generation
-from batches.engine.environment import check_environment
 from batches.engine.execution_plan import plan_execution
+from batches.engine.preflight import preflight_checks
 from batches.metrics import facts
 from batches.models import Attempt, Conflict, Host, Plan, PlanDecision
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, import_plan, report_of
@@ -124,7 +124,7 @@ def test_the_history_of_a_forecast_holds_finished_executions_with_an_estimate():
 
 
 def checks(project, **options) -> dict[str, tuple[str, str]]:
-    return {one.name: (one.state, one.text) for one in check_environment(project=project, **options)}
+    return {one.name: (one.state, one.text) for one in preflight_checks(project=project, **options)}
 
 
 @pytest.mark.process

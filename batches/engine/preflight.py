@@ -1,4 +1,4 @@
-"""Check whether a project's environment is ready for a plan, before anybody presses Execute."""
+"""The preflight: check whether repository, backend and hosts are ready for a plan, before anybody presses Execute."""
 
 import functools
 import importlib.util
@@ -14,7 +14,7 @@ from batches.engine.sandboxing import ELSEWHERE, settings_above
 from batches.integrations.api_keys import lacking
 from batches.models import Host, Project
 from batches.repositories.repository import checked_repository
-from subagents import preflight
+from subagents import not_committed
 from subagents.backends import BACKENDS
 from subagents.contract import SubagentError
 from subagents.sandbox import seen_by_commands
@@ -29,7 +29,7 @@ COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentCheck:
+class PreflightCheck:
     """One line: `state` is ok, warning, error or unknown; `text` says what was found, `hint` what to do."""
 
     name: str
@@ -38,24 +38,24 @@ class EnvironmentCheck:
     hint: str = ""
 
 
-def check_environment(
+def preflight_checks(
     *, project: Project | None, backend: str = "", prose_phases: Sequence[str] = (), files: Sequence[str] = ()
-) -> tuple[EnvironmentCheck, ...]:
+) -> tuple[PreflightCheck, ...]:
     """What a person should know before executing a plan on `project`. Changes nothing, and reports problems without raising.
 
     `prose_phases` are the keys of phases with a step that has no command, `files` the files that the plan declares. An empty
     `backend` means the project's.
     """
-    checks: list[EnvironmentCheck] = []
+    checks: list[PreflightCheck] = []
     if project is None:
-        checks.append(EnvironmentCheck("Repository", "unknown", "no project chosen yet", "The project is chosen before Execute."))
+        checks.append(PreflightCheck("Repository", "unknown", "no project chosen yet", "The project is chosen before Execute."))
     else:
         checks += _repository(project, files)
         checks.append(_backend(backend or project.backend, prose_phases, project.agent_command))
     if seen := server_packages_seen():
-        checks.append(EnvironmentCheck("Python", "warning", seen, IN_A_VENV))
+        checks.append(PreflightCheck("Python", "warning", seen, IN_A_VENV))
     if above := settings_above():
-        checks.append(EnvironmentCheck("Folders above", "warning", above, ELSEWHERE))
+        checks.append(PreflightCheck("Folders above", "warning", above, ELSEWHERE))
     return (*checks, *_hosts())
 
 
@@ -67,42 +67,42 @@ def server_packages_seen() -> str:
     return f"commands of projects can import the server's own packages ({', '.join(seen)}): tests may pass by them" if seen else ""
 
 
-def _repository(project: Project, files: Sequence[str]) -> list[EnvironmentCheck]:
+def _repository(project: Project, files: Sequence[str]) -> list[PreflightCheck]:
     try:
         repository = checked_repository(project)
     except SubagentError as problem:
-        return [EnvironmentCheck("Repository", "error", str(problem), "Fix it, or choose another project.")]
-    found = [EnvironmentCheck("Repository", "ok", project.repository)]
+        return [PreflightCheck("Repository", "error", str(problem), "Fix it, or choose another project.")]
+    found = [PreflightCheck("Repository", "ok", project.repository)]
     try:
         commit = repository.branch_commit(project.base_branch)
-        found.append(EnvironmentCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
+        found.append(PreflightCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
         repository.refuse_missing_objects(commit)
         found += _what_git_would_lose(repository, commit, files)
     except SubagentError as problem:
-        found.append(EnvironmentCheck("Base branch", "error", str(problem), "Fix that, or choose another base branch in its settings."))
+        found.append(PreflightCheck("Base branch", "error", str(problem), "Fix that, or choose another base branch in its settings."))
     found.append(_working_tree(repository))
     return found
 
 
-def _what_git_would_lose(repository: Repository, commit: str, files: Sequence[str]) -> list[EnvironmentCheck]:
+def _what_git_would_lose(repository: Repository, commit: str, files: Sequence[str]) -> list[PreflightCheck]:
     """Declared files that could be in no commit, and files that a checkout could not have as they are meant."""
     found = []
-    for path, where in list(preflight.ignored_files(repository, commit, files).items())[:FILES_NAMED]:
+    for path, where in list(not_committed.ignored_files(repository, commit, files).items())[:FILES_NAMED]:
         hint = "Change .gitignore or the plan: what git ignores is in no commit, and its gate fails."
-        found.append(EnvironmentCheck("Ignored file", "error", f"{path} is declared, but {where} keeps it out of the commit", hint))
-    for path, folder in list(preflight.submodule_of(repository, commit, files).items())[:FILES_NAMED]:
+        found.append(PreflightCheck("Ignored file", "error", f"{path} is declared, but {where} keeps it out of the commit", hint))
+    for path, folder in list(not_committed.submodule_of(repository, commit, files).items())[:FILES_NAMED]:
         text = f"{path} is declared, but {folder} is a submodule"
-        found.append(EnvironmentCheck("Submodule", "error", text, "Change it in its own repository; a batch cannot commit it."))
-    if missing := preflight.missing_submodules(repository, commit):
+        found.append(PreflightCheck("Submodule", "error", text, "Change it in its own repository; a batch cannot commit it."))
+    if missing := not_committed.missing_submodules(repository, commit):
         text = f"not on this machine: {', '.join(missing[:FILES_NAMED])}"
-        found.append(EnvironmentCheck("Submodule", "warning", text, "Run git submodule update --init in the repository; else it is empty."))
-    filters = preflight.filters_named(repository, commit)
-    for path, name in list(preflight.filtered_files(repository, commit, files if filters else ()).items())[:FILES_NAMED]:
+        found.append(PreflightCheck("Submodule", "warning", text, "Run git submodule update --init in the repository; else it is empty."))
+    filters = not_committed.filters_named(repository, commit)
+    for path, name in list(not_committed.filtered_files(repository, commit, files if filters else ()).items())[:FILES_NAMED]:
         text = f"{path} is declared, but goes through the filter {name}, which is not run"
-        found.append(EnvironmentCheck("Filter", "error", text, "Change it in a clone of your own; a batch cannot commit it."))
+        found.append(PreflightCheck("Filter", "error", text, "Change it in a clone of your own; a batch cannot commit it."))
     for name, path in filters.items():
         text = f"{path} names the filter {name}, which is not run"
-        found.append(EnvironmentCheck("Filter", "warning", text, "Checkouts have its files as the commit has them: pointers or encrypted."))
+        found.append(PreflightCheck("Filter", "warning", text, "Checkouts have its files as the commit has them: pointers or encrypted."))
     return found
 
 
@@ -111,47 +111,47 @@ def lost_in_git(repository: Repository, commit: str, files: Sequence[str]) -> tu
     return tuple(f"{check.name}: {check.text}. {check.hint}" for check in _what_git_would_lose(repository, commit, files))
 
 
-def _working_tree(repository: Repository) -> EnvironmentCheck:
+def _working_tree(repository: Repository) -> PreflightCheck:
     try:
         dirty = repository.dirty_summary()
     except SubagentError as problem:
-        return EnvironmentCheck("Your files", "unknown", str(problem))
+        return PreflightCheck("Your files", "unknown", str(problem))
     if not dirty:
-        return EnvironmentCheck("Your files", "ok", "nothing uncommitted")
+        return PreflightCheck("Your files", "ok", "nothing uncommitted")
     text = f"{words.counted(dirty, 'file has', 'files have')} uncommitted changes"
-    return EnvironmentCheck("Your files", "warning", text, "The batch does not see them and leaves them alone.")
+    return PreflightCheck("Your files", "warning", text, "The batch does not see them and leaves them alone.")
 
 
-def _backend(backend: str, prose_phases: Sequence[str], command: str) -> EnvironmentCheck:
+def _backend(backend: str, prose_phases: Sequence[str], command: str) -> PreflightCheck:
     if backend not in BACKENDS:
-        return EnvironmentCheck("Backend", "error", f"unknown backend {backend}", f"Choose one of: {', '.join(BACKENDS)}.")
+        return PreflightCheck("Backend", "error", f"unknown backend {backend}", f"Choose one of: {', '.join(BACKENDS)}.")
     if backend == "command" and not command.strip():
-        return EnvironmentCheck("Backend", "error", "no agent command is configured", "Enter it in the project's settings.")
+        return PreflightCheck("Backend", "error", "no agent command is configured", "Enter it in the project's settings.")
     if lacks := lacking(backend):
-        return EnvironmentCheck("Backend", "error", lacks, f"Until then {COMMANDS_ONLY} runs the commands of steps.")
+        return PreflightCheck("Backend", "error", lacks, f"Until then {COMMANDS_ONLY} runs the commands of steps.")
     if backend != COMMANDS_ONLY or not prose_phases:
-        return EnvironmentCheck("Backend", "ok", f"{backend} can do every step")
+        return PreflightCheck("Backend", "ok", f"{backend} can do every step")
     named = ", ".join(prose_phases[:8]) + (f" and {len(prose_phases) - 8} more" if len(prose_phases) > 8 else "")
     text = f"{backend} runs commands only; steps in prose in phase{'' if len(prose_phases) == 1 else 's'} {named}"
-    return EnvironmentCheck("Backend", "error", text, "Give those steps a fenced command, or choose a backend with an agent.")
+    return PreflightCheck("Backend", "error", text, "Give those steps a fenced command, or choose a backend with an agent.")
 
 
-def _hosts() -> list[EnvironmentCheck]:
+def _hosts() -> list[PreflightCheck]:
     """Ticker and disk, from the rows that the hosts write."""
     now = timezone.now()
     hosts = list(Host.objects.all())
     alive = [host for host in hosts if host.last_tick_at and now - host.last_tick_at <= timedelta(seconds=TICK_LATE_SECONDS)]
     if alive:
-        ticker = EnvironmentCheck("Ticker", "ok", f"alive on {', '.join(host.name for host in alive[:4])}")
+        ticker = PreflightCheck("Ticker", "ok", f"alive on {', '.join(host.name for host in alive[:4])}")
     else:
         last = max((host.last_tick_at for host in hosts if host.last_tick_at), default=None)
         text = "has never reported" if last is None else f"silent for {words.duration((now - last).total_seconds())}"
-        ticker = EnvironmentCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
+        ticker = PreflightCheck("Ticker", "error", text, "Nothing starts until CE Web's cluster runs: `manage.py up`.")
     known = list(reported_file_systems(alive or hosts))
     if not known:
-        return [ticker, EnvironmentCheck("Disk", "unknown", "no host has reported its free space")]
+        return [ticker, PreflightCheck("Disk", "unknown", "no host has reported its free space")]
     name, disk = min(known, key=lambda pair: (not pair[1].is_low, pair[1].free_bytes))
     text = f"{disk.words} on {name}"
     if disk.is_low or disk.free_bytes < DISK_LOW_BYTES:
-        return [ticker, EnvironmentCheck("Disk", "warning", text, "Checkouts and logs need room; remove old ones or move CE_DATA_DIR.")]
-    return [ticker, EnvironmentCheck("Disk", "ok", text)]
+        return [ticker, PreflightCheck("Disk", "warning", text, "Checkouts and logs need room; remove old ones or move CE_DATA_DIR.")]
+    return [ticker, PreflightCheck("Disk", "ok", text)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.preflight import filtered_files, filters_named, ignored_files, missing_submodules, submodule_of
+from subagents.not_committed import filtered_files, filters_named, ignored_files, missing_submodules, submodule_of
 from subagents.workspace import Repository, open_repository
 from tests.subagents.conftest import commit_files, user_git
 
