@@ -140,6 +140,7 @@ class LookKind(StrEnum):
 
     JUDGES_FILE = "judges_file"  # it changed a file that one of its gates runs or reads as configuration
     TAKEN_BACK = "taken_back"  # it takes back, or deletes, what another phase of the batch did
+    PROTECTED = "protected"  # it changed a file that the project protects
     WHITE_SPACE = "white_space"  # all that it changed is white space
 
 
@@ -414,7 +415,8 @@ class TaskSpec(_Message):
     "processes"}; 0 or a missing key is no limit. `batch_base` is the commit that the batch began with: what lies between it
     and the base is the work of other phases. `environment` is what the project says of its environment
     (built_environment.EnvironmentSettings); {} when it needs none. `section` is the phase's part of the plan as its author
-    wrote it, `overview` the plan's text outside the phases; both cut to a length. A report with another attempt or token is refused.
+    wrote it, `overview` the plan's text outside the phases; both cut to a length. `protected` are the project's patterns
+    (protected_paths.py). A report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -424,7 +426,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room",
-        "environment", "section", "overview",
+        "environment", "section", "overview", "protected",
     )  # fmt: skip
 
     task_id: str
@@ -469,6 +471,7 @@ class TaskSpec(_Message):
     batch_base: str = ""
     section: str = ""
     overview: str = ""
+    protected: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ import posixpath
 import re
 import shlex
 import sys
-from fnmatch import fnmatchcase, translate
+from fnmatch import fnmatchcase
 
 from subagents.contract import GateKind, GateSpec
 from subagents.record import record
@@ -98,10 +98,6 @@ TEST_LIKE = re.compile(
     r"(^|/)(tests?|testing|specs?|__tests__|__mocks__|__snapshots__|testdata|e2e|cypress)/"
     r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.bats"
     r"|[^/]*Tests?\.(java|kt|cs|php|swift))$"
-)
-CI_CONFIGURATION = re.compile(
-    r"(\.github/(workflows|actions)/.*|\.gitlab-ci\.ya?ml|\.circleci/.*|\.travis\.yml|azure-pipelines\.yml|Jenkinsfile"
-    r"|bitbucket-pipelines\.yml|\.buildkite/.*|\.woodpecker(\.ya?ml|/.*)|\.drone\.yml|appveyor\.yml)"
 )
 # What of a file says how others are judged; a change of the rest of it does not make it a judge's file.
 PARTS: Mapping[str, frozenset[str]] = {
@@ -505,10 +501,11 @@ def with_judging_part(path: str, base: str, result: str) -> str:
 
 def is_declared(path: str, declared: Sequence[str]) -> bool:
     """Whether a declared file, folder or glob covers the path. `*` matches within one part, `**` any number of parts."""
-    return any(_covers(entry.rstrip("/").split("/"), path.split("/")) for entry in declared if entry)
+    return any(covers(entry.rstrip("/").split("/"), path.split("/")) for entry in declared if entry)
 
 
-def _covers(wanted: Sequence[str], parts: Sequence[str]) -> bool:
+def covers(wanted: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a pattern covers a path, both as their parts."""
     states = {0}
     for part in parts:
         states = _past_stars(states, wanted)
@@ -528,4 +525,4 @@ def _past_stars(states: set[int], wanted: Sequence[str]) -> set[int]:
 
 
 def _matches(pattern: str, part: str) -> bool:
-    return pattern == part or (any(letter in pattern for letter in "*?[") and re.match(translate(pattern), part) is not None)
+    return pattern == part or (any(letter in pattern for letter in "*?[") and fnmatchcase(part, pattern))

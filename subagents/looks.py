@@ -1,6 +1,6 @@
-"""What about a phase's work a person should look at: judges' files that it changed, and others' work that it takes back.
+"""What about a phase's work a person should look at: judges' files and protected ones that it changed, others' work that it takes back.
 
-What decides is in judges_files.py and taken_back.py; here git is asked for what they need, as little as possible.
+What decides is in judges_files.py, protected_paths.py and taken_back.py; here git is asked for what they need, as little as possible.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from subagents.contract import GateOrigin, Look, LookKind
-from subagents.judges_files import CI_CONFIGURATION, TEST_LIKE, has_parts, is_declared, judges_of, judging_part, with_judging_part
+from subagents.judges_files import TEST_LIKE, has_parts, is_declared, judges_of, judging_part, with_judging_part
+from subagents.protected_paths import ProtectedPaths
 from subagents.record import record
 from subagents.taken_back import taken_back
 from subagents.workspace import SYMLINK, Entry
@@ -173,10 +174,6 @@ class Looker:
                     how = again.get(key, "") or "there is no version before it to judge by"
                     text = f"{named}, which the phase {self._did(change.path)} and does not declare; {how}"
                 found.append(Look(LookKind.JUDGES_FILE, change.path, text, change.declared))
-        for path in self.entries:
-            if CI_CONFIGURATION.fullmatch(path) and not is_declared(path, self.spec.files_modified):
-                text = f"continuous integration reads {path}, which the phase {self._did(path)} and does not declare"
-                found.append(Look(LookKind.JUDGES_FILE, path, text))
         return found
 
     def looks_at_others_judges(self, found: Sequence[OthersJudge], again: Mapping[tuple[str, str], str]) -> list[Look]:
@@ -191,6 +188,21 @@ class Looker:
             whose = gate_named(first.gate, f"phase {first.key}" if first.key else "the merged tree")
             text = f"{whose} {ROLES[first.change.role]} {path}{beside}, which the phase {self._did(path)} and does not declare"
             looks.append(Look(LookKind.JUDGES_FILE, path, f"{text}; {how}" if how else text))
+        return looks
+
+    def looks_at_protected(self, named_before: Sequence[Look]) -> list[Look]:
+        """A look for each pattern of the project that covers changed files, but for files that `named_before` names as undeclared."""
+        protected = ProtectedPaths(self.spec.protected)
+        known = {look.path for look in named_before if not look.declared}
+        found: dict[tuple[str, bool], list[str]] = {}
+        for path in self.entries:
+            if path not in known and (pattern := protected.pattern_of(path)):
+                found.setdefault((pattern, is_declared(path, self.spec.files_modified)), []).append(path)
+        looks = []
+        for (pattern, declared), paths in sorted(found.items()):
+            did = f"{self._did(paths[0])} {paths[0]}" if len(paths) == 1 else f"changed {named(sorted(paths))}"
+            says = "as it declares" if declared else "and does not declare it" if len(paths) == 1 else "and does not declare them"
+            looks.append(Look(LookKind.PROTECTED, min(paths), f"the phase {did}, protected by {pattern}, {says}", declared))
         return looks
 
     def _did(self, path: str) -> str:

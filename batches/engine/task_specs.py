@@ -155,6 +155,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         dependencies=tuple(phase.dependencies),
         section=phase.section,
         overview=batch.overview,
+        protected=tuple(_lines(batch.project.protected_paths)),
     )
     if run.operation == Operation.EXECUTE:
         full = replace_record(full, payload=_executor_payload(phase, rules))

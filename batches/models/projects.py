@@ -14,6 +14,7 @@ from batches.core.review.declared_changes import FilePolicy
 from batches.models.choices import GateWhen, Network, Scheduling, choices
 from batches.models.visibility import ConfinedManager
 from subagents.credentials import USES
+from subagents.protected_paths import usual_patterns
 
 
 def check_agent_command(text: str) -> None:
@@ -69,6 +70,9 @@ class Project(models.Model):
     accept_context = models.BooleanField(default=False, help_text="Merge proposed context updates at once.")
     undeclared_edits = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
     deletions = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
+    protected_paths = models.TextField(
+        default=usual_patterns, blank=True, help_text="Patterns, one per line. An undeclared change of such a file waits for a person."
+    )
     require_review = models.BooleanField(default=False, help_text="Execute only after a review approves or a person overrules it.")
     lint_command = models.CharField(max_length=500, blank=True, help_text="Runs as a gate after every phase or stage. Empty: no such gate.")
     lint_when = models.CharField(max_length=5, choices=GateWhen, default=GateWhen.PHASE)

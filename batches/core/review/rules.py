@@ -321,7 +321,7 @@ def review_looks(looks: Iterable[tuple[str, str, bool, str]]) -> tuple[ReviewFin
     findings = []
     for place, text, declared, accepted_by in looks:
         if declared:
-            advice = "Look at the change: the phase is judged by it."
+            advice = "Look at the change before you merge the batch."
             findings.append(ReviewFinding(Severity.INFO, "judges", place, f"{text}.", advice))
         elif accepted_by:
             findings.append(ReviewFinding(Severity.MINOR, "judges", place, f"{text}; accepted by {accepted_by}.", "Nothing is left to do."))

@@ -12,6 +12,7 @@ from batches.core.gates.project_gates import STANDARD_TEXTS
 from batches.models import Project
 from batches.models.choices import BACKEND_CHOICES
 from batches.pages.forms import MODEL_CHOICES, Described
+from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
 
 
 class ProjectNew(Described, forms.Form):
@@ -71,11 +72,11 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         fields = [
             *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
             *("model", "retry_model", "budget_usd", "phase_cap_usd"),
-            *("undeclared_edits", "deletions", "network", "tool_paths"),
+            *("undeclared_edits", "deletions", "protected_paths", "network", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
             *("linear_team", "notify_format", "notify_mail"),
         ]
-        widgets = {"tool_paths": forms.Textarea(attrs={"rows": 2})}
+        widgets = {name: forms.Textarea(attrs={"rows": rows}) for name, rows in (("tool_paths", 2), ("protected_paths", 6))}
         labels = {
             "linear_team": "Linear team",
             "notify_format": "Format of the webhook",
@@ -86,6 +87,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "silence_seconds": "Silence limit, seconds",
             "undeclared_edits": "Changes not declared in the plan",
             "deletions": "Deleted files",
+            "protected_paths": "Protected paths",
             "network": "Network access for",
             "tool_paths": "Additional readable paths",
             "fail_fast": "Stop at the first failure",
@@ -101,6 +103,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "scheduling": "Stage by stage, or each phase as soon as its dependencies are merged.",
             "undeclared_edits": "Always listed. With “fail” they are not merged, and the phase fails and names them.",
             "deletions": "Declared or not. Always listed. With “fail” they are not merged, and the phase fails and names them.",
+            "protected_paths": "Files, folders, globs, one per line. An undeclared change of one waits for a person.",
             "network": "Commands run in a sandbox. With “nothing” they cannot even reach this machine's own ports.",
             "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk. Absolute paths, one per line, read-only.",
             "fail_fast": "Otherwise phases that do not depend on the failed one continue.",
@@ -116,6 +119,16 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         for one in found:
             validate_email(one)
         return ", ".join(found)
+
+    def clean_protected_paths(self) -> str:
+        """One pattern per line, each of which says what it covers."""
+        lines = _stripped_lines(self.cleaned_data["protected_paths"])
+        for number, line in enumerate(lines, start=1):
+            if fault := fault_of_pattern(line):
+                raise forms.ValidationError(f"Line {number}, {line[:100]}: {fault}.")
+        if len(lines) > MOST_PATTERNS:
+            raise forms.ValidationError(f"These are {len(lines)} lines; at most {MOST_PATTERNS} are allowed.")
+        return "\n".join(lines)
 
     def clean_tool_paths(self) -> str:
         """One normalised absolute path per line, none of which exposes everything or CE Web's data."""

@@ -4,9 +4,11 @@ import pytest
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
+from batches.engine import reporting
 from batches.gates.sign_offs import accept_phase
 from batches.models import Result
 from batches.repositories.merges import merge_batch
+from subagents.protected_paths import usual_patterns
 from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan
 
@@ -103,8 +105,52 @@ def test_a_declared_judge_is_judged_as_it_is_and_named_and_a_first_test_has_no_v
 def test_work_beside_the_judges_asks_for_no_look(world: World):
     files(world, **SLEEPING, package__json='{"scripts": {"check": "bash tests/check.sh"}}')
     adds = """printf '{"scripts": {"check": "bash tests/check.sh"}, "dependencies": {"a": "1"}}' > package.json"""
-    run, task = run_one(world, "`npm run check`", f"printf '{RIGHT}' > calc.py; {adds}; echo x > notes.txt")
-    assert (task.state, looks(run)) == ("succeeded", []), run.report
+    does = f"printf '{RIGHT}' > calc.py; {adds}; echo x > notes.txt"
+    run, task = run_one(world, "`npm run check`", does, declared="calc.py, package.json")
+    assert task.state == "succeeded", run.report
+    assert [(look["kind"], look["declared"]) for look in looks(run)] == [("protected", True)], "a dependency is no judge"
+
+
+REACHES_OUT = {  # what others do with it as soon as the merged tree is theirs
+    ".claude/settings.json": "an agent runs its hooks",
+    "web/CLAUDE.md": "an agent obeys it",
+    ".mcp.json": "an agent starts its servers",
+    ".github/workflows/ci.yml": "continuous integration runs it",
+    ".husky/pre-commit": "git runs it",
+    ".vscode/tasks.json": "an editor runs it",
+    "requirements-dev.txt": "an installer downloads what it names",
+}
+
+
+def test_a_protected_file_changed_undeclared_is_named_everywhere_and_refused_by_the_merge_until_a_person_accepts(world: World, client):
+    world.project.protected_paths = usual_patterns()
+    world.project.save()
+    gate, every = ("`test -f a.txt`",), list(REACHES_OUT)
+    does = "; ".join(f"mkdir -p $(dirname {path}); echo 1 > {path}" for path in every)
+    again = "echo b > b.txt; " + does.replace("echo 1", "echo 2")
+    declaring = phase("2", files=", ".join(["b.txt", *every]), steps=(again,), gates=gate, needs="1")
+    text = plan(phase("1", files="a.txt", steps=(f"echo a > a.txt; {does}",), gates=gate), declaring)
+    run = world.finish(world.execute(world.generated(text)))
+    assert set(world.states(run).values()) == {"succeeded"}, run.report
+    for key in ("1", "2"):
+        found = {(look["path"], look["kind"], look["declared"]) for look in looks(run, key)}
+        assert found == {(path, "protected", key == "2") for path in every}
+    said = "the phase added .mcp.json, protected by .mcp.json, and does not declare it"
+    client.force_login(builders.make_user())
+    for address in ("", "phases/1/", "changes/?phase=1", "merge/"):
+        assert said in client.get(f"/batches/{run.batch.number}/{address}").text, address
+    assert said in reporting.status_of(run.batch)[1]["results"][0]["looks"]
+    with pytest.raises(ServiceError, match=r"Phase 1 needs a look first .*Accept it on the page of the phase"):
+        merge_batch(batch=run.batch, actor=ACTOR)
+    accept_phase(phase=world.task(run, "1").phase, reason="Wanted.", actor=Actor.person(builders.make_user("bob")))
+    assert merge_batch(batch=run.batch, actor=ACTOR).merged
+
+
+def test_a_project_says_itself_what_it_protects(world: World):
+    world.project.protected_paths = "*.lock\ndocs/api/"
+    world.project.save()
+    run, _ = run_one(world, "`test -d .`", "mkdir -p x docs/api; echo 1 > x/a.lock; echo 1 > docs/api/a.md; echo 1 > .mcp.json")
+    assert {look["path"] for look in looks(run)} == {"x/a.lock", "docs/api/a.md"}
 
 
 UNDOES = {
