@@ -231,10 +231,8 @@ class _Session:
     def _options(self, program: str) -> Any:
         spec, sdk = self.spec, self.sdk
         writes = spec.role == Role.EXECUTOR
-        allowed = ["Bash"] if writes else []  # the sandbox limits what it can do
         servers = {}
         if writes and self.steps:
-            allowed.append(STEP_TOOL)
             takes = {"number": int, "summary": str}
             about = "Report that a step of the phase is finished. The server then commits what is in the checkout."
             servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("step_done", about, takes)(self._step_done)])
@@ -257,8 +255,8 @@ class _Session:
             setting_sources=[],
             skills=[],
             tools=list(WRITING_TOOLS if writes else READING_TOOLS),
-            allowed_tools=allowed,
             permission_mode="acceptEdits",
+            can_use_tool=self._may_use,
             mcp_servers=servers,
             strict_mcp_config=True,
             max_turns=int(spec.options.get("max_turns", MAX_TURNS)),
@@ -270,6 +268,17 @@ class _Session:
         )
 
     # While it works
+
+    async def _may_use(self, name: str, given: dict[str, Any], context: object) -> Any:
+        """Answer the program's question whether the agent may use a tool: nobody else is there to be asked.
+
+        The program asks about each command, about files outside the checkout and about some inside (.vscode/, .husky/, .mcp.json).
+        """
+        reason = why_not(name, given, self.checkout)
+        if not reason:
+            return self.sdk.PermissionResultAllow()
+        self.reporter.note("warning", "tool_refused", f"{describe_call(name, given, self.checkout)}: {reason}")
+        return self.sdk.PermissionResultDeny(message=reason)
 
     def _seconds_left(self) -> float:
         limit = self.spec.timeout_seconds
@@ -528,6 +537,23 @@ def _plain(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, dict))
+
+
+def why_not(name: str, given: dict[str, Any], checkout: str) -> str:
+    """Why the agent may not use a tool so; "" when it may. The sandbox limits commands, also where this would allow more."""
+    if name in ("Bash", STEP_TOOL):
+        return ""
+    if name not in WRITING_TOOLS:
+        return f"the tool {name} is not among those of this attempt"
+    path = given.get("file_path") or given.get("path") or "."
+    if not isinstance(path, str) or "\0" in path:
+        return "the path is not text"
+    top = os.path.realpath(checkout)
+    place = os.path.realpath(os.path.join(top, path))
+    if place == top or place.startswith(top + os.sep):
+        return ""
+    led = "" if place == path else f" leads to {place}, which"
+    return f"{path}{led} is outside the checkout {checkout}; only files in it can be read and written"
 
 
 def describe_call(name: str, given: dict[str, Any], checkout: str) -> str:

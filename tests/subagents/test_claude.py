@@ -3,6 +3,7 @@
 Needs the optional extra (requirements-agents.txt), which requirements-dev.txt includes.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from subagents import launcher
-from subagents.backends.claude import NO_KEY
+from subagents.backends.claude import NO_KEY, why_not
 from subagents.contract import USAGE_FIGURES, Failure, GateStatus, TaskResult, TaskSpec
 from subagents.credentials import offer
 from subagents.launcher import WRAPPER
@@ -25,7 +26,7 @@ from subagents.spending import PROVIDER_FIGURES
 from tests.subagents.conformance import BEHAVIOURS, LIMIT_SECONDS, Subject, check_backend
 from tests.subagents.conftest import World, commit_files, marked, user_git, wait_for
 from tests.subagents.messages_api import HANG, MessagesApi, Reply, Turn, answer, messages_api, said, write
-from tests.subagents.scenarios import GATES, HOSTILE, SCENARIOS, STEPS, Loot, done, finished, obeys
+from tests.subagents.scenarios import ASKED_ABOUT, GATES, HOSTILE, SCENARIOS, STEPS, Loot, done, finished, obeys
 from tests.subagents.test_sandbox import HERE
 
 pytestmark = pytest.mark.process
@@ -251,6 +252,38 @@ def test_unknown_model_is_refused_before_anything_is_asked(world: World, api: Me
     _, result = ended(world, api, "passes", model="haiku-9")
     assert result.failure_reason == Failure.AGENT_ERROR and "haiku, sonnet, opus" in result.errors[0]
     assert api.bodies == []
+
+
+def test_the_programs_questions_are_answered_yes_in_the_checkout_and_no_with_the_reason_elsewhere(world: World, api: MessagesApi) -> None:
+    spec, result = ended(world, api, "asks", steps=STEPS[:1], gates=())
+    assert (result.failure_reason, result.errors) == ("", ())
+    assert set(result.files_created) == set(ASKED_ABOUT), "it wrote all of them, and nothing else"
+    refused = [str(line["message"]) for line in kinds(world, spec, "tool_refused")]
+    calls = ["Write /etc/ce-outside", "Write linked/ce-outside", "Read /etc/passwd", "Grep root"]
+    assert [line.partition(":")[0] for line in refused] == calls
+    assert all("is outside the checkout" in line for line in refused) and "leads to /etc/ce-outside" in refused[1]
+    assert json.dumps(api.bodies[-1]["messages"]).count("is outside the checkout") == len(calls), "the agent is told why"
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "said"),
+    [
+        ("Bash", {"command": "rm -rf /"}, ""),
+        ("Write", {"file_path": "a/../b"}, ""),
+        ("Grep", {"pattern": "x"}, ""),
+        ("Write", {"file_path": "../b"}, "outside the checkout"),
+        ("Write", {"file_path": "out/b"}, "leads to"),
+        ("Edit", {"file_path": 7}, "is not text"),
+        ("Read", {"file_path": "a\0b"}, "is not text"),
+        ("Glob", {"pattern": "*", "path": "/"}, "outside the checkout"),
+        ("WebFetch", {"url": "https://x.example"}, "not among those"),
+    ],
+)
+def test_a_tool_may_reach_what_is_in_the_checkout(tmp_path: Path, tool: str, given: dict[str, object], said: str) -> None:
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout/out").symlink_to(tmp_path)
+    reason = why_not(tool, given, str(tmp_path / "checkout"))
+    assert (said in reason) if said else not reason
 
 
 @pytest.mark.parametrize("level", HERE)
