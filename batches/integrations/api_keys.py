@@ -1,12 +1,12 @@
 """The installation's API key: from the environment, from a file, or stored encrypted in the database.
 
-If SECRET_KEY changes, a stored key cannot be decrypted (integrations/sealed.py) and must be entered again.
+If SECRET_KEY changes, a stored key cannot be decrypted (accounts/sealed.py) and must be entered again.
 """
 
 import os
 from dataclasses import dataclass
 
-from batches.integrations.sealed import Unreadable, unseal
+from batches.accounts.sealed import Unreadable, unseal
 from batches.models import Installation
 from subagents.backends import missing
 from subagents.contract import ContractError, read_bytes

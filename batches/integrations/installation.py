@@ -13,9 +13,9 @@ from django.db import transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_INSTALLATION
+from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.integrations.api_keys import api_key
-from batches.integrations.sealed import seal
 from batches.models import Installation, SettingChange
 from subagents.backends import BACKENDS
 

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.integrations.linear import Linear, LinearError
-from batches.integrations.sealed import Unreadable, unseal
 from batches.models import Batch, LinearIssue, Phase, Project, Run
 from batches.plans.prp_document import prp_of
 from batches.repositories.repository import repository_of

@@ -19,10 +19,10 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.core.gates.success import Success, success_words
-from batches.integrations.sealed import Unreadable, unseal
 from batches.integrations.webhook import WebhookError, send
 from batches.metrics.successes import successes_of_batches
 from batches.models import Notification, Project, Run

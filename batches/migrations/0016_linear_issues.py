@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='linear_token_sealed',
-            field=models.TextField(blank=True, editable=False, help_text='Encrypted (integrations/sealed.py); never shown.'),
+            field=models.TextField(blank=True, editable=False, help_text='Encrypted (accounts/sealed.py); never shown.'),
         ),
         migrations.CreateModel(
             name='LinearIssue',

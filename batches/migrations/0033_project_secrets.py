@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=100)),
-                ('sealed', models.TextField(editable=False, help_text='Encrypted (integrations/sealed.py); never shown.')),
+                ('sealed', models.TextField(editable=False, help_text='Encrypted (accounts/sealed.py); never shown.')),
                 ('setup', models.BooleanField(default=False, help_text='Whether the set-up command is given it.')),
                 ('steps', models.BooleanField(default=False, help_text='Whether commands of steps are given it.')),
                 ('gates', models.BooleanField(default=False, help_text='Whether commands of gates are given it.')),

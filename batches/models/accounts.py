@@ -10,7 +10,7 @@ from batches.models.visibility import ConfinedManager
 
 
 class Installation(models.Model):
-    """Settings of the whole installation, in one row. An API key is stored encrypted (integrations/sealed.py)."""
+    """Settings of the whole installation, in one row. An API key is stored encrypted (accounts/sealed.py)."""
 
     default_backend = models.CharField(max_length=40, default="steps", help_text="The backend of new projects.")
     api_key = models.TextField(blank=True, help_text="Encrypted.")

@@ -66,7 +66,7 @@ class Project(models.Model):
     fail_fast = models.BooleanField(default=False)
     scheduling = models.CharField(max_length=10, choices=Scheduling, default=Scheduling.STAGES)
     linear_team = models.CharField(max_length=20, blank=True, help_text="Key of the Linear team in which each PRP gets an issue.")
-    linear_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (integrations/sealed.py); never shown.")
+    linear_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
     accept_context = models.BooleanField(default=False, help_text="Merge proposed context updates at once.")
     undeclared_edits = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
     deletions = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
@@ -141,7 +141,7 @@ class ProjectSecret(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="secrets")
     name = models.CharField(max_length=100)
-    sealed = models.TextField(editable=False, help_text="Encrypted (integrations/sealed.py); never shown.")
+    sealed = models.TextField(editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
     setup = models.BooleanField(default=False, help_text="Whether the set-up command is given it.")
     steps = models.BooleanField(default=False, help_text="Whether commands of steps are given it.")
     gates = models.BooleanField(default=False, help_text="Whether commands of gates are given it.")

@@ -10,8 +10,8 @@ from django.utils import timezone
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.sealed import Unreadable, seal, unseal
 from batches.core.errors import ServiceError
-from batches.integrations.sealed import Unreadable, seal, unseal
 from batches.models import Project, ProjectSecret
 from subagents.credentials import MOST_BYTES, USES
 from subagents.redaction import SHORTEST, know

@@ -11,9 +11,9 @@ from django.utils.text import slugify
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
+from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.core.gates.project_gates import StandardGate
-from batches.integrations.sealed import seal
 from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Installation, Project
 from subagents.contract import SubagentError

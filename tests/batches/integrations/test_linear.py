@@ -7,10 +7,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from batches.accounts.sealed import Unreadable, seal, unseal
 from batches.engine import reporting
 from batches.integrations import linear_issues
 from batches.integrations.linear import Linear, LinearError, check_address, reset_seconds
-from batches.integrations.sealed import Unreadable, seal, unseal
 from batches.models import Batch, LinearIssue, Project
 from batches.plans.prp_document import prp_of
 from batches.projects.services import update_project

@@ -10,10 +10,10 @@ import pytest
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.engine import reporting
 from batches.integrations import notifications, webhook
-from batches.integrations.sealed import seal
 from batches.models import AutopilotRun, Notification, Project, Run
 from batches.projects.services import update_project
 from tests.batches import builders
