@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "batches.pages.middleware.KeepToSight",
+    "batches.pages.middleware.RequireSecondStep",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "batches.pages.accounts.sign_in.show_wait",
@@ -120,6 +121,9 @@ PASSWORD_RESET_TIMEOUT = 24 * 3600  # also for one-time sign-in links
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+# "required": who signs in without a second step is led to set one up (docs/sign-in.md).
+CE_TWO_STEP = env_str("CE_TWO_STEP", "optional", choices=("optional", "required"))
 
 # Set CE_HTTPS=1 behind a TLS proxy. The default is loopback without TLS.
 CE_HTTPS = env_bool("CE_HTTPS", False)

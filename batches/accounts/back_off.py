@@ -43,15 +43,20 @@ PAIR = Pace(5, 5.0, 900.0)  # this name from this address
 ADDRESS = Pace(20, 5.0, 300.0)  # any names from this address
 NAME = Pace(50, 1.0, 15.0)  # this name from anywhere: too slow for guessing, and no lock
 DEVICE = Pace(10, 5.0, 300.0)  # a browser in which this person has signed in before
+SECOND = Pace(5, 5.0, 900.0)  # codes of one person from anywhere: who gets there has the password, so this locks out nobody else
 
 
 @dataclass(frozen=True, slots=True)
 class Trier:
-    """Who tries to sign in: a keyed hash of the name (people type passwords there), the network, the known browser or ""."""
+    """Who tries to sign in: a keyed hash of the name (people type passwords there), the network, the known browser or "".
+
+    Whoever tries second steps of a person is one trier, wherever from: its `device` is made of the person.
+    """
 
     name: str
     network: str
     device: str
+    pace: Pace = DEVICE  # of one with a device
 
     @classmethod
     def of(cls, username: str, address: str | None, cookie: str) -> "Trier":
@@ -59,10 +64,14 @@ class Trier:
         name = salted_hmac("batches.back_off", username.casefold()).hexdigest()[:32]
         return cls(name, network_of(address), device_of(cookie, username))
 
+    @classmethod
+    def of_second_step(cls, user: User) -> "Trier":
+        return cls("", "", salted_hmac("batches.back_off.second_step", str(user.pk)).hexdigest()[:32], SECOND)
+
     def _counted(self, now: datetime) -> list[tuple[Pace, QuerySet[SignInFailure]]]:
         recent = SignInFailure.objects.filter(at__gt=now - WINDOW)
         if self.device:
-            return [(DEVICE, recent.filter(device=self.device))]
+            return [(self.pace, recent.filter(device=self.device))]
         unknown = recent.filter(device="")
         here = unknown.filter(network=self.network)
         return [(PAIR, here.filter(name=self.name)), (ADDRESS, here), (NAME, unknown.filter(name=self.name))]

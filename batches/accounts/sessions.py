@@ -1,4 +1,4 @@
-"""Where a person is signed in, how to end that, and how long ago the session's password was typed.
+"""Where a person is signed in, how to end that, which steps the session has passed, and how long ago its password was typed.
 
 What is shown of a session is kept in the session itself, so that there is no second table to keep in step.
 """
@@ -13,11 +13,14 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from batches.accounts.client_address import address_of
 
 ABOUT, CONFIRMED = "ce_signed_in", "ce_confirmed"
+FIRST_STEP, COMPLETE = "ce_first_step", "ce_complete"
 CONFIRMED_FOR = timedelta(minutes=30)
+FIRST_STEP_FOR = timedelta(minutes=10)  # from the password to the second step
 TO_SEND = timedelta(minutes=15)  # a form that was opened in time may be sent so much later
 
 
@@ -68,6 +71,34 @@ def is_confirmed(request: HttpRequest) -> bool:
     at = request.session.get(CONFIRMED)
     allowed = CONFIRMED_FOR + (TO_SEND if request.method == "POST" else timedelta(0))
     return isinstance(at, (int, float)) and 0 <= timezone.now().timestamp() - at < allowed.total_seconds()
+
+
+def keep_first_step(request: HttpRequest, user: User, onward: str) -> None:
+    """Note that the person's password or link was right. The session is not signed in before the second step is."""
+    request.session.cycle_key()
+    kept = {"user": user.pk, "hash": user.get_session_auth_hash(), "at": timezone.now().timestamp(), "onward": onward}
+    request.session[FIRST_STEP] = kept
+
+
+def first_step(request: HttpRequest) -> tuple[User, str] | None:
+    """(who has passed the first step lately, where to go then); None also if the person's password or account changed since."""
+    kept = request.session.get(FIRST_STEP)
+    if not kept or not 0 <= timezone.now().timestamp() - kept["at"] < FIRST_STEP_FOR.total_seconds():
+        return None
+    user = User.objects.filter(pk=kept["user"], is_active=True).first()
+    if user is None or not constant_time_compare(user.get_session_auth_hash(), kept["hash"]):
+        return None
+    return user, str(kept["onward"])
+
+
+def complete(request: HttpRequest) -> None:
+    """Note that the session has all the steps that this installation may require."""
+    request.session.pop(FIRST_STEP, None)
+    request.session[COMPLETE] = True
+
+
+def is_complete(request: HttpRequest) -> bool:
+    return bool(request.session.get(COMPLETE))
 
 
 def _of(user: User) -> list[tuple[Session, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from batches.accounts import api_tokens, audit_log, sessions
+from batches.accounts import api_tokens, audit_log, second_steps, sessions
 from batches.accounts.actor import Actor
 from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, MANAGE_PEOPLE, VIEWER
 from batches.accounts.sign_in_links import make_link
@@ -95,7 +95,7 @@ def set_active(*, user: User, active: bool, actor: Actor) -> None:
 
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
-    """A new one-time link or password. The old password, all sessions and all tokens end. Raises ServiceError, PermissionDenied."""
+    """A new one-time link or password. The old password, second steps, sessions and tokens end. Raises ServiceError, PermissionDenied."""
     actor.require(MANAGE_PEOPLE, None)
     with transaction.atomic():
         row = _locked(user)
@@ -104,6 +104,8 @@ def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> A
         row.set_unusable_password()
         row.save(update_fields=["password"])
         ended = _end_access(row)
+        if removed := second_steps.remove_all(row):
+            ended += f"; removed {counted(removed, 'second step')}"
         audit_log.record(audit_log.Kind.USER, actor.cause, f"New {'sign-in link' if by_link else 'password'} for {row.username}{ended}")
         return _access(row, by_link=by_link, base_url=base_url)
 

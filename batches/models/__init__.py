@@ -1,6 +1,6 @@
 """All tables, in one place for Django and for short imports. Invariants are database constraints."""
 
-from batches.models.accounts import ApiToken, AuditEvent, Installation, Notification, SettingChange, SignInFailure
+from batches.models.accounts import ApiToken, AuditEvent, Installation, Notification, SecondStep, SettingChange, SignInFailure
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
@@ -43,6 +43,7 @@ __all__ = [
     "Run",
     "RunFact",
     "Scheduling",
+    "SecondStep",
     "SettingChange",
     "SignInFailure",
     "SignOff",

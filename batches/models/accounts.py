@@ -1,4 +1,4 @@
-"""The installation: its settings, API tokens, audit log and notifications."""
+"""The installation: its settings, API tokens, second steps, audit log and notifications."""
 
 from django.conf import settings
 from django.db import models
@@ -68,6 +68,30 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (…{self.ending})"
+
+
+class SecondStep(models.Model):
+    """What a person shows besides the password to sign in (accounts/second_steps.py). A recovery code is deleted when it is used."""
+
+    class Kind(models.TextChoices):
+        APP = "app", "authenticator app"
+        PASSKEY = "passkey", "passkey"
+        CODE = "code", "recovery code"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="second_steps")
+    kind = models.CharField(max_length=7, choices=Kind)
+    name = models.CharField(max_length=80, blank=True, help_text="To tell several apart.")
+    digest = models.CharField(max_length=64, blank=True, help_text="Of a recovery code, or of a passkey's id.")
+    secret = models.TextField(blank=True, help_text="The app's key, encrypted; or the passkey's public key.")
+    counter = models.BigIntegerField(default=0, help_text="The app's last code that was used, or the passkey's count of uses.")
+    made_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], condition=~Q(digest=""), name="second_step_known_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}".strip()
 
 
 class SignInFailure(models.Model):

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.contrib.auth import logout
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import patch_cache_control
 
+from batches.accounts import second_steps, sessions
 from batches.accounts.access import sight_of
 from batches.models.visibility import seeing, sees_nothing
 from batches.pages.common import htmx
@@ -74,7 +76,10 @@ class KeepToSight:
     Who has no role in the installation and is a member of no project sees nothing but the own account.
     """
 
-    WITHOUT_A_ROLE = ("account", "own_password", "end_sessions", "token_revoke", "sign_out", "confirm", "theme", "sign_in", "sign_in_link")
+    WITHOUT_A_ROLE = (
+        *("account", "own_password", "end_sessions", "token_revoke", "second_steps", "sign_out", "confirm", "theme"),
+        *("sign_in", "sign_in_link", "second_step"),
+    )
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -88,6 +93,32 @@ class KeepToSight:
         assert request.resolver_match is not None
         if request.user.is_authenticated and sees_nothing() and request.resolver_match.url_name not in self.WITHOUT_A_ROLE:
             raise PermissionDenied("Your account has no role yet. An administrator gives one, or makes you a member of a project.")
+
+
+class RequireSecondStep:
+    """Where the installation requires a second step, lead whoever signed in without one to the page that sets it up.
+
+    A session that began before it was required, of somebody who has one, ends. The API has no sessions.
+    """
+
+    ALLOWED = ("second_steps", "second_step", "confirm", "sign_out", "theme", "sign_in", "sign_in_link")
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponse | None:
+        if settings.CE_TWO_STEP != "required" or not request.user.is_authenticated or sessions.is_complete(request):
+            return None
+        assert request.resolver_match is not None
+        if has_steps := second_steps.steps_of(request.user).exists():
+            logout(request)
+        elif request.resolver_match.url_name in self.ALLOWED:
+            return None
+        target = resolve_url(settings.LOGIN_URL if has_steps else "batches:second_steps")
+        return HttpResponse(status=204, headers={"HX-Redirect": target}) if htmx(request) else HttpResponseRedirect(target)
 
 
 def show_wrong_method(get_response: Answer) -> Answer:

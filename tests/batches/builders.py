@@ -121,7 +121,7 @@ def make_user(name: str = "ada", *, admin: bool = True):
 
 
 def make_people(owner) -> None:
-    """One person of each kind, and tokens of `owner` in every state."""
+    """One person of each kind; second steps of `owner`, and tokens in every state."""
     from django.contrib.auth.models import Group
 
     users = get_user_model().objects
@@ -129,6 +129,8 @@ def make_people(owner) -> None:
         made = users.create_user(name, email=f"{name}@example.org", password="a long password" if active else None, is_active=active)
         made.groups.add(Group.objects.get(name=role))
     now = timezone.now()
+    for kind, name, used in (("app", "Phone", now - timedelta(hours=3)), ("passkey", "Laptop", None)):
+        owner.second_steps.create(kind=kind, name=name, digest=name, made_at=now - timedelta(days=9), used_at=used)
     for name, ends, revoked in (("nightly job on build-3", 60, None), ("old laptop", -2, None), ("chat bot", 300, now - timedelta(days=3))):
         owner.api_tokens.create(
             name=name, digest=f"{name:x<64}", ending=name[-4:], created_at=now - timedelta(days=30), revoked_at=revoked,

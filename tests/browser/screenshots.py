@@ -167,6 +167,7 @@ def build_rows() -> list[Shot]:
         ("user", f"/users/{someone.pk}/"),
         ("teams", "/teams/"),
         ("account", "/account/"),
+        ("second-steps", "/account/second-steps/"),
         ("confirm", "/confirm/"),
         ("audit", "/audit/"),
         ("audit-empty", "/audit/?who=nobody"),

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from batches.accounts import audit_log
+from batches.accounts import audit_log, second_steps
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
+from batches.core.text.words import counted
 from batches.management.commands.up import address
 
 
@@ -18,14 +19,17 @@ class Command(BaseCommand):
         parser.add_argument("username", nargs="?", default="admin")
         parser.add_argument("--host", default="127.0.0.1", help="address that the web server listens on")
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--remove-second-steps", action="store_true", help="for someone who lost the app, passkeys and recovery codes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        users = get_user_model()._default_manager
-        user = users.filter(**{get_user_model().USERNAME_FIELD: options["username"]}).first()
+        users = User.objects
+        user = users.filter(username=options["username"]).first()
         if user is None:
             known = ", ".join(sorted(str(one.get_username()) for one in users.all()[:20])) or "none yet: run manage.py bootstrap"
             raise CommandError(f"There is no user {options['username']!r}. Users: {known}.")
         if not user.is_active:
             raise CommandError(f"The user {options['username']!r} is switched off and cannot sign in.")
-        audit_log.record(audit_log.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}")
+        removed = second_steps.remove_all(user) if options["remove_second_steps"] else 0
+        also = f"; removed {counted(removed, 'second step')}" if removed else ""
+        audit_log.record(audit_log.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}{also}")
         self.stdout.write(make_link(user, address(options["host"], options["port"])))

@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from batches.accounts import back_off, sessions, sign_in_links
+from batches.accounts import back_off, second_steps, sessions, sign_in_links
 from batches.accounts.back_off import DEVICE_COOKIE, DEVICE_SECONDS, device_cookie
 from batches.pages.common import htmx
 from batches.pages.context_processors import THEMES
@@ -38,7 +38,18 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        return know_browser(super().form_valid(form), form.get_user(), self.request)
+        return pass_first_step(self.request, form.get_user(), self.get_success_url())
+
+
+def pass_first_step(request: HttpRequest, user: AbstractBaseUser, onward: str) -> HttpResponse:
+    """Sign in whose password or link was right, or ask for the second step if the person has one."""
+    assert isinstance(user, User)
+    if second_steps.steps_of(user).exists():
+        back_off.signed_in(pass_first_step, request)
+        sessions.keep_first_step(request, user, onward)
+        return redirect("second_step")
+    login(request, user, backend=BACKEND)
+    return know_browser(redirect(onward), user, request)
 
 
 def know_browser(response: HttpResponse, user: AbstractBaseUser, request: HttpRequest) -> HttpResponse:
@@ -114,9 +125,8 @@ def by_link(request: HttpRequest, uidb64: str, token: str) -> HttpResponse:
     if request.method == "POST":
         user = sign_in_links.use_link(uidb64, token, timezone.now())
         if user is not None:
-            login(request, user, backend=BACKEND)
-            onward = redirect(settings.LOGIN_REDIRECT_URL if user.has_usable_password() else "batches:account")
-            return know_browser(onward, user, request)
+            onward = settings.LOGIN_REDIRECT_URL if user.has_usable_password() else "batches:account"
+            return pass_first_step(request, user, resolve_url(onward))
     elif sign_in_links.check_link(uidb64, token) is not None:
         # Do not use "no-referrer" here, although the URL is as good as a password: browsers then send "Origin: null" with
         # the POST, which is refused. The site's referrer policy sends the URL to this server only.

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from batches.accounts import api_tokens, sessions, users
+from batches.accounts import api_tokens, second_steps, sessions, users
 from batches.accounts.rights import refusal
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
@@ -99,6 +99,7 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "tokens": user.api_tokens.select_related("project"),
         "now": timezone.now(),
+        "second_steps": second_steps.steps_of(user).count(),
         "is_self": user.pk == request.user.pk,
         "sessions": sessions.sessions_of(user, request.session.session_key),
         "end_sessions": reverse("batches:end_sessions_of", args=[user.pk]),
@@ -238,6 +239,7 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "now": timezone.now(),
         "sessions": sessions.sessions_of(user, request.session.session_key),
         "end_sessions": reverse("batches:end_sessions"),
+        "second_steps": second_steps.steps_of(user).count(),
         "confirmed": sessions.is_confirmed(request),
     }
     return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)
