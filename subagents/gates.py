@@ -21,7 +21,9 @@ from subagents.files import MACHINE_ERRORS, clean_text
 from subagents.machine_faults import filled_by, full
 from subagents.record import record, replace
 from subagents.sandbox import run_commands
+from subagents.secret_scan import find_secrets
 from subagents.standard_gates import find_markers, find_oversized, parseable
+from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ RUN_AGAIN = frozenset({GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE})
 # Python tests run by the interpreter that is found first, without a word on where modules are.
 PLAIN_TESTS = re.compile(
     r"\s*(?:python[\d.]*\s+(?:-\w+\s+)*?-m\s+(?:pytest|unittest|coverage)|pytest|py\.test|coverage)\b(?!.*pythonpath)", re.IGNORECASE
+)
+SECRET_FOUND = (
+    "a secret in a commit is known to all who can read the repository: take it out and retry, and revoke it if it is real; "
+    "if it is none, mark its line with the comment “pragma: allowlist secret”"
 )
 NOT_FOUND = 127  # what a shell ends with when there is no such program
 SKIPPED_FOLDERS = frozenset({"node_modules", "venv", "env", "build", "dist", "__pycache__", "site-packages", "target"})
@@ -143,7 +149,7 @@ class Judge:
                 return self._tests(gate)
             case GateKind.COVERAGE:
                 return self._coverage(gate)
-            case GateKind.CONFLICT_MARKERS | GateKind.FILE_SIZE | GateKind.PARSES:
+            case GateKind.CONFLICT_MARKERS | GateKind.FILE_SIZE | GateKind.PARSES | GateKind.SECRETS:
                 return self._standard(gate)
             case _:
                 script = shell_command(gate.command, self.spec.attempt_dir, f"gate-{gate.origin}-{gate.position}")
@@ -198,6 +204,8 @@ class Judge:
             match gate.kind:
                 case GateKind.CONFLICT_MARKERS:
                     return self._listed(gate, *find_markers(self.checkout, self.changed))
+                case GateKind.SECRETS:
+                    return self._secrets(gate)
                 case GateKind.FILE_SIZE:
                     return self._listed(gate, *find_oversized(self.checkout, self.changed, int(gate.maximum or 0)))
                 case _:
@@ -214,6 +222,16 @@ class Judge:
         if left_out:
             return self._outcome(gate, GateStatus.UNVERIFIED, note=left_out)
         return self._outcome(gate, GateStatus.PASSED, output=f"{_files(len(self.changed), 'changed file')} looked at")
+
+    def _secrets(self, gate: GateSpec) -> GateOutcome:
+        """Of what the phase's commits add; the files of the checkout do not matter."""
+        found, left_out = find_secrets(attached_repository(self.spec.repository), self.spec.base_commit, self.commit)
+        faults = [f"{one.path}:{one.line}: looks like {one.what} (commit {one.commit[:12]})" for one in found if not one.allowed]
+        outcome = self._listed(gate, faults, left_out)
+        if faults:
+            return replace(outcome, note=f"{SECRET_FOUND}; {left_out}" if left_out else SECRET_FOUND)
+        marked = [f"{one.path}:{one.line}: looks like {one.what}, and a comment says that it is none" for one in found]
+        return replace(outcome, output="\n".join((*marked, outcome.output))) if marked else outcome
 
     def _parses(self, gate: GateSpec) -> GateOutcome:
         files, left_out = parseable(self.checkout, self.changed, yaml=_has_module("yaml"))

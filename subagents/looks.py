@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 
-from subagents.contract import GateOrigin, Look, LookKind
+from subagents.contract import GateKind, GateOrigin, GateStatus, Look, LookKind
 from subagents.judges_files import TEST_LIKE, has_parts, is_declared, judges_of, judging_part, with_judging_part
 from subagents.protected_paths import ProtectedPaths
 from subagents.record import record
+from subagents.secret_scan import find_secrets
 from subagents.taken_back import taken_back
 from subagents.workspace import SYMLINK, Entry
 
@@ -208,6 +209,17 @@ class Looker:
     def _did(self, path: str) -> str:
         before, after = self.entries[path]
         return "added" if before is None else "deleted" if after is None else "changed"
+
+    def looks_at_secrets(self, outcomes: Sequence[GateOutcome]) -> list[Look]:
+        """A look for each line that looks like a secret and says that it is none: who wrote it may not decide that. Raises GitError."""
+        if not any(outcome.kind == GateKind.SECRETS and outcome.status == GateStatus.PASSED for outcome in outcomes):
+            return []
+        found, _ = find_secrets(self.repository, self.spec.base_commit, self.result)
+        return [
+            Look(LookKind.SECRET, one.path, f"{one.path}:{one.line} looks like {one.what}, and a comment there says that it is none")
+            for one in found
+            if one.allowed
+        ]
 
     def looks_at_white_space(self) -> list[Look]:
         """A look when nothing but white space was changed, which is no work but for a phase that lays files out. Raises GitError."""

@@ -553,6 +553,16 @@ class Repository:
         answer = self.git(*asked, *(f":(top,literal){path}" for path in paths), accept=(0, -9), limit=limit)
         return Diff(text_of(answer.out, strip=False), answer.truncated)
 
+    def commits_diff(self, base: str, head: str, limit: int) -> Diff:
+        """What each commit from `base` to `head` changes, as `git log -p -U0` writes it, at most `limit` bytes. Raises GitError.
+
+        All files count as text: attributes of the tree do not hide one.
+        """
+        asked = ("log", "--topo-order", "--no-show-signature", "--no-notes", "--format=commit %H", "--diff-merges=first-parent")
+        more = ("-p", "-U0", "-M", "--text", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options", f"{base}..{head}")
+        answer = self.git(*asked, *more, accept=(0, -9), limit=limit)
+        return Diff(text_of(answer.out, strip=False), answer.truncated)
+
     def commits(self, base: str, head: str, limit: int = 1000) -> tuple[Commit, ...]:
         """What `head` has beyond `base`, oldest first, at most `limit`. Raises GitError."""
         if base == head:

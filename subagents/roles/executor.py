@@ -181,7 +181,7 @@ class _Execution:
         looks = looker.looks_at_judges(spec.gates, changes, again)
         if not any(gate.status == GateStatus.FAILED for gate in gates):
             looks += looks_at_the_batchs_judges(looker, gates, place, self._changed(), self.reporter, looks)
-        looks += looker.looks_at_protected(looks)
+        looks += (*looker.looks_at_protected(looks), *looker.looks_at_secrets(gates))
         self.looks = (*looks, *looker.looks_at_others_work(), *looker.looks_at_white_space())
         for look in self.looks:
             self.reporter.note("info" if look.declared else "warning", "look", look.text)

@@ -24,6 +24,7 @@ class StandardGate(StrEnum):
     SIZE = "size"
     PARSE = "parse"
     DECLARED = "declared"
+    SECRETS = "secrets"
 
 
 STANDARD_TEXTS: Mapping[StandardGate, str] = {
@@ -31,19 +32,21 @@ STANDARD_TEXTS: Mapping[StandardGate, str] = {
     StandardGate.SIZE: "No changed file is too large",
     StandardGate.PARSE: "Changed Python, JSON, TOML and YAML files parse",
     StandardGate.DECLARED: "Declared files exist",
+    StandardGate.SECRETS: "No keys or passwords in what the commits add",
 }
 _KINDS: Mapping[StandardGate, GateKind] = {
     StandardGate.MARKERS: GateKind.CONFLICT_MARKERS,
     StandardGate.SIZE: GateKind.FILE_SIZE,
     StandardGate.PARSE: GateKind.PARSES,
     StandardGate.DECLARED: GateKind.FILES_EXIST,
+    StandardGate.SECRETS: GateKind.SECRETS,
 }
 COMMAND_TEXTS: Mapping[str, str] = {"lint": "Lint of the project", "test": "Tests of the project", "coverage": "Coverage of the project"}
 
 
 def usual_standard_gates() -> list[str]:
     """Those that are on unless a project says otherwise. A plan may declare files that a phase only may touch, so not `declared`."""
-    return [StandardGate.MARKERS.value, StandardGate.SIZE.value, StandardGate.PARSE.value]
+    return [name.value for name in StandardGate if name is not StandardGate.DECLARED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +111,8 @@ class GateRules:
         )
 
     def of_stage(self) -> tuple[GateSpec, ...]:
-        """What is judged on the merged tree."""
-        standard = (self._standard(name, ()) for name in self.standard if name != StandardGate.DECLARED)
+        """What is judged on the merged tree. Each phase's own commits were judged already for what it declares and for secrets."""
+        standard = (self._standard(name, ()) for name in self.standard if name not in (StandardGate.DECLARED, StandardGate.SECRETS))
         return (*self._project(*When), *standard)
 
     def _project(self, *when: When) -> tuple[GateSpec, ...]:

@@ -1,0 +1,160 @@
+"""Finds keys and passwords in what the commits of a phase add (docs/gates.md). What was found is named, and never shown.
+
+The patterns follow the published rules of detect-secrets and gitleaks. A rule is compiled only when one of its words is in the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from subagents.judges_files import TEST_LIKE
+from subagents.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from subagents.workspace import Repository
+
+MOST_BYTES = 20_000_000  # of the commits' changes
+MOST_FOUND = 50
+LINE_CHARACTERS = 20_000
+ALLOWED = ("pragma: allowlist secret", "gitleaks:allow")  # the comments of the two scanners that are most in use
+# (what it is, words of which the text must hold one, the pattern; a group is the secret itself)
+TOKENS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("an Anthropic key", ("sk-ant-",), r"\bsk-ant-[a-z0-9]+-[\w-]{32,}"),
+    ("an OpenAI key", ("sk-",), r"\bsk-(?!ant-)(?:(?:proj|svcacct|admin)-[\w-]{20,}|[A-Za-z0-9]{40,}\b)"),
+    ("a GitHub token", ("gh", "github_pat_"), r"\b(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_\w{60,})"),
+    ("a GitLab token", ("gl",), r"\bgl(?:pat|ptt|dt|rt|cbt|ft|soat)-[\w-]{20,}"),
+    ("an AWS key id", ("AKIA", "ASIA"), r"\bA[KS]IA[A-Z2-7]{16}\b"),
+    ("an AWS secret key", ("aws", "AWS"), r"""(?i)aws\w{0,20}(?:secret|key)\w{0,20}["']?\s{0,3}[=:]\s{0,3}["']?([A-Za-z0-9/+]{40})\b"""),
+    ("a Google API key", ("AIza",), r"\bAIza[\w-]{35}"),
+    ("a Google client secret", ("GOCSPX-",), r"\bGOCSPX-[\w-]{28}"),
+    ("a Slack token", ("xox", "xapp-"), r"\b(?:xox[abeoprs]-[\w-]{10,}|xapp-\d-[\w-]{20,})"),
+    ("the address of a Slack webhook", ("hooks.slack.com",), r"hooks\.slack\.com/(?:services|workflows)/\w+/\w+/\w{20,}"),
+    ("the address of a Discord webhook", ("/api/webhooks/",), r"discord(?:app)?\.com/api/webhooks/\d{17,}/[\w-]{60,}"),
+    ("a Stripe key", ("k_live_",), r"\b[sr]k_live_[A-Za-z0-9]{20,}"),
+    ("a SendGrid key", ("SG.",), r"\bSG\.[\w-]{22}\.[\w-]{43}"),
+    ("an npm token", ("npm_",), r"\bnpm_[A-Za-z0-9]{36}\b"),
+    ("a PyPI token", ("pypi-AgE",), r"\bpypi-AgE[\w-]{50,}"),
+    ("a Hugging Face token", ("hf_",), r"\bhf_[A-Za-z0-9]{34,}\b"),
+    ("a Twilio key", ("SK",), r"\bSK[0-9a-f]{32}\b"),
+    ("a Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{32,33}\b"),
+    ("an Azure storage key", ("AccountKey=",), r"AccountKey=[A-Za-z0-9+/]{86}=="),
+    ("a DigitalOcean token", ("_v1_",), r"\bdo[opr]_v1_[a-f0-9]{64}\b"),
+    ("a Shopify token", ("shp",), r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"),
+    ("a Docker token", ("dckr_",), r"\bdckr_(?:pat|oat)_[\w-]{27,}"),
+    ("a Databricks token", ("dapi",), r"\bdapi[a-f0-9]{32}\b"),
+    ("a Linear key", ("lin_api_",), r"\blin_api_[A-Za-z0-9]{40}\b"),
+    ("a Grafana token", ("glsa_",), r"\bglsa_[A-Za-z0-9]{32}_[a-f0-9]{8}\b"),
+    ("a Vault token", ("hvs.", "hvb."), r"\bhv[sb]\.[\w-]{24,}"),
+    ("a Sentry token", ("sntrys_",), r"\bsntrys_[\w+/=-]{60,}"),
+    ("an age key", ("AGE-SECRET-KEY-",), r"\bAGE-SECRET-KEY-1[A-Z0-9]{58}\b"),
+    ("a JSON web token", ("eyJ",), r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}"),
+)
+PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+KEY_BODY = r"""^[\s"'+,]*(?:Proc-Type|Version|Comment)|[A-Za-z0-9+/=]{40,}"""
+ADDRESS = r"""\b[a-z][a-z0-9+.-]{1,15}://[^\s:/?#"'@<>{}$]{1,64}:([^\s/?#"'@<>{}$%]{8,80})@([\w.-]+)"""
+NAMES = ("passw", "secret", "token", "api_key", "apikey", "api-key", "access_key", "auth_key", "private_key", "credential")
+ASSIGNED = rf"""(?i)(?:{"|".join(NAMES)})[\w-]{{0,30}}["']?\s{{0,4}}(?:[:=]|=>|:=)\s{{0,4}}["']([^\s"'<>{{}}$%]{{16,200}})["']"""
+MADE_UP = ("example", "sample", "dummy", "placeholder", "changeme", "change-me", "change_me", "your", "xxxx", "test", "fake", "redacted")
+HERE = ("localhost", "127.0.0.1", "0.0.0.0", "example.com", "example.org", "host.docker.internal")
+HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+
+
+@record
+class AddedLine:
+    """A line that a commit adds to a file; lines count from 1."""
+
+    commit: str
+    path: str
+    number: int
+    text: str
+
+
+@record
+class FoundSecret:
+    """Where something looks like a secret, and what it looks like; `allowed` when a comment on its line says that it is none."""
+
+    commit: str
+    path: str
+    line: int
+    what: str
+    allowed: bool
+
+
+def find_secrets(repository: Repository, base: str, head: str) -> tuple[list[FoundSecret], str]:
+    """(what looks like a secret in what the commits from `base` to `head` add, what was not looked at or "").
+
+    Each commit counts, not only the last: what a later one takes out again stays in the history that is merged. Raises GitError.
+    """
+    diff = repository.commits_diff(base, head, MOST_BYTES)
+    left_out = f"only the first {MOST_BYTES:,} bytes of the changes were looked at" if diff.truncated else ""
+    return secrets_in(list(added_lines(diff.text))), left_out
+
+
+def added_lines(log: str) -> Iterator[AddedLine]:
+    """The lines that the commits of `git log -p -U0` add. What stands inside of a hunk is never read as git's own words."""
+    commit, path, number, removed, added = "", "", 0, 0, 0
+    for line in log.split("\n"):
+        if removed and line.startswith("-"):
+            removed -= 1
+        elif added and line.startswith("+"):
+            yield AddedLine(commit, path, number, line[1 : LINE_CHARACTERS + 1].replace("\0", ""))  # without NUL UTF-16 can be read
+            number, added = number + 1, added - 1
+        elif found := HUNK.match(line):
+            removed, number, added = int(found[1] or 1), int(found[2]), int(found[3] or 1)
+        elif line.startswith("+++ "):
+            path = line[4:].rstrip("\t").removeprefix('"').removesuffix('"').removeprefix("b/")
+        elif line.startswith("commit "):
+            commit = line[7:47]
+
+
+def secrets_in(lines: Sequence[AddedLine]) -> list[FoundSecret]:
+    """What looks like a secret, at most MOST_FOUND, one a line, in the order of the lines."""
+    text = "\n".join(line.text for line in lines)
+    rules = [(what, re.compile(pattern)) for what, words, pattern in TOKENS if any(word in text for word in words)]
+    small = text.casefold()
+    assigned = re.compile(ASSIGNED) if any(name in small for name in NAMES) else None
+    address = re.compile(ADDRESS) if "://" in text else None
+    key = re.compile(PRIVATE_KEY) if "-----BEGIN " in text else None
+    if not (rules or assigned or address or key):
+        return []
+    found: list[FoundSecret] = []
+    for place, line in enumerate(lines):
+        what = next((what for what, rule in rules if (match := rule.search(line.text)) and not _made_up(match[match.lastindex or 0])), "")
+        if not what and key and (begun := key.search(line.text)):
+            after = [line.text[begun.end() :], *(next_.text for next_ in lines[place + 1 : place + 2] if next_.path == line.path)]
+            what = "a private key" if any(re.search(KEY_BODY, part) for part in after) else ""
+        if not what and address and (match := address.search(line.text)):
+            what = "a password in an address" if match[2] not in HERE and _mixed(match[1]) and not _made_up(match[1]) else ""
+        if not what and assigned and not _is_beside(line.path) and (match := assigned.search(line.text)):
+            what = "a password or key" if _mixed(match[1]) and _entropy(match[1]) >= 3.0 and not _made_up(match[1]) else ""
+        if what:
+            allowed = any(comment in line.text for comment in ALLOWED)
+            found.append(FoundSecret(line.commit, line.path, line.number, what, allowed))
+            if len(found) == MOST_FOUND:
+                break
+    return found
+
+
+def _made_up(secret: str) -> bool:
+    """Whether it is an example: it says so, or it has hardly any different characters."""
+    small = secret.casefold()
+    return any(word in small for word in MADE_UP) or len(set(small[-20:])) < 6
+
+
+def _mixed(secret: str) -> bool:
+    """Whether letters and digits are mixed, as in what a person or a program makes up as a secret; names have no digits."""
+    return any(letter.isdigit() for letter in secret) and any(letter.isalpha() for letter in secret)
+
+
+def _is_beside(path: str) -> bool:
+    """Whether it is a test or a document, which are full of passwords that open nothing. Tokens are looked for there too."""
+    return TEST_LIKE.search(path) is not None or path.lower().endswith((".md", ".rst", ".lock", ".svg")) or "lock.json" in path
+
+
+def _entropy(text: str) -> float:
+    """In bits a character."""
+    return -sum(share * math.log2(share) for share in (text.count(letter) / len(text) for letter in set(text)))
