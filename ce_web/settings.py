@@ -183,7 +183,8 @@ CE_POLL_SECONDS = env_seconds("CE_POLL_SECONDS", 2)  # how often a live page pol
 # The sandbox for commands of steps, gates and agents (docs/security.md); 0 means no limit.
 CE_SANDBOX = env_str("CE_SANDBOX", "auto", choices=("auto", "bwrap", "landlock", "rlimit"))
 CE_ALLOW_UNSANDBOXED = env_bool("CE_ALLOW_UNSANDBOXED", False)
-CE_COMMAND_MEMORY_BYTES = env_int("CE_COMMAND_MEMORY_GB", 16, minimum=0, maximum=4096) * 2**30  # address space; node needs 4
+CE_COMMAND_MEMORY_BYTES = env_int("CE_COMMAND_MEMORY_GB", 8, minimum=0, maximum=4096) * 2**30  # in use, of a whole attempt
+CE_COMMAND_ADDRESS_BYTES = env_int("CE_COMMAND_ADDRESS_GB", 0, minimum=0, maximum=65536) * 2**30  # WebAssembly reserves much
 CE_COMMAND_FILE_BYTES = env_int("CE_COMMAND_FILE_GB", 8, minimum=0, maximum=4096) * 2**30
 CE_COMMAND_PROCESSES = env_int("CE_COMMAND_PROCESSES", 1024, minimum=0, maximum=100_000)
 

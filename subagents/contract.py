@@ -166,6 +166,7 @@ class Failure(StrEnum):
     NEEDS_AGENT = "needs_agent"
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
+    MEMORY_LIMIT = "memory_limit"
     SETUP_FAILED = "setup_failed"
     MACHINE_FAULT = "machine_fault"  # the attempt is put off: no failure of the phase
 
@@ -413,12 +414,13 @@ class TaskSpec(_Message):
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
-    `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes", "file_bytes",
-    "processes"}; 0 or a missing key is no limit. `batch_base` is the commit that the batch began with: what lies between it
-    and the base is the work of other phases. `environment` is what the project says of its environment
-    (built_environment.EnvironmentSettings); {} when it needs none. `section` is the phase's part of the plan as its author
-    wrote it, `overview` the plan's text outside the phases; both cut to a length. `protected` are the project's patterns
-    (protected_paths.py). A report with another attempt or token is refused.
+    `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes" (in use, of all its
+    processes), "address_bytes" (address space of each), "file_bytes", "processes"}; 0 or a missing key is no limit.
+    `batch_base` is the commit that the batch began with: what lies between it and the base is the work of other phases.
+    `environment` is what the project says of its environment (built_environment.EnvironmentSettings); {} when it needs none.
+    `section` is the phase's part of the plan as its author wrote it, `overview` the plan's text outside the phases; both cut
+    to a length. `protected` are the project's patterns (protected_paths.py). A report with another attempt or token is
+    refused.
     """
 
     LABEL = "spec"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 ZOMBIE_STATES = ("Z", "X")
 
 
@@ -55,6 +60,38 @@ def children_of(pid: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         pass  # it ended meanwhile
     return found
+
+
+def memory_of(pids: Sequence[int], limit: int) -> int:
+    """How many bytes of memory processes use together, without what is swapped out; gone ones count nothing.
+
+    Pages that several share are counted once only where the plain sum is over `limit`: that is a hundred times dearer.
+    """
+    plain = [_resident(pid) for pid in pids]
+    if sum(resident for resident, _ in plain) <= limit:
+        return sum(resident for resident, _ in plain)
+    return sum(_proportional(pid, resident - shared) for pid, (resident, shared) in zip(pids, plain, strict=True))
+
+
+def _resident(pid: int) -> tuple[int, int]:
+    """(resident, of this shared) bytes of a process."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            words = file.read().split()
+        return int(words[1]) * PAGE_BYTES, int(words[2]) * PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0, 0
+
+
+def _proportional(pid: int, own: int) -> int:
+    """A process's bytes with its share of what several use; `own` where it may not be asked."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), own)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    except OSError:
+        return own
 
 
 def descendants(pid: int) -> list[int]:

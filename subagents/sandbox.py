@@ -57,7 +57,7 @@ class SandboxPolicy:
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     network: bool = False
-    memory_bytes: int = 0
+    address_bytes: int = 0
     file_bytes: int = 0
     processes: int = 0
     owner: int = 0
@@ -82,7 +82,7 @@ def policy_for(
     shown += (*(os.path.join(place, "bin") for place in dict.fromkeys((spec.attempt_dir, own or spec.attempt_dir))),)
     shown += (*(str(path) for path in asked.get("paths", ())), *readable)
     folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
-    limits = {name: int(asked.get(name, 0)) for name in ("memory_bytes", "file_bytes", "processes")}
+    limits = {name: int(asked.get(name, 0)) for name in ("address_bytes", "file_bytes", "processes")}
     return SandboxPolicy(shown, (*folders, *writable), network, **limits)
 
 
@@ -255,7 +255,7 @@ def _limits(policy: SandboxPolicy) -> Callable[[], None]:
     """Sets the limits that hold at every level, in the child: no core files, size of a file, address space."""
     import resource  # before the fork
 
-    wanted = [(resource.RLIMIT_FSIZE, policy.file_bytes), (resource.RLIMIT_AS, policy.memory_bytes)]
+    wanted = [(resource.RLIMIT_FSIZE, policy.file_bytes), (resource.RLIMIT_AS, policy.address_bytes)]
     if not os.getuid():  # anybody else has other processes, which would be counted too: see _inside
         wanted.append((resource.RLIMIT_NPROC, policy.processes))
 

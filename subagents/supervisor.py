@@ -31,7 +31,7 @@ from subagents.files import sha256_hex
 from subagents.journal import Journal, timestamp
 from subagents.machine_faults import fault_of
 from subagents.processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load_prctl
-from subagents.procfs import descendants, is_alive, name_of
+from subagents.procfs import descendants, is_alive, memory_of, name_of
 from subagents.redaction import know, redact_value
 from subagents.runner import run_attempt
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 TERM_SECONDS = 5.0  # how long cancelled processes may take to end by themselves
 REAP_SECONDS = 10.0
 MIN_HEARTBEAT_SECONDS = 0.25  # messages that follow each other faster than this share a heartbeat
+MEMORY_SECONDS, HASTY_SECONDS = 0.5, 0.1  # between two looks at the memory in use; the second when over half of the limit is
 MESSAGE_BYTES = 16 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024
 BAD_SPEC = 5
@@ -127,6 +128,9 @@ class Supervisor:
         self.failure: Failure | None = None  # why the supervisor ended the attempt
         self.buffer = b""
         self.written_at = float("-inf")
+        self.memory_limit = int(spec.room.get("memory_bytes", 0))
+        self.memory_used = 0
+        self.memory_looked_at = time.monotonic()
 
     def watch(self, runner: int, pipe: int, wake: int) -> None:
         """Read messages, write heartbeats and enforce limits until the runner ends; then end all processes and write the end."""
@@ -139,7 +143,8 @@ class Supervisor:
         pending = False
         while self.result is None:
             next_heartbeat = self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds)
-            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, min(next_heartbeat, limit) - time.monotonic()) * 1000)}
+            due = min(next_heartbeat, limit, self._next_memory_look())
+            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)}
             if pipe in ready:
                 pending = True
                 if not self._read_messages(pipe):
@@ -156,10 +161,24 @@ class Supervisor:
             if now >= limit:
                 self.failure = Failure.PHASE_TIME_LIMIT
                 break
+            if now >= self._next_memory_look() and self._uses_too_much(runner):
+                self.failure = Failure.MEMORY_LIMIT
+                break
             if now >= self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds):
                 self._write_heartbeat("in_progress")
                 pending = False
         self._finish(self._end_tree(runner))
+
+    def _next_memory_look(self) -> float:
+        if not self.memory_limit:
+            return float("inf")
+        return self.memory_looked_at + (HASTY_SECONDS if self.memory_used > self.memory_limit / 2 else MEMORY_SECONDS)
+
+    def _uses_too_much(self, runner: int) -> bool:
+        """Whether the commands and the agent's program use more memory than they may; the runner, which is ours, does not count."""
+        self.memory_used = memory_of([pid for pid in descendants(os.getpid()) if pid != runner], self.memory_limit)
+        self.memory_looked_at = time.monotonic()
+        return self.memory_used > self.memory_limit
 
     def _read_messages(self, pipe: int) -> bool:
         """Read the messages that the runner has sent; False when there are none, or none any more."""
@@ -271,6 +290,9 @@ class Supervisor:
             return self._failed(Failure.CANCELLED, "cancelled", status)
         if self.failure == Failure.PHASE_TIME_LIMIT:
             return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s: {progress}", status)
+        if self.failure == Failure.MEMORY_LIMIT:
+            used, most = self.memory_used / 2**30, self.memory_limit / 2**30
+            return self._failed(Failure.MEMORY_LIMIT, f"killed: {used:.1f} of {most:g} GB of memory in use, at: {progress}", status)
         return self._failed(Failure.CRASHED, f"the runner {ended} without a result, at: {progress}", status)
 
     def _with_use(self, result: TaskResult) -> TaskResult:

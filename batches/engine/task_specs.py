@@ -207,6 +207,7 @@ def _room(project: Project) -> dict[str, object]:
         "network": project.network,
         "paths": _lines(project.tool_paths),
         "memory_bytes": settings.CE_COMMAND_MEMORY_BYTES,
+        "address_bytes": settings.CE_COMMAND_ADDRESS_BYTES,
         "file_bytes": settings.CE_COMMAND_FILE_BYTES,
         "processes": settings.CE_COMMAND_PROCESSES,
     }

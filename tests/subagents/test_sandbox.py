@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from subagents import launcher, sandbox
-from subagents.contract import GateKind, GateSpec, ResultStatus
+from subagents.contract import Failure, GateKind, GateSpec, ResultStatus
+from subagents.procfs import memory_of
 from tests.subagents.conftest import World, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process
@@ -135,11 +137,60 @@ def test_daemon_of_a_step_dies_with_the_wrapper_and_with_the_runner(world: World
 
 
 @pytest.mark.parametrize("level", HERE)
-def test_files_and_memory_beyond_the_limit_fail_the_step_only(world: World, level: str) -> None:
-    room = {"file_bytes": 1_000_000, "memory_bytes": 2**31}
+def test_files_and_address_space_beyond_the_limit_fail_the_step_only(world: World, level: str) -> None:
+    room = {"file_bytes": 1_000_000, "address_bytes": 2**31}
     large = world.run(world.spec(steps=steps("head -c 2000000 /dev/zero > big"), sandbox=level, room=room))
     greedy = world.run(world.spec(steps=steps("python -c 'bytearray(3 << 30)'"), sandbox=level, room=room))
     assert [seen.result and seen.result.failure_reason for seen in (large, greedy)] == ["agent_error", "agent_error"]
+
+
+HOLDS = "import signal; held = b'x' * (300 << 20); open('held', 'w').close(); signal.pause()"
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_an_attempt_that_uses_more_memory_than_it_may_is_killed_and_says_how_much(world: World, level: str) -> None:
+    two = f'python -c "{HOLDS}" & python -c "{HOLDS}"'  # each alone is under the limit
+    spec = world.spec(steps=steps("echo 1 > a.txt", two), sandbox=level, room={"memory_bytes": 2**29})
+    result = world.run(spec).result
+    assert result is not None and result.failure_reason == Failure.MEMORY_LIMIT
+    assert re.match(r"killed: 0\.[5-9] of 0\.5 GB of memory in use, at: Step 2 of 2", result.errors[0]), result.errors
+    assert result.steps_completed == 1 and result.head_commit != spec.base_commit, "what was done is kept"
+    wait_for(lambda: not marked(spec.attempt_dir), 30)
+
+
+RESERVES = """import mmap
+held = [mmap.mmap(-1, 10 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ) for _ in range(8)]  # NORESERVE
+"""
+
+
+@pytest.mark.parametrize("level", HERE)
+def test_address_space_that_is_only_reserved_as_by_webassembly_is_no_memory(world: World, level: str) -> None:
+    result = world.run(world.spec(steps=steps(f'python -c "{RESERVES}"'), sandbox=level, room={"memory_bytes": 2**29})).result
+    assert result is not None and (result.failure_reason, result.errors) == ("", ())
+
+
+def test_memory_that_processes_share_counts_once() -> None:
+    held, pipes, pids = b"x" * (64 << 20), [], []
+    for _ in range(4):
+        pipes.append(os.pipe())
+        pid = os.fork()
+        if not pid:
+            os.read(pipes[-1][0], 1)
+            os._exit(len(held) > 99 << 20)
+        pids.append(pid)
+    try:
+        plain, shared = memory_of(pids, 1 << 40), memory_of(pids, 0)
+        assert plain > 4 * len(held) > 2 * shared > len(held)
+    finally:
+        for pid, (_, write_end) in zip(pids, pipes, strict=True):
+            os.write(write_end, b"x")
+            os.waitpid(pid, 0)
+
+
+def test_memory_of_processes_that_are_gone_is_nothing() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(pid, 0)
+    assert memory_of([pid], 0) == memory_of([], 0) == 0
 
 
 @pytest.mark.skipif("bwrap" not in HERE, reason="bubblewrap does not hold here")

@@ -76,6 +76,7 @@ class FailureReason(StrEnum):
     NEEDS_AGENT = "needs_agent"
     CANCELLED = "cancelled"
     PHASE_TIME_LIMIT = "phase_time_limit"
+    MEMORY_LIMIT = "memory_limit"
     SETUP_FAILED = "setup_failed"
     MACHINE_FAULT = "machine_fault"  # of an attempt that was put off; no task fails for it
 

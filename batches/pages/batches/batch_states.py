@@ -21,6 +21,7 @@ REASONS: Mapping[str, str] = {
     FailureReason.RATE_LIMITED: "The rate limit was reached",
     FailureReason.BUDGET: "The budget was reached",
     FailureReason.NEEDS_AGENT: "It needs an agent",
+    FailureReason.MEMORY_LIMIT: "It used more memory than an attempt may",
     FailureReason.SETUP_FAILED: "The project's set-up command failed",
     FailureReason.MACHINE_FAULT: "The machine could not do it",
     FailureReason.CANCELLED: "It was cancelled",
