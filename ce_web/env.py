@@ -74,6 +74,17 @@ def env_networks(name: str, default: str) -> list[IPv4Network | IPv6Network]:
     return found
 
 
+def env_pairs(name: str, values: Sequence[str]) -> dict[str, str]:
+    """The variable as {word: one of `values`}, from word=value separated by commas. Raises ImproperlyConfigured."""
+    found = {}
+    for part in env_list(name, ""):
+        word, _, value = part.rpartition("=")
+        if not word.strip() or value.strip() not in values:
+            raise ImproperlyConfigured(f"{name}={part!r}: expected GROUP=ROLE, separated by commas; roles: {', '.join(values)}")
+        found[word.strip()] = value.strip()
+    return found
+
+
 def env_time_zone(name: str, default: str) -> str:
     """The variable as a time zone. Raises ImproperlyConfigured if this machine does not know it."""
     value = env_str(name, default)
@@ -87,9 +98,11 @@ def env_time_zone(name: str, default: str) -> str:
 def env_url(name: str, default: str) -> str:
     """The variable as a service's URL without a trailing slash. http is allowed on this machine only, because keys are sent.
 
-    Raises ImproperlyConfigured.
+    "" if it is not set and has no default. Raises ImproperlyConfigured.
     """
     value = env_str(name, default).rstrip("/")
+    if not value:
+        return ""
     parts = urlsplit(value)
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if not parts.hostname or parts.scheme not in ("https", *(["http"] if loopback else [])) or parts.username or parts.query:

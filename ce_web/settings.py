@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from ce_web.env import (
     env_bool,
     env_database,
@@ -14,6 +16,7 @@ from ce_web.env import (
     env_mail,
     env_name,
     env_networks,
+    env_pairs,
     env_seconds,
     env_str,
     env_time_zone,
@@ -124,6 +127,18 @@ SESSION_COOKIE_SAMESITE = "Lax"
 
 # "required": who signs in without a second step is led to set one up (docs/sign-in.md).
 CE_TWO_STEP = env_str("CE_TWO_STEP", "optional", choices=("optional", "required"))
+
+# Sign-in by an identity provider, OpenID Connect (docs/sign-in.md); without an issuer there is none.
+CE_OIDC_ISSUER = env_url("CE_OIDC_ISSUER", "")
+CE_OIDC_CLIENT_ID = env_str("CE_OIDC_CLIENT_ID", "")
+CE_OIDC_CLIENT_SECRET = env_str("CE_OIDC_CLIENT_SECRET", "")
+CE_OIDC_NAME = env_str("CE_OIDC_NAME", "single sign-on")
+CE_OIDC_SCOPE = env_str("CE_OIDC_SCOPE", "openid profile email")
+CE_OIDC_GROUPS = env_str("CE_OIDC_GROUPS", "groups")
+CE_OIDC_ROLES = env_pairs("CE_OIDC_ROLES", ("viewer", "author", "executor", "admin"))
+CE_OIDC_CREATE = env_bool("CE_OIDC_CREATE", False)
+if CE_OIDC_ISSUER and not CE_OIDC_CLIENT_ID:
+    raise ImproperlyConfigured("CE_OIDC_CLIENT_ID: expected the name that the identity provider of CE_OIDC_ISSUER gave to this site")
 
 # Set CE_HTTPS=1 behind a TLS proxy. The default is loopback without TLS.
 CE_HTTPS = env_bool("CE_HTTPS", False)

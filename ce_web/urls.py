@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from batches.pages import errors
-from batches.pages.accounts import second_step, sign_in
+from batches.pages.accounts import provider, second_step, sign_in
 
 admin.site.site_header = "CE Web"
 admin.site.site_title = "CE Web"
@@ -17,6 +17,8 @@ admin.site.index_title = "Administration"
 urlpatterns = [
     path("sign-in/", sign_in.SignIn.as_view(), name="sign_in"),
     path("sign-in/second-step/", second_step.second_step, name="second_step"),
+    path("sign-in/provider/", provider.provider, name="provider"),
+    path("sign-in/provider/back/", provider.provider_back, name="provider_back"),
     path("sign-in/<str:uidb64>/<str:token>/", sign_in.by_link, name="sign_in_link"),
     path("confirm/", sign_in.confirm, name="confirm"),
     path("sign-out/", LogoutView.as_view(), name="sign_out"),

@@ -25,7 +25,7 @@ def record(kind: Kind, cause: str, what: str, *, address: str | None = None, ref
 
 
 def signed_in(sender: object, request: HttpRequest | None, user: AbstractBaseUser, **_: Any) -> None:
-    record(Kind.SIGN_IN, f"person:{user.get_username()}", "Signed in", address=address_of(request))
+    record(Kind.SIGN_IN, f"person:{user.get_username()}", f"Signed in{getattr(request, 'sign_in_way', '')}", address=address_of(request))
 
 
 def signed_out(sender: object, request: HttpRequest | None, user: AbstractBaseUser | None, **_: Any) -> None:

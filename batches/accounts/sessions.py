@@ -61,9 +61,9 @@ def end_sessions(user: User, *, only: str = "", keep_key: str | None = None) -> 
     return Session.objects.filter(session_key__in=keys).delete()[0]
 
 
-def confirm(request: HttpRequest) -> None:
-    """Note that the person has just typed the password."""
-    request.session[CONFIRMED] = timezone.now().timestamp()
+def confirm(request: HttpRequest, *, at: float | None = None) -> None:
+    """Note that the person typed the password, or signed in to the identity provider: just now, or `at`, in seconds since 1970."""
+    request.session[CONFIRMED] = timezone.now().timestamp() if at is None else at
 
 
 def is_confirmed(request: HttpRequest) -> bool:

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
@@ -44,20 +45,41 @@ def role_of(user: User) -> str:
 def add_user(*, name: str, email: str, role: str, by_link: bool, base_url: str, actor: Actor) -> Access:
     """Add a person with a one-time link (under `base_url`) or a password. Raises ServiceError, PermissionDenied."""
     actor.require(MANAGE_PEOPLE, None)
-    user = User(username=User.normalize_username(name.strip()), email=email.strip())
-    try:
-        user.full_clean(exclude=["password"])
-    except ValidationError as error:
-        raise ServiceError(" ".join(error.messages)) from None
     try:
         with transaction.atomic():
-            user.set_unusable_password()
-            user.save()
+            user = _new(name, email)
             _give(user, role)
             audit_log.record(audit_log.Kind.USER, actor.cause, f"Added {user.username} as {role}")
             return _access(user, by_link=by_link, base_url=base_url)
     except IntegrityError:
         raise ServiceError(f"There is already a user called {name}.") from None
+
+
+def new_account(name: str, email: str) -> User:
+    """Add an account without a role and a password, in the caller's transaction. Raises ServiceError if there is one of that name."""
+    if User.objects.filter(username__iexact=name.strip()).exists():
+        raise ServiceError(f"There is already a user called {name}, who is not connected with this identity.")
+    try:
+        validate_email(email)
+    except ValidationError:
+        email = ""
+    return _new(name, email)
+
+
+def follow_groups(*, user: User, role: str, by: str) -> None:
+    """Give the role that the groups of the identity provider say, "" for none. The last administrator stays one."""
+    try:
+        with transaction.atomic():
+            row = _locked(user)
+            if (before := role_of(row)) == role:
+                return
+            _set_role(row, role)
+            if before == ADMIN:
+                _refuse_lock_out(row)
+            what = f"{row.username}: role {before or 'none'} → {role or 'none'}, by groups"
+            audit_log.record(audit_log.Kind.USER, by, what)
+    except ServiceError as error:
+        audit_log.record(audit_log.Kind.USER, by, f"The role was left as it is: {error}", refused=True)
 
 
 def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
@@ -95,7 +117,10 @@ def set_active(*, user: User, active: bool, actor: Actor) -> None:
 
 
 def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> Access:
-    """A new one-time link or password. The old password, second steps, sessions and tokens end. Raises ServiceError, PermissionDenied."""
+    """A new one-time link or password. The old password, second steps, identity, sessions and tokens end.
+
+    Raises ServiceError, PermissionDenied.
+    """
     actor.require(MANAGE_PEOPLE, None)
     with transaction.atomic():
         row = _locked(user)
@@ -106,6 +131,8 @@ def reset_access(*, user: User, by_link: bool, base_url: str, actor: Actor) -> A
         ended = _end_access(row)
         if removed := second_steps.remove_all(row):
             ended += f"; removed {counted(removed, 'second step')}"
+        if row.identities.all().delete()[0]:
+            ended += "; disconnected from the identity provider"
         audit_log.record(audit_log.Kind.USER, actor.cause, f"New {'sign-in link' if by_link else 'password'} for {row.username}{ended}")
         return _access(row, by_link=by_link, base_url=base_url)
 
@@ -150,12 +177,28 @@ def _locked(user: User) -> User:
 def _give(user: User, role: str) -> None:
     if role not in ROLES:
         raise ServiceError(f"Unknown role {role!r}. Roles: {', '.join(ROLES)}.")
+    _set_role(user, role)
+
+
+def _set_role(user: User, role: str) -> None:
     user.groups.remove(*Group.objects.filter(name__in=ROLES))
-    user.groups.add(Group.objects.get(name=role))
+    if role:
+        user.groups.add(Group.objects.get(name=role))
     if role != ADMIN:
         user.is_superuser = False
     user.is_staff = role == ADMIN
     user.save(update_fields=["is_superuser", "is_staff"])
+
+
+def _new(name: str, email: str) -> User:
+    user = User(username=User.normalize_username(name.strip()), email=email.strip())
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        raise ServiceError(" ".join(error.messages)) from None
+    user.set_unusable_password()
+    user.save()
+    return user
 
 
 def _refuse_lock_out(user: User) -> None:

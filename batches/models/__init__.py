@@ -1,6 +1,15 @@
 """All tables, in one place for Django and for short imports. Invariants are database constraints."""
 
-from batches.models.accounts import ApiToken, AuditEvent, Installation, Notification, SecondStep, SettingChange, SignInFailure
+from batches.models.accounts import (
+    ApiToken,
+    AuditEvent,
+    Installation,
+    Notification,
+    ProviderIdentity,
+    SecondStep,
+    SettingChange,
+    SignInFailure,
+)
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
@@ -38,6 +47,7 @@ __all__ = [
     "PredictedConflict",
     "Project",
     "ProjectSecret",
+    "ProviderIdentity",
     "Result",
     "Review",
     "Run",

@@ -1,4 +1,4 @@
-"""The installation: its settings, API tokens, second steps, audit log and notifications."""
+"""The installation: its settings, API tokens, second steps, identities, audit log and notifications."""
 
 from django.conf import settings
 from django.db import models
@@ -92,6 +92,26 @@ class SecondStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.name}".strip()
+
+
+class ProviderIdentity(models.Model):
+    """Who a person is at an identity provider (accounts/identities.py)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities")
+    issuer = models.CharField(max_length=500, help_text="The provider's own name: an address.")
+    subject = models.CharField(max_length=255, help_text="The provider's name for the person, which never changes.")
+    name = models.CharField(max_length=254, blank=True, help_text="What the provider called the person last.")
+    made_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["issuer", "subject"], name="one_account_for_an_identity"),
+            models.UniqueConstraint(fields=["user", "issuer"], name="one_identity_for_an_account"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.subject
 
 
 class SignInFailure(models.Model):

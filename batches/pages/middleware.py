@@ -78,7 +78,7 @@ class KeepToSight:
 
     WITHOUT_A_ROLE = (
         *("account", "own_password", "end_sessions", "token_revoke", "second_steps", "sign_out", "confirm", "theme"),
-        *("sign_in", "sign_in_link", "second_step"),
+        *("own_provider", "sign_in", "sign_in_link", "second_step", "provider", "provider_back"),
     )
 
     def __init__(self, get_response: Answer) -> None:
@@ -101,7 +101,7 @@ class RequireSecondStep:
     A session that began before it was required, of somebody who has one, ends. The API has no sessions.
     """
 
-    ALLOWED = ("second_steps", "second_step", "confirm", "sign_out", "theme", "sign_in", "sign_in_link")
+    ALLOWED = ("second_steps", "second_step", "confirm", "sign_out", "theme", "sign_in", "sign_in_link", "provider", "provider_back")
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from batches.pages import api
-from batches.pages.accounts import audit, second_step, users
+from batches.pages.accounts import audit, provider, second_step, users
 from batches.pages.batches import (
     actions,
     batch_list,
@@ -124,6 +124,7 @@ urlpatterns: list[URLPattern] = [
     path("account/password/", users.own_password, name="own_password"),
     path("account/sessions/", users.end_sessions, name="end_sessions"),
     path("account/second-steps/", second_step.second_steps, name="second_steps"),
+    path("account/provider/", provider.own_provider, name="own_provider"),
     path("account/tokens/", users.token_new, name="token_new"),
     path("tokens/<int:pk>/revoke/", users.token_revoke, name="token_revoke"),
     path("health/", health.health, name="health"),

@@ -24,6 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts import back_off, second_steps, sessions, sign_in_links
 from batches.accounts.back_off import DEVICE_COOKIE, DEVICE_SECONDS, device_cookie
+from batches.accounts.identities import identity_of
 from batches.pages.common import htmx
 from batches.pages.context_processors import THEMES
 
@@ -36,6 +37,9 @@ class SignIn(LoginView):
 
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        return super().get_context_data(**more, provider=settings.CE_OIDC_ISSUER and settings.CE_OIDC_NAME)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         return pass_first_step(self.request, form.get_user(), self.get_success_url())
@@ -83,17 +87,24 @@ def confirm(request: HttpRequest) -> HttpResponse:
     """Ask for the password again before secrets and people are changed; then back to `next`."""
     user, wrong = request.user, False
     assert isinstance(user, User)
-    onward = request.POST.get("next") or request.GET.get("next", "")
-    if not url_has_allowed_host_and_scheme(onward, {request.get_host()}, require_https=request.is_secure()):
-        onward = resolve_url(settings.LOGIN_REDIRECT_URL)
+    onward = safe_onward(request)
     if request.method == "POST":
         if authenticate(request, username=user.get_username(), password=request.POST.get("password", "")) == user:
             back_off.signed_in(confirm, request)
             sessions.confirm(request)
             return know_browser(redirect(onward), user, request)
         wrong = True
-    context = {"next": onward, "wrong": wrong, "has_password": user.has_usable_password()}
+    provider = settings.CE_OIDC_NAME if settings.CE_OIDC_ISSUER and identity_of(user) else ""
+    context = {"next": onward, "wrong": wrong, "has_password": user.has_usable_password(), "provider": provider}
     return render(request, "accounts/confirm.html", context, status=400 if wrong else 200)
+
+
+def safe_onward(request: HttpRequest) -> str:
+    """Where to go after signing in: `next`, if it is of this site."""
+    onward = request.POST.get("next") or request.GET.get("next", "")
+    if url_has_allowed_host_and_scheme(onward, {request.get_host()}, require_https=request.is_secure()):
+        return onward
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
 def confirmed(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

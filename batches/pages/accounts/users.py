@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
@@ -17,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts import api_tokens, second_steps, sessions, users
+from batches.accounts.identities import identity_of
 from batches.accounts.rights import refusal
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
@@ -240,6 +242,8 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "sessions": sessions.sessions_of(user, request.session.session_key),
         "end_sessions": reverse("batches:end_sessions"),
         "second_steps": second_steps.steps_of(user).count(),
+        "provider": settings.CE_OIDC_ISSUER and settings.CE_OIDC_NAME,
+        "identity": identity_of(user),
         "confirmed": sessions.is_confirmed(request),
     }
     return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -27,12 +27,14 @@ ROWS: dict[str, dict[str, str]] = {
     "sign_in": {"GET": ANYONE, "POST": ANYONE},
     "sign_in_link": {"GET": ANYONE, "POST": ANYONE},
     "second_step": {"GET": ANYONE, "POST": ANYONE},
+    "provider": {"GET": ANYONE},
+    "provider_back": {"GET": ANYONE},
     "theme": {"POST": ANYONE},
     "confirm": {"GET": SELF, "POST": SELF},
     "sign_out": {"POST": SELF},
 }
 ROWS |= {"batches:account": {"GET": SELF}, "batches:second_steps": {"GET": SELF, "POST": SELF}}
-ROWS |= {f"batches:{name}": {"POST": SELF} for name in ("own_password", "end_sessions", "token_revoke")}
+ROWS |= {f"batches:{name}": {"POST": SELF} for name in ("own_password", "end_sessions", "token_revoke", "own_provider")}
 ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "preview", "preview_graph", "plan_repair")}
 ROWS |= {
     f"batches:{name}": {"GET": SOME}
