@@ -36,10 +36,11 @@ from batches.core.gates.evidence import (
     read_note,
 )
 from batches.core.gates.verification import Line, Now, Problem, Verified, compare_runs
+from batches.core.text.words import duration
 from batches.engine.disk_space import low_file_system
 from batches.engine.sandboxing import sandbox_level
 from batches.gates.evidence import read_evidence
-from batches.models import Attempt, Batch, Gate, GateCheck, Verification
+from batches.models import Attempt, Batch, Gate, GateCheck, Host, Verification
 from batches.projects.secrets import secrets_of_project
 from batches.repositories.repository import checked_repository, repository_of
 from batches.runs.create import refuse_busy
@@ -65,6 +66,7 @@ from subagents.workspace import Repository
 logger = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 24 * 3600.0
+GONE_SECONDS = 600.0  # a host that was not heard of for so long judges nothing
 RELAUNCH_SECONDS = 3.0
 EVIDENCE_BYTES = 256 * 1024 * 1024
 Key = tuple[str, str, int]
@@ -80,9 +82,10 @@ def ask_verification(*, batch: Batch, actor: Actor) -> Verification:
         checked_repository(batch)
         # Where the environments are that the gates were judged with.
         last = Attempt.objects.filter(task__run__batch=batch).order_by("-pk").values_list("host", flat=True).first()
+        host = last if last and silence_of(last, timezone.now()) < GONE_SECONDS else settings.CE_HOST
         with transaction.atomic():
             made = Verification.objects.create(
-                batch=batch, host=last or settings.CE_HOST, cause=actor.cause, asked_by=actor.user, asked_at=timezone.now()
+                batch=batch, host=host, cause=actor.cause, asked_by=actor.user, asked_at=timezone.now()
             )
             Batch.objects.bump(batch.pk)
             return made
@@ -92,10 +95,40 @@ def ask_verification(*, batch: Batch, actor: Actor) -> Verification:
         raise ServiceError(f"Batch {batch.number} is being verified already. Its page shows how far that is.") from None
 
 
+def stop_verification(*, batch: Batch, actor: Actor) -> None:
+    """Stop the verification that is asked for or runs. Raises ServiceError when there is none, PermissionDenied."""
+    actor.require(EXECUTE_BATCH, batch.project)
+    one = Verification.objects.filter(batch=batch, ended_at=None).select_related("batch__project").first()
+    if one is None:
+        raise ServiceError(f"Batch {batch.number} is not being verified.")
+    Verification.objects.filter(pk=one.pk, ended_at=None, stopped_by="").update(stopped_by=actor.cause)
+    one.refresh_from_db()
+    if not one.directory or silence_of(one.host, timezone.now()) >= GONE_SECONDS:
+        _end(one, timezone.now(), problem=_stopped(one))
+    else:
+        Batch.objects.bump(batch.pk)
+
+
+def _stopped(one: Verification) -> str:
+    return f"Stopped by {one.stopped_by} before it was done."
+
+
+def silence_of(host: str, now: datetime) -> float:
+    """Seconds since a host was heard of last; 0 for one that has never reported: it may be about to."""
+    last = Host.objects.filter(name=host).values_list("last_tick_at", flat=True).first()
+    return 0.0 if last is None else max(0.0, (now - last).total_seconds())
+
+
 def advance_verifications(host: str, now: datetime, free_slots: int) -> int:
-    """Start what was asked for on this host while slots are free, follow what runs, conclude what has ended; how many run."""
+    """Start what was asked for on this host while slots are free, follow what runs, conclude what has ended; how many run.
+
+    What another host was to judge that is gone ends with a sentence.
+    """
     running = 0
-    for one in Verification.objects.filter(host=host, ended_at=None).select_related("batch__project").order_by("pk"):
+    for one in Verification.objects.filter(ended_at=None).select_related("batch__project").order_by("pk"):
+        if one.host != host:
+            _end_where_the_host_is_gone(one, now)
+            continue
         try:
             if not one.directory and (free_slots - running <= 0 or low_file_system(one.batch.project.repository)):
                 continue
@@ -105,20 +138,30 @@ def advance_verifications(host: str, now: datetime, free_slots: int) -> int:
     return running
 
 
+def _end_where_the_host_is_gone(one: Verification, now: datetime) -> None:
+    silent = silence_of(one.host, now)
+    if not Host.objects.filter(name=one.host).exists():
+        silent = (now - one.asked_at).total_seconds()
+    if silent >= GONE_SECONDS:
+        heard = f"The host {one.host}, which was to judge, has not been heard of for {duration(silent)}"
+        _end(one, now, problem=f"{heard}. Ask again: another host judges then, and says what it cannot repeat.")
+
+
 def _advance(one: Verification, now: datetime) -> bool:
     """One step of one verification; whether its process runs. Raises SubagentError, OSError."""
     clock = time.monotonic()
     if not one.directory:
-        _begin(one, clock)
-        return True
+        return _begin(one, clock)
     spec = TaskSpec.from_json(one.spec)
     observation = launcher.observe(spec)
     if observation.held:
+        if one.stopped_by:
+            launcher.stop(spec.attempt_dir, force=True)
         said = observation.heartbeat.progress[:500] if observation.heartbeat else ""
         if said and said != one.progress:
             Verification.objects.filter(pk=one.pk, ended_at=None).update(progress=said)
         return True
-    if observation.started is None:
+    if observation.started is None and not one.stopped_by:
         if not 0 <= clock - (one.launched_clock or 0) < RELAUNCH_SECONDS:  # the launch died with who made it
             _launch(one, spec, clock)
         return True
@@ -127,14 +170,15 @@ def _advance(one: Verification, now: datetime) -> bool:
     if observation.result is None or "sha256" not in observation.result.report:
         errors = observation.result.errors if observation.result else ()
         why = "; ".join(errors) or "its process was ended before it was done; ask again"
-        _end(one, now, problem=f"The verification could not be carried out: {why}")
+        _end(one, now, problem=_stopped(one) if one.stopped_by else f"The verification could not be carried out: {why}")
         return False
     verdicts = read_verdicts(spec.attempt_dir, str(observation.result.report["sha256"]))
     _end(one, now, document=_document(one, spec, verdicts, now))
     return False
 
 
-def _begin(one: Verification, clock: float) -> None:
+def _begin(one: Verification, clock: float) -> bool:
+    """Whether it was begun: a person may have stopped it just now. Raises SubagentError, OSError."""
     batch = one.batch
     place = Path(settings.CE_DATA_DIR)
     name = f"verification-{one.pk}"
@@ -164,8 +208,11 @@ def _begin(one: Verification, clock: float) -> None:
     )
     os.makedirs(spec.attempt_dir, mode=0o700, exist_ok=True)
     write_request(spec.attempt_dir, [each.to_json() for each in _judgements(batch)])
-    Verification.objects.filter(pk=one.pk).update(directory=spec.attempt_dir, spec=spec.to_json())  # from here on it can be launched
+    waiting = Verification.objects.filter(pk=one.pk, ended_at=None, stopped_by="")
+    if not waiting.update(directory=spec.attempt_dir, spec=spec.to_json()):  # from here on it can be launched
+        return False
     _launch(one, spec, clock)
+    return True
 
 
 def _launch(one: Verification, spec: TaskSpec, clock: float) -> None:
@@ -482,8 +529,13 @@ def _look_at_notes(
             findings.of_attempt[pk].append(Difference("note_doubled", f"the note on {commit[:12]} tells of it {len(sections)} times"))
         for section in sections:
             _compare(pk, rows, section, f"the note on {commit[:12]}", findings)
+    brought = {attempt.merge_commit for attempt in attempts.values() if attempt.merge_commit}
+    ours = set(Attempt.objects.exclude(note_commit="").values_list("ref", flat=True)) | set(names)
     for commit, (sections, faults) in notes.items():
         for section in sections:
+            if commit in brought and section.attempt not in ours and section.batch != batch.number:
+                foreign = f"the note on {commit[:12]} tells of {section.attempt}, which is no attempt of this installation"
+                findings.of_batch.append(("", Difference("note_foreign", foreign)))
             if section.batch == batch.number and section.attempt not in names and _is_ours(repository, batch, commit):
                 word = f"the note on {commit[:12]} tells of {section.attempt}, of which the ledger has nothing"
                 findings.of_batch.append((f"phase {section.phase}" if section.phase else "", Difference("row_missing", word)))

@@ -11,7 +11,7 @@ from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, SignOff
 from subagents.contract import GateOrigin
 
 LIGHT = (
-    *("pk", "attempt_id", "status", "flaky", "command", "exit_code", "seconds", "commit", "note", "at", "first_exit_code"),
+    *("pk", "attempt_id", "status", "flaky", "command", "exit_code", "seconds", "commit", "note", "at", "first_exit_code", "environment"),
     *("gate_id", "origin", "position", "text", "kind", "attempt__task__stage__number"),
     *("attempt__task__phase__key", "attempt__task__phase__position"),
 )
@@ -67,7 +67,7 @@ def _sorted_out(
     merged: dict[int, Check] = {}
     others: dict[tuple[int, str, str, int], Entry] = {}
     for row in checks.order_by("pk").values_list(*LIGHT):
-        check, (gate, origin, position, text, kind, stage, key, phase_position) = Check(*row[:11]), row[11:]
+        check, (gate, origin, position, text, kind, stage, key, phase_position) = Check(*row[:12]), row[12:]
         if check.attempt not in newest:
             continue
         place[key or ""] = phase_position or 0

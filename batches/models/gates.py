@@ -167,6 +167,7 @@ class Verification(models.Model):
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     asked_at = models.DateTimeField()
     launched_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock at launch, in seconds.")
+    stopped_by = models.CharField(max_length=200, blank=True, help_text="Who asked for it to stop: person:NAME or command:NAME.")
     progress = models.CharField(max_length=500, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     agrees = models.BooleanField(null=True, help_text="Whether everything agreed. Unknown until it has ended, and when it failed.")

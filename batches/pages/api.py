@@ -27,7 +27,7 @@ from batches.core.engine.states import RunState
 from batches.core.errors import BatchError, ServiceError, WrongChoice
 from batches.core.metrics.types import Filters
 from batches.core.plans.analysis import DocumentReport, analyse_document
-from batches.engine import generation, reporting, retries, run_control
+from batches.engine import generation, reporting, retries, run_control, verifications
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
 from batches.metrics import history
 from batches.models import ApiToken, Batch, Phase, Plan, Project, Run
@@ -232,6 +232,43 @@ def accept(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRes
     made = accept_phase(phase=phase, reason=reason[:REASON_CHARACTERS], actor=actor)
     about = {"batch_id": number, "phase": key, "accepted": made.accepted, "accepted_by": made.name, "accepted_at": made.at}
     return JsonResponse(about, status=201)
+
+
+def verification(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """How far the latest verification is, and what it found."""
+    return JsonResponse(_verification(find_batch(number)))
+
+
+def verify(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Judge all recorded gates once more (docs/verify.md)."""
+    found, _ = find_batch(number), _object(request)
+    verifications.ask_verification(batch=found, actor=actor)
+    return JsonResponse(_verification(found), status=202)
+
+
+def verify_stop(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    found, _ = find_batch(number), _object(request)
+    verifications.stop_verification(batch=found, actor=actor)
+    return JsonResponse(_verification(found), status=202)
+
+
+def _verification(found: Batch) -> dict[str, object]:
+    """`state` is none, running, agrees, differs, or failed with a `problem`; `document` is that of `manage.py verify --json`."""
+    one = verifications.latest_verification(found)
+    if one is None:
+        return {"batch_id": found.number, "state": "none"}
+    ended = "failed" if one.agrees is None else "agrees" if one.agrees else "differs"
+    return {
+        "batch_id": found.number,
+        "state": "running" if one.is_open else ended,
+        "asked_by": one.cause,
+        "asked_at": one.asked_at,
+        "ended_at": one.ended_at,
+        "stopped_by": one.stopped_by or None,
+        "progress": one.progress,
+        "problem": one.problem or None,
+        "document": one.result,
+    }
 
 
 def _last_run(found: Batch) -> Run:

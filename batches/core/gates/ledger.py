@@ -55,6 +55,7 @@ class Check:
     note: str
     at: datetime
     first_exit_code: int | None = None
+    environment: str = ""  # the id of the project's environment that the command had; "" when it needs none
 
     @property
     def state(self) -> GateState:
@@ -133,7 +134,7 @@ def count_words(counts: Mapping[GateState, int]) -> str:
 COLUMNS = (
     *("stage", "phase", "asked_by", "position", "gate", "state", "checked_by", "command", "exit_code", "seconds", "commit", "judged_at"),
     *("state_in_phase", "state_at_stage_end", "first_exit_code", "note", "ticked_by", "ticked_at", "tick_reason"),
-    *("opinion", "opinion_evidence"),
+    *("opinion", "opinion_evidence", "environment"),
 )
 
 
@@ -156,4 +157,5 @@ def _row(entry: Entry) -> list[object]:
         *((last.first_exit_code, last.note) if last else (None, None)),
         *((sign_off.name, sign_off.at.isoformat(), sign_off.reason) if sign_off else (None, None, None)),
         *((said.opinion, said.evidence) if said else (None, None)),
+        last.environment if last else None,
     ]

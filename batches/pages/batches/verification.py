@@ -5,12 +5,13 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.gates.verification import AGREEMENT, WORDS, summary
-from batches.engine.verifications import ask_verification, latest_verification
+from batches.engine.verifications import GONE_SECONDS, ask_verification, latest_verification, silence_of, stop_verification
 from batches.models import Verification
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of, htmx
@@ -32,8 +33,10 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
 
         return act(request, verb, reverse("batches:verify", args=[number]))
     one = latest_verification(batch)
+    silent = silence_of(one.host, timezone.now()) if one is not None and one.is_open else 0.0
+    silence = silent if silent >= GONE_SECONDS else None
     if htmx(request) and one is not None and one.is_open:
-        return render(request, "batches/_verify_progress.html", {"batch": batch, "one": one})
+        return render(request, "batches/_verify_progress.html", {"batch": batch, "one": one, "silence": silence})
     if htmx(request):
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     document = one.result if one is not None else None
@@ -42,6 +45,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
     context = {
         "batch": batch,
         "one": one,
+        "silence": silence,
         "executes": may_execute(request, batch.project),
         "document": document,
         "summary": summary(document) if document else "",
@@ -50,6 +54,17 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
         "agreement": AGREEMENT,
     }
     return render(request, "batches/verify.html", context)
+
+
+@require_POST
+def verify_stop(request: HttpRequest, number: int) -> HttpResponse:
+    batch = find_batch(number)
+
+    def verb() -> str:
+        stop_verification(batch=batch, actor=actor_of(request))
+        return "The verification is being stopped."
+
+    return act(request, verb, reverse("batches:verify", args=[number]))
 
 
 @require_safe

@@ -51,13 +51,14 @@ ROWS |= {
         *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json"),
     )
 }
-ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify")}
+ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify", "api_verify")}
 ROWS |= {f"batches:{name}": {"GET": "execute", "POST": "execute"} for name in ("execute", "plan_execute")}
 ROWS |= {
     f"batches:{name}": {"POST": "execute"}
     for name in (
         *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
         *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
+        *("verify_stop", "api_verify_stop"),
     )
 }
 ROWS |= {

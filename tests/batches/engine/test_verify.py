@@ -3,15 +3,20 @@
 import json
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
+from django.utils import timezone
 
+from batches.core.errors import ServiceError
 from batches.core.gates.evidence import JSON_LINE
-from batches.engine.verifications import ask_verification
-from batches.models import Attempt, Batch, GateCheck, Task, Verification
+from batches.engine.verifications import ask_verification, stop_verification
+from batches.models import Attempt, Batch, GateCheck, Host, Task, Verification
+from subagents import launcher
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -122,6 +127,20 @@ def another_section(world: World) -> None:
     world.git("notes", "--ref=ce", "append", "-m", line.replace("/1/1", "/1/9"), commit)
 
 
+def of_another_installation(world: World) -> None:
+    """The note of phase 1 is the one that another installation would have left."""
+    commit = merge_of(world, "1")
+    text = world.git("notes", "--ref=ce", "show", commit)
+    world.git("notes", "--ref=ce", "add", "-f", "-m", text.replace("batch-1", "batch-7").replace('"batch": 1', '"batch": 7'), commit)
+
+
+def beside_another_installations(world: World) -> None:
+    commit = merge_of(world, "1")
+    line = next(line for line in world.git("notes", "--ref=ce", "show", commit).split("\n") if line.startswith(JSON_LINE))
+    foreign = line.replace("batch-1", "batch-7").replace('"batch": 1', '"batch": 7')
+    world.git("notes", "--ref=ce", "append", "-m", foreign, commit)
+
+
 FORGERIES: dict[str, tuple[Callable[[World], object], str]] = {
     "a failure called a success in the row": (rows(status="failed"), "status"),
     "the exit code in the row": (rows(exit_code=3), "exit_code"),
@@ -145,6 +164,8 @@ FORGERIES: dict[str, tuple[Callable[[World], object], str]] = {
     "a gate in the note removed": (in_note('"position": 2', '"position": 20'), "row_missing"),
     "the note no longer JSON": (in_note('"format": 1', '"format": '), "note_unreadable"),
     "a section added to the note": (another_section, "row_missing"),
+    "the note of another installation": (of_another_installation, "note_missing"),
+    "a note of another installation beside ours": (beside_another_installations, "note_foreign"),
     "the verdict in the file": (in_file(lambda data: data["attempts"][0]["gates"][0].update(status="failed")), "evidence_differs"),
     "a gate in the file removed": (in_file(lambda data: data["attempts"][0]["gates"].pop()), "not_in_evidence"),
     "an attempt in the file removed": (in_file(lambda data: data["attempts"].pop()), "file_differs"),
@@ -175,6 +196,31 @@ def test_every_forgery_of_rows_notes_and_file_is_found(world: World):
             attempt.save()
     assert unseen == {}
     assert verified(world, batch).agrees, "as it was before"
+
+
+def test_one_that_runs_can_be_stopped_and_one_of_a_host_that_is_gone_ends_with_a_sentence(world: World, tmp_path):
+    sign = tmp_path / "sign"
+    sign.touch()
+    waits = f"Up (checked: test -e {sign} || sleep 600)"
+    batch = executed(world, plan(phase("1", steps=writes("1"), gates=(waits,))))
+    sign.unlink()
+    one = ask_verification(batch=batch, actor=ACTOR)
+    world.until(lambda: Verification.objects.filter(pk=one.pk).exclude(progress="").exists(), "its gate")
+    stop_verification(batch=batch, actor=ACTOR)
+    world.until(lambda: Verification.objects.filter(pk=one.pk, ended_at__isnull=False).exists(), "its end")
+    one.refresh_from_db()
+    assert (one.agrees, one.problem) == (None, f"Stopped by {ACTOR.cause} before it was done.")
+    assert not Path(one.spec["checkout"]).parent.exists() and launcher.sweep(one.directory) == []
+    with pytest.raises(ServiceError, match="is not being verified"):
+        stop_verification(batch=batch, actor=ACTOR)
+    long_ago = timezone.now() - timedelta(hours=2)
+    Host.objects.create(name="gone", last_tick_at=long_ago, lease_until=long_ago)
+    Attempt.objects.update(host="gone")
+    assert ask_verification(batch=batch, actor=ACTOR).host == settings.CE_HOST, "where somebody is alive"
+    Verification.objects.filter(ended_at=None).update(host="gone")
+    world.until(lambda: not Verification.objects.filter(ended_at=None).exists(), "the end of the one whose host is gone")
+    said = Verification.objects.latest("pk")
+    assert said.agrees is None and "The host gone, which was to judge, has not been heard of for 2 h" in said.problem
 
 
 def test_what_fails_now_is_found_though_nobody_forged_anything(world: World, tmp_path):
