@@ -26,7 +26,7 @@ from batches.core.text.words import counted
 from batches.engine.preflight import lost_in_git
 from batches.engine.sandboxing import refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
-from batches.models import Batch, Conflict, OnConflict, Phase, Project, Review, Scheduling, Task
+from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Review, Scheduling, Task
 from batches.plans.services import finished_phases
 from batches.repositories.repository import checked_repository
 from subagents.backends import BACKENDS
@@ -309,6 +309,10 @@ def _notes(batch: Batch, backend: str, needs_agent: Sequence[str], phases: Seque
     notes = []
     if refusal := review_refusal(batch):
         notes.append(refusal)
+    newest = Plan.objects.series_of(batch.plan).order_by("-version").values_list("version", flat=True)[0]
+    if newest > batch.plan.version:
+        what = f"The plan has a version {newest}; the batch, with its phases and gates, is of version {batch.plan.version}."
+        notes.append(f"{what} Regenerate it, or generate a new batch, to carry out the newer one.")
     if lacks := lacking(backend):
         notes.append(f"The backend {backend} cannot work yet. {lacks[0].upper()}{lacks[1:]}")
     if needs_agent:

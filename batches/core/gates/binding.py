@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,18 @@ def understand(position: int, text: str, files: Sequence[str] = ()) -> Understoo
 
 
 BY_PERSON = "no rule can check this: a person may"
+
+
+def how_checked(spec: Mapping[str, Any]) -> str:
+    """The check that a gate is bound to (GateSpec JSON) in words; of one that no rule can check also why its command is not run.
+
+    Raises ContractError.
+    """
+    gate = GateSpec.from_json(spec)
+    if gate.kind != GateKind.UNVERIFIED:
+        return _how(gate)
+    read = understand(gate.position, gate.text)
+    return read.sentence if read.gate.kind == gate.kind else BY_PERSON
 
 
 def _how(gate: GateSpec) -> str:

@@ -15,7 +15,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError, ServiceError
-from batches.core.gates.binding import GateKind
+from batches.core.gates.binding import GateKind, how_checked
 from batches.core.text import words
 from batches.engine import autopilot, execution, generation, retries, run_control
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
@@ -24,6 +24,8 @@ from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.pages.forms import Execute
+
+GATES_SHOWN = 300
 
 
 def _page(number: int) -> str:
@@ -233,9 +235,10 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
     models = form.models(batch.project, list(left))
     context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget}
-    gates = [gate for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
-    unchecked = sum(gate.kind == GateKind.UNVERIFIED for gate in gates)
-    context |= {"gates": gates, "unchecked_gates": unchecked, "checked_gates": len(gates) - unchecked}
+    gates = [(phase.key, gate) for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
+    unchecked = sum(gate.kind == GateKind.UNVERIFIED for _, gate in gates)
+    shown = [(key, gate, how_checked(gate.spec)) for key, gate in gates[:GATES_SHOWN]]
+    context |= {"gates": shown, "gate_count": len(gates), "unchecked_gates": unchecked, "checked_gates": len(gates) - unchecked}
     return render(request, "plans/execute.html", context, status=status)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from batches.plans.services import import_plan
-from tests.batches.builders import make_user
+from tests.batches.builders import make_plan, make_user
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process
@@ -11,13 +11,21 @@ pytestmark = pytest.mark.process
 
 def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, client):
     """What the command's --stage, --phase, --retry-phase, --resume and --dry-run ask for can be asked for here."""
-    broken = plan(phase("1", steps=("echo done > part-1.txt",)), phase("2", needs="Phase 1", steps=("test -f NEVER",)))
+    first = phase("1", steps=("echo done > part-1.txt",), gates=("`test -f part-1.txt`",))
+    broken = plan(first, phase("2", needs="Phase 1", steps=("test -f NEVER",)))
     batch = world.generated(broken)
     client.force_login(make_user())
     page = client.get("/batches/1/execute/")
     offered = [value for value, _label in page.context["form"].fields["what"].choices]
     assert offered == ["", "stage:1", "stage:2", "phase:1", "phase:2"]
     assert "either way" in page.text, "a chain takes as long either way"
+
+    listed = page.text[page.text.index('id="gates-list"') :].partition("</details>")[0]
+    assert "runs <code" in listed and "test -f part-1.txt" in listed, "what each gate of the batch runs"
+    assert "is of version" not in page.text
+    make_plan(project=world.project, first_version=batch.plan, version=2)
+    said = "The plan has a version 2; the batch, with its phases and gates, is of version 1."
+    assert said in client.get("/batches/1/execute/").text
 
     alone = client.post("/batches/1/execute/", {"what": "phase:1", "dry_run": "1"})
     assert alone.status_code == 200 and "Nothing was changed" in alone.text
