@@ -10,6 +10,7 @@ HOST   ?= 127.0.0.1
 PORT   ?= 8000
 PARALLEL ?= 2
 IGNORE   ?=
+SECONDS  ?= 60
 
 BIN     := $(VENV)/bin
 PY      := $(BIN)/python
@@ -19,7 +20,7 @@ SHARED  := -n $(PARALLEL) --dist worksteal
 SLOW    := process or engine or browser or chaos
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
-.PHONY: run test lint fast slow chaos bench screenshots pages clean
+.PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean
 
 run: $(VENV)/.installed $(if $(AGENTS),$(VENV)/.installed-agents)
 	@$(PY) manage.py bootstrap --host $(HOST) --port $(PORT)
@@ -45,6 +46,10 @@ slow: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(PYTEST) $(SHARED) -m chaos $(IGNORE)
+
+# Random input for every reader, for SECONDS each: plans, and all others together.
+fuzz: $(VENV)/.installed-dev
+	CE_FUZZ_SECONDS=$(SECONDS) $(PYTEST) --timeout 0 tests/fuzz
 
 # The pictures of the README: a real run of the sample plan.
 screenshots: $(VENV)/.installed-dev

@@ -92,7 +92,17 @@ def _made(kind: type[Kind], data: object) -> Kind:
     names = {field.name for field in fields(kind)}
     if not isinstance(data, Mapping) or not names <= data.keys():
         raise ValueError("a member of it is missing")
+    for name, asked in kind.__annotations__.items():
+        if name != "gates" and not _is(data[name], asked):
+            raise ValueError(f"{name} is of another kind than it was written")
     return kind(**{name: data[name] for name in names})
+
+
+def _is(value: object, asked: Any) -> bool:
+    """Whether a value of JSON is what the annotation says; a whole number is a number, and a truth value is none."""
+    if isinstance(value, bool):
+        return asked is bool
+    return isinstance(value, asked) or (isinstance(value, int) and isinstance(0.0, asked))
 
 
 def note_section(evidence: Evidence) -> str:
@@ -128,8 +138,10 @@ def read_note(text: str) -> tuple[list[Evidence], list[str]]:
         if line.startswith(JSON_LINE):
             try:
                 found.append(from_json(json.loads(line.removeprefix(JSON_LINE))))
-            except (ValueError, TypeError) as error:
+            except ValueError as error:
                 faults.append(str(error))
+            except RecursionError:
+                faults.append("it is nested too deeply")
     return found, faults
 
 
