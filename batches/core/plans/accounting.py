@@ -83,6 +83,7 @@ _FENCE = re.compile(r"[ \t>]*(?P<marks>`{3,}|~{3,})")
 _TABLE_ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:-[ \t]*){3,}$|[ \t]*(?:\*[ \t]*){3,}$|[ \t]*(?:_[ \t]*){3,}$")
 _LABEL = re.compile(r"[ \t>]*(?:\*\*|__)(?:[^*_\n]{1,80}:(?:\*\*|__)|[^*_\n]{1,80}(?:\*\*|__)[ \t]*:)[ \t]*(?P<value>\S.*)?$")
+_BEGINS = frozenset("-*+_`~|0123456789")  # what a line that one of these patterns matches begins with
 
 
 class Account:
@@ -138,6 +139,9 @@ class Account:
         line = lines[at]
         if not line.strip():
             marks[at] = ReadAs.BLANK
+            return at + 1
+        if line.lstrip(" \t>")[:1] not in _BEGINS:
+            marks[at] = ReadAs.NOTES if in_phase else ReadAs.OVERVIEW
             return at + 1
         end, kind = at + 1, None
         item = None if _RULE.match(line) else _ITEM.match(line)

@@ -115,6 +115,8 @@ class Section:
 
     def required(self) -> set[Field]:
         """The required fields that the section has."""
+        if not self.occurrences:
+            return set()
         return {wanted for wanted in REQUIRED if self.occurrences_of(wanted)}
 
 

@@ -68,14 +68,11 @@ class _Sections:
         """Read the innermost section, which ends on `last_line`, and decide what it is."""
         section = self.open.pop()
         section.last_line = max(section.last_line, last_line)
-        if section.heading.weak:
-            reader = SectionReader(section, self.lines)
-            reader.walk(section.blocks)
-            if len(section.required()) < 2:
-                self._no_phase(section)
-                return
-        else:
+        if section.blocks:
             SectionReader(section, self.lines).walk(section.blocks)
+        if section.heading.weak and len(section.required()) < 2:
+            self._no_phase(section)
+            return
         section.blocks = []
         if not section.heading.key:
             self.document.unread.append(section)

@@ -20,6 +20,7 @@ _NUMBERED = re.compile(r"(?P<key>[0-9]{1,4}(?:\.[0-9]{1,3}){0,3})[.):]?[ \t]+(?P
 _BOX = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[ xX]\][ \t]")
 _NUMBER_ITEM = re.compile(r"[ \t>]*[0-9]{1,9}[.)][ \t]+\S")
 _BULLET = re.compile(r"[ \t>]*[-*+][ \t]+\S")
+_BEGINS = frozenset("#*_`~-+0123456789")  # what a line that one of these patterns matches begins with
 _MOST = 2_000  # parts that are offered as phases
 _NO_WORK = frozenset(
     {"overview", "summary", "introduction", "background", "context", "notes", "goals", "goal", "non-goals", "requirements", "references"}
@@ -83,6 +84,8 @@ def _parts(lines: Sequence[str]) -> tuple[list[Part], int, int]:
     boxes = numbers = items = 0
     fence = ""
     for at, line in enumerate(lines):
+        if line.lstrip(" \t>")[:1] not in _BEGINS:
+            continue
         mark = _FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
