@@ -28,7 +28,7 @@ from batches.core.metrics.text import figure as in_words
 from batches.core.metrics.types import Filters, bucket_days, kind_of
 from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics import demo, facts, history
-from batches.models import Attempt, GateCheck, PredictedConflict, Project, Result, Run, Task
+from batches.models import Attempt, GateCheck, PredictedConflict, Project, Run, Task
 from tests.batches.builders import make_user
 
 pytestmark = pytest.mark.django_db
@@ -113,12 +113,12 @@ def behind(one: Attempt) -> str:
     """What is behind an execution that succeeded, by docs/gates.md; "" for any other attempt."""
     if one.outcome != "succeeded" or one.task.run.operation != "execute":
         return ""
-    result = Result.objects.filter(attempt=one).first()
+    result = getattr(one, "result", None)
     if result and one.task.phase.files:
         changed = {*result.files_created, *result.files_modified, *result.files_deleted} - set(result.undeclared)
         if not changed:
             return "changed_nothing"
-    checks = list(GateCheck.objects.filter(attempt=one))
+    checks = list(one.gate_checks.all())
     own = [check for check in checks if check.origin == "plan"] or [check for check in checks if check.origin == "project"]
     return "verified" if any(check.status != "unverified" for check in own) else "not_verified"
 
@@ -243,7 +243,7 @@ class Oracle:
         rows = Attempt.objects.filter(ended_at__isnull=False, task__kind="phase").select_related(
             "task__phase", "task__stage", "task__run__batch__project", "result"
         )
-        all_attempts = list(rows.order_by("ended_at", "pk"))
+        all_attempts = list(rows.order_by("ended_at", "pk").prefetch_related("gate_checks"))
         of_run: dict[int, list[Attempt]] = defaultdict(list)
         self.first_number: dict[int, int] = {}  # of the attempts at a task that were not put off
         for one in sorted(all_attempts, key=lambda attempt: attempt.number):
@@ -434,10 +434,11 @@ class Oracle:
                 ratios[one.task.phase.complexity].append(one)
         told = [one for one in runs if one.run.state == "succeeded" and one.run.forecast_seconds]
         phases = self.phases()
+        kinds = Counter(behind(one) for one in attempts)
         return {
             "runs": len(runs),
             "attempts": len(attempts),
-            "successes": [(kind, found) for kind in SUCCESSES if (found := [behind(one) for one in attempts].count(kind))],
+            "successes": [(kind, kinds[kind]) for kind in SUCCESSES if kinds[kind]],
             "recent_runs": len(runs),
             "recent_attempts": len(attempts),
             "headlines": [(code, value, None if before is None else before[code]) for code, value in now.items()],

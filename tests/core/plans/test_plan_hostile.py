@@ -77,7 +77,6 @@ CASES = [
     (plan(phase("²")), "bad-key", 3),
     (plan(phase("1/2")), "bad-key", 3),
     (plan(phase("$(touch x)")), "bad-key", 3),
-    ("# Plan\n\n" + "".join(f"## Phase {number}: x\n" for number in range(1, 25_003)), "too-many-phases", 25_003),
     # fields
     (field(Goal=None), "missing-field", 3),
     (field(Goal=""), "empty-field", GOAL),
@@ -243,6 +242,7 @@ def test_hostile_megabyte_answers_in_time(name):
         if seconds < 2.0:
             break
     assert report.reading.errors
+    assert name != "phases" or (25_003, "too-many-phases") in codes(report.reading)
     assert seconds < 2.0, f"{name} took {seconds:.1f} s"
 
 
@@ -269,6 +269,6 @@ def test_twice_the_text_takes_about_twice_the_time():
 def test_case_table_has_every_code():
     from batches.core.plans.reader import IssueCode
 
-    tested = {code for _, code, _ in CASES} | {"too-large"}
+    tested = {code for _, code, _ in CASES} | {"too-large", "too-many-phases"}
     assert {code.value for code in IssueCode} - tested == {"file-prose", "repeated-heading", "too-many-globs"}  # tested elsewhere
     assert LISTS and DEEP and BASE_LINES
