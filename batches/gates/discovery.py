@@ -1,6 +1,7 @@
 """Looking at a project's repository for the commands that could be its gates: read from git, nothing is run."""
 
 import shutil
+from collections.abc import Sequence
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
@@ -11,6 +12,7 @@ from batches.models import Project
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
 from subagents.documents import list_files, read_start
+from subagents.workspace import Repository
 
 MANIFEST_BYTES = 256 * 1024
 
@@ -32,8 +34,12 @@ def look_at_repository(*, project: Project, actor: Actor) -> Proposal:
     try:
         repository = checked_repository(project)
         commit = repository.branch_commit(project.base_branch)
-        files = list_files(repository, commit)
-        contents = {path: read_start(repository, commit, path, MANIFEST_BYTES).decode("utf-8", "replace") for path in manifests_of(files)}
+        return proposal_of(repository, commit, list_files(repository, commit))
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
+
+
+def proposal_of(repository: Repository, commit: str, files: Sequence[str]) -> Proposal:
+    """The commands that the commit's `files` speak for. Raises GitError."""
+    contents = {path: read_start(repository, commit, path, MANIFEST_BYTES).decode("utf-8", "replace") for path in manifests_of(files)}
     return propose(files, contents)

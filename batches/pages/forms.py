@@ -9,6 +9,7 @@ from django import forms
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
+from batches.core.plans.templates import ABOUT_CHARACTERS, TemplateKind
 from batches.engine.execution_plan import Planned, models_of
 from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
@@ -56,6 +57,24 @@ class PlanText(forms.Form):
     text = forms.CharField(required=False, strip=False, widget=forms.Textarea)
     file_name = forms.CharField(required=False, max_length=255)
     project = SeenProject(required=False, empty_label="No project yet")
+
+
+class TemplateStart(Described, forms.Form):
+    """Which template a plan starts from, for which project, and a sentence about the work."""
+
+    template = forms.ChoiceField(label="Kind of work", choices=[(kind.value, kind.label) for kind in TemplateKind])
+    project = SeenProject(required=False, empty_label="None yet")
+    about = forms.CharField(
+        required=False,
+        max_length=ABOUT_CHARACTERS,
+        label="What is it about?",
+        help_text="One sentence, such as: totals are wrong for an empty order.",
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, auto_id="start_%s", **options)  # the editor on the same page has a project, too
+        for field in self.fields.values():
+            field.widget.attrs["form"] = "template-form"  # the fields stand inside the editor's form
 
 
 class Execute(Described, forms.Form):

@@ -38,6 +38,7 @@ class Proposal:
     lint: Found | None = None
     test: Found | None = None
     coverage: Found | None = None
+    build: Found | None = None  # for plans; no gate of the project's settings
 
     def __bool__(self) -> bool:
         return any((self.lint, self.test, self.coverage))
@@ -159,7 +160,7 @@ def _npm(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
         chosen = next((name for name in names if isinstance(scripts.get(name), str) and "no test specified" not in scripts[name]), None)
         return None if chosen is None else Found(f"{manager} run {chosen}", f"the script {chosen} in package.json")
 
-    return Proposal(script("lint"), script("test"), script("coverage", "test:coverage"))
+    return Proposal(script("lint"), script("test"), script("coverage", "test:coverage"), script("build"))
 
 
 def _go(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
@@ -167,7 +168,7 @@ def _go(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
         return Proposal()
     settings = next((name for name in (".golangci.yml", ".golangci.yaml", ".golangci.toml") if name in inside), None)
     lint = Found("golangci-lint run", settings) if settings else Found("go vet ./...", "go.mod")
-    return Proposal(lint, Found("go test ./...", "go.mod"))
+    return Proposal(lint, Found("go test ./...", "go.mod"), build=Found("go build ./...", "go.mod"))
 
 
 def _cargo(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
@@ -175,7 +176,7 @@ def _cargo(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
         return Proposal()
     settings = next((name for name in ("clippy.toml", ".clippy.toml") if name in inside), None)
     lint = Found("cargo clippy --all-targets -- -D warnings", settings) if settings else None
-    return Proposal(lint, Found("cargo test", "Cargo.toml"))
+    return Proposal(lint, Found("cargo test", "Cargo.toml"), build=Found("cargo build", "Cargo.toml"))
 
 
 def _make(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
@@ -186,7 +187,7 @@ def _make(inside: frozenset[str], text: Mapping[str, str]) -> Proposal:
         chosen = next((one for one in names if one in targets), None)
         return None if chosen is None else Found(f"make {chosen}", f"the target {chosen} in {name}")
 
-    return Proposal(target("lint"), target("test", "check"), target("coverage", "cov"))
+    return Proposal(target("lint"), target("test", "check"), target("coverage", "cov"), target("build"))
 
 
 def _first(found: Iterator[Found]) -> Found | None:

@@ -2,12 +2,13 @@
 
 Start with `read_plan`. The modules behind it: source (bytes to safe text), front_matter, blocks (markdown), sections
 (phases and the fields written in them), labels, values, files and dependencies (the meaning of the fields), phases (all
-together), json_plan (JSON input), formats (other tools' documents), accounting (what each line was read as), render (phases
-back to markdown).
+together), json_plan (JSON input), formats (other tools' documents), fill_in (places that a person has to fill in), accounting
+(what each line was read as), render (phases back to markdown).
 """
 
 from dataclasses import replace
 
+from batches.core.plans.fill_in import places_to_fill_in, without_lines_of
 from batches.core.plans.formats import detect
 from batches.core.plans.json_plan import read_json_plan
 from batches.core.plans.phases import build_plan
@@ -52,10 +53,13 @@ def read_plan(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> PlanReadi
         return PlanReading(PlanSpec(""), decoded.errors, decoded.warnings)
     read = detect(decoded.text) or (read_json_plan if looks_like_json(decoded.text) else build_plan)
     reading = read(decoded.text)
+    places = places_to_fill_in(decoded.text)
+    errors = (*decoded.errors, *places, *without_lines_of(reading.errors, places))
+    warnings = (*decoded.warnings, *without_lines_of(reading.warnings, places))
     return replace(
         reading,
-        errors=tuple(sorted((*decoded.errors, *reading.errors), key=lambda issue: issue.line)),
-        warnings=tuple(sorted((*decoded.warnings, *reading.warnings), key=lambda issue: issue.line)),
+        errors=tuple(sorted(errors, key=lambda issue: issue.line)),
+        warnings=tuple(sorted(warnings, key=lambda issue: issue.line)),
     )
 
 

@@ -16,15 +16,17 @@ from django.views.decorators.http import require_http_methods, require_POST
 from batches.accounts.access import may, may_anywhere
 from batches.accounts.rights import refusal
 from batches.accounts.roles import WRITE_PLANS
-from batches.core.errors import BatchError
+from batches.core.errors import BatchError, ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.plans.repairs import repair_all
+from batches.core.plans.templates import ProjectShape, TemplateKind, template
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
+from batches.gates.shapes import shape_of_project
 from batches.models import Plan, Project
 from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
-from batches.pages.forms import PlanText
+from batches.pages.forms import PlanText, TemplateStart
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.pages.uploads import is_too_large
 from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
@@ -38,14 +40,31 @@ REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_new(request: HttpRequest) -> HttpResponse:
-    """GET: the editor, with ?from= the text of another plan. POST: save the text, or each file, as a new plan."""
+    """GET: the editor, with ?from= the text of another plan, with ?template= that of a template. POST: save the text, or each file."""
     _require_author(request)
     if request.method != "POST":
         if (start := read_number(request.GET.get("from"))) is not None:
             plan = get_object_or_404(Plan, pk=start)
             return _editor(request, plan.text, plan.file_name, project=plan.project_id)
+        if "template" in request.GET:
+            return _from_template(request)
         return _editor(request, "", "")
     return _save(request, None)
+
+
+def _from_template(request: HttpRequest) -> HttpResponse:
+    """The editor with a template, filled with what the project's settings and repository say; nothing is saved."""
+    form = TemplateStart(request.GET)
+    if not form.is_valid():
+        return _editor(request, "", "", status=400, start=form)
+    project, shape = form.cleaned_data["project"], ProjectShape()
+    if project is not None:
+        try:
+            shape = shape_of_project(project)
+        except ServiceError as error:
+            messages.warning(request, f"Nothing was filled in from the repository: {error}")
+    text = template(TemplateKind(form.cleaned_data["template"]), shape, form.cleaned_data["about"])
+    return _editor(request, text, "", project=None if project is None else project.pk, start=form)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -146,6 +165,7 @@ def _editor(
     project: int | None = None,
     before: str | None = None,
     changes: Mapping[str, int] | None = None,
+    start: TemplateStart | None = None,
 ) -> HttpResponse:
     """The editor with `text`. `before` is the text that repairs changed, for their preview and for Undo."""
     projects = list(Project.objects.all())
@@ -162,6 +182,7 @@ def _editor(
         "limit": settings.CE_UPLOAD_BYTES,
         "editing": True,
         "edited": edited,
+        "start": start or TemplateStart(initial={"project": chosen}),
         "posted": request.method == "POST",
         "before": before,
         "changes": changes or {},

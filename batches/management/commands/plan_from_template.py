@@ -1,0 +1,26 @@
+"""`manage.py plan_from_template KIND`: print a plan to start from, filled with what a project's settings and repository say."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from batches.core.errors import ServiceError
+from batches.core.plans.templates import TemplateKind, template
+from batches.gates.shapes import shape_of_project
+from batches.management.commands.batch_gen_prp import find_project
+
+
+class Command(BaseCommand):
+    help = "Print a plan to start from: a bug fix, a feature and so on. What only you can say is marked, and is an error of the plan."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("template", choices=[kind.value for kind in TemplateKind], help="the kind of work")
+        parser.add_argument("--project", help="name or slug of the project (not needed if there is only one)")
+        parser.add_argument("--about", default="", metavar="TEXT", help="one sentence about the work; it becomes the title")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            shape = shape_of_project(find_project(options["project"]))
+        except ServiceError as error:
+            raise CommandError(str(error), returncode=1) from error
+        self.stdout.write(template(TemplateKind(options["template"]), shape, options["about"]), ending="")
