@@ -87,8 +87,9 @@ class Judge:
         left: dict[str, None] = {}
         for number, gate in enumerate(gates, start=1):
             self.reporter.progress(len(self.spec.steps), f"Gate {number} of {len(gates)}: {gate.text[:100]}", "gate")
-            left |= dict.fromkeys(filter(None, [self.place.renew()]))
-            self._find_odd_names()
+            if gate.kind != GateKind.UNVERIFIED:  # those that nothing judges need no files
+                left |= dict.fromkeys(filter(None, [self.place.renew()]))
+                self._find_odd_names()
             outcome = self._judge(gate)
             if self._worth_another(gate, outcome):
                 self.reporter.note("warning", "gate_again", f"run again: {gate.text}", position=gate.position, exit_code=outcome.exit_code)

@@ -380,6 +380,17 @@ def test_a_place_that_is_used_again_holds_the_next_commit_and_nothing_else(place
     assert look("grep -q \"$(printf '\\r')\" a.txt; test ! -e left.log") == PASSED
 
 
+def test_a_gate_that_nothing_can_judge_needs_no_files(place) -> None:
+    spec, folder = place
+    write(folder, a__txt="a")
+    gate = GateSpec(1, "A person looked at it", GateKind.UNVERIFIED)
+    [outcome] = judge(place, gate)
+    places = Path(os.path.dirname(spec.checkout), ".judge")
+    assert outcome.status == UNVERIFIED and not list(places.glob("*/checkout"))
+    judge(place, gate, GateSpec(2, "There", GateKind.FILES_EXIST, paths=("a.txt",)))
+    assert list(places.glob("*/checkout/a.txt"))
+
+
 def test_a_gate_that_needs_what_another_left_says_so(place) -> None:
     commands = ("mkdir dist; touch dist/app", "test -e dist/app")
     outcome = judge(place, *(GateSpec(number, "x", GateKind.COMMAND, command=command) for number, command in enumerate(commands)))[1]
