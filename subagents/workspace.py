@@ -13,7 +13,8 @@ import shlex
 import time
 
 from subagents.files import MACHINE_ERRORS, SubagentError
-from subagents.machine_faults import fault_in
+from subagents.machine_faults import fault_in, fault_of
+from subagents.objects import ObjectWriter, is_id, read_commit, read_reference
 from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
+AUTHOR = f"{AUTHOR_NAME} <{AUTHOR_EMAIL}>"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
 SYMLINK, GITLINK = "120000", "160000"
 CAS_TRIES = 5
+STRAIGHT = 100  # commits of an attempt on top of one another that are looked at without git
 PATHS_GIVEN = 300  # as arguments of one git; with more, it is cheaper to look at all
 OUR_REFS = ("refs/heads/ce/", "refs/ce/", "refs/notes/ce")
 # Values that say how a working tree's files stand for what git keeps; none of them names a program or a file.
@@ -323,12 +326,21 @@ class Repository:
 
     def find_commit(self, name: str) -> str | None:
         """The commit that a full reference name or an id stands for, or None."""
+        known = name if is_id(name) else read_reference(self.common_dir, name) if name.startswith("refs/") else None
+        if known and read_commit(self.common_dir, known):
+            return known
         found = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
         return text_of(found.out) if found.exit_code == 0 else None
 
     def tree(self, commit: str) -> str:
         """The id of a commit's tree. Raises GitError."""
-        return self._line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
+        known = read_commit(self.common_dir, commit)
+        return known.tree if known else self._line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
+
+    def _same_files(self, one: str, other: str) -> bool:
+        """Whether two commits are known to have the same tree; False where that would have to be asked."""
+        first, second = read_commit(self.common_dir, one), read_commit(self.common_dir, other)
+        return first is not None and second is not None and first.tree == second.tree
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `of` contains `commit`. Raises GitError."""
@@ -463,7 +475,7 @@ class Repository:
 
     def changes(self, base: str, head: str) -> Changes:
         """The files that differ from `base` to `head`. Raises GitError."""
-        if base == head:
+        if base == head or self._same_files(base, head):
             return Changes((), (), (), ())
         asked = ("diff-tree", "-r", "-z", "-M", "--name-status", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head)
         fields = iter(self._out(*asked).split(b"\0"))
@@ -496,7 +508,7 @@ class Repository:
     def changed_entries(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]]:
         """{path: (in `base`, in `head`)} of the files that differ; None where there is none. Raises GitError."""
         asked = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
-        return _raw_entries(self._out(*asked).split(b"\0")) if base != head else {}
+        return {} if base == head or self._same_files(base, head) else _raw_entries(self._out(*asked).split(b"\0"))
 
     def merges_between(self, base: str, head: str, paths: Sequence[str]) -> list[BroughtIn]:
         """What each merge on the way from `base` to `head` brought in at these paths, the newest first. Raises GitError."""
@@ -573,6 +585,8 @@ class Repository:
 
     def blocked_entries(self, base: str, head: str) -> tuple[str, ...]:
         """Entries new in `head` that may not be committed or merged, each as a sentence: links that leave the tree, other repositories."""
+        if self._same_files(base, head):
+            return ()
         found = []
         answer = self._out("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
         fields = iter(answer.split(b"\0"))
@@ -592,9 +606,11 @@ class Repository:
     # Making commits
 
     def make_commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """Write a commit object by CE Web; nothing refers to it yet. Raises GitError."""
-        arguments = [part for parent in parents for part in ("-p", parent)]
-        return self._line("commit-tree", "--no-gpg-sign", *arguments, tree, given=message.encode("utf-8", "replace"))
+        """Write a commit object by CE Web; nothing refers to it yet. Raises GitError, MachineFault."""
+        try:
+            return ObjectWriter(self.common_dir).write_commit(tree, parents, AUTHOR, int(time.time()), message.encode("utf-8", "replace"))
+        except OSError as error:
+            raise fault_of(error, (self.common_dir,)) or GitError("commit-tree", 128, str(error)) from None
 
     def move_ref(self, ref: str, new: str, old: str | None, *, why: str = "") -> None:
         """Move `ref`, one of ours, from `old` (None: it must not exist) to `new`; `why` goes into its reflog.
@@ -654,8 +670,10 @@ class Repository:
             raise RepositoryProblem("checked_out", message + " Check out another branch there, then retry.")
 
     def _meet(self, branch: str, commit: str) -> tuple[str, str, str]:
-        """(the branch's commit, the merge base or "", the tree of `commit`), by one process."""
+        """(the branch's commit, the merge base or "", the tree of `commit`), by one process at most."""
         ref = branch_ref(branch)
+        if (head := read_reference(self.common_dir, ref)) and (tree := self._tree_on_top_of(head, commit)):
+            return head, head, tree
         answer = self.git("rev-parse", "--revs-only", f"{ref}...{commit}", commit + "^{tree}")
         lines = text_of(answer.out).split("\n")
         if answer.exit_code or len(lines) < 3:
@@ -663,6 +681,17 @@ class Repository:
             raise GitError("rev-parse", answer.exit_code, f"{commit} is not a commit of {self.path}")
         bases = [line[1:] for line in lines if line.startswith("^")]
         return lines[1], bases[0] if bases else "", lines[-1]
+
+    def _tree_on_top_of(self, head: str, commit: str) -> str:
+        """The tree of `commit` where nothing but commits with one parent lie between it and `head`; "" where git is to be asked."""
+        last = at = read_commit(self.common_dir, commit)
+        for _ in range(STRAIGHT):
+            if at is None or last is None or len(at.parents) != 1:
+                return ""
+            if at.parents[0] == head:
+                return last.tree
+            at = read_commit(self.common_dir, at.parents[0])
+        return ""
 
     def merge_trees(self, ours: str, theirs: str) -> str | MergeConflict:
         """The tree that merging these commits gives, or the files that collide; nothing is committed.

@@ -141,7 +141,7 @@ class _Execution:
         gates: tuple[GateOutcome, ...] = ()
         kept_out = self._kept_out()
         message = f"{spec.prp_id}: Complete - {title_of(spec.phase_name)}\n"
-        closing = self.repository.make_commit(self.tree or spec.base_commit + "^{tree}", (self.head,), message)
+        closing = self.repository.make_commit(self.tree or self.repository.tree(spec.base_commit), (self.head,), message)
         place = None
         if spec.gates:
             from subagents.clean_checkout import CleanCheckout

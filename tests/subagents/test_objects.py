@@ -1,0 +1,93 @@
+"""What is written and read without git is what git writes and reads."""
+
+from pathlib import Path
+
+import pytest
+
+from subagents import workspace
+from subagents.objects import CommitObject, ObjectWriter, read_commit, read_reference
+from subagents.workspace import Repository, open_repository
+from tests.subagents.conftest import commit_files, user_git
+
+WHO = "Ada Löwe <ada@example.org>"
+
+
+@pytest.mark.parametrize("format", ["sha1", "sha256"])
+def test_git_finds_no_fault_in_what_is_written_and_names_it_alike(tmp_path: Path, format: str) -> None:
+    user_git(tmp_path, "init", "--quiet", "--object-format", format)
+    writer = ObjectWriter(str(tmp_path / ".git"))
+    blob = writer.write(b"blob", b"x\n\0y")
+    tree = writer.write_tree(b"100644", [("b", blob), ("a", blob)])
+    first = writer.write_commit(tree, [], WHO, 1_700_000_000, "One\n\nwhy – so\n".encode())
+    second = writer.write_commit(tree, [first, first], WHO, 1_700_000_001, b"Two")
+    (tmp_path / "file").write_bytes(b"x\n\0y")
+    assert user_git(tmp_path, "hash-object", "file") == blob
+    user_git(tmp_path, "update-ref", "refs/heads/main", second)
+    user_git(tmp_path, "fsck", "--strict", "--full")
+    assert user_git(tmp_path, "log", "--format=%an <%ae> %at %P %s%n%b", "refs/heads/main").split("\n") == [
+        f"{WHO} 1700000001 {first} Two", "", f"{WHO} 1700000000  One", "why – so",
+    ]  # fmt: skip
+
+
+def test_a_commit_is_read_as_git_reads_it_and_what_is_not_plainly_there_is_left_to_git(project: Path) -> None:
+    common = str(project / ".git")
+    base = commit_files(project, {"x": "1\n"})
+    user_git(project, "checkout", "--quiet", "-b", "side")
+    side = commit_files(project, {"y": "1\n"})
+    user_git(project, "checkout", "--quiet", "main")
+    user_git(project, "merge", "--quiet", "--no-ff", "--no-edit", "side")
+    merge = user_git(project, "rev-parse", "HEAD")
+    assert read_commit(common, merge) == CommitObject(user_git(project, "rev-parse", "HEAD^{tree}"), (base, side))
+    assert read_reference(common, "refs/heads/main") == merge
+    for none in (user_git(project, "rev-parse", "HEAD^{tree}"), "0" * 40, "HEAD", "", "../" * 13 + "x"):
+        assert read_commit(common, none) is None
+    broken = project / ".git/objects" / base[:2] / base[2:]
+    broken.chmod(0o644)
+    broken.write_bytes(b"no object")
+    assert read_commit(common, base) is None
+
+
+def test_a_shallow_clone_and_packed_objects_are_left_to_git(project: Path, tmp_path: Path) -> None:
+    commit_files(project, {"x": "1\n"})
+    tip = commit_files(project, {"x": "2\n"})
+    user_git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "clone")
+    clone = tmp_path / "clone"
+    user_git(clone, "commit", "--quiet", "--allow-empty", "--message", "On top")
+    on_top = user_git(clone, "rev-parse", "HEAD")
+    assert (clone / ".git/objects" / on_top[:2] / on_top[2:]).exists() and read_commit(str(clone / ".git"), on_top) is None
+    user_git(project, "gc", "--quiet")
+    assert read_commit(str(project / ".git"), tip) is None and read_reference(str(project / ".git"), "refs/heads/main") is None
+    assert open_repository(project).find_commit("refs/heads/main") == tip
+
+
+def test_where_branch_and_work_meet_is_told_as_git_tells_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way without git, and git itself, on straight work, on work beside the branch, and on work that the branch has."""
+    base = commit_files(project, {"x": "1\n"})
+    repository = open_repository(project)
+    tree = repository.tree(base)
+    straight = repository.make_commit(tree, (repository.make_commit(tree, (base,), "Step\n"),), "Closing\n")
+    beside = repository.make_commit(tree, (base,), "Beside\n")
+    cases = ((base, straight), (beside, straight), (straight, base), (straight, straight), (base, base))
+    answers = []
+    for head, commit in cases:
+        user_git(project, "update-ref", "refs/heads/ce/batch-1", head)
+        answers.append(repository._meet("ce/batch-1", commit))
+    monkeypatch.setattr(workspace, "read_reference", lambda *_: None)
+    for (head, commit), answer in zip(cases, answers, strict=True):
+        user_git(project, "update-ref", "refs/heads/ce/batch-1", head)
+        assert repository._meet("ce/batch-1", commit) == answer
+
+
+def test_no_process_is_started_for_a_merge_of_straight_work_but_to_move_the_reference(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = commit_files(project, {"x": "1\n"})
+    repository = open_repository(project)
+    repository.ensure_branch("ce/batch-1", base)
+    work = repository.make_commit(repository.tree(base), (base,), "Work\n")
+    asked: list[str] = []
+    git = Repository.git
+    monkeypatch.setattr(Repository, "git", lambda self, *words, **more: asked.append(words[0]) or git(self, *words, **more))
+    repository.merge("ce/batch-1", work, "Merge")
+    assert repository.blocked_entries(base, work) == ()
+    assert asked == ["update-ref"]
