@@ -1,6 +1,7 @@
 """Write what is known about an attempt to rows: heartbeat, verdict, result, gates, diff."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,7 @@ from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
 from batches.models import Attempt, Gate, GateCheck, Result
+from batches.models.prepared import Prepared
 from batches.projects.secrets import learn_secrets
 from batches.repositories.repository import repository_of
 from subagents.contract import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from subagents.launcher import Observation
 
 DIFF_BYTES = 512 * 1024
+DIFFS_AT_ONCE = 5  # between two looks at the processes
 LOG_TAIL_BYTES = 64 * 1024
 
 SENTENCES = {
@@ -47,6 +50,11 @@ SENTENCES = {
 }
 # What an attempt dies of when the machine fails it: without a result it is known only by whether the machine works now.
 _MAYBE_MACHINE = (FailureReason.CRASHED, FailureReason.NEVER_STARTED, FailureReason.TIMEOUT)
+
+
+GATES_OF_PHASE: Prepared[tuple[int, str, int]] = Prepared(
+    lambda batch, key: Gate.objects.filter(phase__batch=batch, phase__key=key).values_list("pk", "phase__key", "position")
+)
 
 
 def heartbeat_fields(beat: Heartbeat, now: datetime, clock: float) -> dict[str, object]:
@@ -217,15 +225,16 @@ def _store_result(end: End) -> None:
     )
     if not result.gates:
         return
-    batch_id = attempt.task.run.batch_id
-    gates = {(gate.phase.key, gate.position): gate for gate in Gate.objects.filter(phase__batch=batch_id).select_related("phase")}
+    keys = {outcome.phase or spec.key for outcome in result.gates if outcome.origin == GateOrigin.PLAN}
+    rows = (row for key in keys for row in GATES_OF_PHASE.rows(batch=attempt.task.run.batch_id, key=key))
+    gates = {(key, position): pk for pk, key, position in rows}
     bound = [
         (gates.get((outcome.phase or spec.key, outcome.position)) if outcome.origin == GateOrigin.PLAN else None, outcome)
         for outcome in result.gates
     ]
     GateCheck.objects.bulk_create(
         GateCheck(
-            gate=gate,
+            gate_id=gate,
             attempt=attempt,
             origin=outcome.origin,
             position=outcome.position,
@@ -249,10 +258,28 @@ def _store_result(end: End) -> None:
     )
 
 
-def fill_diffs(results: QuerySet[Result], limit: int | None = None) -> None:
+def fill_diffs(results: QuerySet[Result]) -> None:
     """Store the diffs of results. They are read after the attempt ended, so that the next phase does not wait for them."""
-    waiting = results.filter(diff=None).select_related("attempt__task__run__batch__project").defer("attempt__log_tail", "data")
-    for result in waiting[:limit]:
+    _fill(with_attempts(results))
+
+
+def fill_diffs_of_host(host: str) -> None:
+    """Store the diffs of some results of this host."""
+    _fill(WITHOUT_DIFF.rows(host=host))
+
+
+def with_attempts(results: QuerySet[Result]) -> QuerySet[Result]:
+    """Those without a diff, with what it takes to read it."""
+    return results.filter(diff=None).select_related("attempt__task__run__batch__project").defer("attempt__log_tail", "data")
+
+
+WITHOUT_DIFF: Prepared[Result] = Prepared(
+    lambda host: with_attempts(Result.objects.filter(attempt__host=host)).order_by("attempt_id")[:DIFFS_AT_ONCE]
+)
+
+
+def _fill(waiting: Iterable[Result]) -> None:
+    for result in waiting:
         attempt = result.attempt
         learn_secrets(attempt.task.run.batch.project)  # another process may have launched it
         try:

@@ -3,13 +3,15 @@
 import json
 import logging
 import os
+from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from batches.core.engine.states import TaskKind
 from batches.core.gates.evidence import note_section, read_note, to_json
 from batches.gates.evidence import evidence_of_result, read_evidence
 from batches.models import Attempt, Batch, GateCheck, Result, Run
+from batches.models.prepared import Prepared
 from batches.repositories.repository import repository_of
 from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskResult, TaskSpec, write_atomic
 from subagents.notes import add_section, drafted, read_notes
@@ -44,14 +46,21 @@ class NoteOfMerge:
         return found
 
 
+def _without_note(run: Any) -> QuerySet[Attempt]:
+    judged = Q(Exists(GateCheck.objects.filter(attempt=OuterRef("pk"))), task__kind=TaskKind.STAGE_CHECK)
+    waiting = Attempt.objects.filter(~Q(merge_commit="") | judged, task__run=run, note_commit="", ended_at__isnull=False)
+    return waiting.select_related("task__run").defer("log_tail", "heartbeat").order_by("ended_at", "pk")
+
+
+WITHOUT_NOTE: Prepared[Attempt] = Prepared(_without_note)
+
+
 def complete_notes(run: Run) -> None:
     """Write the notes of the run that are missing: of stage checks, and of merges that a kill interrupted. Never one twice.
 
     Raises SubagentError when the repository cannot be read or written: the next round tries again.
     """
-    judged = Q(Exists(GateCheck.objects.filter(attempt=OuterRef("pk"))), task__kind=TaskKind.STAGE_CHECK)
-    waiting = Attempt.objects.filter(~Q(merge_commit="") | judged, task__run=run, note_commit="", ended_at__isnull=False)
-    for attempt in waiting.select_related("task__run").defer("log_tail", "heartbeat").order_by("ended_at", "pk"):
+    for attempt in WITHOUT_NOTE.rows(run=run.pk):
         spec = TaskSpec.from_json(attempt.spec)
         commit = attempt.merge_commit or attempt.base_commit
         evidence = evidence_of_result(spec, outcomes_of(attempt), attempt.head_commit or attempt.base_commit)

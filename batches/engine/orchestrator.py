@@ -32,6 +32,7 @@ from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Project, Run, Scheduling, Task
+from batches.models.prepared import Prepared
 from batches.projects.secrets import SecretUnreadable, secrets_of_task
 from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
 from batches.repositories.repository import repository_of
@@ -45,6 +46,15 @@ from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Reposito
 logger = logging.getLogger(__name__)
 
 TRY_MACHINE_SECONDS = 30.0  # between two tries of a machine that does not work: a try costs next to nothing
+
+
+LOCKED_RUN: Prepared[Run] = Prepared(
+    lambda run: Run.objects.select_for_update(of=("self",)).select_related("batch__project").filter(pk=run)
+)
+LIVE_OF_RUN: Prepared[Attempt] = Prepared(
+    lambda run: Attempt.objects.live().filter(task__run=run).defer("log_tail", "heartbeat", "spec")
+)
+FULL_TASK: Prepared[Task] = Prepared(lambda task: Task.objects.select_related("phase", "stage").filter(pk=task))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +108,15 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
     Returns what is to be done after the commit; nothing is started or stopped here.
     """
     with transaction.atomic():
-        run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run_id)
+        run = LOCKED_RUN.first(run=run_id)
+        if run is None:
+            raise Run.DoesNotExist(f"run {run_id} is gone")
         for end in ends:
             record_end(end, context.now)
         if merged is not None:
             merged.record(run.batch_id)
-        tasks = task_rows(run.tasks.all())
-        live = Attempt.objects.live().filter(task__run=run).defer("log_tail", "heartbeat", "spec")
-        attempts = {attempt.task_id: attempt for attempt in live}
+        tasks = task_rows(run)
+        attempts = {attempt.task_id: attempt for attempt in LIVE_OF_RUN.rows(run=run_id)}
         policy = policy_of(run, context)
         writer = _Writer(run, tasks, attempts, context, merged.commit if merged else "", policy)
         if merged is not None and merged.fault:
@@ -241,7 +252,7 @@ class _Writer:
         problem, base = "", ""
         if task.kind == TaskKind.STAGE_CHECK:
             self._cover(task)
-        full_task = Task.objects.select_related("phase", "stage").get(pk=task.pk)
+        full_task = FULL_TASK.rows(task=task.pk)[0]
         try:
             self.tip = self.tip or self._find_tip()
             # A resolution is compared with the commit it was made on; the branch may have moved on since.
@@ -370,7 +381,7 @@ class _Writer:
             position=max(task.position for task in members),
             changed_at=self.context.now,
         )
-        self.tasks |= task_rows(self.run.tasks.filter(name=name))
+        self.tasks[name] = task_rows(self.run)[name]
         self.moved = True
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
 
 from batches.core.engine import decide as core
 from batches.core.engine.budget import Budget, reservation
@@ -16,6 +16,7 @@ from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, mo
 from batches.core.engine.states import ENDED_TASK_STATES, FailureReason, Operation, RunState, TaskKind, TaskState
 from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Run, Task
+from batches.models.prepared import Prepared
 from subagents.contract import GateKind
 
 HISTORY = 200  # an estimate uses this many of the latest attempts
@@ -74,9 +75,14 @@ class TaskRow:
 ROW_COLUMNS = [name if name != "stage_number" else "stage__number" for name in TaskRow.__slots__ if name != "message"]
 
 
-def task_rows(tasks: QuerySet[Task]) -> dict[str, TaskRow]:
-    """{name: row}, in plan order."""
-    return {row.name: row for row in (TaskRow(*values) for values in tasks.order_by("position", "pk").values_list(*ROW_COLUMNS))}
+TASK_ROWS: Prepared[tuple[Any, ...]] = Prepared(
+    lambda run: Task.objects.filter(run=run).order_by("position", "pk").values_list(*ROW_COLUMNS)
+)
+
+
+def task_rows(run: Run) -> dict[str, TaskRow]:
+    """{name: row} of the run's tasks, in plan order."""
+    return {row.name: row for row in (TaskRow(*values) for values in TASK_ROWS.rows(run=run.pk))}
 
 
 def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], context: TickContext) -> core.Snapshot:

@@ -3,6 +3,7 @@
 import json
 import secrets
 import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,13 +19,18 @@ from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
-from batches.models import Attempt, Phase, Project, Result, Run, SignOff, Task
+from batches.models import Attempt, Gate, Phase, Project, Result, Run, SignOff, Task
+from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
 from subagents.contract import GateKind, GateOrigin, GateSpec, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 
 JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
+TRIED: Prepared[tuple[int, str, str, str]] = Prepared(
+    lambda task: Attempt.objects.filter(task=task).order_by("-number").values_list("number", "outcome", "reason", "fault")
+)
+GATES: Prepared[Gate] = Prepared(lambda phase: Gate.objects.filter(phase=phase))
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
 
 
@@ -34,7 +40,8 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
     The attempt's number keeps an older process from writing for a newer attempt. `launch` says how much of the budget is
     reserved for it. Since `ready_at` it has waited for what the run waits for.
     """
-    last = task.attempts.order_by("-number").values_list("number", flat=True).first() or 0
+    tried = TRIED.rows(task=task.pk)
+    last = tried[0][0] if tried else 0
     number = last + 1
     batch = run.batch
     place = f"batch-{batch.number}/run-{run.number}/{task.name}/{number}"
@@ -59,7 +66,7 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
         spec = resumed_spec(spec, task)
     spec = replace_record(
         spec,
-        model=model_of(run, task),
+        model=model_of(run, task, [(reason, fault) for _, outcome, reason, fault in reversed(tried) if outcome == Attempt.Outcome.FAILED]),
         earlier_failure=earlier_failure(task) if last and run.backend not in BACKENDS_WITHOUT_MODEL else "",
         max_cost_usd=None if launch.max_cost_usd is None else float(launch.max_cost_usd),
     )
@@ -99,12 +106,11 @@ def _log_message(line: str) -> str:
         return ""
 
 
-def model_of(run: Run, task: Task) -> str:
-    """The model of the task's next attempt; "" for a stage check, which only runs gates."""
+def model_of(run: Run, task: Task, failures: Sequence[tuple[str, str]]) -> str:
+    """The model of the task's next attempt after `failures` (reason, fault); "" for a stage check, which only runs gates."""
     if task.phase is None:
         return ""
     choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
-    failures = task.attempts.filter(outcome=Attempt.Outcome.FAILED).values_list("reason", "fault")
     return model_of_attempt(choice, failures)
 
 
@@ -233,7 +239,7 @@ def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, objec
 
 def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
     """The phase's own gates, then project gates and standard gates."""
-    own = tuple(GateSpec.from_json(gate.spec) for gate in phase.gates.all())
+    own = tuple(GateSpec.from_json(gate.spec) for gate in GATES.rows(phase=phase.pk))
     return (*own, *rules.of_phase(phase.files, has_steps=bool(phase.steps)))
 
 

@@ -22,16 +22,16 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from django.utils import timezone
 
-from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.decide import SUCCESS
-from batches.core.engine.states import FailureReason, TaskEvent, TaskState
+from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
 from batches.engine import attempt_results, autopilot, orchestrator, reporting, verifications
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
-from batches.models import Attempt, Batch, Host, Result, Run
+from batches.models import Attempt, AutopilotRun, Batch, Host, Result, Run
+from batches.models.prepared import Prepared
 from batches.runs.transitions import move_task
 from subagents import launcher
 from subagents.contract import Heartbeat, SubagentError, TaskSpec
@@ -86,6 +86,19 @@ def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+LIVE_ATTEMPTS: Prepared[Attempt] = Prepared(
+    lambda host: (
+        Attempt.objects.live().filter(host=host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
+    )
+)
+LIVE_RUNS: Prepared[Run] = Prepared(lambda: Run.objects.live().select_related("batch__project"))
+UNREPORTED: Prepared[Run] = Prepared(lambda: Run.objects.filter(reported_at=None).select_related("batch__project", "created_by"))
+TO_FOLLOW_UP: Prepared[int] = Prepared(
+    lambda: AutopilotRun.objects.going().filter(run__state__in=sorted(ENDED_RUN_STATES), run__reported_at__isnull=False)
+    .values_list("run", flat=True)
+)
 
 
 @dataclass(slots=True)
@@ -166,10 +179,7 @@ class Ticker:
     def observe_all(self, now: datetime, clock: float) -> dict[int, RunChanges]:
         """Copy what changed into rows. Returns {run: the ends to record and the successes to merge}."""
         run_changes: dict[int, RunChanges] = {}
-        live = (
-            Attempt.objects.live().filter(host=self.host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
-        )
-        attempts = {attempt.pk: attempt for attempt in live}
+        attempts = {attempt.pk: attempt for attempt in LIVE_ATTEMPTS.rows(host=self.host)}
         for pk in self.watched.keys() - attempts.keys():
             self._forget(pk)
         for attempt in attempts.values():
@@ -276,7 +286,7 @@ class Ticker:
         """
         launched = False
         patient = clock < self.patient_until
-        for run in Run.objects.live().select_related("batch__project"):
+        for run in LIVE_RUNS.rows():
             version, last = self.advanced.get(run.pk, (-1, float("-inf")))
             if run.pk not in run_changes and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue
@@ -313,10 +323,12 @@ class Ticker:
                 log_throttled(f"batch={spec.batch_id} task={spec.name} attempt={spec.attempt} archive: {error}")
                 if fault_of(error) is not None:  # a full disk: the next round may succeed
                     self.ended.append(end)
-        for run in Run.objects.executions().filter(reported_at=None).select_related("batch__project"):
-            with isolate_errors(f"run={run.pk}: a note of its gates cannot be written"):
-                complete_notes(run)
-        for run in Run.objects.ended().filter(reported_at=None).select_related("batch__project", "created_by"):
+        unreported = UNREPORTED.rows()
+        for run in unreported:
+            if run.operation == Operation.EXECUTE:
+                with isolate_errors(f"run={run.pk}: a note of its gates cannot be written"):
+                    complete_notes(run)
+        for run in (run for run in unreported if run.state in ENDED_RUN_STATES):
             if time.monotonic() - self.unreported.get(run.pk, float("-inf")) < LATE_SECONDS:
                 continue
             self.unreported[run.pk] = time.monotonic()
@@ -326,10 +338,10 @@ class Ticker:
                 reporting.finish(run, now)
                 del self.unreported[run.pk]
         # A separate loop: if the ticker is killed between report and follow-up, the next one finds the run here.
-        for run in Run.objects.ended().filter(reported_at__isnull=False, autopilot_runs__state=AutopilotState.GOING):
-            with isolate_errors(f"run={run.pk} cannot be followed up"):
-                autopilot.follow_up(run.pk, now)
-        attempt_results.fill_diffs(Result.objects.filter(attempt__host=self.host), limit=5)
+        for run_id in TO_FOLLOW_UP.rows():
+            with isolate_errors(f"run={run_id} cannot be followed up"):
+                autopilot.follow_up(run_id, now)
+        attempt_results.fill_diffs_of_host(self.host)
 
     def _remove_checkouts(self, run: Run) -> None:
         """Remove checkouts left behind when the ticker died between recording a success and cleaning up."""

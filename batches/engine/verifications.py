@@ -41,6 +41,7 @@ from batches.engine.disk_space import low_file_system
 from batches.engine.sandboxing import sandbox_level
 from batches.gates.evidence import read_evidence
 from batches.models import Attempt, Batch, Gate, GateCheck, Host, Verification
+from batches.models.prepared import Prepared
 from batches.projects.secrets import secrets_of_project
 from batches.repositories.repository import checked_repository, repository_of
 from batches.runs.create import refuse_busy
@@ -70,6 +71,9 @@ GONE_SECONDS = 600.0  # a host that was not heard of for so long judges nothing
 RELAUNCH_SECONDS = 3.0
 EVIDENCE_BYTES = 256 * 1024 * 1024
 Key = tuple[str, str, int]
+OPEN: Prepared[Verification] = Prepared(
+    lambda: Verification.objects.filter(ended_at=None).select_related("batch__project").order_by("pk")
+)
 
 
 def ask_verification(*, batch: Batch, actor: Actor) -> Verification:
@@ -125,7 +129,7 @@ def advance_verifications(host: str, now: datetime, free_slots: int) -> int:
     What another host was to judge that is gone ends with a sentence.
     """
     running = 0
-    for one in Verification.objects.filter(ended_at=None).select_related("batch__project").order_by("pk"):
+    for one in OPEN.rows():
         if one.host != host:
             _end_where_the_host_is_gone(one, now)
             continue

@@ -22,6 +22,7 @@ from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics.bulk import insert
 from batches.metrics.successes import successes_of
 from batches.models import Attempt, AttemptFact, GateCheck, PredictedConflict, Run, RunFact, StageFact, Task
+from batches.models.prepared import Prepared
 
 _FORECAST = ("forecast_seconds", "forecast_p90_seconds", "forecast_runs")
 CHUNK = 500  # attempts or runs at a time
@@ -38,7 +39,7 @@ def record_attempts(attempts: Iterable[int]) -> None:
     Checks of a stage on the merged tree are no work on a phase and have none; their gates count with their run.
     """
     ids = list(attempts)
-    rows = _read_attempts(Attempt.objects.filter(pk__in=ids))
+    rows = READ_ONE.rows(attempt=ids[0]) if len(ids) == 1 else list(_read_attempts(Attempt.objects.filter(pk__in=ids)))
     if rows:
         gates = _gates_of(ids)
         done = [row for row in rows if row["task__run__operation"] == Operation.EXECUTE and row["outcome"] == Attempt.Outcome.SUCCEEDED]
@@ -111,17 +112,27 @@ _COLUMNS = (
 )
 
 
-def _read_attempts(attempts: QuerySet[Attempt]) -> list[dict[str, Any]]:
+def _read_attempts(attempts: QuerySet[Attempt]) -> QuerySet[Attempt, Any]:
     earlier = Attempt.objects.filter(task=OuterRef("task"), number__lt=OuterRef("number")).exclude(outcome=Attempt.Outcome.DEFERRED)
     resolved = Q(spec__payload__has_key="start") & ~Q(spec__payload__has_key="resume")
     ended = attempts.filter(ended_at__isnull=False, task__kind=TaskKind.PHASE)
     ended = ended.annotate(tried=Exists(earlier), resolved=Case(When(resolved, then=True), default=False))
-    return list(ended.order_by("pk").values(*_COLUMNS))
+    columns: QuerySet[Attempt, Any] = ended.order_by("pk").values(*_COLUMNS)
+    return columns
 
 
 def _gates_of(attempts: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-    counts = GateCheck.objects.filter(attempt__in=attempts).order_by().values("attempt").annotate(**_gate_counts())
-    return {row["attempt"]: row for row in counts}
+    one, many = len(attempts) == 1, GateCheck.objects.filter(attempt__in=attempts)
+    return {row["attempt"]: row for row in (GATES_OF_ONE.rows(attempt=attempts[0]) if one else _counted(many))}
+
+
+def _counted(checks: QuerySet[GateCheck]) -> QuerySet[GateCheck, Any]:
+    return checks.order_by().values("attempt").annotate(**_gate_counts())
+
+
+# Most often a single attempt has ended.
+READ_ONE: Prepared[dict[str, Any]] = Prepared(lambda attempt: _read_attempts(Attempt.objects.filter(pk=attempt)))
+GATES_OF_ONE: Prepared[dict[str, Any]] = Prepared(lambda attempt: _counted(GateCheck.objects.filter(attempt=attempt)))
 
 
 def _gates_of_runs(runs: Sequence[int]) -> dict[int, Mapping[str, Any]]:

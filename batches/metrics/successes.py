@@ -4,9 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
+
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.success import PhaseSuccess, Success, success_of
 from batches.models import Attempt, GateCheck, SignOff, Task
+from batches.models.prepared import Prepared
 
 _CHANGED = ("result__files_created", "result__files_modified", "result__files_deleted")
 COLUMNS = ("pk", "task__phase__files", "result__undeclared", "result__looks", *_CHANGED)
@@ -58,13 +61,25 @@ def successes_of(rows: Iterable[Mapping[str, Any]]) -> dict[int, PhaseSuccess]:
     if not mine:
         return {}
     checks: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    judged = GateCheck.objects.filter(attempt__in=mine).order_by().values_list("attempt", "origin", "status").distinct()
-    for attempt, origin, status in judged:
+    one = next(iter(mine)) if len(mine) == 1 else 0
+    for attempt, origin, status in JUDGED.rows(attempt=one) if one else _judged(GateCheck.objects.filter(attempt__in=mine)):
         checks[attempt].append((origin, status))
-    standing = SignOff.objects.filter(attempt__in=mine, withdrawn_at=None).order_by().values_list("attempt", "gate", "name")
+    standing = STANDING.rows(attempt=one) if one else list(_standing(SignOff.objects.filter(attempt__in=mine)))
     signed = {attempt for attempt, gate, _ in standing if gate is not None}
     accepted = {attempt: name for attempt, gate, name in standing if gate is None}
     return {pk: _success(row, checks, signed, accepted) for pk, row in mine.items()}
+
+
+def _judged(checks: QuerySet[GateCheck]) -> QuerySet[GateCheck, tuple[int, str, str]]:
+    return checks.order_by().values_list("attempt", "origin", "status").distinct()
+
+
+def _standing(signed: QuerySet[SignOff]) -> QuerySet[SignOff, tuple[int, int | None, str]]:
+    return signed.filter(withdrawn_at=None).order_by().values_list("attempt", "gate", "name")
+
+
+JUDGED: Prepared[tuple[int, str, str]] = Prepared(lambda attempt: _judged(GateCheck.objects.filter(attempt=attempt)))
+STANDING: Prepared[tuple[int, int | None, str]] = Prepared(lambda attempt: _standing(SignOff.objects.filter(attempt=attempt)))
 
 
 def _success(

@@ -38,10 +38,10 @@ from subagents.contract import Fault
 class RunQuerySet(models.QuerySet["Run"]):
     def live(self) -> Self:
         """Runs that are queued or running."""
-        return self.filter(state__in=LIVE_RUN_STATES)
+        return self.filter(state__in=sorted(LIVE_RUN_STATES))  # in the order of the constraint, whose index answers this
 
     def ended(self) -> Self:
-        return self.filter(state__in=ENDED_RUN_STATES)
+        return self.filter(state__in=sorted(ENDED_RUN_STATES))
 
     def shown(self) -> Self:
         """Runs that determine the state of a batch. Reviews and context updates count only until they have ended.
@@ -127,6 +127,10 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [  # what the ticker asks for in every round, without a look at history
+            models.Index(fields=["id"], condition=Q(state__in=sorted(LIVE_RUN_STATES)), name="live_runs"),
+            models.Index(fields=["id"], condition=Q(reported_at__isnull=True), name="unreported_runs"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["batch", "number"], name="run_number_once_per_batch"),
             models.UniqueConstraint(fields=["batch"], condition=Q(state__in=sorted(LIVE_RUN_STATES)), name="one_live_run_per_batch"),
@@ -214,6 +218,7 @@ class AutopilotRun(models.Model):
         db_table = "batches_chain"  # the table keeps the name of its first release
         verbose_name = "autopilot run"
         ordering = ["-pk"]
+        indexes = [models.Index(fields=["run"], condition=Q(state=AutopilotState.GOING), name="going_chains")]
         constraints = [
             models.UniqueConstraint(
                 fields=["batch"], condition=Q(state__in=sorted(OPEN_AUTOPILOT_STATES)), name="one_open_chain_per_batch"
@@ -506,6 +511,9 @@ class Result(models.Model):
     diff = models.TextField(null=True, blank=True, help_text="Unified diff against the base, possibly truncated. Null until it is read.")
 
     objects = ConfinedManager["Result"]()
+
+    class Meta:
+        indexes = [models.Index(fields=["attempt"], condition=Q(diff__isnull=True), name="results_without_diff")]
 
     def __str__(self) -> str:
         return f"{self.attempt}: {self.status}"

@@ -78,6 +78,11 @@ def sight_key() -> str:
     return "all" if sight is None else f"{sorted(sight.projects)} {sight.plans_without_project}"
 
 
+def sees_all() -> bool:
+    """Whether nothing is left out: outside of a request, and for those who may see every project."""
+    return _sight.get() is None
+
+
 def sees_nothing() -> bool:
     """Whether not a single project, nor a plan without one, may be seen."""
     return _sight.get() == NOTHING

@@ -13,6 +13,7 @@ from batches.accounts.roles import CHANGE_PROJECT
 from batches.accounts.sealed import Unreadable, seal, unseal
 from batches.core.errors import ServiceError
 from batches.models import Project, ProjectSecret
+from batches.models.prepared import Prepared
 from subagents.credentials import MOST_BYTES, USES
 from subagents.redaction import SHORTEST, know
 
@@ -56,9 +57,12 @@ def delete_secret(*, project: Project, name: str, actor: Actor) -> None:
         audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted the secret {name} of {project.name}")
 
 
+OF_TASK: Prepared[ProjectSecret] = Prepared(lambda task: ProjectSecret.objects.filter(project__batches__runs__tasks=task))
+
+
 def secrets_of_task(task_id: int) -> list[dict[str, object]]:
     """The secrets of a task's project, as launcher.launch passes them on. Raises SecretUnreadable."""
-    return _unsealed(ProjectSecret.objects.filter(project__batches__runs__tasks=task_id))
+    return _unsealed(OF_TASK.rows(task=task_id))
 
 
 def secrets_of_project(project: Project) -> list[dict[str, object]]:

@@ -2,14 +2,17 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import Operation
 from batches.core.errors import ServiceError
-from batches.models import Attempt, BaseMerge, Batch, ContextChange, Review
+from batches.models import Attempt, BaseMerge, Batch, ContextChange, Review, Run
+from batches.models.prepared import Prepared
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
@@ -33,7 +36,7 @@ class Loss:
 
 def last_merge(batch: Batch) -> str:
     """The commit of the phase that was merged last into the batch's branch; "" before the first."""
-    return _merged(batch).order_by("-exited_at", "-pk").values_list("merge_commit", flat=True).first() or ""
+    return LAST_MERGE.first(batch=batch.pk) or ""
 
 
 def refuse_moved(batch: Batch, repository: Repository, tip: str) -> None:
@@ -87,14 +90,20 @@ def restore_branch(*, batch: Batch, actor: Actor) -> str:
     return loss.was
 
 
-def _merged(batch: Batch) -> QuerySet[Attempt]:
+def _merged(batch: Any) -> QuerySet[Attempt]:
     return _attempts(batch).exclude(merge_commit="")
 
 
-def _attempts(batch: Batch) -> QuerySet[Attempt]:
+def _attempts(batch: Any) -> QuerySet[Attempt]:
     """Those that started from the batch's branch and were merged into it, since it was generated last: that begins it anew."""
-    own = Attempt.objects.filter(task__run__batch=batch, task__run__number__gte=_generated(batch))
+    generated = Run.objects.filter(batch=batch, operation=Operation.GENERATE).order_by("-number").values("number")[:1]
+    own = Attempt.objects.filter(task__run__batch=batch, task__run__number__gte=Coalesce(Subquery(generated), 0))
     return own.exclude(task__run__operation=Operation.UPDATE_CONTEXT)
+
+
+LAST_MERGE: Prepared[str] = Prepared(
+    lambda batch: _merged(batch).order_by("-exited_at", "-pk").values_list("merge_commit", flat=True)[:1]
+)
 
 
 def _generated(batch: Batch) -> int:
