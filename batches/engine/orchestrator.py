@@ -45,6 +45,7 @@ from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Reposito
 
 logger = logging.getLogger(__name__)
 
+MERGES_AT_ONCE = 4  # between two looks at the processes
 TRY_MACHINE_SECONDS = 30.0  # between two tries of a machine that does not work: a try costs next to nothing
 
 
@@ -79,19 +80,24 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
     """Advance the run by one step: record the `ends` that the ticker saw, or merge one attempt; then start what may start.
 
     `unmerged` are attempts whose success is recorded and whose commits are not on the batch branch yet. Each merge takes
-    git about 10 ms. The ticker observes its processes between two merges, so freed slots are filled first. A single
+    git about 10 ms. The ticker observes its processes after some merges, so freed slots are filled first. A single
     successful end is merged before it is recorded: tasks that wait for it start one transaction sooner. A crash in
     between costs nothing, because the next step finds the merge.
 
     Raises what the database raises; the failed step is then not recorded at all, and the next call repeats it.
     """
-    merged: Merged | None = None
+    merged: list[Merged] = []
     merging = not ends and bool(unmerged)
     if merging:
-        merged = merge(unmerged[0], TaskSpec.from_json(unmerged[0].spec), unmerged[0].head_commit, outcomes_of(unmerged[0]))
+        for attempt in unmerged[:MERGES_AT_ONCE]:
+            outcome = merge(attempt, TaskSpec.from_json(attempt.spec), attempt.head_commit, outcomes_of(attempt))
+            merged += [outcome] if outcome is not None else []
+            if outcome is None or outcome.fault:
+                break
     elif len(ends) == 1 and ends[0].to_merge and not unmerged:
         merging = True
-        merged = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit, ends[0].result.gates)
+        outcome = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit, ends[0].result.gates)
+        merged += [outcome] if outcome is not None else []
     acts = record_step(run_id, context, ends, merged)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
@@ -99,10 +105,10 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
     if acts.pause is not None:
         pause_other_runs(run_id, acts.pause)
     # A merge that another git process held up is tried again, but not at once.
-    return Progress(launched, unfinished=bool(acts.merges) and (merged is not None or not merging))
+    return Progress(launched, unfinished=bool(acts.merges) and (bool(merged) or not merging))
 
 
-def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), merged: "Merged | None" = None) -> Acts:
+def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), merged: "Sequence[Merged]" = ()) -> Acts:
     """In one transaction: lock the run, write the facts, then decide and write until nothing more follows from the rows alone.
 
     Returns what is to be done after the commit; nothing is started or stopped here.
@@ -113,14 +119,15 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
             raise Run.DoesNotExist(f"run {run_id} is gone")
         for end in ends:
             record_end(end, context.now)
-        if merged is not None:
-            merged.record(run.batch_id)
+        for one in merged:
+            one.record(run.batch_id)
         tasks = task_rows(run)
         attempts = {attempt.task_id: attempt for attempt in LIVE_OF_RUN.rows(run=run_id)}
         policy = policy_of(run, context)
-        writer = _Writer(run, tasks, attempts, context, merged.commit if merged else "", policy)
-        if merged is not None and merged.fault:
-            writer.put_off(core.put_off_until(run.machine_faults, context.now, policy), merged.fault)
+        tip = merged[0].commit if len(merged) == 1 else ""  # of several the last may have been merged before the others
+        writer = _Writer(run, tasks, attempts, context, tip, policy)
+        if fault := next((one.fault for one in merged if one.fault), ""):
+            writer.put_off(core.put_off_until(run.machine_faults, context.now, policy), fault)
         while True:
             snapshot = take_snapshot(run, list(writer.tasks.values()), attempts, writer.context)
             decisions = core.decide(snapshot, context.now, policy)

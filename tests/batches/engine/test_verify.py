@@ -258,9 +258,9 @@ def test_a_merge_whose_process_was_killed_gets_its_note_in_the_next_round_and_on
     batch = world.generated(plan(phase("1", steps=writes("1"), gates=("`test -f part-1.txt`",))))
     real, killed = orchestrator.record_step, []
 
-    def dies(run_id, context, ends=(), merged=None):
-        if merged is not None and merged.commit and not killed:
-            killed.append(merged.commit)
+    def dies(run_id, context, ends=(), merged=()):
+        if any(one.commit for one in merged) and not killed:
+            killed.append(merged[0].commit)
             raise KeyboardInterrupt
         return real(run_id, context, ends, merged)
 
