@@ -1,6 +1,7 @@
 # make run          everything that is needed, then CE Web on http://127.0.0.1:8000/ until Ctrl-C
 # make test         everything that must pass, in the order of what fails fastest
 # make run AGENTS=1 the same, with the agents of the backend claude
+# make update       newer requirements; make audit, make sbom: docs/release.md
 # Variables: PORT=8001 HOST=127.0.0.1 PYTHON=python3.12 VENV=/some/where PARALLEL=4
 
 SHELL  := /bin/bash
@@ -14,13 +15,19 @@ SECONDS  ?= 60
 
 BIN     := $(VENV)/bin
 PY      := $(BIN)/python
-PIP     := $(PY) -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP     := $(PY) $(INSTALL)
+TOOLS   := $(VENV)-tools
+# One file for all platforms and Pythons; what is in force stays unless it is to be newer.
+COMPILE := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+           --no-annotate --custom-compile-command "make lock"
+LOCKS   := requirements requirements-agents requirements-dev requirements-tools
 PYTEST  := $(PY) -m pytest -q
 SHARED  := -n $(PARALLEL) --dist worksteal
 SLOW    := process or engine or browser or chaos
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
-.PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean
+.PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean lock update audit sbom
 
 run: $(VENV)/.installed $(if $(AGENTS),$(VENV)/.installed-agents)
 	@$(PY) manage.py bootstrap --host $(HOST) --port $(PORT)
@@ -62,12 +69,30 @@ pages: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@for figure in bench/*.py; do echo "== $$figure"; $(PY) "$$figure" || exit 1; done
 
+# Requirements: the names are in *.in, the versions and hashes in *.txt.
+lock: $(TOOLS)/.installed
+	@for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
+
+update: UPGRADE := --upgrade
+update: lock
+
+# Known vulnerabilities. The audit fails also if it could not ask about every package: then nothing is known.
+audit: $(TOOLS)/.installed
+	@rm -f $(SCRATCH); $(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  -r requirements-dev.txt -r requirements-tools.txt -f columns -o $(SCRATCH) && echo "Audited: no known vulnerability." \
+	  || { if [ -s $(SCRATCH) ]; then cat $(SCRATCH); exit 1; fi; \
+	       echo "NOT AUDITED: the service could not be asked about every package. Nothing is known." >&2; exit 2; }
+
+# What an installation consists of, as CycloneDX.
+sbom: $(TOOLS)/.installed
+	$(TOOLS)/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
+
 # What can be made again. The data directory (var/) holds people's work and stays.
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage test-results
+	rm -rf .venv .venv-tools sbom.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage test-results
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
 
-# Installed again only when the pinned requirements changed.
+# Installed again only when the locked requirements changed.
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "CE Web needs Python 3.11 or newer; choose one: make run PYTHON=python3.12" >&2; exit 1; }
@@ -83,7 +108,13 @@ $(VENV)/.installed-agents: requirements-agents.txt $(VENV)/.installed
 	@$(PIP) -r requirements-agents.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-agents.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the requirements of the tests into $(VENV) ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(TOOLS)/.installed: requirements-tools.txt
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@echo "Installing the tools into $(TOOLS) ..."
+	@$(TOOLS)/bin/python $(INSTALL) -r $<
 	@touch $@
