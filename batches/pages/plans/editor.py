@@ -30,6 +30,7 @@ from batches.pages.forms import PlanText, TemplateStart
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.pages.uploads import is_too_large
 from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
+from batches.review.plans import review_of_text
 
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
 DECISIONS_KEPT = 500  # most decisions in one form
@@ -205,6 +206,7 @@ def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Previe
         project=number,
         schedule=schedule_of(chosen),
         models=models_chosen(chosen, report),
+        review=review_of_text(chosen, report, text),
     )
 
 
@@ -246,7 +248,7 @@ def preview_graph(request: HttpRequest) -> HttpResponse:
 def plan_repair(request: HttpRequest) -> HttpResponse:
     """The editor with one repair, or all of them, applied to its text, or with the text before them. Nothing is saved.
 
-    Only repairs that the reader suggests for this text are applied.
+    Only repairs that the reader or the review suggests for this text are applied.
     """
     text = request.POST.get("text", "").replace("\r\n", "\n")
     before, changes = None, None
@@ -261,8 +263,10 @@ def plan_repair(request: HttpRequest) -> HttpResponse:
         proposal = repair_all(text, at_once=REPAIR_ALL[wanted])
         before, text, changes = text, proposal.text, proposal.changes
     else:
-        reading = _report(text).reading
-        offered = {repair.id: repair for issue in (*reading.errors, *reading.warnings) for repair in issue.repairs}
+        report, number = _report(text), read_number(request.POST.get("project"))
+        review = review_of_text(Project.objects.filter(pk=number).first() if number else None, report, text)
+        offered = {repair.id: repair for issue in (*report.reading.errors, *report.reading.warnings) for repair in issue.repairs}
+        offered |= {repair.id: repair for finding in review.findings for repair in finding.repairs}
         if wanted in offered:
             chosen = offered[wanted]
             before, text, changes = text, apply_repair(text, chosen), {chosen.label: 1}

@@ -24,6 +24,7 @@ from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.forms import Execute
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
+from batches.review.plans import review_of_text
 
 PAGE_SIZE = 50
 SOURCE_LINES = 5_000  # shown of a plan; the page says if there are more
@@ -56,7 +57,7 @@ def _versions(plan: Plan) -> QuerySet[Plan]:
     return Plan.objects.series_of(plan).defer("text").select_related("created_by").order_by("-version")
 
 
-def _preview(plan: Plan) -> Preview:
+def _preview(plan: Plan, *, reviewed: bool = False) -> Preview:
     decided = decisions_of(plan)
     report = report_of(plan)
     return Preview(
@@ -68,6 +69,7 @@ def _preview(plan: Plan) -> Preview:
         project=plan.project_id,
         schedule=schedule_of(plan.project),
         models=models_chosen(plan.project, report),
+        review=review_of_text(plan.project, report, plan.text) if reviewed else None,
     )
 
 
@@ -79,7 +81,7 @@ def may_execute_plan(request: HttpRequest, plan: Plan) -> bool:
 @require_safe
 def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project", "created_by"), pk=pk)
-    preview = _preview(plan)
+    preview = _preview(plan, reviewed=True)
     lines = lines_of(plan.text)
     versions = list(_versions(plan).annotate(used=Count("batches"))[:VERSIONS_SHOWN])
     context = {

@@ -27,6 +27,7 @@ from batches.core.plans.graph_layout import GraphLayout, lay_out
 from batches.core.plans.repairs import Proposal, choices
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import IssueCode, PhaseSpec, PlanIssue
+from batches.core.review.plan_review import PlanReview
 from batches.engine.execution_plan import models_of
 from batches.models import PlanDecision, Project, Scheduling
 
@@ -90,6 +91,7 @@ class Preview:
     project: int | None = None
     models: Mapping[str, str] = field(default_factory=dict)  # {phase: model} by the project's settings
     schedule: Schedule = DEFAULT_SCHEDULE  # the project's; decides the hours that a decision adds
+    review: PlanReview | None = None
 
     @property
     def analysis(self) -> Analysis | None:
