@@ -14,6 +14,7 @@ from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
 from batches.models import Attempt, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
+from batches.models.processes import SupervisedProcess
 from batches.projects.secrets import learn_secrets
 from batches.repositories.repository import repository_of
 from subagents.contract import (
@@ -98,7 +99,7 @@ class End:
 
     @classmethod
     def of(cls, attempt: Attempt, spec: TaskSpec, observation: "Observation") -> Self:
-        return cls(attempt, spec, observation, *_verdict(attempt, spec, observation))
+        return cls(attempt, spec, observation, *verdict_of(attempt, spec, observation))
 
     @property
     def to_merge(self) -> bool:
@@ -108,18 +109,18 @@ class End:
 
 def record_end(end: End, now: datetime) -> None:
     """Record, once, that the attempt is over, with its result. In the caller's transaction."""
-    attempt, observation = end.attempt, end.observation
-    changes: dict[str, object] = {
-        "exited_at": now,
-        "verdict": end.verdict,
-        "message": end.message,
-        "exit_code": observation.ended.exit_code if observation.ended else None,
-    }
-    if observation.started is not None and observation.started.pid and attempt.started_at is None:
-        changes |= {"started_at": wall_time(observation.started.started_at), "pid": observation.started.pid}
-    changes |= _result_fields(end.result) | log_fields(observation.files.log)
+    attempt = end.attempt
+    changes = {"exited_at": now, "verdict": end.verdict, "message": end.message} | end_fields(attempt, end.observation, end.result)
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
+
+
+def end_fields(row: SupervisedProcess, observation: "Observation", result: TaskResult) -> dict[str, object]:
+    """The columns that the end of a process changes: its start, if it was not seen before, its result, and its log."""
+    changes: dict[str, object] = {"exit_code": observation.ended.exit_code if observation.ended else None}
+    if observation.started is not None and observation.started.pid and row.started_at is None:
+        changes |= {"started_at": wall_time(observation.started.started_at), "pid": observation.started.pid}
+    return changes | _result_fields(result) | log_fields(observation.files.log)
 
 
 def log_fields(path: str, known_bytes: int = -1) -> dict[str, object]:
@@ -133,7 +134,8 @@ def wall_time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _verdict(attempt: Attempt, spec: TaskSpec, observation: "Observation") -> tuple[str, str, TaskResult]:
+def verdict_of(attempt: SupervisedProcess, spec: TaskSpec, observation: "Observation") -> tuple[str, str, TaskResult]:
+    """(SUCCESS or a FailureReason, a sentence about it, the result, built here if it left none) of a process that has ended."""
     if observation.result is not None and observation.result.status == ResultStatus.SUCCESS:
         return SUCCESS, "", observation.result
     if observation.result is not None:
@@ -158,7 +160,7 @@ def _machine_fault(spec: TaskSpec, observation: "Observation") -> str:
     return said or str(probe((spec.attempt_dir, spec.repository)) or "")
 
 
-def _no_result(attempt: Attempt, spec: TaskSpec, reason: FailureReason, sentence: str) -> TaskResult:
+def _no_result(attempt: SupervisedProcess, spec: TaskSpec, reason: FailureReason, sentence: str) -> TaskResult:
     return TaskResult(
         task_id=spec.task_id,
         prp_id=spec.prp_id,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +17,7 @@ from batches.core.engine.states import ENDED_TASK_STATES, FailureReason, Operati
 from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Run, Task
 from batches.models.prepared import Prepared
+from batches.models.processes import SupervisedProcess
 from subagents.contract import GateKind
 
 HISTORY = 200  # an estimate uses this many of the latest attempts
@@ -178,6 +179,13 @@ def _history(run: Run) -> dict[str, list[Decimal]]:
 
 
 def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
+    merged = bool(attempt.merge_commit) or not has_commits(attempt)
+    return replace(process_view(attempt, context), merged=merged, merge_conflicts=tuple(attempt.merge_conflicts or ()))
+
+
+def process_view(attempt: SupervisedProcess, context: TickContext) -> core.AttemptView:
+    """A process as `decide` sees it, with nothing to merge."""
+
     # The clock runs backwards only after a reboot: the processes are gone then, and their locks are free.
     def age(clock: float | None) -> float:
         return 0.0 if clock is None else max(0.0, context.clock - clock)
@@ -194,8 +202,7 @@ def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
         exited=attempt.exited_at is not None,
         verdict=attempt.verdict,
         message=attempt.message,
-        merged=bool(attempt.merge_commit) or not has_commits(attempt),
-        merge_conflicts=tuple(attempt.merge_conflicts or ()),
+        merged=True,
         cost_usd=attempt.cost_usd,
         reserved_usd=attempt.reserved_usd,
         fault=attempt.fault,

@@ -31,8 +31,8 @@ from batches.core.engine.states import (
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, span_seconds
 from batches.models.batches import Batch, Phase, Stage
 from batches.models.choices import OnConflict, Scheduling, choices
+from batches.models.processes import SupervisedProcess
 from batches.models.visibility import ConfinedManager
-from subagents.contract import Fault
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -343,83 +343,23 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 AttemptManager = ConfinedManager.from_queryset(AttemptQuerySet)
 
 
-class Attempt(models.Model):
-    """One try of a task, with its own process, checkout, heartbeat, log and result. `number` tells old reports from new ones.
-
-    Rows hold facts that the host observed. core/engine/decide.py decides what they mean.
-    """
-
-    class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-        DEFERRED = "deferred"
+class Attempt(SupervisedProcess):
+    """One try of a task, with its own process, checkout, heartbeat, log and result. `number` tells old reports from new ones."""
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="attempts")
-    number = models.PositiveIntegerField()
-    token = models.CharField(max_length=64)
-    host = models.CharField(max_length=120)
-    directory = models.CharField(max_length=1000, help_text="Folder with the lock, start and end files of the process.")
-    checkout = models.CharField(max_length=1000)
     ref = models.CharField(max_length=200, help_text="The git reference that keeps its commits.")
-    base_commit = models.CharField(max_length=64)
-    spec = models.JSONField()
-    launched_at = models.DateTimeField()
-    launched_clock = models.FloatField(help_text="The host's monotonic clock at launch, in seconds.")
     ready_at = models.DateTimeField(null=True, blank=True, help_text="When its dependencies were done, so that it could start.")
     waited_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What it then waited for.")
-    relaunched_clock = models.FloatField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    pid = models.PositiveIntegerField(null=True, blank=True)
-    last_beat_at = models.DateTimeField(null=True, blank=True, help_text="When the host last saw a new heartbeat.")
-    beat_clock = models.FloatField(null=True, blank=True, help_text="The host's monotonic clock at that heartbeat, in seconds.")
-    last_progress_at = models.DateTimeField(null=True, blank=True)
-    heartbeat = models.JSONField(null=True, blank=True)
-    step = models.PositiveIntegerField(null=True, blank=True)
-    total_steps = models.PositiveIntegerField(null=True, blank=True)
-    progress = models.CharField(max_length=500, blank=True)
-    tokens_used = models.PositiveBigIntegerField(null=True, blank=True)
-    cost_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
-    model = models.CharField(max_length=100, blank=True, help_text="The language model. Empty if none is used.")
-    reserved_usd = models.DecimalField(
-        max_digits=12,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        help_text="Amount of the budget reserved at launch. Empty if there was no budget.",
-    )
-    session = models.CharField(max_length=100, blank=True, help_text="The agent's session, which a later attempt may resume.")
-    sandbox = models.CharField(max_length=40, blank=True, help_text="The sandbox level that it ran in. Empty if unknown.")
-    input_tokens = models.PositiveBigIntegerField(null=True, blank=True, help_text="Input tokens that did not come from a cache.")
-    output_tokens = models.PositiveBigIntegerField(null=True, blank=True)
-    cache_read_tokens = models.PositiveBigIntegerField(null=True, blank=True)
-    cache_write_tokens = models.PositiveBigIntegerField(null=True, blank=True)
-    elapsed_seconds = models.FloatField(null=True, blank=True)
-    stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped it.")
-    stop_clock = models.FloatField(null=True, blank=True)
-    exited_at = models.DateTimeField(null=True, blank=True, help_text="When the process and all its children had ended.")
-    exit_code = models.IntegerField(null=True, blank=True)
     phase_limit_seconds = models.FloatField(null=True, blank=True, help_text="The time limit in force when it ended.")
     silence_seconds = models.FloatField(null=True, blank=True, help_text="The silence limit in force when it ended.")
-    verdict = models.CharField(max_length=20, blank=True, help_text="“success”, or the failure reason from its result.")
-    fault = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="The kind of agent_error.")
-    retry_at = models.DateTimeField(null=True, blank=True, help_text="After a rate limit: when requests are accepted again.")
-    head_commit = models.CharField(max_length=64, blank=True)
-    tree = models.CharField(max_length=64, blank=True, help_text="The git tree that the gates judged.")
     merge_commit = models.CharField(max_length=64, blank=True)
     merge_tree = models.CharField(max_length=64, blank=True)
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
-    ended_at = models.DateTimeField(null=True, blank=True)
-    outcome = models.CharField(max_length=10, choices=Outcome, blank=True)
-    reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True)
-    message = models.TextField(blank=True)
     checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Size of the checkout. Null if not measured.")
     checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When the checkout was removed or found missing.")
     archive_ref = models.CharField(max_length=300, blank=True, help_text="The git reference that keeps uncommitted work.")
     work_files = models.JSONField(null=True, blank=True, help_text="{created, modified, deleted}, as last seen while it ran.")
-    log_tail = models.TextField(blank=True)
-    log_bytes = models.PositiveBigIntegerField(default=0)
 
     objects = AttemptManager()
 
