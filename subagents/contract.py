@@ -100,6 +100,7 @@ class TaskType(StrEnum):
     UPDATE_CONTEXT = "update_context"
     STAGE_CHECK = "stage_check"
     VERIFY = "verify"
+    DRAFT = "draft"
 
 
 class GateKind(StrEnum):
@@ -409,7 +410,7 @@ class TaskSpec(_Message):
     commit after the base to start from, and {"others"}, the batch's other phases (told_phases.py), or neither; stage_check
     {"phases": [{"key", "gates": [GateSpec JSON], "files_modified": [path]}], "gates": [GateSpec JSON] of the project and of
     the server, "changed": [path]}; reviewer {"moment", "path", "findings", "changed"}; context_updater {"path", "front"};
-    verify {} (roles/verifier.py). Paths outside
+    verify {} (roles/verifier.py); draft {"asked_for", "idea", …} (roles/drafter.py). Paths outside
     `payload`, `steps`, `gates` and `files_modified` are absolute. `rerun_gates`: a gate's command that fails is run once more.
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
@@ -513,7 +514,8 @@ class Heartbeat(_Message):
 class TaskResult(_Message):
     """How an attempt ended. `failure_reason` is "" on success, else a word of the closed list.
 
-    `report` is the role's own: reviewer {"findings", "document", "semantic"}; context_updater {"path", "changed", "note"}.
+    `report` is the role's own: reviewer {"findings", "document", "semantic"}; context_updater {"path", "changed", "note"}; drafter
+    {"answer"}.
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
     requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what

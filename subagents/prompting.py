@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from subagents.contract import ContractError, Role
+from subagents.contract import ContractError, Role, TaskType
 from subagents.reporting import title_of
 
 TYPE_CHECKING = False
@@ -77,6 +77,42 @@ ANSWERS: dict[Role, dict[str, Any]] = {
     ),
     Role.CONTEXT_UPDATER: _object(summary=_text()),
 }
+COMPLEXITIES = ("low", "medium", "high")
+_PLAN = {
+    "title": _text(),
+    "overview": _text(),
+    "phases": _list(
+        _object(
+            title=_text(),
+            goal=_text(),
+            complexity=_text(enum=list(COMPLEXITIES)),
+            hours={"type": "number"},
+            files=_list(_object(path=_text(), new={"type": "boolean"})),
+            depends_on=_list({"type": "integer"}),
+            steps=_list(_text()),
+            gates=_list(_object(text=_text(), command=_text())),
+        )
+    ),
+}
+_ACCOUNT = {"account": _list(_object(line={"type": "integer"}, end_line={"type": "integer"}, became=_text(), why=_text()))}
+
+# The answer of the generator's agent about an idea, by what it is asked for.
+DRAFTS: dict[str, dict[str, Any]] = {
+    "questions": _object(questions=_list(_object(question=_text(), answers=_list(_text())))),
+    "plan": _object(**_PLAN),
+    "revision": _object(**_PLAN),
+    "translation": _object(**_PLAN, **_ACCOUNT),
+}
+
+
+def answer_schema(spec: TaskSpec) -> dict[str, Any]:
+    """The JSON schema of the answer that this attempt's agent is asked for. Raises ContractError."""
+    if spec.type != TaskType.DRAFT:
+        return ANSWERS[spec.role]
+    asked_for = spec.payload.get("asked_for")
+    if asked_for not in DRAFTS:
+        raise ContractError("payload: asked_for", f"is not one of {', '.join(DRAFTS)}")
+    return DRAFTS[asked_for]
 
 
 def render_prompt(spec: TaskSpec, checkout: str) -> str:
@@ -84,16 +120,21 @@ def render_prompt(spec: TaskSpec, checkout: str) -> str:
 
     Inserted text is not filled in again: {{checkout}} in a plan stays as it is.
     """
-    with open(os.path.join(PROMPTS, f"{spec.role}.md"), encoding="utf-8") as file:
-        parts = file.read().split("{{")
+    name = f"draft_{spec.payload.get('asked_for')}" if spec.type == TaskType.DRAFT else str(spec.role)
+    parts = _read(name).split("{{")
     values = _values(spec, checkout)
     done = [parts[0]]
     for part in parts[1:]:
         name, end, rest = part.partition("}}")
         if not end or name not in values:
-            raise ContractError(f"prompts/{spec.role}.md", f"has a placeholder {name[:40]!r} without a value")
+            raise ContractError("a prompt", f"has a placeholder {name[:40]!r} without a value")
         done += [values[name], rest]
     return "".join(done).rstrip("\n") + "\n"
+
+
+def _read(name: str) -> str:
+    with open(os.path.join(PROMPTS, f"{name}.md"), encoding="utf-8") as file:
+        return file.read()
 
 
 def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
@@ -113,7 +154,27 @@ def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
         "changed": "\n".join(f"- {path}" for path in payload.get("changed", ())) or NONE,
         "unverified": "\n".join(f"{item['position']}. {item['text']}" for item in payload.get("unverified", ())) or NONE,
         "plan": _plan_text(spec),
+        **(_values_of_draft(payload) if spec.type == TaskType.DRAFT else {}),
         "earlier_failure": EARLIER.replace("{{text}}", earlier) if earlier else "",
+    }
+
+
+def _values_of_draft(payload: dict[str, Any]) -> dict[str, str]:
+    """What the prompts about an idea quote. Lines of the document are numbered, so that the agent can account for them."""
+    document = str(payload.get("document") or "")
+    numbered = "\n".join(f"{number}\t{line}" for number, line in enumerate(document.split("\n"), start=1))
+    answers = [f"- {one['question']}\n  {one['answer']}" for one in payload.get("answers", ())]
+    return {
+        "idea": str(payload.get("idea") or NONE),
+        "source": str(payload.get("source") or "a document"),
+        "document": numbered if document else NONE,
+        "pointed_at": "\n".join(f"- {path}" for path in payload.get("files", ())) or NONE,
+        "commands": "\n".join(f"- {name}: `{command}`" for name, command in payload.get("commands", {}).items()) or NONE,
+        "history": "\n".join(f"- {line}" for line in payload.get("history", ())) or "Nothing has been executed here yet.",
+        "answers": "\n".join(answers) or NONE,
+        "current": str(payload.get("plan") or NONE),
+        "remark": str(payload.get("remark") or NONE),
+        "rules": _read("draft_rules").rstrip("\n"),
     }
 
 
@@ -132,16 +193,18 @@ def _step(number: int, text: str, commands: tuple[str, ...]) -> str:
     return f"{number}. {text}{shown}"
 
 
-def check_answer(role: Role, answer: Any) -> str:
-    """What is wrong with an agent's answer; "" when it has the role's shape."""
-    return _fault(ANSWERS[role], answer, "the structured result")
+def check_answer(spec: TaskSpec, answer: Any) -> str:
+    """What is wrong with an agent's answer; "" when it has the shape that was asked for."""
+    return _fault(answer_schema(spec), answer, "the structured result")
 
 
 def _fault(schema: dict[str, Any], value: Any, path: str) -> str:
     """The first fault of `value` under the part of JSON schema that ANSWERS uses, or ""."""
-    kinds: dict[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool
+    }  # fmt: skip
     kind = str(schema["type"])
-    fits: bool = isinstance(value, kinds[kind]) and not (kind == "integer" and isinstance(value, bool))
+    fits: bool = isinstance(value, kinds[kind]) and not (kind in ("integer", "number") and isinstance(value, bool))
     if not fits:
         return f"{path} is not {'an' if kind[0] in 'aio' else 'a'} {kind}"
     if "enum" in schema and value not in schema["enum"]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class AgentOutcome:
     """What a backend reports of its work. `failure` None is only its claim: the gates decide. Unknown figures are None.
 
-    `session`, `retry_at`, `sandbox` and `fault` are those of TaskResult; `answer` has the role's shape (prompting.ANSWERS), or is
+    `session`, `retry_at`, `sandbox` and `fault` are those of TaskResult; `answer` has the shape of prompting.answer_schema, or is
     {} when no model was asked.
     """
 

@@ -24,7 +24,7 @@ from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentErro
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.processes import SIGKILL, SIGTERM
-from subagents.prompting import ANSWERS, check_answer, render_prompt
+from subagents.prompting import answer_schema, check_answer, render_prompt
 from subagents.reporting import title_of
 from subagents.sandbox import command_environment, own_user, policy_for
 from subagents.shared_context import shared_context
@@ -263,7 +263,7 @@ class _Session:
             max_budget_usd=spec.max_cost_usd,
             include_partial_messages=True,
             resume=resume,
-            output_format={"type": "json_schema", "schema": ANSWERS[spec.role]},
+            output_format={"type": "json_schema", "schema": answer_schema(spec)},
             stderr=lambda line: self.reporter.note("warning", "stderr", line),
         )
 
@@ -434,7 +434,7 @@ class _Session:
                 passing = (status is not None and status >= 500) or "malformed response" in text or "onnection" in text
                 self._fail(Failure.AGENT_ERROR, _sentence(text), Fault.TRANSIENT if passing else "")
         else:
-            fault = check_answer(self.spec.role, result.structured_output)
+            fault = check_answer(self.spec, result.structured_output)
             if fault:
                 self._fail(Failure.AGENT_ERROR, f"the agent gave no usable result: {fault}")
             else:

@@ -14,7 +14,7 @@ from subagents.backends.steps import LAST_LINES, Tail
 from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.credentials import secrets_for
 from subagents.processes import SIGKILL, stream
-from subagents.prompting import ANSWERS, check_answer, render_prompt
+from subagents.prompting import answer_schema, check_answer, render_prompt
 from subagents.sandbox import command_environment, confine, policy_for
 from subagents.shared_context import shared_context
 
@@ -78,7 +78,7 @@ class CommandBackend:
         if spec.role == Role.EXECUTOR:
             reporter.steps_done(len(spec.steps))
             return AgentOutcome(None, (), len(spec.steps), **used)
-        answer = next((found for found in reversed(objects) if not check_answer(spec.role, found)), None)
+        answer = next((found for found in reversed(objects) if not check_answer(spec, found)), None)
         if answer is None:
             return AgentOutcome(Failure.AGENT_ERROR, ("the agent printed no usable result",), **used)
         return AgentOutcome(None, (), answer=answer, **used)
@@ -86,7 +86,7 @@ class CommandBackend:
     def _argv(self, spec: TaskSpec, checkout: str, command: list[str]) -> list[str]:
         text = shared_context(spec) + render_prompt(spec, checkout)
         if spec.role != Role.EXECUTOR:
-            text += ASK_FOR_JSON.format(schema=json.dumps(ANSWERS[spec.role]))
+            text += ASK_FOR_JSON.format(schema=json.dumps(answer_schema(spec)))
         path = os.path.join(spec.attempt_dir, "bin", "prompt.md")  # the part of the attempt's directory that the sandbox can read
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8", errors="replace") as file:

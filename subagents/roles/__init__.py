@@ -31,6 +31,10 @@ def get_role(task_type: TaskType) -> Callable[[TaskSpec, Reporter], TaskResult]:
             from subagents.roles.generator import generate
 
             return generate
+        case TaskType.DRAFT:
+            from subagents.roles.drafter import draft
+
+            return draft
         case TaskType.REVIEW:
             from subagents.roles.reviewer import review
 

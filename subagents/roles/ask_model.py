@@ -25,14 +25,14 @@ def ask(spec: TaskSpec, reporter: Reporter, checkout: Checkout, document: str) -
         return None
     checkout.create(spec.base_commit)
     asked = replace(spec, payload={**spec.payload, "document": document})
-    outcome = backend.run(asked, checkout.path, reporter, _no_step)
+    outcome = backend.run(asked, checkout.path, reporter, no_step)
     if outcome.failure == Failure.NEEDS_AGENT:
         reporter.note("warning", "needs_agent", "; ".join(outcome.errors))
         return None
     return outcome
 
 
-def _no_step(step: StepPlan) -> None:
+def no_step(step: StepPlan) -> None:
     """These roles do no steps."""
 
 
