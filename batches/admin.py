@@ -30,6 +30,7 @@ from batches.models import (
     GateCheck,
     GateOpinion,
     Host,
+    Idea,
     LinearIssue,
     Phase,
     Plan,
@@ -232,6 +233,13 @@ class PredictedConflictAdmin(ReadOnlyAdmin):
     list_display = ["run", "file", "phases", "seen_at", "gone_at", "collided"]
     list_filter = ["collided"]
     list_select_related = ["run__batch"]
+
+
+@admin.register(Idea)
+class IdeaAdmin(ReadOnlyAdmin):
+    list_display = ["project", "title", "wanted", "plan", "cap_usd", "problem", "created_by", "created_at"]
+    list_filter = ["wanted"]
+    list_select_related = ["project", "plan", "created_by"]
 
 
 @admin.register(PlanDecision)

@@ -19,6 +19,7 @@ from batches.models import (
     BaseMerge,
     Conflict,
     ContextChange,
+    Idea,
     Plan,
     PlanDecision,
     Review,
@@ -194,6 +195,14 @@ SOURCES: Sequence[TrailSource] = (
         _person("created_by"),
         ("title", "version"),
         lambda title, version: (f"Saved version {version} of the plan {title}", "", False),
+    ),
+    TrailSource(
+        "plans",
+        Idea.objects.all,
+        "created_at",
+        F("cause"),
+        ("text", "source", "project__name"),
+        lambda text, source, project: (f"Asked the agent of {project} for a plan", (text or source)[:200], False),
     ),
     TrailSource(
         "plans",

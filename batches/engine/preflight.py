@@ -122,6 +122,16 @@ def _working_tree(repository: Repository) -> PreflightCheck:
     return PreflightCheck("Your files", "warning", text, "The batch does not see them and leaves them alone.")
 
 
+def agent_lacking(project: Project) -> str:
+    """Why no agent can be asked about the project, and what to do; "" when one can."""
+    if project.demo:
+        return "This project is a demonstration: its repository does not exist."
+    if project.backend == COMMANDS_ONLY:
+        return f"The project's backend is {COMMANDS_ONLY}, which uses no model. Choose an agent in the project's settings."
+    found = _backend(project.backend, (), project.agent_command)
+    return f"{found.text.rstrip('.')}. {found.hint}" if found.state == "error" else ""
+
+
 def _backend(backend: str, prose_phases: Sequence[str], command: str) -> PreflightCheck:
     if backend not in BACKENDS:
         return PreflightCheck("Backend", "error", f"unknown backend {backend}", f"Choose one of: {', '.join(BACKENDS)}.")

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
-from batches.engine import attempt_results, autopilot, orchestrator, reporting, verifications
+from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, verifications
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
@@ -130,6 +130,7 @@ class Ticker:
     ended: list[End] = field(default_factory=list)  # recorded, their files not archived yet
     unreported: dict[int, float] = field(default_factory=dict)  # run -> clock of a report that could not be written
     verifying: int = 0  # verifications that run, each in a slot
+    drafting: int = 0  # agents at work on ideas, each in a slot
     hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
     patient_until: float = float("-inf")
@@ -161,7 +162,11 @@ class Ticker:
         if not self.advance_all(run_changes, clock):
             self.clean_up(now)
         with isolate_errors("verifications cannot be advanced"):
-            self.verifying = verifications.advance_verifications(self.host, now, settings.CE_SLOTS - len(self.watched))
+            free = settings.CE_SLOTS - len(self.watched) - self.drafting
+            self.verifying = verifications.advance_verifications(self.host, now, free)
+        with isolate_errors("ideas cannot be advanced"):
+            free = settings.CE_SLOTS - len(self.watched) - self.verifying
+            self.drafting = drafting.advance_ideas(TickContext(now, clock, self.host, free, clock < self.patient_until))
         self.renew_lease(now, clock)
         _mark_round(clock)
 
@@ -296,7 +301,8 @@ class Ticker:
             if put_off and not changed.ends and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue  # its finished work cannot be merged now
             self.advanced[run.pk] = (run.batch.version, clock)
-            slots = 0 if low_file_system(run.batch.project.repository) else settings.CE_SLOTS - len(self.watched) - self.verifying
+            free = settings.CE_SLOTS - len(self.watched) - self.verifying - self.drafting
+            slots = 0 if low_file_system(run.batch.project.repository) else free
             context = TickContext(now, clock, self.host, slots, patient)
             with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
                 progress = orchestrator.advance(run.pk, context, changed.ends, () if put_off else changed.unmerged)

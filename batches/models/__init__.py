@@ -14,6 +14,7 @@ from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, St
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
 from batches.models.facts import AttemptFact, RunFact, StageFact
 from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
+from batches.models.ideas import Idea, IdeaAttempt
 from batches.models.plans import Plan, PlanDecision
 from batches.models.projects import Membership, Project, ProjectSecret, check_agent_command
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
@@ -35,6 +36,8 @@ __all__ = [
     "GateOpinion",
     "GateWhen",
     "Host",
+    "Idea",
+    "IdeaAttempt",
     "Installation",
     "LinearIssue",
     "Membership",

@@ -34,6 +34,8 @@ PATHS = {
     "Membership": "project",
     "Plan": "project",
     "PlanDecision": "plan__project",
+    "Idea": "project",
+    "IdeaAttempt": "idea__project",
     "Batch": "project",
     "Stage": "batch__project",
     "Phase": "batch__project",

@@ -1,6 +1,8 @@
 """Write a plan as markdown. Reading it gives the same plan again."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from batches.core.plans.types import PhaseSpec, PlanSpec
 
@@ -22,7 +24,7 @@ def _fence(command: str) -> str:
     return f"{marks}sh\n{command}\n{marks}"
 
 
-def _phase_text(phase: PhaseSpec) -> str:
+def _phase_text(phase: PhaseSpec, said: Mapping[str, str]) -> str:
     lines = [f"### Phase {phase.key}" + (f": {phase.title}" if phase.title else ""), ""]
 
     def label(name: str) -> str:
@@ -32,7 +34,7 @@ def _phase_text(phase: PhaseSpec) -> str:
         if value:  # an unknown field is left out, so that the reader reports it as missing
             lines.append(f"{label(name)} {value}")
     if phase.files:
-        lines += [label("Files Modified"), *(f"- `{path}`" for path in phase.files), ""]
+        lines += [label("Files Modified"), *(f"- `{path}` {said.get(path, '')}".rstrip() for path in phase.files), ""]
     else:
         lines.append(f"{label('Files Modified')} None")
     lines.append(f"{label('Dependencies')} " + (", ".join(f"Phase {key}" for key in phase.dependencies) or "None"))
@@ -50,6 +52,9 @@ def _phase_text(phase: PhaseSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_plan(plan: PlanSpec) -> str:
-    """The plan in the plan format. Reading it gives the same plan, except for line numbers."""
-    return "\n".join([f"# {plan.title}", "", "## Phases", "", *(_phase_text(phase) for phase in plan.phases)])
+def render_plan(plan: PlanSpec, said: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The plan in the plan format. Reading it gives the same plan, except for line numbers.
+
+    `said` is what stands behind a file's path, such as "(NEW)" or "- why".
+    """
+    return "\n".join([f"# {plan.title}", "", "## Phases", "", *(_phase_text(phase, said) for phase in plan.phases)])
