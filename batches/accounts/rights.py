@@ -35,7 +35,7 @@ class Right:
 
 RIGHTS = {
     "see": Right("project with its plans, batches, logs and figures", "see", VIEW_BATCH),
-    "write": Right("plan", "write, change, decide its conflicts", WRITE_PLANS),
+    "write": Right("plan", "write, change, decide its conflicts, have the agent draft it up to a cap", WRITE_PLANS),
     "execute": Right("batch", "make, execute, retry, pause, cancel, review, regenerate, resolve, restore, clean up", EXECUTE_BATCH),
     "sign off": Right("gate", "sign off, withdraw, accept a phase that is not green", SIGN_OFF_GATE),
     "merge": Right("batch", "merge into its base branch, overrule a review, accept or reject an update of the context", MERGE_BATCH),

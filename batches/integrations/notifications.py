@@ -99,7 +99,7 @@ def try_channels(*, project: Project, actor: Actor) -> str:
     failed: list[str] = []
     for channel in _channels(project):
         try:
-            _send(channel, project, text, _site_address("batches:project_detail", project.slug), {"event": "test", "project": project.slug})
+            _send(channel, project, text, site_address("batches:project_detail", project.slug), {"event": "test", "project": project.slug})
         except UNSENT as problem:
             failed.append(f"{channel.label}: {problem}")
         else:
@@ -121,7 +121,7 @@ def _channels(project: Project) -> "list[Notification.Channel]":
 def _deliver(row: Notification) -> None:
     batch, tries = row.run.batch, row.tries + 1
     number = batch.number
-    address = _site_address("batches:detail", number)
+    address = site_address("batches:detail", number)
     details = {"event": row.event, "batch_id": number, "title": batch.title, "project": batch.project.slug}
     details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
     try:
@@ -153,6 +153,6 @@ def _send(channel: str, project: Project, text: str, address: str, details: Mapp
     send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE)
 
 
-def _site_address(name: str, *args: object) -> str:
+def site_address(name: str, *args: object) -> str:
     """The absolute address of a page; "" if CE_SITE_URL is not set."""
     return urljoin(settings.CE_SITE_URL + "/", reverse(name, args=args)) if settings.CE_SITE_URL else ""

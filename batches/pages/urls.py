@@ -23,7 +23,7 @@ from batches.pages.batches import (
 )
 from batches.pages.installation import health, members, projects, settings
 from batches.pages.metrics import metrics
-from batches.pages.plans import editor, plans
+from batches.pages.plans import editor, idea, plans
 
 app_name = "batches"
 urlpatterns: list[URLPattern] = [
@@ -71,6 +71,8 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/conflicts/<int:pk>/", actions.decide, name="decide"),
     path("plans/", plans.plan_list, name="plans"),
     path("plans/new/", editor.plan_new, name="plan_new"),
+    path("plans/idea/", idea.idea_new, name="idea_new"),
+    path("plans/ideas/<int:pk>/", idea.idea_detail, name="idea"),
     path("plans/preview/", editor.plan_preview, name="preview"),
     path("plans/preview/graph/", editor.preview_graph, name="preview_graph"),
     path("plans/repair/", editor.plan_repair, name="plan_repair"),

@@ -34,6 +34,7 @@ class Objects:
         self.other_plan = builders.make_plan(project=self.project, first_version=self.batch.plan, version=2)
         for result in ({}, None):
             self.batch.verifications.create(host="one", asked_at=timezone.now(), ended_at=timezone.now(), result=result)
+        self.idea = builders.make_idea(project)
         self.team = Group.objects.create(name="Sample team")
         self.token = user.api_tokens.create(name="sample", digest="d" * 64, ending="abcd", created_at=timezone.now())
 
@@ -42,7 +43,7 @@ class Objects:
         rows = dict.fromkeys(("log", "diff", "log_text"), self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "retry_task": self.task, "decide": self.conflict}
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
-        rows |= {"team_change": self.team}
+        rows |= {"team_change": self.team, "idea": self.idea}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)
         values: dict[str, object] = {"number": self.batch.number, "key": self.phase.key, "stage_number": 1, "slug": self.project.slug}
         if name in rows or name.startswith("plan_"):

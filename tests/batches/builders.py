@@ -26,6 +26,7 @@ from batches.models import (
     Gate,
     GateCheck,
     Host,
+    Idea,
     LinearIssue,
     Phase,
     Plan,
@@ -175,6 +176,29 @@ def make_plan(text: str = PLAN_TEXT, *, project: Project | None = None, title: s
         stage_count=2,
         error_count=errors,
     )
+
+
+def make_idea(project: Project, **fields) -> Idea:
+    given = {"text": "Export the data as JSON", "cause": "person:ada", "created_at": timezone.now()} | fields
+    return Idea.objects.create(project=project, **given)
+
+
+# An idea in each state that its page has.
+_QUESTIONS = [
+    {"question": "Which format do the exports have?", "answers": ["JSON", "CSV", "Both"]},
+    {"question": "Who may export?", "answers": ["Everybody who sees the data", "Administrators"]},
+]
+_ACCOUNT = [
+    {"line": 1, "end_line": 1, "text": "Notes of Monday", "became": "title", "why": ""},
+    {"line": 3, "end_line": 5, "text": "Export the words.\nThen describe it.", "became": "phase 1, steps 1 and 2", "why": ""},
+    {"line": 6, "end_line": 6, "text": "See you!", "became": "", "why": "It is a greeting."},
+]
+IDEAS: dict[str, dict[str, object]] = {
+    "asks": {"questions": _QUESTIONS},
+    "runs": {"wanted": "plan", "questions": _QUESTIONS, "answers": ["JSON", "Administrators"], "cap_usd": Decimal(2)},
+    "failed": {"problem": "The cap is reached: $1.98 of $2.00 is spent. Raise it to try again.", "cap_usd": Decimal(2)},
+    "drafted": {"notes": ["Phase 1: words.py does not exist; textstats/words.py does, and is written instead."], "account": _ACCOUNT},
+}
 
 
 def make_batch(

@@ -104,6 +104,8 @@ def build_rows() -> list[Shot]:
     by_size = {size: builders.make_plan(builders.plan_text(size), project=project, title=f"{size} phases") for size in (4, 40, 500)}
     edited = example("file-conflict.md").replace("**Complexity**: low", "**Complexity**: medium", 1) + "\nA closing word.\n"
     second = builders.make_plan(edited, project=project, title="Two phases, one file", first_version=conflict, version=2)
+    ideas = {name: builders.make_idea(project, **fields) for name, fields in builders.IDEAS.items()}
+    builders.Idea.objects.filter(pk=ideas["drafted"].pk).update(plan=second)
     owner = builders.get_user_model().objects.filter(is_superuser=True).first() or builders.make_user()
     builders.make_people(owner)
     builders.make_hosts()
@@ -150,6 +152,8 @@ def build_rows() -> list[Shot]:
         ("plan-new", f"/plans/new/?from={good.pk}"),
         ("plan-new-faults", f"/plans/new/?from={bad.pk}"),
         ("plan-new-empty", "/plans/new/"),
+        ("idea-new", "/plans/idea/"),
+        *((f"idea-{name}", f"/plans/ideas/{idea.pk}/") for name, idea in ideas.items()),
         ("execute", f"/plans/{conflict.pk}/execute/"),
         ("projects", "/projects/"),
         ("project", f"/projects/{project.slug}/"),

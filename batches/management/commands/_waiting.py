@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.management.base import CommandError, OutputWrapper
+from django.urls import reverse
 from django.utils import timezone
 
 from batches.core.engine.autopilot_steps import AutopilotState
@@ -14,7 +15,8 @@ from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.text.words import duration
 from batches.engine.predictions import predict_conflicts
 from batches.engine.ticker import tick_until
-from batches.models import Attempt, AutopilotRun, Batch, Run, Task, Verification
+from batches.integrations.notifications import site_address
+from batches.models import Attempt, AutopilotRun, Batch, Idea, Run, Task, Verification
 
 CHECK_SECONDS, PREDICT_SECONDS = 0.5, 3.0
 EXIT_INTERRUPTED = 130  # as in shells: 128 plus the number of the signal
@@ -28,6 +30,11 @@ def find_batch(number: int) -> Batch:
         there = f"the newest is {last}" if last else "there is none yet: create one with batch_gen_prp"
         raise CommandError(f"There is no batch {number}; {there}.", returncode=2)
     return batch
+
+
+def page_address(name: str, *args: object) -> str:
+    """The address of a page, absolute if the installation knows its own."""
+    return site_address(name, *args) or reverse(name, args=args)
 
 
 class Progress:
@@ -112,6 +119,25 @@ def wait_for_verification(one: Verification, out: OutputWrapper) -> Verification
     number = one.batch.number
     _tick_until(ended, f"The verification goes on. See it: the page of batch {number}, or batches/batch-{number}.verify.json.", out)
     return Verification.objects.select_related("batch").get(pk=one.pk)
+
+
+def wait_for_idea(idea: Idea, out: OutputWrapper) -> Idea:
+    """`wait_for` for what the agent is asked about an idea; prints what it does."""
+    shown = ""
+
+    def ended() -> bool:
+        nonlocal shown
+        attempt = idea.attempts.order_by("-number").only("progress", "heartbeat", "ended_at").first()
+        said = attempt.doing if attempt is not None and attempt.ended_at is None else ""
+        said = Idea.objects.values_list("paused_for", flat=True).get(pk=idea.pk) or said
+        if said not in ("", shown):
+            shown = said
+            out.write(shown, str)
+            out.flush()
+        return not Idea.objects.exclude(wanted="").filter(pk=idea.pk).exists()
+
+    _tick_until(ended, f"The agent goes on. See it, and stop it: {page_address('batches:idea', idea.pk)}", out)
+    return Idea.objects.select_related("project", "plan").get(pk=idea.pk)
 
 
 def _goes_on(number: int) -> str:

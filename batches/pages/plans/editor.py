@@ -22,8 +22,9 @@ from batches.core.plans.repairs import repair_all
 from batches.core.plans.templates import ProjectShape, TemplateKind, template
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
+from batches.engine.ideas import idea_of
 from batches.gates.shapes import shape_of_project
-from batches.models import Plan, Project
+from batches.models import Idea, Plan, Project
 from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
 from batches.pages.forms import PlanText, TemplateStart
@@ -41,7 +42,7 @@ REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_new(request: HttpRequest) -> HttpResponse:
-    """GET: the editor, with ?from= the text of another plan, with ?template= that of a template. POST: save the text, or each file."""
+    """GET: the editor, with the text of another plan (?from=), a template (?template=) or an idea (?idea=). POST: save text or files."""
     _require_author(request)
     if request.method != "POST":
         if (start := read_number(request.GET.get("from"))) is not None:
@@ -49,6 +50,9 @@ def plan_new(request: HttpRequest) -> HttpResponse:
             return _editor(request, plan.text, plan.file_name, project=plan.project_id)
         if "template" in request.GET:
             return _from_template(request)
+        if (start := read_number(request.GET.get("idea"))) is not None:
+            idea = get_object_or_404(Idea, pk=start)
+            return _editor(request, idea.text or idea.document, "", project=idea.project_id)
         return _editor(request, "", "")
     return _save(request, None)
 
@@ -188,6 +192,7 @@ def _editor(
         "before": before,
         "changes": changes or {},
         "diff": diff_texts(before, text, limit=DIFF_LINES) if before is not None else None,
+        "idea": None if edited is None else idea_of(edited),
         "example": Plan.objects.filter(file_name=SAMPLE, error_count=0).defer("text").order_by("pk").first(),
     }
     return render(request, "plans/editor.html", context, status=status)

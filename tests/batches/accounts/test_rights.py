@@ -70,6 +70,8 @@ ROWS |= {
     "batches:overrule": {"POST": "merge"},
     "batches:decide_context": {"POST": "merge"},
     "batches:plan_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
+    "batches:idea_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
+    "batches:idea": {"GET": "see", "POST": "write"},
     "batches:plan_edit": {"GET": "write", "POST": "write"},
     "batches:plan_decide": {"POST": "write"},
     "batches:api_plans": {"POST": "write"},
@@ -98,7 +100,7 @@ ROWS |= {
 }
 
 # Where what may not be seen is no valid choice of a form or a body.
-NAMED_IN_THE_BODY = ("batches:plan_new", "batches:plan_edit", "batches:api_batches")
+NAMED_IN_THE_BODY = ("batches:plan_new", "batches:idea_new", "batches:plan_edit", "batches:api_batches")
 
 
 @dataclass(frozen=True)
