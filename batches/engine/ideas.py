@@ -11,6 +11,7 @@ from batches.core.engine.execute_options import dollars
 from batches.core.errors import ServiceError
 from batches.core.plans.drafted import IdeaRequest
 from batches.engine.preflight import agent_lacking
+from batches.integrations import linear_issues
 from batches.models import Idea, Plan, Project
 from batches.plans.services import import_plan
 from batches.repositories.repository import checked_repository
@@ -28,20 +29,27 @@ def new_idea(
     text: str,
     source: str = "",
     document: str = "",
+    issue: str = "",
     files: Sequence[str] = (),
     translate: bool = False,
     cap_usd: float | Decimal | None = None,
 ) -> Idea:
     """Keep an idea and have the agent ask its questions, or, with `translate`, say the document in our format.
 
-    `cap_usd` None means the project's cap for an attempt. Raises ServiceError, PermissionDenied.
+    `issue` is a link to a Linear issue, whose text is read now and becomes part of the document. `cap_usd` None means the
+    project's cap for an attempt. Raises ServiceError, PermissionDenied.
     """
     actor.require(WRITE_PLANS, project)
     if lacks := agent_lacking(project):
         raise ServiceError(lacks)
     text, document = text.replace("\r\n", "\n").strip(), document.replace("\r\n", "\n")
+    if issue.strip():
+        found = linear_issues.read_issue(project, issue)
+        said = f"# {found.identifier}: {found.title}\n\n{found.description}".replace("\r\n", "\n")
+        document, source = (f"{said}\n\n{document}" if document.strip() else said), source or found.identifier
     if not (document if translate else text or document).strip():
-        raise ServiceError("Upload or paste the document." if translate else "Say what you want, or add a document that says it.")
+        say_it = "Say what you want, or add a document or an issue that says it."
+        raise ServiceError("Upload or paste the document." if translate else say_it)
     for what, given in (("The idea", text), ("The document", document)):
         if len(given) > CHARACTERS:
             raise ServiceError(f"{what} has {len(given):,} characters; an agent is given at most {CHARACTERS:,}. Shorten it.")

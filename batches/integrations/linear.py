@@ -20,6 +20,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 TEAM = "query Team($key: String!) { teams(filter: {key: {eq: $key}}, first: 1) { nodes { id key } } }"
 FIND = "query Issue($id: ID!) { issues(filter: {id: {eq: $id}}, includeArchived: true, first: 1) { nodes { id identifier url } } }"
+READ = "query Read($id: String!) { issue(id: $id) { identifier url title description } }"
 CREATE = "mutation Create($input: IssueCreateInput!) { issueCreate(input: $input) { success issue { id identifier url } } }"
 
 
@@ -45,6 +46,15 @@ def check_address(address: str) -> None:
     if parts.scheme == "http" and parts.hostname in LOOPBACK:
         return
     raise LinearError(f"CE_LINEAR_URL must be an https address, not {parts.scheme or 'nothing'}.")
+
+
+@dataclass(frozen=True, slots=True)
+class IssueText:
+    """What an issue says; `description` is markdown."""
+
+    identifier: str
+    title: str
+    description: str
 
 
 class Linear:
@@ -73,6 +83,13 @@ class Linear:
         """The issue with this id, also if archived, or None. Raises LinearError."""
         nodes = self._nodes(self._ask(FIND, {"id": uid}), "issues")
         return self._issue(nodes[0]) if nodes else None
+
+    def read(self, identifier: str) -> IssueText:
+        """What the issue with this identifier, such as ENG-12, says. Raises LinearError, also when there is none."""
+        found = self._ask(READ, {"id": identifier}).get("issue")
+        if not isinstance(found, dict):
+            raise LinearError(f"Linear has no issue {identifier} that this token can see.")
+        return IssueText(str(found.get("identifier", "")), str(found.get("title", "")), str(found.get("description") or ""))
 
     def create(self, *, uid: str, team_id: str, title: str, description: str) -> Issue:
         """Create an issue with the id `uid`. Linear refuses a second one with that id. Raises LinearError."""

@@ -5,6 +5,7 @@ Linear refuses a second issue with it. A failure is stored in the row and retrie
 """
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,7 +17,8 @@ from django.utils import timezone
 
 from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
-from batches.integrations.linear import Linear, LinearError
+from batches.core.errors import ServiceError
+from batches.integrations.linear import IssueText, Linear, LinearError
 from batches.models import Batch, LinearIssue, Phase, Project, Run
 from batches.plans.prp_document import prp_of
 from batches.repositories.repository import repository_of
@@ -25,6 +27,7 @@ from subagents.documents import commit_documents, read_document, with_front_matt
 
 logger = logging.getLogger(__name__)
 
+ISSUE = re.compile(r"(?:https://linear\.app/[\w-]+/issue/)?(?P<identifier>[A-Za-z][A-Za-z0-9]{0,19}-[0-9]{1,9})(?:[/?#]\S*)?")
 CLAIM = timedelta(seconds=60)  # longer than one issue takes
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
 WORK_SECONDS = 12.0  # for one call of `work`; a queued task may take 30
@@ -33,6 +36,27 @@ WORK_SECONDS = 12.0  # for one call of `work`; a queued task may take 30
 def is_configured(project: Project) -> bool:
     """Whether PRPs of the project get issues."""
     return bool(project.linear_team and (project.linear_token_sealed or settings.LINEAR_API_KEY))
+
+
+def read_issue(project: Project, address: str) -> IssueText:
+    """What the issue behind a link says, or one named by its identifier. Only issues of the project's team are read.
+
+    Raises ServiceError, which says what to do instead.
+    """
+    paste = "Paste its text instead."
+    if not is_configured(project):
+        raise ServiceError(f"{project.name} has no Linear team and token in its settings, so its issues cannot be read. {paste}")
+    named = ISSUE.fullmatch(address.strip())
+    if named is None:
+        raise ServiceError(f"“{address.strip()[:80]}” is no link to a Linear issue. {paste}")
+    identifier = named["identifier"].upper()
+    if identifier.partition("-")[0] != project.linear_team.upper():
+        raise ServiceError(f"{identifier} is not of the team {project.linear_team}, which is the project's. {paste}")
+    try:
+        with Linear(_token_of(project), settings.CE_LINEAR_URL) as linear:
+            return linear.read(identifier)
+    except LinearError as problem:
+        raise ServiceError(f"{problem} {paste}") from None
 
 
 def want_issues(batch: Batch) -> int:

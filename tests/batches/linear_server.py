@@ -65,6 +65,9 @@ class LinearServer:
         found = self.issues.get(variables["id"])
         return {"issues": {"nodes": [found] if found else []}}
 
+    def _read(self, variables: dict) -> dict:
+        return {"issue": next((one for one in self.issues.values() if one["identifier"] == variables["id"]), None)}
+
     def _create(self, variables: dict) -> dict:
         return {"issueCreate": {"success": True, "issue": self.made(variables)}}
 

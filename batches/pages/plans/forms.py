@@ -24,6 +24,10 @@ class IdeaNew(IdeaCap):
         required=False, strip=False, label="What you want", widget=forms.Textarea(attrs={"rows": 8, "autofocus": True}),
         help_text="In your own words, or a pasted issue. The agent reads the repository and asks what it must know.",
     )  # fmt: skip
+    issue = forms.CharField(
+        required=False, max_length=500, label="Link to a Linear issue",
+        help_text="Read with the token of the project's settings, where its team is entered there.",
+    )  # fmt: skip
     document = forms.CharField(
         required=False, strip=False, label="A document that belongs to it", widget=forms.Textarea(attrs={"rows": 4}),
         help_text="Such as a specification. Paste it, or choose a text file below.",

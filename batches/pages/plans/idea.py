@@ -54,6 +54,7 @@ def idea_new(request: HttpRequest) -> HttpResponse:
             text=values["text"],
             source=values["source"],
             document=values["document"],
+            issue=values["issue"],
             files=values["paths"].split("\n"),
             translate=values["translate"],
             cap_usd=values["cap_usd"],

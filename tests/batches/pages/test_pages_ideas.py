@@ -6,6 +6,7 @@ from django.utils.html import escape
 
 from batches.models import Idea, Project
 from tests.batches import builders
+from tests.batches.linear_server import TOKEN, LinearServer
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,31 @@ def test_a_refusal_shows_again_what_was_typed(client, ada, project, fields, word
     answer = send(client, project, **fields)
     assert answer.status_code == 400 and words in answer.text and not Idea.objects.exists()
     assert fields["document"] in answer.text and fields.get("text", "Export the data")[:50] in answer.text
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("https://linear.app/test/issue/ENG-1/export-it", ""),
+        ("ENG-1", ""),
+        ("https://linear.app/test/issue/ENG-9", "no issue ENG-9"),
+        ("https://linear.app/test/issue/OPS-1", "not of the team ENG"),
+        ("https://example.com/issues/1", "no link to a Linear issue"),
+    ],
+)
+def test_a_linear_issue_of_the_projects_team_is_read_and_no_other(client, ada, project, settings, link, words):
+    server = LinearServer()
+    server.made({"input": {"id": "one", "teamId": "team-1", "title": "Export it", "description": "As JSON.\r\nSoon."}})
+    with server.serve() as settings.CE_LINEAR_URL:
+        settings.LINEAR_API_KEY = TOKEN
+        assert "has no Linear team" in send(client, project, issue=link).text
+        Project.objects.update(linear_team="ENG")
+        answer = send(client, project, issue=link, document="More.")
+    if words:
+        assert words in answer.text and "Paste its text instead" in answer.text and "More." in answer.text
+    else:
+        idea = Idea.objects.get()
+        assert (idea.source, idea.document) == ("ENG-1", "# ENG-1: Export it\n\nAs JSON.\nSoon.\n\nMore.")
 
 
 def test_without_a_model_the_page_says_so_and_offers_the_editor(client, ada, project):
