@@ -12,7 +12,9 @@ import posixpath
 import re
 import shlex
 import sys
+from fnmatch import filter as fnmatch_filter
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from subagents.contract import GateKind, GateSpec
 from subagents.record import record
@@ -60,6 +62,8 @@ CONFIGURATION: Mapping[str, str] = {
     "mage": "magefile.go",
     "cargo": "Cargo.toml config.toml clippy.toml .clippy.toml rustfmt.toml .rustfmt.toml nextest.toml",
     "golangci-lint": ".golangci.*",
+    "go": "go.work",
+    **dict.fromkeys(("uv", "hatch", "pdm", "poe", "poetry", "rye", "pixi"), f"uv.toml hatch.toml poe_tasks.toml pixi.toml {PYTEST}"),
     "rspec": ".rspec spec_helper.rb rails_helper.rb",
     "rubocop": ".rubocop.yml",
     "phpunit": "phpunit.xml phpunit.xml.dist phpunit.dist.xml",
@@ -67,19 +71,32 @@ CONFIGURATION: Mapping[str, str] = {
     "mvn": "pom.xml",
     **dict.fromkeys(("gradle", "gradlew"), "build.gradle build.gradle.kts settings.gradle settings.gradle.kts gradle.properties"),
     "ctest": "CMakeLists.txt CTestConfig.cmake",
+    "meson": "meson.build meson.options meson_options.txt",
+    "bazel": "BUILD BUILD.bazel WORKSPACE WORKSPACE.bazel MODULE.bazel *.bzl .bazelrc",
+    "zig": "build.zig",
+    **dict.fromkeys(("stack", "cabal"), "stack.yaml package.yaml *.cabal cabal.project"),
+    "composer": "composer.json phpunit.xml phpunit.xml.dist phpunit.dist.xml",
     "shellcheck": ".shellcheckrc",
     "yamllint": ".yamllint .yamllint.yml .yamllint.yaml",
     **dict.fromkeys(("docker", "docker-compose"), "Dockerfile compose.yml compose.yaml docker-compose.yml docker-compose.yaml"),
 }
 RUNS_TESTS = _words(
     """pytest py.test unittest nose2 trial stestr tox nox jest vitest mocha ava karma playwright cypress rspec phpunit bats ctest cargo go
-    mvn gradle gradlew npx deno swift dotnet mix sbt lein prove busted"""
+    mvn gradle gradlew npx deno swift dotnet mix sbt lein prove busted doctest meson bazel zig stack cabal"""
 )
 NARROWED = _words("pytest py.test unittest nose2 bats rspec phpunit prove mocha doctest")  # by the paths that they are given
 INTERPRETERS = _words("python bash sh zsh dash ksh node deno bun tsx ts-node ruby perl php lua Rscript julia source . exec")
 WRAPPERS = _words("env time nice nohup command exec sudo stdbuf ionice setsid xvfb-run ! { if then else elif while until do")
 RUN_BY = {"uv": "run", "poetry": "run", "pipenv": "run", "hatch": "run", "pdm": "run", "rye": "run", "pixi": "run", "bundle": "exec"}
 NODE_MANAGERS = _words("npm pnpm yarn bun")
+RUN_SCRIPTS = _words("npm-run-all npm-run-all2 run-s run-p")  # of package.json
+# What somebody asks a runner of tasks for, such as `hatch run test:all`, `php artisan test`.
+TASK = re.compile(r"(?:[\w-]+:)?(?:tests?|specs?|checks?|verify|ci|unit|e2e)(?:[:-][\w-]+)*")
+PYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\s+([\w., ]+))", re.MULTILINE)
+# Where a script's helpers lie; elsewhere what it imports is as likely what is to be judged.
+TOOLS = re.compile(r"(^|/)(\.?ci|tools?|scripts?|bin|dev|hack|checks?|tests?|testing|specs?|e2e|\.github)(/|$)")
+STARTED = RUNS_TESTS | NODE_MANAGERS | _words("python python3 make bash sh node")
+EXACT = NARROWED | NODE_MANAGERS | _words("make just python coverage tox nox xargs timeout watch")  # their arguments are read exactly
 # What they are given is looked at, or moved about: it judges nothing.
 LOOKS = _words(
     """test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar
@@ -95,8 +112,8 @@ CONFIG_OPTION = re.compile(
     r"(-c|-f|-s|-r|--?[\w-]*(?:conf|rc-?file|settings|rules|require|import|setup|loader|filter|expected|makefile)[\w-]*)"
 )
 TEST_LIKE = re.compile(
-    r"(^|/)(tests?|testing|specs?|__tests__|__mocks__|__snapshots__|testdata|e2e|cypress)/"
-    r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.bats"
+    r"(^|/)([Tt]ests?|testing|specs?|__tests__|__mocks__|__snapshots__|testdata|e2e|cypress)/"
+    r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.(bats|t)"
     r"|[^/]*Tests?\.(java|kt|cs|php|swift))$"
 )
 # What of a file says how others are judged; a change of the rest of it does not make it a judge's file.
@@ -180,6 +197,8 @@ class _Reading:
         self.tests: set[str] = set()
         self.names: set[str] = set()
         self.folders: set[str] = {""}
+        self.beside = ""  # the folder of the script that is read
+        self.started_in: dict[str, str] = {}  # makefile that another one includes -> the folder of that one
         self.waiting: dict[str, set[str]] = {}  # script -> targets of it ("": all)
         self.seen: set[tuple[str, str]] = set()
 
@@ -200,24 +219,53 @@ class _Reading:
 
     def _content(self, path: str, text: str, targets: Sequence[str]) -> None:
         name, folder = posixpath.basename(path), posixpath.dirname(path)
+        self.beside = folder
         if name == "package.json":
             for line in _npm_scripts(text, targets):
                 self.text(line, folder)
         elif any(fnmatchcase(name, pattern) for tool in ("make", "just") for pattern in CONFIGURATION[tool].split()):
+            text = _expanded(text, folder)
+            for included in re.findall(r"^[-s]?include\s+(.+)$", text, re.M):
+                self._take(self.files, included.split(), folder, follow=True)
+                self.started_in |= {posixpath.normpath(posixpath.join(folder, name)): folder for name in included.split()}
             self.text(_recipes(text, targets), folder)
         elif path.endswith((".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl")):
-            named = re.findall(r"""["']([\w./-]+)["']""", text)
-            self._take(self.files, (word for word in named if word.endswith((".sh", ".bash")) or TEST_LIKE.search(word)), "", follow=True)
-            for module in ("pytest", "unittest", "coverage", "jest", "vitest"):
-                if re.search(rf"\b{module}\b", text):
-                    self._tool(module, [], "")
+            self._program(path, text)
         else:
-            self.text(text, "")
+            self.text(_expanded(text, folder), self.started_in.get(path, ""))
+        self.beside = ""
+
+    def _program(self, path: str, text: str) -> None:
+        """What a program that judges starts, and its helpers where it is a tool."""
+        named = re.findall(r"""["']([\w./-]+)["']""", text)
+        self._take(self.files, (word for word in named if word.endswith((".sh", ".bash")) or TEST_LIKE.search(word)), "", follow=True)
+        for module in ("pytest", "unittest", "coverage", "jest", "vitest"):
+            if re.search(rf"\b{module}\b", text):
+                self._tool(module, [], "")
+        for plugins in re.findall(r"^pytest_plugins\s*=\s*(.*?)(?:^\S|\Z)", text, re.M | re.S):
+            self._take(self.files, (place for one in re.findall(r"""["']([\w.]+)["']""", plugins) for place in _module_places(one)), "")
+        folder = posixpath.dirname(path)
+        if not TOOLS.search(folder):
+            return
+        if path.endswith(".py"):
+            for origin, names, plain in PYTHON_IMPORT.findall(text):
+                modules = [origin, *(f"{origin}.{name}" for name in re.split(r"[, ]+", names) if name), *re.split(r"[, ]+", plain)]
+                self._helpers(folder, [name.strip(".").replace(".", "/") for name in modules if name.strip(".")])
+        else:
+            beside = re.findall(r"""(?:require\(|from\s|import\s*\(?)\s*["'](\.{1,2}/[\w./-]+)["']""", text)
+            self._take(self.files, (name + ending for name in beside for ending in ("", ".js", ".mjs", ".cjs", ".ts")), folder, follow=True)
+
+    def _helpers(self, folder: str, modules: Iterable[str]) -> None:
+        places = [posixpath.normpath(posixpath.join(where, name)) for name in modules for where in (folder, "")]
+        files = [place + ending for place in places if TOOLS.search(posixpath.dirname(place)) for ending in (".py", "/__init__.py")]
+        self._take(self.files, files, "", follow=True)
 
     def text(self, text: str, folder: str) -> None:
         """Take in the commands of a line or a script that runs in `folder`."""
         for words in _commands(text):
-            if words[0] in ("cd", "pushd") and len(words) > 1:
+            if words[0] == "for" and "in" in words:
+                self._take(self.tests, (word for word in words[words.index("in") + 1 :] if TEST_LIKE.search(word + "/")), folder)
+            elif words[0] in ("cd", "pushd") and len(words) > 1:
                 folder = posixpath.normpath(posixpath.join(folder, words[1]))
                 folder = "" if folder in (".", "/") or folder.startswith("..") else folder
             else:
@@ -227,6 +275,8 @@ class _Reading:
         words = _unwrapped(words)
         if not words:
             return
+        if words[0] == "-m":  # of an interpreter that a variable names
+            words = ["python", *words]
         name = posixpath.basename(words[0])
         program, arguments = "python" if re.fullmatch(r"python[\d.]*|pypy[\d.]*|py", name) else {"gmake": "make"}.get(name, name), words[1:]
         if words[0].startswith(("/", "~")) or "/" not in words[0]:
@@ -234,6 +284,15 @@ class _Reading:
         else:
             self._take(self.files, [words[0]], folder, follow=True)
         self._tool(program, arguments, folder)
+        if program in LOOKS or program in COMPARES:
+            return
+        if program not in EXACT and any(TASK.fullmatch(_unquoted(word)) for word in (name, *arguments)):
+            self.tests.add("")
+            self.names |= set(PYTEST.split()) if words[0].endswith(".py") else set()
+        if program not in EXACT and program not in INTERPRETERS:  # what only starts others: run pytest, docker compose run web pytest
+            started = (place for place, word in enumerate(arguments) if posixpath.basename(word) in STARTED)
+            if (place := next(started, None)) is not None:
+                self._command(list(arguments[place:]), folder)
 
     def _tool(self, program: str, arguments: Sequence[str], folder: str) -> None:
         arguments = [_unquoted(word) for word in arguments]
@@ -244,6 +303,8 @@ class _Reading:
         plain = list(_plain(arguments))
         if program in COMPARES:
             self._take(self.files, plain, folder)
+        elif program in RUN_SCRIPTS:
+            self.waiting.setdefault(posixpath.join(folder, "package.json"), set()).update(plain)
         elif program in NODE_MANAGERS:
             self._npm(plain, _place(arguments, ("--prefix", "-C", "--cwd"), folder))
         elif program in ("make", "just", "rake", "task"):
@@ -259,6 +320,11 @@ class _Reading:
             self._command([word for word in arguments if not re.fullmatch(r"-\S*|\d\S*", word)], folder)
         elif program in RUNS_TESTS:
             self._tests(program, plain, folder)
+        if program in ("pytest", "py.test"):
+            plugins = (value for option, value in pairwise(arguments) if option == "-p" and ":" not in value)
+            self._take(self.files, (place for name in plugins for place in _module_places(name)), folder, follow=True)
+            for place in {"", "tests", *(word for word in plain if "." not in word)}:
+                self.waiting.setdefault(posixpath.normpath(posixpath.join(folder, place, "conftest.py")), set()).add("")
 
     def _tests(self, program: str, plain: Sequence[str], folder: str) -> None:
         named = [word.split("::")[0] for word in plain] if program in NARROWED else []
@@ -278,12 +344,14 @@ class _Reading:
     def _interpreter(self, program: str, arguments: Sequence[str], plain: Sequence[str], folder: str) -> None:
         for place, word in enumerate(arguments):
             rest = arguments[place + 1 :]
+            if program == "python" and re.fullmatch(r"-[A-Za-z]*m\w+", word):  # -munittest
+                word, rest = "-m", [word.partition("m")[2], *rest]
             if word == "-m" and program == "python" and rest:
                 if rest[0].partition(".")[0] not in SHADOWED:  # else a file of that name stands in its place
                     self._take(self.files, _module_places(rest[0]), folder, follow=True)
                 self._tool(rest[0].partition(".")[0] if rest[0] != "py.test" else "pytest", rest[1:], folder)
                 return
-            if re.fullmatch(r"-\w*[ce]\w*|--eval|--print|-p", word) and rest and program != ".":
+            if re.fullmatch(r"-\w{0,4}[ce]|-c\w*|--eval|--print|-p", word) and rest and program != ".":
                 self._code(program, rest[0], folder)
                 return
             if word == "--test":
@@ -293,12 +361,14 @@ class _Reading:
         script = next(iter(plain), "")
         if script:
             self._take(self.files, [script, *(script + ending for ending in (".js", ".ts") if program == "node")], folder, follow=True)
-            if posixpath.basename(script) == "manage.py" and "test" in plain:
+            if posixpath.basename(script) in ("manage.py", "setup.py") and "test" in plain:
                 self._tool("pytest", [], folder)
 
     def _code(self, program: str, code: str, folder: str) -> None:
         """What -c runs: a shell's commands, or code whose imports of tests count."""
-        if program in ("python", "node", "ruby", "perl", "php", "deno", "bun"):
+        if program in ("python", "node", "ruby", "perl", "php", "deno", "bun", "Rscript", "lua", "julia"):
+            named = re.findall(r"""["']([\w./-]+)["']""", code)
+            self._take(self.tests, (word for word in named if TEST_LIKE.search(word.rstrip("/") + "/")), folder)
             modules = re.findall(r"(?:from|import)\s+([\w.]+)", code)
             places = [place for name in modules for place in _module_places(name)]
             self._take(self.tests, (place for place in places if TEST_LIKE.search(place)), folder)
@@ -308,13 +378,42 @@ class _Reading:
     def _take(self, into: set[str], words: Iterable[str], folder: str, *, follow: bool = False) -> None:
         """Add the paths that words name, seen from the folder that the command runs in, and from the top."""
         for word in words:
-            for place in {posixpath.normpath(posixpath.join(folder, word)), posixpath.normpath(word)}:
+            places = {posixpath.normpath(posixpath.join(where, word)) for where in (folder, self.beside, "")}
+            for place in places:
                 if place in (".", "") or place.startswith(("/", "..", "~", "-")):
                     continue
                 into.add(place)
                 self.folders.add(posixpath.dirname(place) if posixpath.splitext(place)[1] else place)
                 if follow:
                     self.waiting.setdefault(place, set()).add("")
+
+
+# Ways to write the folder of the script itself, and the top folder.
+HERE = re.compile(
+    r"""\$\(\s*(?:builtin\s+)?cd\s+(?:--\s+)?"?\$\(dirname[^()]*\)"?[^()]*\)|\$\(\s*dirname[^()]*(?:\([^()]*\)[^()]*)?\)|`dirname[^`]*`"""
+    r"""|\$\{(?:BASH_SOURCE(?:\[0\])?|0)%/\*\}"""
+)
+TOP = re.compile(
+    r"\$\(\s*git rev-parse --show-toplevel\s*\)|\$\(pwd\)|`pwd`|\$\{?(?:PWD|CI_PROJECT_DIR|GITHUB_WORKSPACE)\}?|\$[({]CURDIR[)}]"
+)
+ASSIGNED = re.compile(r"""^[ \t]*(?:export[ ]+|readonly[ ]+|local[ ]+)?([A-Za-z_]\w*)[ ]*[:?+]?=[ ]*("[^"\n]*"|'[^'\n]*'|[^\n#;]*)""", re.M)
+VARIABLE = re.compile(r"\$\$?(?:\{(\w+)(?::?[-=]([^}]*))?\}|\((\w+)\)|(\w+))")
+EXPANDED = 3  # a variable of a variable of …
+
+
+def _expanded(text: str, folder: str) -> str:
+    """A script or Makefile with its variables in place, as far as they can be known without running it."""
+    text = TOP.sub(".", HERE.sub(folder or ".", text))
+    values = {name: value.strip().strip("\"'") for name, value in ASSIGNED.findall(text)}
+    values["MAKE"] = "make"
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[3] or found[4]
+        return values.get(name) or found[2] or found[0]
+
+    for _ in range(EXPANDED):
+        text = VARIABLE.sub(value, text)[:SCRIPT_CHARACTERS]
+    return text
 
 
 def _commands(text: str) -> Iterator[list[str]]:
@@ -419,7 +518,8 @@ def _module_places(name: str) -> list[str]:
 def _npm_scripts(text: str, names: Sequence[str]) -> list[str]:
     try:
         scripts = json.loads(text)["scripts"]
-        return [str(scripts[name]) for wanted in names for name in (f"pre{wanted}", wanted, f"post{wanted}") if name in scripts]
+        asked = [name for wanted in names for name in (f"pre{wanted}", *fnmatch_filter(scripts, wanted), f"post{wanted}")]
+        return [str(scripts[name]) for name in dict.fromkeys(asked) if name in scripts]
     except (ValueError, KeyError, TypeError):
         return []
 

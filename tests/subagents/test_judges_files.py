@@ -13,7 +13,9 @@ from subagents.judges_files import is_declared, judges_of, judging_part, with_ju
 FILES = {
     "Makefile": "VERSION = 1\n\nall: build\n\ncheck: lint\n\tbash ci/check.sh\n\nlint:\n\truff check src\n\ndeploy:\n\tbash ci/deploy.sh\n",
     "justfile": "test *args:\n    ./ci/check.sh {{args}}\n",
-    "package.json": json.dumps({"scripts": {"test": "npm run unit && node ci/report.js", "unit": "jest", "ship": "bash ci/deploy.sh"}}),
+    "package.json": json.dumps(
+        {"scripts": {"test": "npm run unit && node ci/report.js", "unit": "jest", "all": "run-s test unit", "ship": "bash ci/deploy.sh"}}
+    ),
     "ci/check.sh": """#!/bin/sh
 set -e
 cd "$(dirname "$0")/.."
@@ -25,6 +27,26 @@ fi
 """,
     "ci/lib.sh": "export X=1\n",
     "ci/run.py": "import subprocess\nsubprocess.run(['bash', 'ci/check.sh'], check=True)\n",
+    "sub/Makefile": "PY ?= python\nRUN = $(PY) -m pytest\ninclude build/rules\n\ndeep: more\n\t$(RUN) tests\n",
+    "sub/build/rules": "more:\n\tsh ci/included.sh\n",
+    "ci/finds.sh": """HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$(dirname "$0")/a.sh"
+source "$HERE/b.sh"
+"${BASH_SOURCE%/*}/c.sh"
+here=`dirname $0`; $here/d.sh
+ROOT=$(git rev-parse --show-toplevel)
+python "$ROOT/ci/e.py"
+cd "$(dirname "$0")"
+./f.sh
+cd ..
+run() { "$@"; }
+run python -m pytest tests/g
+${PYTHON:-python3} -m pytest tests/h
+for t in tests/i/*.py; do python "$t"; done
+""",
+    "conftest.py": 'pytest_plugins = (\n    "support.more",\n)\n',
+    "tools/helped.py": "import json\nimport helper\nfrom calc import add\n",
+    "tools/helped.js": "const helper = require('./helper')\n",
     "web/package.json": json.dumps({"scripts": {"check": "vitest run"}}),
 }
 
@@ -85,6 +107,32 @@ def role(command: str, path: str, kind: GateKind = GateKind.COMMAND) -> str:
         ("cat out.log | grep -q ok && wc -l out.log", "out.log", ""),
         ("python -m py_compile src/a.py", "src/a.py", ""),
         ("test -x bin/tool", "bin/tool", ""),
+        # through variables, the folder of the script, includes and what starts others
+        ("make -C sub deep", "sub/tests/test_a.py", "test"),
+        ("make -C sub deep", "sub/conftest.py", "configuration"),
+        ("make -C sub deep", "sub/build/rules", "script"),
+        ("make -C sub deep", "sub/ci/included.sh", "script"),
+        *(("bash ci/finds.sh", path, "script") for path in ("ci/a.sh", "ci/b.sh", "ci/c.sh", "ci/d.sh", "ci/e.py", "ci/f.sh")),
+        ("bash ci/finds.sh", "tests/g/test_a.py", "test"),
+        ("bash ci/finds.sh", "tests/h/test_a.py", "test"),
+        ("bash ci/finds.sh", "tests/i/test_a.py", "test"),
+        ("pytest -p plug -p no:cacheprovider tests", "plug.py", "script"),
+        ("pytest tests", "support/more.py", "script"),
+        ("python tools/helped.py", "tools/helper.py", "script"),
+        ("python tools/helped.py", "calc.py", ""),
+        ("node tools/helped.js", "tools/helper.js", "script"),
+        ("npm run all", "ci/report.js", "script"),
+        ("python -munittest -q", "tests/test_a.py", "test"),
+        ("hatch run test:all", "tests/test_a.py", "test"),
+        ("docker compose run web pytest tests", "tests/test_a.py", "test"),
+        ("./manage.py test", "app/tests/test_a.py", "test"),
+        ("php artisan test", "tests/ATest.php", "test"),
+        ("ruby -Itest test/a_test.rb", "test/a_test.rb", "script"),
+        ("deno test", "a_test.ts", "test"),
+        ("swift test", "Tests/ATests/a.swift", "test"),
+        ("prove -r t", "t/a.t", "test"),
+        ("go test ./...", "go.work", "configuration"),
+        ("python -m doctest docs/x.md", "docs/x.md", "test"),
     ],
 )
 def test_what_a_command_runs_or_reads_as_configuration_judges(command: str, path: str, expected: str):
