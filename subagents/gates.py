@@ -19,10 +19,11 @@ from subagents.credentials import secrets_for
 from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS, clean_text
 from subagents.machine_faults import filled_by, full
-from subagents.record import record, replace
+from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.secret_scan import find_secrets
 from subagents.standard_gates import find_markers, find_oversized, parseable
+from subagents.told_of_tests import cannot_fail, scripts_of, told_of_tests, unsure
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -154,7 +155,7 @@ class Judge:
                 return self._standard(gate)
             case _:
                 script = shell_command(gate.command, self.spec.attempt_dir, f"gate-{gate.origin}-{gate.position}")
-                outcome = _told_of_tests(self._command(gate, [script], gate.command))
+                outcome = self._told_of_tests(self._command(gate, [script], gate.command))
                 return self._of_this_checkout(gate, outcome) if PLAIN_TESTS.match(gate.command) else outcome
 
     def _outcome(self, gate: GateSpec, status: GateStatus, *, output: str = "", note: str = "", command: str = "") -> GateOutcome:
@@ -297,7 +298,18 @@ class Judge:
         if not command:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no tests were found to run (pytest, npm, go, cargo, make)")
         outcome = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
-        return self._of_this_checkout(gate, _told_of_tests(_without_tests(outcome)))
+        return self._of_this_checkout(gate, self._told_of_tests(_without_tests(outcome)))
+
+    def _told_of_tests(self, outcome: GateOutcome) -> GateOutcome:
+        """What bears out that a command ended well: its own words, and those of its runner. See told_of_tests.py."""
+        outcome = told_of_tests(outcome)
+        for folder, name in scripts_of(outcome.command) if outcome.status == GateStatus.PASSED else ():
+            package = _json(os.path.join(self.checkout, folder, "package.json"))
+            scripts = package.get("scripts") if isinstance(package, dict) else None
+            script = scripts.get(name) if isinstance(scripts, dict) else None
+            if isinstance(script, str) and (why := cannot_fail(script, strict=False)):
+                return unsure(outcome, f"the script {name} of package.json cannot fail: {why}")
+        return outcome
 
     def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
         """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""
@@ -321,7 +333,7 @@ class Judge:
         outcome = self._command(gate, commands, f"{measured} && {report}", {**NO_LEFTOVERS, "COVERAGE_FILE": data})
         if "No module named coverage" in outcome.output:
             return replace(outcome, note="coverage is not installed where this runs: python -m pip install coverage")
-        return self._of_this_checkout(gate, _told_of_tests(_without_tests(outcome)))
+        return self._of_this_checkout(gate, self._told_of_tests(_without_tests(outcome)))
 
 
 # Tests leave caches beside the code; what a gate leaves is never committed, and less of it is less to trip over.
@@ -386,49 +398,6 @@ def _without_tests(outcome: GateOutcome) -> GateOutcome:
     return outcome
 
 
-@record
-class Runner:
-    """A runner of tests: the command that starts it, what it says of tests that ran, and of those that it passed over."""
-
-    command: re.Pattern[str]
-    ran: re.Pattern[str]
-    passed_over: re.Pattern[str]
-
-
-# Where a command begins: what only mentions a runner (`grep pytest setup.cfg`) starts none.
-BEGIN = r"(?:^|[;&(\n]|\b(?:then|do|else|exec|time|nice)\s)\s*(?:env\s+)?(?:\w+=\S*\s+)*(?:[\w.-]+\s+run\s+)?"
-MODULE = r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*?|coverage\s+run\s+(?:\S+\s+)*?)-m\s+"
-NEVER = r"(?!)"
-RUNNERS = tuple(
-    Runner(re.compile(f"{BEGIN}(?:{command})(?![\\w./-])"), re.compile(ran), re.compile(passed_over))
-    for command, ran, passed_over in (
-        (rf"(?:{MODULE}|\S*/)?(?:pytest|py\.test)", r"\d+ (x?passed|xfailed)", r"\d+ (skipped|deselected)"),
-        (rf"{MODULE}unittest", r"Ran [1-9]\d* test", NEVER),
-        (r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test", r"(#|ℹ) tests [1-9]", NEVER),
-        (r"(?:\S*/)?cargo\s+(?:\+\S+\s+)?(?:test|t)", r"test result: ", NEVER),
-    )
-)
-# What it would say goes elsewhere, or it was asked for something else than tests.
-SAYS_NOTHING = re.compile(
-    r"[>|]|\$\(|--(version|help|collect-only|co|fixtures|markers|setup-plan|quiet|no-run)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
-)
-
-
-def _told_of_tests(outcome: GateOutcome) -> GateOutcome:
-    """A runner that ended well and told of no test was ended by the code that it ran (`os._exit(0)`): never green.
-
-    Only where the command starts the runner itself and nothing hides what it says. Where all tests were passed over, nobody
-    can say that it holds.
-    """
-    runner = next((each for each in RUNNERS if each.command.search(outcome.command)), None)
-    if runner is None or outcome.status != GateStatus.PASSED or SAYS_NOTHING.search(outcome.command) or runner.ran.search(outcome.output):
-        return outcome
-    if runner.passed_over.search(outcome.output):
-        return replace(outcome, status=GateStatus.UNVERIFIED, note="no test ran: all were passed over")
-    note = "it ended well and told of no test that ran: something ended it before it was done"
-    return replace(outcome, status=GateStatus.FAILED, note=note)
-
-
 def has_python_tests(checkout: str) -> bool:
     """Whether there are files that pytest would collect by its default names."""
     names = (os.path.basename(path) for path in _files_under(checkout))
@@ -452,11 +421,16 @@ def _has_module(name: str) -> bool:
     return any(os.path.isdir(os.path.join(place, name)) for place in site_packages())
 
 
-def _npm_tests(path: str) -> bool:
+def _json(path: str) -> object:
     try:
-        scripts = json.loads("\n".join(_lines(path)) or "{}").get("scripts", {})
-    except (ValueError, AttributeError):
-        return False
+        return json.loads("\n".join(_lines(path)) or "{}")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _npm_tests(path: str) -> bool:
+    package = _json(path)
+    scripts = package.get("scripts", {}) if isinstance(package, dict) else {}
     return isinstance(scripts, dict) and "no test specified" not in str(scripts.get("test", "no test specified"))
 
 

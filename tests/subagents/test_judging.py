@@ -16,6 +16,7 @@ from subagents.gates import Judge, find_test_command
 from subagents.journal import Journal
 from subagents.reporting import Reporter
 from subagents.sandbox import seen_by_commands
+from subagents.told_of_tests import cannot_fail, told_of_tests
 from subagents.workspace import open_repository
 from tests.subagents.conftest import World, commit_files, user_git
 
@@ -212,18 +213,24 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("python -m pytest -q", "", FAILED),
         ("python -m pytest -q", "1 passed in 0.01s", PASSED),
         ("python -m pytest -q", "\x1b[32m\x1b[1m1 passed\x1b[0m in 0.01s", PASSED),
-        ("python -m pytest -q", "1 xfailed in 0.01s", PASSED),
+        ("python -m pytest -q", "1 xfailed in 0.01s", UNVERIFIED),
+        ("python -m pytest -q", "1 passed, 1 xfailed in 0.01s", PASSED),
         ("python -m pytest -q", "2 skipped in 0.01s", UNVERIFIED),
         ("pytest tests", "collected 1 item", FAILED),
         ("pytest --version", "pytest 8", PASSED),
-        ("pytest --collect-only", "1 test collected", PASSED),
+        ("pytest --collect-only", "1 test collected", UNVERIFIED),
+        ("python -m pytest --co -q tests", "1 test collected", UNVERIFIED),
         ("pytest -qq", ".", PASSED),
         ("pytest > log", "", PASSED),
         ("! pytest | grep -q failed", "", PASSED),
         ("python -m unittest", "Ran 0 tests in 0.000s\n\nOK", FAILED),
         ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK", PASSED),
         ("python -m unittest", "", FAILED),
+        ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK (skipped=2)", UNVERIFIED),
+        ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK (skipped=1)", PASSED),
+        ("python -m unittest", "Ran 12 tests in 0.001s\n\nOK (skipped=1, expected failures=12)", UNVERIFIED),
         ("node --test", "# tests 2\n# pass 2", PASSED),
+        ("node --test", "# tests 2\n# pass 0\n# fail 0\n# skipped 2", UNVERIFIED),
         ("node --test", "", FAILED),
         ("cargo test -q", "test result: ok. 1 passed", PASSED),
         ("cargo test", "", FAILED),
@@ -235,11 +242,55 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("test -e /tmp/pytest-of-root/x", "", PASSED),
         ("test -f pytest.ini && pytest.sh", "", PASSED),
         ("make test", "", PASSED),
+        ("cargo test", "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 3 ignored", UNVERIFIED),
+        ("go test ./...", "ok  \tshop/cart\t0.004s\n?   \tshop\t[no test files]", PASSED),
+        ("go test ./...", "?   \tshop\t[no test files]", UNVERIFIED),
+        ("go test -run Nothing ./...", "ok  \tshop/cart\t0.004s [no tests to run]", UNVERIFIED),
+        ("npx jest --passWithNoTests", "No tests found, exiting with code 0", UNVERIFIED),
+        ("npx jest", "Tests:       1 skipped, 2 passed, 3 total", PASSED),
+        ("npx mocha", "  0 passing (1ms)\n  2 pending", UNVERIFIED),
+        ("make test", "no tests ran in 0.01s", UNVERIFIED),
+        ("make test", "=== no tests ran in 0.01s ===\n3 passed in 0.1s", PASSED),
+        ("make test", "=== 1 failed, 2 passed in 0.12s ===", UNVERIFIED),
+        ("sh check.sh", "\x1b[31mTests:       1 failed, 2 passed, 3 total\x1b[0m", UNVERIFIED),
+        ("! python -m pytest -q", "1 failed in 0.12s", PASSED),
+        ("cat notes.txt", "the 1 failed try of 2019 took 12 days", PASSED),
+        ("python -m pytest -q || true", "1 failed in 0.12s", UNVERIFIED),
+        ("python -m pytest -q tests || echo 'some fail; never mind'", "1 passed in 0.12s", UNVERIFIED),
+        ("bash -c 'pytest -q; true'", "1 passed in 0.12s", UNVERIFIED),
+        ("set +e; pytest -q; exit 0", "1 passed in 0.12s", UNVERIFIED),
+        ("sh judge.sh &", "", UNVERIFIED),
+        ("exit 0", "", UNVERIFIED),
+        ("echo all tests pass", "all tests pass", UNVERIFIED),
+        ("pytest -q; true", "1 passed in 0.12s", PASSED),  # bash -e ends at what fails
+        ("pytest -q | tee log", "1 passed in 0.12s", PASSED),  # and pipefail
+        ("test -f a || { echo missing; exit 1; }", "", PASSED),
+        ("grep -q 'x || true' a", "", PASSED),
+        ("test -f a || true; grep -q x a", "", PASSED),
+        ("test -f a || exit", "", PASSED),
+        ("echo 1 | grep -q 1", "", PASSED),
     ],
 )
 def test_a_runner_that_ends_well_and_tells_of_no_test_is_no_pass(command: str, said: str, status: GateStatus) -> None:
     outcome = GateOutcome(1, "Tests pass", GateKind.COMMAND, PASSED, command, 0, "", said)
-    assert gates_module._told_of_tests(outcome).status == status
+    assert told_of_tests(outcome).status == status, told_of_tests(outcome).note
+
+
+SWALLOWS = {"exit 0": False, "jest || true": False, "jest; exit 0": False, "jest | tee log": False, "node ok.js": True, "jest -i": True}
+
+
+@pytest.mark.parametrize(("script", "passes"), SWALLOWS.items())
+def test_an_npm_script_that_cannot_fail_proves_nothing(place, script: str, passes: bool) -> None:
+    assert bool(cannot_fail(script, strict=False)) is not passes
+    tools = place[1] / "tools"
+    tools.mkdir()
+    for name in ("npm", "jest"):
+        (tools / name).write_text("#!/bin/sh\nexit 0\n")
+        (tools / name).chmod(0o755)
+    write(place[1], package__json=json.dumps({"scripts": {"test": script}}))
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command='PATH="$PWD/tools:$PATH"; npm test'))
+    assert outcome.status == (PASSED if passes else UNVERIFIED), outcome
+    assert passes or "the script test of package.json cannot fail" in outcome.note
 
 
 def test_a_module_that_ends_the_runner_does_not_make_its_tests_pass(place) -> None:
