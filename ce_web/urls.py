@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from batches.pages import errors
 from batches.pages.accounts import provider, second_step, sign_in
 
+admin.autodiscover()
 admin.site.site_header = "CE Web"
 admin.site.site_title = "CE Web"
 admin.site.index_title = "Administration"

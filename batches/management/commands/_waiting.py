@@ -13,8 +13,6 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.text.words import duration
-from batches.engine.predictions import predict_conflicts
-from batches.engine.ticker import tick_until
 from batches.integrations.notifications import site_address
 from batches.models import Attempt, AutopilotRun, Batch, Idea, Run, Task, Verification
 
@@ -149,6 +147,8 @@ def _goes_on(number: int) -> str:
 
 
 def _tick_until(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None:
+    from batches.engine.ticker import tick_until  # here: most commands that find a batch wait for nothing
+
     # The progress output already shows what the engine would log.
     logging.getLogger("batches").setLevel(logging.ERROR)
     try:
@@ -161,6 +161,8 @@ def _tick_until(done: Callable[[], bool], interrupted: str, out: OutputWrapper) 
 
 def _predict() -> None:
     """Predict conflicts, for a short time only: the same process reads the heartbeats."""
+    from batches.engine.predictions import predict_conflicts  # as above
+
     predict_conflicts(settings.CE_HOST, timezone.now(), PREDICT_SECONDS)
 
 

@@ -12,6 +12,7 @@ from batches.management.commands._waiting import find_batch
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []  # they load all pages, which takes longer than the answer
     help = "Show the state of a batch: stages, phases, what is running, what failed and why."
 
     def add_arguments(self, parser: CommandParser) -> None:

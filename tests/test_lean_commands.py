@@ -1,0 +1,44 @@
+"""What a command that only reads loads: its answer should take longer than its start."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.admin import site
+from django.contrib.admin.checks import check_admin_app
+from django.urls import get_resolver
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = """
+import contextlib, json, sys
+import manage
+with contextlib.suppress(BaseException):
+    manage.main()
+print("loaded", json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "not_loaded"),
+    [
+        (("batch_status", "--batch", "1"), ("batches.pages.urls", "batches.admin", "batches.engine.ticker", "batches.core.plans.analysis")),
+        (("analyze", "examples/plans/text-statistics.md"), ("batches.models", "ce_web.settings")),
+        (("validate", "examples/plans/text-statistics.md"), ("batches.models", "ce_web.settings")),
+    ],
+)
+def test_a_command_that_only_reads_loads_neither_pages_nor_the_engine(tmp_path: Path, arguments: tuple[str, ...], not_loaded) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    environment |= {"CE_DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    command = [sys.executable, "-c", RUN, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    loaded = json.loads(done.stdout.rpartition("loaded ")[2])
+    assert "django.core.management" in loaded
+    assert [name for name in not_loaded if name in loaded] == []
+
+
+def test_the_administration_is_found_with_the_pages_and_django_finds_no_fault_in_it() -> None:
+    assert get_resolver().resolve("/admin/batches/batch/")
+    assert len(site._registry) > 20 and check_admin_app(None) == []
