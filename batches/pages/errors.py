@@ -1,7 +1,7 @@
 """Error pages; each says what happened and what to do next."""
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.core.exceptions import DisallowedHost, RequestDataTooBig, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -25,6 +25,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
         text = f"At most {most} files can be uploaded at once. Nothing was saved; upload them in several steps."
         return error_page(request, 400, "Too many files.", text)
+    if isinstance(exception, DisallowedHost):
+        return error_page(request, 400, "Unknown host name.", "Open CE Web under a name that the setting ALLOWED_HOSTS lists.")
     return error_page(request, 400, "The request could not be read.", "Go back, reload the page and try again.")
 
 

@@ -1,5 +1,6 @@
 """Forms of people, passwords and tokens."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -54,14 +55,15 @@ class OwnPassword(Described, forms.Form):
     )
     again = forms.CharField(label="Repeat new password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, is_right: Callable[[str], bool] | None = None, **kwargs: Any) -> None:
+        """`is_right` says whether a text is the old password; a form that is only shown needs none."""
         super().__init__(*args, **kwargs)
-        self.user = user
+        self.is_right = is_right
         if not user.has_usable_password():
             del self.fields["old"]
 
     def clean_old(self) -> str:
-        if not self.user.check_password(self.cleaned_data["old"]):
+        if self.is_right is None or not self.is_right(self.cleaned_data["old"]):
             raise forms.ValidationError("This is not your current password.")
         return ""
 

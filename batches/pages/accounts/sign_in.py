@@ -89,14 +89,21 @@ def confirm(request: HttpRequest) -> HttpResponse:
     assert isinstance(user, User)
     onward = safe_onward(request)
     if request.method == "POST":
-        if authenticate(request, username=user.get_username(), password=request.POST.get("password", "")) == user:
-            back_off.signed_in(confirm, request)
+        if is_password_of(request, user, request.POST.get("password", "")):
             sessions.confirm(request)
             return know_browser(redirect(onward), user, request)
         wrong = True
     provider = settings.CE_OIDC_NAME if settings.CE_OIDC_ISSUER and identity_of(user) else ""
     context = {"next": onward, "wrong": wrong, "has_password": user.has_usable_password(), "provider": provider}
     return render(request, "accounts/confirm.html", context, status=400 if wrong else 200)
+
+
+def is_password_of(request: HttpRequest, user: User, typed: str) -> bool:
+    """Whether the password is right; a wrong one is counted and recorded as at the sign-in."""
+    if authenticate(request, username=user.get_username(), password=typed) != user:
+        return False
+    back_off.signed_in(is_password_of, request)
+    return True
 
 
 def safe_onward(request: HttpRequest) -> str:

@@ -25,7 +25,7 @@ from batches.core.errors import BatchError
 from batches.core.text.words import counted
 from batches.models import ApiToken
 from batches.pages.accounts.forms import OwnPassword, TokenNew, UserChange, UserNew
-from batches.pages.accounts.sign_in import confirmed, know_browser
+from batches.pages.accounts.sign_in import ask_to_confirm, confirmed, is_password_of, know_browser
 from batches.pages.common import act, actor_of
 
 
@@ -152,7 +152,9 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 def own_password(request: HttpRequest) -> HttpResponse:
     user = _self(request)
-    form = OwnPassword(request.POST, user=user)
+    if not user.has_usable_password() and not sessions.is_confirmed(request):
+        return ask_to_confirm(request)
+    form = OwnPassword(request.POST, user=user, is_right=lambda typed: is_password_of(request, user, typed))
     if form.is_valid():
         try:
             users.change_own_password(user=user, password=form.cleaned_data["new"])
