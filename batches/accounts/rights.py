@@ -58,7 +58,7 @@ def _choice(roles: list[str]) -> str:
 
 
 def as_markdown() -> str:
-    """The table for SECURITY.md."""
+    """The table for SECURITY.md; `manage.py rights_table` writes it there."""
     heads = ["object", "may", *ACCOUNT_ROLES, *(f"member: {role}" for role in MEMBER_ROLES)]
     lines = [f"| {' | '.join(heads)} |", f"|---|---|{'---|' * (len(heads) - 2)}"]
     for right in RIGHTS.values():

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client
 
@@ -211,7 +212,18 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, tmp_path
 def test_security_md_shows_the_table():
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     shown = text.partition("batches/accounts/rights.py -->\n")[2].partition("<!-- end of rights -->")[0]
-    assert shown.strip() == as_markdown().strip(), f"SECURITY.md has to show:\n{as_markdown()}"
+    assert shown.strip() == as_markdown().strip(), "run: manage.py rights_table"
+
+
+def test_the_command_writes_the_table_where_another_one_was(tmp_path):
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    copy = tmp_path / "SECURITY.md"
+    copy.write_text(text.replace("| yes |", "| no |"), encoding="utf-8")
+    call_command("rights_table", str(copy))
+    assert copy.read_text(encoding="utf-8") == text
+    copy.write_text("Nothing here.")
+    with pytest.raises(CommandError, match="no place for the table"):
+        call_command("rights_table", str(copy))
 
 
 @pytest.mark.parametrize("right", RIGHTS.values(), ids=RIGHTS.keys())
