@@ -20,6 +20,7 @@ from batches.core.text.words import counted
 MOST_QUESTIONS, MOST_ANSWERS = 5, 6
 NEW = "(NEW)"
 _MARKDOWN = re.compile(r"^[ \t]*(?:#{1,6}(?=\s)|[-*+](?=\s)|[0-9]{1,9}[.)](?=\s)|>|```+|~~~+|\|)[ \t]*", re.M)
+_SUBSTITUTION = re.compile(r"`([^`]*)`")  # of a shell: back-ticks around a command in a plan mean the command
 
 
 class IdeaRequest(StrEnum):
@@ -181,11 +182,10 @@ def _phase(
 
 
 def _gate(given: Mapping[str, Any]) -> str:
-    text, command = _line(given["text"]).replace("`", "'"), _line(given["command"]).strip("`")
-    if not command:
-        return _line(given["text"])
-    marks = "``" if "`" in command else "`"
-    return f"{text or 'The command ends well'} (checked: {marks}{command}{marks})"
+    text, command = _line(given["text"]).replace("`", "'"), _line(given["command"])
+    whole = _SUBSTITUTION.fullmatch(command)
+    command = (whole[1] if whole else _SUBSTITUTION.sub(r"$(\1)", command)).replace("`", "").strip()
+    return f"{text or 'The command ends well'} (checked: `{command}`)" if command else _line(given["text"])
 
 
 def _line(text: str) -> str:
