@@ -72,6 +72,11 @@ class Idea(models.Model):
         """Whether there are questions that nobody has answered or skipped."""
         return bool(self.questions) and self.answers is None
 
+    @property
+    def known_usd(self) -> Decimal | None:
+        """What it has cost, for people; None while agents were at work that report no cost."""
+        return self.spent_usd() if not self.attempts.exists() or self.attempts.filter(cost_usd__isnull=False).exists() else None
+
     def spent_usd(self, *, ended: bool = False) -> Decimal:
         """What its attempts have cost, as far as that is known; `ended`: without the one that runs."""
         attempts = self.attempts.filter(ended_at__isnull=False) if ended else self.attempts.all()

@@ -55,7 +55,8 @@ class Command(BaseCommand):
                 idea = wait_for_idea(idea, self.stderr)
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
-        self.stderr.write(f"Spent: {usd(idea.spent_usd())} of {usd(idea.cap_usd)}.", str)
+        cap = "no cap" if idea.cap_usd is None else usd(idea.cap_usd)
+        self.stderr.write(f"Spent: {usd(idea.known_usd)} of {cap}.", str)
         if idea.problem or idea.plan is None:
             raise CommandError(f"{idea.problem} What you wrote is kept: {page_address('batches:idea', idea.pk)}", returncode=1)
         for note in idea.notes:

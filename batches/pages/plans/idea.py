@@ -88,7 +88,7 @@ def idea_detail(request: HttpRequest, pk: int) -> HttpResponse:
             raise PermissionDenied("Writing plans requires the group author, executor or admin.")
         return _act(request, idea)
     attempt = idea.attempts.order_by("-number").first()
-    progress = {"idea": idea, "attempt": attempt, "writes": writes, "spent": idea.spent_usd()}
+    progress = {"idea": idea, "attempt": attempt, "writes": writes, "spent": idea.known_usd}
     if htmx(request) and idea.wanted:
         return render(request, "plans/_idea_progress.html", progress)
     if htmx(request):

@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 from django.utils.html import escape
 
 from batches.models import Idea, Project
@@ -115,6 +116,17 @@ def test_a_problem_is_told_with_the_ways_out_and_a_raised_cap(client, ada, proje
     client.post(f"/plans/ideas/{idea.pk}/", {"action": "again", "cap_usd": "3"})
     idea.refresh_from_db()
     assert (idea.wanted, idea.problem, idea.cap_usd) == ("plan", "", 3)
+
+
+def test_a_cost_that_no_agent_reports_is_unknown_and_not_zero(client, ada, project):
+    idea = builders.make_idea(project, questions=QUESTIONS)
+    assert "spent $0.00" in client.get(f"/plans/ideas/{idea.pk}/").text
+    now = timezone.now()
+    common = {"token": "t", "host": "h", "directory": "/d", "checkout": "/c", "base_commit": "c", "spec": {}, "launched_clock": 1}
+    idea.attempts.create(number=1, asked_for="questions", launched_at=now, ended_at=now, outcome="succeeded", **common)
+    assert "spent —" in client.get(f"/plans/ideas/{idea.pk}/").text
+    idea.attempts.update(cost_usd="0.25")
+    assert "spent $0.25" in client.get(f"/plans/ideas/{idea.pk}/").text
 
 
 def test_a_draft_shows_its_notes_its_versions_and_its_account(client, ada, project):
