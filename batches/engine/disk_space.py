@@ -1,11 +1,13 @@
 """Free space and inodes of the file systems that a host writes to: the data directory's and those of the projects' repositories."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from batches.core.text.words import bytes_words
 from batches.models import Host, Project
@@ -86,6 +88,16 @@ def reported_file_systems(hosts: Iterable[Host]) -> Iterator[tuple[str, FileSyst
         yield from ((host.name, one) for one in known if one is not None)
 
 
-def words_of_fault(error: OSError) -> str:
+# What SQLite and PostgreSQL say where the machine cannot keep what is written.
+DATABASE_FAULT = re.compile(
+    r"database or disk is full|disk I/O error|unable to open database file|attempt to write a readonly database"
+    r"|No space left on device|Disk quota exceeded|could not extend file|Input/output error"
+)
+
+
+def words_of_fault(error: Exception) -> str:
     """The fault of the machine that an error is, for a person; "" when it is none."""
+    if isinstance(error, DatabaseError):
+        found = DATABASE_FAULT.search(str(error))
+        return f"Nothing was changed: the database could not be written ({found[0]}). Try again when there is room." if found else ""
     return str(fault_of(error, (str(settings.CE_DATA_DIR),)) or "")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 from django.contrib import messages
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
@@ -42,7 +43,7 @@ def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpRespons
     """
     try:
         said = verb()
-    except (BatchError, OSError) as error:
+    except (BatchError, OSError, OperationalError) as error:
         told = str(error) if isinstance(error, BatchError) else words_of_fault(error)
         if not told:
             raise

@@ -2,12 +2,15 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
+from django.db.utils import ConnectionHandler
 from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
@@ -15,7 +18,7 @@ from batches.core.errors import WrongChoice
 from batches.engine import orchestrator, retries
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
-from batches.engine.disk_space import FileSystem
+from batches.engine.disk_space import FileSystem, words_of_fault
 from batches.engine.execution_plan import changes_of_run, plan_execution
 from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
@@ -328,3 +331,16 @@ def test_health_says_what_is_there(client, monkeypatch):
     for words in ("3 on one", "bwrap", "set, from the environment", "3 were running: 1 alive, 2 finished meanwhile.", "1 host alive"):
         assert words in page.text
     assert "sk-of-a-test" not in page.text
+
+
+def test_a_database_without_room_is_the_machines_fault_and_other_errors_of_it_are_not(tmp_path):
+    small = ConnectionHandler({"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "small.sqlite3")}})["default"]
+    with closing(small), small.cursor() as cursor:
+        cursor.execute("CREATE TABLE kept (text)")
+        cursor.execute("PRAGMA max_page_count = 3")
+        with pytest.raises(OperationalError) as full:
+            cursor.execute("INSERT INTO kept VALUES (zeroblob(100000))")
+        with pytest.raises(OperationalError) as wrong:
+            cursor.execute("SELECT * FROM lost")
+    assert "(database or disk is full)" in words_of_fault(full.value)
+    assert words_of_fault(wrong.value) == ""
