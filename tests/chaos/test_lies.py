@@ -24,6 +24,8 @@ KINDS: dict[str, dict[str, Lie]] = {
 BASE = {
     ".gitignore": "out/\nnode_modules/\n__pycache__/\n",
     "judge.sh": 'grep -qx honest "parts/$1.txt"\n',
+    "ci/judge.sh": '. "$(dirname "$0")/lib.sh"\nholds "$1"\n',
+    "ci/lib.sh": 'holds() { grep -qx honest "parts/$1.txt"; }\n',
     "run-checker.sh": 'PATH="$PWD/node_modules/.bin:$PATH" checker\n',
     "truth.py": "VALUE = False\n",
     "Makefile": "check:\n\tsh judge.sh nothing\n",
