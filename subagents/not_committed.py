@@ -40,13 +40,24 @@ def ignored_files(repository: Repository, commit: str, paths: Sequence[str]) -> 
 
 
 def filters_named(repository: Repository, commit: str) -> dict[str, str]:
-    """{filter: the .gitattributes file that names it}, such as "lfs". Their files stay as the commit has them. Raises GitError."""
+    """{filter: the line that names it, such as ".gitattributes:1 `*.psd filter=lfs`"}. Raises GitError."""
     found: dict[str, str] = {}
     for path, data in sorted(repository.read_named(".gitattributes", commit).items()):
-        for line in data.decode("utf-8", "replace").split("\n"):
+        for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), start=1):
             if not line.lstrip().startswith("#"):
-                found |= {match["name"]: os.fsdecode(path) for match in FILTER.finditer(line) if match["name"] not in found}
+                where = f"{os.fsdecode(path)}:{number} `{line.strip()}`"
+                found |= {match["name"]: where for match in FILTER.finditer(line) if match["name"] not in found}
     return found
+
+
+def filters_in_use(repository: Repository, commit: str) -> dict[str, str]:
+    """Those of `filters_named` that a file of the commit goes through; it stays as the commit has it. Raises GitError, OSError."""
+    named = filters_named(repository, commit)
+    if not named:
+        return {}
+    paths = b"".join(os.fsencode(path) + b"\0" for path in repository.file_names(commit))
+    used = set(filters_of(repository, commit, paths).values())
+    return {name: where for name, where in named.items() if name in used}
 
 
 def filtered_files(repository: Repository, commit: str, paths: Sequence[str]) -> dict[str, str]:

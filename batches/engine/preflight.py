@@ -98,10 +98,10 @@ def _what_git_would_lose(repository: Repository, commit: str, files: Sequence[st
         found.append(PreflightCheck("Submodule", "warning", text, "Run git submodule update --init in the repository; else it is empty."))
     filters = not_committed.filters_named(repository, commit)
     for path, name in list(not_committed.filtered_files(repository, commit, files if filters else ()).items())[:FILES_NAMED]:
-        text = f"{path} is declared, but goes through the filter {name}, which is not run"
+        text = f"{path} is declared, but {filters.get(name, 'an attribute')} sends it through the filter {name}, which is not run"
         found.append(PreflightCheck("Filter", "error", text, "Change it in a clone of your own; a batch cannot commit it."))
-    for name, path in filters.items():
-        text = f"{path} names the filter {name}, which is not run"
+    for name, where in (not_committed.filters_in_use(repository, commit) if filters else {}).items():
+        text = f"{where} sends files through the filter {name}, which is not run"
         found.append(PreflightCheck("Filter", "warning", text, "Checkouts have its files as the commit has them: pointers or encrypted."))
     return found
 

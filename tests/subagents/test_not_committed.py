@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.not_committed import filtered_files, filters_named, ignored_files, missing_submodules, submodule_of
+from subagents.not_committed import filtered_files, filters_in_use, filters_named, ignored_files, missing_submodules, submodule_of
 from subagents.workspace import Repository, open_repository
 from tests.subagents.conftest import commit_files, user_git
 
@@ -41,9 +41,18 @@ def test_a_file_that_is_in_the_commit_is_kept_whatever_is_ignored(folder: Path) 
 
 def test_filters_are_named_with_their_file_and_comments_are_not(folder: Path) -> None:
     commit_files(folder, {".gitattributes": "# filter=none\n*.psd filter=lfs diff=lfs\n", "secrets/.gitattributes": "* filter=git-crypt\n"})
-    assert filters_named(*opened(folder)) == {"lfs": ".gitattributes", "git-crypt": "secrets/.gitattributes"}
+    lfs, crypt = ".gitattributes:2 `*.psd filter=lfs diff=lfs`", "secrets/.gitattributes:1 `* filter=git-crypt`"
+    assert filters_named(*opened(folder)) == {"lfs": lfs, "git-crypt": crypt}
+    assert filters_in_use(*opened(folder)) == {"git-crypt": crypt}, "of the attributes themselves; no .psd is there"
     declared = ["a/new.psd", "secrets/key", "plain.txt", "*.psd"]
     assert filtered_files(*opened(folder), declared) == {"a/new.psd": "lfs", "secrets/key": "git-crypt"}
+
+
+def test_a_filter_that_no_file_goes_through_does_no_harm(folder: Path) -> None:
+    commit_files(folder, {"a.txt": "a\n", ".gitattributes": "*.bin filter=lfs\n*.txt text\n"})
+    for key, value in (("lfs.clean", "git-lfs clean"), ("lfs.required", "true"), ("x.clean", "cat")):
+        user_git(folder, "config", f"filter.{key}", value)
+    assert filters_in_use(*opened(folder)) == {} and filtered_files(*opened(folder), ["a.txt", "b.txt"]) == {}
 
 
 def test_a_file_below_a_submodule_is_named_and_a_submodule_that_is_not_here_too(folder: Path, tmp_path: Path) -> None:
