@@ -107,7 +107,7 @@ class CleanCheckout:
         """What was noted of the last use; None where the files are to be made anew."""
         try:
             with open(os.path.join(self.folder, "state"), "rb") as file:
-                former = marshal.load(file)
+                former = marshal.load(file)  # noqa: S302 -- a file of ours; bad bytes cannot run code
         except (OSError, ValueError, EOFError, TypeError):
             return None
         if former["repository"] != self.repository.common_dir or self._checkout.has_submodules():

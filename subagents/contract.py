@@ -143,7 +143,7 @@ class LookKind(StrEnum):
     JUDGES_FILE = "judges_file"  # it changed a file that one of its gates runs or reads as configuration
     TAKEN_BACK = "taken_back"  # it takes back, or deletes, what another phase of the batch did
     PROTECTED = "protected"  # it changed a file that the project protects
-    SECRET = "secret"  # it marked something that looks like a secret as none
+    SECRET = "secret"  # noqa: S105 -- it marked something that looks like a secret as none
     WHITE_SPACE = "white_space"  # all that it changed is white space
 
 

@@ -70,7 +70,7 @@ class ForkServer:
             self._ready = False
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603 -- our own program, as a list
                     [sys.executable, "-I", "-S", FORK_SERVER, *self._arguments],
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,

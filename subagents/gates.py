@@ -46,7 +46,7 @@ PLAIN_TESTS = re.compile(
     r"\s*(?:python[\d.]*\s+(?:-\w+\s+)*?-m\s+(?:pytest|unittest|coverage)|pytest|py\.test|coverage)\b(?!.*pythonpath)", re.IGNORECASE
 )
 SECRET_FOUND = (
-    "a secret in a commit is known to all who can read the repository: take it out and retry, and revoke it if it is real; "
+    "a secret in a commit is known to all who can read the repository: take it out and retry, and revoke it if it is real; "  # noqa: S105 -- a sentence for people
     "if it is none, mark its line with the comment “pragma: allowlist secret”"
 )
 NOT_FOUND = 127  # what a shell ends with when there is no such program

@@ -149,7 +149,7 @@ def start(attempt_dir: str, key: int | None = None) -> subprocess.Popen[bytes]:
     """Start the attempt's wrapper as a new Python process, our own child. It gets the descriptor `key`. Raises OSError."""
     given = {} if key is None else {KEY_FD: str(key)}
     with open(os.path.join(attempt_dir, "wrapper.err"), "ab") as errors:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 -- our own program, as a list
             [sys.executable, "-I", "-S", WRAPPER, attempt_dir],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -210,7 +210,7 @@ def _become(
             except OSError as error:
                 os.write(2, f"the sandbox cannot be entered: {error}\n".encode())
                 os._exit(126)
-        os.execvpe(argv[0], list(argv), dict(environment))
+        os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606 -- as a list: no shell may read it
     except FileNotFoundError:
         os._exit(127)
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MASK = "[secret]"
 SHORTEST = 8  # a shorter "secret" would mask ordinary words
 LINE_BYTES = 1 << 16  # a line is kept back until it ends or is this long
-TOKEN = r"A-Za-z0-9_\-"
+TOKEN = r"A-Za-z0-9_\-"  # noqa: S105 -- characters of a pattern
 SHAPES = re.compile(
     rf"""(?<![{TOKEN}])(?:
         sk-[{TOKEN}]{{20,}}                     # Anthropic, OpenAI

@@ -222,7 +222,7 @@ def _bwrap(policy: SandboxPolicy, directory: str) -> list[str]:
     for name in ETC:
         made += ["--ro-bind-try", os.path.realpath(f"/etc/{name}"), f"/etc/{name}"]
     size = ["--perms", "1777", "--size", str(TEMPORARY_BYTES), "--tmpfs"]
-    made += ["--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, "/run", "--symlink", "../tmp", "/var/tmp"]
+    made += ["--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, "/run", "--symlink", "../tmp", "/var/tmp"]  # noqa: S108 -- places inside the sandbox, empty and its own
     binds = [("--ro-bind-try", path) for path in policy.readable] + [("--bind", path) for path in policy.writable]
     shown: set[str] = set()
     for option, path in sorted(binds, key=lambda bind: (bind[1].count("/"), bind[0])):  # a folder before what lies in it
@@ -405,7 +405,7 @@ def _escapes(level: str, place: str) -> str:
     inside, outside = os.path.join(place, "inside"), os.path.join(place, "outside")
     os.mkdir(inside)
     os.mkdir(outside)
-    os.chmod(place, 0o755)
+    os.chmod(place, 0o755)  # noqa: S103 -- commands run as another user and must get in; the data directory above is 0700
     for name in ("canary", "victim"):
         with open(os.path.join(outside, name), "w") as file:
             file.write("not for you")

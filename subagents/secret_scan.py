@@ -59,7 +59,7 @@ ADDRESS = r"""\b[a-z][a-z0-9+.-]{1,15}://[^\s:/?#"'@<>{}$]{1,64}:([^\s/?#"'@<>{}
 NAMES = ("passw", "secret", "token", "api_key", "apikey", "api-key", "access_key", "auth_key", "private_key", "credential")
 ASSIGNED = rf"""(?i)(?:{"|".join(NAMES)})[\w-]{{0,30}}["']?\s{{0,4}}(?:[:=]|=>|:=)\s{{0,4}}["']([^\s"'<>{{}}$%]{{16,200}})["']"""
 MADE_UP = ("example", "sample", "dummy", "placeholder", "changeme", "change-me", "change_me", "your", "xxxx", "test", "fake", "redacted")
-HERE = ("localhost", "127.0.0.1", "0.0.0.0", "example.com", "example.org", "host.docker.internal")
+HERE = ("localhost", "127.0.0.1", "0.0.0.0", "example.com", "example.org", "host.docker.internal")  # noqa: S104 -- a host name that is looked for
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
 

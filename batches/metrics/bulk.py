@@ -21,7 +21,7 @@ def insert(model: type[Model], rows: Sequence[Row], *, replace: bool = False) ->
     fields = model._meta.concrete_fields
     quote = connection.ops.quote_name
     columns = [quote(str(field.column)) for field in fields]
-    sql = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608 -- names of tables and columns come from the models, values are parameters
     if replace:
         key = quote(str(model._meta.pk.column))
         others = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)

@@ -152,7 +152,7 @@ def make_history(*, batches: int, seed: int, now: datetime, days: int | None = N
     The same seed gives the same history. What was made up before is removed first. A thousand batches take some seconds.
     """
     remove_history()
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 -- sample figures, the same for each seed
     length = days or max(30, min(730, batches // 2))
     projects = _projects()
     plans = _plans(projects)

@@ -66,7 +66,7 @@ def figure_table(figure: Figure) -> SafeString:
     """
     heads = "".join(f'<th scope="col"{" class=num" if one.is_number else ""}>{escape(one.title)}</th>' for one in figure.columns)
     body = "".join(f"<tr>{''.join(_cells(figure, row))}</tr>" for row in figure.rows)
-    return mark_safe(f'<table class="table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>')  # escaped in _cells
+    return mark_safe(f'<table class="table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>')  # noqa: S308 -- escaped in _cells
 
 
 def _cells(figure: Figure, row: Row) -> Iterator[str]:

@@ -55,7 +55,7 @@ def enter(path: str, arguments: list[str]) -> None:
     inner = [sys.executable, "-I", "-S", HERE, "become", str(proxy.detach()), port, given["program"], *arguments]
     argv, prepare = confine(level, SandboxPolicy(**fields), inner, given["directory"])
     prepare()
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606 -- the command that the project configured, in its sandbox
 
 
 def become(descriptor: int, made: str, program: str, arguments: list[str]) -> None:
@@ -76,7 +76,7 @@ def become(descriptor: int, made: str, program: str, arguments: list[str]) -> No
         os.close(read_end)
     os.set_inheritable(PASSWORD_FD, True)
     os.environ["CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR"] = str(PASSWORD_FD)
-    os.execv(program, [program, *arguments])
+    os.execv(program, [program, *arguments])  # noqa: S606 -- the command that the project configured, in its sandbox
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ _DURATIONS = re.compile(r"\b\d+(\.\d+)?\s?(h|min|m|s|sec|secs|second|seconds|ms|
 _ADDRESSES = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _LEFT_OUT = re.compile(r"… \d+ bytes left out …")
 _REPEATED = re.compile(r"=+( [^=\n]* )=+")  # pytest fills its rules up to the width, so they shrink as a duration grows
-_TEMPORARY = re.compile(r"/tmp/[\w.-]+")
+_TEMPORARY = re.compile(r"/tmp/[\w.-]+")  # noqa: S108 -- names of such files in output are made alike, none is opened
 
 
 def steady(output: str, folders: Iterable[str] = ()) -> str:

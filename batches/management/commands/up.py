@@ -153,7 +153,7 @@ class Program:
 
 def _start(command: tuple[str, ...]) -> subprocess.Popen[bytes]:
     me = os.getpid()
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 -- our own manage.py, as a list
         command,
         cwd=settings.BASE_DIR,
         stdin=subprocess.DEVNULL,
@@ -186,7 +186,7 @@ def web_command(host: str, port: int) -> tuple[str, ...]:
 
 def address(host: str, port: int) -> str:
     """The URL for a browser on this machine."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 -- the addresses are read, to show one that a browser can open
     return f"http://{name}:{port}/"
 
 
