@@ -11,7 +11,8 @@ export function showMark() {
   const icon = document.getElementById("icon");
   const colour = getComputedStyle(root).getPropertyValue("--" + now.look + "-bar").trim();
   const drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="' + resolved(colour) +
-    '"/><g fill="none" stroke="#fff" stroke-width="2" stroke-linecap="round"><path d="M7 12h3M14 7.5h3M14 16.5h3M10 12c2.5 0 1.5-4.5 4-4.5M10 12c2.5 0 1.5 4.5 4 4.5"/></g></svg>';
+    '"/><g fill="none" stroke="#fff" stroke-width="2" stroke-linecap="round">' +
+    '<path d="M7 12h3M14 7.5h3M14 16.5h3M10 12c2.5 0 1.5-4.5 4-4.5M10 12c2.5 0 1.5 4.5 4 4.5"/></g></svg>';
   if (icon) icon.href = "data:image/svg+xml," + encodeURIComponent(drawing);
   if (shownMark) tell(shownMark, now);
   shownMark = now;
