@@ -1,6 +1,6 @@
 """The metrics page: figures with their tables, findings with their remedy, and the success criteria."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -16,6 +16,8 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
+from batches.accounts.access import may
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.states import Operation
 from batches.core.errors import WrongChoice
 from batches.core.metrics.charts import chapters, figures
@@ -72,11 +74,12 @@ def _address(name: str, query: Mapping[str, str], *args: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A finding with where its remedy leads: a form of these hidden fields, or a page."""
+    """A finding with where its remedy leads: a form of these hidden fields for whoever may apply it, or a page."""
 
     finding: Finding
-    fields: tuple[tuple[str, str], ...]
-    href: str
+    fields: tuple[tuple[str, str], ...] = ()
+    href: str = ""
+    may_apply: bool = False
 
 
 @require_safe
@@ -97,7 +100,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         "headlines": list(first.values()),
         "others": [one for one in seen.headlines if one.code not in first],
         "chapters": chapters(seen, links) if seen.runs or seen.attempts else (),
-        "cards": [_card(one) for one in seen.findings],
+        "cards": _cards(seen.findings, request),
         "periods": [(name, _address("batches:metrics", filters.query(period=name, **{"from": "", "to": ""}))) for name in PERIODS],
         "period_names": PERIODS,
         "operations": OPERATIONS,
@@ -109,12 +112,19 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return render(request, "metrics/metrics.html", context, status=400 if fault else 200)
 
 
-def _card(one: Finding) -> Card:
+def _cards(found: Sequence[Finding], request: HttpRequest) -> list[Card]:
+    applied = {one.remedy.project for one in found if one.remedy.is_applied}
+    projects = Project.objects.filter(slug__in=applied) if applied else ()
+    theirs = {project.slug for project in projects if may(request.user, CHANGE_PROJECT, project)}
+    return [_card(one, one.remedy.project in theirs) for one in found]
+
+
+def _card(one: Finding, may_apply: bool) -> Card:
     remedy = one.remedy
     if remedy.is_applied:
         fields = {"code": remedy.code.value, "project": remedy.project} | {name: str(value) for name, value in remedy.params.items()}
-        return Card(one, tuple(fields.items()), "")
-    return Card(one, (), _page_of(remedy.code, remedy.params))
+        return Card(one, tuple(fields.items()), may_apply=may_apply)
+    return Card(one, href=_page_of(remedy.code, remedy.params))
 
 
 def _page_of(code: RemedyCode, params: Mapping[str, str | int]) -> str:

@@ -25,6 +25,7 @@ from batches.metrics import demo, facts, history
 from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact, Task
 from batches.plans.to_batch import next_number
 from batches.projects import remedies
+from batches.projects.members import set_member
 from batches.runs.create import new_run
 from tests.batches.builders import make_batch, make_project, make_user
 
@@ -306,6 +307,21 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so(settings):
         remedies.apply_remedy(code="replan", project=project, params={}, actor=actor)
     with pytest.raises(PermissionDenied):
         remedies.apply_remedy(code="share_context", project=project, params={}, actor=Actor.person(make_user("bob", admin=False)))
+
+
+def test_a_remedy_has_its_button_for_whoever_may_change_that_project(client):
+    demo.make_history(batches=150, seed=3, now=timezone.now())
+    bob = make_user("bob", admin=False)
+    client.force_login(bob)
+    cards = [card for card in client.get("/metrics/?period=all").context["cards"] if card.fields]
+    assert len({card.finding.remedy.project for card in cards}) > 1 and not any(card.may_apply for card in cards)
+    own = Project.objects.get(slug=cards[0].finding.remedy.project)
+    set_member(project=own, who=bob, role="admin", actor=Actor("test"))
+    page = client.get("/metrics/?period=all")
+    cards = [card for card in page.context["cards"] if card.fields]
+    assert all(card.may_apply == (card.finding.remedy.project == own.slug) for card in cards)
+    assert page.text.count(f'name="project" value="{own.slug}"') == sum(card.may_apply for card in cards) > 0
+    assert "somebody who may change this project can do this" in page.text
 
 
 def test_the_command_prints_what_the_page_shows(made_up, capsys):
