@@ -306,9 +306,11 @@ class _Message:
     LABEL = "message"  # names the record in errors when no file is given
     ORDER: tuple[str, ...] = ()  # fields in the order of the JSON, where it is not that of the record
     REQUIRED: tuple[str, ...] = ()  # fields that have a default, but must be in the JSON
+    WRITTEN: dict[str, str] = {}  # {field: its name in the JSON, where that is another one: names in files stay}
 
     def to_json(self) -> dict[str, Any]:
-        return {name: _plain(name, getattr(self, name)) for name in self.ORDER or self.__match_args__}  # type: ignore[attr-defined]  # set by @record
+        names = self.ORDER or self.__match_args__  # type: ignore[attr-defined]  # set by @record
+        return {self.WRITTEN.get(name, name): _plain(name, getattr(self, name)) for name in names}
 
     @classmethod
     def from_json(cls, data: Any, path: str = "") -> Self:
@@ -319,7 +321,7 @@ class _Message:
     @classmethod
     def _read(cls, fields: _Fields, name: str) -> Any:
         default = None if name in cls.REQUIRED else defaults_of(cls).get(name)
-        return fields.value(name, cls.__annotations__[name], default)
+        return fields.value(cls.WRITTEN.get(name, name), cls.__annotations__[name], default)
 
 
 @record
@@ -415,8 +417,9 @@ class TaskSpec(_Message):
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
     `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
-    `room` is the sandbox policy: {"network": "none"|"steps"|"all", "paths": [to read], "memory_bytes" (in use, of all its
-    processes), "address_bytes" (address space of each), "file_bytes", "processes"}; 0 or a missing key is no limit.
+    `policy` (in the JSON "room") is what the sandbox allows: {"network": "none"|"steps"|"all", "paths": [to read],
+    "memory_bytes" (in use, of all its processes), "address_bytes" (address space of each), "file_bytes", "processes"};
+    0 or a missing key is no limit.
     `batch_base` is the commit that the batch began with: what lies between it and the base is the work of other phases.
     `environment` is what the project says of its environment (built_environment.EnvironmentSettings); {} when it needs none.
     `section` is the phase's part of the plan as its author wrote it, `overview` the plan's text outside the phases; both cut
@@ -430,9 +433,10 @@ class TaskSpec(_Message):
         "task_id", "type", "role", "prp_id", "batch_id", "run", "stage", "key", "phase_name", "goal", "complexity", "estimated_hours",
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
-        "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "room",
+        "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "policy",
         "environment", "section", "overview", "protected",
     )  # fmt: skip
+    WRITTEN = {"policy": "room"}
 
     task_id: str
     type: TaskType
@@ -471,7 +475,7 @@ class TaskSpec(_Message):
     context_file: str = ""
     sandbox: str = ""
     options: dict[str, Any] = {}
-    room: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     batch_base: str = ""
     section: str = ""

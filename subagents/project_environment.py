@@ -201,7 +201,7 @@ def _run(spec: TaskSpec, settings: EnvironmentSettings, folder: str, checkout: s
         reporter.output(data, 0)
         reporter.alive()
 
-    own = replace(spec, room={**spec.room, "network": "all" if settings.network else "none"}, environment={})
+    own = replace(spec, policy={**spec.policy, "network": "all" if settings.network else "none"}, environment={})
     variables = {name: value.replace("{environment}", folder) for name, value in settings.variables} | secrets_for("setup")
     script = shell_command(settings.setup, spec.attempt_dir, "setup")
     exit_code, timed_out = run_commands(own, script, checkout, keep, gates=True, own=folder, extra=variables, seconds=SETUP_SECONDS)

@@ -75,7 +75,7 @@ def policy_for(
     """
     from subagents.workspace import attached_repository
 
-    asked = spec.room
+    asked = spec.policy
     objects = object_folders(attached_repository(spec.repository).common_dir)
     built = ProjectEnvironment.of(spec)
     shown = (*tools(), *objects, *([built.folder] if built.folder else ()))
@@ -110,7 +110,7 @@ def run_commands(
     bwrap tells of a death by signal as a shell does; SIGKILL, which is how the kernel answers a lack of memory, is
     told as -9 at every level. Raises FileNotFoundError when the checkout is gone.
     """
-    network = spec.room.get("network") in (("all",) if gates else ("steps", "all"))
+    network = spec.policy.get("network") in (("all",) if gates else ("steps", "all"))
     environment = {**(way_out() if network else {}), **command_environment(spec, checkout, own), **(extra or {})}
     policy = policy_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"

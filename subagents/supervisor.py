@@ -128,7 +128,7 @@ class Supervisor:
         self.failure: Failure | None = None  # why the supervisor ended the attempt
         self.buffer = b""
         self.written_at = float("-inf")
-        self.memory_limit = int(spec.room.get("memory_bytes", 0))
+        self.memory_limit = int(spec.policy.get("memory_bytes", 0))
         self.memory_used = 0
         self.memory_looked_at = time.monotonic()
 

@@ -34,7 +34,7 @@ from batches.engine.disk_space import low_file_system
 from batches.engine.ideas import versions_of
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, process_view
-from batches.engine.task_specs import room_of
+from batches.engine.task_specs import policy_of
 from batches.engine.verifications import GONE_SECONDS, silence_of
 from batches.gates.discovery import proposal_of
 from batches.integrations.api_keys import key_for
@@ -307,7 +307,7 @@ class _Drafting:
             max_cost_usd=None if attempt.reserved_usd is None else float(attempt.reserved_usd),
             context_file=str(Path(attempt.directory).parent / f"context-{attempt.base_commit[:12]}.md") if project.shared_context else "",
             sandbox=attempt.sandbox,
-            room=room_of(project),
+            policy=policy_of(project),
         )
 
     def _payload(self, files: Sequence[str], commit: str) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         context_file=str(Path(attempt.directory).parent.parent / "context.md") if batch.project.shared_context else "",
         rerun_gates=rules.rerun,
         sandbox=attempt.sandbox,
-        room=room_of(batch.project),
+        policy=policy_of(batch.project),
         environment=environment_of(batch.project),
     )
     if phase is None:
@@ -207,7 +207,7 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def room_of(project: Project) -> dict[str, object]:
+def policy_of(project: Project) -> dict[str, object]:
     """What commands of an attempt may access outside its checkout, and their resource limits."""
     return {
         "network": project.network,

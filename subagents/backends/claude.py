@@ -181,7 +181,7 @@ class _Session:
     def _program(self) -> str:
         """Write the script that the SDK starts instead of the program: it enters the sandbox and becomes the program there."""
         spec, level = self.spec, self.spec.sandbox or "rlimit"
-        network = spec.room.get("network") in ("steps", "all")
+        network = spec.policy.get("network") in ("steps", "all")
         policy = policy_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
         command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
         entry = os.path.join(spec.attempt_dir, "inside.json")

@@ -83,7 +83,7 @@ def _verdict(spec: TaskSpec, repository: Repository, judgement: dict[str, Any], 
     else:
         told = replace(
             spec,
-            room=judgement["room"],
+            policy=judgement["room"],
             timeout_seconds=float(judgement["seconds"]),
             rerun_gates=bool(judgement["rerun"]),
             environment={},

@@ -70,7 +70,9 @@ def test_spec_survives_its_json(world: World) -> None:
         context_file="/tmp/context.md",
         sandbox="bwrap",
         options={"base_url": "http://127.0.0.1:1"},
+        policy={"network": "steps"},
     )
+    assert spec.to_json()["room"] == {"network": "steps"}, "people's scripts know it by this name"
     assert TaskSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 

@@ -85,7 +85,7 @@ def test_network_is_for_whom_the_project_says(world: World, level: str, network:
         reach = f"(exec 3<>/dev/tcp/127.0.0.1/{listener.getsockname()[1]}) 2>/dev/null"
         gates = (GateSpec(1, "Reach", GateKind.COMMAND, f"if {reach}; then echo reached; else echo refused; fi"),)
         script = f"if {reach}; then echo reached; else echo refused; fi > said.txt"
-        spec = world.spec(steps=steps(script), gates=gates, sandbox=level, room={"network": network})
+        spec = world.spec(steps=steps(script), gates=gates, sandbox=level, policy={"network": network})
         seen = world.run(spec)
     assert seen.result is not None
     said = {True: "reached", False: "refused"}
@@ -99,7 +99,7 @@ def test_path_that_the_project_declares_can_be_read_and_not_written(world: World
     tool.mkdir(mode=0o755)
     (tool / "version").write_text("7")
     script = f"cat {tool}/version > made.txt; if touch {tool}/new 2>/dev/null; then exit 1; fi"
-    seen = world.run(world.spec(steps=steps(script), sandbox=level, room={"paths": [str(tool)]}))
+    seen = world.run(world.spec(steps=steps(script), sandbox=level, policy={"paths": [str(tool)]}))
     assert seen.result is not None and seen.result.status == ResultStatus.SUCCESS, seen.result
     assert os.listdir(tool) == ["version"]
 
@@ -138,9 +138,9 @@ def test_daemon_of_a_step_dies_with_the_wrapper_and_with_the_runner(world: World
 
 @pytest.mark.parametrize("level", HERE)
 def test_files_and_address_space_beyond_the_limit_fail_the_step_only(world: World, level: str) -> None:
-    room = {"file_bytes": 1_000_000, "address_bytes": 2**31}
-    large = world.run(world.spec(steps=steps("head -c 2000000 /dev/zero > big"), sandbox=level, room=room))
-    greedy = world.run(world.spec(steps=steps("python -c 'bytearray(3 << 30)'"), sandbox=level, room=room))
+    policy = {"file_bytes": 1_000_000, "address_bytes": 2**31}
+    large = world.run(world.spec(steps=steps("head -c 2000000 /dev/zero > big"), sandbox=level, policy=policy))
+    greedy = world.run(world.spec(steps=steps("python -c 'bytearray(3 << 30)'"), sandbox=level, policy=policy))
     assert [seen.result and seen.result.failure_reason for seen in (large, greedy)] == ["agent_error", "agent_error"]
 
 
@@ -150,7 +150,7 @@ HOLDS = "import signal; held = b'x' * (300 << 20); open('held', 'w').close(); si
 @pytest.mark.parametrize("level", HERE)
 def test_an_attempt_that_uses_more_memory_than_it_may_is_killed_and_says_how_much(world: World, level: str) -> None:
     two = f'python -c "{HOLDS}" & python -c "{HOLDS}"'  # each alone is under the limit
-    spec = world.spec(steps=steps("echo 1 > a.txt", two), sandbox=level, room={"memory_bytes": 2**29})
+    spec = world.spec(steps=steps("echo 1 > a.txt", two), sandbox=level, policy={"memory_bytes": 2**29})
     result = world.run(spec).result
     assert result is not None and result.failure_reason == Failure.MEMORY_LIMIT
     assert re.match(r"killed: 0\.[5-9] of 0\.5 GB of memory in use, at: Step 2 of 2", result.errors[0]), result.errors
@@ -165,7 +165,7 @@ held = [mmap.mmap(-1, 10 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x
 
 @pytest.mark.parametrize("level", HERE)
 def test_address_space_that_is_only_reserved_as_by_webassembly_is_no_memory(world: World, level: str) -> None:
-    result = world.run(world.spec(steps=steps(f'python -c "{RESERVES}"'), sandbox=level, room={"memory_bytes": 2**29})).result
+    result = world.run(world.spec(steps=steps(f'python -c "{RESERVES}"'), sandbox=level, policy={"memory_bytes": 2**29})).result
     assert result is not None and (result.failure_reason, result.errors) == ("", ())
 
 
@@ -196,7 +196,7 @@ def test_memory_of_processes_that_are_gone_is_nothing() -> None:
 @pytest.mark.skipif("bwrap" not in HERE, reason="bubblewrap does not hold here")
 def test_forks_beyond_the_limit_fail_inside_and_leave_nothing(world: World) -> None:
     script = "python -c 'import os, time\nfor _ in range(400):\n    os.fork() or time.sleep(300)'"
-    spec = world.spec(steps=steps(script), sandbox="bwrap", room={"processes": 60})
+    spec = world.spec(steps=steps(script), sandbox="bwrap", policy={"processes": 60})
     seen = world.run(spec)
     assert seen.result is not None and seen.result.failure_reason == "agent_error"
     assert "Resource temporarily unavailable" in json.dumps(world.log(spec))
