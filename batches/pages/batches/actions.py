@@ -1,6 +1,6 @@
 """The buttons of a batch's page: each calls one service."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -72,48 +72,26 @@ def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     return act(request, verb, _page(number))
 
 
-@require_POST
-def pause(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
+def _of_the_run(service: Callable[..., object], said: str) -> Callable[[HttpRequest, int], HttpResponse]:
+    """The page that asks `service` of the batch's newest run, and then says `said`."""
 
-    def verb() -> str:
-        run_control.pause(run=_run_of(batch), actor=actor_of(request))
-        return "Paused: running phases finish, and no new ones start."
+    @require_POST
+    def page(request: HttpRequest, number: int) -> HttpResponse:
+        batch = find_batch(number)
 
-    return act(request, verb, _page(number))
+        def verb() -> str:
+            service(run=_run_of(batch), actor=actor_of(request))
+            return said
 
+        return act(request, verb, _page(number))
 
-@require_POST
-def unpause(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        run_control.unpause(run=_run_of(batch), actor=actor_of(request))
-        return "Resumed."
-
-    return act(request, verb, _page(number))
+    return page
 
 
-@require_POST
-def try_now(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        run_control.try_now(run=_run_of(batch), actor=actor_of(request))
-        return "The machine is being tried; the batch continues if it works."
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def cancel(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        run_control.cancel(run=_run_of(batch), actor=actor_of(request))
-        return "Cancelling: all running phases are being stopped."
-
-    return act(request, verb, _page(number))
+pause = _of_the_run(run_control.pause, "Paused: running phases finish, and no new ones start.")
+unpause = _of_the_run(run_control.unpause, "Resumed.")
+try_now = _of_the_run(run_control.try_now, "The machine is being tried; the batch continues if it works.")
+cancel = _of_the_run(run_control.cancel, "Cancelling: all running phases are being stopped.")
 
 
 @require_POST
