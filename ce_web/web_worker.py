@@ -1,8 +1,8 @@
 """The web server's worker: a request gets a thread when all of it has come (docs/decisions/whole-requests.md).
 
-gunicorn's own threaded worker gives a connection a thread when it is made: as many unfinished headers or bodies as there
-are threads, and nobody else is answered. Here the main loop collects headers and bodies from all connections without
-waiting for any, in memory and from 1 MB on in a temporary file, each within a time. Threads only ever see whole requests.
+gunicorn's own threaded worker gives each new connection a thread. As many unfinished requests as there are threads then
+keep everybody else out. Here the main loop collects the requests of all connections and waits for none: in memory, above
+1 MB in a temporary file, each with a time limit. Threads see whole requests only.
 """
 
 import re
@@ -23,7 +23,7 @@ BODY_SECONDS = 20.0  # for a body, and a second more for each
 BODY_BYTES_A_SECOND = 20_000
 HEAD_BYTES = 64 * 1024
 MEMORY_BYTES = 1_000_000  # of a body; what is more of it is in a temporary file
-MOST_OF_ADDRESS = 300  # unfinished requests of one address; for the next one the oldest is closed
+MOST_OF_ADDRESS = 300  # unfinished requests of one address; one more closes the oldest
 MOST = 900  # of all addresses
 BUFFERED_BYTES = 512 * 1024 * 1024  # of all bodies; beyond it the connection with the largest is closed
 SEND_SECONDS = 20  # a client that takes nothing of an answer for so long is gone
@@ -33,7 +33,7 @@ _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue", re.IGNORECASE)
 
 
 def most_body_bytes() -> int:
-    """The largest body that is taken: 50 files of a plan's largest size, and what a form is besides."""
+    """The largest body that is taken: 50 plans of the largest size, and the other fields of the form."""
     from django.conf import settings
 
     return int(settings.DATA_UPLOAD_MAX_NUMBER_FILES * settings.CE_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
@@ -74,7 +74,7 @@ class Arriving:
             if _CHUNKED.search(header):
                 return "411 Length Required"
             found = _LENGTH.findall(header)
-            self.lacking = int(found[0]) if len(found) == 1 else 0  # two lengths, or one that is none, the parser refuses
+            self.lacking = int(found[0]) if len(found) == 1 else 0  # the parser refuses two lengths, and what is no length
             if self.lacking > most_body_bytes():
                 return "413 Content Too Large"
             self.deadline = time.monotonic() + BODY_SECONDS + self.lacking / BODY_BYTES_A_SECOND
@@ -123,7 +123,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._begin(conn)
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep or close the connection; what came of the next request meanwhile is looked at at once."""
+        """Keep or close the connection. When a part of the next request has come already, go on with it at once."""
         conn.source.whole.close()
         super().finish_request(conn, fs)
         if conn.rest and conn in self.keepalived_conns:

@@ -17,7 +17,7 @@ WAY_OUT = (
 
 
 def allowed() -> dict[str, str]:
-    """What anyone we start may know of our environment: no database, no secret key."""
+    """The variables of ours that every program we start gets: no database, no secret key."""
     return {name: os.environ[name] for name in ALLOWED if name in os.environ}
 
 
@@ -51,9 +51,9 @@ UNATTENDED = {
 def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, str]:
     """For the commands of steps and gates: the one place where a project's own environment is put together.
 
-    `python` is the interpreter that CE Web's virtual environment was made from, without any package of CE Web; what it may
-    borrow of ours is LENT, and only where nothing of the project has that name. These tools, HOME and TMPDIR lie in the folder
-    `own` ("": the attempt's directory).
+    `python` is the interpreter from which CE Web's virtual environment was made, without CE Web's packages. It finds only
+    those in LENT, and the project's own come first. These tools, HOME and TMPDIR lie in the folder `own` ("": the attempt's
+    directory).
     """
     tools = _tools(own or attempt_dir)
     ours = {os.path.realpath(os.path.dirname(sys.executable)), os.path.dirname(sys.executable)}
@@ -64,7 +64,7 @@ def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, st
         "PATH": os.pathsep.join([tools, *places]),
         "PYTHONUSERBASE": tools,
         "CE_ATTEMPT": attempt_dir,
-        # Of its own: tools that tidy a shared folder (pytest keeps three runs there) would wait for everybody's.
+        # A folder of its own: in a shared one, tools that tidy up (pytest keeps three runs) would wait for one another.
         "TMPDIR": _folder(own or attempt_dir, "tmp"),
         "HOME": _folder(own or attempt_dir, "home"),  # for caches; nothing of the server's user is in it
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -80,9 +80,9 @@ def _folder(attempt_dir: str, name: str) -> str:
     return folder
 
 
-# What a run of tests needs that a bare interpreter has not: of these names only, and after all that the project has.
+# Packages of ours that a run of tests needs: commands find them where the project has none of that name.
 LENT = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "coverage")
-# As programs, which unlike `python -m` do not look into the working folder for modules.
+# Started as programs, because `python -m` looks for modules in the working folder first.
 STARTED = {
     "pytest": "from pytest import console_main; sys.exit(console_main())",
     "coverage": "from coverage.cmdline import main; sys.exit(main())",

@@ -1,8 +1,8 @@
 """Which changed files judge: what a gate's command runs, or reads as configuration (docs/gates.md). Pure: texts in, values out.
 
-A phase that changes such a file decides itself whether its gate passes. The rules take rather too much than too little: a
-file too many is one look too many, and a missed one is a lie that passes. So commands are read tolerantly, also those in
-scripts that no strict reader of a shell would take, and configuration counts wherever it lies.
+A phase that changes such a file decides itself whether its gate passes. In doubt the rules take a file: one too many costs
+a person a look, and a missed one lets a lie pass. So commands are found even in scripts that are no valid shell, and
+configuration counts in any folder.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ PYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\
 TOOLS = re.compile(r"(^|/)(\.?ci|tools?|scripts?|bin|dev|hack|checks?|tests?|testing|specs?|e2e|\.github)(/|$)")
 STARTED = RUNS_TESTS | NODE_MANAGERS | _words("python python3 make bash sh node")
 EXACT = NARROWED | NODE_MANAGERS | _words("make just python coverage tox nox xargs timeout watch")  # their arguments are read exactly
-# What they are given is looked at, or moved about: it judges nothing.
+# They only look at files or move them: their arguments judge nothing.
 LOOKS = _words(
     """test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar
     git echo printf"""
@@ -116,7 +116,7 @@ TEST_LIKE = re.compile(
     r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.(bats|t)"
     r"|[^/]*Tests?\.(java|kt|cs|php|swift))$"
 )
-# What of a file says how others are judged; a change of the rest of it does not make it a judge's file.
+# The parts of a file by which gates judge. A change elsewhere in the file does not count.
 PARTS: Mapping[str, frozenset[str]] = {
     "package.json": _words(
         """scripts jest vitest mocha ava nyc c8 tap babel eslintConfig eslintIgnore prettier config workspaces type imports"""
@@ -166,14 +166,14 @@ def _within(path: str, place: str) -> bool:
 
 
 def judges_of(gate: GateSpec, read: Reader, command: str = "") -> Judges:
-    """What judges by this gate; `command` is the one that was run where the gate names none.
+    """The files by which this gate judges. `command` is what was run when the gate names no command.
 
     `read` gives the texts of the files that are there, so that scripts, make targets and npm scripts are followed.
     """
     match gate.kind:
         case GateKind.COMMAND:
             commands = [gate.command]
-        case GateKind.TESTS:  # which tool runs them is found by what is there, and a phase can change that
+        case GateKind.TESTS:  # the files that are there decide which tool runs them, and a phase can change those
             commands = [gate.command or command] if gate.command else [command, "python -m pytest", "npm test", "make test"]
         case GateKind.COVERAGE:
             commands = ["python -m coverage run -m pytest"]
@@ -560,7 +560,7 @@ def has_parts(path: str) -> bool:
 
 
 def judging_part(path: str, text: str | None) -> object:
-    """What of a file's text says how others are judged, comparable with another version's; None where the file is not there."""
+    """The part of a file's text by which gates judge, to be compared with another version's; None where there is no file."""
     name = posixpath.basename(path)
     if text is None:
         return None
@@ -588,7 +588,7 @@ def _of_tool(tool: str, section: dict[str, object]) -> dict[str, object]:
 
 
 def with_judging_part(path: str, base: str, result: str) -> str:
-    """The text of `result` with what judges in it as `base` has it; `base` itself where the two cannot be told apart."""
+    """The text of `result` with the judging part of `base`; all of `base` where the parts cannot be told apart."""
     if posixpath.basename(path) != "package.json":
         return base
     try:

@@ -1,6 +1,6 @@
-"""What about a phase's work a person should look at: judges' files and protected ones that it changed, others' work that it takes back.
+"""What a person should look at in a phase's work: changes of judges' files and of protected ones, and others' work that it takes back.
 
-What decides is in judges_files.py, protected_paths.py and taken_back.py; here git is asked for what they need, as little as possible.
+The rules are in judges_files.py, protected_paths.py and taken_back.py. This module asks git for what they need, and for no more.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Looker:
     def to_undo(self, gate: GateSpec, changes: Sequence[JudgeChange], command: str = "") -> list[str]:
         """Those of the undeclared changes that are undone when the gate is judged again.
 
-        What a gate asks for by name, or tests where there were none at all, cannot be taken away from it: there is no
-        version before to judge by. Raises GitError.
+        An added file that the gate names stays, and so do a project's first tests: without them there is nothing to judge by.
+        Raises GitError.
         """
         undeclared = [change for change in changes if not change.declared]
         added = [change for change in undeclared if self.entries[change.path][0] is None]
@@ -90,7 +90,7 @@ class Looker:
         return [change.path for change in undeclared if change.path not in kept]
 
     def of_others(self, phases: Sequence[ToldPhase], looked_at: Collection[str]) -> list[OthersJudge]:
-        """What of the phase's changes judges gates of the other phases; not those of files that are `looked_at` anyway. Raises GitError."""
+        """The undeclared changes of files by which gates of other phases judge, without the files in `looked_at`. Raises GitError."""
         left = {path: entry for path, entry in self.entries.items() if path not in looked_at}
         left = {path: entry for path, entry in left.items() if not is_declared(path, self.spec.files_modified)}
         found: list[OthersJudge] = []
@@ -105,8 +105,10 @@ class Looker:
         return found
 
     def by_earlier_phases(self, phases: Sequence[ToldPhase], paths: Sequence[str]) -> dict[str, str]:
-        """{path: the phase that changed it without declaring it} of these paths, which differ between the batch's beginning and the
-        base; not where a person has accepted that phase. Raises GitError."""
+        """{path: the phase that changed it without declaring it}, for paths that changed between the batch's beginning and the base.
+
+        Phases that a person has accepted are left out. Raises GitError.
+        """
         known = {phase.key: phase for phase in phases}
         found: dict[str, str] = {}
         for merge in self.repository.merges_between(self.spec.batch_base, self.spec.base_commit, paths):
@@ -123,8 +125,10 @@ class Looker:
         return any(judges.role_of(path) == "test" and TEST_LIKE.search(path) for path in self._in_base)
 
     def tree_as_before(self, paths: Sequence[str], commit: str = "") -> str:
-        """The tree of the result (or of `commit`, which has these files as the result has them) with these files as the phase found
-        them, as far as they judge. Raises GitError."""
+        """A tree in which the judging part of these files is as the phase found it, and all else as in the result.
+
+        `commit` can stand in for the result when it has the same versions of these files. Raises GitError.
+        """
         entries = {path: self._as_before(path) for path in paths}
         return self.repository.tree_with(commit or self.result, entries, os.path.join(self.spec.attempt_dir, "index-as-before"))
 
@@ -192,7 +196,7 @@ class Looker:
         return looks
 
     def looks_at_protected(self, named_before: Sequence[Look]) -> list[Look]:
-        """A look for each pattern of the project that covers changed files, but for files that `named_before` names as undeclared."""
+        """A look for each of the project's patterns that covers a changed file, without files that `named_before` names as undeclared."""
         protected = ProtectedPaths(self.spec.protected)
         known = {look.path for look in named_before if not look.declared}
         found: dict[tuple[str, bool], list[str]] = {}
@@ -211,7 +215,10 @@ class Looker:
         return "added" if before is None else "deleted" if after is None else "changed"
 
     def looks_at_secrets(self, outcomes: Sequence[GateOutcome]) -> list[Look]:
-        """A look for each line that looks like a secret and says that it is none: who wrote it may not decide that. Raises GitError."""
+        """A look for each line that looks like a secret although a comment there says that it is none. Raises GitError.
+
+        A person decides that, not who wrote the comment.
+        """
         if not any(outcome.kind == GateKind.SECRETS and outcome.status == GateStatus.PASSED for outcome in outcomes):
             return []
         found, _ = find_secrets(self.repository, self.spec.base_commit, self.result)
@@ -222,7 +229,7 @@ class Looker:
         ]
 
     def looks_at_white_space(self) -> list[Look]:
-        """A look when nothing but white space was changed, which is no work but for a phase that lays files out. Raises GitError."""
+        """A look when only white space was changed: that is work only for a phase that formats files. Raises GitError."""
         edited = [path for path, (before, after) in self.entries.items() if before and after and before.mode == after.mode in REGULAR]
         if not edited or len(edited) < len(self.entries):
             return []

@@ -42,7 +42,7 @@ def read_notes(repository: Repository, commits: Sequence[str] = ()) -> dict[str,
 
 
 def _listed(repository: Repository, at: str) -> dict[str, str]:
-    """{commit: the blob of its note} as the notes' commit `at` has them, whatever folders they lie in. Raises GitError."""
+    """{commit: the blob of its note} in the notes' commit `at`, in whichever folders they lie. Raises GitError."""
     rows = repository.git("ls-tree", "-r", "-z", "--full-tree", "--end-of-options", at, accept=(0,)).out.split(b"\0")
     found = {}
     for meta, _, path in (row.partition(b"\t") for row in rows if row):
@@ -53,7 +53,7 @@ def _listed(repository: Repository, at: str) -> dict[str, str]:
 
 
 def drafted(repository: Repository, commit: str, section: str, before: str = "") -> list[RefMove]:
-    """What adds `section` to the note of `commit`, which is `before` by now, once these moves are made. Raises GitError, OSError."""
+    """The moves of references that add `section` to the note of `commit`, which is `before` now. Raises GitError, OSError."""
     old = repository.find_commit(NOTES)
     key = os.path.realpath(repository.common_dir)
     known = _known.get(key)
@@ -74,7 +74,7 @@ def drafted(repository: Repository, commit: str, section: str, before: str = "")
 
 
 def add_section(repository: Repository, commit: str, section: str, before: str) -> None:
-    """Add `section` to the note of `commit`, which is `before` by now.
+    """Add `section` to the note of `commit`, which is `before` now.
 
     Raises RefMoved (try again), RepositoryProblem, GitError, OSError.
     """

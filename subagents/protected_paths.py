@@ -1,7 +1,7 @@
 """Files that a person looks at before a change of them is merged into the base branch (docs/gates.md). Pure: texts in, values out.
 
 They make programs outside the sandbox do something: an agent or an editor that opens the folder, continuous integration, git
-hooks, an installer of packages. What a phase wrote into one runs where nobody confines it, as soon as somebody uses the merged tree.
+hooks, an installer of packages. What a phase writes into them runs outside every sandbox once somebody uses the merged tree.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class ProtectedPaths:
     """A project's patterns. One without a slash before its end is found in any folder, any other from the top of the repository.
 
     `*` matches within one part of a path, `**` any number of parts; a folder covers all that is in it. Upper and lower case
-    are the same, as they are to the file systems of many who will have the files.
+    count as the same, because on many people's file systems they are.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -145,7 +145,7 @@ def fault_of_pattern(pattern: str) -> str:
     """Why a line cannot be a pattern; "" for one that can."""
     parts = pattern.strip("/").split("/")
     if pattern.startswith("!"):
-        return "nothing can be taken out again with “!”: leave out the line that covers it"
+        return "“!” takes nothing out again: remove the line that covers the file"
     if "\\" in pattern or not pattern.isprintable() or {"", ".", ".."} & set(parts):
         return "it is not a file, a folder or a glob inside the repository, such as .github/workflows/ or *.lock"
     return f"it has more than {PATTERN_CHARACTERS} characters" if len(pattern) > PATTERN_CHARACTERS else ""

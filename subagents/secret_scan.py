@@ -85,7 +85,7 @@ class FoundSecret:
 
 
 def find_secrets(repository: Repository, base: str, head: str) -> tuple[list[FoundSecret], str]:
-    """(what looks like a secret in what the commits from `base` to `head` add, what was not looked at or "").
+    """(what looks like a secret in the lines that the commits from `base` to `head` add, what was not looked at or "").
 
     Each commit counts, not only the last: what a later one takes out again stays in the history that is merged. Raises GitError.
     """
@@ -151,7 +151,7 @@ def _mixed(secret: str) -> bool:
 
 
 def _is_beside(path: str) -> bool:
-    """Whether it is a test or a document, which are full of passwords that open nothing. Tokens are looked for there too."""
+    """Whether it is a test or a document: these are full of passwords that open nothing. Tokens are looked for there all the same."""
     return TEST_LIKE.search(path) is not None or path.lower().endswith((".md", ".rst", ".lock", ".svg")) or "lock.json" in path
 
 

@@ -1,4 +1,4 @@
-"""Who may do what, as one table: what SECURITY.md shows, and what a test holds every page and every call of the API to."""
+"""Who may do what, as one table. SECURITY.md shows it, and a test checks every page and every call of the API against it."""
 
 from dataclasses import dataclass
 

@@ -142,7 +142,7 @@ def _folded(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """A heading or label in the form that is compared: lower case, without numbering, brackets, emoji, emphasis and colon."""
+    """A heading or label as it is compared: in lower case, without numbering, brackets, emoji, emphasis and colon."""
     return _folded(name.replace("**", "").replace("__", ""))
 
 

@@ -106,7 +106,7 @@ class Draft:
     account: Account = field(init=False)
     _taken: set[str] = field(default_factory=set)  # keys in lower case
     _next: dict[str, int] = field(default_factory=dict)  # for each key that is taken, the number to try next
-    without_done: str | None = None  # the text without what is done, where lines alone cannot be taken out
+    without_done: str | None = None  # the text without finished work, where taking out lines is not enough
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
 
     def __post_init__(self) -> None:
