@@ -1,6 +1,7 @@
 """Every address with every method, as everybody: it does what the table of rights says, no more and no less."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 import pytest
@@ -17,6 +18,8 @@ from batches.accounts.roles import MEMBER_ROLES, grants
 from batches.models import Membership
 from tests.batches import builders
 from tests.batches.addresses import Objects, every_address, named
+from tests.batches.oidc_server import CLIENT, SECRET, Provider
+from tests.batches.oidc_server import provider as serving_provider
 from tests.installation import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -143,13 +146,21 @@ SUBJECTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """Without one the addresses of the sign-in by a provider are there for nobody."""
+    with serving_provider() as made:
+        yield made
+
+
 def test_every_address_and_method_has_a_row():
     assert {name for name, _ in named()} == set(ROWS)
 
 
 @pytest.mark.engine  # no engine, but many requests
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: "-".join(f"{value}" for value in astuple(subject) if value))
-def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, tmp_path):
+def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, provider, settings):
+    settings.CE_OIDC_ISSUER, settings.CE_OIDC_CLIENT_ID, settings.CE_OIDC_CLIENT_SECRET = provider.url, CLIENT, SECRET
     project = builders.make_project()
     project.members_only = subject.closed
     project.save()
@@ -180,12 +191,14 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, tmp_path
         "batches:api_analyze": builders.PLAN_TEXT,
     }
     paths["batches:api_plans"] += f"?project={project.slug}"
+    signed_in = Client()
+    if not subject.anonymous:
+        signed_in.force_login(user)
     wrong = []
     for name, row in ROWS.items():
         for method in ("GET", "POST") if subject.account == "admin" else row:
             client = Client()
-            if not subject.anonymous:
-                client.force_login(User.objects.get(pk=user.pk))
+            client.cookies.load(signed_in.cookies)
             with transaction.atomic():
                 sent = data.get(name, {})
                 if ":api_" in name:
@@ -196,7 +209,7 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, tmp_path
                     answer = client.generic(method, paths[name]) if method == "GET" else client.post(paths[name], sent)
                 transaction.set_rollback(True)
             to_sign_in = answer.get("Location", "").startswith("/sign-in/") and not (name == "sign_out" and not subject.anonymous)
-            refused = answer.status_code in (401, 403, 404) or (to_sign_in and name not in ("sign_in", "second_step"))
+            refused = answer.status_code in (401, 403, 404) or (to_sign_in and name not in ("sign_in", "second_step", "provider_back"))
             if method not in row:
                 found = answer.status_code == 405
             elif subject.may(row[method]):
