@@ -12,6 +12,7 @@ from subagents.contract import SubagentError
 from subagents.workspace import attached_repository
 
 SHAPES_KEPT = 32
+MOST_SUGGESTIONS = 12
 
 
 def shape_of_project(project: Project) -> ProjectShape:
@@ -33,3 +34,17 @@ def shape_of_project(project: Project) -> ProjectShape:
 def _read(path: str, commit: str) -> ProjectShape:
     files = read_tree(path, commit).files
     return shape_of(files, proposal_of(attached_repository(path), commit, files))
+
+
+def suggestions(project: Project, kind: str, typed: str) -> list[str]:
+    """What can stand where `typed` stands in a plan: for "path" files and folders of the base branch, for "command" the project's commands.
+
+    Raises ServiceError.
+    """
+    if kind == "path":
+        return base_tree(project).names.like(typed, MOST_SUGGESTIONS)
+    if kind == "command":
+        shape = shape_of_project(project)
+        commands = dict.fromkeys(one for one in (shape.test, shape.lint, shape.build, shape.coverage) if one)
+        return [one for one in commands if one.startswith(typed) and one != typed]
+    return []

@@ -73,6 +73,7 @@ urlpatterns: list[URLPattern] = [
     path("plans/new/", editor.plan_new, name="plan_new"),
     path("plans/idea/", idea.idea_new, name="idea_new"),
     path("plans/ideas/<int:pk>/", idea.idea_detail, name="idea"),
+    path("plans/complete/", editor.plan_complete, name="plan_complete"),
     path("plans/preview/", editor.plan_preview, name="preview"),
     path("plans/preview/graph/", editor.preview_graph, name="preview_graph"),
     path("plans/repair/", editor.plan_repair, name="plan_repair"),

@@ -216,7 +216,6 @@ def _declared(plan: _Plan, phase: PhaseSpec, base: BaseFiles, new: dict[str, Non
             yield PlanFinding(plan.line_with(phase, path), Severity.INFO, text, "", phase.key)
         if base.names.has(path):
             continue
-        new[path] = None
         other = base.names.looks_like(path)
         if other and other.rstrip("/") not in plan.declared:
             line = plan.line_with(phase, path)
@@ -225,6 +224,8 @@ def _declared(plan: _Plan, phase: PhaseSpec, base: BaseFiles, new: dict[str, Non
                 text = f"Phase {phase.key}: {path} does not exist, and looks like {other}, which does."
                 repair = _write(plan, line, path, other)
                 yield PlanFinding(line, Severity.MINOR, text, "Mark it as (NEW) where it is to be created.", phase.key, repair)
+                continue
+        new[path] = None
 
 
 def _write(plan: _Plan, line: int, path: str, other: str) -> Repair | None:

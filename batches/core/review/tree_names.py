@@ -34,6 +34,21 @@ class TreeNames:
     def has_folder(self, path: str) -> bool:
         return path.rstrip("/") in self._children
 
+    def like(self, typed: str, limit: int) -> list[str]:
+        """The files and folders (with a slash) that go on as `typed`, then those in whose name it stands; at most `limit`."""
+        above, _, start = typed.rpartition("/")
+        begin, low = f"{above}/" if above else "", start.lower()
+        children = self._children.get(above, set())
+        found = [f"{begin}{name}{'/' * self.has_folder(begin + name)}" for name in sorted(children) if name.lower().startswith(low)]
+        if len(found) < limit and len(typed) > 1:
+            low = typed.lower()
+            found += [path for path in self._sorted if low in (path if "/" in low else path.rpartition("/")[2]).lower()]
+        return [path for path in dict.fromkeys(found) if path != typed][:limit]
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self.files)
+
     def looks_like(self, path: str) -> str:
         """The existing path that `path` is by one slip of the keyboard in one or more of its names; "" for none.
 

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.access import may, may_anywhere
 from batches.accounts.rights import refusal
@@ -23,7 +23,7 @@ from batches.core.plans.templates import ProjectShape, TemplateKind, template
 from batches.core.plans.text_diff import diff_texts, lines_of
 from batches.core.plans.types import PlanIssue, apply_repair
 from batches.engine.ideas import idea_of
-from batches.gates.shapes import shape_of_project
+from batches.gates.shapes import shape_of_project, suggestions
 from batches.models import Idea, Plan, Project
 from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
@@ -36,6 +36,7 @@ from batches.review.plans import review_of_text
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
 DECISIONS_KEPT = 500  # most decisions in one form
 ERRORS_OF_A_FILE = 5
+TYPED_CHARACTERS = 300  # of what is completed
 DIFF_LINES = 1_000  # of the preview of repairs
 REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button: whether phases without an order run at once
 
@@ -227,6 +228,19 @@ def _decisions(request: HttpRequest) -> dict[str, str]:
 
 def _fits(text: str) -> bool:
     return len(text.encode("utf-8", "surrogatepass")) <= settings.CE_UPLOAD_BYTES
+
+
+@require_safe
+def plan_complete(request: HttpRequest) -> HttpResponse:
+    """JSON: what can stand at the editor's cursor. ?kind= is path or command, ?typed= what stands there, ?project= whose repository."""
+    number = read_number(request.GET.get("project"))
+    project = None if number is None else get_object_or_404(Project, pk=number)
+    _require_author(request, project)
+    try:
+        values = suggestions(project, request.GET.get("kind", ""), request.GET.get("typed", "")[:TYPED_CHARACTERS]) if project else []
+    except ServiceError:
+        values = []  # the preview says why the repository cannot be read
+    return JsonResponse({"values": values})
 
 
 @require_POST

@@ -76,6 +76,7 @@ ROWS |= {
     "batches:plan_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
     "batches:idea_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
     "batches:idea": {"GET": "see", "POST": "write"},
+    "batches:plan_complete": {"GET": "write" + SOMEWHERE},
     "batches:plan_edit": {"GET": "write", "POST": "write"},
     "batches:plan_decide": {"POST": "write"},
     "batches:api_plans": {"POST": "write"},

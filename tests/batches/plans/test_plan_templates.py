@@ -84,3 +84,17 @@ def test_the_command_says_what_is_wrong_with_the_repository():
     project = builders.make_project()
     with pytest.raises(CommandError, match=project.repository):
         call_command("plan_from_template", "bug-fix", stdout=StringIO())
+
+
+def test_the_editor_is_told_what_can_stand_at_its_cursor(client, ada, shop):
+    def values(**asked: object) -> list[str]:
+        return client.get("/plans/complete/", {"project": shop.project.pk, **asked}).json()["values"]
+
+    assert values(kind="path", typed="src/") == ["src/cart.py"]
+    assert values(kind="command", typed="") == ["python -m pytest -q"]
+    assert values(kind="command", typed="make") == []
+    assert values(kind="poem", typed="") == []
+    assert client.get("/plans/complete/", {"kind": "path", "typed": ""}).json() == {"values": []}
+    gone = {"project": builders.make_project().pk, "kind": "path", "typed": ""}
+    assert client.get("/plans/complete/", gone).json() == {"values": []}
+    assert client.get("/plans/complete/", {"project": 10**6}).status_code == 404

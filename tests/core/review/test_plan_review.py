@@ -56,6 +56,7 @@ def test_a_path_that_is_an_existing_one_misspelt_is_told_and_put_right_at_one_pr
     (finding,) = [one for one in reviewed(text).findings if "looks like" in one.message]
     assert finding.severity is Severity.MINOR
     assert text.split("\n")[finding.line - 1] == f"**Files Modified**: {written}, notes.txt"
+    assert reviewed(text).new_files == ("notes.txt",)
     assert finding.repair is not None
     assert told(apply_repair(text, finding.repair)) == []
     assert analyse_document(apply_repair(text, finding.repair)).reading.plan.phases[0].files[0] == meant
@@ -196,3 +197,20 @@ def test_reviewing_500_phases_beside_20_000_files_stays_under_300_milliseconds()
         review_plan(report.reading.plan.phases, stages, lines, base)
         best = min(best, time.process_time() - start)
     assert best < 0.3
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("s", ["scripts/", "src/"]),
+        ("src/shop/b", ["src/shop/basket.py"]),
+        ("SRC/", ["src/shop/__init__.py", "src/shop/basket.py"]),
+        ("basket", ["src/shop/basket.py", "tests/test_basket.py"]),
+        ("README.md", []),
+        ("shop/ba", ["src/shop/basket.py"]),
+        ("nothing", []),
+        ("", ["README.md", "pyproject.toml", "scripts/"]),
+    ],
+)
+def test_paths_that_go_on_as_what_is_typed_come_before_those_that_hold_it(typed, found):
+    assert TreeNames(TREE).like(typed, 3) == found
