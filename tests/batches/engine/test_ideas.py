@@ -1,5 +1,8 @@
 """From an idea to a plan, through the real engine, the real SDK and its program, and a stand-in for the Messages API."""
 
+import json
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
@@ -11,7 +14,7 @@ from django.utils import timezone
 from batches.core.errors import ServiceError
 from batches.core.plans.drafted import NOT_SAID
 from batches.engine import ideas
-from batches.models import Host, Idea, IdeaAttempt, Plan
+from batches.models import Host, Idea, IdeaAttempt, Plan, Project
 from batches.plans.services import report_of
 from subagents import launcher
 from tests.batches.world import ACTOR, World
@@ -144,6 +147,26 @@ def test_a_plan_with_errors_is_kept_for_the_editor(world, agent):
     agent("circle")
     idea = drafted(world)
     assert idea.problem == "" and idea.plan.error_count == 1
+
+
+COMMAND_AGENT = """
+import json, os, sys
+prompt = sys.stdin.read()
+open("scribble.txt", "w").write("what it writes is thrown away")
+print("I looked around.", json.dumps(json.loads(sys.argv[1])["questions" if "what you must ask" in prompt else "plan"]))
+"""
+
+
+def test_an_agent_with_a_command_line_of_its_own_does_the_same_and_its_cost_is_unknown(world, tmp_path, settings):
+    program = tmp_path / "agent.py"
+    program.write_text(COMMAND_AGENT)
+    answers = json.dumps({"questions": {"questions": model.QUESTIONS}, "plan": model.GOOD})
+    settings.CE_HOST = world.ticker.host
+    Project.objects.filter(pk=world.project.pk).update(backend="command", agent_command=shlex.join([sys.executable, str(program), answers]))
+    world.project.refresh_from_db()
+    idea = drafted(world)
+    assert idea.problem == "" and report_of(idea.plan).is_valid and idea.known_usd is None
+    assert world.git("status", "--porcelain") == ""
 
 
 def test_a_person_stops_the_agent(world, agent, api):
