@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 JSON_BYTES = 256 * 1024  # a larger heartbeat or result is refused
 SPEC_BYTES = 8 * 1024 * 1024  # we write specs ourselves; a phase may quote a long plan
+NESTED = 400  # levels; with more, some reader or writer of JSON gives up
 LARGEST_INTEGER = 2**53  # what every JSON reader and a database column agree on
 # Errors of the machine and not of what was asked of it (machine_faults.py): they pass, and nobody's work is to blame.
 MACHINE_ERRORS = frozenset(
@@ -65,9 +66,13 @@ def load_json(data: bytes, path: str) -> Any:
     import json
 
     try:
-        return _cleaned(json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite), path)
+        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded)
+        # Only escapes can make what is to be cleaned: JSON has no bare NUL, and UTF-8 no lone surrogate.
+        return _cleaned(found) if b"\\u" in data else _not_too_deep(found)
     except RecursionError:
         raise ContractError(path, "is nested too deeply") from None
+    except OverflowError:
+        raise ContractError(path, "holds a number beyond 2^53") from None
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         raise ContractError(path, f"is not JSON: {str(error)[:200]}") from None
 
@@ -83,15 +88,30 @@ def _finite(text: str) -> float:
     return value
 
 
-def _cleaned(value: Any, path: str) -> Any:
+def _bounded(text: str) -> int:
+    value = int(text)
+    if abs(value) > LARGEST_INTEGER:
+        raise OverflowError
+    return value
+
+
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, list):
-        return [_cleaned(item, path) for item in value]
+        return [_cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {clean_text(key): _cleaned(item, path) for key, item in value.items()}
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        raise ContractError(path, "holds a number beyond 2^53")
+        return {clean_text(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _not_too_deep(value: Any, left: int = NESTED) -> Any:
+    """The value itself. Raises RecursionError where it is nested deeper than `left`."""
+    if not left:
+        raise RecursionError
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(item, (dict, list)):
+            _not_too_deep(item, left - 1)
     return value
 
 

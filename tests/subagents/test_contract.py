@@ -25,6 +25,7 @@ from subagents.contract import (
     replace,
     write_atomic,
 )
+from subagents.files import load_json
 from subagents.record import record
 from tests.subagents.conftest import World
 
@@ -305,3 +306,22 @@ def test_record_is_a_frozen_value() -> None:
     for wrong in (lambda: Point(), lambda: Point(1, 2, 3), lambda: Point(1, z=3), lambda: replace(Point(1), z=3)):
         with pytest.raises(TypeError):
             wrong()
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_json_is_read_alike_with_and_without_escapes(escaped: bool) -> None:
+    """Texts are cleaned where something can be unclean; numbers and nesting are bounded in either case."""
+    mark = b'"\\u0041"' if escaped else b'"A"'
+    assert load_json(b'{"a": [1, -2, 0.5, null, true, "\xc3\xa4"], "b": ' + mark + b"}", "x") == {
+        "a": [1, -2, 0.5, None, True, "ä"], "b": "A",
+    }  # fmt: skip
+    assert load_json(b'["\\u0000", "\\ud800", {"\\u0000": 1}]', "x") == ["\ufffd", "\ufffd\ufffd\ufffd", {"\ufffd": 1}]
+    for number in (str(2**53 + 1), str(-(2**53) - 1), "9" * 400):
+        with pytest.raises(ContractError, match=r"beyond 2\^53"):
+            load_json(b"[" + number.encode() + b", " + mark + b"]", "x")
+    for levels in (2_000, 100_000):
+        with pytest.raises(ContractError, match="nested too deeply"):
+            load_json(b"[" * levels + mark + b"]" * levels, "x")
+    for bare in (b'["\x00"]', b'["\xed\xa0\x80"]'):
+        with pytest.raises(ContractError, match="is not JSON"):
+            load_json(bare, "x")
