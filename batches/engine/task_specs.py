@@ -4,7 +4,9 @@ import json
 import secrets
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -19,7 +21,7 @@ from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
-from batches.models import Attempt, Gate, Phase, Project, Result, Run, SignOff, Task
+from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, SignOff, Task
 from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
@@ -164,7 +166,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         protected=tuple(_lines(batch.project.protected_paths)),
     )
     if run.operation == Operation.EXECUTE:
-        full = replace_record(full, payload=_executor_payload(phase, rules))
+        full = replace_record(full, payload=_executor_payload(batch, phase, full.gates, rules))
     if task.resolution:
         return replace_record(full, steps=(), payload={**full.payload, "start": task.resolution})
     if run.operation == Operation.GENERATE:
@@ -243,20 +245,57 @@ def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
     return (*own, *rules.of_phase(phase.files, has_steps=bool(phase.steps)))
 
 
-def _executor_payload(phase: Phase, rules: GateRules) -> dict[str, object]:
-    """The batch's other phases with gates that read judges' files: what this phase changes of those is named."""
-    executed = Attempt.objects.filter(task__phase__batch=phase.batch_id, task__run__operation=Operation.EXECUTE)
-    merged = dict(executed.exclude(merge_commit="").order_by("pk").values_list("task__phase__key", "pk"))
-    accepted = set(SignOff.objects.filter(attempt__in=merged.values(), gate=None, withdrawn_at=None).values_list("attempt", flat=True))
+@dataclass(frozen=True, slots=True)
+class JudgedPhase:
+    """What other phases are told of a phase: its gates that read judges' files, and the files that it declares."""
+
+    pk: int
+    key: str
+    gates: list[dict[str, object]]
+    files: list[str]
+
+
+@lru_cache(maxsize=64)
+def judged_phases(batch_id: int, edition: int) -> tuple[JudgedPhase, ...]:
+    """The phases of a batch. Cached: they change only with the edition."""
+    phases = Phase.objects.filter(batch=batch_id).order_by("position").prefetch_related("gates")
+    return tuple(
+        JudgedPhase(one.pk, one.key, [gate.spec for gate in one.gates.all() if gate.kind in JUDGED_BY_FILES], list(one.files))
+        for one in phases
+    )
+
+
+MERGED: Prepared[tuple[str, int]] = Prepared(
+    lambda batch: (
+        Attempt.objects.filter(task__phase__batch=batch, task__run__operation=Operation.EXECUTE)
+        .exclude(merge_commit="")
+        .order_by("pk")
+        .values_list("task__phase__key", "pk")
+    )
+)
+ACCEPTED: Prepared[int] = Prepared(
+    lambda batch: SignOff.objects.filter(attempt__task__phase__batch=batch, gate=None, withdrawn_at=None).values_list("attempt", flat=True)
+)
+
+
+def _executor_payload(batch: Batch, phase: Phase, gates: Sequence[GateSpec], rules: GateRules) -> dict[str, object]:
+    """The batch's other phases with gates that read judges' files: what this phase changes of those is named.
+
+    All of them where this phase has such gates itself: what an earlier one changed of their judges is named, too.
+    """
+    mine = any(gate.kind in JUDGED_BY_FILES for gate in gates)
+    told = [one for one in judged_phases(batch.pk, batch.edition) if one.pk != phase.pk and (mine or one.gates)]
+    merged = dict(MERGED.rows(batch=batch.pk)) if told else {}
+    accepted = set(ACCEPTED.rows(batch=batch.pk)) if merged else set()
     others: list[dict[str, object]] = [
         {
-            "key": other.key,
-            "gates": [gate.spec for gate in other.gates.all() if gate.kind in JUDGED_BY_FILES],
-            "files_modified": list(other.files),
-            "merged": other.key in merged,
-            "accepted": merged.get(other.key) in accepted,
+            "key": one.key,
+            "gates": one.gates,
+            "files_modified": one.files,
+            "merged": one.key in merged,
+            "accepted": merged.get(one.key) in accepted,
         }
-        for other in Phase.objects.filter(batch=phase.batch_id).exclude(pk=phase.pk).order_by("position").prefetch_related("gates")
+        for one in told
     ]
     of_phases = rules.of_phase((), has_steps=False)
     if whole := [gate.to_json() for gate in rules.of_stage() if gate.origin == GateOrigin.PROJECT and gate not in of_phases]:

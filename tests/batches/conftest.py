@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine import snapshots
+from batches.engine import snapshots, task_specs
 from batches.models import Attempt
 from batches.projects.services import create_project
 from subagents import launcher
@@ -40,6 +40,7 @@ def world(transactional_db, settings, tmp_path: Path, repository: Path) -> Itera
     made = World(repository, create_project(name="Test", repository=str(repository), actor=ACTOR))
     snapshots.gated_phases.cache_clear()  # a flushed database may give the same ids again
     snapshots.remaining_hours.cache_clear()
+    task_specs.judged_phases.cache_clear()
     yield made
     for directory in Attempt.objects.live().values_list("directory", flat=True):
         launcher.stop(directory, force=True)
