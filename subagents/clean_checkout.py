@@ -114,7 +114,8 @@ class CleanCheckout:
             return None
         # Attributes decide how files are written that themselves have not changed.
         asked = ("diff-tree", "-r", "--name-only", "--end-of-options", former["commit"], self.commit, "--", ":(glob)**/.gitattributes")
-        return None if self.repository.git(*asked, accept=(0,)).out else former
+        same = self.repository.same_files(former["commit"], self.commit)
+        return None if not same and self.repository.git(*asked, accept=(0,)).out else former
 
     def _make(self) -> None:
         if os.path.lexists(self.path):

@@ -337,10 +337,10 @@ class Repository:
         known = read_commit(self.common_dir, commit)
         return known.tree if known else self._line("rev-parse", "--verify", "--end-of-options", commit + "^{tree}")
 
-    def _same_files(self, one: str, other: str) -> bool:
-        """Whether two commits are known to have the same tree; False where that would have to be asked."""
+    def same_files(self, one: str, other: str) -> bool:
+        """Whether a commit is known to have the tree of another, or `other` is that tree; False where that would have to be asked."""
         first, second = read_commit(self.common_dir, one), read_commit(self.common_dir, other)
-        return first is not None and second is not None and first.tree == second.tree
+        return first is not None and first.tree == (second.tree if second is not None else other)
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `of` contains `commit`. Raises GitError."""
@@ -475,7 +475,7 @@ class Repository:
 
     def changes(self, base: str, head: str) -> Changes:
         """The files that differ from `base` to `head`. Raises GitError."""
-        if base == head or self._same_files(base, head):
+        if base == head or self.same_files(base, head):
             return Changes((), (), (), ())
         asked = ("diff-tree", "-r", "-z", "-M", "--name-status", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head)
         fields = iter(self._out(*asked).split(b"\0"))
@@ -508,7 +508,7 @@ class Repository:
     def changed_entries(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]]:
         """{path: (in `base`, in `head`)} of the files that differ; None where there is none. Raises GitError."""
         asked = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
-        return {} if base == head or self._same_files(base, head) else _raw_entries(self._out(*asked).split(b"\0"))
+        return {} if base == head or self.same_files(base, head) else _raw_entries(self._out(*asked).split(b"\0"))
 
     def merges_between(self, base: str, head: str, paths: Sequence[str]) -> list[BroughtIn]:
         """What each merge on the way from `base` to `head` brought in at these paths, the newest first. Raises GitError."""
@@ -585,7 +585,7 @@ class Repository:
 
     def blocked_entries(self, base: str, head: str) -> tuple[str, ...]:
         """Entries new in `head` that may not be committed or merged, each as a sentence: links that leave the tree, other repositories."""
-        if self._same_files(base, head):
+        if self.same_files(base, head):
             return ()
         found = []
         answer = self._out("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
