@@ -8,8 +8,10 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from batches.engine.sandboxing import sandbox_level
 from subagents.sandbox import SandboxUnavailable
 
+ENGINE = "engine"  # the tag of these checks: a process that shows no pages makes only them
 
-@register()
+
+@register(ENGINE)
 def check_queue(**_: Any) -> list[CheckMessage]:
     """The task queue as the engine needs it (docs/engine.md): tasks commit with the state change and are not repeated early."""
     cluster = settings.Q_CLUSTER
@@ -41,7 +43,7 @@ def check_queue(**_: Any) -> list[CheckMessage]:
     return found
 
 
-@register()
+@register(ENGINE)
 def check_sandbox(**_: Any) -> list[CheckMessage]:
     """A sandbox level that is set by name must be available, so that commands never run at a weaker one."""
     if settings.CE_SANDBOX in ("auto", "rlimit"):

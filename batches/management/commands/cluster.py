@@ -10,12 +10,14 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
+from batches.checks import ENGINE
 from batches.engine import ticker
 from batches.tasks import enqueue_tick
 from ce_web.cluster import run_cluster
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages into memory, which it shows none of
     help = "Run the task cluster of this host in the foreground. Exit code 75 means: start it again."
 
     def add_arguments(self, parser: CommandParser) -> None:
