@@ -250,7 +250,9 @@ class _Reading:
         if path.endswith(".py"):
             for origin, names, plain in PYTHON_IMPORT.findall(text):
                 modules = [origin, *(f"{origin}.{name}" for name in re.split(r"[, ]+", names) if name), *re.split(r"[, ]+", plain)]
-                self._helpers(folder, [name.strip(".").replace(".", "/") for name in modules if name.strip(".")])
+                plain_names = (name.strip(".") for name in modules)
+                own = [name for name in plain_names if name and name.partition(".")[0] not in SHADOWED]  # else _shadows() tells
+                self._helpers(folder, [name.replace(".", "/") for name in own])
         else:
             beside = re.findall(r"""(?:require\(|from\s|import\s*\(?)\s*["'](\.{1,2}/[\w./-]+)["']""", text)
             self._take(self.files, (name + ending for name in beside for ending in ("", ".js", ".mjs", ".cjs", ".ts")), folder, follow=True)

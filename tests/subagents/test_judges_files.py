@@ -119,6 +119,7 @@ def role(command: str, path: str, kind: GateKind = GateKind.COMMAND) -> str:
         ("pytest -p plug -p no:cacheprovider tests", "plug.py", "script"),
         ("pytest tests", "support/more.py", "script"),
         ("python tools/helped.py", "tools/helper.py", "script"),
+        ("python tools/helped.py", "tools/json.py", "configuration"),
         ("python tools/helped.py", "calc.py", ""),
         ("node tools/helped.js", "tools/helper.js", "script"),
         ("npm run all", "ci/report.js", "script"),
