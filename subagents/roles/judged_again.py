@@ -36,7 +36,8 @@ def judged_again(
     Raises GitError, OSError.
     """
     changes = looker.judge_changes(gates, outcomes)
-    commands = {(outcome.origin, outcome.position): outcome.command for outcome in outcomes if outcome.status == GateStatus.PASSED}
+    well = [one for one in outcomes if one.status == GateStatus.PASSED or (one.status == GateStatus.UNVERIFIED and one.exit_code == 0)]
+    commands = {(outcome.origin, outcome.position): outcome.command for outcome in well}
     undone = {
         (gate.origin, gate.position): paths
         for gate in gates
@@ -144,7 +145,7 @@ def _judged(
 
 def _by_both(first: GateOutcome, second: GateOutcome | None, undone: dict[Key, list[str]]) -> GateOutcome:
     """The outcome of a gate that was judged by the phase's own judges, and by those that it started from."""
-    if second is None:
+    if second is None or (first.status == second.status == GateStatus.UNVERIFIED):
         return first
     files = named(undone[first.origin, first.position])
     if second.status == GateStatus.PASSED:
