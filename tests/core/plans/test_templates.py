@@ -87,10 +87,10 @@ def test_no_sentence_about_the_work_changes_what_the_plan_is(about):
 
 def test_a_place_to_fill_in_is_an_error_in_a_command_too_and_hides_what_else_is_wrong_with_its_line():
     text = template(TemplateKind.BUG_FIX, shape(PYTHON), ABOUT).replace("python -m pytest -q", "[FILL IN: the command]", 1)
-    text = text.replace("**Complexity**: low", "**Complexity**: [FILL IN: low, medium or high]", 1)
+    text = text.replace("**Estimated Hours**: 1", "**Estimated Hours**: [FILL IN: how many]", 1)
     errors = analyse_document(text).reading.errors
     assert [error.message.partition(". ")[0] for error in errors] == [
-        "Still to be filled in: low, medium or high",
+        "Still to be filled in: how many",
         "Still to be filled in: the command",
     ]
 
