@@ -10,6 +10,7 @@ from django import forms
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.plans.templates import ABOUT_CHARACTERS, TemplateKind
+from batches.core.text.words import visible
 from batches.engine.execution_plan import Planned, models_of
 from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
@@ -31,6 +32,10 @@ class SeenProject(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic 
         made: SeenProject = super().__deepcopy__(memo)
         made.queryset = Project.objects.all()  # asked anew for each form: what is seen depends on the request
         return made
+
+    def label_from_instance(self, obj: Project) -> str:
+        """The name, with characters that hide or reorder text named, as pages show it."""
+        return visible(str(obj))
 
 
 class Described:
