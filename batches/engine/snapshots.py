@@ -89,7 +89,7 @@ def task_rows(run: Run) -> dict[str, TaskRow]:
 def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], context: TickContext) -> core.Snapshot:
     """The snapshot of a run; `attempts` maps a task's id to its live attempt."""
     reserves = _reservations(run, tasks)
-    remaining = remaining_hours(run.batch_id, run.batch.edition) if run.scheduling == "dataflow" else {}
+    remaining = remaining_hours(run.batch_id, run.batch.created_at, run.batch.edition) if run.scheduling == "dataflow" else {}
     views = tuple(
         core.TaskView(
             name=task.name,
@@ -220,7 +220,7 @@ def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
     if run.operation != Operation.EXECUTE:
         return []
     rules = GateRules.from_json(run.gate_rules)
-    gated, every, at_end = gated_phases(run.batch_id, run.batch.edition), rules.has(When.PHASE), rules.has(When.STAGE)
+    gated, every, at_end = gated_phases(run.batch_id, run.batch.created_at, run.batch.edition), rules.has(When.PHASE), rules.has(When.STAGE)
     if not (gated or every or at_end):
         return []
     by_stage: dict[int, list[TaskRow]] = {}
@@ -241,14 +241,14 @@ def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
 
 
 @lru_cache(maxsize=256)
-def gated_phases(batch_id: int, edition: int) -> frozenset[int]:
+def gated_phases(batch_id: int, created_at: datetime, edition: int) -> frozenset[int]:
     """The phases of a batch that have an automatically checkable gate. Cached: they change only with the edition."""
     bound = Gate.objects.filter(phase__batch=batch_id).exclude(kind=GateKind.UNVERIFIED)
     return frozenset(bound.values_list("phase_id", flat=True))
 
 
 @lru_cache(maxsize=256)
-def remaining_hours(batch_id: int, edition: int) -> Mapping[int, float]:
+def remaining_hours(batch_id: int, created_at: datetime, edition: int) -> Mapping[int, float]:
     """{phase: hours of the longest path from it to an end}. Cached: they change only with the edition."""
     return dict(Phase.objects.filter(batch_id=batch_id).values_list("pk", "remaining_hours"))
 

@@ -256,8 +256,8 @@ class JudgedPhase:
 
 
 @lru_cache(maxsize=64)
-def judged_phases(batch_id: int, edition: int) -> tuple[JudgedPhase, ...]:
-    """The phases of a batch. Cached: they change only with the edition."""
+def judged_phases(batch_id: int, created_at: datetime, edition: int) -> tuple[JudgedPhase, ...]:
+    """The phases of a batch. Cached: they change only with the edition; a restored database may give its number to another."""
     phases = Phase.objects.filter(batch=batch_id).order_by("position").prefetch_related("gates")
     return tuple(
         JudgedPhase(one.pk, one.key, [gate.spec for gate in one.gates.all() if gate.kind in JUDGED_BY_FILES], list(one.files))
@@ -284,7 +284,7 @@ def _executor_payload(batch: Batch, phase: Phase, gates: Sequence[GateSpec], rul
     All of them where this phase has such gates itself: what an earlier one changed of their judges is named, too.
     """
     mine = any(gate.kind in JUDGED_BY_FILES for gate in gates)
-    told = [one for one in judged_phases(batch.pk, batch.edition) if one.pk != phase.pk and (mine or one.gates)]
+    told = [one for one in judged_phases(batch.pk, batch.created_at, batch.edition) if one.pk != phase.pk and (mine or one.gates)]
     merged = dict(MERGED.rows(batch=batch.pk)) if told else {}
     accepted = set(ACCEPTED.rows(batch=batch.pk)) if merged else set()
     others: list[dict[str, object]] = [

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine import snapshots, task_specs
 from batches.models import Attempt
 from batches.projects.services import create_project
 from subagents import launcher
@@ -38,9 +37,6 @@ def world(transactional_db, settings, tmp_path: Path, repository: Path) -> Itera
     settings.CE_HEARTBEAT_SECONDS = 0.2
     settings.CE_SANDBOX = "rlimit"  # steps of these tests give signs in files outside; tests/batches/test_sandbox.py has the others
     made = World(repository, create_project(name="Test", repository=str(repository), actor=ACTOR))
-    snapshots.gated_phases.cache_clear()  # a flushed database may give the same ids again
-    snapshots.remaining_hours.cache_clear()
-    task_specs.judged_phases.cache_clear()
     yield made
     for directory in Attempt.objects.live().values_list("directory", flat=True):
         launcher.stop(directory, force=True)
