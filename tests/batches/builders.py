@@ -3,6 +3,7 @@
 `make_batch("1 -> 2a 2b -> 3")` makes a batch whose phases of each group wait for all of the group before.
 """
 
+import base64
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -10,6 +11,8 @@ from itertools import count
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
+from fido2.cose import ES256
+from fido2.webauthn import AttestedCredentialData
 
 from batches.core.engine.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
 from batches.core.gates.evidence import Difference, GateEvidence
@@ -130,8 +133,9 @@ def make_people(owner) -> None:
         made = users.create_user(name, email=f"{name}@example.org", password="a long password" if active else None, is_active=active)
         made.groups.add(Group.objects.get(name=role))
     now = timezone.now()
-    for kind, name, used in (("app", "Phone", now - timedelta(hours=3)), ("passkey", "Laptop", None)):
-        owner.second_steps.create(kind=kind, name=name, digest=name, made_at=now - timedelta(days=9), used_at=used)
+    laptop = base64.b64encode(AttestedCredentialData.create(bytes(16), b"laptop", ES256.from_ctap1(bytes([4, *bytes(64)])))).decode()
+    for kind, name, used, secret in (("app", "Phone", now - timedelta(hours=3), ""), ("passkey", "Laptop", None, laptop)):
+        owner.second_steps.create(kind=kind, name=name, secret=secret, digest=name, made_at=now - timedelta(days=9), used_at=used)
     for name, ends, revoked in (("nightly job on build-3", 60, None), ("old laptop", -2, None), ("chat bot", 300, now - timedelta(days=3))):
         owner.api_tokens.create(
             name=name, digest=f"{name:x<64}", ending=name[-4:], created_at=now - timedelta(days=30), revoked_at=revoked,

@@ -61,7 +61,7 @@ def open_tab(browser, live_server, user, settings):
         tab = Tab(context.new_page(), live_server.url)
         ours = urlsplit(live_server.url).hostname
         tab.page.on("request", lambda request: urlsplit(request.url).hostname == ours or tab.faults.append(request.url))
-        tab.page.on("console", lambda message: message.type == "error" and tab.faults.append(message.text))
+        tab.page.on("console", lambda said: said.type == "error" and tab.faults.append(f"{said.text} {said.location['url']}"))
         tab.page.on("pageerror", lambda error: tab.faults.append(str(error)))
         opened.append((tab, context))
         return tab

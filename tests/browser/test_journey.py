@@ -55,7 +55,7 @@ def test_a_failing_gate_is_explained_fixed_retried_and_its_first_attempt_kept(br
     expect(page.locator("h1 + .pill")).to_have_text("✕failed", timeout=WITHIN_MS)
     expect(page.locator("#attention")).to_contain_text("Approved version")
     page.locator("#attention").get_by_role("link").first.click()
-    expect(page.locator(".note").first).to_contain_text("Failed at gate 3 of 6")
+    expect(page.locator(".note").first).to_contain_text("Failed at gate 3 of 7")
     expect(page.locator("#phase-body")).to_contain_text("approv")
     approve(installation.repository)
     page.get_by_role("button", name="Retry").click()

@@ -165,7 +165,7 @@ def test_failed_gate_is_shown_fixed_and_tried_again_with_the_first_attempt_kept(
     number = session.batch
 
     page.get_by_role("link", name="Approved version").first.click()
-    expect(page.locator("main")).to_contain_text("Failed at gate 3 of 6: python tools/release_check.py gave exit code 1")
+    expect(page.locator("main")).to_contain_text("Failed at gate 3 of 7: python tools/release_check.py gave exit code 1")
     expect(page.locator("#phase-body")).to_contain_text("To approve it, commit your name on the main branch")
 
     session.driver.commit("RELEASE_APPROVAL", "Ada\n")
@@ -183,7 +183,7 @@ def test_failed_gate_is_shown_fixed_and_tried_again_with_the_first_attempt_kept(
     expect(first).to_contain_text("Somebody has approved the release")
     first.get_by_role("link", name="#1").click()
     page.get_by_role("link", name="Gates").click()
-    expect(page.locator("main")).to_contain_text("Failed at gate 3 of 6")
+    expect(page.locator("main")).to_contain_text("Failed at gate 3 of 7")
     assert session.driver.attempts(number) == {"1": 1, "2": 2, "3": 1}
 
 
