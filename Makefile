@@ -24,7 +24,7 @@ COMPILE := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11
 LOCKS   := requirements requirements-agents requirements-dev requirements-tools
 PYTEST  := $(PY) -m pytest -q
 SHARED  := -n $(PARALLEL) --dist worksteal
-SLOW    := process or engine or browser or chaos
+SLOW    := long or process or engine or browser or chaos
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
 .PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean lock update audit sbom
@@ -49,7 +49,7 @@ fast: $(VENV)/.installed-dev
 	$(PYTEST) $(SHARED) -m "not ($(SLOW))" $(IGNORE)
 
 slow: $(VENV)/.installed-dev
-	$(PYTEST) $(SHARED) -m "(process or engine or browser) and not chaos" $(IGNORE)
+	$(PYTEST) $(SHARED) -m "($(SLOW)) and not chaos" $(IGNORE)
 
 chaos: $(VENV)/.installed-dev
 	$(PYTEST) $(SHARED) -m chaos $(IGNORE)

@@ -26,6 +26,8 @@ from subagents.protected_paths import ProtectedPaths, fault_of_pattern
 from subagents.redaction import MASK, Redacted
 from subagents.secret_scan import added_lines, secrets_in
 
+pytestmark = pytest.mark.long
+
 SECONDS = float(os.environ.get("CE_FUZZ_SECONDS", "2"))
 
 VALUES = st.recursive(

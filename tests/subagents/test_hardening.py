@@ -18,6 +18,8 @@ from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryPr
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of
 
+pytestmark = pytest.mark.long
+
 HOOKS = ("pre-commit", "post-commit", "post-checkout", "post-index-change", "reference-transaction", "pre-merge-commit", "post-merge")
 
 

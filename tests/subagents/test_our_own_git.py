@@ -13,6 +13,8 @@ from subagents.workspace import BlockedEntries, MergeConflict, Merged, Repositor
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of, work
 
+pytestmark = pytest.mark.long
+
 
 def kept(checkout: Checkout, base: str) -> str:
     return checkout.commit(checkout.snapshot(base), base, "Work", first=True)

@@ -31,7 +31,7 @@ from batches.metrics import demo, facts, history
 from batches.models import Attempt, GateCheck, PredictedConflict, Project, Run, Task
 from tests.batches.builders import make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 NOT_CRITICAL = {"budget", "cancelled", "needs_agent"}
 WAITS = ("queue", "slot", "rate_limit", "budget", "machine", "person")
 TOKENS = {

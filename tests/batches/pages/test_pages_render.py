@@ -46,6 +46,7 @@ def one_phase_of_each_state(batch: Batch) -> list[Phase]:
     return list({states.get(phase.pk, ""): phase for phase in batch.phases.all()}.values())
 
 
+@pytest.mark.long
 def test_every_page_answers_in_every_state_of_a_batch(client, ada):
     builders.make_batch(run_state=None)
     builders.make_batch(run_state="queued")
@@ -108,6 +109,7 @@ def inline_code(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_hostile_text_is_escaped_and_hidden_characters_are_named_on_every_page(client, ada):
     batch = builders.failed_batch()
     builders.make_conflict(batch, file=HOSTILE[:200])
@@ -225,6 +227,7 @@ def test_the_list_and_the_page_say_the_same_time_left(client, ada):
     assert "Finishing this unblocks 1" in client.get("/batches/1/").text
 
 
+@pytest.mark.long
 def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     batch = builders.running_batch()
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)

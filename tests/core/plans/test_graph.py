@@ -179,6 +179,7 @@ def graphs(draw, cyclic=False):
     return draw(st.permutations(made))
 
 
+@pytest.mark.long
 @given(graphs())
 def test_stage_is_one_more_than_the_highest_of_the_dependencies(made):
     analysis = analyse(made)
@@ -222,6 +223,7 @@ def test_an_added_edge_never_lowers_a_stage(made, data):
     assert all(after.stage_of[key] >= before[key] for key in before)
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(graphs())
 def test_conflicts_are_those_of_the_plain_definition(made):

@@ -230,6 +230,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_megabyte_answers_in_time(name):
     body = HOSTILE[name]
@@ -246,6 +247,7 @@ def test_hostile_megabyte_answers_in_time(name):
     assert seconds < 2.0, f"{name} took {seconds:.1f} s"
 
 
+@pytest.mark.long
 def test_twice_the_text_takes_about_twice_the_time():
     def seconds(phases):
         text = plan(*(phase(str(number), Files_Modified=f"a{number}.py") for number in range(1, phases + 1)))
