@@ -9,6 +9,8 @@ from __future__ import annotations
 import binascii
 import re
 
+from subagents.token_shapes import token_shapes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,6 @@ SHAPES = re.compile(
       | glpat-[{TOKEN}]{{20,}}
       | xox[abprs]-[{TOKEN}]{{10,}}
       | AKIA[0-9A-Z]{{16}}
-      | AIza[{TOKEN}]{{35}}
       | eyJ[{TOKEN}]{{10,}}\.eyJ[{TOKEN}]{{10,}}\.[{TOKEN}]{{10,}}   # a JSON web token
     )""",
     re.VERBOSE,
@@ -66,7 +67,15 @@ def redact(text: str) -> str:
     """The text with each secret replaced by a mask."""
     for secret in _known:
         text = text.replace(secret, MASK)
+    for _, shape in token_shapes(text):
+        text = shape.sub(_masked, text)
     return SHAPES.sub(MASK, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    """What was found with its secret masked: the group, or all of it."""
+    start, end = (place - found.start() for place in found.span(found.lastindex or 0))
+    return f"{found[0][:start]}{MASK}{found[0][end:]}"
 
 
 def redact_value(value: Any) -> Any:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subagents.contract import Failure, GateKind, GateOrigin, GateSpec, LookKind, TaskResult
+from subagents.redaction import redact
 from subagents.secret_scan import AddedLine, added_lines, secrets_in
 from tests.subagents.conftest import World, commit_files, steps
 
@@ -29,6 +30,7 @@ TOKENS = {
     "a password or key": 'password = "' + 'hunter2-Winter-77"',
 }
 KEY = TOKENS["an Anthropic key"]
+WITHOUT_A_SHAPE = ("a password in an address", "a password or key")  # known by what stands around them
 
 
 def found(*texts: str, path: str = "src/app.py") -> list[str]:
@@ -38,6 +40,15 @@ def found(*texts: str, path: str = "src/app.py") -> list[str]:
 @pytest.mark.parametrize("what", TOKENS)
 def test_what_opens_something_is_found(what: str) -> None:
     assert found(f"x = '{TOKENS[what]}'" if '"' not in TOKENS[what] else TOKENS[what]) == [what]
+
+
+@pytest.mark.parametrize("what", [what for what in TOKENS if what not in WITHOUT_A_SHAPE])
+def test_what_the_gate_names_by_its_shape_is_masked_in_all_that_is_stored(what: str) -> None:
+    assert redact(f"+ key = '{TOKENS[what]}' # done") == "+ key = '[secret]' # done"
+
+
+def test_only_the_secret_beside_a_name_is_masked() -> None:
+    assert redact("AWS_SECRET_ACCESS_KEY=" + "wJalrXUtnFEMI/K7MDENG+bPxRfiCYzq1w2e3r4t") == "AWS_SECRET_ACCESS_KEY=[secret]"
 
 
 @pytest.mark.parametrize(
