@@ -126,7 +126,7 @@ def read_hours(text: str) -> HoursReading:
     if _COMMA.match(rest):
         whole = re.match(r"^[0-9,.]+", rest)
         written = whole.group() if whole else rest
-        one_way = written.count(",") == 1 and "." not in written and not re.search(r",[0-9]{3}$", written)
+        one_way = written.count(",") == 1 and "." not in written and not re.search(r"^[1-9].*,[0-9]{3}$", written)
         hint = f" Write {written.replace(',', '.')} for a fraction." if one_way else " Write it without a comma."
         return HoursReading(
             None, IssueCode.BAD_HOURS, f"“{written}” can be read in two ways.{hint}", rest.replace(",", ".", 1) if one_way else ""
@@ -135,7 +135,7 @@ def read_hours(text: str) -> HoursReading:
     while rest != before:
         before = rest
         rest = _PREFIX.sub("", rest)
-    if re.match(r"[0-9]{1,3}\.[0-9]{3}(?![0-9])", rest):
+    if re.match(r"[1-9][0-9]{0,2}\.[0-9]{3}(?![0-9])", rest):
         return _unreadable(text, "can be read in two ways")
     if _CLOCK.match(rest):
         return _unreadable(text, "is a time of the day, or minutes and seconds")

@@ -177,6 +177,7 @@ def test_dependencies_are_understood_or_an_error(value, wanted):
         ("an hour and a half", 1.5),
         ("1h30", 1.5),
         ("2 (was 4 hours)", 2),
+        ("0.469", 0.469),
         *(
             (text, None)
             for text in (
@@ -186,6 +187,7 @@ def test_dependencies_are_understood_or_an_error(value, wanted):
                 "1 200",
                 "1'200",
                 "1,200",
+                "1.200",
                 "1.200,5",
                 "2 Stunden",
                 "3 jours",
