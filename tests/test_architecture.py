@@ -321,6 +321,7 @@ def import_circles(modules: Sequence[Module]) -> list[list[str]]:
     return [sorted(circle) for circle in nx.strongly_connected_components(graph) if len(circle) > 1]
 
 
+@pytest.mark.long
 def test_no_module_breaks_a_rule_and_none_import_each_other():
     """One test, because reading all our files takes longer than asking of them what the rules ask."""
     modules = [Module(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in our_files()]

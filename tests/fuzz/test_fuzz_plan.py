@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from batches.core.plans.analysis import analyse_document
 from batches.core.plans.reader import (
     IssueCode,
@@ -184,6 +186,7 @@ def check(text: str | bytes) -> None:
             assert bare(again.plan) == bare(plan_read), again.errors
 
 
+@pytest.mark.long
 def test_no_input_ends_in_a_traceback():
     seed = int(os.environ.get("CE_FUZZ_SEED", time.time_ns() % 1_000_000))
     source = random.Random(seed)

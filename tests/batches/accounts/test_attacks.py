@@ -12,7 +12,7 @@ from tests.batches import builders
 from tests.batches.accounts.test_rights import ROWS
 from tests.batches.addresses import Objects, every_address, named
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 PASSWORD = "a long password"
 FOREIGN = (
     *("https://evil.example/", "//evil.example/", "/\\evil.example/", "///evil.example", "http:evil.example"),

@@ -51,6 +51,7 @@ def test_an_empty_history_says_what_to_do_and_loads_no_plotting_script(ada):
     assert "no execution has ended" in ada.get("/compare/").text.lower()
 
 
+@pytest.mark.long
 def test_each_figure_has_its_plot_its_table_and_both_exports(ada):
     history_of(2)
     page = ada.get("/metrics/").text

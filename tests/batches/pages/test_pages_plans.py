@@ -220,6 +220,7 @@ def test_the_environment_is_a_fragment_for_the_chosen_project(client, ada):
 SIZES = [(4, True, False), (80, True, False), (150, True, False), (151, False, True), (601, False, False)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("phases", "drawn", "asked"), SIZES)
 def test_the_graph_is_drawn_at_once_or_when_asked_or_not_at_all(client, ada, phases, drawn, asked):
     made = builders.make_plan(builders.plan_text(phases))

@@ -188,6 +188,7 @@ def test_stage_is_one_more_than_the_highest_of_the_dependencies(made):
         assert analysis.stage_of[phase.key] == 1 + max((analysis.stage_of[key] for key in phase.dependencies), default=0)
 
 
+@pytest.mark.long
 @given(graphs(), st.randoms(use_true_random=False))
 def test_analysis_does_not_depend_on_the_order_of_the_phases(made, random):
     other = list(made)
@@ -198,6 +199,7 @@ def test_analysis_does_not_depend_on_the_order_of_the_phases(made, random):
     assert {(c.file, frozenset(c.phases), c.kind) for c in one.conflicts} == {(c.file, frozenset(c.phases), c.kind) for c in two.conflicts}
 
 
+@pytest.mark.long
 @given(graphs(cyclic=True))
 def test_cycle_is_reported_iff_there_is_one_and_every_path_is_real(made):
     needs = {phase.key: set(phase.dependencies) for phase in made}
@@ -214,6 +216,7 @@ def test_cycle_is_reported_iff_there_is_one_and_every_path_is_real(made):
     assert nx.is_directed_acyclic_graph(graph)
 
 
+@pytest.mark.long
 @given(graphs(), st.data())
 def test_an_added_edge_never_lowers_a_stage(made, data):
     before = analyse(made).stage_of

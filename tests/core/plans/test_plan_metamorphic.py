@@ -112,6 +112,7 @@ def plans(draw):
     return PlanSpec(draw(WORDS), tuple(made))
 
 
+@pytest.mark.long
 @given(plans())
 def test_plan_written_out_reads_back_the_same(spec):
     assert bare(parse_plan(render_plan(spec))) == spec
