@@ -69,7 +69,9 @@ function offered(place, text) {
     return LABELS.filter((label) => label.toLowerCase().startsWith(plain)).map((label) => ({ value: "**" + label + "**: ", shown: label, note: "" }));
   }
   if (place.kind === "complexity") {
-    return ["low", "medium", "high"].filter((one) => one.startsWith(typed) && one !== typed).map((one) => ({ value: one, shown: one, note: "" }));
+    return ["low", "medium", "high"]
+      .filter((one) => one.startsWith(typed) && one !== typed)
+      .map((one) => ({ value: one, shown: one, note: "" }));
   }
   if (place.kind === "phase") {
     const own = place.own;
@@ -77,7 +79,10 @@ function offered(place, text) {
       .filter((one) => one.key !== own)
       .map((one) => ({ value: one.key ? "Phase " + one.key : "None", shown: one.key ? "Phase " + one.key : "None", note: one.title }))
       .filter((one) => one.value.toLowerCase() !== typed)
-      .filter((one) => one.value.toLowerCase().startsWith(typed) || one.value.toLowerCase().startsWith("phase " + typed) || (typed.length > 1 && one.note.toLowerCase().includes(typed)));
+      .filter((one) => {
+        const begins = ["", "phase "].some((before) => one.value.toLowerCase().startsWith(before + typed));
+        return begins || (typed.length > 1 && one.note.toLowerCase().includes(typed));
+      });
   }
   return [];
 }
