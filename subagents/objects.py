@@ -48,6 +48,11 @@ def read_reference(common_dir: str, name: str) -> str | None:
     return None
 
 
+def _id_of(whole: bytes, length: int) -> str:
+    """The id of an object, of this many hexadecimal digits."""
+    return str((sha256 if length == 64 else sha1)(whole).hexdigest())
+
+
 def read_commit(common_dir: str, name: str) -> CommitObject | None:
     """The commit with this id; None where git has to be asked, also when there is no such commit."""
     if not is_id(name) or os.path.exists(os.path.join(common_dir, "shallow")):  # there git sees fewer parents than are written
@@ -59,7 +64,7 @@ def read_commit(common_dir: str, name: str) -> CommitObject | None:
         return None
     kind, _, content = data.partition(b"\0")
     head, separator, _ = content.partition(b"\n\n")
-    if kind != b"commit %d" % len(content) or not separator:
+    if kind != b"commit %d" % len(content) or not separator or _id_of(data, len(name)) != name:  # a forged one is for git to refuse
         return None
     rows = [line.decode("ascii", "replace").partition(" ") for line in head.split(b"\n")]
     named = [(key, value) for key, _, value in rows if key in ("tree", "parent")]
@@ -76,12 +81,12 @@ class ObjectWriter:
 
     def __init__(self, common_dir: str) -> None:
         self.folder = os.path.join(common_dir, "objects")
-        self.sha256 = is_sha256(common_dir)
+        self.id_length = 64 if is_sha256(common_dir) else 40
 
     def write(self, kind: bytes, data: bytes) -> str:
         """The id of this object. Raises OSError."""
         whole = b"%s %d\0%s" % (kind, len(data), data)
-        name = str((sha256 if self.sha256 else sha1)(whole).hexdigest())
+        name = _id_of(whole, self.id_length)
         folder = os.path.join(self.folder, name[:2])
         path = os.path.join(folder, name[2:])
         if os.path.exists(path):

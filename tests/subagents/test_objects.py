@@ -45,6 +45,8 @@ def test_a_commit_is_read_as_git_reads_it_and_what_is_not_plainly_there_is_left_
     broken.chmod(0o644)
     broken.write_bytes(b"no object")
     assert read_commit(common, base) is None
+    broken.write_bytes((project / ".git/objects" / side[:2] / side[2:]).read_bytes())
+    assert read_commit(common, base) is None, "an object is what its id says, or it is not read"
 
 
 def test_a_shallow_clone_and_packed_objects_are_left_to_git(project: Path, tmp_path: Path) -> None:
