@@ -167,7 +167,7 @@ class _Project:
 
     def steps(self, *texts: str) -> tuple[StepSpec, ...]:
         """The texts as steps, and one more that runs the tests where their command is known."""
-        run = StepSpec(len(texts) + 1, "Run the tests and mend what fails", (self.shape.test,))
+        run = StepSpec(len(texts) + 1, "Run the tests and fix what fails", (self.shape.test,))
         return (*_steps(*texts), run) if self.shape.test else _steps(*texts)
 
 
@@ -178,29 +178,29 @@ def _steps(*texts: str) -> tuple[StepSpec, ...]:
 def _bug_fix(project: _Project, work: str) -> PlanSpec:
     safe = PhaseSpec(
         "1",
-        "Hold what works",
-        goal=f"Tests hold what works today around this fault: {work}",
+        "Test what works",
+        goal=f"Tests cover what works today around this bug: {work}",
         hours=1,
         complexity="low",
         files=project.tests,
         steps=project.steps(
-            "Find the code in which the fault lies, and the tests that it has",
-            "Add tests for its behaviour that is right today and must stay; they pass before anything is mended",
+            "Find the code that has the bug, and the tests that it has",
+            "Add tests for what it does right today; they pass before anything is fixed",
         ),
         gates=project.gates(),
     )
     fix = PhaseSpec(
         "2",
-        "Mend the fault",
-        goal=f"The fault is gone, and a test fails without the fix: {work}",
+        "Fix the bug",
+        goal=f"The bug is gone, and a test fails without the fix: {work}",
         hours=2,
         complexity="medium",
         files=project.code,
         dependencies=("1",),
         steps=project.steps(
-            "Write a test that shows the fault, and see it fail for that reason",
-            "Mend the cause of the fault, not its symptom, with the smallest change that does it",
-            "Look for the same fault in other places, and mend it there with a test, too",
+            "Write a test that shows the bug, and see it fail for that reason",
+            "Fix the cause of the bug, not its symptom, with the smallest change that does it",
+            "Look for the same bug in other places, and fix it there with a test, too",
         ),
         gates=project.gates(),
     )

@@ -231,8 +231,8 @@ def _declared(plan: _Plan, phase: PhaseSpec, base: BaseFiles, new: dict[str, Non
 def _write(plan: _Plan, line: int, path: str, other: str) -> Repair | None:
     """The repair that writes `other` in place of `path` on this line; None where the path does not stand there by itself."""
     written = plan.lines[line - 1] if 0 < line <= len(plan.lines) else ""
-    mended, count = re.subn(rf"(?<![\w/.-]){re.escape(path)}(?![\w/-])", lambda _: other, written)
-    return Repair(line, "replace", mended, f"Write {other}") if count else None
+    fixed, count = re.subn(rf"(?<![\w/.-]){re.escape(path)}(?![\w/-])", lambda _: other, written)
+    return Repair(line, "replace", fixed, f"Write {other}") if count else None
 
 
 def _undeclared(plan: _Plan, phase: PhaseSpec, base: BaseFiles) -> Iterator[PlanFinding]:
