@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
@@ -33,11 +35,13 @@ def new_idea(
     files: Sequence[str] = (),
     translate: bool = False,
     cap_usd: float | Decimal | None = None,
+    asked_by: UUID | None = None,
 ) -> Idea:
     """Keep an idea and have the agent ask its questions, or, with `translate`, say the document in our format.
 
     `issue` is a link to a Linear issue, whose text is read now and becomes part of the document. `cap_usd` None means the
-    project's cap for an attempt. Raises ServiceError, PermissionDenied.
+    project's cap for an attempt. `asked_by` identifies the form: sent twice, it gives the same idea, and the agent is paid once.
+    Raises ServiceError, PermissionDenied.
     """
     actor.require(WRITE_PLANS, project)
     if lacks := agent_lacking(project):
@@ -55,7 +59,7 @@ def new_idea(
             raise ServiceError(f"{what} has {len(given):,} characters; an agent is given at most {CHARACTERS:,}. Shorten it.")
         if "\0" in given:
             raise ServiceError(f"{what} is not text.")
-    return Idea.objects.create(
+    idea = Idea(
         project=project,
         text=text,
         source=source[:500],
@@ -68,6 +72,17 @@ def new_idea(
         created_by=actor.user,
         created_at=timezone.now(),
     )
+    try:
+        with transaction.atomic():
+            idea.asked_by = asked_by
+            idea.save()
+    except IntegrityError:
+        first = Idea.objects.filter(asked_by=asked_by, project=project, text=text, document=document).first()
+        if first is not None:
+            return first
+        idea.asked_by = None  # the browser went back to the form, and something else was typed
+        idea.save()
+    return idea
 
 
 def _known_files(project: Project, files: Sequence[str]) -> list[str]:

@@ -48,6 +48,9 @@ class Idea(models.Model):
     cause = models.CharField(max_length=200, help_text="person:NAME or command:NAME.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
+    asked_by = models.UUIDField(
+        null=True, blank=True, unique=True, editable=False, help_text="The form that asked for it: sent twice, it is one idea."
+    )
 
     objects = ConfinedManager["Idea"]()
 

@@ -1,6 +1,7 @@
 """Forms of the pages of plans and ideas."""
 
 from decimal import Decimal
+from uuid import uuid4
 
 from django import forms
 
@@ -33,6 +34,7 @@ class IdeaNew(IdeaCap):
         help_text="Such as a specification. Paste it, or choose a text file below.",
     )  # fmt: skip
     source = forms.CharField(required=False, max_length=500, widget=forms.HiddenInput)
+    sent = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)  # identifies this form, however often it is sent
     paths = forms.CharField(
         required=False, label="Files of the repository to look at", widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
         help_text="Paths, one per line. Not needed: the agent looks around by itself.",

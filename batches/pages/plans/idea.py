@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may, may_anywhere
+from batches.accounts.rights import refusal
 from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import ServiceError
 from batches.core.plans.text_diff import diff_texts
@@ -27,7 +28,7 @@ LATEST, LOG_LINES, DIFF_LINES, ACCOUNT_SHOWN = 10, 60, 1_000, 500
 def idea_new(request: HttpRequest) -> HttpResponse:
     """GET: the form. POST: keep the idea and have the agent begin; what was typed is shown again when that is refused."""
     if not may_anywhere(request.user, WRITE_PLANS):
-        raise PermissionDenied("Writing plans requires the group author, executor or admin.")
+        raise PermissionDenied(refusal("Writing plans", WRITE_PLANS))
     if request.method != "POST":
         return _form(request, IdeaNew(initial={"project": read_number(request.GET.get("project"))}))
     given = request.POST.copy()
@@ -58,6 +59,7 @@ def idea_new(request: HttpRequest) -> HttpResponse:
             files=values["paths"].split("\n"),
             translate=values["translate"],
             cap_usd=values["cap_usd"],
+            asked_by=values["sent"],
         )
     except ServiceError as error:
         form.add_error(None, str(error))
@@ -85,7 +87,7 @@ def idea_detail(request: HttpRequest, pk: int) -> HttpResponse:
     writes = may(request.user, WRITE_PLANS, idea.project)
     if request.method == "POST":
         if not writes:
-            raise PermissionDenied("Writing plans requires the group author, executor or admin.")
+            raise PermissionDenied(refusal("Writing plans", WRITE_PLANS))
         return _act(request, idea)
     attempt = idea.attempts.order_by("-number").first()
     progress = {"idea": idea, "attempt": attempt, "writes": writes, "spent": idea.known_usd}

@@ -1,5 +1,7 @@
 """The pages of an idea: what was typed is never lost, each state has words and a way out, and viewers only look."""
 
+from uuid import uuid4
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
@@ -41,6 +43,12 @@ def test_an_idea_is_kept_and_its_page_says_what_happens(client, ada, project):
     assert (idea.source, idea.document, str(idea.cap_usd)) == ("spec.md", "All of it", "2.500000")
     page = client.get(answer["Location"]).text
     assert "Waiting for a free slot." in page and 'value="stop"' in page and "$2.50" in page
+
+
+def test_a_form_that_is_sent_twice_is_one_idea_and_with_other_words_another(client, ada, project):
+    form = uuid4()
+    first, again, other = (send(client, project, sent=form, **more) for more in ({}, {}, {"text": "Import the data"}))
+    assert first.url == again.url != other.url and Idea.objects.count() == 2
 
 
 @pytest.mark.parametrize(
