@@ -489,7 +489,7 @@ class TaskSpec(_Message):
 
     @property
     def files(self) -> TaskFiles:
-        """The task's four files in the repository. Raises ContractError."""
+        """The task's files in the repository. Raises ContractError."""
         return OrchestrationFiles(self.repository).task(self.batch_id, self.name)
 
 

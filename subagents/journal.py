@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 import time
 
-from subagents.files import MACHINE_ERRORS, clean_text, dump_json
+from subagents.appending import Appended
+from subagents.files import clean_text, dump_json
 from subagents.redaction import redact, redact_value
 
 TYPE_CHECKING = False
@@ -32,12 +30,8 @@ class Journal:
 
     def __init__(self, path: str, limit: int) -> None:
         """Raises OSError, also when `path` is not a regular file."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o644)
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", path)
+        self._file = Appended(path)
         self._limit, self._stored = limit, 0
-        self._lost, self._cut = 0, False  # bytes that are missing, and whether the last line that was written is cut off
 
     def event(self, level: str, kind: str, message: str, **more: Any) -> None:
         """Add an event. Raises OSError, but not for a fault of the machine."""
@@ -62,17 +56,8 @@ class Journal:
             self._append(b"".join(parts))
 
     def _append(self, data: bytes) -> None:
-        if self._lost:
-            note = f"{self._lost} bytes of the log could not be written here: the disk was full or not writable"
+        if self._file.lost:
+            note = f"{self._file.lost} bytes of the log could not be written here: the disk was full or not writable"
             line = {"at": timestamp(), "level": "warning", "kind": "log_incomplete", "message": note}
-            data = (b"\n" if self._cut else b"") + dump_json(line) + b"\n" + data
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-                self._cut = bool(view)
-            self._lost = 0
-        except OSError as error:
-            if error.errno not in MACHINE_ERRORS:
-                raise
-            self._lost += len(view)
+            data = dump_json(line) + b"\n" + data
+        self._file.append(data)

@@ -12,15 +12,16 @@ from subagents.record import record
 
 @record
 class TaskFiles:
-    """The four files of a task, absolute paths as text."""
+    """The files of a task, absolute paths as text. Only an agent's attempt has a transcript."""
 
     spec: str
     heartbeat: str
     result: str
     log: str
+    transcript: str
 
     def all(self) -> tuple[str, ...]:
-        return (self.spec, self.heartbeat, self.result, self.log)
+        return (self.spec, self.heartbeat, self.result, self.log, self.transcript)
 
 
 def task_file_name(name: str, operation: str) -> str:
@@ -44,7 +45,7 @@ class OrchestrationFiles:
     def task(self, batch: int, name: str) -> TaskFiles:
         """The files of the task called `name` ("2a", "stage-2", "2a.review"). Raises ContractError for any other kind of name."""
         base = os.path.join(self.root, "tasks", f"batch-{batch:d}", f"task-{_safe(name)}")
-        return TaskFiles(base + ".json", base + ".hb", base + ".result.json", base + ".log")
+        return TaskFiles(base + ".json", base + ".hb", base + ".result.json", base + ".log", base + ".transcript.jsonl")
 
     def batch_result(self, batch: int) -> str:
         return os.path.join(self.root, "batches", f"batch-{batch:d}.result.json")

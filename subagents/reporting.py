@@ -8,6 +8,7 @@ import time
 from subagents.contract import TaskResult, TaskSpec
 from subagents.files import clean_text, dump_json
 from subagents.journal import Journal
+from subagents.transcript import EntryKind, Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Reporter:
         self._pipe = pipe
         self._partial = b""
         self._alive_sent_at = 0.0
+        self.transcript = Transcript(spec.files.transcript, lambda problem: self.journal.event("warning", "transcript", problem))
 
     def progress(self, step: int, text: str, activity: str) -> None:
         """Report that `activity` is under way at step `step` (0: before or after the steps); `text` is shown unchanged."""
@@ -38,7 +40,10 @@ class Reporter:
 
     def step(self, number: int, text: str) -> None:
         """Report that step `number` starts (1 is the first)."""
-        self.progress(number, f"Step {number} of {len(self.spec.steps)}: {title_of(text)}", "step")
+        what = f"Step {number} of {len(self.spec.steps)}: {title_of(text)}"
+        self.progress(number, what, "step")
+        if self.transcript.count:
+            self.transcript.add(EntryKind.NOTE, what)
 
     def steps_done(self, count: int) -> None:
         self._send({"steps_completed": count})
@@ -66,7 +71,10 @@ class Reporter:
         self._send({"tokens_used": tokens, "cost_usd": cost_usd, "usage": usage})
 
     def note(self, level: str, kind: str, message: str, **more: Any) -> None:
+        """Add an event to the log; what went wrong is also in the transcript of an agent."""
         self.journal.event(level, kind, message, **more)
+        if self.transcript.count and level in ("warning", "error") and kind != "tool_failed":  # that one has its result there
+            self.transcript.add(EntryKind.ERROR if level == "error" else EntryKind.NOTE, message)
 
     def output(self, data: bytes, step: int) -> None:
         """Store program output line by line; an incomplete last line is kept until `end_output`."""

@@ -20,6 +20,7 @@ import time
 
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
+from subagents.backends.claude_transcript import ClaudeTranscript, plain_text
 from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
@@ -141,6 +142,7 @@ class _Session:
         self.overdrawn_at: float | None = None
         self.ended = False
         self.tools: dict[str, str] = {}  # running tool calls and what they do
+        self.transcript = ClaudeTranscript(reporter.transcript, checkout, lambda name, given: describe_call(name, given, checkout))
 
     async def run(self) -> AgentOutcome:
         import asyncio
@@ -155,6 +157,7 @@ class _Session:
         finally:
             await self._close(listening)
             await self.proxy.close()
+            self.transcript.close()
         if not listening.cancelled() and (problem := listening.exception()) is not None:
             raise problem
         if self.failure is None and self.answer is None:
@@ -317,6 +320,7 @@ class _Session:
         self.reporter.steps_done(len(self.done))
 
     def _handle(self, message: Any) -> None:
+        self.transcript.see(message)
         kind = type(message).__name__
         handler = getattr(self, f"_on_{kind}", None)
         if handler is not None:
@@ -401,7 +405,7 @@ class _Session:
         for block in message.content if isinstance(message.content, list) else ():
             if type(block).__name__ != "ToolResultBlock" or block.tool_use_id not in self.tools:
                 continue
-            text = _plain(block.content)
+            text = plain_text(block.content)
             call = self.tools.pop(block.tool_use_id)
             if block.is_error:
                 self.reporter.note("warning", "tool_failed", f"{call}: {title_of(text)}")
@@ -531,12 +535,6 @@ def _characters(event: dict[str, Any]) -> int:
 def _sentence(text: str) -> str:
     """The first line of a text of a program or a model, for an error message."""
     return next((line.strip() for line in text.split("\n") if line.strip()), "")[:SENTENCE_CHARACTERS]
-
-
-def _plain(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, dict))
 
 
 def why_not(name: str, given: dict[str, Any], checkout: str) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,11 @@ class World:
 
     def log(self, spec: TaskSpec) -> list[dict[str, object]]:
         return [json.loads(line) for line in Path(self.files(spec).log).read_text().splitlines()]
+
+    def transcript(self, spec: TaskSpec) -> list[dict[str, Any]]:
+        """The entries; none when the attempt had no agent."""
+        path = Path(spec.files.transcript)
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def wait_for(true: Callable[[], object], seconds: float = 10) -> None:

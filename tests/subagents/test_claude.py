@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 from uuid import uuid4
 
@@ -173,6 +174,25 @@ def repaired_phase_has_a_commit_a_step_and_a_log_that_a_person_can_read(world: W
     for part in ("Write calc.py", "The test fails: it subtracts.", "Edit calc.py", "1 failed in", "1 passed in"):
         assert any(part in line for line in said), part
     assert not any("tool_use_id" in line or "message_start" in line for line in said)
+    transcript_tells_who_said_and_did_what(world.transcript(spec))
+
+
+def transcript_tells_who_said_and_did_what(entries: list[dict[str, Any]]) -> None:
+    assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
+    told = [(entry["kind"], entry["text"]) for entry in entries]
+    made, edited = ("edit", "Write calc.py"), ("edit", "Edit calc.py")
+    order = [("message", "I write the function."), ("tool call", "Write calc.py"), made, edited]
+    assert [one for one in told if one in order] == order
+    change = next(entry for entry in entries if (entry["kind"], entry["text"]) == edited)
+    assert change["edit"] == "--- calc.py\n+++ calc.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n"
+    new = next(entry for entry in entries if (entry["kind"], entry["text"]) == made)
+    assert "+def add(a, b):" in new["edit"] and new["duration"] >= 0
+    call = entries[new["of"] - 1]
+    assert call["kind"] == "tool call" and call["tokens"] == {
+        "input_tokens": 11, "output_tokens": 34, "cache_read_tokens": 0, "cache_write_tokens": 3000,
+    }  # fmt: skip
+    run = next(entry for entry in entries if entry["kind"] == "error" and entry["tool"] == "Bash")
+    assert "1 failed" in run["output"] and entries[run["of"] - 1]["input"].endswith("test_calc.py")
 
 
 def work_before_the_budget_was_used_up_is_kept_on_the_attempts_reference(world: World, spec: TaskSpec, result: TaskResult) -> None:
