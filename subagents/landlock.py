@@ -27,11 +27,13 @@ LEAST_ABI = 3  # earlier ones cannot protect files outside from truncation (kern
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP, SECCOMP_MODE_FILTER = 38, 22, 24, 2
 CAPABILITY_VERSION_3 = 0x20080522
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 13  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EACCES
-# BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K, BPF_ALU|AND|K
-LOAD, EQUAL, AT_LEAST, RETURN, AND = 0x20, 0x15, 0x35, 0x06, 0x54
-ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # (AUDIT_ARCH, number of socket(2))
+# BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K, BPF_ALU|AND|K
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
+# AUDIT_ARCH, and the numbers of socket(2), sendto(2), sendmsg(2) and sendmmsg(2)
+ARCHITECTURES = {"x86_64": (0xC000003E, 41, 44, 46, 307), "aarch64": (0xC00000B7, 198, 206, 211, 269)}
 X32_BIT, IO_URING_SETUP = 0x40000000, 425
-AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS = 1, 2, 10, 1, 0xF
+AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS, IPPROTO_TCP, MSG_FASTOPEN = 1, 2, 10, 1, 0xF, 6, 0x20000000
+CALL, ARCHITECTURE, ARGUMENTS = 0, 4, (16, 24, 32, 40)  # where the filter finds them; of an argument, the lower half
 
 
 def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, port: int = 0) -> Callable[[], None]:
@@ -68,7 +70,7 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
     if one_port:
         rule = struct.pack("=QQ", CONNECT_TCP, port)
         _checked(library.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(RULE_NET_PORT), rule, ctypes.c_uint(0)))
-    code = _filter(_TCP_ONLY if one_port else _NOT_UNIX if network or port else _NONE)
+    code = _filter(_TCP_ONLY, fast_open=False) if one_port else _filter(_NOT_UNIX if network or port else _NONE, fast_open=True)
     library.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
     def restrict() -> None:
@@ -85,35 +87,64 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
     return restrict
 
 
-# Which sockets may be made: BPF steps that run with the family loaded. Reaching their end allows; jumping one further refuses.
-_NONE = [(AT_LEAST, 1, 0, 0)]
-_NOT_UNIX = [(EQUAL, 1, 0, AF_UNIX)]
-_TCP_ONLY = [
-    (EQUAL, 1, 0, AF_INET),
-    (EQUAL, 0, 4, AF_INET6),
-    (LOAD, 0, 0, 24),
-    (AND, 0, 0, TYPE_BITS),
-    (EQUAL, 0, 1, SOCK_STREAM),
+# Which sockets may be made: BPF steps (code, value, label if it is so, label if not; "": the next step), and labels.
+Step = tuple[int, int, str, str] | str
+_NONE: list[Step] = [(LOAD, ARGUMENTS[0], "", ""), (AT_LEAST, 1, "refuse", "allow")]
+_NOT_UNIX: list[Step] = [(LOAD, ARGUMENTS[0], "", ""), (EQUAL, AF_UNIX, "refuse", "allow")]
+# Landlock's rule of ports is for plain TCP: not for MPTCP, SCTP or SMC, which are streams too.
+_TCP_ONLY: list[Step] = [
+    (LOAD, ARGUMENTS[0], "", ""),
+    (EQUAL, AF_INET, "kind", ""),
+    (EQUAL, AF_INET6, "kind", "refuse"),
+    "kind",
+    (LOAD, ARGUMENTS[1], "", ""),
+    (AND, TYPE_BITS, "", ""),
+    (EQUAL, SOCK_STREAM, "", "refuse"),
+    (LOAD, ARGUMENTS[2], "", ""),
+    (EQUAL, 0, "allow", ""),
+    (EQUAL, IPPROTO_TCP, "allow", "refuse"),
 ]
 
 
-def _filter(sockets: Sequence[tuple[int, int, int, int]]) -> bytes:
-    """The BPF program: it refuses foreign system call tables, io_uring (which makes sockets too) and socket(2) except `sockets`."""
-    architecture, socket = ARCHITECTURES[os.uname().machine]
-    end = len(sockets) + 1
-    steps = [
-        (LOAD, 0, 0, 4),
-        (EQUAL, 0, end + 5, architecture),
-        (LOAD, 0, 0, 0),
-        (AT_LEAST, end + 3, 0, X32_BIT),
-        (EQUAL, end + 2, 0, IO_URING_SETUP),
-        (EQUAL, 0, end, socket),
-        (LOAD, 0, 0, 16),
-        *sockets,
-        (RETURN, 0, 0, ALLOW),
-        (RETURN, 0, 0, REFUSE),
-    ]
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+def _filter(sockets: Sequence[Step], *, fast_open: bool) -> bytes:
+    """The BPF program: it refuses foreign system call tables, io_uring (which makes sockets too) and socket(2) except `sockets`;
+    without `fast_open` also sending that connects (TCP Fast Open), about which the kernel does not ask Landlock."""
+    architecture, socket, sendto, sendmsg, sendmmsg = ARCHITECTURES[os.uname().machine]
+    return _assembled(
+        [
+            (LOAD, ARCHITECTURE, "", ""),
+            (EQUAL, architecture, "", "refuse"),
+            (LOAD, CALL, "", ""),
+            (AT_LEAST, X32_BIT, "refuse", ""),
+            (EQUAL, IO_URING_SETUP, "refuse", ""),
+            *(() if fast_open else ((EQUAL, sendto, "fourth", ""), (EQUAL, sendmmsg, "fourth", ""), (EQUAL, sendmsg, "third", ""))),
+            (EQUAL, socket, "", "allow"),
+            *sockets,
+            "third",
+            (LOAD, ARGUMENTS[2], "", ""),
+            (ANY_BIT, MSG_FASTOPEN, "refuse", "allow"),
+            "fourth",
+            (LOAD, ARGUMENTS[3], "", ""),
+            (ANY_BIT, MSG_FASTOPEN, "refuse", "allow"),
+            "allow",
+            (RETURN, ALLOW, "", ""),
+            "refuse",
+            (RETURN, REFUSE, "", ""),
+        ]
+    )
+
+
+def _assembled(steps: Sequence[Step]) -> bytes:
+    """BPF instructions, with labels as distances; they lead forwards only."""
+    places: dict[str, int] = {}
+    for step in steps:
+        if isinstance(step, str):
+            places[step] = sum(not isinstance(other, str) for other in steps[: steps.index(step)])
+    plain = [step for step in steps if not isinstance(step, str)]
+    rows = []
+    for place, (code, value, *labels) in enumerate(plain, start=1):
+        rows.append(struct.pack("=HBBI", code, *(places[label] - place if label else 0 for label in labels), value))
+    return b"".join(rows)
 
 
 def _checked(answer: int) -> int:

@@ -5,12 +5,14 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from subagents import launcher, sandbox
 from subagents.contract import Failure, GateKind, GateSpec, ResultStatus
+from subagents.processes import stream
 from subagents.procfs import memory_of
 from tests.subagents.conftest import World, marked, steps, user_git, wait_for
 
@@ -91,6 +93,43 @@ def test_network_is_for_whom_the_project_says(world: World, level: str, network:
     said = {True: "reached", False: "refused"}
     assert user_git(world.project, "show", f"{spec.attempt_ref}:said.txt") == said[step]
     assert seen.result.gates[0].output.strip() == said[gate]
+
+
+# Prints what can be reached: argv is the one port that may be, and another.
+REACHES = """
+import socket, sys
+allowed, other = (("127.0.0.1", int(port)) for port in sys.argv[1:])
+ways = {
+    "allowed": lambda: socket.socket().connect(allowed),
+    "plain": lambda: socket.socket().connect(other),
+    "multipath": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).connect(other),
+    "sctp": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).connect(other),
+    "fast open": lambda: socket.socket().sendto(b"x", 0x20000000, other),
+    "fast open by a message": lambda: socket.socket().sendmsg([b"x"], [], 0x20000000, other),
+}
+for name, way in ways.items():
+    try:
+        way()
+        print(name)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.skipif("landlock" not in HERE, reason="Landlock does not hold here")
+def test_who_may_reach_one_port_reaches_no_other_in_any_way_that_tcp_can_begin(tmp_path: Path) -> None:
+    said = b""
+
+    def keep(data: bytes) -> None:
+        nonlocal said
+        said += data
+
+    with socket.create_server(("127.0.0.1", 0)) as allowed, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(one.getsockname()[1]) for one in (allowed, other)]
+        policy = sandbox.SandboxPolicy(sandbox.tools(), (str(tmp_path),), port=int(ports[0]))
+        argv, prepare = sandbox.confine("landlock", policy, [sys.executable, "-I", "-S", "-c", REACHES, *ports], str(tmp_path))
+        stream(argv, {"PATH": os.defpath}, str(tmp_path), keep, prepare=prepare)
+    assert said.decode().split("\n") == ["allowed", ""]
 
 
 @pytest.mark.parametrize("level", HERE)
