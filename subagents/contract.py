@@ -415,7 +415,7 @@ class TaskSpec(_Message):
     verify {} (roles/verifier.py); draft {"asked_for", "idea", …} (roles/drafter.py). Paths outside
     `payload`, `steps`, `gates` and `files_modified` are absolute. `rerun_gates`: a gate's command that fails is run once more.
     `max_cost_usd` caps this attempt alone (None: no cap). `session` is an earlier attempt's session to continue, and
-    `earlier_failure` says why that attempt failed. `context_file` holds the run's shared context. `sandbox` is the level
+    `earlier_failure` says why that attempt failed. `context_file` holds the stage's shared context. `sandbox` is the level
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
     `policy` (in the JSON "room") is what the sandbox allows: {"network": "none"|"steps"|"all", "paths": [to read],
     "memory_bytes" (in use, of all its processes), "address_bytes" (address space of each), "file_bytes", "processes"};
@@ -423,8 +423,9 @@ class TaskSpec(_Message):
     `batch_base` is the commit that the batch began with: what lies between it and the base is the work of other phases.
     `environment` is what the project says of its environment (built_environment.EnvironmentSettings); {} when it needs none.
     `section` is the phase's part of the plan as its author wrote it, `overview` the plan's text outside the phases; both cut
-    to a length. `protected` are the project's patterns (protected_paths.py). A report with another attempt or token is
-    refused.
+    to a length. `protected` are the project's patterns (protected_paths.py). `plan` is the phase's place in its plan, for the
+    prompt: {"title", "prp": path, "phases": [{"key", "title", "relation": "needs"|"needed_by"|""}], "more": how many others,
+    "needs": [{"key", "title", "summary", "commits", "files"}]}, or {}. A report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -434,7 +435,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "policy",
-        "environment", "section", "overview", "protected",
+        "environment", "section", "overview", "protected", "plan",
     )  # fmt: skip
     WRITTEN = {"policy": "room"}
 
@@ -481,6 +482,7 @@ class TaskSpec(_Message):
     section: str = ""
     overview: str = ""
     protected: tuple[str, ...] = ()
+    plan: dict[str, Any] = {}
 
     @property
     def name(self) -> str:
@@ -518,8 +520,8 @@ class Heartbeat(_Message):
 class TaskResult(_Message):
     """How an attempt ended. `failure_reason` is "" on success, else a word of the closed list.
 
-    `report` is the role's own: reviewer {"findings", "document", "semantic"}; context_updater {"path", "changed", "note"}; drafter
-    {"answer"}.
+    `report` is the role's own: executor {"summary"} where its agent gave one; reviewer {"findings", "document", "semantic"};
+    context_updater {"path", "changed", "note"}; drafter {"answer"}.
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
     requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what

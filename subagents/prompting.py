@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from subagents.contract import TaskSpec
 
+TELLS_STEPS = frozenset({"claude"})  # backends whose agent has a tool to report each step with, and a structured result
 PROMPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "prompts")
 NONE = "None."
 EARLIER = """
@@ -43,6 +44,48 @@ What the plan says outside its phases, for the larger picture only:
 {{overview}}
 </plan_overview>
 """
+PLACE = """
+## Its place in the plan
+
+This is phase {{key}} of the plan "{{title}}". Its other phases are not yours to do:
+
+{{others}}
+"""
+NEEDED = """
+What it depends on is done and in your checkout:
+
+{{needs}}
+"""
+PRP = """
+## Its work order
+
+The PRP was made from the plan; people and agents may have added to it, such as notes about this repository.
+
+<prp>
+{{prp}}
+</prp>
+"""
+COMMITS_ARE_OURS = "Never commit, push, or change branches yourself."
+TELL_STEPS = f"""- After each step call the tool `mcp__ce__step_done` with its number and one sentence. The server commits the step then.
+  {COMMITS_ARE_OURS}"""
+TELL_NOTHING = f"- When you end, the server commits what is in the checkout. {COMMITS_ARE_OURS}"
+END_WITH_RESULT = """- If something cannot be done, report `blocked` in the result and say what is missing.
+- Never claim anything that you have not verified.
+
+End with the structured result: `status` (`done` or `blocked`), for each step its number, whether it is done and a note,
+and a summary, which the agents of the phases that depend on this one are told."""
+END_WITH_WORDS = """- If something cannot be done, say what is missing. Never claim anything that you have not verified.
+
+End with a few sentences: what you did, and which step is not done."""
+NETWORKS = {
+    "steps": "Your commands have the network; the commands of gates have none.",
+    "all": "Your commands have the network, and so have those of gates.",
+}
+NO_NETWORK = "Your commands have no network, and neither have those of gates."
+OWN_NETWORK = "You have the network for your model; the commands of gates have none."
+SPARE_SECONDS = 15.0  # as the backends end before the limit
+PRP_BYTES = 24_000
+NAMED_FILES, NAMED_COMMITS = 30, 10
 
 
 def _text(**more: Any) -> dict[str, Any]:
@@ -147,7 +190,12 @@ def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
         "goal": spec.goal or "not given",
         "files": ", ".join(spec.files_modified) or "none",
         "steps": "\n".join(_step(number, text, commands) for number, text, commands in _steps(spec)) or NONE,
-        "gates": "\n".join(f"{gate.position}. {gate.text}{f' (`{gate.command}`)' if gate.command else ''}" for gate in spec.gates) or NONE,
+        "gates": "\n".join(f"{number}. {text}" for number, text in enumerate(_gates(spec), start=1)) or NONE,
+        "place": _place(spec),
+        "prp": PRP.replace("{{prp}}", document) if spec.type == TaskType.EXECUTE and (document := _prp(spec)) else "",
+        "limits": "\n".join(f"- {line}" for line in _limits(spec)),
+        "reporting": TELL_STEPS if spec.backend in TELLS_STEPS else TELL_NOTHING,
+        "ending": END_WITH_RESULT if spec.backend in TELLS_STEPS else END_WITH_WORDS,
         "document": str(payload.get("document") or payload.get("text") or ""),
         "moment": str(payload.get("moment", "")),
         "findings": "\n".join(f"- {item['severity']}: {item['place']}: {item['message']}" for item in payload.get("findings", ())) or NONE,
@@ -191,6 +239,79 @@ def _steps(spec: TaskSpec) -> list[tuple[int, str, tuple[str, ...]]]:
 def _step(number: int, text: str, commands: tuple[str, ...]) -> str:
     shown = "".join(f"\n```bash\n{command}\n```" for command in commands)
     return f"{number}. {text}{shown}"
+
+
+def _gates(spec: TaskSpec) -> list[str]:
+    """Each gate once: what it says, and its command where the words do not have it. One command is judged once for the agent."""
+    found: dict[str, str] = {}
+    for gate in spec.gates:
+        text = f"{gate.text} (`{gate.command}`)" if gate.command and gate.command not in gate.text else gate.text
+        found.setdefault(gate.command or text, text)
+    return list(found.values())
+
+
+def _place(spec: TaskSpec) -> str:
+    """The phase among the others: the plan's title, their titles, and what came of those that it depends on."""
+    plan = spec.plan
+    if not plan:
+        return ""
+    others = []
+    for phase in plan["phases"]:
+        word = {"needs": ", which this phase depends on", "needed_by": ", which depends on this phase"}.get(phase["relation"], "")
+        others.append(f"- {phase['key']}: {phase['title']}{word}")
+    if plan.get("more"):
+        others.append(f"- and {plan['more']} more")
+    text = PLACE.replace("{{key}}", spec.key).replace("{{title}}", plan["title"]).replace("{{others}}", "\n".join(others) or NONE)
+    needs = "\n".join(_needed(phase) for phase in plan.get("needs", ()))
+    return text + (NEEDED.replace("{{needs}}", needs) if needs else "")
+
+
+def _needed(phase: dict[str, Any]) -> str:
+    lines = [f"- {phase['key']}: {phase['title']}"]
+    if phase["summary"]:
+        lines.append(f"  In its agent's words: {' '.join(phase['summary'].split())}")
+    if phase["commits"]:
+        lines.append(f"  Commits: {_first(phase['commits'], NAMED_COMMITS)}")
+    lines.append(f"  Files that it changed: {_first(phase['files'], NAMED_FILES) or 'none'}")
+    return "\n".join(lines)
+
+
+def _first(names: list[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _prp(spec: TaskSpec) -> str:
+    """The phase's PRP as it stands at the base commit; "" when there is none. Raises GitError, OSError."""
+    from subagents.documents import NotADocument, read_start
+    from subagents.workspace import attached_repository
+
+    path = str(spec.plan.get("prp", ""))
+    try:
+        data = read_start(attached_repository(spec.repository), spec.base_commit, path, PRP_BYTES + 1) if path else b""
+    except NotADocument:
+        return ""
+    cut = f"\n… the rest is in {path}" if len(data) > PRP_BYTES else ""
+    return data[:PRP_BYTES].decode("utf-8", "ignore").strip() + cut
+
+
+def _limits(spec: TaskSpec) -> list[str]:
+    """What the attempt may use and reach, one sentence each."""
+    seconds = spec.timeout_seconds - min(SPARE_SECONDS, spec.timeout_seconds / 4)
+    found = [f"Time: {_minutes(seconds)} from the start. Then you are stopped; what is finished by then is kept."]
+    if spec.max_cost_usd is not None:
+        found.append(f"Money: ${spec.max_cost_usd:.2f}. Then you are stopped, too.")
+    asked = str(spec.policy.get("network", "none"))
+    found.append(OWN_NETWORK if spec.backend == "command" and asked != "all" else NETWORKS.get(asked, NO_NETWORK))
+    found.append("You can write in the checkout, $HOME and $TMPDIR. Only what is in the checkout, and git does not ignore, is kept.")
+    read = [str(path) for path in spec.policy.get("paths", ())]
+    found.append(f"You can read, and not change, programs and libraries{f', and {_first(read, NAMED_FILES)}' if read else ''}.")
+    found.append("The checkout's git is a throw-away one: it shows status, differences and the log. What you commit there is lost.")
+    return found
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 def check_answer(spec: TaskSpec, answer: Any) -> str:

@@ -33,6 +33,7 @@ TRIED: Prepared[tuple[int, str, str, str]] = Prepared(
     lambda task: Attempt.objects.filter(task=task).order_by("-number").values_list("number", "outcome", "reason", "fault")
 )
 GATES: Prepared[Gate] = Prepared(lambda phase: Gate.objects.filter(phase=phase))
+TITLES = 60  # of other phases that a prompt names
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
 
 
@@ -145,7 +146,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         heartbeat_seconds=min(settings.CE_HEARTBEAT_SECONDS, run.silence_seconds / 2),
         backend=run.backend,
         options=_options(run),
-        context_file=str(Path(attempt.directory).parent.parent / "context.md") if batch.project.shared_context else "",
+        context_file=_context_file(attempt, task.stage.number) if batch.project.shared_context else "",
         rerun_gates=rules.rerun,
         sandbox=attempt.sandbox,
         policy=policy_of(batch.project),
@@ -167,6 +168,8 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
     )
     if run.operation == Operation.EXECUTE:
         full = replace_record(full, payload=_executor_payload(batch, phase, full.gates, rules))
+        if run.backend not in BACKENDS_WITHOUT_MODEL:
+            full = replace_record(full, plan=_place_in_plan(batch, phase, prp_of(batch, phase, attempt.launched_at).path))
     if task.resolution:
         return replace_record(full, steps=(), payload={**full.payload, "start": task.resolution})
     if run.operation == Operation.GENERATE:
@@ -179,6 +182,11 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         front = front_matter(record_of(phase, done_of(phase))) | dict(issue_front_matter(phase))
         return replace_record(full, payload={"path": path, "front": front})
     return full
+
+
+def _context_file(attempt: Attempt, stage: int) -> str:
+    """Where the stage's shared context is: beside the run's attempts of this host."""
+    return str(Path(attempt.directory).parent.parent / f"context-stage-{stage}.md")
 
 
 def _options(run: Run) -> dict[str, object]:
@@ -246,21 +254,30 @@ def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedPhase:
-    """What other phases are told of a phase: its gates that read judges' files, and the files that it declares."""
+class PlannedPhase:
+    """What other phases are told of a phase: its title, what it depends on, its gates that read judges' files, its declared files."""
 
     pk: int
     key: str
+    title: str
+    needs: list[str]
     gates: list[dict[str, object]]
     files: list[str]
 
 
 @lru_cache(maxsize=64)
-def judged_phases(batch_id: int, created_at: datetime, edition: int) -> tuple[JudgedPhase, ...]:
+def planned_phases(batch_id: int, created_at: datetime, edition: int) -> tuple[PlannedPhase, ...]:
     """The phases of a batch. Cached: they change only with the edition; a restored database may give its number to another."""
     phases = Phase.objects.filter(batch=batch_id).order_by("position").prefetch_related("gates")
     return tuple(
-        JudgedPhase(one.pk, one.key, [gate.spec for gate in one.gates.all() if gate.kind in JUDGED_BY_FILES], list(one.files))
+        PlannedPhase(
+            pk=one.pk,
+            key=one.key,
+            title=one.title,
+            needs=list(one.dependencies),
+            gates=[gate.spec for gate in one.gates.all() if gate.kind in JUDGED_BY_FILES],
+            files=list(one.files),
+        )
         for one in phases
     )
 
@@ -284,7 +301,7 @@ def _executor_payload(batch: Batch, phase: Phase, gates: Sequence[GateSpec], rul
     All of them where this phase has such gates itself: what an earlier one changed of their judges is named, too.
     """
     mine = any(gate.kind in JUDGED_BY_FILES for gate in gates)
-    told = [one for one in judged_phases(batch.pk, batch.created_at, batch.edition) if one.pk != phase.pk and (mine or one.gates)]
+    told = [one for one in planned_phases(batch.pk, batch.created_at, batch.edition) if one.pk != phase.pk and (mine or one.gates)]
     merged = dict(MERGED.rows(batch=batch.pk)) if told else {}
     accepted = set(ACCEPTED.rows(batch=batch.pk)) if merged else set()
     others: list[dict[str, object]] = [
@@ -301,6 +318,33 @@ def _executor_payload(batch: Batch, phase: Phase, gates: Sequence[GateSpec], rul
     if whole := [gate.to_json() for gate in rules.of_stage() if gate.origin == GateOrigin.PROJECT and gate not in of_phases]:
         others.append({"key": "", "gates": whole, "files_modified": []})
     return {"others": others} if others else {}
+
+
+def _place_in_plan(batch: Batch, phase: Phase, prp: str) -> dict[str, object]:
+    """What the agent is told of the plan around its phase: the others' titles, and what came of those that it depends on."""
+    phases = planned_phases(batch.pk, batch.created_at, batch.edition)
+    others = [one for one in phases if one.pk != phase.pk]
+    near = [one for one in others if one.key in phase.dependencies or phase.key in one.needs]
+    shown = {one.pk for one in (*near, *others)[:TITLES]} if len(others) > TITLES else {one.pk for one in others}
+    relation = {one.pk: "needs" if one.key in phase.dependencies else "needed_by" for one in near}
+    needed = [one for one in others if one.key in phase.dependencies]
+    merged = dict(MERGED.rows(batch=batch.pk)) if needed else {}
+    rows = Result.objects.filter(attempt__in=[merged[one.key] for one in needed if one.key in merged]).values_list(
+        "attempt_id", "commits", "files_created", "files_modified", "files_deleted", "data__report__summary"
+    )
+    results = {pk: (commits, sorted({*made, *changed, *gone}), summary or "") for pk, commits, made, changed, gone, summary in rows}
+    needs = []
+    for one in needed:
+        commits, files, summary = results.get(merged.get(one.key, 0), ([], [], ""))
+        short = [commit[:12] for commit in commits]
+        needs.append({"key": one.key, "title": one.title, "summary": summary, "commits": short, "files": files})
+    return {
+        "title": batch.title,
+        "prp": prp,
+        "phases": [{"key": one.key, "title": one.title, "relation": relation.get(one.pk, "")} for one in others if one.pk in shown],
+        "more": len(others) - len(shown),
+        "needs": needs,
+    }
 
 
 def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:

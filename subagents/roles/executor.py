@@ -14,9 +14,10 @@ from subagents.record import replace
 from subagents.reporting import title_of
 from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem, attached_repository
 
+SUMMARY_CHARACTERS = 1_000
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import StepPlan, TaskSpec
     from subagents.reporting import Reporter
@@ -256,6 +257,7 @@ class _Execution:
             retry_at=outcome.retry_at,
             sandbox=outcome.sandbox,
             fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
+            report={"summary": str(outcome.answer["summary"])[:SUMMARY_CHARACTERS]} if "summary" in outcome.answer else {},
             looks=self.looks,
         )
 

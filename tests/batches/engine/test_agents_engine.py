@@ -19,7 +19,7 @@ USAGE = {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 3000, "ca
 AGENT = f"""
 import json, re, sys
 prompt = sys.stdin.read()
-key = re.search(r"part-(\\w+)\\.txt", prompt)[1]
+key = re.search(r"Write the file part-(\\w+)\\.txt", prompt)[1]
 open(f"part-{{key}}.txt", "w").write("done\\n")
 open(f"prompt-{{key}}.md", "w").write(prompt)
 print(json.dumps({{"model": "x-1", "usage": {json.dumps(USAGE)}, "cost_usd": 0.5}}))
@@ -37,14 +37,14 @@ def with_agent(world: World, tmp_path: Path, settings) -> None:
 PROSE = "\n".join(["1. Write the file part-{key}.txt", "", "**Validation Gates**:"])
 
 
-def prose(key: str) -> str:
+def prose(key: str, needs: str = "None") -> str:
     """A phase whose only step is a sentence."""
-    text = phase(key, gates=(f"`test -f part-{key}.txt`",))
+    text = phase(key, gates=(f"`test -f part-{key}.txt`",), needs=needs)
     return text.replace("**Validation Gates**:", PROSE.format(key=key))
 
 
 def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: World, tmp_path: Path, settings) -> None:
-    batch = world.generated(plan(prose("1"), prose("2")))
+    batch = world.generated(plan(prose("1"), prose("2"), prose("3", needs="Phase 1")))
     with_agent(world, tmp_path, settings)
     run = world.finish(world.execute(batch))
     assert run.state == "succeeded", run.report
@@ -56,6 +56,11 @@ def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: Worl
     assert attempts[0].spec["context_file"] == attempts[1].spec["context_file"]
     prompts = [world.git("show", f"{batch.branch}:prompt-{key}.md") for key in ("1", "2")]
     assert context.startswith("# The repository") and all(prompt.startswith(context.rstrip()) for prompt in prompts)
+    later = world.git("show", f"{batch.branch}:prompt-3.md")
+    assert "part-1.txt" in later.partition("files of the repository")[2].partition("</section>")[0], "the next stage sees what is there"
+    place = later.partition("## Its place in the plan")[2].partition("## Steps")[0]
+    assert "which this phase depends on" in place and "Files that it changed: part-1.txt, prompt-1.md" in place
+    assert "Commits: " in place and "<prp>" in later
 
 
 def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypatch: pytest.MonkeyPatch) -> None:
