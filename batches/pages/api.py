@@ -94,7 +94,7 @@ def _token(request: HttpRequest) -> ApiToken | None:
     return api_tokens.token_of(text.strip(), address=address_of(request), now=timezone.now())
 
 
-def _object(request: HttpRequest, *names: str) -> dict[str, Any]:
+def body_of(request: HttpRequest, *names: str) -> dict[str, Any]:
     """The body as a JSON object with no members but `names`; an empty body is {}. Raises BadRequest."""
     if len(request.body) > BODY_BYTES:
         raise RequestDataTooBig
@@ -153,7 +153,7 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
     """Generate a batch from an imported plan. "execute" also executes it; "autopilot" runs all operations."""
-    data = _object(request, "plan", "project", "execute", "autopilot")
+    data = body_of(request, "plan", "project", "execute", "autopilot")
     plan = Plan.objects.filter(pk=data["plan"]).first() if type(data.get("plan")) is int else None  # True is no id
     if plan is None:
         raise BadRequest("plan must be the id of an imported plan.")
@@ -163,7 +163,7 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
     whole = _yes(data, "autopilot")
     then = ExecuteOptions() if whole or _yes(data, "execute") else None
     batch = generation.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
-    return _accepted(request, batch, batch.runs.latest("number"), status=201)
+    return accepted(request, batch, batch.runs.latest("number"), status=201)
 
 
 def batch(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
@@ -187,7 +187,7 @@ EXECUTE_NAMES = (
 
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Execute, with the fields of the confirmation page: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
-    found, data = find_batch(number), _object(request, *EXECUTE_NAMES)
+    found, data = find_batch(number), body_of(request, *EXECUTE_NAMES)
     actor.require(EXECUTE_BATCH, found.project)
     models = data.pop("models", {})
     if not isinstance(models, dict):
@@ -200,31 +200,31 @@ def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     if not form.is_valid():
         raise BadRequest(" ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()))
     execute_or_resume(found, form, last, actor)
-    return _accepted(request, found, _last_run(found))
+    return accepted(request, found, _last_run(found))
 
 
 def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Retry phases of the last run by key, or all failed ones, with those that they blocked."""
-    found, data = find_batch(number), _object(request, "phases")
+    found, data = find_batch(number), body_of(request, "phases")
     names = data.get("phases", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest("phases must be a list of phase keys.")
     run = _last_run(found)
     opened = retries.retry(run=run, actor=actor, names=names)
     run.refresh_from_db()
-    return _accepted(request, found, run, phases=[task.name for task in opened])
+    return accepted(request, found, run, phases=[task.name for task in opened])
 
 
 def cancel(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    found, _ = find_batch(number), _object(request)
+    found, _ = find_batch(number), body_of(request)
     run = _last_run(found)
     run_control.cancel(run=run, actor=actor)
-    return _accepted(request, found, run)
+    return accepted(request, found, run)
 
 
 def accept(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
     """Accept a phase that succeeded, and is not green, as it is: {"reason": what was looked at}."""
-    found, data = find_batch(number), _object(request, "reason")
+    found, data = find_batch(number), body_of(request, "reason")
     phase = get_object_or_404(Phase, batch=found, key=key)
     reason = data.get("reason", "")
     if not isinstance(reason, str):
@@ -241,13 +241,13 @@ def verification(request: HttpRequest, actor: Actor, number: int) -> JsonRespons
 
 def verify(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Judge all recorded gates once more (docs/verify.md)."""
-    found, _ = find_batch(number), _object(request)
+    found, _ = find_batch(number), body_of(request)
     verifications.ask_verification(batch=found, actor=actor)
     return JsonResponse(_verification(found), status=202)
 
 
 def verify_stop(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    found, _ = find_batch(number), _object(request)
+    found, _ = find_batch(number), body_of(request)
     verifications.stop_verification(batch=found, actor=actor)
     return JsonResponse(_verification(found), status=202)
 
@@ -278,7 +278,7 @@ def _last_run(found: Batch) -> Run:
     return run
 
 
-def _accepted(request: HttpRequest, found: Batch, run: Run, *, status: int = 202, **more: object) -> JsonResponse:
+def accepted(request: HttpRequest, found: Batch, run: Run, *, status: int = 202, **more: object) -> JsonResponse:
     url = request.build_absolute_uri(reverse("batches:detail", args=[found.number]))
     about = {"batch_id": found.number, "run": run.number, "operation": run.operation, "state": run.state, "url": url}
     return JsonResponse(about | more, status=status)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api
+from batches.pages import api, api_work
 from batches.pages.accounts import audit, provider, second_step, users
 from batches.pages.batches import (
     actions,
@@ -112,6 +112,11 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/verify/", api.endpoint(GET=api.verification, POST=api.verify), name="api_verify"),
     path("api/batches/<int:number>/verify/stop/", api.endpoint(POST=api.verify_stop), name="api_verify_stop"),
     path("api/batches/<int:number>/phases/<str:key>/accept/", api.endpoint(POST=api.accept), name="api_accept"),
+    path("api/batches/<int:number>/phases/<str:key>/log/", api.endpoint(GET=api_work.log), name="api_log"),
+    path("api/batches/<int:number>/diff/", api.endpoint(GET=api_work.diff), name="api_diff"),
+    path("api/batches/<int:number>/merge/", api.endpoint(GET=api_work.merge_preview, POST=api_work.merge), name="api_merge"),
+    path("api/batches/<int:number>/review/", api.endpoint(POST=api_work.review), name="api_review"),
+    path("api/batches/<int:number>/context/", api.endpoint(POST=api_work.context), name="api_context"),
     path("api/plans/", api.endpoint(POST=api.plans), name="api_plans"),
     path("api/plans/validate/", api.endpoint(POST=api.validate), name="api_validate"),
     path("api/plans/analyze/", api.endpoint(POST=api.analyze), name="api_analyze"),

@@ -52,7 +52,7 @@ ROWS |= {
     f"batches:{name}": {"GET": "see"}
     for name in (
         *("detail", "progress", "graph", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
-        *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json"),
+        *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json", "api_log", "api_diff"),
     )
 }
 ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify", "api_verify")}
@@ -62,7 +62,7 @@ ROWS |= {
     for name in (
         *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
         *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
-        *("verify_stop", "api_verify_stop"),
+        *("verify_stop", "api_verify_stop", "api_review", "api_context"),
     )
 }
 ROWS |= {
@@ -71,6 +71,7 @@ ROWS |= {
     "batches:accept_phase": {"POST": "sign off"},
     "batches:api_accept": {"POST": "sign off"},
     "batches:merge": {"GET": "merge", "POST": "merge"},
+    "batches:api_merge": {"GET": "merge", "POST": "merge"},
     "batches:overrule": {"POST": "merge"},
     "batches:decide_context": {"POST": "merge"},
     "batches:plan_new": {"GET": "write" + SOMEWHERE, "POST": "write"},

@@ -1,0 +1,146 @@
+"""The JSON API: what a batch's phases said and changed, and what follows an execution: review, context, merge (docs/api.md)."""
+
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.shortcuts import get_object_or_404
+
+from batches.accounts.actor import Actor
+from batches.accounts.roles import MERGE_BATCH
+from batches.core.review.rules import ReviewTiming
+from batches.core.text.log_lines import LogLine
+from batches.engine.log_reader import PAGE_LINES, open_log
+from batches.models import Attempt, Batch, Phase
+from batches.pages.api import BadRequest, accepted, body_of
+from batches.pages.batches.changes import read_changes
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import read_number
+from batches.repositories.merges import merge_batch, preview_merge
+from batches.review.services import review as begin_review
+from batches.review.services import update_context, usual_moment
+
+METHODS = {"ff": True, "no_ff": False}
+
+
+def log(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Lines of the log of the phase's newest attempt, or of ?attempt=: those after line ?after=, else the last ones."""
+    phase = get_object_or_404(Phase, batch=find_batch(number), key=key)
+    attempts = Attempt.objects.filter(task__phase=phase).select_related("task__run__batch__project").defer("spec", "heartbeat")
+    wanted = _number(request, "attempt")
+    found = attempts.filter(pk=wanted).first() if wanted else attempts.order_by("task__run__number", "number").last()
+    if found is None:
+        if wanted:
+            raise BadRequest(f"Phase {key} has no attempt {wanted}.")
+        return JsonResponse({"batch_id": number, "phase": key, "attempt": None, "lines": [], "last": 0, "total": 0, "ended": False})
+    after = _number(request, "after", least=0)
+    with open_log(found) as opened:
+        total = opened.lines
+        first = max(1, total - PAGE_LINES + 1) if after is None else after + 1
+        lines = opened.page(first) if first <= total else []
+        whole = opened.complete
+    return JsonResponse(
+        {
+            "batch_id": number,
+            "phase": key,
+            "attempt": found.pk,
+            "attempt_number": found.number,
+            "state": found.task.state,
+            "lines": [_line(one) for one in lines],
+            "last": lines[-1].number if lines else after or 0,  # the next ?after=
+            "total": total,
+            "whole": whole,  # false: only the end of the log is on this host
+            "ended": found.ended_at is not None,
+        }
+    )
+
+
+def _line(one: LogLine) -> dict[str, Any]:
+    return {"line": one.number, "at": one.at, "kind": one.kind, "text": one.text}
+
+
+def diff(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """What git shows as changed by each phase, or by ?phase=, in its newest attempt. A diff is null while there is none."""
+    batch, key = find_batch(number), request.GET.get("phase", "")
+    if key:
+        get_object_or_404(Phase, batch=batch, key=key)
+    changes = [one for one in read_changes(batch) if not key or one.phase.key == key]
+    return JsonResponse(
+        {
+            "batch_id": number,
+            "phases": [
+                {
+                    "phase": one.phase.key,
+                    "title": one.phase.title,
+                    "state": one.state,
+                    "attempt": one.attempt.pk if one.attempt else None,
+                    "files": [{"path": row.path, "what": row.what, "declared": row.declared} for row in one.rows],
+                    "diff": one.result.diff if one.result else None,
+                }
+                for one in changes
+            ],
+        }
+    )
+
+
+def merge_preview(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """What a merge into the base branch would bring, or why it is refused."""
+    batch = find_batch(number)
+    actor.require(MERGE_BATCH, batch.project)
+    return JsonResponse(_preview(batch))
+
+
+def _preview(batch: Batch) -> dict[str, Any]:
+    found = preview_merge(batch)
+    return {
+        "batch_id": batch.number,
+        "branch": batch.branch,
+        "base_branch": batch.base_branch,
+        "base": found.base_commit,
+        "tip": found.batch_commit,
+        "commits": len(found.commits),
+        "files_created": list(found.changes.created),
+        "files_modified": list(found.changes.modified),
+        "files_deleted": list(found.changes.deleted),
+        "not_done": list(found.undone),
+        "needs_look": [{"phase": key, "looks": list(texts)} for key, texts in found.looks],
+        "refusal": found.refusal or None,
+    }
+
+
+def merge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Merge the batch's branch into its base branch: {"method": "ff" | "no_ff", "base", "tip"}; the two from the preview, if given."""
+    batch, data = find_batch(number), body_of(request, "method", "base", "tip")
+    method, expected = data.get("method", "ff"), (data.get("base"), data.get("tip"))
+    if method not in METHODS:
+        raise BadRequest(f"method must be one of: {', '.join(METHODS)}.")
+    if expected != (None, None) and not all(isinstance(one, str) and one for one in expected):
+        raise BadRequest("base and tip must be the two commits of the preview: give both, or neither.")
+    both = None if expected == (None, None) else (str(expected[0]), str(expected[1]))
+    done = merge_batch(batch=batch, actor=actor, fast_forward=METHODS[method], expected=both)
+    return JsonResponse({"batch_id": number, "base_branch": done.base_branch, "commit": done.to_commit})
+
+
+def review(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Review the PRPs ("before") or the code ("after"): {"moment"}; what fits the batch if it is left out."""
+    batch, data = find_batch(number), body_of(request, "moment")
+    moment = data.get("moment", usual_moment(batch))
+    if moment not in list(ReviewTiming):
+        raise BadRequest(f"moment must be one of: {', '.join(ReviewTiming)}.")
+    return accepted(request, batch, begin_review(batch=batch, actor=actor, moment=ReviewTiming(moment)))
+
+
+def context(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Propose an update of the context after an execution."""
+    batch, _ = find_batch(number), body_of(request)
+    return accepted(request, batch, update_context(batch=batch, actor=actor))
+
+
+def _number(request: HttpRequest, name: str, least: int = 1) -> int | None:
+    """A number from the query string; None without one. Raises BadRequest for anything else."""
+    text = request.GET.get(name)
+    if text is None:
+        return None
+    value = read_number(text, least=least)
+    if value is None:
+        raise BadRequest(f"{name} must be a whole number from {least} on.")
+    return value
