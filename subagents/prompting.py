@@ -65,6 +65,20 @@ The PRP was made from the plan; people and agents may have added to it, such as 
 {{prp}}
 </prp>
 """
+WORK = """
+What changed in them:
+
+<diff>
+{{diff}}
+</diff>
+
+## What the gates said
+
+{{results}}
+"""
+ASK_GIT = """- The tool `mcp__ce__git` answers `log`, `show`, `diff` and `blame`, such as `log -n5 -- src/app.py`. HEAD is the commit that
+  you see in the checkout.
+"""
 COMMITS_ARE_OURS = "Never commit, push, or change branches yourself."
 TELL_STEPS = f"""- After each step call the tool `mcp__ce__step_done` with its number and one sentence. The server commits the step then.
   {COMMITS_ARE_OURS}"""
@@ -200,6 +214,8 @@ def _values(spec: TaskSpec, checkout: str) -> dict[str, str]:
         "moment": str(payload.get("moment", "")),
         "findings": "\n".join(f"- {item['severity']}: {item['place']}: {item['message']}" for item in payload.get("findings", ())) or NONE,
         "changed": "\n".join(f"- {path}" for path in payload.get("changed", ())) or NONE,
+        "work": _work(payload),
+        "asking_git": ASK_GIT if spec.backend in TELLS_STEPS else "",
         "unverified": "\n".join(f"{item['position']}. {item['text']}" for item in payload.get("unverified", ())) or NONE,
         "plan": _plan_text(spec),
         **(_values_of_draft(payload) if spec.type == TaskType.DRAFT else {}),
@@ -224,6 +240,15 @@ def _values_of_draft(payload: dict[str, Any]) -> dict[str, str]:
         "remark": str(payload.get("remark") or NONE),
         "rules": _read("draft_rules").rstrip("\n"),
     }
+
+
+def _work(payload: dict[str, Any]) -> str:
+    """The diff of a phase and the results of its gates; "" before its execution."""
+    if not payload.get("diff") and not payload.get("gates"):
+        return ""
+    results = [f"- {gate['status']}: {gate['text']}" + (f" ({gate['how']})" if gate["how"] else "") for gate in payload.get("gates", ())]
+    diff = str(payload.get("diff") or "The phase changed no file, or its commits are gone.")
+    return WORK.replace("{{results}}", "\n".join(results) or NONE).replace("{{diff}}", diff)
 
 
 def _plan_text(spec: TaskSpec) -> str:

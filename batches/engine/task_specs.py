@@ -238,13 +238,25 @@ def _review_payload(run: Run, phase: Phase, attempt: Attempt) -> dict[str, objec
     changed = list(record_of(phase, done).files) if after else []
     path = prp_of(run.batch, phase, attempt.launched_at).path
     unverified = [{"position": gate.position, "text": gate.text} for gate in phase.gates.all() if gate.kind == GateKind.UNVERIFIED]
-    return {
+    payload: dict[str, object] = {
         "moment": str(run.review.moment),
         "path": path,
         "findings": [finding.to_json() for finding in findings],
         "changed": changed,
         "unverified": unverified,
     }
+    if after and done.attempt is not None and run.backend not in BACKENDS_WITHOUT_MODEL:
+        payload |= {"work": {"base": done.attempt.base_commit, "head": done.attempt.head_commit}, "gates": _gate_results(done.attempt)}
+    return payload
+
+
+def _gate_results(attempt: Attempt) -> list[dict[str, str]]:
+    """What the attempt's gates said, for a prompt: the status, the gate's text, and how it was judged or why not."""
+    found = []
+    for check in attempt.gate_checks.select_related("gate").order_by("origin", "position", "pk"):
+        how = f"`{check.command}` ended with exit code {check.exit_code}" if check.exit_code is not None else check.note
+        found.append({"status": str(check.status), "text": check.gate.text if check.gate else check.text, "how": how})
+    return found
 
 
 def _gates_of(phase: Phase, rules: GateRules) -> tuple[GateSpec, ...]:

@@ -26,10 +26,13 @@ from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import answer_schema, check_answer, render_prompt
+from subagents.read_only_git import COMMANDS, ask_git
+from subagents.redaction import redact
 from subagents.reporting import title_of
 from subagents.sandbox import command_environment, own_user, policy_for
 from subagents.shared_context import shared_context
 from subagents.spending import UsageMeter
+from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ DEFAULT_MODEL = "sonnet"
 API = "https://api.anthropic.com"
 WRITING_TOOLS = ["Read", "Write", "Edit", "Bash", "Grep", "Glob"]
 READING_TOOLS = ["Read", "Grep", "Glob"]
-STEP_TOOL = "mcp__ce__step_done"
+STEP_TOOL, GIT_TOOL = "mcp__ce__step_done", "mcp__ce__git"
 MAX_TURNS = 200
 MAX_RETRIES = 4  # of one request, by the program, with growing pauses
 LONGEST_PAUSE_SECONDS = 60.0  # the engine, not the program, waits for a longer pause
@@ -239,6 +242,9 @@ class _Session:
             takes = {"number": int, "summary": str}
             about = "Report that a step of the phase is finished. The server then commits what is in the checkout."
             servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("step_done", about, takes)(self._step_done)])
+        elif spec.role == Role.REVIEWER:
+            about = f"Ask git, read-only: {', '.join(COMMANDS)}. `question` is what follows `git`, such as `log -n5 -- src/app.py`."
+            servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("git", about, {"question": str})(self._asks_git)])
         resume = spec.session if self._resumable() else None
         if spec.session and resume is None:
             self.reporter.note("warning", "session", "the earlier session does not exist any more: a new one starts")
@@ -312,6 +318,14 @@ class _Session:
         if coming is not None:
             self.reporter.step(coming.number, coming.text)
         return _tool_reply(f"Step {number} is committed." + (f" Next: step {coming.number}." if coming else " That was the last step."))
+
+    async def _asks_git(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The reviewer's tool: what git says. The answer is material, and masked like all that is written."""
+        try:
+            words = shlex.split(str(given.get("question", "")))
+            return _tool_reply(redact(ask_git(attached_repository(self.spec.repository), self.spec.base_commit, words)))
+        except (SubagentError, ValueError) as problem:
+            return _tool_reply(f"git was not asked: {problem}", error=True)
 
     def _finish_step(self, step: StepPlan) -> None:
         self.on_step(step)
@@ -539,7 +553,7 @@ def _sentence(text: str) -> str:
 
 def why_not(name: str, given: dict[str, Any], checkout: str) -> str:
     """Why the agent may not use a tool so; "" when it may. The sandbox limits commands, also where this would allow more."""
-    if name in ("Bash", STEP_TOOL):
+    if name in ("Bash", STEP_TOOL, GIT_TOOL):
         return ""
     if name not in WRITING_TOOLS:
         return f"the tool {name} is not among those of this attempt"
@@ -556,7 +570,7 @@ def why_not(name: str, given: dict[str, Any], checkout: str) -> str:
 
 def describe_call(name: str, given: dict[str, Any], checkout: str) -> str:
     """A tool call in short: "Edit src/app.py", "Bash pytest -q"."""
-    what = given.get("file_path") or given.get("command") or given.get("pattern") or given.get("number") or ""
+    what = given.get("file_path") or given.get("command") or given.get("pattern") or given.get("number") or given.get("question") or ""
     text = str(what)
     if "file_path" in given:
         text = text.removeprefix(checkout + os.sep)

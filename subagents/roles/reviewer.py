@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from subagents.checkout import Checkout
-from subagents.contract import ContractError, GateKind, GateSpec, GateStatus, ResultStatus, TaskResult
+from subagents.contract import ContractError, GateKind, GateSpec, GateStatus, ResultStatus, TaskResult, replace
 from subagents.documents import NotADocument, read_document
 from subagents.roles.ask_model import ask, failed, use_of
+from subagents.work_shown import diff_to_read
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from subagents.contract import TaskSpec
     from subagents.reporting import Reporter
+    from subagents.workspace import Repository
 
 NOT_JUDGED = "not judged: no model is configured"
 SAID_CHARACTERS = 2_000  # of a checker's output, in a finding
@@ -25,7 +27,8 @@ FINDING_FIELDS = frozenset({"severity", "category", "place", "message", "suggest
 def review(spec: TaskSpec, reporter: Reporter) -> TaskResult:
     """Report on the PRP at `payload["path"]` of the base commit, with the `payload["findings"]` of the server's rules.
 
-    `payload["changed"]` are files that the phase left, [] before execution: their syntax and lint are judged as they stand
+    `payload["work"]` {"base", "head"} are the commits of the phase's work and `payload["gates"]` what its gates said, both after
+    execution only. `payload["changed"]` are files that the phase left, [] before execution: their syntax and lint are judged as they stand
     on the base commit. Commits nothing: the server makes one report of all PRPs. Raises ContractError for a payload of
     another shape, GitError, OSError.
     """
@@ -41,7 +44,8 @@ def review(spec: TaskSpec, reporter: Reporter) -> TaskResult:
         reporter.note("warning", "finding", f"{finding['severity']}: {finding['place']}: {finding['message']}")
     repository = attached_repository(spec.repository)
     checkout = Checkout(repository, spec.checkout, f"{spec.attempt_dir}/index", spec.attempt_ref)
-    outcome = ask(spec, reporter, checkout, (text or b"").decode("utf-8", "replace"))
+    told = replace(spec, payload={**spec.payload, "diff": _diff(spec, repository)})
+    outcome = ask(told, reporter, checkout, (text or b"").decode("utf-8", "replace"))
     if outcome is not None and outcome.failure is not None:
         return failed(spec, reporter, outcome)
     semantic: dict[str, Any] = {"judged": False, "note": NOT_JUDGED}
@@ -106,6 +110,18 @@ def _document(spec: TaskSpec, path: str) -> tuple[bytes | None, dict[str, str] |
         return text, None
     advice = "Bring it back from the branch's history."
     return None, {"severity": "major", "category": "structure", "place": path, "message": reason, "suggestion": advice}
+
+
+def _diff(spec: TaskSpec, repository: Repository) -> str:
+    """What the phase changed, cut to a length; "" before execution, or when its commits are gone. Raises ContractError, GitError."""
+    work = spec.payload.get("work")
+    if not work:
+        return ""
+    if not isinstance(work, dict) or not all(isinstance(work.get(name), str) for name in ("base", "head")):
+        raise ContractError("payload: work", "needs base and head, two commits")
+    if any(repository.find_commit(work[name]) is None for name in ("base", "head")):
+        return ""
+    return diff_to_read(repository, work["base"], work["head"])
 
 
 def _lint(spec: TaskSpec, reporter: Reporter, changed: list[str]) -> list[dict[str, str]]:

@@ -57,6 +57,13 @@ def passes(turn: Turn) -> Reply:
     return (*written(turn), said(bash(CHECK)), said(finished()))[turn.number]
 
 
+def reviews(turn: Turn) -> Reply:
+    """A reviewer that asks git before it answers."""
+    asked = Tool("mcp__ce__git", {"question": "show HEAD -- calc.py"})
+    refused = Tool("mcp__ce__git", {"question": "push origin main"})
+    return (said(asked, refused), said(answer(summary="It will do.", findings=[], opinions=[])))[turn.number]
+
+
 def repairs(turn: Turn) -> Reply:
     return (
         *written(turn, code=WRONG),
@@ -147,6 +154,7 @@ def obeys(turn: Turn, loot: Loot, *work: Reply) -> Reply:
 
 SCENARIOS: dict[str, Scenario] = {
     "repairs": repairs,
+    "reviews": reviews,
     "edits_undeclared": edits_undeclared,
     "asks": asks,
     "limited_twice": limited_twice,

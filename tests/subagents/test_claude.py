@@ -20,7 +20,7 @@ import pytest
 
 from subagents import launcher
 from subagents.backends.claude import NO_KEY, why_not
-from subagents.contract import USAGE_FIGURES, Failure, GateStatus, TaskResult, TaskSpec
+from subagents.contract import USAGE_FIGURES, Failure, GateStatus, Role, TaskResult, TaskSpec, TaskType
 from subagents.credentials import offer
 from subagents.launcher import WRAPPER
 from subagents.spending import PROVIDER_FIGURES
@@ -266,6 +266,20 @@ def test_without_a_key_the_attempt_says_where_to_enter_one(world: World, api: Me
     with start(spec, ""):
         result = world.ended(spec, 30).result
     assert (result.failure_reason, result.errors) == (Failure.NEEDS_AGENT, (NO_KEY,))
+
+
+def test_reviewer_gets_the_diff_and_the_gates_results_and_may_ask_git(world: World, api: MessagesApi) -> None:
+    base = user_git(world.project, "rev-parse", "HEAD")
+    commit_files(world.project, {"calc.py": "def add(a, b):\n    return a + b\n", "prp.md": "# PRP\n"})
+    work = {"base": base, "head": user_git(world.project, "rev-parse", "HEAD")}
+    gates = [{"status": "passed", "text": "The test passes", "how": "`pytest -q` ended with exit code 0"}]
+    payload = {"moment": "after", "path": "prp.md", "findings": [], "changed": [], "unverified": [], "work": work, "gates": gates}
+    role = {"type": TaskType.REVIEW, "role": Role.REVIEWER, "steps": (), "payload": payload}
+    _, result = ended(world, api, "reviews", gates=(), **role)
+    assert (result.failure_reason, result.errors) == ("", ())
+    asked, answered = json.dumps(api.bodies[0]["messages"]), json.dumps(api.bodies[1]["messages"])
+    assert "+    return a + b" in asked and "- passed: The test passes (`pytest -q` ended with exit code 0)" in asked
+    assert "+def add(a, b)" in answered and "git was not asked: only log, show, diff, blame can be asked" in answered
 
 
 def test_unknown_model_is_refused_before_anything_is_asked(world: World, api: MessagesApi) -> None:

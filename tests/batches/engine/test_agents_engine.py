@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.review.rules import ReviewTiming
 from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
 from batches.integrations.api_keys import ENTER
-from tests.batches.world import World, phase, plan
+from batches.review.services import review
+from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process
 
@@ -19,6 +21,10 @@ USAGE = {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 3000, "ca
 AGENT = f"""
 import json, re, sys
 prompt = sys.stdin.read()
+if "Review one phase of a plan, after" in prompt:
+    seen = [part for part in ("+done", "- passed: `test -f part-1.txt`") if part in prompt]
+    print(json.dumps({{"summary": "Seen: " + ", ".join(seen), "findings": [], "opinions": []}}))
+    sys.exit()
 key = re.search(r"Write the file part-(\\w+)\\.txt", prompt)[1]
 open(f"part-{{key}}.txt", "w").write("done\\n")
 open(f"prompt-{{key}}.md", "w").write(prompt)
@@ -61,6 +67,16 @@ def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: Worl
     place = later.partition("## Its place in the plan")[2].partition("## Steps")[0]
     assert "which this phase depends on" in place and "Files that it changed: part-1.txt, prompt-1.md" in place
     assert "Commits: " in place and "<prp>" in later
+
+
+def test_reviewer_after_execution_is_given_the_diff_and_what_the_gates_said(world: World, tmp_path: Path, settings) -> None:
+    batch = world.generated(plan(prose("1")))
+    with_agent(world, tmp_path, settings)
+    world.finish(world.execute(batch))
+    run = world.finish(review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER))
+    assert run.state == "succeeded", run.report
+    semantic = world.attempts(run, "1")[0].result.data["report"]["semantic"]
+    assert semantic["note"] == "Seen: +done, - passed: `test -f part-1.txt`"
 
 
 def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypatch: pytest.MonkeyPatch) -> None:
