@@ -1,7 +1,7 @@
 """Read which phases a “Dependencies” value names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -64,10 +64,44 @@ _NOT_AFTER = re.compile(
 )
 # A phase that may run in parallel with another one does not wait for it.
 _BESIDE = re.compile(
-    r"\b(?:in\s+)?(?:parallel\s+(?:with|to)|concurrent(?:ly)?\s+with|alongside|independent(?:ly)?\s+(?:of|from)|at\s+the\s+same\s+time\s+as)\s+"
+    r"\b(?:in\s+)?(?:parallel\s+(?:with|to)|(?:concurrent|simultaneous)(?:ly)?\s+with|alongside|independent(?:ly)?\s+(?:of|from)|at\s+the\s+same\s+time\s+as)\s+"
     r"(?:the\s+)?$",
     re.IGNORECASE,
 )
+# The words that may stand before a phase that is waited for. Any other word may turn the meaning round, in whatever language.
+_BEFORE = re.compile(
+    r"an?|after|all|also|and|any|are|as|at|base[ds]?|be|beg[iu]ns?|blocked|both|buil(?:ds?|t|ding)|by|can|cannot|code|comes|complet(?:e[ds]?|ing|ion)|consumes|"
+    r"continues|deliver(?:y|ed)|depend(?:s|ent|ing|enc(?:y|ies))?|directly|done|each|earlier|either|ends?|entire|every(?:thing)?|execution|extends|"
+    r"finish(?:e[ds]|ing)?|first|follow(?:s|ing)?|for|full(?:y)?|gated?|green|hard|has|have|here|immediately|implementation|implicitly|in|including|is|its?|"
+    r"just|least|logically|mainly|merge[ds]?|merging|must|need(?:s|ed)?|of|off|on|once|only|outputs?|pass(?:es|ed|ing)|phases?|planned|plus|possible|"
+    r"pre-?requisites?|primarily|prior|rel(?:y|ies)|requir(?:e[ds]?|ing)|results?|right|runs?|same|sequential(?:ly)?|shortly|should|sign-?off|soft|soon|stage|"
+    r"start(?:s|ed)?|strict(?:ly)?|strong|success(?:ful|fully)?|such|technically|that|the|then|this|to|until|upon|us(?:es?|ing)|wait(?:s|ing)?|when|where|"
+    r"which|whole|will|with|work",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\b(?:from|after)\s+(?:the\s+)?$", re.IGNORECASE)  # “the tables from Phase 2”: what is needed may have any name
+_APART = re.compile(
+    r"\b(?:decoupled|separated?|moved|split|differs?|different|isolated|removed|free|extracted|protected|long|weeks?|optional(?:ly)?|if|unless)\b",
+    re.I,
+)
+_PART = re.compile(
+    r"\b(?:half|parts?|some|start|beginning|most)\s+of\s+(?:the\s+)?$|(?<!wait)(?<!waits)(?<!waiting)\s+for\s+(?:the\s+)?$"
+    r"|\bif\b|[%\u2190-\u21ff]|<-|->|=>|[0-9]",
+    re.IGNORECASE,
+)
+# What may turn a phase that was named into the one that waits, into a maybe, or into a part of it.
+_AFTER = re.compile(
+    r"^['\u2019]?\s*(?:[%\u2190-\u21ff]|<[-=]|[-=]>)"
+    r"|\b(?:uses?|using|relies|rely|follows?|following|after|later|afterwards|can|could|may|might|would|if|unless|optional(?:ly)?|starts?|begins?|started|"
+    r"parallel|simultaneous(?:ly)?|concurrent(?:ly)?|independent(?:ly)?|instead|supersedes?|replaces?|half|partly|partially|but|except|excluding|was|were)\b",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r"^\s*(?:[:\u2013\u2014]|-{1,2}\s|(?:for|because|since|so|as|which|where|whose|to|due)\b)|\s[-\u2013\u2014]\s", re.IGNORECASE
+)
+_ADDS = re.compile(r"[,;.\n]|\s(?:and|&|\+|plus|as\s+well\s+as|along\s+with|in\s+addition\s+to)\s", re.IGNORECASE)
+_ADDED = re.compile(r"[(\[](\s*(?:and|plus|also|&|\+|as\s+well\s+as)\s[^()\[\]]*)[)\]]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _SPELLED = re.compile(rf"(?:{KEY})")
 
 
@@ -103,6 +137,7 @@ class References:
     beside: list[int] = field(default_factory=list)  # phases that it may run in parallel with
     excluded: list[int] = field(default_factory=list)  # phases that it says not to depend on
     turned: list[str] = field(default_factory=list)  # text that says which phases wait for this one, or denies without a sense
+    unsure: list[str] = field(default_factory=list)  # text around a phase that may mean something else than waiting for it
 
 
 class PhaseNames:
@@ -227,7 +262,7 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
             return references
         value = re.sub(r"[\"']", "", listed["items"])
     value = _DELETED.sub("", _STRUCK.sub("", value))
-    text = _without_brackets(_LINK.sub(r"\1", value).replace("**", "").replace("`", "")).strip()
+    text = _without_brackets(_ADDED.sub(r" \1", _LINK.sub(r"\1", value)).replace("**", "").replace("`", "")).strip()
     nothing = _NONE.match(text)
     if nothing:
         references.says_none = True
@@ -286,6 +321,8 @@ _LETTERS_AT_END = re.compile(r"[a-z]+$")
 _MAX_COMPARISONS = 10_000
 _ENDS = re.compile(r"\s*(?:$|[,;.)])")
 _READ = "\x01"  # stands for mentions already read; the source has no control characters
+_PASSED = "\x02"  # for those that are not waited for, while the others are looked at
+_MARKS = re.compile(f"[{_READ}{_PASSED}]")
 
 
 def _read_groups(text: str, names: PhaseNames, place: int, references: References) -> str:
@@ -333,7 +370,7 @@ def _read_groups(text: str, names: PhaseNames, place: int, references: Reference
         if before and not _NOT_BEFORE.search(before) and into is references:
             excluded = bool(_EXCEPT.search(before) or _NOT.search(before))
             turned = not excluded and bool(_TURNED_END.search(before))
-        kept.append(_READ)
+        kept.append(_READ if into is references and not (turned or excluded) else _PASSED)
         at = first.end()
         low = first["key"]
         if turned or excluded:
@@ -358,7 +395,36 @@ def _read_groups(text: str, names: PhaseNames, place: int, references: Reference
         else:
             references.beside.extend(into.places if into is not references else ())
     kept.append(text[at:])
-    return "".join(kept)
+    read = "".join(kept)
+    references.unsure.extend(_unsure(read))
+    return read.replace(_PASSED, _READ)
+
+
+def _unsure(text: str) -> Iterator[str]:
+    """The clauses in which the words around a phase that was read are none that speak of waiting for it."""
+    for clause in _ADDS.split(text):
+        if clause is None or _READ not in clause:
+            continue
+        parts, marks = _MARKS.split(clause), _MARKS.findall(clause)
+        for at, mark in enumerate(marks):
+            if mark != _READ:
+                continue
+            before, after = parts[at], parts[at + 1]
+            is_last = at + 1 == len(marks)
+            if not _waits_for(before) or (is_last and not _REASON.search(after) and _AFTER.search(after)):
+                yield _MARKS.sub("Phase …", clause).strip()
+                break
+
+
+def _waits_for(before: str) -> bool:
+    """Whether the words before a phase speak of waiting for it."""
+    if before.strip() == "" or _NOT_BEFORE.search(before):
+        return True
+    if _PART.search(before):
+        return False
+    if _FROM.search(before):
+        return not _APART.search(before)
+    return all(_BEFORE.fullmatch(word) for word in _WORD.findall(before))
 
 
 def _add_key(key: str, names: PhaseNames, references: References) -> None:
@@ -385,7 +451,9 @@ def _clauses(text: str) -> list[str]:
 
 
 def _read_clause(clause: str, names: PhaseNames, references: References) -> None:
-    """Read a clause that is only a key, a range or a full title."""
+    """Read a clause that is only a key, a range or a full title. “Phase 2 docs” names no other phase called “Docs”."""
+    if _READ in clause:
+        return
     known = names.key(clause)
     if known is not None:
         references.places.append(known)

@@ -703,6 +703,12 @@ def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequen
                     "understood. Name only the phases that this one waits for; write the others’ dependencies at the others."
                 )
                 issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
+            for unsure in references.unsure:
+                message = (
+                    f"Phase {key}: “{unsure[:80]}” is not understood, so it may say something else than that this phase waits. "
+                    "Name only the phases that it waits for, and put a remark in brackets."
+                )
+                issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
             for prose in references.prose:
                 _add_unreadable(key, line, prose, names, issues)
     if none_line and dependencies:

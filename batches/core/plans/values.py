@@ -8,7 +8,7 @@ from batches.core.plans.types import IssueCode
 MAX_HOURS = 1000.0
 _UNIT_HOURS = {"m": 1 / 60, "h": 1.0, "d": 8.0, "w": 40.0, "mo": 160.0}
 _OF_WORK = r"(?:(?:full|working|work|business|calendar|person|man|dev(?:eloper)?|engineer(?:ing)?)[\s-]+)?"
-_UNIT = _OF_WORK + r"(?P<unit{0}>minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|[mhdw])(?![A-Za-z])"
+_UNIT = _OF_WORK + r"(?P<unit{0}>minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|[mhdw])(?![^\W\d_])"
 _WORDS = {
     "a": "1",
     "an": "1",
@@ -38,7 +38,7 @@ _PREFIX = re.compile(
 )
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _QUANTITY = re.compile(
-    rf"^(?P<low>{_NUMBER})\s*(?:{_UNIT.format(1)})?(?:\s*(?:-|\u2013|\u2014|\u2212|to|or|~)\s*~?(?P<high>{_NUMBER}))?\+?[\s-]*(?:{_UNIT.format(2)})?",
+    rf"^(?P<low>{_NUMBER})\s*(?:{_UNIT.format(1)})?(?:\s*(?:-|\u2013|\u2014|\u2212|to|or|~)\s*~?(?P<high>{_NUMBER}))?\+?(?:[\s-]*{_UNIT.format(2)})?",
     re.IGNORECASE,
 )
 _FRACTIONS = {"\u00bc": ".25", "\u00bd": ".5", "\u00be": ".75", "1/4": ".25", "1/2": ".5", "3/4": ".75"}
@@ -81,12 +81,13 @@ _REMARK = re.compile(
 )
 # What changes a duration that stands right before it.
 _CHANGES = re.compile(
-    r"^[,.][0-9]|^\s*(?:[x\u00d7*/^%\u00b1$\u20ac\u00a3:]|\*\*|(?:per|each|every|apiece|minus|less|plus|times|instead|daily|weekly|(?:a|an)\s+(?:day|week|month|file|page|person))\b"
+    r"^[,.][0-9]|^\s*(?:[x\u00d7*/^%\u00b1$\u20ac\u00a3:]|\*\*|\+\s*/\s*-|or\s+(?:two|three|more|so\s+each)\b|"
+    r"(?:(?:for|with|by|of)\s+)?(?:(?:[0-9]+|two|three|four|several)\s+(?:\w+\s+)?)?(?:people|persons|devs?|developers|engineers|reviewers|teams)\b|(?:per|each|every|apiece|minus|less|plus|times|instead|daily|weekly|(?:a|an)\s+(?:day|week|month|file|page|person))\b"
     r"|(?:'|\u2019|_|\s|\u00a0|\u202f)[0-9]{3}(?![0-9]))",
     re.IGNORECASE,
 )
 _MORE = re.compile(
-    rf"(?:\u2192|->|=>|[,;/]|\b(?:to|or|then|minus|was|instead\s+of|rather\s+than|not|at\s+most|at\s+least|up\s+to|max|min|plus)\b|\s[-\u2013]\s)"
+    rf"(?:\u2192|->|=>|[,;/]|\b(?:to|or|then|minus|was|of|from|instead\s+of|rather\s+than|not|at\s+most|at\s+least|up\s+to|max|min|plus)\b|\s[-\u2013]\s)"
     rf"[^()\[\]]{{0,40}}?(?<![\w.])(?:{_NUMBER})\s*(?:minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|[hdw])(?![A-Za-z])",
     re.IGNORECASE,
 )
@@ -153,7 +154,8 @@ def read_hours(text: str) -> HoursReading:
         factor, rest = float(times["factor"]), rest[times.end() :]
     hours = 0.0
     quantity = _QUANTITY.match(rest)
-    if not quantity and factor == 1.0 and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
+    undecided = re.match(r"(?:tbd|tba|unknown|open|unclear|\?)", rest, re.IGNORECASE)
+    if not quantity and factor == 1.0 and not undecided and (bracketed := hours_in_title(rest)):  # “Low (2h)”, “Weeks 3-4 (2 weeks)”
         return read_hours(bracketed)
     if quantity and not (quantity["unit1"] or quantity["unit2"]) and _NO_TIME.match(rest[quantity.end() :]):
         quantity = None

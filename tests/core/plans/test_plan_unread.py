@@ -141,6 +141,12 @@ NAMES = PhaseNames(list("12345"), ["Setup", "Core", "Api", "Ui", "Docs"])
         ("<del>Phase 2</del> Phase 1", "1"),
         ("[1, 2]", "1 2"),
         ("[]", ""),
+        ("Phase 1 (and Phase 2)", "1 2"),
+        ("the tables from Phase 2", "2"),
+        ("Phase 2 API and Phase 1 models", "1 2"),
+        ("Once Phase 1 has been approved", "1"),
+        ("Phase 1: can be reused later", "1"),
+        ("simultaneous with Phase 2, requires Phase 1", "1"),
         *(
             (value, None)
             for value in (
@@ -156,14 +162,30 @@ NAMES = PhaseNames(list("12345"), ["Setup", "Core", "Api", "Ui", "Docs"])
                 "Phase 1 is not required",
                 "Phases 2 onwards",
                 "~~Phase 2~~",
+                "unlocks Phase 5",
+                "Phase 5 uses this",
+                "Phase 5 can only start after this",
+                "this → Phase 5",
+                "Phase 1 was Phase 2",
+                "Phase 1 instead, Phase 2 if time permits",
+                "conflicts with Phase 2",
+                "skip Phase 2",
+                "half of Phase 2",
+                "50% of Phase 2",
+                "a must for Phase 5",
+                "everything but the documents",
+                "unabhängig von Phase 2",
+                "antes de Phase 5",
+                "не зависит от Phase 2",
+                "simultaneous with Phase 2",
             )
         ),
     ],
 )
 def test_dependencies_are_understood_or_an_error(value, wanted):
     read = read_references(value, NAMES, 3)
-    understood = not (read.prose or read.turned or read.undefined) and (read.places or read.says_none)
-    assert (" ".join(NAMES.keys[place] for place in read.places) if understood else None) == wanted
+    understood = not (read.prose or read.turned or read.undefined or read.unsure) and (read.places or read.says_none)
+    assert (" ".join(sorted(NAMES.keys[place] for place in read.places)) if understood else None) == wanted
 
 
 @pytest.mark.parametrize(
@@ -200,6 +222,14 @@ def test_dependencies_are_understood_or_an_error(value, wanted):
                 "2 people x 3 days",
                 "2 plus 3",
                 "90 seconds",
+                "2 días",
+                "4h -> 2h",
+                "2h × 2 people",
+                "3 days with 2 devs",
+                "an hour or two",
+                "2h of 8h",
+                "4h +/- 1",
+                "TBD (2h?)",
             )
         ),
     ],

@@ -272,10 +272,14 @@ class Draft:
         for name in references.undefined:
             message = f'Phase {phase.key} depends on "{name[:80]}", which does not exist.'
             self.issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
-        if found or references.says_none or not references.prose:
+        doubt = bool(references.turned or references.unsure)
+        if not doubt and (found or references.says_none or not references.prose):
             phase.dependencies = [*(phase.dependencies or []), *found]
         else:
-            message = f"Phase {phase.key}: “{value[:80]}” names no phase, so the phase follows the one before it."
+            if found and (doubt or phase.dependencies is not None):
+                phase.dependencies = [*(phase.dependencies or [self.phases[place - 1].key] if place else []), *found]
+            why = "is not understood" if doubt else "names no phase"
+            message = f"Phase {phase.key}: “{value[:80]}” {why}, so the phase follows the one before it."
             self.issues.warning(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
         if not self.account.is_marked(line):
             self.account.mark(ReadAs.DEPENDENCIES, line)
