@@ -69,19 +69,19 @@ class Checkout:
 
     def move(self, commit: str) -> None:
         """Make files and index, which are as some commit has them, those of `commit`. Raises GitError."""
-        self._unlock()
+        self.unlock()
         self._git("read-tree", "--reset", "-u", "--end-of-options", commit)
         if self.has_submodules():
             raise RepositoryProblem("submodules", "submodules are only filled when a checkout is made")
 
     def restore(self, paths: Sequence[str]) -> None:
         """Write those of the paths that the index has, which are not there. Raises GitError."""
-        self._unlock()
+        self.unlock()
         known = {name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row}
         given = b"".join(os.fsencode(path) + b"\0" for path in dict.fromkeys(paths) if path in known)
         self._git("checkout-index", "--force", "-q", "-u", "-z", "--stdin", given=given)
 
-    def _unlock(self) -> None:
+    def unlock(self) -> None:
         """Remove the lock of a git that was killed: the index is nobody else's."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.index + ".lock")

@@ -52,6 +52,10 @@ class Reporter:
         """Report that `commit` now has the attempt's work."""
         self._send({"head_commit": commit})
 
+    def checked_out(self, links: tuple[str, ...]) -> None:
+        """Report that the checkout is complete, with these links into the project's environment: from now on it holds work."""
+        self._send({"checked_out": list(links)})
+
     def alive(self) -> None:
         """Report that the agent made progress; sent at most once a second."""
         now = time.monotonic()

@@ -34,13 +34,16 @@ from subagents.processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load_p
 from subagents.procfs import descendants, is_alive, memory_of, name_of
 from subagents.redaction import know, redact_value
 from subagents.runner import run_attempt
+from subagents.unfinished_work import has_work, keep_and_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 TERM_SECONDS = 5.0  # how long cancelled processes may take to end by themselves
 REAP_SECONDS = 10.0
+KEEP_SECONDS = 20.0  # for the commit of unfinished work; what is not committed by then stays in the folder alone
 MIN_HEARTBEAT_SECONDS = 0.25  # messages that follow each other faster than this share a heartbeat
 MEMORY_SECONDS, HASTY_SECONDS = 0.5, 0.1  # between two looks at the memory in use; the second when over half of the limit is
 MESSAGE_BYTES = 16 * 1024 * 1024
@@ -122,6 +125,8 @@ class Supervisor:
             token=spec.token,
         )
         self.steps_completed, self.head_commit = 0, spec.base_commit
+        self.links: tuple[str, ...] | None = None  # into the project's environment; None until the checkout is complete
+        self.kept: dict[str, Any] = {}  # what came of keeping the unfinished work
         self.usage: dict[str, Any] = {}
         self.session = ""
         self.result: TaskResult | None = None
@@ -167,7 +172,10 @@ class Supervisor:
             if now >= self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds):
                 self._write_heartbeat("in_progress")
                 pending = False
-        self._finish(self._end_tree(runner))
+        status = self._end_tree(runner)
+        if self.failure is not None and self.links is not None:
+            self.kept = _keep_unfinished(self.spec, self.links, self.journal)
+        self._finish(status)
 
     def _next_memory_look(self) -> float:
         if not self.memory_limit:
@@ -212,6 +220,7 @@ class Supervisor:
             self.head_commit = str(message.get("head_commit", self.head_commit))
             self.usage = message.get("usage", self.usage)
             self.session = str(message.get("session", self.session))
+            self.links = tuple(map(str, message["checked_out"])) if "checked_out" in message else self.links
         except (ContractError, AttributeError, TypeError, ValueError) as error:
             self.journal.event("error", "bad_message", f"a message of the runner cannot be read: {error}")
 
@@ -320,13 +329,44 @@ class Supervisor:
             steps_completed=self.steps_completed,
             total_steps=len(spec.steps),
             base_commit=spec.base_commit,
-            head_commit=self.head_commit,
+            files_created=tuple(self.kept.get("files_created", ())),
+            files_modified=tuple(self.kept.get("files_modified", ())),
+            files_deleted=tuple(self.kept.get("files_deleted", ())),
+            head_commit=str(self.kept.get("head_commit") or self.head_commit),
             usage=self.usage,
             tokens_used=self.heartbeat.tokens_used,
             cost_usd=self.heartbeat.cost_usd,
             session=self.session,
             exit_code=status,
         )
+
+
+def _keep_unfinished(spec: TaskSpec, links: Sequence[str], journal: Journal) -> dict[str, Any]:
+    """Have the unfinished work committed (unfinished_work.py); returns what came of it, {} if it could not be."""
+    if not has_work(spec):
+        return {}
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        load_prctl()(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        os.close(read_end)
+        keep_and_exit(spec, links, journal, write_end)
+    os.close(write_end)
+    data, deadline = b"", time.monotonic() + KEEP_SECONDS
+    while select.select([read_end], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(read_end, 1 << 16)
+        data += part
+        if not part:
+            break
+    os.close(read_end)
+    os.kill(pid, signal.SIGKILL)  # it has ended, or takes too long
+    os.waitpid(pid, 0)
+    try:
+        return dict(load_json(data, "kept work"))
+    except (ContractError, TypeError, ValueError):
+        journal.event("warning", "not_kept", f"the unfinished work is in its folder alone: {spec.checkout}")
+        return {}
 
 
 def _reserve(attempt_dir: str) -> None:

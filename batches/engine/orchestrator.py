@@ -216,13 +216,21 @@ class _Writer:
         logger.info("batch=%s run=%s %s", self.run.batch.number, self.run.number, event)
 
     def _move(
-        self, task: TaskRow, event: TaskEvent, *, attempt: Attempt | None = None, reason: str = "", message: str = "", **fields: object
+        self,
+        task: TaskRow,
+        event: TaskEvent,
+        *,
+        attempt: Attempt | None = None,
+        reason: str = "",
+        message: str = "",
+        cause: str = "",
+        **fields: object,
     ) -> None:
         moved = move_task(
             task,
             event,
             now=self.context.now,
-            cause=self.context.cause,
+            cause=cause or self.context.cause,
             attempt=attempt,
             reason=reason,
             message=message,
@@ -310,14 +318,21 @@ class _Writer:
         logger.info("batch=%s task=%s attempt=%s stop reason=%s force=%s", self.run.batch.number, task.name, attempt.number, reason, force)
 
     def _end_attempt(
-        self, task: TaskRow, event: TaskEvent, outcome: Attempt.Outcome, reason: str = "", message: str = "", **fields: object
+        self,
+        task: TaskRow,
+        event: TaskEvent,
+        outcome: Attempt.Outcome,
+        reason: str = "",
+        message: str = "",
+        cause: str = "",
+        **fields: object,
     ) -> None:
         attempt = self.attempts.pop(task.pk)
         limits = {"phase_limit_seconds": self.run.phase_limit_seconds, "silence_seconds": self.run.silence_seconds}
         Attempt.objects.filter(pk=attempt.pk, ended_at=None).update(
             ended_at=self.context.now, outcome=outcome, reason=reason, message=message, **limits
         )
-        self._move(task, event, attempt=attempt, reason=reason, message=message, **fields)
+        self._move(task, event, attempt=attempt, reason=reason, message=message, cause=cause, **fields)
         self.ended_attempts.append(attempt.pk)
 
     def _fail(self, task: TaskRow, reason: FailureReason, message: str, restart: bool) -> None:
@@ -363,7 +378,8 @@ class _Writer:
 
     def _cancel(self, task: TaskRow, reason: FailureReason, message: str) -> None:
         if task.pk in self.attempts:
-            self._end_attempt(task, TaskEvent.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.")
+            cause = self.attempts[task.pk].stop_cause  # of who stopped this phase alone
+            self._end_attempt(task, TaskEvent.CANCEL, Attempt.Outcome.CANCELLED, reason, message or "Cancelled.", cause=cause)
         else:
             self._move(task, TaskEvent.CANCEL, reason=reason, message=message or "Cancelled before it started.")
 

@@ -180,7 +180,8 @@ def _history(run: Run) -> dict[str, list[Decimal]]:
 
 def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
     merged = bool(attempt.merge_commit) or not has_commits(attempt)
-    return replace(process_view(attempt, context), merged=merged, merge_conflicts=tuple(attempt.merge_conflicts or ()))
+    who = attempt.stop_cause.partition(":")[2]
+    return replace(process_view(attempt, context), merged=merged, merge_conflicts=tuple(attempt.merge_conflicts or ()), stopped_by=who)
 
 
 def process_view(attempt: SupervisedProcess, context: TickContext) -> core.AttemptView:

@@ -356,6 +356,7 @@ class Attempt(SupervisedProcess):
     merge_tree = models.CharField(max_length=64, blank=True)
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
+    stop_cause = models.CharField(max_length=200, blank=True, help_text="Who asked to stop this attempt alone; empty if nobody did.")
     checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Size of the checkout. Null if not measured.")
     checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When the checkout was removed or found missing.")
     archive_ref = models.CharField(max_length=300, blank=True, help_text="The git reference that keeps uncommitted work.")

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api, api_work
+from batches.pages import api, api_steering, api_work
 from batches.pages.accounts import audit, provider, second_step, users
 from batches.pages.batches import (
     actions,
@@ -19,6 +19,7 @@ from batches.pages.batches import (
     merge,
     phase,
     review,
+    steering,
     verification,
 )
 from batches.pages.installation import health, members, projects, settings
@@ -68,6 +69,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/cancel/", actions.cancel, name="cancel"),
     path("batches/<int:number>/retry/", actions.retry, name="retry"),
     path("batches/<int:number>/tasks/<int:pk>/retry/", actions.retry_task, name="retry_task"),
+    path("batches/<int:number>/tasks/<int:pk>/stop/", steering.stop_task, name="stop_task"),
     path("batches/<int:number>/conflicts/<int:pk>/", actions.decide, name="decide"),
     path("plans/", plans.plan_list, name="plans"),
     path("plans/new/", editor.plan_new, name="plan_new"),
@@ -117,6 +119,7 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/merge/", api.endpoint(GET=api_work.merge_preview, POST=api_work.merge), name="api_merge"),
     path("api/batches/<int:number>/review/", api.endpoint(POST=api_work.review), name="api_review"),
     path("api/batches/<int:number>/context/", api.endpoint(POST=api_work.context), name="api_context"),
+    path("api/batches/<int:number>/phases/<str:key>/stop/", api.endpoint(POST=api_steering.stop), name="api_stop"),
     path("api/plans/", api.endpoint(POST=api.plans), name="api_plans"),
     path("api/plans/validate/", api.endpoint(POST=api.validate), name="api_validate"),
     path("api/plans/analyze/", api.endpoint(POST=api.analyze), name="api_analyze"),

@@ -85,6 +85,7 @@ class _Execution:
         try:
             self.checkout.create(self.start)
             ProjectEnvironment.of(self.spec).put_into(self.checkout.path)
+            self.reporter.checked_out(self.checkout.provided)
         except (MachineFault, OSError) as error:
             if fault_of(error) is not None:  # half a checkout is worth nothing, and takes up what is scarce
                 import shutil  # here: an attempt hardly ever needs it

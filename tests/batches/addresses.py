@@ -41,7 +41,8 @@ class Objects:
     def values(self, name: str) -> dict[str, object]:
         """The arguments that the address called `name` may take."""
         rows = dict.fromkeys(("log", "diff", "log_text"), self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
-        rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "retry_task": self.task, "decide": self.conflict}
+        rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "decide": self.conflict}
+        rows |= dict.fromkeys(("retry_task", "stop_task"), self.task)
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
         rows |= {"team_change": self.team, "idea": self.idea}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)

@@ -79,6 +79,8 @@ def _hangs(world: World, spec: TaskSpec, result: TaskResult) -> None:
 
 def _cancelled(world: World, spec: TaskSpec, result: TaskResult) -> None:
     assert result.failure_reason == Failure.CANCELLED
+    assert "made.txt" in user_git(world.project, "ls-tree", "--name-only", spec.attempt_ref), "unfinished work is kept"
+    assert result.head_commit == user_git(world.project, "rev-parse", spec.attempt_ref) and "made.txt" in result.files_created
 
 
 JUDGES = {"works": _works, "fails": _fails, "lies": _lies, "hangs": _hangs, "cancelled": _cancelled}

@@ -29,6 +29,17 @@ MAX_BACKOFF_SECONDS = 60.0  # between a crash or a network fault and the restart
 MAX_RATE_LIMIT_BACKOFF_SECONDS = 900.0  # when the provider names no time
 MAX_RATE_LIMIT_SECONDS = 8 * 86400.0  # the longest known limit is a week; a later time is not believed
 MAX_PUT_OFF_SECONDS = 3600.0  # between two attempts that the machine failed
+# How an attempt ends that a person stopped, whatever its process died of; with any other verdict it had come to an end of its own.
+NOT_OF_THE_WORK = frozenset(
+    {
+        FailureReason.CANCELLED,
+        FailureReason.CRASHED,
+        FailureReason.NEVER_STARTED,
+        FailureReason.TIMEOUT,
+        FailureReason.RATE_LIMITED,
+        FailureReason.MACHINE_FAULT,
+    }
+)
 SUCCESS = "success"  # the verdict of a successful attempt; every other verdict is a FailureReason
 
 
@@ -52,6 +63,7 @@ class AttemptView:
     reserved_usd: Decimal | None = None  # at launch; None: no model, or neither budget nor cap
     fault: str = ""  # the kind of an agent_error, a value of Fault
     retry_at: datetime | None = None  # for rate_limited: when the provider accepts requests again, if known
+    stopped_by: str = ""  # the person who asked to stop this attempt alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,7 @@ class Policy:
     launch_seconds: float = 30.0
     phase_limit_seconds: float = 3600.0
     stop_grace_seconds: float = 8.0  # the wrapper needs up to 5 to end its tree after SIGTERM
+    keep_grace_seconds: float = 30.0  # and up to 20 more to commit the unfinished work, where a person stopped this phase
     limit_grace_seconds: float = 10.0  # the wrapper enforces the limit; the host does so this much later
     crash_restarts: int = 2
     fault_restarts: int = 4  # after an overload or a network fault
@@ -300,9 +313,10 @@ def _decide_attempt(
     if attempt.exited:
         return _decide_ended_attempt(task, attempt, snapshot, now, policy)
     if attempt.stop_reason is not None:
-        overdue = attempt.stopping_seconds > policy.stop_grace_seconds
+        grace = policy.keep_grace_seconds if attempt.stopped_by else policy.stop_grace_seconds
+        overdue = attempt.stopping_seconds > grace
         return Stop(task.name, attempt.stop_reason, force=True) if overdue else None
-    if _ends_at_once(snapshot):
+    if _ends_at_once(snapshot) or attempt.stopped_by:
         return Stop(task.name, FailureReason.CANCELLED, force=False)
     if not attempt.started:
         late = attempt.launched_seconds > policy.launch_seconds
@@ -333,6 +347,9 @@ def _decide_ended_attempt(
         return Succeed(task.name) if attempt.merged else None if snapshot.put_off else Merge(task.name)
     if attempt.fault == Fault.KEY_REFUSED:
         return Fail(task.name, FailureReason.AGENT_ERROR, attempt.message, restart=False)
+    if attempt.stopped_by and attempt.verdict in NOT_OF_THE_WORK:
+        kept = "" if attempt.merged else " Its work so far is kept."
+        return Cancel(task.name, message=f"Stopped by {attempt.stopped_by}.{kept}")
     if _ends_at_once(snapshot) or attempt.verdict == FailureReason.CANCELLED:
         halt = snapshot.halted
         return Cancel(task.name, halt.reason, halt.message) if halt and not snapshot.cancel_requested else Cancel(task.name)
@@ -345,7 +362,7 @@ def _decide_ended_attempt(
     if reason is FailureReason.BUDGET and snapshot.budget is not None and (attempt.stop_reason or snapshot.phase_cap_usd is None):
         # Not the phase's own cap: the budget of the whole batch is used up.
         return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "The phase was stopped; its commits are kept."))
-    restart = task.restarts < restart_limit(reason, attempt.fault, policy)
+    restart = not attempt.stopped_by and task.restarts < restart_limit(reason, attempt.fault, policy)
     return Fail(task.name, reason, attempt.message, restart)
 
 

@@ -11,7 +11,7 @@ from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.plans.forecast import DataflowSaving, RunForecast
 from batches.core.text.words import duration, usd
-from batches.engine import execution, retries, run_control
+from batches.engine import execution, retries, run_control, steering
 from batches.engine.execution_plan import (
     ExecutionPlan,
     forecast_of,
@@ -37,6 +37,7 @@ class Command(BaseCommand):
         )
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
+        what.add_argument("--stop-phase", metavar="K", help="stop this running phase alone; its work so far is kept")
         what.add_argument("--try-now", action="store_true", help="try a machine that was at fault (no space and the like) at once")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
@@ -56,6 +57,9 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
+        if options["stop_phase"]:
+            self.stdout.write(f"Phase {options['stop_phase']} of batch {batch.number} is being stopped; the others go on.")
+            return
         if options["detach"] or options["cancel"]:
             doing = "is being cancelled" if options["cancel"] else "is going on"
             self.stdout.write(f"Batch {batch.number}, run {run.number} {doing}.")
@@ -69,6 +73,10 @@ class Command(BaseCommand):
         if options["cancel"]:
             run = batch.runs.latest("number")
             run_control.cancel(run=run, actor=actor)
+            return run
+        if options["stop_phase"]:
+            run = batch.runs.latest("number")
+            steering.stop_phase(task=steering.task_of(run, options["stop_phase"]), actor=actor)
             return run
         if options["try_now"]:
             run = batch.runs.latest("number")
@@ -100,6 +108,11 @@ class Command(BaseCommand):
             if live is None:
                 raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
+        elif options["stop_phase"]:
+            task = steering.task_of(batch.runs.latest("number"), options["stop_phase"])
+            if not task.is_live:
+                raise ServiceError(f"Phase {task.name} is {task.state}; only a running phase can be stopped.")
+            self.stdout.write(f"Would stop phase {task.name} and keep its work so far; the others go on.")
         elif options["try_now"]:
             put_off = batch.runs.live().exclude(machine_fault="").first()
             if put_off is None:

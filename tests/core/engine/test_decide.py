@@ -116,6 +116,34 @@ TABLE = {
         live(running_seconds=3610.1),
         [Stop("1", FailureReason.PHASE_TIME_LIMIT, force=True)],
     ),
+    "a phase that a person stops is asked to end, and nothing else is": (
+        run(task("a", 1, S.RUNNING, attempt=attempt(stopped_by="anna")), task("b", 1, S.RUNNING)),
+        [Stop("a", FailureReason.CANCELLED, force=False)],
+    ),
+    "one that a person stops gets the time to keep its work": (
+        live(stopped_by="anna", stop_reason=FailureReason.CANCELLED, stopping_seconds=29.0),
+        [],
+    ),
+    "and no more than that": (
+        live(stopped_by="anna", stop_reason=FailureReason.CANCELLED, stopping_seconds=30.1),
+        [Stop("1", FailureReason.CANCELLED, force=True)],
+    ),
+    "stopped by a person: cancelled by name, and what waits for it learns of it next": (
+        live(stopped_by="anna", exited=True, verdict=FailureReason.CANCELLED, merged=False),
+        [Cancel("1", message="Stopped by anna. Its work so far is kept.")],
+    ),
+    "stopped by a person while its process died: not started again": (
+        live(stopped_by="anna", exited=True, verdict=FailureReason.CRASHED, merged=True),
+        [Cancel("1", message="Stopped by anna.")],
+    ),
+    "stopped by a person while the provider refused: not put back into the queue": (
+        live(stopped_by="anna", exited=True, verdict=FailureReason.RATE_LIMITED, merged=True),
+        [Cancel("1", message="Stopped by anna.")],
+    ),
+    "stopped by a person too late: it had come to its own end": (
+        live(stopped_by="anna", exited=True, verdict=SUCCESS, merged=True),
+        [Succeed("1")],
+    ),
     "told to stop: it gets its time": (live(stop_reason=FailureReason.CANCELLED, stopping_seconds=7.0), []),
     "told to stop and still there: killed": (
         live(stop_reason=FailureReason.CANCELLED, stopping_seconds=8.1),

@@ -1,0 +1,32 @@
+"""The JSON API: steer a phase while it runs (docs/agents.md, docs/api.md)."""
+
+from django.http import HttpRequest, JsonResponse
+from django.shortcuts import get_object_or_404
+
+from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
+from batches.core.errors import ServiceError
+from batches.engine import steering
+from batches.models import Batch, Phase, Run, Task
+from batches.pages.api import accepted, body_of
+from batches.pages.batches.batch_states import latest_run
+from batches.pages.batches.detail import find_batch
+
+
+def stop(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Stop one running phase; the others go on."""
+    body_of(request)
+    found, run, task = _phase_of(actor, number, key)
+    steering.stop_phase(task=task, actor=actor)
+    return accepted(request, found, run, phase=task.name)
+
+
+def _phase_of(actor: Actor, number: int, key: str) -> tuple[Batch, Run, Task]:
+    """The batch, its newest run, and the phase's task there. Raises Http404, PermissionDenied, ServiceError, WrongChoice."""
+    found = find_batch(number)
+    get_object_or_404(Phase, batch=found, key=key)
+    actor.require(EXECUTE_BATCH, found.project)
+    run = latest_run(found)
+    if run is None:
+        raise ServiceError(f"Batch {found.number} has no run.")
+    return found, run, steering.task_of(run, key)

@@ -1,0 +1,31 @@
+"""Buttons that steer one phase while it runs: each calls one service."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from batches.engine import steering
+from batches.models import Task
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import act, actor_of
+
+
+def task_on_page(request: HttpRequest, number: int, pk: int) -> tuple[Task, str]:
+    """A task of the batch, and the page to go back to: that of the phase where the button was there, else the batch's."""
+    batch = find_batch(number)
+    task = get_object_or_404(Task.objects.select_related("run__batch__project", "phase"), pk=pk, run__batch=batch)
+    if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
+        return task, reverse("batches:phase", args=[number, task.phase.key])
+    return task, reverse("batches:detail", args=[number])
+
+
+@require_POST
+def stop_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    task, page = task_on_page(request, number, pk)
+
+    def verb() -> str:
+        steering.stop_phase(task=task, actor=actor_of(request))
+        return f"Phase {task.name} is being stopped; its work so far is kept. The others go on."
+
+    return act(request, verb, page)

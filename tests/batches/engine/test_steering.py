@@ -1,0 +1,49 @@
+"""A person steers what runs."""
+
+from pathlib import Path
+
+import pytest
+
+from batches.core.errors import ServiceError
+from batches.engine import retries, steering
+from batches.engine.ticker import Ticker
+from batches.models import Attempt, Transition
+from tests.batches.world import ACTOR, World, phase, plan
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.process]
+
+TWO = plan(
+    phase("1", steps=("echo begun > part-1.txt; test -f go || sleep 600",), gates=("`test -f part-1.txt`",)),
+    phase("2", steps=("echo done > part-2.txt",), gates=("`test -f part-2.txt`",)),
+    phase("3", needs="Phase 1", steps=("echo done > part-3.txt",), gates=("`test -f part-3.txt`",)),
+)
+
+
+def test_a_stopped_phase_keeps_its_work_says_by_whom_and_leaves_the_others_alone(world: World):
+    """Also when the ticker is another one by then: what was asked is a row."""
+    batch = world.generated(TWO)
+    run = world.execute(batch)
+    attempt = world.running(run, "1")
+    written = Path(attempt.checkout, "part-1.txt")
+    world.until(lambda: written.exists() and written.read_text() == "begun\n", "the work of the step")
+    steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+    with pytest.raises(ServiceError, match="is being stopped already"):
+        steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+    world.ticker = Ticker("test-host")
+    world.finish(run)
+    assert world.states(run) == {"1": "cancelled", "2": "succeeded", "3": "blocked"} | _check(run)
+    stopped = world.task(run, "1")
+    assert stopped.message.startswith("Stopped by test") and stopped.message.endswith("Its work so far is kept.")
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.reason) == (Attempt.Outcome.CANCELLED, "cancelled")
+    assert world.git("show", f"{attempt.ref}:part-1.txt") == "begun" and attempt.head_commit == world.git("rev-parse", attempt.ref)
+    assert Transition.objects.get(task=stopped, event="cancel").cause == ACTOR.cause
+    with pytest.raises(ServiceError, match="only a running phase can be stopped"):
+        steering.stop_phase(task=stopped, actor=ACTOR)
+    world.commit("go", "")
+    retries.retry(run=run, actor=ACTOR, names=["1"])
+    assert world.finish(run).state == "succeeded"
+
+
+def _check(run) -> dict[str, str]:
+    return {name: state for name, state in run.tasks.values_list("name", "state") if name.startswith("stage-")}
