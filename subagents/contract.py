@@ -41,6 +41,7 @@ __all__ = [
     "SPEC_BYTES",
     "USAGE_FIGURES",
     "ContractError",
+    "EntryKind",
     "Failure",
     "Fault",
     "GateKind",
@@ -145,6 +146,18 @@ class LookKind(StrEnum):
     PROTECTED = "protected"  # it changed a file that the project protects
     SECRET = "secret"  # noqa: S105 -- it marked something that looks like a secret as none
     WHITE_SPACE = "white_space"  # all that it changed is white space
+
+
+class EntryKind(StrEnum):
+    """What an entry of an agent's transcript tells (subagents/transcript.py)."""
+
+    MESSAGE = "message"
+    THINKING = "thinking"
+    TOOL_CALL = "tool call"
+    RESULT = "result"
+    EDIT = "edit"
+    NOTE = "note"
+    ERROR = "error"
 
 
 class ResultStatus(StrEnum):

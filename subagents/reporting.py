@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from subagents.contract import TaskResult, TaskSpec
+from subagents.contract import EntryKind, TaskResult, TaskSpec
 from subagents.files import clean_text, dump_json
 from subagents.journal import Journal
-from subagents.transcript import EntryKind, Transcript
+from subagents.transcript import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

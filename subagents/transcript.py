@@ -7,9 +7,9 @@ masked as in the log. An entry is cut to a size, the whole to another, and each 
 from __future__ import annotations
 
 import difflib
-from enum import StrEnum
 
 from subagents.appending import Appended
+from subagents.contract import EntryKind
 from subagents.files import clean_text, dump_json
 from subagents.journal import timestamp
 from subagents.redaction import redact
@@ -24,16 +24,6 @@ LABEL_CHARACTERS = 200
 TRANSCRIPT_BYTES = 32 * 1024 * 1024
 CONTEXT_LINES = 2  # around each change of an edit
 DIFFED_LINES = 4_000  # of a text; the comparison of longer ones takes too long
-
-
-class EntryKind(StrEnum):
-    MESSAGE = "message"
-    THINKING = "thinking"
-    TOOL_CALL = "tool call"
-    RESULT = "result"
-    EDIT = "edit"
-    NOTE = "note"
-    ERROR = "error"
 
 
 class Transcript:

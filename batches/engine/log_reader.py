@@ -57,18 +57,20 @@ class Search:
         return next((hit for hit in self.hits if hit > line), None)
 
 
-class Log:
-    """One log, open for reading; from `open_log`. Lines are counted from 1.
+class LineFile:
+    """A file of lines that may grow while it is read. Lines are counted from 1.
 
-    `complete` is False when only the end of the log, as the row keeps it, is available; its first line counts as line 1.
+    `complete` is False without a file: then `kept` stands for its end, and the first line of that counts as line 1.
     """
+
+    line_bytes = LINE_BYTES
 
     def __init__(self, descriptor: int | None, kept: bytes, name: str) -> None:
         self._descriptor, self._kept = descriptor, kept
         self.complete = descriptor is not None
         status = None if descriptor is None else os.fstat(descriptor)
         self.size = len(kept) if status is None else status.st_size
-        self._name = f"log:{name}:{status.st_ino if status else 'kept'}"
+        self._name = f"lines:{name}:{status.st_ino if status else 'kept'}"
         self._starts: list[int] | None = None
 
     def _read(self, offset: int, count: int) -> bytes:
@@ -115,20 +117,20 @@ class Log:
             offset += len(data)
         return self.size
 
-    def page(self, first: int, count: int = PAGE_LINES) -> list[LogLine]:
-        """Up to `count` lines from line `first` on, fewer when they are long."""
-        found: list[LogLine] = []
+    def lines_from(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        """(number, bytes) of up to `count` lines from line `first` on, fewer when they are long."""
+        found: list[tuple[int, bytes]] = []
         taken = 0
         for number, raw in self._from(max(1, first)):
-            found.append(_line(raw, number))
+            found.append((number, raw))
             taken += len(raw)
             if len(found) >= count or taken >= PAGE_BYTES:
                 break
         return found
 
-    def these(self, numbers: Sequence[int]) -> list[LogLine]:
-        """The lines with these numbers; the numbers must be ascending."""
-        found: list[LogLine] = []
+    def lines_at(self, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+        """(number, bytes) of the lines with these ascending numbers, fewer when they are long."""
+        found: list[tuple[int, bytes]] = []
         taken = reached = 0
         reading: Iterator[tuple[int, bytes]] = iter(())
         for wanted in numbers:
@@ -136,7 +138,7 @@ class Log:
                 reading = self._from(wanted)
             for reached, raw in reading:
                 if reached == wanted:
-                    found.append(_line(raw, wanted))
+                    found.append((wanted, raw))
                     taken += len(raw)
                     break
             if taken >= PAGE_BYTES:
@@ -144,16 +146,28 @@ class Log:
         return found
 
     def _from(self, first: int) -> Iterator[tuple[int, bytes]]:
-        """(number, bytes) of each complete line from line `first` on, each cut to LINE_BYTES."""
+        """(number, bytes) of each complete line from line `first` on, each cut to `line_bytes`."""
         offset, number, rest = self._offset_of(first), first, b""
         while data := self._read(offset, CHUNK_BYTES):
             offset += len(data)
             *lines, rest = (rest + data).split(b"\n")
             for raw in lines:
-                yield number, raw[:LINE_BYTES]
+                yield number, raw[: self.line_bytes]
                 number += 1
-            if len(rest) > LINE_BYTES:  # skip the rest of this line
-                rest = rest[:LINE_BYTES]
+            if len(rest) > self.line_bytes:  # skip the rest of this line
+                rest = rest[: self.line_bytes]
+
+
+class Log(LineFile):
+    """One log, open for reading; from `open_log`."""
+
+    def page(self, first: int, count: int = PAGE_LINES) -> list[LogLine]:
+        """Up to `count` lines from line `first` on, fewer when they are long."""
+        return [_line(raw, number) for number, raw in self.lines_from(first, count)]
+
+    def these(self, numbers: Sequence[int]) -> list[LogLine]:
+        """The lines with these numbers; the numbers must be ascending."""
+        return [_line(raw, number) for number, raw in self.lines_at(numbers)]
 
     def search(self, needle: str, start: int = 1) -> Search:
         """Lines from line `start` on whose text contains `needle` in any case; takes about SEARCH_SECONDS at most."""
@@ -228,7 +242,7 @@ def open_log(attempt: Attempt) -> Iterator[Log]:
 
     Needs the attempt's task, run, batch and project.
     """
-    descriptor = _open(attempt) if is_here(attempt) else None
+    descriptor = open_file_of(attempt, "log") if is_here(attempt) else None
     try:
         yield Log(descriptor, b"" if descriptor is not None else _kept(attempt), str(attempt.pk))
     finally:
@@ -246,15 +260,18 @@ def _kept(attempt: Attempt) -> bytes:
     return (tail if not tail or tail.endswith("\n") else f"{tail}\n").encode("utf-8", "replace")
 
 
-def _open(attempt: Attempt) -> int | None:
-    """Open the log where the attempt writes it, or in the archive after the attempt was archived."""
+def open_file_of(attempt: Attempt, ending: str) -> int | None:
+    """A descriptor for one of the files of an attempt of this host ("log"), None without one. Needs what `open_log` needs.
+
+    It lies where the attempt writes it, or in the archive after the attempt was archived.
+    """
     run = attempt.task.run
     files = OrchestrationFiles(run.batch.project.repository)
     name = task_file_name(attempt.task.name, run.operation)
     try:
-        place = files.task(run.batch.number, name).log
+        place = f"{files.task(run.batch.number, name).spec.removesuffix('json')}{ending}"
         kept, before = (
-            os.path.join(files.archive(run.batch.number, run.number, one, attempt.number), f"task-{one}.log")
+            os.path.join(files.archive(run.batch.number, run.number, one, attempt.number), f"task-{one}.{ending}")
             for one in (name, attempt.task.name)  # the latter: put away when the files of every operation had that name
         )
         if (found := open_regular(kept) or open_regular(before)) is not None:

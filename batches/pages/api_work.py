@@ -9,16 +9,20 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.log_lines import LogLine
+from batches.core.text.transcript import KINDS, entry_json
 from batches.engine.log_reader import PAGE_LINES, open_log
+from batches.engine.transcript_reader import WINDOW, open_transcript, wanted_needle
 from batches.models import Attempt, Batch, Phase
 from batches.pages.api import BadRequest, accepted, body_of
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
+from batches.pages.batches.transcript import attempts as of_phases
 from batches.pages.common import read_number
 from batches.repositories.merges import merge_batch, preview_merge
 from batches.review.services import review as begin_review
 from batches.review.services import update_context, usual_moment
 
+LARGEST_WINDOW = 1_000  # entries of a transcript in one answer
 METHODS = {"ff": True, "no_ff": False}
 
 
@@ -56,6 +60,41 @@ def log(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespon
 
 def _line(one: LogLine) -> dict[str, Any]:
     return {"line": one.number, "at": one.at, "kind": one.kind, "text": one.text}
+
+
+def transcript(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Entries behind ?cursor= of the transcript of the phase's newest attempt, or of ?attempt=, at most ?limit=."""
+    phase = get_object_or_404(Phase, batch=find_batch(number), key=key)
+    cursor, limit, wanted = _number(request, "cursor", least=0) or 0, _number(request, "limit") or WINDOW, _number(request, "attempt")
+    kinds = tuple(request.GET.getlist("kind"))
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise BadRequest(f"Unknown kinds: {', '.join(unknown)}. Known: {', '.join(KINDS)}.")
+    attempts = of_phases().filter(task__phase=phase)
+    found = attempts.filter(pk=wanted).first() if wanted else attempts.order_by("task__run__number", "number").last()
+    about = {"batch_id": number, "phase": key}
+    if found is None:
+        if wanted:
+            raise BadRequest(f"Phase {key} has no attempt {wanted}.")
+        return JsonResponse(about | {"attempt": None, "entries": [], "cursor": cursor, "total": 0, "more": False, "ended": False})
+    with open_transcript(found) as opened:
+        numbers = opened.matching(kinds, wanted_needle(request.GET.get("q", "")), cursor + 1)
+        entries = opened.entries(numbers[: min(limit, LARGEST_WINDOW)])
+        total, whole = opened.lines, opened.complete
+    more = len(entries) < len(numbers)
+    return JsonResponse(
+        about
+        | {
+            "attempt": found.pk,
+            "attempt_number": found.number,
+            "state": found.task.state,
+            "entries": [entry_json(entry) for entry in entries],
+            "cursor": entries[-1].number if more and entries else max(total, cursor),  # the next ?cursor=
+            "total": total,
+            "more": more,
+            "whole": whole,  # false: the transcript is not on this host, or there is none
+            "ended": found.ended_at is not None,
+        }
+    )
 
 
 def diff(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:

@@ -20,6 +20,7 @@ from batches.pages.batches import (
     phase,
     review,
     steering,
+    transcript,
     verification,
 )
 from batches.pages.installation import health, members, projects, settings
@@ -38,6 +39,9 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/attempts/<int:pk>/log/", log.log, name="log"),
     path("batches/<int:number>/attempts/<int:pk>/diff/", diffs.diff, name="diff"),
     path("batches/<int:number>/attempts/<int:pk>/log.txt", log.log_text, name="log_text"),
+    path("batches/<int:number>/attempts/<int:pk>/transcript/", transcript.transcript, name="transcript"),
+    path("batches/<int:number>/attempts/<int:pk>/transcript.jsonl", transcript.transcript_jsonl, name="transcript_jsonl"),
+    path("batches/<int:number>/attempts/<int:pk>/transcript.md", transcript.transcript_md, name="transcript_md"),
     path("batches/<int:number>/gates/", gates.gate_ledger, name="gates"),
     path("batches/<int:number>/gates.csv", gates.gate_csv, name="gates_csv"),
     path("batches/<int:number>/gates/<int:pk>/tick/", gates.sign_off_gate, name="sign_off_gate"),
@@ -120,6 +124,7 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/review/", api.endpoint(POST=api_work.review), name="api_review"),
     path("api/batches/<int:number>/context/", api.endpoint(POST=api_work.context), name="api_context"),
     path("api/batches/<int:number>/phases/<str:key>/stop/", api.endpoint(POST=api_steering.stop), name="api_stop"),
+    path("api/batches/<int:number>/phases/<str:key>/transcript/", api.endpoint(GET=api_work.transcript), name="api_transcript"),
     path("api/plans/", api.endpoint(POST=api.plans), name="api_plans"),
     path("api/plans/validate/", api.endpoint(POST=api.validate), name="api_validate"),
     path("api/plans/analyze/", api.endpoint(POST=api.analyze), name="api_analyze"),

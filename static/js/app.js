@@ -2,7 +2,7 @@
 import { skew, tick } from "./clock.js";
 import { rove } from "./graph.js";
 import { say } from "./live.js";
-import { follow, showLine } from "./logs.js";
+import { follow, showEntry, showLine } from "./logs.js";
 import { notifyButton, showMark } from "./notifications.js";
 
 const root = document.documentElement;
@@ -61,6 +61,7 @@ document.addEventListener("DOMContentLoaded", function () {
   tick();
   follow();
   showLine();
+  showEntry();
   showMark();
   notifyButton();
   setTimeout(say, 100); // a region speaks of what changes in it, not of what it begins with

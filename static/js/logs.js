@@ -20,10 +20,17 @@ export function trim() {
     if (empty && list.children.length > 1) empty.remove();
     if (over <= 0 || selected(list)) return;
     while (over-- > 0) list.firstElementChild.remove();
+    if (list.dataset.before) return fromHere(list);
     const first = list.firstElementChild.id.slice(1);
     const earlier = document.getElementById("log-earlier");
     if (first && earlier) earlier.href = "?start=" + Math.max(1, Number(first) - 500);
   });
+}
+// What is earlier than the first entry that is left: the button asks from there.
+function fromHere(list) {
+  const field = document.getElementById(list.dataset.before);
+  const first = list.querySelector("[id^='entry-']");
+  if (field && first) field.value = first.id.slice("entry-".length);
 }
 export function filterLines() {
   document.querySelectorAll("input[data-filter]").forEach(function (field) {
@@ -72,6 +79,26 @@ export function showLine() {
   const box = line.closest(".log");
   box.scrollTop = line.offsetTop - box.clientHeight / 3;
 }
+
+// An address that ends in #entry-123 leads to that entry, also when it is in another window.
+export function showEntry() {
+  const list = document.getElementById("entries");
+  const wanted = /^#entry-(\d+)$/.exec(location.hash);
+  if (!list || !wanted) return;
+  const entry = document.getElementById(wanted[0].slice(1));
+  const address = new URL(location.href);
+  if (entry) {
+    const follows = document.getElementById("follow");
+    if (follows) follows.checked = false;
+    entry.querySelectorAll("details").forEach((one) => { one.open = true; });
+    entry.scrollIntoView({ block: "center" });
+  } else if (address.searchParams.get("entry") !== wanted[1]) {
+    for (const name of ["before", "behind", "kind", "q"]) address.searchParams.delete(name);
+    address.searchParams.set("entry", wanted[1]);
+    location.replace(address);
+  }
+}
+window.addEventListener("hashchange", showEntry);
 
 document.addEventListener("click", function (event) {
   const link = event.target.closest(".diff-list a");

@@ -6,10 +6,10 @@ import json
 import os
 import time
 
-from subagents.contract import USAGE_FIGURES
+from subagents.contract import USAGE_FIGURES, EntryKind
 from subagents.record import record
 from subagents.spending import PROVIDER_FIGURES
-from subagents.transcript import EntryKind, small_diff
+from subagents.transcript import small_diff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -40,7 +40,8 @@ class Objects:
 
     def values(self, name: str) -> dict[str, object]:
         """The arguments that the address called `name` may take."""
-        rows = dict.fromkeys(("log", "diff", "log_text"), self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
+        of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md")
+        rows = dict.fromkeys(of_attempt, self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "decide": self.conflict}
         rows |= dict.fromkeys(("retry_task", "stop_task"), self.task)
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}

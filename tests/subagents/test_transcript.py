@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from subagents import redaction
+from subagents.contract import EntryKind
 from subagents.redaction import MASK
-from subagents.transcript import TEXT_CHARACTERS, EntryKind, Transcript, small_diff
+from subagents.transcript import TEXT_CHARACTERS, Transcript, small_diff
 
 
 @pytest.fixture

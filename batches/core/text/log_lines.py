@@ -63,7 +63,7 @@ def read_line(line: str, who: str = "", number: int = 0) -> LogLine:
         data = None
     if not isinstance(data, dict):
         return LogLine(None, "", *_plain(line, who), number)
-    at = _time_of(next((data[key] for key in _TIME_KEYS if key in data), None))
+    at = time_of(next((data[key] for key in _TIME_KEYS if key in data), None))
     kinds = [str(data[key]) for key in _KIND_KEYS if isinstance(data.get(key), str)]
     kind = next((name for name in kinds if name in ("error", "warning")), kinds[0] if kinds else "")
     fields = [data[key] for key in _TEXT_KEYS if isinstance(data.get(key), str)]
@@ -86,7 +86,8 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _time_of(value: object) -> datetime | None:
+def time_of(value: object) -> datetime | None:
+    """The moment of a log's time, seconds since 1970 or ISO 8601 (UTC when it names no zone); None for anything else."""
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)

@@ -24,6 +24,7 @@ from batches.gates.ledger import read_ledger
 from batches.gates.sign_offs import acceptances_of
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
+from batches.pages.batches import transcript
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
 from batches.pages.batches.board import Mark, PhaseCard, model_shown
 from batches.pages.batches.changes import files_of
@@ -32,7 +33,7 @@ from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, 
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.common import htmx, read_number
 
-TABS = ("spec", "gates", "log", "diff", "result", "attempts")
+TABS = ("spec", "gates", "transcript", "log", "diff", "result", "attempts")
 LOG_SHOWN = 1_000
 TRANSITIONS_SHOWN = 200
 RESULT_CHARACTERS = 60_000
@@ -192,6 +193,8 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     if live:
         context: dict[str, object] = {"fragments": changed_since(cache_key, seen, current), "version": version}
         return render(request, "batches/_progress.html", context, status=STOP_POLLING if over else 200)
+    if tab == "transcript":
+        current = {**current, "phase-body": _transcript_tab(request, batch, run, phase, attempt_pk, current["phase-body"])}
     context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
     return remember_mode(request, render(request, "batches/phase.html", context))
 
@@ -203,9 +206,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     attempts = list(
         Attempt.objects.filter(task__phase=phase).select_related("task__run").defer("spec").order_by("task__run__number", "number")
     )
-    of_task = [attempt for attempt in attempts if task and attempt.task_id == task.pk]
-    newest = of_task[-1] if of_task else None
-    chosen = next((attempt for attempt in attempts if attempt.pk == attempt_pk), newest)
+    newest, chosen = _chosen(attempts, task, attempt_pk)
     gates = list(phase.gates.all())
     for gate in gates:
         gate.phase = phase
@@ -233,6 +234,20 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
         now=now,
         acceptances=tuple(acceptances_of(phase)),
     )
+
+
+def _chosen(attempts: Sequence[Attempt], task: Task | None, attempt_pk: int | None) -> tuple[Attempt | None, Attempt | None]:
+    """(the newest attempt of the task, the one that the tabs show: the requested one, else the newest)."""
+    newest = next((attempt for attempt in reversed(attempts) if task and attempt.task_id == task.pk), None)
+    return newest, next((attempt for attempt in attempts if attempt.pk == attempt_pk), newest)
+
+
+def _transcript_tab(request: HttpRequest, batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | None, empty: str) -> str:
+    """The tab as it is now, with the window that the address asks for. It follows by itself, so polls leave it alone."""
+    task = Task.objects.newest_of(batch, run).filter(phase=phase).last()
+    attempts = list(transcript.attempts().filter(task__phase=phase).order_by("task__run__number", "number"))
+    _newest, chosen = _chosen(attempts, task, attempt_pk)
+    return empty if chosen is None else transcript.render_tab(chosen, request.GET)
 
 
 def _with_people(rows: list[GateRow], entries: Sequence[Entry]) -> list[GateRow]:
