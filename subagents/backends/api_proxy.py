@@ -19,13 +19,15 @@ import time
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from subagents.http_heads import HEAD_BYTES, NotHttp, closing_head, read_head, value_of
+from subagents.unix_sockets import listen_in
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
 SOCKET_NAME = "api"
-HEAD_BYTES = 64 * 1024
 BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
 # Headers of one connection or of a proxy: replaced by our own. Compression would only cost time here.
@@ -59,13 +61,7 @@ class ApiProxy:
     def open(self, folder: str) -> str:
         """Listen on a socket in `folder`, over which the sandbox passes its port; returns the socket's path. Raises OSError."""
         self._path = os.path.join(folder, SOCKET_NAME)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
-        self._listener = socket.socket(socket.AF_UNIX)
-        directory = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        self._listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")  # however long the path is
-        os.close(directory)
-        self._listener.listen(1)
+        self._listener = listen_in(folder, SOCKET_NAME)
         self._listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept_port(self._listener))
         return self._path
@@ -103,7 +99,8 @@ class ApiProxy:
         """Answer one connection of the program, which must give `password`."""
         try:
             await self._answer(reader, writer)
-        except Refusal as refusal:
+        except (Refusal, NotHttp) as problem:
+            refusal = problem if isinstance(problem, Refusal) else Refusal(400, "invalid_request_error", "this is not HTTP")
             with contextlib.suppress(OSError):
                 writer.write(_refused(refusal))
                 await writer.drain()
@@ -113,8 +110,8 @@ class ApiProxy:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward one request and stream back its answer. Raises Refusal, OSError, IncompleteReadError, LimitOverrunError."""
-        line, headers = _head(await reader.readuntil(b"\r\n\r\n"))
+        """Forward one request and stream back its answer. Raises Refusal, NotHttp, OSError, IncompleteReadError, LimitOverrunError."""
+        line, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
         body = await self._checked_body(line, headers, reader)
         try:
             api_reader, api_writer = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
@@ -123,9 +120,9 @@ class ApiProxy:
         try:
             api_writer.write(self._request(line, headers, len(body)) + body)
             await api_writer.drain()
-            status_line, answer = _head(await api_reader.readuntil(b"\r\n\r\n"))
+            status_line, answer = read_head(await api_reader.readuntil(b"\r\n\r\n"))
             self._note_status(int(status_line.split()[1]), answer)
-            writer.write(_joined(status_line, [header for header in answer if header[0].lower() not in ("connection", "keep-alive")]))
+            writer.write(closing_head(status_line, [header for header in answer if header[0].lower() not in ("connection", "keep-alive")]))
             gone = asyncio.create_task(reader.read(1))  # the program closes when it has the whole answer, or wants no more
             passing = asyncio.create_task(_pass_on(api_reader, writer))
             _, left = await asyncio.wait({gone, passing}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,13 +134,13 @@ class ApiProxy:
 
     async def _checked_body(self, line: str, headers: list[tuple[str, str]], reader: asyncio.StreamReader) -> bytes:
         """The body of a request that the proxy may forward. Raises Refusal for any other."""
-        given = _value(headers, "x-api-key") or _value(headers, "authorization").removeprefix("Bearer ")
+        given = value_of(headers, "x-api-key") or value_of(headers, "authorization").removeprefix("Bearer ")
         method, target = line.split()[:2]
         if not hmac.compare_digest(given.encode(), self.password.encode()):
             raise Refusal(401, "authentication_error", "only the agent may use this port")
         if method != "POST" or target.partition("?")[0] not in PATHS:
             raise Refusal(404, "not_found_error", f"{method} {target} is not forwarded")
-        length = _value(headers, "content-length")
+        length = value_of(headers, "content-length")
         if not length.isdigit() or int(length) > BODY_BYTES:
             raise Refusal(413, "invalid_request_error", f"a request needs a Content-Length of at most {BODY_BYTES} bytes")
         return await reader.readexactly(int(length))
@@ -156,7 +153,7 @@ class ApiProxy:
         method, target = line.split()[:2]
         kept = [(name, value) for name, value in headers if name.lower() not in CONNECTION_HEADERS]
         ours = [("Host", self._api.netloc.rpartition("@")[2]), ("X-Api-Key", self._key), ("Content-Length", str(length))]
-        return _joined(f"{method} {self._api.path.rstrip('/')}{target} HTTP/1.1", [*ours, *kept, ("Accept-Encoding", "identity")])
+        return closing_head(f"{method} {self._api.path.rstrip('/')}{target} HTTP/1.1", [*ours, *kept, ("Accept-Encoding", "identity")])
 
     def _note_status(self, status: int, headers: list[tuple[str, str]]) -> None:
         if 200 <= status < 300:
@@ -213,26 +210,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await writer.drain()
 
 
-def _head(data: bytes) -> tuple[str, list[tuple[str, str]]]:
-    """The first line and the headers. Raises Refusal when this is not HTTP."""
-    first, *lines = data.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-    if len(first.split()) < 2:
-        raise Refusal(400, "invalid_request_error", "this is not HTTP")
-    pairs = [line.partition(":") for line in lines]
-    return first, [(name, value.strip()) for name, _, value in pairs]
-
-
-def _value(headers: list[tuple[str, str]], wanted: str) -> str:
-    return next((value for name, value in headers if name.lower() == wanted), "")
-
-
-def _joined(line: str, headers: list[tuple[str, str]]) -> bytes:
-    """A message head that closes the connection after the answer."""
-    lines = [line, *(f"{name}: {value}" for name, value in headers), "Connection: close", "", ""]
-    return "\r\n".join(lines).encode("latin-1")
-
-
 def _refused(refusal: Refusal) -> bytes:
     body = json.dumps({"type": "error", "error": {"type": refusal.kind, "message": str(refusal)}}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    return _joined(f"HTTP/1.1 {refusal.status} Refused", headers) + body
+    return closing_head(f"HTTP/1.1 {refusal.status} Refused", headers) + body

@@ -36,14 +36,12 @@ def enter(path: str, arguments: list[str]) -> None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(HERE))))
     from subagents.processes import PR_SET_PDEATHSIG, SIGKILL, load_prctl
     from subagents.sandbox import SandboxPolicy, confine
+    from subagents.unix_sockets import connect_to
 
     load_prctl()(PR_SET_PDEATHSIG, SIGKILL)  # the SDK does not set it: nothing of the agent may outlive the runner
     with open(path, "rb") as file:
         given = json.load(file)
-    folder, name = os.path.split(given["proxy"])
-    proxy = socket.socket(socket.AF_UNIX)
-    parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-    proxy.connect(f"/proc/self/fd/{parent}/{name}")  # however long the path is
+    proxy = connect_to(given["proxy"])
     os.set_inheritable(proxy.fileno(), True)
     level, port = given["level"], "-"
     if level == "landlock":  # Landlock has no network of its own: the one port that may be reached is opened before
