@@ -40,6 +40,7 @@ __all__ = [
     "JSON_BYTES",
     "SPEC_BYTES",
     "USAGE_FIGURES",
+    "Connection",
     "ContractError",
     "EntryKind",
     "Failure",
@@ -417,6 +418,23 @@ class Look(_Message):
 
 
 @record
+class Connection(_Message):
+    """How often an attempt asked its network proxy for a host and port, and the bytes that went there and came back.
+
+    `refused` says why it did not connect; "" when it did.
+    """
+
+    LABEL = "connection"
+
+    host: str
+    port: int
+    count: int
+    sent: int | None = None
+    received: int | None = None
+    refused: str = ""
+
+
+@record
 class TaskSpec(_Message):
     """Everything that an attempt needs to know.
 
@@ -432,7 +450,8 @@ class TaskSpec(_Message):
     of the commands' sandbox ("": rlimit). `options` are the backend's settings and never hold a key.
     `policy` (in the JSON "room") is what the sandbox allows: {"network": "none"|"steps"|"all", "paths": [to read],
     "memory_bytes" (in use, of all its processes), "address_bytes" (address space of each), "file_bytes", "processes"};
-    0 or a missing key is no limit.
+    0 or a missing key is no limit. With "hosts" (lines as in allowed_hosts.py) the network is these hosts only; "private" are
+    networks of theirs that need not be public.
     `batch_base` is the commit that the batch began with: what lies between it and the base is the work of other phases.
     `environment` is what the project says of its environment (built_environment.EnvironmentSettings); {} when it needs none.
     `section` is the phase's part of the plan as its author wrote it, `overview` the plan's text outside the phases; both cut
@@ -538,13 +557,14 @@ class TaskResult(_Message):
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
     requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what
-    a person should look at.
+    a person should look at; `connections` what the network proxy counted, the refused ones first.
     """
 
     ORDER = (
         "task_id", "prp_id", "status", "failure_reason", "steps_completed", "total_steps", "output", "validation_gates",
         "project_gates", "standard_gates", "errors", "usage", "tokens_used", "cost_usd", "elapsed_seconds", "attempt", "token",
         "base_commit", "head_commit", "tree", "exit_code", "report", "session", "retry_at", "sandbox", "fault", "looks",
+        "connections",
     )  # fmt: skip
 
     task_id: str
@@ -576,6 +596,7 @@ class TaskResult(_Message):
     sandbox: str = ""
     fault: str = ""
     looks: tuple[Look, ...] = ()
+    connections: tuple[Connection, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: _plain(name, getattr(self, name)) for name in (*self.ORDER, *OUTPUT_LISTS) if hasattr(self, name)}

@@ -26,22 +26,27 @@ LEAST_ABI = 3  # earlier ones cannot protect files outside from truncation (kern
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAPBSET_DROP, SECCOMP_MODE_FILTER = 38, 22, 24, 2
 CAPABILITY_VERSION_3 = 0x20080522
-ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 13  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EACCES
+# SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EACCES, with EAFNOSUPPORT and with no error, SECCOMP_RET_USER_NOTIF
+ALLOW, REFUSE, NO_SUCH_FAMILY, DO_NOTHING, ASK = 0x7FFF0000, 0x00050000 | 13, 0x00050000 | 97, 0x00050000, 0x7FC00000
+SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 8, 32
 # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K, BPF_ALU|AND|K
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
-# AUDIT_ARCH, and the numbers of socket(2), sendto(2), sendmsg(2) and sendmmsg(2)
-ARCHITECTURES = {"x86_64": (0xC000003E, 41, 44, 46, 307), "aarch64": (0xC00000B7, 198, 206, 211, 269)}
+# AUDIT_ARCH, and the numbers of socket(2), connect(2), sendto(2), sendmsg(2), sendmmsg(2) and seccomp(2)
+ARCHITECTURES = {"x86_64": (0xC000003E, 41, 42, 44, 46, 307, 317), "aarch64": (0xC00000B7, 198, 203, 206, 211, 269, 277)}
 X32_BIT, IO_URING_SETUP = 0x40000000, 425
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS, IPPROTO_TCP, MSG_FASTOPEN = 1, 2, 10, 1, 0xF, 6, 0x20000000
 CALL, ARCHITECTURE, ARGUMENTS = 0, 4, (16, 24, 32, 40)  # where the filter finds them; of an argument, the lower half
 
 
-def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, port: int = 0) -> Callable[[], None]:
+def enter(
+    readable: Sequence[str], writable: Sequence[str], *, network: bool, port: int = 0, asked: Callable[[int], None] | None = None
+) -> Callable[[], None]:
     """Prepare the rules; the returned function applies them to the calling process, permanently. Raises OSError.
 
     Paths that do not exist are left out. Without `network` no socket can be made; with it, none with a path. With a `port`
     instead, the process can reach that TCP port, on any address, since the kernel checks the number only. A kernel that
-    cannot restrict ports gives the same access as `network`.
+    cannot restrict ports gives the same access as `network`. With `asked` instead, which gets a descriptor in the child, whoever
+    has that descriptor answers each socket(2) for a TCP stream (given_sockets.py).
     """
     library = ctypes.CDLL(None, use_errno=True)
     library.syscall.restype = ctypes.c_long
@@ -70,7 +75,10 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
     if one_port:
         rule = struct.pack("=QQ", CONNECT_TCP, port)
         _checked(library.syscall(ctypes.c_long(ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(RULE_NET_PORT), rule, ctypes.c_uint(0)))
-    code = _filter(_TCP_ONLY, fast_open=False) if one_port else _filter(_NOT_UNIX if network or port else _NONE, fast_open=True)
+    if asked is not None:
+        code = _filter(_ASKED, fast_open=False, connects="nothing")
+    else:
+        code = _filter(_TCP_ONLY, fast_open=False) if one_port else _filter(_NOT_UNIX if network or port else _NONE, fast_open=True)
     library.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
     def restrict() -> None:
@@ -82,7 +90,11 @@ def enter(readable: Sequence[str], writable: Sequence[str], *, network: bool, po
         _checked(library.syscall(ctypes.c_long(RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)))
         steps = ctypes.create_string_buffer(code, len(code))
         program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(steps)))
-        _checked(library.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0))
+        if asked is None:
+            _checked(library.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0))
+            return
+        number, flags = ARCHITECTURES[os.uname().machine][-1], NEW_LISTENER | WAIT_KILLABLE
+        asked(_checked(library.syscall(ctypes.c_long(number), ctypes.c_uint(SET_MODE_FILTER), ctypes.c_uint(flags), program)))
 
     return restrict
 
@@ -104,12 +116,22 @@ _TCP_ONLY: list[Step] = [
     (EQUAL, 0, "allow", ""),
     (EQUAL, IPPROTO_TCP, "allow", "refuse"),
 ]
+# Whoever has the descriptor is asked about each of them, and there is no IPv6: programs take the other then.
+_ASKED: list[Step] = [
+    (LOAD, ARGUMENTS[0], "", ""),
+    (EQUAL, AF_INET6, "no family", ""),
+    (EQUAL, AF_INET, "", "refuse"),
+    *_TCP_ONLY[_TCP_ONLY.index("kind") + 1 : -2],
+    (EQUAL, 0, "ask", ""),
+    (EQUAL, IPPROTO_TCP, "ask", "refuse"),
+]
 
 
-def _filter(sockets: Sequence[Step], *, fast_open: bool) -> bytes:
+def _filter(sockets: Sequence[Step], *, fast_open: bool, connects: str = "allow") -> bytes:
     """The BPF program: it refuses foreign system call tables, io_uring (which makes sockets too) and socket(2) except `sockets`;
-    without `fast_open` also sending that connects (TCP Fast Open), about which the kernel does not ask Landlock."""
-    architecture, socket, sendto, sendmsg, sendmmsg = ARCHITECTURES[os.uname().machine]
+    without `fast_open` also sending that connects (TCP Fast Open), about which the kernel does not ask Landlock. `connects` is the
+    label for connect(2)."""
+    architecture, socket, connect, sendto, sendmsg, sendmmsg, _ = ARCHITECTURES[os.uname().machine]
     return _assembled(
         [
             (LOAD, ARCHITECTURE, "", ""),
@@ -118,6 +140,7 @@ def _filter(sockets: Sequence[Step], *, fast_open: bool) -> bytes:
             (AT_LEAST, X32_BIT, "refuse", ""),
             (EQUAL, IO_URING_SETUP, "refuse", ""),
             *(() if fast_open else ((EQUAL, sendto, "fourth", ""), (EQUAL, sendmmsg, "fourth", ""), (EQUAL, sendmsg, "third", ""))),
+            (EQUAL, connect, connects, ""),
             (EQUAL, socket, "", "allow"),
             *sockets,
             "third",
@@ -128,6 +151,12 @@ def _filter(sockets: Sequence[Step], *, fast_open: bool) -> bytes:
             (ANY_BIT, MSG_FASTOPEN, "refuse", "allow"),
             "allow",
             (RETURN, ALLOW, "", ""),
+            "nothing",
+            (RETURN, DO_NOTHING, "", ""),
+            "ask",
+            (RETURN, ASK, "", ""),
+            "no family",
+            (RETURN, NO_SUCH_FAMILY, "", ""),
             "refuse",
             (RETURN, REFUSE, "", ""),
         ]

@@ -29,7 +29,12 @@ def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
     own_git.keep_in(os.path.join(spec.attempt_dir, "git"))
     try:
         reporter = Reporter(spec, pipe, journal)
-        reporter.result(_result(spec, reporter, journal))
+        result = _result(spec, reporter, journal)
+        if spec.policy.get("hosts"):
+            from subagents import network_access
+
+            network_access.end()
+        reporter.result(result)
     except BaseException as error:  # noqa: BLE001 -- the outermost frame; without a result the supervisor reports a crash
         journal.event("error", "crashed", f"the result could not be sent: {error!r}")
         code = 1
@@ -39,6 +44,11 @@ def run_attempt(spec: TaskSpec, pipe: int, journal: Journal) -> NoReturn:
 
 def _result(spec: TaskSpec, reporter: Reporter, journal: Journal) -> TaskResult:
     try:
+        if spec.policy.get("hosts"):
+            from subagents.network_access import why_impossible
+
+            if problem := why_impossible(spec):
+                return _failed(spec, journal, Failure.AGENT_ERROR, problem, "")
         return get_role(spec.type)(spec, reporter)
     except BaseException as error:  # noqa: BLE001 -- the role's outermost frame
         return _failure(spec, journal, error)

@@ -15,10 +15,10 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from subagents.built_environment import ProjectEnvironment
-from subagents.environment import allowed, for_commands, way_out
+from subagents.environment import allowed, for_commands
 from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
-from subagents.record import record
+from subagents.record import record, replace
 from subagents.redaction import Redacted
 
 TYPE_CHECKING = False
@@ -51,7 +51,8 @@ class SandboxPolicy:
     """What commands may reach: paths to read and run, paths to write, the network. Limits of 0 are none.
 
     `owner` is the user that root's commands become at bwrap; 0: one of this process's own. `port` is one of loopback that
-    may be reached without the network where the network is no own one (landlock).
+    may be reached without the network where the network is no own one (landlock). `proxy` is the socket of the network proxy,
+    which is then the only way out, whatever `network` says ("": none).
     """
 
     readable: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class SandboxPolicy:
     processes: int = 0
     owner: int = 0
     port: int = 0
+    proxy: str = ""
 
 
 def policy_for(
@@ -69,10 +71,12 @@ def policy_for(
 ) -> SandboxPolicy:
     """The policy of one attempt's commands: its checkout, its own HOME and TMPDIR, the tools, and what the project declares.
 
-    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory).
+    HOME and TMPDIR lie in the folder `own` ("": the attempt's directory). Where the project allows some hosts only, `network`
+    is the network proxy, which is started.
 
-    Of the project's repository only the objects can be read, for the agent's own `git status`. Raises GitError.
+    Of the project's repository only the objects can be read, for the agent's own `git status`. Raises GitError, OSError.
     """
+    from subagents import network_access
     from subagents.workspace import attached_repository
 
     asked = spec.policy
@@ -83,7 +87,8 @@ def policy_for(
     shown += (*(str(path) for path in asked.get("paths", ())), *readable)
     folders = (checkout, *(os.path.join(own or spec.attempt_dir, name) for name in ("tmp", "home")))
     limits = {name: int(asked.get(name, 0)) for name in ("address_bytes", "file_bytes", "processes")}
-    return SandboxPolicy(shown, (*folders, *writable), network, **limits)
+    proxy = network_access.proxy_socket(spec) if network else ""
+    return SandboxPolicy(shown, (*folders, *writable), network and not proxy, **limits, proxy=proxy)
 
 
 def command_environment(spec: TaskSpec, checkout: str, own: str = "") -> dict[str, str]:
@@ -110,8 +115,10 @@ def run_commands(
     bwrap tells of a death by signal as a shell does; SIGKILL, which is how the kernel answers a lack of memory, is
     told as -9 at every level. Raises FileNotFoundError when the checkout is gone.
     """
+    from subagents.network_access import variables as network_variables
+
     network = spec.policy.get("network") in (("all",) if gates else ("steps", "all"))
-    environment = {**(way_out() if network else {}), **command_environment(spec, checkout, own), **(extra or {})}
+    environment = {**(network_variables(spec) if network else {}), **command_environment(spec, checkout, own), **(extra or {})}
     policy = policy_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"
     inner, prepare = confine(level, policy, argv, checkout)
@@ -126,22 +133,52 @@ def confine(level: str, policy: SandboxPolicy, argv: Sequence[str], directory: s
 
     Raises ValueError for an unknown level, OSError when Landlock refuses.
     """
+    limit = _limits(policy)
+    if level == "bwrap" and policy.proxy:
+        from subagents.network_access import PORT
+        from subagents.network_inside import HERE, LINK_FD
+        from subagents.unix_sockets import connect_to
+
+        def link() -> None:
+            limit()
+            os.dup2(connect_to(policy.proxy).detach(), LINK_FD)
+
+        shown = replace(policy, readable=(*policy.readable, HERE))
+        return [*_bwrap(shown, directory), *_inside(policy), sys.executable, "-I", "-S", HERE, str(PORT), *argv], link
     if level == "bwrap":
-        return [*_bwrap(policy, directory), *_inside(policy), *argv], _limits(policy)
+        return [*_bwrap(policy, directory), *_inside(policy), *argv], limit
     if level == "landlock":
         from subagents.landlock import enter
 
         read, write = _landlock_paths(policy)
-        limit, restrict = _limits(policy), enter(read, write, network=policy.network, port=policy.port)
+        asked = _pass_to(policy.proxy) if policy.proxy else None
+        restrict = enter(read, write, network=policy.network, port=policy.port, asked=asked)
 
         def prepare() -> None:
             limit()
             restrict()
 
         return list(argv), prepare
+    if level == "rlimit" and policy.proxy:
+        raise ValueError("at the sandbox level rlimit there is no network proxy")
     if level == "rlimit":
-        return list(argv), _limits(policy)
+        return list(argv), limit
     raise ValueError(f"there is no sandbox level {level!r}; there are {', '.join(LEVELS)}")
+
+
+def _pass_to(proxy: str) -> Callable[[int], None]:
+    """Passes the descriptor of a filter to the network proxy, in the child. The connection is made before, for inside there is none."""
+    import socket
+
+    from subagents.unix_sockets import connect_to
+
+    link = connect_to(proxy)
+
+    def asked(descriptor: int) -> None:
+        socket.send_fds(link, [b"sockets"], [descriptor])
+        os.close(descriptor)
+
+    return asked
 
 
 def tools() -> tuple[str, ...]:

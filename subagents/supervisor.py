@@ -13,6 +13,7 @@ from subagents.contract import (
     JSON_BYTES,
     RESULT,
     SPEC_BYTES,
+    Connection,
     ContractError,
     Failure,
     GateOutcome,
@@ -264,6 +265,7 @@ class Supervisor:
     def _finish(self, status: int) -> None:
         result = self._outcome(status)
         result = replace(result, elapsed_seconds=time.monotonic() - self.began, sandbox=self.spec.sandbox or "rlimit")
+        result = replace(result, connections=self._connections())
         data = fit_result(result)
         seconds = round(result.elapsed_seconds, 3)
         self.journal.event("info", "ended", f"{result.status} {result.failure_reason}".strip(), elapsed_seconds=seconds)
@@ -274,6 +276,18 @@ class Supervisor:
         if descendants(os.getpid()):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGKILL)  # the last act: kill what could not be reaped, and ourselves
+
+    def _connections(self) -> tuple[Connection, ...]:
+        """What the network proxy has counted: however the attempt ended, its file is there."""
+        if not self.spec.policy.get("hosts"):
+            return ()
+        from subagents.network_access import connections_of
+
+        try:
+            return connections_of(self.spec.attempt_dir)
+        except (ContractError, OSError) as error:
+            self.journal.event("warning", "network", f"what the network proxy counted cannot be read: {error}")
+            return ()
 
     def _write_result(self, data: bytes) -> tuple[str, str]:
         """(the digest of the result that was written, "" for none; the fault of the machine that prevented it, in words)."""

@@ -25,6 +25,8 @@ PROCESS_STARTERS = (
     "subagents/supervisor.py",
     "subagents/runner.py",
     "subagents/gates.py",
+    "subagents/network_access.py",
+    "subagents/network_inside.py",
     "subagents/processes.py",
     "subagents/sandbox.py",
     "subagents/workspace.py",

@@ -24,7 +24,7 @@ from batches.core.plans.forecast import (
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.words import counted
 from batches.engine.preflight import lost_in_git
-from batches.engine.sandboxing import refuse_unsandboxed_agent
+from batches.engine.sandboxing import refuse_allowed_hosts_without_sandbox, refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Review, Scheduling, Task
 from batches.plans.services import finished_phases
@@ -56,6 +56,7 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
     """What `execute` would do with these options; changes nothing. Raises ServiceError, NothingToDo."""
     _check_options(options)
     refuse_unsandboxed_agent(options.backend or batch.project.backend)
+    refuse_allowed_hosts_without_sandbox(batch.project)
     all_phases = list(batch.phases.select_related("stage", "batch"))
     done = set(
         Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, state=TaskState.SUCCEEDED, phase__isnull=False).values_list(

@@ -10,7 +10,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from batches.core.errors import ServiceError
+from batches.models import Project
 from subagents.contract import ContractError, read_json_file, write_atomic
+from subagents.network_access import NO_SANDBOX
 from subagents.procfs import boot_id
 from subagents.sandbox import BWRAP, ISOLATING, SandboxUnavailable, find_level
 
@@ -89,6 +91,18 @@ def _stored(path: Path) -> Sandbox | None:
         return None if data is None else Sandbox(**data)
     except (ContractError, TypeError):
         return None  # written by another version, or damaged
+
+
+def refuse_allowed_hosts_without_sandbox(project: Project) -> None:
+    """Raises ServiceError when a project allows some hosts only, and no sandbox of this host can keep its commands to them."""
+    if not project.allowed_hosts.strip():
+        return
+    try:
+        level = sandbox_level().level
+    except SandboxUnavailable as error:
+        raise ServiceError(str(error)) from error
+    if level not in ISOLATING:
+        raise ServiceError(f"{NO_SANDBOX[0].upper()}{NO_SANDBOX[1:]}.")
 
 
 def refuse_unsandboxed_agent(backend: str) -> None:

@@ -219,8 +219,11 @@ def _lines(text: str) -> list[str]:
 
 def policy_of(project: Project) -> dict[str, object]:
     """What commands of an attempt may access outside its checkout, and their resource limits."""
+    hosts = _lines(project.allowed_hosts)
+    narrowed = {"hosts": hosts, "private": [str(network) for network in settings.CE_PRIVATE_NETWORKS]} if hosts else {}
     return {
         "network": project.network,
+        **narrowed,
         "paths": _lines(project.tool_paths),
         "memory_bytes": settings.CE_COMMAND_MEMORY_BYTES,
         "address_bytes": settings.CE_COMMAND_ADDRESS_BYTES,

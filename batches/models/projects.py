@@ -90,6 +90,9 @@ class Project(models.Model):
     )
     rerun_gates = models.BooleanField(default=True, help_text="Run the command of a failed gate once more.")
     network = models.CharField(max_length=5, choices=Network, default=Network.NONE, help_text="Which commands may reach the network.")
+    allowed_hosts = models.TextField(
+        blank=True, help_text="Hosts that commands with network access, agents and the set-up may reach, one per line. Empty: all."
+    )
     setup_command = models.TextField(blank=True, help_text="A shell script that builds what commands need besides the commit.")
     setup_inputs = models.TextField(blank=True, help_text="Globs of files that the set-up depends on, one per line. Empty: lock files.")
     setup_network = models.BooleanField(default=True, help_text="Whether the set-up command may use the network.")

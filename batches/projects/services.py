@@ -24,7 +24,7 @@ PROJECT_SETTINGS = frozenset(
         *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
         *("model", "retry_model", "budget_usd", "phase_cap_usd"),
         *("fail_fast", "require_review", "accept_context", "shared_context"),
-        *("undeclared_edits", "deletions", "protected_paths", "network", "tool_paths"),
+        *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
         *("setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"),
         *("linear_team", "linear_token", "linear_forget"),
         *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),

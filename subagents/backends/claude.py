@@ -24,6 +24,7 @@ from subagents.backends.claude_transcript import ClaudeTranscript, plain_text
 from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
+from subagents.network_access import variables
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import answer_schema, check_answer, render_prompt
 from subagents.read_only_git import COMMANDS, ask_git
@@ -187,7 +188,10 @@ class _Session:
     def _program(self) -> str:
         """Write the script that the SDK starts instead of the program: it enters the sandbox and becomes the program there."""
         spec, level = self.spec, self.spec.sandbox or "rlimit"
-        network = spec.policy.get("network") in ("steps", "all")
+        network = self._has_network()
+        if spec.policy.get("hosts") and level == "landlock":
+            said = "at landlock an agent reaches its API only, none of the project's allowed hosts"
+            self.reporter.note("warning", "network", said)
         policy = policy_for(spec, self.checkout, network=network, readable=(api_proxy_inside.HERE,), writable=(self._home(),))
         command = os.path.join(os.path.dirname(self.sdk.__file__), "_bundled", "claude")
         entry = os.path.join(spec.attempt_dir, "inside.json")
@@ -200,9 +204,18 @@ class _Session:
             file.write(PROGRAM.format(**{name: shlex.quote(word) for name, word in words.items()}))
         return path
 
+    def _has_network(self) -> bool:
+        """Whether the agent has more than its API. At landlock its port and the sockets of the network proxy exclude each other."""
+        spec = self.spec
+        if spec.policy.get("hosts") and spec.sandbox == "landlock":
+            return False
+        return spec.policy.get("network") in ("steps", "all")
+
     def _environment(self) -> dict[str, str]:
         """The environment of the program and its shells, an allow-list. The SDK adds our own, so ours is cut to the list too."""
         environment = command_environment(self.spec, self.checkout)
+        if self.spec.policy.get("hosts") and self._has_network():
+            environment |= variables(self.spec)
         environment |= secrets_for("agent") if self.spec.role == Role.EXECUTOR else {}
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]

@@ -13,6 +13,7 @@ from subagents.backends.base import AgentOutcome
 from subagents.backends.steps import LAST_LINES, Tail
 from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.credentials import secrets_for
+from subagents.network_access import variables
 from subagents.processes import SIGKILL, stream
 from subagents.prompting import answer_schema, check_answer, render_prompt
 from subagents.sandbox import command_environment, confine, policy_for
@@ -60,9 +61,11 @@ class CommandBackend:
             reporter.alive()
 
         limit = spec.timeout_seconds - min(GRACE_SECONDS, spec.timeout_seconds / 4)
-        # The same sandbox as for the commands of steps, but always with network: the agent must reach its model.
+        # The same sandbox as for the commands of steps, but always with the network that the project allows: the agent must reach
+        # its model.
         level = spec.sandbox or "rlimit"
         environment = command_environment(spec, checkout)  # creates the folders that the sandbox shows
+        environment |= variables(spec) if spec.policy.get("hosts") else {}
         environment |= secrets_for("agent") if spec.role == Role.EXECUTOR else {}
         inner, prepare = confine(level, policy_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)

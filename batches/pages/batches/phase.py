@@ -122,6 +122,15 @@ class PhaseView:
         return tuple((look["text"], look["declared"]) for look in self.result.looks) if self.result else ()
 
     @property
+    def connections(self) -> tuple[dict[str, object], ...]:
+        """What the network proxy counted of the chosen attempt, the refused ones first."""
+        return tuple(self.result.data.get("connections") or ()) if self.result else ()
+
+    @property
+    def refused_connections(self) -> int:
+        return sum(bool(row.get("refused")) for row in self.connections)
+
+    @property
     def phase(self) -> Phase:
         return self.card.phase
 

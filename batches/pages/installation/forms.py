@@ -12,6 +12,7 @@ from batches.core.gates.project_gates import STANDARD_TEXTS
 from batches.models import Project
 from batches.models.choices import BACKEND_CHOICES
 from batches.pages.forms import MODEL_CHOICES, Described
+from subagents.allowed_hosts import MOST_HOSTS, fault_of_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
 
 
@@ -72,11 +73,13 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         fields = [
             *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
             *("model", "retry_model", "budget_usd", "phase_cap_usd"),
-            *("undeclared_edits", "deletions", "protected_paths", "network", "tool_paths"),
+            *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
             *("linear_team", "notify_format", "notify_mail"),
         ]
-        widgets = {name: forms.Textarea(attrs={"rows": rows}) for name, rows in (("tool_paths", 2), ("protected_paths", 6))}
+        widgets = {
+            name: forms.Textarea(attrs={"rows": rows}) for name, rows in (("allowed_hosts", 2), ("tool_paths", 2), ("protected_paths", 6))
+        }
         labels = {
             "linear_team": "Linear team",
             "notify_format": "Format of the webhook",
@@ -89,6 +92,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "deletions": "Deleted files",
             "protected_paths": "Protected paths",
             "network": "Network access for",
+            "allowed_hosts": "Allowed hosts",
             "tool_paths": "Additional readable paths",
             "fail_fast": "Stop at the first failure",
             "require_review": "Require a review before Execute",
@@ -105,6 +109,8 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "deletions": "Declared or not. Always listed. With “fail” they are not merged, and the phase fails and names them.",
             "protected_paths": "Files, folders, globs, one per line. An undeclared change of one waits for a person.",
             "network": "Commands run in a sandbox. With “nothing” they cannot even reach this machine's own ports.",
+            "allowed_hosts": "One per line, such as pypi.org, *.example.org or git.example.org:8443. They are all that steps, gates, the "
+            "set-up and agents can reach. Empty: who has network access reaches every host.",
             "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk. Absolute paths, one per line, read-only.",
             "fail_fast": "Otherwise phases that do not depend on the failed one continue.",
             "require_review": "Execute only after a review approves the PRPs or a person overrules it.",
@@ -112,6 +118,15 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "shared_context": "CLAUDE.md and memory files, the same for all, so that the provider can cache them.",
         }
 
+    def clean_allowed_hosts(self) -> str:
+        """One host per line."""
+        lines = _stripped_lines(self.cleaned_data["allowed_hosts"])
+        for number, line in enumerate(lines, start=1):
+            if fault := fault_of_host(line):
+                raise forms.ValidationError(f"Line {number}, {line[:100]}: {fault}.")
+        if len(lines) > MOST_HOSTS:
+            raise forms.ValidationError(f"These are {len(lines)} lines; at most {MOST_HOSTS} are allowed.")
+        return "\n".join(lines)
 
     def clean_notify_mail(self) -> str:
         """The addresses, separated by commas."""

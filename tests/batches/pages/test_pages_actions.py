@@ -1,8 +1,13 @@
 """What a person presses reaches the services, refusals are said in words, and rights are checked on every one."""
 
+from ipaddress import ip_network
+
 import pytest
 from django.urls import reverse
 
+from batches.core.errors import ServiceError
+from batches.engine.sandboxing import refuse_allowed_hosts_without_sandbox
+from batches.engine.task_specs import policy_of
 from batches.models import Batch, Conflict, Plan, Project, Run, Task, Transition
 from batches.pages.batches import list_queries
 from tests.batches import builders
@@ -131,6 +136,21 @@ def test_settings_of_a_project_are_kept(client, ada):
     assert (project.name, project.max_parallel, project.scheduling, project.fail_fast) == ("Other", 2, "dataflow", False)
     assert (project.undeclared_edits, project.deletions) == ("fail", "allow")
     assert (project.network, project.tool_paths) == ("steps", "/opt/jdk\n/opt/go")
+
+
+def test_allowed_hosts_reach_the_task_and_a_line_that_is_none_is_refused_with_its_number(client, ada, settings, tmp_path):
+    project, settings.CE_PRIVATE_NETWORKS, settings.CE_DATA_DIR = builders.make_project(), [ip_network("10.2.0.0/16")], tmp_path
+    data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow", "max_parallel": 2, "network": "steps"}
+    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "notify_format": "json"}
+    refused = client.post(f"/projects/{project.slug}/", data | {"allowed_hosts": "pypi.org\nhttps://x/"})
+    assert refused.status_code == 400 and "Line 2, https://x/: not" in refused.text
+    assert client.post(f"/projects/{project.slug}/", data | {"allowed_hosts": " pypi.org\r\n\r\n*.example.org "}).status_code == 302
+    project.refresh_from_db()
+    policy = policy_of(project)
+    assert (policy["hosts"], policy["private"]) == (["pypi.org", "*.example.org"], ["10.2.0.0/16"])
+    settings.CE_SANDBOX = "rlimit"
+    with pytest.raises(ServiceError, match="at the sandbox level rlimit the network cannot be taken away"):
+        refuse_allowed_hosts_without_sandbox(project)
 
 
 @pytest.mark.parametrize("path", ["opt/jdk", "/", "/opt/../etc", "{data}", "{data}/attempts"])

@@ -139,6 +139,16 @@ def test_hostile_text_is_escaped_and_hidden_characters_are_named_on_every_page(c
     assert "⟦U+202E⟧" in client.get(f"/batches/{batch.number}/").text
 
 
+def test_the_hosts_that_an_attempt_asked_for_are_on_its_page_and_the_refused_ones_come_first(client, ada):
+    batch = builders.failed_batch()
+    reached = {"host": "pypi.org", "port": 443, "count": 3, "sent": 1700, "received": 52000, "refused": ""}
+    refused = {"host": HOSTILE, "port": 443, "count": 2, "sent": 0, "received": 0, "refused": "is not among them"}
+    Result.objects.update(data={"connections": [refused, reached]})
+    text = client.get(f"/batches/{batch.number}/phases/2a/?tab=attempts").text
+    assert "2 asked for" in text and "1 refused" in text and "<script>alert" not in text
+    assert text.index("not connected: it is not among them") < text.index("pypi.org") and "52000" in text
+
+
 @pytest.mark.parametrize(
     ("address", "most"),
     [
