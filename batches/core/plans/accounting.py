@@ -79,11 +79,12 @@ WHY = {
 _OUTSIDE = "It stands outside every phase."
 
 _ITEM = re.compile(r"(?P<indent>[ \t>]*)(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]+(?P<box>\[[ xX]\](?:[ \t]|$))?|$)")
+_BARE_BOX = re.compile(r"[ \t>]*\[[ xX]\][ \t]+\S")
 _FENCE = re.compile(r"[ \t>]*(?P<marks>`{3,}|~{3,})")
 _TABLE_ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:-[ \t]*){3,}$|[ \t]*(?:\*[ \t]*){3,}$|[ \t]*(?:_[ \t]*){3,}$")
 _LABEL = re.compile(r"[ \t>]*(?:\*\*|__)(?:[^*_\n]{1,80}:(?:\*\*|__)|[^*_\n]{1,80}(?:\*\*|__)[ \t]*:)[ \t]*(?P<value>\S.*)?$")
-_BEGINS = frozenset("-*+_`~|0123456789")  # what a line that one of these patterns matches begins with
+_BEGINS = frozenset("-*+_`~|[0123456789")  # what a line that one of these patterns matches begins with
 
 
 class Account:
@@ -148,6 +149,9 @@ class Account:
         if item:
             kind = UnreadKind.CHECK_BOX if item["box"] else UnreadKind.LIST_ITEM
             end = self._item_end(at, len(item["indent"].expandtabs(4)))
+        elif _BARE_BOX.match(line):
+            kind = UnreadKind.CHECK_BOX
+            self._why.setdefault(at + 1, "A check-box needs the mark of a list before it: “- [ ] …”.")
         elif fence := _FENCE.match(line):
             kind = UnreadKind.CODE
             close = re.compile(rf"[ \t>]*{fence['marks'][0]}{{{len(fence['marks'])},}}[ \t]*$")

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from batches.core.plans.labels import KEY
+from batches.core.plans.languages import in_english
 
 _NONE = re.compile(
     r"^(?:none|no dependenc(?:y|ies)|no|nothing|n/?a|nil|independent|standalone|not applicable|[-\u2013\u2014]+)"
@@ -247,7 +248,7 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
         for name in value.split(","):
             _add_key(name.strip().removeprefix("Phase "), names, references)
         return references
-    value = names.spelled(value)
+    value = in_english(names.spelled(value))
     if "hase" not in value:  # “Task 2” is Phase 2 where that is a phase
         value = _OTHER_UNIT.sub(lambda found: f"Phase {found['key']}" if names.key(found["key"]) is not None else found.group(), value)
     whole = value.strip().strip("*_").strip()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from batches.core.plans import languages
+
 
 class Field(StrEnum):
     """The fields of a phase, under the names that messages use."""
@@ -164,7 +166,16 @@ _NAMES: dict[Field, tuple[str, ...]] = {
     Field.STEPS: STEP_NAMES,
     Field.GATES: GATE_NAMES,
 }
-FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
+_IN_OTHER_LANGUAGES: dict[Field, tuple[str, ...]] = {
+    Field.GOAL: languages.GOAL,
+    Field.HOURS: languages.HOURS,
+    Field.COMPLEXITY: languages.COMPLEXITY,
+    Field.FILES: languages.FILES,
+    Field.DEPENDENCIES: languages.DEPENDENCIES,
+    Field.STEPS: languages.STEPS,
+    Field.GATES: languages.GATES,
+}
+FIELD_OF = {name: field for table in (_NAMES, _IN_OTHER_LANGUAGES) for field, names in table.items() for name in names}
 
 _SYMBOL = (
     "\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe0e\ufe0f\u200d"
@@ -272,9 +283,7 @@ _EDGE = re.compile(
     rf"(?:\s+|-)phase(?![A-Za-z])(?:[\s#_-]*(?P<key>{KEY})(?!\w))?{_TITLED}",
     re.IGNORECASE,
 )
-_PLURAL = re.compile(
-    rf"^phases\s+(?P<key>{KEY}(?:\s*(?:[-/,&+\u2013\u2014]|and\b|to\b|through\b)\s*{KEY})*)(?!\w){_TITLED}", re.IGNORECASE
-)
+_PLURAL = re.compile(rf"^phases\s+(?P<key>{KEY}(?:\s*(?:[-/,&+\u2013\u2014]|and\b|to\b|through\b)\s*{KEY})*)(?!\w){_TITLED}", re.IGNORECASE)
 _OTHER_WORD = re.compile(
     r"^(?P<word>step|task|stage|milestone|part|sprint|iteration|story|user story|wave|week|epic|feature|module|increment|batch|track|"
     rf"work package|ticket|unit|round|cycle|pr)\s*[#_-]?(?P<key>{KEY})(?![\w.]){_TITLED}",
@@ -334,9 +343,15 @@ class Label:
 _BOLD_LABEL = re.compile(
     r"^(?P<mark>\*\*|__|\*(?=\w)|_(?=\w))(?P<inside>[^*\n]{1,80}?)(?P=mark)(?P<note>\s*\([^()\n]*\))?\s*(?P<colon>[:\u2013\u2014]|-(?=\s))?\s*(?P<value>.*)$"
 )
-_PLAIN_LABEL = re.compile(r"^(?P<name>[A-Z][A-Za-z/& ]{2,30})(?P<note>\s*\([^()\n]{1,40}\))?:(?:\s+(?P<value>.*))?$")
+_PLAIN_LABEL = re.compile(
+    r"^(?P<name>[^\W\d_][^\W\d_/& '\u2019]*(?:[ /&'\u2019]+[^\W\d_]+){0,5}[ \u00a0]?)(?P<note>\s*\([^()\n]{1,40}\))?:(?:\s+(?P<value>.*))?$"
+)
 # Lower-case labels, as in YAML: only names that open no sentence.
-_LOWER_NAMES = sorted(FIELD_OF.keys() - {"time", "timing", "file", "gate", "verify", "acceptance", "todo", "to do"}, key=len, reverse=True)
+_LOWER_NAMES = sorted(
+    {name for names in _NAMES.values() for name in names} - {"time", "timing", "file", "gate", "verify", "acceptance", "todo", "to do"},
+    key=len,
+    reverse=True,
+)
 _LOWER_LABEL = re.compile(rf"^(?P<name>{'|'.join(map(re.escape, _LOWER_NAMES))}):(?P<value>\s.*|)$")
 _LOWER_FIRST = frozenset(name[0] for name in _LOWER_NAMES)
 _PARENTHESES = re.compile(r"\s*\([^()]*\)")

@@ -11,7 +11,7 @@ ABOUT_ORDER = re.compile(
 
 _KEY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)*)(?P<letter>[A-Za-z][0-9]?)?")
 _MARKER = re.compile(r"^\s*(?:>\s*)*(?:[-*+]\s+|[0-9]{1,4}[.)]\s+)?(?:\[[ xX]\]\s+)?")
-_ARROW = re.compile(r"\s*(?:\u2192|-+>|=+>|\u27f6|\u21d2)\s*")
+ARROW = re.compile(r"\s*(?:\u2192|-+>|=+>|\u27f6|\u21d2)\s*")
 _SUBJECT = re.compile(
     r"^(?P<subject>[^:\u2013\u2014]{1,120}?)\s*"
     r"(?:[:\u2013\u2014]|\s-\s|(?=\b(?:depends|requires|needs|waits|must wait|is blocked|has no|comes after|starts? after)\b))"
@@ -60,7 +60,7 @@ def written_order(lines: Sequence[str], sections: Sequence[tuple[int, int]], nam
     drawn: dict[int, tuple[int, set[int]]] = {}  # by arrows; several arrows to one phase add up
     unsure: set[int] = set()
     for number, text in _sayings(lines, sections):
-        links = _ARROW.split(text)
+        links = ARROW.split(text)
         if len(links) > 1:
             chain = [_all_named(link, names) or [] for link in links]
             if all(chain):
@@ -81,6 +81,31 @@ def written_order(lines: Sequence[str], sections: Sequence[tuple[int, int]], nam
         if said.setdefault(place, (number, tuple(sorted(before_it))))[1] != tuple(sorted(before_it)):
             unsure.add(place)
     return {place: one for place, one in said.items() if place not in unsure}
+
+
+_PARALLEL = re.compile(
+    r"^(?P<subject>[^:\u2013\u2014]{1,120}?)\s*[:\u2013\u2014-]?\s*\b(?:can|may|could|runs?)\s+(?:be\s+(?:done|run|built)\s+|run\s+|start\s+|proceed\s+)?"
+    r"in\s+parallel(?:\s+(?:with|to)\s+(?P<what>.+?))?[.!]?$",
+    re.I,
+)
+
+
+def written_parallel(
+    lines: Sequence[str], sections: Sequence[tuple[int, int]], names: PhaseNames
+) -> dict[int, tuple[int, tuple[int, ...]]]:
+    """What sections about order say of phases that run in parallel: {place of a phase: (line, places that it runs beside)}."""
+    said: dict[int, tuple[int, tuple[int, ...]]] = {}
+    for number, text in _sayings(lines, sections):
+        found = _PARALLEL.match(text)
+        if found is None:
+            continue
+        subjects = _all_named(found["subject"], names) or []
+        others = (_all_named(found["what"], names) or []) if found["what"] else []
+        together = sorted({*subjects, *others})
+        if len(together) > 1 and subjects and (others or not found["what"]):
+            for place in together[1:]:
+                said.setdefault(place, (number, tuple(other for other in together if other < place)))
+    return said
 
 
 def _sayings(lines: Sequence[str], sections: Sequence[tuple[int, int]]) -> Iterator[tuple[int, str]]:

@@ -18,6 +18,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069\u200b\u2060\ufeff\u00ad\ud800-\udfff]")
 
 
+# Spaces that look like one, where markdown asks for one: after the mark of a list or heading, in a box and after it.
+_WIDE = "\u00a0\u2007\u202f\u3000"
+_ODD_SPACE = re.compile(
+    rf"^(?P<mark>[ \t{_WIDE}]*(?:[-*+]|[0-9]{{1,9}}[.)]|\#{{1,6}})[ {_WIDE}]+)(?P<box>\[[ {_WIDE}xX~-]\][ {_WIDE}]+)?", re.MULTILINE
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceText:
     """Text that is safe to parse (LF only, no control characters, no line over MAX_LINE), and its issues."""
@@ -106,6 +113,8 @@ def read_source(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> SourceT
             text = pattern.sub("\ufffd", text)
         warnings.extend(_issues_per_line(text, _ZERO_WIDTH, IssueCode.ZERO_WIDTH, "This line has an invisible character ({}), left out."))
         text = _ZERO_WIDTH.sub("", text)
+    if any(space in text for space in _WIDE):
+        text = _ODD_SPACE.sub(lambda found: re.sub(f"[{_WIDE}]", " ", found.group()), text)
     lines = text.split("\n")
     if max(map(len, lines)) > MAX_LINE and not looks_like_json(text):  # JSON is often one line, and cut it would be no JSON
         for number, line in enumerate(lines):

@@ -147,6 +147,9 @@ NAMES = PhaseNames(list("12345"), ["Setup", "Core", "Api", "Ui", "Docs"])
         ("Once Phase 1 has been approved", "1"),
         ("Phase 1: can be reused later", "1"),
         ("simultaneous with Phase 2, requires Phase 1", "1"),
+        ("nach Phase 1, unabhängig von Phase 2", "1"),
+        ("Fase 1 y Fase 2", "1 2"),
+        ("aucune", ""),
         *(
             (value, None)
             for value in (
@@ -174,8 +177,8 @@ NAMES = PhaseNames(list("12345"), ["Setup", "Core", "Api", "Ui", "Docs"])
                 "50% of Phase 2",
                 "a must for Phase 5",
                 "everything but the documents",
-                "unabhängig von Phase 2",
                 "antes de Phase 5",
+                "Phase 1 statt Phase 2",
                 "не зависит от Phase 2",
                 "simultaneous with Phase 2",
             )

@@ -12,7 +12,10 @@ from batches.core.plans.types import PlanReading
 
 NUMBER = re.compile(r"^(?:\*\*)?(?:(?:Task|Step)\s+)?(?P<number>\d+(?:\.\d+)*)(?:[.:)](?=\s|\*|$)|(?=\s))\s*(?:\*\*)?\s*", re.IGNORECASE)
 _GROUP = re.compile(r"^Task Group\s+\d+\s*[:.\u2013-]?\s*(?P<title>.*)$", re.IGNORECASE)
-_CHECKPOINT = re.compile(r"^(?:final\s+)?checkpoint\b", re.IGNORECASE)
+_CHECKPOINT = re.compile(
+    r"^(?:(?:final\s+)?checkpoint\b|\u68c0\u67e5\u70b9|\u6700\u7ec8\u68c0\u67e5\u70b9|\u30c1\u30a7\u30c3\u30af\u30dd\u30a4\u30f3\u30c8|\uccb4\ud06c\ud3ec\uc778\ud2b8)",
+    re.IGNORECASE,
+)
 ALL_TESTS_PASS = re.compile(
     r"^(?:verify|ensure|confirm|check)\s+(?:that\s+)?(?:all|every)\s+(?:\w+\s+){0,3}tests?\s+(?:are\s+|still\s+)?pass(?:es|ing)?\b",
     re.IGNORECASE,

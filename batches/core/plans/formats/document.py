@@ -22,7 +22,7 @@ BOX = re.compile(r"^\[(?P<mark>[ xX~/\-])\](?P<optional>\s?\\?\*(?!\*))?(?:\s+|$
 _DONE_MARKS = frozenset("xX")
 _LABEL = re.compile(
     r"^(?:(?P<bold>\*\*|__)(?P<inside>[^*\n]{1,90}?)(?P=bold)(?P<note>\s*\([^()\n]{0,80}\))?\s*(?P<colon>:)?"
-    r"|(?P<plain>[A-Z][\w'/& -]{1,48}?)(?P<note2>\s*\([^()\n]{0,80}\))?:(?=\s|$))\s*(?P<value>.*)$",
+    r"|(?P<plain>(?=[^\W\d_])[^a-z\d_\W][\w'\u2019/& -]{1,48}?)(?P<note2>\s*\([^()\n]{0,80}\))?:(?=\s|$))\s*(?P<value>.*)$",
     re.DOTALL,
 )
 _SEPARATOR = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")

@@ -15,6 +15,8 @@ from batches.core.plans.files import expand_braces, normalise, read_files
 from batches.core.plans.formats.document import Document, Item, one_line
 from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
+from batches.core.plans.languages import PHASE
+from batches.core.plans.order import ABOUT_ORDER, ARROW, written_order, written_parallel
 from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat, StepSpec
@@ -35,13 +37,30 @@ _PATH = re.compile(
     r"json|ya?ml|toml|ini|cfg|lock|txt|proto|tf|gradle|xml|prisma|graphql|ex|exs|dart|lua|ipynb))(?![\w/-])"
 )
 _ROOT_NAMES = frozenset({"Makefile", "Dockerfile", "Procfile", "Gemfile", "Rakefile", "Justfile", "LICENSE", "NOTICE", "CODEOWNERS"})
-_DONE_TITLE = re.compile(r"^#{1,6} .*(?:\u2705|\u2714|\bCOMPLETED?\b|\bDONE\b|\[x\]|\((?:completed?|done)\b[^()]{0,60}\)$)")
+_DONE_TITLE = re.compile(
+    r"^#{1,6} .*(?:\u2705|\u2714|(?<!MUST )(?<!BE )(?<!TO )(?<!NOT )(?<!WHEN )(?<!ONCE )(?<!OF )"
+    r"\b(?:COMPLETED?|DONE)\b(?! (?:BEFORE|FIRST|WHEN|ONCE|BY)\b)|\[x\]|"
+    r"\((?:completed?|done)\b[^()]{0,60}\)$)"
+)
+# What a title says of the order, in brackets: “(depends on Phase 1)”, “(in parallel with B)”.
+_TITLE_ORDER = re.compile(
+    r"[(\[]\s*(?P<value>(?:(?:only\s+)?(?:depends?\s+(?:up)?on|(?:can\s+|may\s+)?(?:starts?\s+|begins?\s+)?after|blocked\s+by|requires|needs|waits?\s+for"
+    r"|does\s+not\s+depend\s+on|independent\s+(?:of|from)|no\s+dependenc(?:y|ies))"
+    r"|(?:can\s+|may\s+)?(?:be\s+(?:done|run)\s+|runs?\s+)?(?:in\s+)?parallel\s+(?:with|to))\b[^()\[\]]{0,120})[)\]]",
+    re.IGNORECASE,
+)
+_OF_ORDER = re.compile(
+    r"^(?:(?:only|can|may)\s+)*(?:starts?|begins?)?\s*(?:depends?\s+(?:up)?on|after|blocked\s+by|requires|needs|waits?\s+for)\s*:?\s+", re.I
+)
 _TO_FILL_IN = re.compile(r"\[(?:[\w/#-]+[ _/])+(?:name|title|description|topic)\](?!\()|\{\{[^{}]{1,60}\}\}", re.IGNORECASE)
-_UNIT = re.compile(r"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?)\s+#?(?=[A-Z]?\d)", re.IGNORECASE)
+_UNIT = re.compile(
+    rf"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?|{PHASE})\s+#?(?=[A-Z]?\d|[A-Z]\b)", re.IGNORECASE
+)
 _NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IGNORECASE)
 _UNCHANGED = re.compile(
     r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
 )
+_STRUCK = re.compile(r"\W*(?:~~[^~]+~~|<(?P<tag>s|del|strike)>.*</(?P=tag)>)\W*", re.DOTALL)
 _NO_FILE = re.compile(r"[0-9.]+|(?:node|next|vue|nuxt|react|express|three|chart|d3|p5|socket)\.js|asp\.net", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 
@@ -108,6 +127,7 @@ class Draft:
     _next: dict[str, int] = field(default_factory=dict)  # for each key that is taken, the number to try next
     without_done: str | None = None  # the text without finished work, where taking out lines is not enough
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
+    _beside: dict[int, list[int]] = field(default_factory=dict)  # {place of a phase: places of those that it runs in parallel with}
 
     def __post_init__(self) -> None:
         self.account = Account(self.document.lines)
@@ -127,12 +147,18 @@ class Draft:
         return phase
 
     def step(self, phase: DraftPhase, item: Item, text: str = "") -> None:
-        """Make a list item, with all below it, a step of the phase."""
+        """Make a list item, with all below it, a step of the phase. One that is struck through is none."""
+        if _STRUCK.fullmatch(item.text):
+            self.account.because(item.line, "It is struck through.")
+            return
         phase.add_step(text or step_text(item), item.line, item.done, item.end_line)
         self.account.mark(ReadAs.STEP, item.line, item.end_line)
 
     def gate(self, phase: DraftPhase, item: Item, text: str = "") -> None:
-        """Make a list item, with all below it, a gate of the phase."""
+        """Make a list item, with all below it, a gate of the phase. One that is struck through is none."""
+        if _STRUCK.fullmatch(item.text):
+            self.account.because(item.line, "It is struck through.")
+            return
         phase.add_gate(text or step_text(item), item.line, item.done)
         self.account.mark(ReadAs.GATE, item.line, item.end_line)
 
@@ -167,6 +193,8 @@ class Draft:
         places = {id(phase): place for place, phase in enumerate(self.phases)}
         for phase, value, line in self.waiting:
             self._depend(phase, places[id(phase)], value, line, names)
+        said = {id(phase) for phase, _, _ in self.waiting}
+        self._read_order(names, said)
         if len(self.phases) > MAX_PHASES:
             message = f"The plan has {len(self.phases):,} phases; at most {MAX_PHASES:,} are read."
             issues.error(self.phases[MAX_PHASES].line, IssueCode.TOO_MANY_PHASES, message)
@@ -179,7 +207,7 @@ class Draft:
             issues.error(document.title_section.line, IssueCode.UNFILLED_TEMPLATE, message)
         if not self.phases:
             issues.error(0, IssueCode.NO_PHASES, f"This is a {self.format} document, but no task is written in it.")
-        before = [None, *self.phases]
+        before = self._before()
         phases = [self._spec(phase, before[at]) for at, phase in enumerate(self.phases)]
         for spec in phases:
             check_work(spec, issues)
@@ -199,7 +227,7 @@ class Draft:
         gone += [(step.line, step.end_line) for phase, step in done if phase not in whole]
         ask_about_done(self.document, len(done), len(steps), gone, self.issues, self.without_done)
 
-    def _spec(self, phase: DraftPhase, previous: DraftPhase | None) -> PhaseSpec:
+    def _spec(self, phase: DraftPhase, before: Sequence[str]) -> PhaseSpec:
         assumed: list[str] = []
         for kind, count in ((Field.STEPS, len(phase.steps)), (Field.GATES, len(phase.gates))):
             if count > MAX_ITEMS:
@@ -214,6 +242,9 @@ class Draft:
             gates = tuple(replace(gate, checked=True) for gate in gates)
         size = max(len(steps), len(gates) // 2)  # a story has one step and many criteria
         hours, hours_text = self._hours(phase)
+        if hours is None and phase.hours_text and not re.match(r"(?i)\W*(?:tbd|unknown|n/?a|none)?\W*$", phase.hours_text):
+            message = f"Phase {phase.key}: “{phase.hours_text[:60]}” is no number of hours that is understood, so the hours are assumed."
+            self.issues.warning(phase.line, IssueCode.BAD_HOURS, message, field=Field.HOURS, phase=phase.key)
         if hours is None:
             assumed.append(Field.HOURS)
             hours = min(max(size * HOURS_FOR_A_STEP, _MIN_HOURS), _MAX_HOURS)
@@ -228,7 +259,7 @@ class Draft:
             files = assumed_files(step.text for step in steps)
         if phase.dependencies is None:
             assumed.append(Field.DEPENDENCIES)
-        dependencies = tuple(dict.fromkeys(phase.dependencies if phase.dependencies is not None else [previous.key] if previous else []))
+        dependencies = tuple(dict.fromkeys(phase.dependencies if phase.dependencies is not None else before))
         goal = " ".join(phase.goal.split())
         if not goal:
             assumed.append(Field.GOAL)
@@ -262,6 +293,68 @@ class Draft:
         order = self.order or ("order from the phases’ own dependencies" if self.waiting else "in the order written")
         return f"Read as {self.format}: {', '.join(counts)}, {order}"
 
+    def _read_order(self, names: PhaseNames, said: set[int]) -> None:
+        """Read what titles, and sections about the order outside the phases, say of phases that say nothing themselves."""
+        free = [place for place, phase in enumerate(self.phases) if phase.dependencies is None and id(phase) not in said]
+        for place in free:
+            for found in _TITLE_ORDER.finditer(self.phases[place].title):
+                self._note(place, _OF_ORDER.sub("", found["value"]), names)
+        extents = _extents(self.phases)
+        spans = [
+            (section.line, section.end_line)
+            for section in self.document.sections
+            if section.level > 1
+            and ABOUT_ORDER.search(section.title)
+            and not any(first <= section.end_line and section.line <= last for first, last in extents)
+        ]
+        if not spans or not free:
+            return
+        for place, (line, others) in written_order(self.document.lines, spans, names).items():
+            starts_chain = not others and bool(place) and ARROW.search(self.document.lines[line - 1])  # “7 → 8” says nothing of 7
+            if place in free and self.phases[place].dependencies is None and place not in self._beside and not starts_chain:
+                self.phases[place].dependencies = [self.phases[other].key for other in others if other != place]
+                self.account.mark(ReadAs.DEPENDENCIES, line)
+                self.order = self.order or "order from the section about it"
+        for place, (line, others) in written_parallel(self.document.lines, spans, names).items():
+            if place in free and self.phases[place].dependencies is None and place not in self._beside:
+                self._beside[place] = list(others)
+                self.account.mark(ReadAs.DEPENDENCIES, line)
+
+    def _note(self, place: int, value: str, names: PhaseNames) -> None:
+        """Read what a title says of the order. Words that name no phase are a remark."""
+        references = read_references(_UNIT.sub("Phase ", value), names, place)
+        if references.turned or references.unsure or references.undefined:
+            return
+        others = [other for other in references.places if other != place]
+        if others or references.says_none or references.excluded:
+            self.phases[place].dependencies = [*(self.phases[place].dependencies or []), *(self.phases[other].key for other in others)]
+        elif references.beside:
+            self._beside.setdefault(place, []).extend(references.beside)
+
+    def _before(self) -> list[list[str]]:
+        """For each phase that does not say what it waits for, the keys of those that the order written puts before it.
+
+        A phase that runs in parallel with another waits for what that one waits for; what follows them waits for both.
+        """
+        before: list[list[str]] = []
+        beside: list[set[int]] = []  # for each place, the places before it that it runs in parallel with
+        for place, phase in enumerate(self.phases):
+            with_it = {other for other in self._beside.get(place, ()) if other < place}
+            with_it |= {other for other in range(place) if place in self._beside.get(other, ())}
+            beside.append(with_it)
+            if with_it and phase.dependencies is None:
+                keys = [key for other in sorted(with_it) for key in self._needs(other, before)]
+            elif place:
+                keys = [self.phases[other].key for other in sorted({place - 1, *beside[place - 1]})]
+            else:
+                keys = []
+            before.append(list(dict.fromkeys(key for key in keys if key not in {self.phases[other].key for other in with_it})))
+        return before
+
+    def _needs(self, place: int, before: Sequence[list[str]]) -> list[str]:
+        said = self.phases[place].dependencies
+        return said if said is not None else before[place]
+
     def _depend(self, phase: DraftPhase, place: int, value: str, line: int, names: PhaseNames) -> None:
         """Read the phases that a value names as what the phase depends on.
 
@@ -273,7 +366,9 @@ class Draft:
             message = f'Phase {phase.key} depends on "{name[:80]}", which does not exist.'
             self.issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
         doubt = bool(references.turned or references.unsure)
-        if not doubt and (found or references.says_none or not references.prose):
+        if references.beside and not (found or doubt or phase.dependencies):
+            self._beside.setdefault(place, []).extend(references.beside)
+        elif not doubt and (found or references.says_none or not references.prose):
             phase.dependencies = [*(phase.dependencies or []), *found]
         else:
             if found and (doubt or phase.dependencies is not None):

@@ -13,6 +13,9 @@ NAME = "GSD"
 SIGN = re.compile(r"what must be TRUE|^<task\b|^\*\*Plans?(?::\*\*|\*\*:)", re.MULTILINE)
 _PLAN = re.compile(r"^\[?(?P<id>\d+(?:\.\d+)?-\d+)(?:-PLAN\.md)?\]?(?:\([^)]*\))?\s*(?:[:\u2013\u2014-]\s*)?(?P<text>.*)$", re.DOTALL)
 _SUMMARY = re.compile(r"^\**Phase\s+(?P<key>\d+(?:\.\d+)*)\s*[:\u2013\u2014-]", re.IGNORECASE)
+_SHIPPED = re.compile(r"\u2705|\bshipped\b", re.IGNORECASE)
+_MILESTONE = re.compile(r"\bPhases?\s+(?P<first>\d+)(?:\.\d+)?(?:\s*[-\u2013]\s*(?P<last>\d+))?", re.IGNORECASE)
+_SUMMARY_LINE = re.compile(r"\s*<summary>")
 _TASK = re.compile(r"<task\b(?P<attributes>[^<>]{0,500})>")
 _UNPLANNED = re.compile(r"^(?:tbd|to be (?:determined|planned)|not (?:yet )?planned)\b", re.IGNORECASE)
 _ROLES = {
@@ -85,12 +88,23 @@ def _summary(draft: Draft) -> dict[str, bool]:
             continue
         for item in draft.document.items_in(section):
             named = _SUMMARY.match(item.text)
-            if item.has_box and named:
+            shipped = not item.has_box and (_SHIPPED.search(item.text) and _MILESTONE.search(item.text))
+            if shipped:  # “✅ v1.0 MVP - Phases 1-3 (shipped …)”
+                first, last = int(shipped["first"]), int(shipped["last"] or shipped["first"])
+                done.update({str(key): True for key in range(first, min(last, first + 500) + 1)})
+                draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
+            elif item.has_box and named:
                 done[named["key"]] = item.done
                 draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
             elif item.has_box and (ranged := re.match(r"\**Phases?\s+(\d+)\s*[-\u2013]\s*(\d+)", item.text)):
                 done.update({str(key): item.done for key in range(int(ranged[1]), min(int(ranged[2]), int(ranged[1]) + 500) + 1)})
                 draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
+    for at, line in enumerate(draft.document.lines, start=1):
+        folded_away = _SUMMARY_LINE.match(line)  # “<summary>✅ v1.0 MVP (Phases 1-4) — SHIPPED …</summary>”
+        if folded_away and _SHIPPED.search(line) and (named := _MILESTONE.search(line)):
+            first, last = int(named["first"]), int(named["last"] or named["first"])
+            done.update({str(key): True for key in range(first, min(last, first + 500) + 1)})
+            draft.account.mark(ReadAs.MENTION, at)
     return done
 
 
@@ -100,7 +114,9 @@ def _plans(draft: Draft, phase: DraftPhase) -> None:
     for step in phase.steps:
         named = _PLAN.match(step.text)
         text = named["text"].strip() if named else step.text
-        if _UNPLANNED.match(text) or re.fullmatch(r"\d+ plans?.*", text):
+        if re.fullmatch(r"\d+ plans?.*", text) and not named:
+            draft.account.mark(ReadAs.MENTION, step.line)  # the plans themselves stand below
+        elif _UNPLANNED.match(text):
             draft.account.unread(step.line, step.line, UnreadKind.CHECK_BOX if named else UnreadKind.LABEL, "This plan is not written yet.")
         else:
             kept.append(DraftStep(f"{named['id']}: {text}" if named and text else step.text, step.line, step.done))

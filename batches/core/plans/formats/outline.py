@@ -12,24 +12,26 @@ from batches.core.plans.formats.document import Document, Section, folded, label
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, role_of
 from batches.core.plans.labels import Field, field_named
+from batches.core.plans.languages import PHASE
 from batches.core.plans.types import PlanReading
 
 NAME = "implementation plan"
 CLAUDE = "Claude Code plan"
 SIGN = re.compile(
-    r"^(?:#{1,5} |\*\*)\W{0,4}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m)[ -]?#?\d"
+    rf"^(?:#{{1,5}} |\*\*)\W{{0,4}}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m|{PHASE})(?:[ -]?#?\d| (?-i:[A-Z])\b)"
     r"|^#{1,4} (?:\d+\.\s+)?"
     r"(?:implementation|changes|file changes|files? to|critical files|steps|verification|proposed changes|approach|plan\b)",
     re.MULTILINE | re.IGNORECASE,
 )
 _KIND = re.compile(
-    r"^\W{0,4}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|task|week|m)(?:\s+#?|-)?(?P<key>\d+(?:\.\d+)*[a-z]?)"
+    rf"^\W{{0,4}}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|task|week|m|{PHASE})"
+    r"(?:(?:\s+#?|-)?(?P<key>\d+(?:\.\d+)*[a-z]?)|\s+(?P<letter>(?-i:[A-Z]))(?=\s*[:.\u2013\u2014(]|\s+-\s|$))"
     r"\s*(?P<after>[:.\u2013\u2014]|-(?=\s)|\(|$)\s*(?P<title>.*)$",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"^(?:feature|option|part|[A-Z]{1,4})[ -]?\d+\b", re.IGNORECASE)
 _PART = re.compile(r"^(?:\d+(?:\.\d+)*[A-Za-z]?|[A-Z])[.:)]\s+\S|^Step\s+\d", re.IGNORECASE)
-_BOLD_LINE = re.compile(r"^\*\*(?P<text>[^*\n]{3,120})\*\*:?[ \t]*$", re.MULTILINE)
+_BOLD_LINE = re.compile(r"^\*\*(?P<text>[^*\n]{3,120})\*\*:?[ \t]*(?P<note>\([^()\n]{1,80}\))?[ \t]*$", re.MULTILINE)
 _ROLES = {
     **dict.fromkeys(("objective", "problem", "outcome"), Role.GOAL),
     **dict.fromkeys(
@@ -161,10 +163,12 @@ def read(document: Document) -> PlanReading:
             named = _KIND.match(section.title)
             kind = named["kind"].lower() if named else ""
             title = (named["title"] if named["after"] != "(" else f"({named['title']}") if named else section.title
-            key = (named["key"] if kind != "m" else f"M{named['key']}") if named else ""
+            key = (_key(section) if kind != "m" else f"M{named['key']}") if named else ""
             phase = draft.phase(key, title, section.line, section.end_line)
             boxes = any(item.has_box for item in document.items_in(section, deep=True))
             PhaseReader(draft, phase, _ROLES, heading_role=lambda part: _part_role(document, part), only_boxes=boxes).read(section)
+            if not phase.steps and not phase.gates:  # it says in prose what is to do, and the agent reads it whole
+                phase.add_step(phase.title, section.line, phase.done)
     else:
         _read_whole(draft)
     _finished(draft)
@@ -179,9 +183,16 @@ def _with_headings(document: Document) -> Document:
         _KIND.match(section.title) for section in document.sections if section.level > 1
     ):
         return document
-    changed = Document(_BOLD_LINE.sub(lambda found: f"###### {found['text']}", document.text))
+    changed = Document(_BOLD_LINE.sub(_as_heading, document.text))
     changed.text = document.text
     return changed
+
+
+def _as_heading(found: re.Match[str]) -> str:
+    """A bold line as a heading. A note behind one that is no phase leaves it the label that it is."""
+    if not found["note"]:
+        return f"###### {found['text']}"
+    return f"###### {found['text'].rstrip(':')} {found['note']}" if _KIND.match(found["text"]) else found.group()
 
 
 def _phases(document: Document) -> list[Section]:
@@ -197,13 +208,12 @@ def _phases(document: Document) -> list[Section]:
         if len({_key(section) for section in sections}) == len(sections)
     }
     best = max(filled, key=lambda group: (len(filled[group]) > 1, -group[1], len(filled[group])), default=None)
-    sections = filled[best] if best is not None else []
-    return sections if len(sections) > 1 else []
+    return groups[best] if best is not None and len(filled[best]) > 1 else []
 
 
 def _key(section: Section) -> str:
     named = _KIND.match(section.title)
-    return named["key"].lower() if named else ""
+    return ((named["key"] or "").lower() or named["letter"]) if named else ""
 
 
 def _has_work(section: Section) -> bool:
@@ -221,7 +231,7 @@ def _is_ours(document: Document) -> bool:
     """Whether a phase has fields of our own format: hours, complexity or dependencies, or two of any kind."""
     for section in document.sections:
         named = _KIND.match(section.title)
-        if not named and phase_of(section.title) is None:
+        if (not named and phase_of(section.title) is None) or (named and re.fullmatch(PHASE, named["kind"], re.IGNORECASE)):
             continue
         found = {field for part in section.sections if (field := field_named(part.title)) is not None}
         for block in section.blocks:

@@ -15,6 +15,15 @@ from batches.core.plans.values import read_hours
 _STEP_NAME = re.compile(r"(?:step|task)\s+[0-9]{1,3}[a-z]?(?:\.[0-9]+)*|[0-9]{1,3}\.[0-9]{1,3}")
 
 
+# Labels that speak of the order only where phases stand behind them; “Requires: Node 20” does not.
+_WAITS = frozenset({"requires", "needs", "after", "starts after", "waits for", "comes after", "must follow"})
+_NAMES_PHASES = re.compile(
+    r"(?:phases?|weeks?|sprints?|tasks?|steps?|milestones?|stages?|parts?|stor(?:y|ies))\s+#?[0-9A-Z]"
+    r"|#?[0-9]+[a-z]?\s*(?:$|[,&-])",
+    re.IGNORECASE,
+)
+
+
 class Role(Enum):
     """What the text below a label is."""
 
@@ -236,6 +245,8 @@ class PhaseReader:
                 self._value(self.role, text, line, end_line)
             return
         role = role_of(label.name, self.roles)
+        if role is None and label.name in _WAITS and _NAMES_PHASES.match(label.value):
+            role = Role.DEPENDENCIES
         if label.name == "status" and _DONE_STATUS.match(label.value):
             self.phase.done = True
         if role is None and _STEP_NAME.fullmatch(label.name) and label.value:

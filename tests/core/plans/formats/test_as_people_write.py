@@ -1,0 +1,187 @@
+"""Plans as people and tools write them: other languages, bold lines as headings, odd spaces, order in titles and sections."""
+
+from batches.core.plans.reader import read_plan
+from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
+
+
+def test_a_plan_in_french_has_its_order_and_says_which_hours_it_does_not_understand():
+    reading = read("""
+        # Plan de migration
+
+        ## Étape 1 : Préparer
+
+        - [ ] Sauvegarder la base
+
+        ## Étape 2 : Migrer
+
+        Dépend de : aucune
+        Durée : 2 jours
+
+        - [ ] Migrer
+
+        ### Critères d'acceptation
+
+        - [ ] La base répond
+
+        ## Étape 3 : Nettoyer
+
+        Dépend de : Étape 1 et Étape 2
+
+        - [ ] Supprimer l'ancienne base
+    """)
+    assert shape(reading) == {"1": ([], 1, 0), "2": ([], 1, 1), "3": (["1", "2"], 1, 0)}
+    assert ["2 jours" in issue.message for issue in reading.warnings if issue.code == "bad-hours"] == [True]
+
+
+def test_german_labels_are_fields_and_gates_are_no_steps():
+    reading = read_plan(
+        "# Plan\n\n## Phase 1: Modell\n\n**Ziel**: Tabelle anlegen\n**Aufwand**: 4 Stunden\n**Abhängigkeiten**: keine\n\n"
+        "- [ ] Migration schreiben\n\n**Abnahmekriterien**:\n- [ ] `pytest` läuft durch\n"
+    )
+    assert shape(reading) == {"1": ([], 1, 1)} and reading.plan.phases[0].goal == "Tabelle anlegen"
+    assert "bad-hours" in {issue.code for issue in reading.errors}
+
+
+def test_bold_lines_with_a_remark_open_phases_and_their_titles_speak_of_the_order():
+    reading = read("""
+        # Move
+
+        **Phase 1: Prepare**
+
+        - [ ] Dump
+
+        **Phase 2: Move** (depends on Phase 1)
+
+        - [ ] Restore
+
+        **Phase 3: Tidy up** (does not depend on Phase 2)
+
+        - [ ] Delete
+
+        **Phase 4: Tell** (after Phases 1-2)
+
+        - [ ] Write
+    """)
+    assert shape(reading) == {"1": ([], 1, 0), "2": (["1"], 1, 0), "3": ([], 1, 0), "4": (["1", "2"], 1, 0)}
+
+
+def test_a_phase_in_parallel_with_another_waits_for_what_that_one_waits_for():
+    reading = read("""
+        # Tasks
+
+        - [ ] 1. Database
+          - [ ] 1.1 Migrate
+        - [ ] 2. Interface
+          - [ ] 2.1 Build
+        - [ ] 3. Mail (can run in parallel with Task 2)
+          - [ ] 3.1 Send
+        - [ ] 4. Release
+          - [ ] 4.1 Tag
+    """)
+    assert {phase.key: phase.dependencies for phase in reading.plan.phases} == {"1": (), "2": ("1",), "3": ("1",), "4": ("2", "3")}
+
+
+def test_a_section_about_dependencies_gives_the_order_of_groups():
+    reading = read("""
+        # Tasks
+
+        ## 1. Schema
+        - [ ] 1.1 Add it
+
+        ## 2. Command
+        - [ ] 2.1 Use it
+
+        ## 3. Validation
+        - [ ] 3.1 Run it
+
+        ## Dependencies
+        - 2 depends on 1
+        - 3 can run in parallel with 2
+
+        ## 4. Release
+        - [ ] 4.1 Tag it
+
+        ## 5. News
+        - [ ] 5.1 Write it
+
+        ## Order of the last groups
+
+        4 → 5
+    """)
+    assert name_of(reading) == "OpenSpec"
+    assert shape(reading) == {
+        "1": ([], 1, 0),
+        "2": (["1"], 1, 0),
+        "3": (["1"], 1, 0),
+        "4": (["2", "3"], 1, 0),
+        "5": (["4"], 1, 0),
+    }
+    assert not reading.accounting.unread
+
+
+def test_milestones_with_letters_and_phases_told_in_prose_are_phases():
+    reading = read("""
+        # Roadmap
+
+        ### Milestone A: Base
+
+        - Make the repository
+
+        ### Milestone B: Product (in parallel with C)
+
+        Build the application for ten users.
+
+        ### Milestone C: Growth (starts after A)
+
+        - Show it
+    """)
+    assert shape(reading) == {"A": ([], 1, 0), "B": (["A"], 1, 0), "C": (["A"], 1, 0)}
+
+
+def test_a_title_that_says_what_must_be_complete_is_not_done():
+    reading = read("""
+        # Tasks: Users
+
+        ## Phase 3.1: Setup
+        - [ ] T001 Create src/
+
+        ## Phase 3.2: Tests First, MUST COMPLETE BEFORE 3.3
+        - [ ] T002 Write tests/test_users.py
+
+        ## Phase 3.3: Model COMPLETED
+        - [ ] T003 Write src/users.py
+    """)
+    assert [step.done for phase in reading.plan.phases for step in phase.steps] == [False, False, True]
+
+
+def test_no_space_is_too_odd_and_no_box_is_lost():
+    text = (
+        "# Plan\n\n##\u00a0Phase 1: A\n\n- [\u00a0] one\n-\u00a0[ ]\u00a0two\n- [ ] ~~three~~\n\n"
+        "## Phase 2: B\n\n- [ ] four\n\n[ ] five\n"
+    )
+    reading = read_plan(text)
+    assert shape(reading) == {"1": ([], 2, 0), "2": (["1"], 1, 0)}
+    assert unread_boxes(reading) == [7, 13]
+
+
+def test_gsd_phases_of_a_milestone_that_is_shipped_are_not_waited_for():
+    reading = read("""
+        # Roadmap
+
+        ## Milestones
+
+        - ✅ **v1.0** - Phases 1-2 (shipped 2025-11-02)
+
+        ## Phase Details
+
+        ### Phase 3: Client
+        **Goal**: Notes appear
+        **Depends on**: Phase 2
+        **Success Criteria** (what must be TRUE):
+          1. A note shows up
+        **Plans**: 1 plan
+
+        Plans:
+        - [ ] 03-01: Write the client
+    """)
+    assert shape(reading) == {"3": ([], 1, 1)} and not reading.errors
