@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from subagents.contract import USAGE_FIGURES, EntryKind
+from subagents.conversation import told_input
 from subagents.record import record
 from subagents.spending import PROVIDER_FIGURES
 from subagents.transcript import small_diff
@@ -131,15 +131,6 @@ def _hunk(hunk: dict[str, Any]) -> str:
     lines = hunk.get("lines")
     head = "@@ -{},{} +{},{} @@".format(*places)
     return "".join(f"{line}\n" for line in (head, *(lines if isinstance(lines, list) else ())))
-
-
-def told_input(given: dict[str, Any]) -> str:
-    """A tool's input for people: a single text as it is, more as JSON."""
-    if isinstance(command := given.get("command"), str):
-        return command
-    if len(given) == 1 and isinstance(only := next(iter(given.values())), str):
-        return only
-    return json.dumps(given, indent=1, ensure_ascii=False) if given else ""
 
 
 def plain_text(content: Any) -> str:

@@ -11,6 +11,7 @@ import os
 
 from subagents.backends.base import AgentOutcome
 from subagents.backends.steps import LAST_LINES, Tail
+from subagents.backends.streams import StreamReader
 from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.credentials import secrets_for
 from subagents.network_access import variables
@@ -52,12 +53,13 @@ class CommandBackend:
             return AgentOutcome(Failure.NEEDS_AGENT, (NOT_CONFIGURED,))
         argv = self._argv(spec, checkout, command)
         reporter.progress(1 if spec.role == Role.EXECUTOR and spec.steps else 0, f"{os.path.basename(command[0])} at work", "agent")
-        tail, output = Tail(LAST_LINES), Tail(1_000_000, KEPT_BYTES)
+        tail, output, said = Tail(LAST_LINES), Tail(1_000_000, KEPT_BYTES), StreamReader(reporter, checkout)
 
         def keep(data: bytes) -> None:
             tail.add(data)
             output.add(data)
             reporter.output(data, 0)
+            said.add(data)
             reporter.alive()
 
         limit = spec.timeout_seconds - min(GRACE_SECONDS, spec.timeout_seconds / 4)
@@ -70,6 +72,7 @@ class CommandBackend:
         inner, prepare = confine(level, policy_for(spec, checkout, network=True), argv, checkout)
         exit_code, timed_out = stream(inner, environment, checkout, keep, seconds=limit, prepare=prepare)
         reporter.end_output(0)
+        said.end()
         reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", exit_code=exit_code)
         objects = list(_objects(output.text()))
         used = {"sandbox": level, **_use_of(objects, spec.model)}
@@ -176,6 +179,10 @@ def _request(found: dict[str, Any], model: str) -> dict[str, Any] | None:
         cache: dict[str, Any] = used["cache"] if isinstance(used.get("cache"), dict) else {}
         entry["input_tokens"], entry["output_tokens"] = _count(used.get("input")), _count(used.get("output"))
         entry["cache_read_tokens"], entry["cache_write_tokens"] = _count(cache.get("read")), _count(cache.get("write"))
+    elif (given := _count(stats.get("input_tokens"))) is not None:  # Gemini's stream sums its models up
+        entry["cache_read_tokens"] = _count(stats.get("cached"))
+        entry["input_tokens"] = max(0, given - (entry["cache_read_tokens"] or 0))
+        entry["output_tokens"] = _count(stats.get("output_tokens"))
     elif stats and isinstance(stats.get("models"), dict):
         for one in stats["models"].values():
             used = one["tokens"] if isinstance(one, dict) and isinstance(one.get("tokens"), dict) else {}

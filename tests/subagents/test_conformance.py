@@ -58,6 +58,7 @@ def print_and_write(*lines: object) -> list[str]:
 CODEX = {"type": "turn.completed", "usage": {"input_tokens": 24763, "cached_input_tokens": 24448, "output_tokens": 122}}
 GEMINI_TOKENS = {"prompt": 100, "candidates": 7, "cached": 60, "thoughts": 3, "total": 110}
 GEMINI = {"response": "Done.", "stats": {"models": {"a": {"tokens": GEMINI_TOKENS}}}}
+GEMINI_STREAM = {"type": "result", "stats": {"total_tokens": 110, "input_tokens": 100, "output_tokens": 10, "cached": 60, "models": {}}}
 OPENCODE = {"type": "step_finish", "part": {"cost": 0.25, "tokens": {"input": 5, "output": 6, "cache": {"read": 70, "write": 8}}}}
 OWN = {"model": "x-1", "usage": {"input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 3, "cache_write_tokens": 4}, "cost_usd": 0.5}
 
@@ -67,10 +68,11 @@ OWN = {"model": "x-1", "usage": {"input_tokens": 1, "output_tokens": 2, "cache_r
     [
         ((CODEX, "and words {not json}", CODEX), (630, 244, 48_896, None), None),
         ((json.dumps(GEMINI, indent=2),), (40, 10, 60, None), None),
+        ((GEMINI_STREAM,), (40, 10, 60, None), None),
         ((OPENCODE,), (5, 6, 70, 8), 0.25),
         ((OWN,), (1, 2, 3, 4), 0.5),
     ],
-    ids=["codex", "gemini", "opencode", "own"],
+    ids=["codex", "gemini", "gemini-stream", "opencode", "own"],
 )
 def test_figures_come_from_what_the_agent_prints(world: World, lines: tuple, figures: tuple, cost: float | None) -> None:
     spec = world.spec(backend="command", steps=STEPS, gates=GATES, options={"command": print_and_write(*lines)})
@@ -84,6 +86,7 @@ def test_agent_that_prints_no_figures_leaves_them_unknown(world: World) -> None:
     spec = world.spec(backend="command", steps=STEPS, gates=GATES, options={"command": print_and_write("All done.")})
     result = world.run(spec).result
     assert (result.status, result.tokens_used, result.cost_usd, result.usage) == (ResultStatus.SUCCESS, None, None, {})
+    assert [entry["text"] for entry in world.transcript(spec)] == ["All done."]
 
 
 def test_prompt_comes_as_a_file_where_the_arguments_name_it_with_the_run_context_first(world: World) -> None:

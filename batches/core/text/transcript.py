@@ -47,9 +47,11 @@ class Entry:
 
     @property
     def edit_lines(self) -> list[tuple[str, str]]:
-        """("plus", "minus", "place" or "", line) of an edit, without its head of two lines."""
+        """("plus", "minus", "place" or "", line) of an edit, from its first hunk on."""
         kinds = {"+": "plus", "-": "minus", "@": "place"}
-        return [(kinds.get(line[:1], ""), line) for line in self.edit.split("\n")[2:] if line]
+        lines = self.edit.split("\n")
+        begin = next((place for place, line in enumerate(lines) if line.startswith("@@")), 0)
+        return [(kinds.get(line[:1], ""), line) for line in lines[begin:] if line]
 
     @property
     def last_line(self) -> str:
