@@ -457,7 +457,8 @@ class TaskSpec(_Message):
     `section` is the phase's part of the plan as its author wrote it, `overview` the plan's text outside the phases; both cut
     to a length. `protected` are the project's patterns (protected_paths.py). `plan` is the phase's place in its plan, for the
     prompt: {"title", "prp": path, "phases": [{"key", "title", "relation": "needs"|"needed_by"|""}], "more": how many others,
-    "needs": [{"key", "title", "summary", "commits", "files"}]}, or {}. A report with another attempt or token is refused.
+    "needs": [{"key", "title", "summary", "commits", "files"}]}, or {}. `instructions` are those of the
+    project's settings for this role. A report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -467,7 +468,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "policy",
-        "environment", "section", "overview", "protected", "plan",
+        "environment", "section", "overview", "protected", "plan", "instructions",
     )  # fmt: skip
     WRITTEN = {"policy": "room"}
 
@@ -515,6 +516,7 @@ class TaskSpec(_Message):
     overview: str = ""
     protected: tuple[str, ...] = ()
     plan: dict[str, Any] = {}
+    instructions: str = ""
 
     @property
     def name(self) -> str:
@@ -557,14 +559,15 @@ class TaskResult(_Message):
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
     requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what
-    a person should look at; `connections` what the network proxy counted, the refused ones first.
+    a person should look at; `connections` what the network proxy counted, the refused ones first. `prompt_sha256` is the hash
+    of what the agent was told (told_prompt.py), "" when none was asked.
     """
 
     ORDER = (
         "task_id", "prp_id", "status", "failure_reason", "steps_completed", "total_steps", "output", "validation_gates",
         "project_gates", "standard_gates", "errors", "usage", "tokens_used", "cost_usd", "elapsed_seconds", "attempt", "token",
         "base_commit", "head_commit", "tree", "exit_code", "report", "session", "retry_at", "sandbox", "fault", "looks",
-        "connections",
+        "connections", "prompt_sha256",
     )  # fmt: skip
 
     task_id: str
@@ -597,6 +600,7 @@ class TaskResult(_Message):
     fault: str = ""
     looks: tuple[Look, ...] = ()
     connections: tuple[Connection, ...] = ()
+    prompt_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: _plain(name, getattr(self, name)) for name in (*self.ORDER, *OUTPUT_LISTS) if hasattr(self, name)}

@@ -1,5 +1,6 @@
 """Write what is known about an attempt to rows: heartbeat, verdict, result, gates, diff."""
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +11,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
+from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
-from batches.models import Attempt, Gate, GateCheck, Result
+from batches.models import Attempt, AttemptPrompt, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
 from batches.projects.secrets import learn_secrets
 from batches.repositories.repository import repository_of
 from subagents.contract import (
     USAGE_FIGURES,
+    ContractError,
     GateOrigin,
     GateStatus,
     Heartbeat,
@@ -34,6 +37,7 @@ from subagents.contract import (
 )
 from subagents.machine_faults import fault_of, probe
 from subagents.redaction import redact
+from subagents.told_prompt import read_told
 
 if TYPE_CHECKING:
     from subagents.launcher import Observation
@@ -53,6 +57,7 @@ SENTENCES = {
 _MAYBE_MACHINE = (FailureReason.CRASHED, FailureReason.NEVER_STARTED, FailureReason.TIMEOUT)
 
 
+logger = logging.getLogger(__name__)
 GATES_OF_PHASE: Prepared[tuple[int, str, int]] = Prepared(
     lambda batch, key: Gate.objects.filter(phase__batch=batch, phase__key=key).values_list("pk", "phase__key", "position")
 )
@@ -113,6 +118,7 @@ def record_end(end: End, now: datetime) -> None:
     changes = {"exited_at": now, "verdict": end.verdict, "message": end.message} | end_fields(attempt, end.observation, end.result)
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
+        _store_prompt(end)
 
 
 def end_fields(row: SupervisedProcess, observation: "Observation", result: TaskResult) -> dict[str, object]:
@@ -206,6 +212,19 @@ def _result_fields(result: TaskResult) -> dict[str, object]:
         "head_commit": result.head_commit,
         "tree": result.tree,
     }
+
+
+def _store_prompt(end: End) -> None:
+    """Keep what the attempt's agent was told, where it was asked and its folder is still there."""
+    if end.spec.backend in BACKENDS_WITHOUT_MODEL:
+        return
+    try:
+        told = read_told(end.spec.attempt_dir)
+    except (ContractError, OSError) as problem:
+        logger.warning("the prompt of %s cannot be kept: %s", end.attempt, problem)
+        return
+    if told is not None:
+        AttemptPrompt.objects.create(attempt=end.attempt, sha256=told.sha256, characters=told.characters, text=told.text)
 
 
 def _store_result(end: End) -> None:

@@ -34,7 +34,7 @@ from batches.engine.disk_space import low_file_system
 from batches.engine.ideas import versions_of
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, process_view
-from batches.engine.task_specs import policy_of
+from batches.engine.task_specs import instructions_of, policy_of
 from batches.engine.verifications import GONE_SECONDS, silence_of
 from batches.gates.discovery import proposal_of
 from batches.integrations.api_keys import key_for
@@ -308,6 +308,7 @@ class _Drafting:
             context_file=str(Path(attempt.directory).parent / f"context-{attempt.base_commit[:12]}.md") if project.shared_context else "",
             sandbox=attempt.sandbox,
             policy=policy_of(project),
+            instructions=instructions_of(project, Role.GENERATOR),
         )
 
     def _payload(self, files: Sequence[str], commit: str) -> dict[str, Any]:

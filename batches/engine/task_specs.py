@@ -25,7 +25,7 @@ from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, Si
 from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
-from subagents.contract import GateKind, GateOrigin, GateSpec, StepPlan, TaskSpec, TaskType
+from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 
 JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
@@ -151,6 +151,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         sandbox=attempt.sandbox,
         policy=policy_of(batch.project),
         environment=environment_of(batch.project),
+        instructions=instructions_of(batch.project, role),
     )
     if phase is None:
         return replace_record(common, payload=_stage_payload(run, task, rules))
@@ -194,6 +195,11 @@ def _options(run: Run) -> dict[str, object]:
     if run.backend == "command":
         return {"command": shlex.split(run.batch.project.agent_command)}
     return {"base_url": settings.CE_API_BASE_URL} if run.backend == "claude" else {}
+
+
+def instructions_of(project: Project, role: Role) -> str:
+    """What the project's settings add to the prompt of a role; "" for one without such a setting."""
+    return str(getattr(project, f"instructions_{role}", ""))
 
 
 def environment_of(project: Project) -> dict[str, object]:

@@ -18,12 +18,13 @@ from batches.models.ideas import Idea, IdeaAttempt
 from batches.models.plans import Plan, PlanDecision
 from batches.models.projects import Membership, Project, ProjectSecret, check_agent_command
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
-from batches.models.runs import Attempt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
+from batches.models.runs import Attempt, AttemptPrompt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
 
 __all__ = [
     "ApiToken",
     "Attempt",
     "AttemptFact",
+    "AttemptPrompt",
     "AuditEvent",
     "AutopilotRun",
     "BaseMerge",

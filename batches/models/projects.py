@@ -101,6 +101,9 @@ class Project(models.Model):
     environment_variables = models.TextField(blank=True, help_text="NAME=VALUE, one per line; never a secret.")
     tool_paths = models.TextField(blank=True, help_text="Absolute paths that commands may read, one per line.")
     shared_context = models.BooleanField(default=True, help_text="Start all agents of a run with the same context.")
+    instructions_executor = models.TextField(blank=True, help_text="Added to the prompt of every executor.")
+    instructions_reviewer = models.TextField(blank=True, help_text="Added to the prompt of every reviewer.")
+    instructions_generator = models.TextField(blank=True, help_text="Added to the prompt of who writes PRPs and plans.")
     demo = models.BooleanField(default=False, editable=False, help_text="A demonstration with made-up data. The repository does not exist.")
     notify_webhook_sealed = models.TextField(
         blank=True, editable=False, help_text="Encrypted, because a webhook address is often a secret."
@@ -121,6 +124,11 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def told_roles(self) -> list[str]:
+        """The roles for which these settings have instructions."""
+        return [role for role in ("executor", "reviewer", "generator") if getattr(self, f"instructions_{role}")]
 
     @property
     def phase_limit_seconds(self) -> float:

@@ -460,6 +460,20 @@ class Result(models.Model):
         return f"{self.attempt}: {self.status}"
 
 
+class AttemptPrompt(models.Model):
+    """What an attempt's agent was told, masked, with its middle left out where it is long. `sha256` is that of the whole."""
+
+    attempt = models.OneToOneField(Attempt, models.CASCADE, related_name="prompt")
+    sha256 = models.CharField(max_length=64)
+    characters = models.PositiveIntegerField(help_text="The length of the whole prompt.")
+    text = models.TextField()
+
+    objects = ConfinedManager["AttemptPrompt"]()
+
+    def __str__(self) -> str:
+        return f"{self.attempt}: prompt {self.sha256[:12]}"
+
+
 class Transition(models.Model):
     """One state change of a run or task, and its cause. Append-only."""
 

@@ -48,6 +48,7 @@ PATHS = {
     "Task": "run__batch__project",
     "Attempt": "task__run__batch__project",
     "Result": "attempt__task__run__batch__project",
+    "AttemptPrompt": "attempt__task__run__batch__project",
     "Transition": "run__batch__project",
     "PredictedConflict": "run__batch__project",
     "GateCheck": "attempt__task__run__batch__project",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class AgentOutcome:
     """What a backend reports of its work. `failure` None is only its claim: the gates decide. Unknown figures are None.
 
-    `session`, `retry_at`, `sandbox` and `fault` are those of TaskResult; `answer` has the shape of prompting.answer_schema, or is
-    {} when no model was asked.
+    `session`, `retry_at`, `sandbox`, `fault` and `prompt_sha256` are those of TaskResult; `answer` has the shape of
+    prompting.answer_schema, or is {} when no model was asked.
     """
 
     failure: Failure | None
@@ -43,3 +43,4 @@ class AgentOutcome:
     sandbox: str = ""
     fault: str = ""
     answer: dict[str, Any] = {}
+    prompt_sha256: str = ""

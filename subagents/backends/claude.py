@@ -26,13 +26,13 @@ from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.network_access import variables
 from subagents.processes import SIGKILL, SIGTERM
-from subagents.prompting import answer_schema, check_answer, render_prompt
+from subagents.prompting import answer_schema, check_answer
 from subagents.read_only_git import COMMANDS, ask_git
 from subagents.redaction import redact
 from subagents.reporting import title_of
 from subagents.sandbox import command_environment, own_user, policy_for
-from subagents.shared_context import shared_context
 from subagents.spending import UsageMeter
+from subagents.told_prompt import tell
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -132,6 +132,7 @@ class _Session:
         from subagents.backends.api_proxy import ApiProxy
 
         self.began = began
+        self.told = tell(spec, checkout)
         self.usage = UsageMeter()
         self.steps = {step.number: step for step in spec.steps}
         self.done: list[int] = []
@@ -171,7 +172,7 @@ class _Session:
 
     async def _listen(self, program: str) -> None:
         """Handle the agent's messages until its result, or until something else ends the run."""
-        stream = self.sdk.query(prompt=render_prompt(self.spec, self.checkout), options=self._options(program))
+        stream = self.sdk.query(prompt=self.told.own, options=self._options(program))
         try:
             async for message in stream:
                 self._handle(message)
@@ -270,7 +271,7 @@ class _Session:
             system_prompt={
                 "type": "preset",
                 "preset": "claude_code",
-                "append": shared_context(spec),
+                "append": self.told.shared,
                 "exclude_dynamic_sections": True,
             },
             verbatim_prompts=True,  # an @path in a plan is text, not a file to read
@@ -523,6 +524,7 @@ class _Session:
             sandbox=self.spec.sandbox,
             fault=str(self.fault),
             answer=self.answer or {},
+            prompt_sha256=self.told.sha256,
         )
 
     async def _close(self, listening: Any) -> None:

@@ -16,9 +16,9 @@ from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.credentials import secrets_for
 from subagents.network_access import variables
 from subagents.processes import SIGKILL, stream
-from subagents.prompting import answer_schema, check_answer, render_prompt
+from subagents.prompting import answer_schema, check_answer
 from subagents.sandbox import command_environment, confine, policy_for
-from subagents.shared_context import shared_context
+from subagents.told_prompt import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class CommandBackend:
         command = spec.options.get("command")
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             return AgentOutcome(Failure.NEEDS_AGENT, (NOT_CONFIGURED,))
-        argv = self._argv(spec, checkout, command)
+        told = tell(spec, checkout, "" if spec.role == Role.EXECUTOR else ASK_FOR_JSON.format(schema=json.dumps(answer_schema(spec))))
+        argv = self._argv(spec, checkout, command, told.shared + told.own)
         reporter.progress(1 if spec.role == Role.EXECUTOR and spec.steps else 0, f"{os.path.basename(command[0])} at work", "agent")
         tail, output, said = Tail(LAST_LINES), Tail(1_000_000, KEPT_BYTES), StreamReader(reporter, checkout)
 
@@ -75,7 +76,7 @@ class CommandBackend:
         said.end()
         reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", exit_code=exit_code)
         objects = list(_objects(output.text()))
-        used = {"sandbox": level, **_use_of(objects, spec.model)}
+        used = {"sandbox": level, "prompt_sha256": told.sha256, **_use_of(objects, spec.model)}
         if "usage" in used:
             reporter.usage(used["tokens_used"], used["cost_usd"], used["usage"])
         failure, error = _failure(command[0], exit_code, timed_out, limit, tail.text())
@@ -89,10 +90,7 @@ class CommandBackend:
             return AgentOutcome(Failure.AGENT_ERROR, ("the agent printed no usable result",), **used)
         return AgentOutcome(None, (), answer=answer, **used)
 
-    def _argv(self, spec: TaskSpec, checkout: str, command: list[str]) -> list[str]:
-        text = shared_context(spec) + render_prompt(spec, checkout)
-        if spec.role != Role.EXECUTOR:
-            text += ASK_FOR_JSON.format(schema=json.dumps(answer_schema(spec)))
+    def _argv(self, spec: TaskSpec, checkout: str, command: list[str], text: str) -> list[str]:
         path = os.path.join(spec.attempt_dir, "bin", "prompt.md")  # the part of the attempt's directory that the sandbox can read
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8", errors="replace") as file:

@@ -40,7 +40,7 @@ def use_of(outcome: AgentOutcome | None) -> dict[str, Any]:
     """The fields of a result that tell what the model used."""
     if outcome is None:
         return {}
-    names = ("usage", "tokens_used", "cost_usd", "session", "retry_at", "sandbox")
+    names = ("usage", "tokens_used", "cost_usd", "session", "retry_at", "sandbox", "prompt_sha256")
     return {name: getattr(outcome, name) for name in names}
 
 

@@ -260,6 +260,7 @@ class _Execution:
             fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
             report={"summary": str(outcome.answer["summary"])[:SUMMARY_CHARACTERS]} if "summary" in outcome.answer else {},
             looks=self.looks,
+            prompt_sha256=outcome.prompt_sha256,
         )
 
 

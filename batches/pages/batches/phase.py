@@ -23,7 +23,7 @@ from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
 from batches.gates.sign_offs import acceptances_of
 from batches.metrics.successes import read_successes
-from batches.models import Attempt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
+from batches.models import Attempt, AttemptPrompt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
 from batches.pages.batches import transcript
 from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
 from batches.pages.batches.board import Mark, PhaseCard, model_shown
@@ -33,7 +33,7 @@ from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, 
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.common import htmx, read_number
 
-TABS = ("spec", "gates", "transcript", "log", "diff", "result", "attempts")
+TABS = ("spec", "gates", "transcript", "log", "diff", "result", "prompt", "attempts")
 LOG_SHOWN = 1_000
 TRANSITIONS_SHOWN = 200
 RESULT_CHARACTERS = 60_000
@@ -332,5 +332,8 @@ def _tab_context(view: PhaseView, tab: str, mode: str) -> dict[str, object]:
         return {"result_json": json.dumps(view.result.data, indent=2, ensure_ascii=False)[:RESULT_CHARACTERS]}
     if tab == "attempts":
         moves = Transition.objects.filter(task__phase=view.phase).select_related("attempt").order_by("-pk")
-        return {"moves": moves[:TRANSITIONS_SHOWN]}
+        prompts = dict(AttemptPrompt.objects.filter(attempt__task__phase=view.phase).values_list("attempt", "sha256"))
+        return {"moves": moves[:TRANSITIONS_SHOWN], "prompts": prompts}
+    if tab == "prompt" and view.chosen is not None:
+        return {"prompt": AttemptPrompt.objects.filter(attempt=view.chosen).first()}
     return {}

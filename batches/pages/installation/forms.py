@@ -15,6 +15,8 @@ from batches.pages.forms import MODEL_CHOICES, Described
 from subagents.allowed_hosts import MOST_HOSTS, fault_of_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
 
+MOST_INSTRUCTIONS = 8_000
+
 
 class ProjectNew(Described, forms.Form):
     """A repository to work on."""
@@ -247,6 +249,31 @@ class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # gen
             "largest_file_mb": "For the standard gate on file sizes.",
             "rerun_gates": "If it then passes, the gate passes and is marked flaky. Both outputs are kept.",
         }
+
+
+class ProjectAgents(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """What agents of this project are told besides their task."""
+
+    class Meta:
+        model = Project
+        fields = ["instructions_executor", "instructions_reviewer", "instructions_generator"]
+        widgets = {name: forms.Textarea(attrs={"rows": 5, "maxlength": MOST_INSTRUCTIONS}) for name in fields}
+        labels = {name: f"Instructions for the {name.removeprefix('instructions_')}" for name in fields}
+        help_texts = {
+            "instructions_executor": "Added to its prompt in every phase, such as: Write docstrings. Never touch legacy/.",
+            "instructions_reviewer": "Such as: Look for missing translations.",
+            "instructions_generator": "For who adds notes to PRPs, and who drafts plans.",
+        }
+
+    def clean(self) -> dict[str, object]:
+        """Each text is short enough to be told as a whole."""
+        cleaned: dict[str, object] = super().clean() or {}
+        for name in self.Meta.fields:
+            text = str(cleaned.get(name, "")).replace("\r", "").strip()
+            if len(text) > MOST_INSTRUCTIONS:
+                self.add_error(name, f"These are {len(text):,} characters; at most {MOST_INSTRUCTIONS:,} are told. Shorten it.")
+            cleaned[name] = text
+        return cleaned
 
 
 class InstallationForm(Described, forms.Form):

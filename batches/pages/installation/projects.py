@@ -22,7 +22,7 @@ from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
-from batches.pages.installation.forms import ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.pages.installation.forms import ProjectAgents, ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
 from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
 
@@ -120,11 +120,18 @@ def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
     return _settings_page(request, slug, "project_environment", ProjectEnvironment, suggest, "Attempts that start from now on use it.")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_agents(request: HttpRequest, slug: str) -> HttpResponse:
+    """What agents of the project are told besides their task."""
+    applies = "Attempts that start from now on are told them."
+    return _settings_page(request, slug, "project_agents", ProjectAgents, lambda project, data: None, applies)
+
+
 def _settings_page(
     request: HttpRequest,
     slug: str,
     name: str,
-    form_class: type[ProjectGates | ProjectEnvironment],
+    form_class: type[ProjectGates | ProjectEnvironment | ProjectAgents],
     suggest: Callable[[Project, QueryDict], object],
     applies: str,
 ) -> HttpResponse:

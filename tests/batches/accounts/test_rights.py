@@ -85,6 +85,7 @@ ROWS |= {
     "batches:api_plans": {"POST": "write"},
     "batches:api_batches": {"GET": SOME, "POST": "execute"},
     "batches:project_detail": {"GET": "see", "POST": "administer"},
+    "batches:project_agents": {"GET": "administer", "POST": "administer"},
     "batches:project_environment": {"GET": "administer", "POST": "administer"},
     "batches:project_gates": {"GET": "administer", "POST": "administer"},
     "batches:project_members": {"GET": "administer", "POST": "administer"},

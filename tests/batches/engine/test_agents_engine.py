@@ -11,8 +11,10 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.review.rules import ReviewTiming
 from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
+from batches.engine.task_specs import instructions_of
 from batches.integrations.api_keys import ENTER
 from batches.review.services import review
+from subagents.contract import Role
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process
@@ -49,7 +51,7 @@ def prose(key: str, needs: str = "None") -> str:
     return text.replace("**Validation Gates**:", PROSE.format(key=key))
 
 
-def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: World, tmp_path: Path, settings) -> None:
+def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: World, tmp_path: Path, settings, admin_client) -> None:
     batch = world.generated(plan(prose("1"), prose("2"), prose("3", needs="Phase 1")))
     with_agent(world, tmp_path, settings)
     run = world.finish(world.execute(batch))
@@ -58,6 +60,11 @@ def test_any_command_can_carry_out_prose_and_its_figures_end_in_rows(world: Worl
     for attempt in attempts:
         assert {name: getattr(attempt, name) for name in USAGE} == USAGE
         assert (attempt.tokens_used, float(attempt.cost_usd)) == (3030, 0.5)
+        assert attempt.prompt.sha256 == attempt.result.data["prompt_sha256"] != ""
+        assert "Write the file part-" in attempt.prompt.text
+    page = admin_client.get(f"/batches/{batch.number}/phases/1/?tab=prompt").text
+    assert attempts[0].prompt.sha256 in page and "Write the file part-1.txt" in page
+    assert attempts[0].prompt.sha256[:7] in admin_client.get(f"/batches/{batch.number}/phases/1/?tab=attempts").text
     context = Path(attempts[0].spec["context_file"]).read_text()
     assert attempts[0].spec["context_file"] == attempts[1].spec["context_file"]
     prompts = [world.git("show", f"{batch.branch}:prompt-{key}.md") for key in ("1", "2")]
@@ -77,6 +84,17 @@ def test_reviewer_after_execution_is_given_the_diff_and_what_the_gates_said(worl
     assert run.state == "succeeded", run.report
     semantic = world.attempts(run, "1")[0].result.data["report"]["semantic"]
     assert semantic["note"] == "Seen: +done, - passed: `test -f part-1.txt`"
+
+
+def test_instructions_of_a_project_are_saved_and_told_and_one_too_long_is_refused(world: World, admin_client) -> None:
+    page = f"/projects/{world.project.slug}/agents/"
+    assert admin_client.post(page, {"instructions_executor": "  Write docstrings.\r\n"}).status_code == 302
+    world.project.refresh_from_db()
+    assert instructions_of(world.project, Role.EXECUTOR) == "Write docstrings."
+    assert instructions_of(world.project, Role.REVIEWER) == instructions_of(world.project, Role.CONTEXT_UPDATER) == ""
+    assert "Instructions of this project for the executor." in admin_client.get(f"/projects/{world.project.slug}/").text
+    refused = admin_client.post(page, {"instructions_executor": "x" * 8_001})
+    assert refused.status_code == 400 and "8,001 characters; at most 8,000" in refused.text
 
 
 def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypatch: pytest.MonkeyPatch) -> None:
