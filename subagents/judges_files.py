@@ -7,6 +7,7 @@ configuration counts in any folder.
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import re
@@ -33,59 +34,112 @@ def _words(text: str) -> frozenset[str]:
 FOLLOWED = 4  # a script that calls a script that …
 SCRIPT_CHARACTERS = 200_000
 
-PYTHON_START = "sitecustomize.py usercustomize.py"
-PYTEST = f"conftest.py pytest.ini .pytest.ini pytest.toml .pytest.toml tox.ini setup.cfg pyproject.toml .coveragerc {PYTHON_START}"
+PYTHON_START = "sitecustomize.py usercustomize.py *.pth pyvenv.cfg"
+PYTEST = f"conftest.py pytest.ini .pytest.ini pytest.toml .pytest.toml tox.ini setup.cfg pyproject.toml .coveragerc .env* {PYTHON_START}"
 SCRIPTS_JS = (
-    "package.json .npmrc .yarnrc .yarnrc.yml jest.config.* jest.setup.* vitest.config.* vitest.setup.* vitest.workspace.* vite.config.* "
-    "babel.config.* .babelrc* .mocharc* karma.conf.* ava.config.* playwright.config.* cypress.config.* .nycrc* .c8rc* tsconfig*.json "
-    "eslint.config.* .eslintrc* .eslintignore .prettierrc* prettier.config.* .prettierignore biome.json* turbo.json nx.json lerna.json"
+    "package.json .npmrc .yarnrc .yarnrc.yml .pnpmfile.?js pnpm-workspace.yaml bunfig.toml deno.json deno.jsonc import_map.json "
+    "*.config.[jt]s *.config.[cm][jt]s *.conf.[jt]s *.conf.[cm][jt]s *.config.json .env* vitest.workspace.* stryker.conf.* wallaby.* "
+    "jest.setup.* vitest.setup.* [jt]est-setup.* setup[Tt]ests.* setup-tests.* .babelrc* .swcrc .mocharc* .taprc .nycrc* .c8rc* "
+    ".browserslistrc tsconfig*.json jsconfig*.json angular.json project.json turbo.json nx.json lerna.json "
+    ".eslintrc* .eslintignore .oxlintrc.json .prettierrc* .prettierignore .stylelintrc* .lintstagedrc* .editorconfig biome.json*"
 )
+GRADLE = "*.gradle *.gradle.kts gradle.properties libs.versions.toml gradle-wrapper.properties checkstyle*.xml pmd*.xml detekt*.yml"
+MAVEN = "pom.xml jvm.config maven.config extensions.xml maven-wrapper.properties checkstyle*.xml pmd*.xml"
+CMAKE = "CMakeLists.txt CMakePresets.json CMakeUserPresets.json CTestConfig.cmake *.cmake"
+RUBY = "Gemfile .rspec *_helper.rb .simplecov .rubocop*.yml cucumber.yml"
+PHP = "composer.json phpunit.xml phpunit.xml.dist phpunit.dist.xml Pest.php bootstrap.php psalm.xml* phpstan*.neon* .php-cs-fixer*"
 # program -> the names of files that it reads as configuration, in whichever folder
 CONFIGURATION: Mapping[str, str] = {
     **dict.fromkeys(("pytest", "py.test", "unittest", "nose2", "coverage", "hypothesis", "trial", "stestr"), PYTEST),
     "tox": f"tox.toml {PYTEST}",
     "nox": f"noxfile.py {PYTEST}",
+    "behave": f"behave.ini .behaverc environment.py {PYTEST}",
     "python": PYTHON_START,
+    "sphinx-build": "conf.py",
     "ruff": "ruff.toml .ruff.toml pyproject.toml",
     "mypy": "mypy.ini .mypy.ini setup.cfg pyproject.toml",
     "flake8": ".flake8 setup.cfg tox.ini",
     "pylint": ".pylintrc pylintrc pylintrc.toml .pylintrc.toml setup.cfg pyproject.toml",
-    **dict.fromkeys(("black", "isort", "bandit", "pyright"), "pyproject.toml setup.cfg .isort.cfg .bandit bandit.yaml pyrightconfig.json"),
     "pre-commit": ".pre-commit-config.yaml",
+    **dict.fromkeys(
+        ("black", "isort", "bandit", "pyright", "basedpyright"),
+        "pyproject.toml setup.cfg .isort.cfg .bandit bandit.yaml pyrightconfig.json .editorconfig",
+    ),
     **dict.fromkeys(("npm", "pnpm", "yarn", "bun", "npx", "jest", "vitest", "mocha", "ava", "karma", "playwright", "cypress"), SCRIPTS_JS),
     **dict.fromkeys(("nyc", "c8", "tsc", "eslint", "prettier", "biome", "turbo", "nx", "lerna", "tsx", "ts-node", "deno"), SCRIPTS_JS),
-    "make": "Makefile makefile GNUmakefile *.mk",
+    "make": "Makefile makefile GNUmakefile *.mk Makefile.in Makefile.am configure.ac",
+    **dict.fromkeys(("configure", "autoreconf"), "configure.ac configure.in Makefile.in Makefile.am *.m4"),
     "just": "justfile Justfile .justfile *.just",
     "task": "Taskfile.yml Taskfile.yaml Taskfile.dist.yml taskfile.yml",
-    "rake": "Rakefile Rakefile.rb *.rake",
+    "rake": f"Rakefile Rakefile.rb *.rake {RUBY}",
     **dict.fromkeys(("invoke", "inv"), "tasks.py invoke.yaml"),
     "mage": "magefile.go",
-    "cargo": "Cargo.toml config.toml clippy.toml .clippy.toml rustfmt.toml .rustfmt.toml nextest.toml",
+    "cargo": "Cargo.toml build.rs config.toml clippy.toml .clippy.toml rustfmt.toml .rustfmt.toml nextest.toml rust-toolchain*",
     "golangci-lint": ".golangci.*",
-    "go": "go.work",
-    **dict.fromkeys(("uv", "hatch", "pdm", "poe", "poetry", "rye", "pixi"), f"uv.toml hatch.toml poe_tasks.toml pixi.toml {PYTEST}"),
-    "rspec": ".rspec spec_helper.rb rails_helper.rb",
-    "rubocop": ".rubocop.yml",
-    "phpunit": "phpunit.xml phpunit.xml.dist phpunit.dist.xml",
-    "phpstan": "phpstan.neon phpstan.neon.dist",
-    "mvn": "pom.xml",
-    **dict.fromkeys(("gradle", "gradlew"), "build.gradle build.gradle.kts settings.gradle settings.gradle.kts gradle.properties"),
-    "ctest": "CMakeLists.txt CTestConfig.cmake",
+    **dict.fromkeys(("go", "gotestsum"), "go.mod go.work"),
+    **dict.fromkeys(
+        ("uv", "hatch", "pdm", "poe", "poetry", "rye", "pixi", "pipenv"),
+        f"uv.toml hatch.toml poe_tasks.toml pixi.toml poetry.toml .python-version {PYTEST}",
+    ),
+    **dict.fromkeys(("rspec", "bundle", "rails", "cucumber", "rubocop"), RUBY),
+    **dict.fromkeys(("phpunit", "pest", "php", "composer", "behat", "psalm", "phpstan", "codecept"), PHP),
+    **dict.fromkeys(("mvn", "mvnw"), MAVEN),
+    **dict.fromkeys(("gradle", "gradlew"), GRADLE),
+    **dict.fromkeys(("cmake", "ctest", "ninja"), f"{CMAKE} build.ninja"),
+    "sbt": "*.sbt build.properties",
+    **dict.fromkeys(("lein", "clojure", "clj"), "project.clj profiles.clj deps.edn tests.edn"),
+    "mix": "mix.exs .formatter.exs .credo.exs test.exs test_helper.exs",
+    "dotnet": "*.csproj *.fsproj *.vbproj *.sln *.slnx *.props *.targets *.runsettings global.json [Nn]u[Gg]et.[Cc]onfig xunit.runner.json",
+    "swift": "Package.swift",
+    **dict.fromkeys(("dart", "flutter"), "pubspec.yaml dart_test.yaml analysis_options.yaml build.yaml"),
+    **dict.fromkeys(("nix", "nix-build", "nix-shell"), "*.nix flake.lock"),
+    **dict.fromkeys(("earthly", "pants", "scons", "waf"), "Earthfile BUILD pants.toml SConstruct SConscript wscript"),
+    **dict.fromkeys(("direnv", "dotenv", "mise"), ".envrc .env* .tool-versions"),
     "meson": "meson.build meson.options meson_options.txt",
     "bazel": "BUILD BUILD.bazel WORKSPACE WORKSPACE.bazel MODULE.bazel *.bzl .bazelrc",
-    "zig": "build.zig",
+    "zig": "build.zig build.zig.zon",
     **dict.fromkeys(("stack", "cabal"), "stack.yaml package.yaml *.cabal cabal.project"),
-    "composer": "composer.json phpunit.xml phpunit.xml.dist phpunit.dist.xml",
     "shellcheck": ".shellcheckrc",
     "yamllint": ".yamllint .yamllint.yml .yamllint.yaml",
-    **dict.fromkeys(("docker", "docker-compose"), "Dockerfile compose.yml compose.yaml docker-compose.yml docker-compose.yaml"),
+    **dict.fromkeys(
+        ("docker", "docker-compose", "podman"),
+        "Dockerfile Dockerfile.* *.Dockerfile Containerfile .dockerignore docker-bake.* compose*.yml compose*.yaml docker-compose*.yml "
+        "docker-compose*.yaml",
+    ),
 }
+# Programs that run whatever checks the project has: the configuration of all of those counts.
+RUN_CHECKS = ("pre-commit", "lefthook", "lint-staged", "trunk", "mega-linter-runner")
+# What a program is usually configured by, whatever its name is: eslint's .eslintrc.json, typos' _typos.toml, buf's buf.yaml.
+USUAL_NAMES = (
+    *(".{0}", ".{0}rc", ".{0}rc.*", ".{0}.*", "_{0}.toml", ".{0}ignore", "{0}.config.*", "{0}.conf", "{0}.conf.*"),
+    *("{0}.toml", "{0}.ini", "{0}.cfg", "{0}.yml", "{0}.yaml", "{0}.json", "{0}.jsonc", "{0}.xml", "{0}.xml.dist"),
+)
+# Folders that a program takes programs or settings from as soon as they are there.
+FOLDERS: Mapping[str, str] = {
+    **dict.fromkeys(("npm", "pnpm", "yarn", "npx", "jest", "vitest", "mocha", "node"), "node_modules"),
+    **dict.fromkeys(("python", "pytest", "uv", "poetry", "tox", "nox"), ".venv venv"),
+    "cargo": ".cargo .config",
+    **dict.fromkeys(("mvn", "mvnw"), ".mvn"),
+    **dict.fromkeys(("gradle", "gradlew"), "buildSrc build-logic"),
+    "bundle": ".bundle",
+    "act": ".github/workflows",
+    **dict.fromkeys(("vale", "semgrep", "husky"), ".vale .semgrep .husky"),
+}
+CARGO_COMMANDS = _words(
+    "test t build b check c run r bench doc d clippy fmt nextest llvm-cov tarpaulin miri install metadata tree deny audit hack"
+)
 RUNS_TESTS = _words(
     """pytest py.test unittest nose2 trial stestr tox nox jest vitest mocha ava karma playwright cypress rspec phpunit bats ctest cargo go
-    mvn gradle gradlew npx deno swift dotnet mix sbt lein prove busted doctest meson bazel zig stack cabal"""
+    mvn mvnw gradle gradlew npx deno swift dotnet mix sbt lein prove busted doctest meson bazel zig stack cabal behave cucumber robot pest
+    behat codecept gotestsum flutter dart"""
 )
 NARROWED = _words("pytest py.test unittest nose2 bats rspec phpunit prove mocha doctest")  # by the paths that they are given
-INTERPRETERS = _words("python bash sh zsh dash ksh node deno bun tsx ts-node ruby perl php lua Rscript julia source . exec")
+INTERPRETERS = _words(
+    """python bash sh zsh dash ksh fish node deno bun tsx ts-node ruby perl php lua Rscript julia expect tclsh pwsh powershell sqlite3 psql
+    mysql source . exec"""
+)
+# They start the program that follows.
+STARTERS = _words("valgrind rr gdb unbuffer chronic catchsegv faketime strace ltrace perf flock parallel")
 WRAPPERS = _words("env time nice nohup command exec sudo stdbuf ionice setsid xvfb-run ! { if then else elif while until do")
 RUN_BY = {"uv": "run", "poetry": "run", "pipenv": "run", "hatch": "run", "pdm": "run", "rye": "run", "pixi": "run", "bundle": "exec"}
 NODE_MANAGERS = _words("npm pnpm yarn bun")
@@ -97,6 +151,19 @@ PYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+([\w, ]+)|import\
 TOOLS = re.compile(r"(^|/)(\.?ci|tools?|scripts?|bin|dev|hack|checks?|tests?|testing|specs?|e2e|\.github)(/|$)")
 STARTED = RUNS_TESTS | NODE_MANAGERS | _words("python python3 make bash sh node")
 EXACT = NARROWED | NODE_MANAGERS | _words("make just python coverage tox nox xargs timeout watch")  # their arguments are read exactly
+SUMS = re.compile(r"(?:sha\d+|md5|b2|sha)sum|cksum")  # with a list of what the sums should be
+READS_PATTERNS = _words("grep egrep fgrep rg awk gawk sed")  # of a file: -f FILE
+# What a command finds, for another one to run.
+LISTS = _words("find fd ls cat git")
+# Options with which an interpreter reads a file and does not run it.
+CHECKS_ONLY = {
+    **dict.fromkeys(("bash", "sh", "zsh", "dash", "ksh"), _words("-n")),
+    "node": _words("--check -c"), "php": _words("-l"), "ruby": _words("-c -wc"), "perl": _words("-c"),
+}
+# A variable by which a program is told what to load.
+LOADS = re.compile(r"\w*(ENV|OPT|OPTS|OPTIONS|STARTUP|MODULE|PLUGINS?|CONF|CONFIG\w*|RC|RCFILE|SETTINGS\w*|PRELOAD|ADDOPTS)")
+# A file that says what is expected.
+EXPECTED = re.compile(r"(?:^|[/._-])(schemas?|expected|golden|baseline)(?:[/._-]|$)", re.I)
 # They only look at files or move them: their arguments judge nothing.
 LOOKS = _words(
     """test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar
@@ -104,16 +171,18 @@ LOOKS = _words(
 )
 COMPARES = _words("diff cmp comm")  # one side is what is expected
 VALUED = _words(
-    """-k -m -n -o -W -r -p -x --maxfail --cov --tb --junitxml --timeout --durations --ignore --deselect --rootdir --source --omit
+    """-k -m -n -o -W -X -r -p -x --maxfail --cov --tb --junitxml --timeout --durations --ignore --deselect --rootdir --source --omit
     --reporter --testTimeout -j -l"""
 )
 # An option whose value is a file that the command reads: -c x, --config=x, --rcfile x.
 CONFIG_OPTION = re.compile(
-    r"(-c|-f|-s|-r|--?[\w-]*(?:conf|rc-?file|settings|rules|require|import|setup|loader|filter|expected|makefile)[\w-]*)"
+    r"(-c|-[en]?f|-s|-r|-File|--?(?![\w-]*(?:out|log|report|junit))[\w-]*"
+    r"(?:conf|file|settings|\bds\b|rules|require|import|setup|loader|filter|expected|schema|relaxng|baseline|policy)[\w-]*)",
+    re.I,
 )
 TEST_LIKE = re.compile(
-    r"(^|/)([Tt]ests?|testing|specs?|__tests__|__mocks__|__snapshots__|testdata|e2e|cypress)/"
-    r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.(bats|t)"
+    r"(^|/)([Tt]ests?|testing|specs?|__tests__|__mocks__|__snapshots__|testdata|e2e|cypress|features|benches)/"
+    r"|(^|/)(test_[^/]*\.py|tests\.py|test\.\w+|[^/]*_test\.(py|go|rb|exs|dart|cc|cpp|c)|[^/]*[._-](test|spec)s?\.\w+|[^/]*\.(bats|t|feature|robot)"
     r"|[^/]*Tests?\.(java|kt|cs|php|swift))$"
 )
 # The parts of a file by which gates judge. A change elsewhere in the file does not count.
@@ -123,6 +192,11 @@ PARTS: Mapping[str, frozenset[str]] = {
     ),
     "pyproject.toml": _words("tool"),
     "Cargo.toml": _words("test bench lib bin lints profile workspace"),
+}
+# Of these, lines count, but for those that name a dependency and its version: adding one is work.
+OF_LINES: Mapping[str, re.Pattern[str]] = {
+    "go.mod": re.compile(r"\s*(?:module\b.*|require\b.*|[()]\s*|\S+ v\S+(?:\s*//.*)?|//.*|)"),
+    "Gemfile": re.compile(r"""\s*(?:gem\s+["'][\w.-]+["'](?:\s*,\s*["'][^"']*["'])*|source\b.*|ruby\b.*|group\b.*|end|\#.*|)\s*"""),
 }
 PACKAGING = _words("poetry setuptools flit pdm hatch uv rye maturin cibuildwheel towncrier commitizen bumpversion semantic_release")
 TASKS = _words("envs scripts tasks")  # what counts of their sections
@@ -197,6 +271,7 @@ class _Reading:
         self.tests: set[str] = set()
         self.names: set[str] = set()
         self.folders: set[str] = {""}
+        self.listed: list[str] = []  # what was found in this text, as paths with *, for another command to run
         self.beside = ""  # the folder of the script that is read
         self.started_in: dict[str, str] = {}  # makefile that another one includes -> the folder of that one
         self.waiting: dict[str, set[str]] = {}  # script -> targets of it ("": all)
@@ -264,9 +339,14 @@ class _Reading:
 
     def text(self, text: str, folder: str) -> None:
         """Take in the commands of a line or a script that runs in `folder`."""
+        self.listed = []
+        for found in COMPARED.findall(text):
+            self._take(self.files, re.findall(r"\$\(\s*(?:cat\s|<)\s*([^()\s]+)\s*\)", found), folder)
         for words in _commands(text):
             if words[0] == "for" and "in" in words:
-                self._take(self.tests, (word for word in words[words.index("in") + 1 :] if TEST_LIKE.search(word + "/")), folder)
+                over = words[words.index("in") + 1 :]
+                self.listed += [word for word in over if "/" in word or "*" in word]
+                self._take(self.tests, (word for word in over if TEST_LIKE.search(word + "/")), folder)
             elif words[0] in ("cd", "pushd") and len(words) > 1:
                 folder = posixpath.normpath(posixpath.join(folder, words[1]))
                 folder = "" if folder in (".", "/") or folder.startswith("..") else folder
@@ -274,7 +354,9 @@ class _Reading:
                 self._command(words, folder)
 
     def _command(self, words: list[str], folder: str) -> None:
+        given = words
         words = _unwrapped(words)
+        self._around(given, given[: len(given) - len(words)] if words else given, folder)
         if not words:
             return
         if words[0] == "-m":  # of an interpreter that a variable names
@@ -285,9 +367,20 @@ class _Reading:
             pass
         else:
             self._take(self.files, [words[0]], folder, follow=True)
-        self._tool(program, arguments, folder)
+        if program in LISTS:
+            self._list(program, arguments, folder)
+        self._tool(program, arguments, folder, own="/" in words[0] and not BIN.search(words[0]))
+        if words[0].startswith(("$", "{}")) or (program in (*INTERPRETERS, "eval") and _runs_what_is_listed([program, *arguments])):
+            self._take_listed(folder)
         if program in LOOKS or program in COMPARES:
             return
+        self._take(self.files, (after for sign, after in pairwise(given) if sign == "<"), folder, follow=True)
+        self._take(self.files, (word[1:] for word in given if re.match(r"<[\w./-]", word)), folder, follow=True)
+        self._take(self.files, (word for word in _plain(arguments) if EXPECTED.search(word) and re.search(r"[./]", word)), folder)
+        if program in STARTERS:
+            self._start(arguments, folder)
+        if program == "eval":
+            self.text(" ".join(arguments), folder)
         if program not in EXACT and any(TASK.fullmatch(_unquoted(word)) for word in (name, *arguments)):
             self.tests.add("")
             self.names |= set(PYTEST.split()) if words[0].endswith(".py") else set()
@@ -296,11 +389,77 @@ class _Reading:
             if (place := next(started, None)) is not None:
                 self._command(list(arguments[place:]), folder)
 
-    def _tool(self, program: str, arguments: Sequence[str], folder: str) -> None:
-        arguments = [_unquoted(word) for word in arguments]
+    def _around(self, words: Sequence[str], before: Sequence[str], folder: str) -> None:
+        """What stands before a program: variables that tell it what to load, and what starts it, such as `uv run`."""
+        for word in before:
+            self._known(posixpath.basename(word), folder)
+            name, assigns, value = word.partition("=")
+            if assigns and name.rstrip("+") == "PYTHONPATH":
+                self.folders |= {posixpath.normpath(posixpath.join(folder, place)) for place in value.split(":")}
+            elif assigns and LOADS.fullmatch(name):
+                values = [one.rpartition("=")[2] for one in _unquoted(value).split()]
+                self._take(self.files, (one for one in values if re.search(r"[./]", one) and "://" not in one), folder, follow=True)
+                modules = (one for one in values if re.fullmatch(r"\w+(\.\w+)+", one))
+                self._take(self.files, (place for one in modules for place in _module_places(one)), folder)
+
+    def _known(self, program: str, folder: str) -> None:
+        """The configuration that a program is known to read."""
         self.names |= set(CONFIGURATION.get(program, "").split())
+        for name in FOLDERS.get(program, "").split():
+            self.files |= {name, posixpath.normpath(posixpath.join(folder, name)), f"*/{name}/*"}
+        if program in RUN_CHECKS:
+            self.names |= {name for names in CONFIGURATION.values() for name in names.split()}
+
+    def _list(self, program: str, arguments: Sequence[str], folder: str) -> None:
+        """Note what find, ls, git ls-files or cat names, and take in what find itself runs on it."""
+        words = [_unquoted(word) for word in arguments]
+        if program == "git" and words[:1] != ["ls-files"]:
+            return
+        runs = next((place for place, word in enumerate(words) if word in ("-exec", "-execdir", "-ok")), len(words))
+        places = list(itertools.takewhile(lambda word: not word.startswith("-"), words[program == "git" :]))
+        patterns = [after for option, after in pairwise(words[:runs]) if option in ("-name", "-iname", "-path", "-wholename")]
+        top = [place for place in places if posixpath.normpath(place) != "."]
+        below = [f"{posixpath.normpath(place)}/*" for place in top if program == "find"]
+        if patterns:
+            below = [f"{posixpath.normpath(place)}/*{name.lstrip('*')}" for place in top for name in patterns]
+            below += patterns if not top else []
+        self.listed += below or top
+        if runs < len(words):
+            self._command(words[runs + 1 :], folder)
+
+    def _take_listed(self, folder: str) -> None:
+        tests = [word for word in self.listed if TEST_LIKE.search(word + "/")]
+        self._take(self.tests, tests, folder)
+        self._take(self.files, (word for word in self.listed if word not in tests), folder, follow=True)
+
+    def _start(self, arguments: Sequence[str], folder: str) -> None:
+        """The program that a starter starts, and what `parallel` gives it."""
+        words = list(arguments)
+        if ":::" in words:
+            self.listed += words[words.index(":::") + 1 :]
+            words = words[: words.index(":::")]
+        program = next((place for place, word in enumerate(words) if "/" in word or posixpath.basename(word) in INTERPRETERS), None)
+        if program is not None:
+            self._command(words[program:], folder)
+
+    def _tool(self, program: str, arguments: Sequence[str], folder: str, *, own: bool = False) -> None:
+        """Take in a program with its arguments; `own`: it is a file of the project, of which no usual names are known."""
+        arguments = [_unquoted(word) for word in arguments]
+        self._known(program, folder)
+        if program in READS_PATTERNS:
+            values = (value for option, value in pairwise(arguments) if re.fullmatch(r"-\w{0,4}f|--file", option))
+            self._take(self.files, (*values, *(word.partition("=")[2] for word in arguments if word.startswith("--file="))), folder)
         if program in LOOKS:
             return
+        if not own and program not in INTERPRETERS and re.fullmatch(r"[A-Za-z][\w-]*", program):
+            first = next(iter(_plain(arguments)), "") if program == "cargo" else ""
+            for word in {program, program.partition("-cli")[0], *((first,) if re.fullmatch(r"[\w-]+", first) else ())}:
+                self.names |= {name.format(word) for name in USUAL_NAMES}
+        if program == "cargo":  # an alias, such as xtask, for a package of that name
+            first = next((word for word in _plain(arguments) if not word.startswith("+")), "")
+            self._take(self.files, () if first in CARGO_COMMANDS else (first,), folder)
+        if SUMS.fullmatch(program):
+            self._take(self.files, _plain(arguments), folder)
         self._take(self.files, _config_values(arguments), folder, follow=program in ("make", "just"))
         plain = list(_plain(arguments))
         if program in COMPARES:
@@ -320,6 +479,9 @@ class _Reading:
             self._interpreter("python", arguments[arguments.index("run") + 1 :], plain[1:], folder)
         elif program in ("xargs", "timeout", "watch"):
             self._command([word for word in arguments if not re.fullmatch(r"-\S*|\d\S*", word)], folder)
+            started = next((place for place, word in enumerate(arguments) if posixpath.basename(word) in RUNS_TESTS | INTERPRETERS), None)
+            if program == "xargs" and started is not None and not _only_looks(arguments[started:]):
+                self._take_listed(folder)
         elif program in RUNS_TESTS:
             self._tests(program, plain, folder)
         if program in ("pytest", "py.test"):
@@ -388,6 +550,27 @@ class _Reading:
                 self.folders.add(posixpath.dirname(place) if posixpath.splitext(place)[1] else place)
                 if follow:
                     self.waiting.setdefault(place, set()).add("")
+
+
+# Programs in the folders of a project's dependencies are not its own.
+BIN = re.compile(r"(^|/)(vendor/bin|node_modules/\.bin|\.?venv/bin)/")
+# Two outputs of which one is compared with the other: [ "$(./run)" = "$(cat expected)" ]
+COMPARED = re.compile(r"""(?:\[{1,2}|\btest)\s[^;\n]*?\$\([^()\n]*\)[^;\n]*?(?:=|-eq|-ne)[^;\n]*?\$\([^()\n]*\)""")
+
+
+def _runs_what_is_listed(words: Sequence[str]) -> bool:
+    """Whether an interpreter runs what another command has found: it names a variable, or nothing at all."""
+    plain = [_unquoted(word) for word in words[1:] if not word.startswith("-")]
+    return not _only_looks(words) and (not plain or plain[0].startswith(("$", "{}")))
+
+
+def _only_looks(words: Sequence[str]) -> bool:
+    """Whether an interpreter only reads what it is given: `bash -n`, `node --check`, `php -l`, `python -m py_compile`."""
+    program, options = posixpath.basename(words[0]), [word for word in words[1:] if word.startswith("-")]
+    if "-m" in options and program.startswith("python"):
+        module = next(iter(words[words.index("-m") + 1 :]), "")
+        return module.partition(".")[0] not in RUNS_TESTS
+    return bool(CHECKS_ONLY.get(program, frozenset()) & {*options})
 
 
 # Ways to write the folder of the script itself, and the top folder.
@@ -558,7 +741,7 @@ def _recipes(text: str, targets: Sequence[str]) -> str:
 
 def has_parts(path: str) -> bool:
     """Whether only a part of such a file may judge."""
-    return posixpath.basename(path) in (*PARTS, "setup.cfg", "tox.ini")
+    return posixpath.basename(path) in (*PARTS, *OF_LINES, "setup.cfg", "tox.ini")
 
 
 def judging_part(path: str, text: str | None) -> object:
@@ -577,6 +760,8 @@ def judging_part(path: str, text: str | None) -> object:
                 parts = {tool: _of_tool(tool, section) for tool, section in parts.get("tool", {}).items()}
                 parts = {tool: section for tool, section in parts.items() if section}
             return parts or None
+        if name in OF_LINES:
+            return [line.strip() for line in text.split("\n") if not OF_LINES[name].fullmatch(line)] or None
         if name in ("setup.cfg", "tox.ini"):
             sections = re.split(r"^(?=\[)", text, flags=re.M)
             return [part.strip() for part in sections if JUDGE_SECTION.fullmatch(part.partition("]")[0].strip("[ "))] or None
