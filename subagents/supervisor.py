@@ -125,7 +125,7 @@ class Supervisor:
             attempt=spec.attempt,
             token=spec.token,
         )
-        self.steps_completed, self.head_commit = 0, spec.base_commit
+        self.steps_completed, self.head_commit = 0, str(spec.payload.get("start", "")) or spec.base_commit
         self.links: tuple[str, ...] | None = None  # into the project's environment; None until the checkout is complete
         self.kept: dict[str, Any] = {}  # what came of keeping the unfinished work
         self.usage: dict[str, Any] = {}

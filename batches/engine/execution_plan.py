@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol
 
-from batches.core.engine.execute_options import ExecuteOptions, dollars
+from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions, dollars
 from batches.core.engine.pricing import ModelChoice, check_model, choose_model
 from batches.core.engine.states import Operation, TaskState
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
@@ -239,6 +239,7 @@ def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
         "budget_usd": None if options.budget_usd is None else dollars(options.budget_usd, "The budget"),
         "phase_cap_usd": None if options.phase_cap_usd is None else dollars(options.phase_cap_usd, "The cap of a phase"),
         "fail_fast": options.fail_fast,
+        "repairs": options.repairs,
         "phase_limit_seconds": limit,
     }
     changes = {name: value for name, value in wanted.items() if value is not None}
@@ -255,6 +256,8 @@ def _check_options(options: ExecuteOptions) -> None:
         dollars(options.budget_usd, "The budget")
     if options.phase_cap_usd is not None:
         dollars(options.phase_cap_usd, "The cap of a phase")
+    if options.repairs is not None and not 0 <= options.repairs <= MOST_REPAIRS:
+        raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
     if options.max_parallel is not None and not 1 <= options.max_parallel <= 256:
         raise WrongChoice("The number of phases in parallel is from 1 to 256.")
     if options.timeout_minutes is not None and not 0 < options.timeout_minutes <= 7 * 24 * 60:

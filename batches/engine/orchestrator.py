@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
@@ -27,6 +28,7 @@ from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine.attempt_results import End, record_end
 from batches.engine.evidence import NoteOfMerge, outcomes_of
+from batches.engine.repairs import base_of_repair
 from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
@@ -187,6 +189,8 @@ class _Writer:
                     self._change(rate_limits=0, machine_faults=0)
             case core.Fail(name, reason, message, restart):
                 self._fail(self.tasks[name], reason, message, restart)
+            case core.Repair(name):
+                self._repair(self.tasks[name], decision)
             case core.Defer(name, until, message):
                 self._defer(self.tasks[name], until, message)
             case core.PutOff(name, until, message):
@@ -272,6 +276,7 @@ class _Writer:
             self.tip = self.tip or self._find_tip()
             # A resolution is compared with the commit it was made on; the branch may have moved on since.
             base = (repository_of(self.run.batch).merge_base(self.tip, full_task.resolution) if full_task.resolution else None) or self.tip
+            base = base_of_repair(full_task) or base
         except RefMoved as busy:  # another git holds the lock; a stale lock is broken after some seconds
             logger.warning("batch=%s task=%s launch postponed: %s", self.run.batch.number, task.name, busy)
             task.not_before = self.context.now + timedelta(seconds=1)
@@ -351,6 +356,22 @@ class _Writer:
                 not_before=self.context.now + timedelta(seconds=pause),
                 bump=False,
             )
+
+    def _repair(self, task: TaskRow, decision: core.Repair) -> None:
+        """Return the task to pending: its next attempt works on from this one's work, with the output of the gates that failed."""
+        attempt = self.attempts[task.pk]
+        cost = attempt.cost_usd if attempt.cost_usd is not None else attempt.reserved_usd or Decimal(0)
+        self._end_attempt(
+            task,
+            TaskEvent.REPAIR,
+            Attempt.Outcome.REPAIRED,
+            FailureReason.GATE_FAILED,
+            decision.message,
+            cause="policy:repair after a failed gate",
+            repairs=decision.number,
+            rounds_seconds=task.rounds_seconds + (attempt.elapsed_seconds or 0.0),
+            rounds_usd=task.rounds_usd + cost,
+        )
 
     def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
         """Return the task to pending, pause the run and halve its parallel limit; a limit that several tasks meet counts once."""

@@ -15,7 +15,7 @@ from batches.core.engine.budget import Budget, reservation
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
 from batches.core.engine.states import ENDED_TASK_STATES, FailureReason, Operation, RunState, TaskKind, TaskState
 from batches.core.gates.project_gates import GateRules, When
-from batches.models import Attempt, Gate, Phase, Run, Task
+from batches.models import Attempt, Gate, Phase, Result, Run, Task
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
 from subagents.contract import GateKind
@@ -70,6 +70,10 @@ class TaskRow:
     after: list[str]
     covers: list[int]
     changed_at: datetime
+    repairs: int
+    rounds_seconds: float
+    rounds_usd: Decimal
+    resolution: str
     message: str = ""
 
 
@@ -104,8 +108,11 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
             restarts=task.restarts,
             not_before=task.not_before,
             remaining=remaining.get(task.phase_id or 0, 0.0),
-            attempt=_view(attempts[task.pk], context) if task.pk in attempts else None,
+            attempt=_view(attempts[task.pk], context, _repairs(run), task) if task.pk in attempts else None,
             reserve_usd=reserves.get(task.pk),
+            repairs=task.repairs,
+            rounds_seconds=task.rounds_seconds,
+            rounds_usd=task.rounds_usd,
         )
         for task in tasks
     )
@@ -127,6 +134,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
         rate_limits=run.rate_limits,
         put_off=bool(run.machine_fault),
         machine_faults=run.machine_faults,
+        repairs=_repairs(run),
         halted=core.Halt(FailureReason(run.stop_reason), run.stop_message) if run.stop_reason else None,
     )
 
@@ -161,6 +169,8 @@ def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
             limit_usd=run.budget_usd,
             max_parallel=run.parallel,
         )
+        if amount is not None and task.repairs and run.phase_cap_usd is not None:
+            amount = max(Decimal(0), run.phase_cap_usd - task.rounds_usd)  # the cap holds for all rounds together
         if amount is not None:
             found[task.pk] = amount
     return found
@@ -178,10 +188,21 @@ def _history(run: Run) -> dict[str, list[Decimal]]:
     return found
 
 
-def _view(attempt: Attempt, context: TickContext) -> core.AttemptView:
+def _repairs(run: Run) -> int:
+    """How many rounds of repair a phase of the run may have: none where no agent does the work."""
+    return run.repairs if run.operation == Operation.EXECUTE and run.backend not in BACKENDS_WITHOUT_MODEL else 0
+
+
+def _view(attempt: Attempt, context: TickContext, repairs: int, task: TaskRow) -> core.AttemptView:
     merged = bool(attempt.merge_commit) or not has_commits(attempt)
-    who = attempt.stop_cause.partition(":")[2]
-    return replace(process_view(attempt, context), merged=merged, merge_conflicts=tuple(attempt.merge_conflicts or ()), stopped_by=who)
+    refused = bool(repairs) and attempt.verdict == FailureReason.GATE_FAILED and not task.resolution and task.kind == TaskKind.PHASE
+    return replace(
+        process_view(attempt, context),
+        merged=merged,
+        merge_conflicts=tuple(attempt.merge_conflicts or ()),
+        stopped_by=attempt.stop_cause.partition(":")[2],
+        repairable=refused and Result.objects.filter(attempt=attempt, total_steps__gt=0).exists(),  # without steps no agent is at work
+    )
 
 
 def process_view(attempt: SupervisedProcess, context: TickContext) -> core.AttemptView:

@@ -19,6 +19,7 @@ from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
+from batches.engine.repairs import ASK_FOR_REPAIR, repair_words
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, SignOff, Task
@@ -65,8 +66,11 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
         waited_for=run.waiting_for if context.now > ready_at else "",
     )
     spec = build_spec(run, task, attempt)
-    if last and task.resume_session:
+    if last and (task.resume_session or task.repairs):
         spec = resumed_spec(spec, task)
+    if task.repairs:
+        attempt.repair = repair_words(run, task)
+        spec = replace_record(spec, timeout_seconds=max(1.0, spec.timeout_seconds - task.rounds_seconds))
     spec = replace_record(
         spec,
         model=model_of(run, task, [(reason, fault) for _, outcome, reason, fault in reversed(tried) if outcome == Attempt.Outcome.FAILED]),
@@ -79,20 +83,28 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
 
 
 def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:
-    """The spec that continues the last attempt's session and work, if they are on this host and the base is the same."""
+    """The spec that continues the last attempt's session and work, if they are on this host and the base is the same.
+
+    A repair continues the work also where the session is gone.
+    """
     last = task.attempts.select_related("task").order_by("-number").first()
-    if last is None or not last.session or last.base_commit != spec.base_commit or not Path(last.directory).is_dir():
+    if last is None or last.base_commit != spec.base_commit:
         return spec
-    start = last.head_commit or last.base_commit
-    return replace_record(spec, session=last.session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}, "start": start})
+    session = last.session if Path(last.directory).is_dir() else ""
+    if not session and not task.repairs:
+        return spec
+    start = last.head_commit or str(last.spec.get("payload", {}).get("start", "")) or last.base_commit
+    return replace_record(spec, session=session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}, "start": start})
 
 
 def earlier_failure(task: Task) -> str:
     """Why the task's last attempt failed, for the agent that tries again; "" when it did not fail."""
     last = task.attempts.order_by("-number").first()
-    if last is None or last.outcome != Attempt.Outcome.FAILED:
+    if last is None or last.outcome not in (Attempt.Outcome.FAILED, Attempt.Outcome.REPAIRED):
         return ""
     parts = [f"Attempt {last.number}: {last.reason}. {last.message}"]
+    if last.outcome == Attempt.Outcome.REPAIRED:
+        parts.insert(0, ASK_FOR_REPAIR)
     for check in last.gate_checks.filter(status="failed").select_related("gate"):
         shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
         parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{check.output[-GATE_CHARACTERS:]}")

@@ -28,6 +28,8 @@ _FORECAST = ("forecast_seconds", "forecast_p90_seconds", "forecast_runs")
 CHUNK = 500  # attempts or runs at a time
 # A run that failed only of these was stopped or never equipped; nothing broke.
 NOT_CRITICAL = (FailureReason.BUDGET, FailureReason.CANCELLED, FailureReason.NEEDS_AGENT)
+# What is no try of its own: it was put off, or the next attempt is a round of repair of the same try.
+NO_TRY = (Attempt.Outcome.DEFERRED, Attempt.Outcome.REPAIRED)
 _GATES = ("passed", "failed", "unverified")
 _GATE_NAMES = (*(f"gates_{status}" for status in _GATES), "gates_flaky")
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -113,7 +115,7 @@ _COLUMNS = (
 
 
 def _read_attempts(attempts: QuerySet[Attempt]) -> QuerySet[Attempt, Any]:
-    earlier = Attempt.objects.filter(task=OuterRef("task"), number__lt=OuterRef("number")).exclude(outcome=Attempt.Outcome.DEFERRED)
+    earlier = Attempt.objects.filter(task=OuterRef("task"), number__lt=OuterRef("number")).exclude(outcome__in=NO_TRY)
     resolved = Q(spec__payload__has_key="start") & ~Q(spec__payload__has_key="resume")
     ended = attempts.filter(ended_at__isnull=False, task__kind=TaskKind.PHASE)
     ended = ended.annotate(tried=Exists(earlier), resolved=Case(When(resolved, then=True), default=False))

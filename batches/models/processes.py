@@ -18,6 +18,7 @@ class SupervisedProcess(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
         DEFERRED = "deferred"
+        REPAIRED = "repaired"  # a gate failed, and the next attempt is a round of repair
 
     number = models.PositiveIntegerField()
     token = models.CharField(max_length=64)

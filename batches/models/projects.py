@@ -5,10 +5,11 @@ import shlex
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from batches.core.engine.execute_options import MOST_REPAIRS
 from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
 from batches.core.review.declared_changes import FilePolicy
 from batches.models.choices import GateWhen, Network, Scheduling, choices
@@ -46,6 +47,11 @@ class Project(models.Model):
     )
     model = models.CharField(max_length=100, blank=True, help_text="The model for every phase. Empty: chosen by complexity.")
     retry_model = models.CharField(max_length=100, blank=True, help_text="The model after a failed attempt. Empty: chosen by complexity.")
+    repairs = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MaxValueValidator(MOST_REPAIRS)],
+        help_text="How often an agent may repair its work after a failed gate. 0: never.",
+    )
     budget_usd = models.DecimalField(
         max_digits=12,
         decimal_places=6,

@@ -87,6 +87,7 @@ class Run(models.Model):
     phase_cap_usd = models.DecimalField(
         max_digits=12, decimal_places=6, null=True, blank=True, help_text="The most that one attempt may cost."
     )
+    repairs = models.PositiveSmallIntegerField(default=0, help_text="Rounds of repair that a phase may have after a failed gate.")
     rate_limited_since = models.DateTimeField(null=True, blank=True)
     rate_limited_until = models.DateTimeField(null=True, blank=True, help_text="Nothing starts before this time, because of a rate limit.")
     rate_limits = models.PositiveIntegerField(default=0, help_text="Rate limits since the last successful phase.")
@@ -273,6 +274,9 @@ class Task(models.Model):
     resume_session = models.BooleanField(default=False, help_text="The next attempt resumes the agent's last session.")
     restarts = models.PositiveIntegerField(default=0, help_text="Automatic restarts since a person last started the task.")
     not_before = models.DateTimeField(null=True, blank=True, help_text="The earliest time of the next launch, after a back-off.")
+    repairs = models.PositiveIntegerField(default=0, help_text="Rounds of repair since a person last started the task.")
+    rounds_seconds = models.FloatField(default=0, help_text="What the rounds before the next one took.")
+    rounds_usd = models.DecimalField(max_digits=12, decimal_places=6, default=0, help_text="What they cost, as far as that is known.")
     changed_at = models.DateTimeField(auto_now_add=True)
     resolution = models.CharField(
         max_length=64, blank=True, help_text="A conflict resolution by a person: the commit that the next attempt judges."
@@ -356,6 +360,7 @@ class Attempt(SupervisedProcess):
     merge_tree = models.CharField(max_length=64, blank=True)
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
+    repair = models.CharField(max_length=200, blank=True, help_text="Which round of repair it is, in words; empty if it is none.")
     stop_cause = models.CharField(max_length=200, blank=True, help_text="Who asked to stop this attempt alone; empty if nobody did.")
     checkout_bytes = models.PositiveBigIntegerField(null=True, blank=True, help_text="Size of the checkout. Null if not measured.")
     checkout_removed_at = models.DateTimeField(null=True, blank=True, help_text="When the checkout was removed or found missing.")

@@ -181,7 +181,7 @@ def report(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 
 EXECUTE_NAMES = (
     *("what", "backend", "max_parallel", "timeout_minutes", "scheduling", "on_conflict", "fail_fast"),
-    *("model", "retry_model", "models", "budget_usd", "phase_cap_usd"),
+    *("model", "retry_model", "repairs", "models", "budget_usd", "phase_cap_usd"),
 )
 
 

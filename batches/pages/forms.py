@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from django import forms
 
-from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.plans.templates import ABOUT_CHARACTERS, TemplateKind
 from batches.core.text.words import visible
@@ -117,6 +117,10 @@ class Execute(Described, forms.Form):
         required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Limit per phase, US dollars",
         help_text="The most that one attempt may cost.",
     )  # fmt: skip
+    repairs = forms.IntegerField(
+        required=False, min_value=0, max_value=MOST_REPAIRS, label="Repairs",
+        help_text="How often an agent may repair its work after a failed gate. 0: never.",
+    )  # fmt: skip
     what = forms.ChoiceField(required=False, label="What")
     sent = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)  # identifies this form, however often it is sent
 
@@ -147,7 +151,7 @@ class Execute(Described, forms.Form):
             *((f"stage:{number}", f"Only stage {number}") for number in stages),
             *((f"phase:{key}", f"Only phase {key}") for key in phases),
         ])
-        for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd"):
+        for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd", "repairs"):
             self.fields[name].widget.attrs["placeholder"] = "The project's setting"
 
     @property
@@ -181,6 +185,7 @@ class Execute(Described, forms.Form):
             scheduling=data["scheduling"] or None,
             model=_model(data["model"]),
             retry_model=_model(data["retry_model"]),
+            repairs=data["repairs"],
             models={key: data[f"model-{key}"] for key in self.phase_keys if data[f"model-{key}"]},
             budget_usd=None if data["budget_usd"] is None else str(data["budget_usd"]),
             phase_cap_usd=None if data["phase_cap_usd"] is None else str(data["phase_cap_usd"]),

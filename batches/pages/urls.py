@@ -73,6 +73,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/cancel/", actions.cancel, name="cancel"),
     path("batches/<int:number>/retry/", actions.retry, name="retry"),
     path("batches/<int:number>/tasks/<int:pk>/retry/", actions.retry_task, name="retry_task"),
+    path("batches/<int:number>/repairs/", steering.repairs, name="repairs"),
     path("batches/<int:number>/tasks/<int:pk>/stop/", steering.stop_task, name="stop_task"),
     path("batches/<int:number>/conflicts/<int:pk>/", actions.decide, name="decide"),
     path("plans/", plans.plan_list, name="plans"),

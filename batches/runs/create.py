@@ -51,6 +51,7 @@ def new_run(
                 budget_usd=project.budget_usd if options.budget_usd is None else dollars(options.budget_usd, "The budget"),
                 phase_cap_usd=project.phase_cap_usd if options.phase_cap_usd is None else dollars(options.phase_cap_usd, "The cap"),
                 **_pause_of_others(options.backend or project.backend),
+                repairs=(project.repairs if options.repairs is None else options.repairs) if operation is Operation.EXECUTE else 0,
                 fail_fast=project.fail_fast if options.fail_fast is None else options.fail_fast,
                 gate_rules=project.gate_rules.to_json(),
                 phase_limit_seconds=limit,

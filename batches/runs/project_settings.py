@@ -12,6 +12,7 @@ def current_settings(project: Project) -> dict[str, float | str]:
         "silence_seconds": project.silence_seconds or settings.CE_SILENCE_SECONDS,
         "max_parallel": project.max_parallel,
         "retry_model": project.retry_model,
+        "repairs": project.repairs,
     }
 
 

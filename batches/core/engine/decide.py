@@ -40,6 +40,7 @@ NOT_OF_THE_WORK = frozenset(
         FailureReason.MACHINE_FAULT,
     }
 )
+LEAST_SHARE_OF_TIME = 0.1  # of the time limit that must be left for a repair
 SUCCESS = "success"  # the verdict of a successful attempt; every other verdict is a FailureReason
 
 
@@ -63,6 +64,7 @@ class AttemptView:
     reserved_usd: Decimal | None = None  # at launch; None: no model, or neither budget nor cap
     fault: str = ""  # the kind of an agent_error, a value of Fault
     retry_at: datetime | None = None  # for rate_limited: when the provider accepts requests again, if known
+    repairable: bool = False  # an agent did the work and can be asked to repair it
     stopped_by: str = ""  # the person who asked to stop this attempt alone
 
 
@@ -82,6 +84,9 @@ class TaskView:
     remaining: float = 0.0  # length of the longest path from this task to an end, this task included
     attempt: AttemptView | None = None
     reserve_usd: Decimal | None = None  # what its launch reserves; None: nothing
+    repairs: int = 0  # rounds of repair since a person last started it
+    rounds_seconds: float = 0.0  # what the earlier rounds took; time limit and cap hold for all rounds together
+    rounds_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ class Snapshot:
     halted: Halt | None = None
     put_off: bool = False  # a fault of the machine: nothing starts or is merged until the ticker has found that it passed
     machine_faults: int = 0  # since a phase last succeeded
+    repairs: int = 0  # rounds of repair that a phase may have after a failed gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,16 @@ class Fail:
     reason: FailureReason
     message: str
     restart: bool  # a technical fault: start again automatically after a back-off
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Put the task back in the queue: its agent gets the output of the gates that failed, and works on. Round `number` of `of`."""
+
+    task: str
+    number: int
+    of: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +240,7 @@ class EndRun:
     event: RunEvent
 
 
-Decision = StartRun | Stop | Merge | Succeed | Fail | Defer | PutOff | Cancel | Block | Launch | CheckStage | Halt | EndRun
+Decision = StartRun | Stop | Merge | Succeed | Fail | Repair | Defer | PutOff | Cancel | Block | Launch | CheckStage | Halt | EndRun
 
 
 def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
@@ -250,7 +266,7 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
         return decisions or _end(snapshot)
     blocked = _blocked(snapshot)
     decisions += blocked
-    if any(isinstance(decision, Succeed | Fail | Defer | PutOff | Cancel | Halt) for decision in decisions):
+    if any(isinstance(decision, Succeed | Fail | Repair | Defer | PutOff | Cancel | Halt) for decision in decisions):
         return decisions  # the next snapshot shows what may be launched now
     unlaunchable = {decision.task for decision in blocked}
     checks = [CheckStage(stage) for stage in sorted(snapshot.unchecked_stages) if _phases_ended(snapshot, stage)]
@@ -323,7 +339,7 @@ def _decide_attempt(
         return Stop(task.name, FailureReason.NEVER_STARTED, force=True) if late else None
     if attempt.silent_seconds > policy.silence_seconds:
         return Stop(task.name, FailureReason.TIMEOUT, force=True)
-    if attempt.running_seconds > policy.phase_limit_seconds + policy.limit_grace_seconds:
+    if attempt.running_seconds + task.rounds_seconds > policy.phase_limit_seconds + policy.limit_grace_seconds:
         return Stop(task.name, FailureReason.PHASE_TIME_LIMIT, force=True)
     if overspent and attempt.reserved_usd is not None:
         return Stop(task.name, FailureReason.BUDGET, force=False)
@@ -362,8 +378,32 @@ def _decide_ended_attempt(
     if reason is FailureReason.BUDGET and snapshot.budget is not None and (attempt.stop_reason or snapshot.phase_cap_usd is None):
         # Not the phase's own cap: the budget of the whole batch is used up.
         return Cancel(task.name, FailureReason.BUDGET, _out_of_budget(snapshot.budget, "The phase was stopped; its commits are kept."))
+    if _can_repair(task, attempt, snapshot, policy):
+        return Repair(task.name, task.repairs + 1, snapshot.repairs, attempt.message)
     restart = not attempt.stopped_by and task.restarts < restart_limit(reason, attempt.fault, policy)
     return Fail(task.name, reason, attempt.message, restart)
+
+
+def _can_repair(task: TaskView, attempt: AttemptView, snapshot: Snapshot, policy: Policy) -> bool:
+    """Whether the phase's agent may try to repair what a gate refused: rounds, time, cap and budget are left, and nobody stopped it."""
+    if attempt.verdict != FailureReason.GATE_FAILED or not attempt.repairable or attempt.stopped_by or task.repairs >= snapshot.repairs:
+        return False
+    if task.rounds_seconds + attempt.running_seconds > policy.phase_limit_seconds * (1 - LEAST_SHARE_OF_TIME):
+        return False
+    cost = attempt.cost_usd if attempt.cost_usd is not None else attempt.reserved_usd or Decimal(0)
+    if snapshot.phase_cap_usd is not None and task.rounds_usd + cost >= snapshot.phase_cap_usd:
+        return False
+    if snapshot.halted is not None or snapshot.budget is None:
+        return snapshot.halted is None
+    left = snapshot.budget.limit_usd - committed_usd(snapshot)
+    return left > 0 and left >= _next_round_usd(task, attempt, snapshot, cost)
+
+
+def _next_round_usd(task: TaskView, attempt: AttemptView, snapshot: Snapshot, cost: Decimal) -> Decimal:
+    """What the next round reserves: as this one, or what the cap leaves."""
+    if snapshot.phase_cap_usd is None:
+        return attempt.reserved_usd or Decimal(0)
+    return snapshot.phase_cap_usd - task.rounds_usd - cost
 
 
 def restart_limit(reason: str, fault: str, policy: Policy) -> int:

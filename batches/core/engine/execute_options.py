@@ -6,6 +6,8 @@ from decimal import Decimal, InvalidOperation
 
 from batches.core.errors import WrongChoice
 
+MOST_REPAIRS = 9  # rounds of one phase
+
 
 @dataclass(frozen=True, slots=True)
 class ExecuteOptions:
@@ -24,6 +26,7 @@ class ExecuteOptions:
     models: Mapping[str, str] = field(default_factory=dict)  # {phase key: model}, overrides everything else
     budget_usd: str | None = None  # of the whole batch; text, so that it survives JSON
     phase_cap_usd: str | None = None
+    repairs: int | None = None  # rounds of repair after a failed gate; 0: none
 
 
 def dollars(text: object, field_name: str) -> Decimal:

@@ -42,6 +42,7 @@ class TaskEvent(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     DEFER = "defer"
+    REPAIR = "repair"  # a gate failed: the agent gets its output and tries again; no failure of the phase yet
     DROP = "drop"  # a person gives up a failed task
 
 
@@ -117,6 +118,7 @@ TASK_MOVES: Mapping[TaskEvent, Mapping[TaskState, TaskState]] = MappingProxyType
         TaskEvent.RETRY: _RETRY_TO_PENDING,
         # An external limit delays the task: back to the queue, no failure.
         TaskEvent.DEFER: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
+        TaskEvent.REPAIR: {TaskState.LAUNCHING: TaskState.PENDING, TaskState.RUNNING: TaskState.PENDING},
         TaskEvent.DROP: {TaskState.FAILED: TaskState.CANCELLED},
     }
 )

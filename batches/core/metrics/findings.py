@@ -276,7 +276,7 @@ def _undeclared(evidence: Evidence) -> Iterator[Finding]:
 
 def _rising(evidence: Evidence) -> Iterator[Finding]:
     """A kind of error that is more common in the later half than in the earlier."""
-    all_tried = [one for one in evidence.attempts if one.outcome != "cancelled"]
+    all_tried = [one for one in evidence.attempts if one.outcome not in ("cancelled", "repaired")]
     for reason in sorted({one.reason for one in all_tried if one.reason} - {FailureReason.CANCELLED}):
         tried = [one for one in all_tried if one.under_limit_of_today(reason)]
         late, early = _halves(tried)

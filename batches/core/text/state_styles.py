@@ -36,6 +36,7 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     "blocked": StateStyle("blocked", "⊘", "blocked"),
     "cancelled": StateStyle("cancelled", "–", "cancelled"),
     "deferred": StateStyle("queued", "○", "put off"),
+    "repaired": StateStyle("stale", "↻", "sent to repair"),
     "stale": StateStyle("stale", "!", "no heartbeat"),
     "stuck": StateStyle("stale", "!", "no progress"),
     "warning": StateStyle("stale", "!", "warning"),

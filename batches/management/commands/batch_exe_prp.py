@@ -185,6 +185,7 @@ def add_how(parser: CommandParser) -> None:
     parser.add_argument("--timeout", type=float, metavar="MIN", help="time limit of a phase, in minutes")
     parser.add_argument("--model", choices=[*MODELS, "auto"], help="model of every phase; auto: by complexity (default: the project's)")
     parser.add_argument("--retry-model", choices=[*MODELS, "auto"], help="model after a failed attempt")
+    parser.add_argument("--repairs", type=int, metavar="N", help="how often an agent may repair its work after a failed gate; 0: never")
     parser.add_argument("--phase-model", action="append", metavar="K=MODEL", help="model of this phase (repeatable)")
     parser.add_argument("--budget", metavar="USD", help="what the whole batch may cost; also with --resume, to go on after its end")
     parser.add_argument("--phase-cap", metavar="USD", help="what one attempt may cost")
@@ -206,6 +207,7 @@ def execute_options(options: dict[str, Any]) -> ExecuteOptions:
         scheduling=options["scheduling"],
         model=_model(options["model"]),
         retry_model=_model(options["retry_model"]),
+        repairs=options["repairs"],
         models=_phase_models(options["phase_model"]),
         budget_usd=options["budget"],
         phase_cap_usd=options["phase_cap"],

@@ -74,7 +74,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         model = Project
         fields = [
             *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
-            *("model", "retry_model", "budget_usd", "phase_cap_usd"),
+            *("model", "retry_model", "repairs", "budget_usd", "phase_cap_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
             *("linear_team", "notify_format", "notify_mail"),
@@ -102,6 +102,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "shared_context": "Start all agents with the same context",
         }
         help_texts = {
+            "repairs": "After a failed gate the agent gets the gate's output and repairs its work, this often. 0: never.",
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
             "agent_command": "For the backend “command”, such as: codex exec --json --sandbox workspace-write -",
             "max_parallel": "The most phases that run in parallel.",

@@ -22,6 +22,7 @@ from batches.core.engine.decide import (
     Policy,
     PutOff,
     RateLimit,
+    Repair,
     Snapshot,
     StartRun,
     Stop,
@@ -58,6 +59,17 @@ def diamond(one=S.PENDING, two_a=S.PENDING, two_b=S.PENDING, three=S.PENDING) ->
 
 def live(**known) -> Snapshot:
     return run(task("1", 1, S.RUNNING, attempt=attempt(**known)), task("2", 2, waits_for="1"))
+
+
+def refused(attempt: dict[str, object] | None = None, **more) -> Snapshot:
+    """A run of one phase whose gate refused what an agent did."""
+    ended = {"exited": True, "verdict": FailureReason.GATE_FAILED, "message": "Gate 1 failed.", "repairable": True} | (attempt or {})
+    return run(task("1", 1, S.RUNNING, attempt=_attempt(**ended), **more), repairs=2)
+
+
+_attempt = attempt
+REFUSED = Fail("1", FailureReason.GATE_FAILED, "Gate 1 failed.", restart=False)
+FIRST_REPAIR = Repair("1", 1, 2, "Gate 1 failed.")
 
 
 TABLE = {
@@ -114,6 +126,36 @@ TABLE = {
     "the time limit has a grace, the wrapper keeps it first": (live(running_seconds=3605.0), []),
     "the time limit ends what the wrapper did not": (
         live(running_seconds=3610.1),
+        [Stop("1", FailureReason.PHASE_TIME_LIMIT, force=True)],
+    ),
+    "a failed gate is repaired while rounds are left": (
+        refused(repairs=1),
+        [Repair("1", 2, 2, "Gate 1 failed.")],
+    ),
+    "with the rounds used up the phase fails": (refused(repairs=2), [REFUSED]),
+    "without rounds it fails as ever": (replace(refused(), repairs=0), [REFUSED]),
+    "where no agent did the work nothing is repaired": (refused(attempt={"repairable": False}), [REFUSED]),
+    "what a person stopped is not repaired": (refused(attempt={"stopped_by": "anna"}), [REFUSED]),
+    "another failure is not repaired": (
+        refused(attempt={"verdict": FailureReason.BAD_RESULT}),
+        [replace(REFUSED, reason=FailureReason.BAD_RESULT)],
+    ),
+    "no repair when a tenth of the time is not left": (refused(rounds_seconds=3000.0, attempt={"running_seconds": 300.0}), [REFUSED]),
+    "a repair with a tenth of the time": (refused(rounds_seconds=3000.0, attempt={"running_seconds": 200.0}), [FIRST_REPAIR]),
+    "no repair beyond the cap of the phase": (
+        replace(refused(rounds_usd=Decimal("0.6"), attempt={"cost_usd": Decimal("0.4")}), phase_cap_usd=Decimal(1)),
+        [REFUSED],
+    ),
+    "no repair that the budget cannot pay": (
+        replace(refused(attempt={"cost_usd": Decimal(1), "reserved_usd": Decimal(2)}), budget=Budget(Decimal(3), Decimal(1))),
+        [REFUSED],
+    ),
+    "a repair that the budget can pay": (
+        replace(refused(attempt={"cost_usd": Decimal(1), "reserved_usd": Decimal(2)}), budget=Budget(Decimal(4), Decimal(1))),
+        [FIRST_REPAIR],
+    ),
+    "all rounds together have the time limit of the phase": (
+        run(task("1", 1, S.RUNNING, repairs=1, rounds_seconds=3000.0, attempt=attempt(running_seconds=611.0))),
         [Stop("1", FailureReason.PHASE_TIME_LIMIT, force=True)],
     ),
     "a phase that a person stops is asked to end, and nothing else is": (

@@ -38,10 +38,19 @@ class RunMachine(RuleBasedStateMachine):
         fail_fast=st.booleans(),
         cents=st.none() | st.integers(min_value=0, max_value=600),
         capped=st.booleans(),
+        repairs=st.integers(min_value=0, max_value=3),
         reserves=st.lists(st.sampled_from([None, 50, 100, 200]), min_size=8, max_size=8),
     )
     def begin(
-        self, edges: list[int], parallel: int, by_stage: bool, fail_fast: bool, cents: int | None, capped: bool, reserves: list[int | None]
+        self,
+        edges: list[int],
+        parallel: int,
+        by_stage: bool,
+        fail_fast: bool,
+        cents: int | None,
+        capped: bool,
+        repairs: int,
+        reserves: list[int | None],
     ) -> None:
         stages: list[int] = []
         tasks: list[core.TaskView] = []
@@ -63,7 +72,7 @@ class RunMachine(RuleBasedStateMachine):
         self.halted: core.Halt | None = None
         self.run_state = RunState.QUEUED
         self.tasks = {task.name: task for task in tasks}
-        self.options = {"max_parallel": parallel, "by_stage": by_stage, "fail_fast": fail_fast}
+        self.options = {"max_parallel": parallel, "by_stage": by_stage, "fail_fast": fail_fast, "repairs": repairs}
         self.flags = {"paused": False, "cancel_requested": False}
         self.now = START
         self.merges: dict[str, int] = {}
@@ -156,7 +165,17 @@ class RunMachine(RuleBasedStateMachine):
                 assert self.halted is None
                 assert reason != "budget" or not self.live(), "stopped for the budget although something at work may cost less"
                 self.halted = decision
+            case core.Repair(name, number, of, _message):
+                task = self.tasks[name]
+                assert task.attempt.verdict == "gate_failed" and number == task.repairs + 1 <= of == self.options["repairs"]
+                assert not self.flags["cancel_requested"] and self.halted is None
+                self._pay(name)
+                seconds, usd = task.rounds_seconds + task.attempt.running_seconds, task.rounds_usd + (task.attempt.cost_usd or Decimal(0))
+                self._move(name, TaskEvent.REPAIR, attempt=None, repairs=number, rounds_seconds=seconds, rounds_usd=usd)
             case core.Fail(name, reason, _message, restart):
+                task = self.tasks[name]
+                if reason == "gate_failed" and task.attempt.repairable and self.limit is None and not task.attempt.stop_reason:
+                    assert task.repairs >= self.options["repairs"], "failed although a round of repair was left"
                 self._pay(name)
                 self._move(name, TaskEvent.FAIL, attempt=None, reason=reason)
                 if restart:
@@ -197,6 +216,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def _end(self, task: core.TaskView, verdict: str, **known: object) -> None:
         nothing_to_merge = task.kind is TaskKind.STAGE_CHECK
+        known |= {"repairable": task.kind is TaskKind.PHASE}
         attempt = replace(task.attempt, started=True, exited=True, verdict=verdict, merged=nothing_to_merge, **known)
         self._set(task.name, attempt=attempt)
 
@@ -262,7 +282,8 @@ class RunMachine(RuleBasedStateMachine):
     def retry(self) -> None:
         for task in list(self.tasks.values()):
             if task.state in (TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED):
-                self._move(task.name, TaskEvent.RETRY, reason="", blocked_by="", restarts=0, not_before=None)
+                rounds = {"repairs": 0, "rounds_seconds": 0.0, "rounds_usd": Decimal(0)}
+                self._move(task.name, TaskEvent.RETRY, reason="", blocked_by="", restarts=0, not_before=None, **rounds)
         self.flags = {"paused": False, "cancel_requested": False}
         self.halted, self.rate_limits = None, 0
         self.run_state = next_run_state(self.run_state, RunEvent.REOPEN)
@@ -294,6 +315,11 @@ class RunMachine(RuleBasedStateMachine):
         if getattr(self, "halted", None) is not None and self.run_state not in LIVE_RUN and not self.flags["cancel_requested"]:
             undone = [task for task in self.tasks.values() if task.state is TaskState.CANCELLED]
             assert all(task.reason for task in undone)
+
+    @invariant()
+    def no_phase_has_more_repairs_than_allowed(self) -> None:
+        for task in getattr(self, "tasks", {}).values():
+            assert task.repairs <= self.options["repairs"]
 
     @invariant()
     def merged_once_and_only_if_it_succeeds(self) -> None:

@@ -32,6 +32,8 @@ TASK_TABLE = {
     ("cancel", "running"): "cancelled",
     ("defer", "launching"): "pending",
     ("defer", "running"): "pending",
+    ("repair", "launching"): "pending",
+    ("repair", "running"): "pending",
     ("drop", "failed"): "cancelled",
     ("retry", "failed"): "pending",
     ("retry", "blocked"): "pending",
