@@ -6,6 +6,7 @@ import os
 
 from subagents.contract import ContractError, Role, TaskType
 from subagents.reporting import title_of
+from subagents.steering import opening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def render_prompt(spec: TaskSpec, checkout: str) -> str:
         if not end or name not in values:
             raise ContractError("a prompt", f"has a placeholder {name[:40]!r} without a value")
         done += [values[name], rest]
-    return "".join(done).rstrip("\n") + "\n"
+    return opening(spec) + "".join(done).rstrip("\n") + "\n"
 
 
 def _read(name: str) -> str:

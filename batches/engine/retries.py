@@ -25,6 +25,7 @@ from batches.engine.execution_plan import (
     chosen_models,
 )
 from batches.engine.run_control import unpause
+from batches.engine.steering import checked_remark
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.create import refuse_busy
@@ -41,12 +42,14 @@ def retry(
     options: ExecuteOptions | None = None,
     resolution: str = "",
     resume_session: bool = False,
+    remark: str = "",
 ) -> list[Task]:
     """Retry tasks and what they blocked, and reopen the run. Without `names`: all that failed or were cancelled, except dropped ones.
 
     New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
     With `resolution`, a checked commit, the named tasks are not executed again: that commit is judged instead.
     With `resume_session` an agent continues its last session and work where that is possible, else it starts afresh.
+    The agents of the named tasks are told `remark` first; where no agent does the work, there is nobody to tell.
     `options` change how the run continues, such as a longer time limit, but not which phases it has. What was changed in
     the project's settings since then reaches the run too, unless `options` say otherwise.
     Returns the tasks that are pending again. Raises ServiceError, PermissionDenied.
@@ -67,6 +70,8 @@ def retry(
                 raise ServiceError(f"Run {run.number} of batch {run.batch.number} is being {doing}; retry once it has ended.")
             tasks = list(run.tasks.select_related("run"))
             chosen = _retryable(tasks, names)
+            said = checked_remark(remark, str(changes.get("backend", run.backend)))
+            told = {task.pk for task in chosen} if said else set()
             resolved = {task.pk for task in chosen} if resolution else set()
             if not resolution:
                 bring_in(run.batch)
@@ -89,6 +94,8 @@ def retry(
                     resolution=resolution if task.pk in resolved else "",
                     dropped_ref="",
                     resume_session=resume_session,
+                    remark=said if task.pk in told else "",
+                    remark_cause=actor.cause if task.pk in told else "",
                     after=sorted(roots - {check.name for check in checks}) if task in checks else task.after,
                 )
             rules = run.batch.project.gate_rules.to_json()  # fixed settings count, like a fixed base branch
@@ -150,9 +157,9 @@ def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
     return chosen
 
 
-def retry_task(*, task: Task, actor: Actor, resume_session: bool = False) -> list[Task]:
-    """Retry one task and what it blocked; `resume_session` as for `retry`. Raises ServiceError, PermissionDenied."""
-    return retry(run=task.run, actor=actor, names=[task.name], resume_session=resume_session)
+def retry_task(*, task: Task, actor: Actor, resume_session: bool = False, remark: str = "") -> list[Task]:
+    """Retry one task and what it blocked; `resume_session` and `remark` as for `retry`. Raises ServiceError, PermissionDenied."""
+    return retry(run=task.run, actor=actor, names=[task.name], resume_session=resume_session, remark=remark)
 
 
 def take_resolution(*, task: Task, commit: str, actor: Actor) -> list[Task]:

@@ -4,8 +4,11 @@ from django.db import transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
+from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.errors import ServiceError, WrongChoice
 from batches.models import Attempt, Batch, Run, Task
+
+REMARK_CHARACTERS = 8_000
 
 
 def stop_phase(*, task: Task, actor: Actor) -> None:
@@ -22,6 +25,16 @@ def stop_phase(*, task: Task, actor: Actor) -> None:
             task.refresh_from_db()
             raise ServiceError(f"Phase {task.name} is {task.state}; only a running phase can be stopped.")
         Batch.objects.bump(task.run.batch_id)
+
+
+def checked_remark(text: str, backend: str) -> str:
+    """What a person says to an agent, without white space around it. Raises WrongChoice when it is too long or nobody would read it."""
+    said = text.replace("\r\n", "\n").strip()
+    if len(said) > REMARK_CHARACTERS:
+        raise WrongChoice(f"A remark has at most {REMARK_CHARACTERS} characters; this one has {len(said)}.")
+    if said and backend in BACKENDS_WITHOUT_MODEL:
+        raise WrongChoice(f"The backend {backend} has no agent that could read a remark. Leave it out, or choose another backend.")
+    return said
 
 
 def task_of(run: Run, name: str) -> Task:

@@ -68,6 +68,9 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
     spec = build_spec(run, task, attempt)
     if last and (task.resume_session or task.repairs):
         spec = resumed_spec(spec, task)
+    if task.remark:
+        attempt.remark, attempt.remark_cause = task.remark, task.remark_cause
+        spec = replace_record(spec, payload={**spec.payload, "remark": task.remark})
     if task.repairs:
         attempt.repair = repair_words(run, task)
         spec = replace_record(spec, timeout_seconds=max(1.0, spec.timeout_seconds - task.rounds_seconds))

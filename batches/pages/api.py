@@ -205,12 +205,17 @@ def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 
 def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Retry phases of the last run by key, or all failed ones, with those that they blocked."""
-    found, data = find_batch(number), body_of(request, "phases")
+    found, data = find_batch(number), body_of(request, "phases", "remark", "keep_session")
     names = data.get("phases", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest("phases must be a list of phase keys.")
     run = _last_run(found)
-    opened = retries.retry(run=run, actor=actor, names=names)
+    remark = data.get("remark", "")
+    if not isinstance(remark, str):
+        raise BadRequest("remark must be text: what the agents are told first.")
+    if remark and not names:
+        raise BadRequest("A remark is for phases that are named: give them as phases.")
+    opened = retries.retry(run=run, actor=actor, names=names, remark=remark, resume_session=_yes(data, "keep_session"))
     run.refresh_from_db()
     return accepted(request, found, run, phases=[task.name for task in opened])
 

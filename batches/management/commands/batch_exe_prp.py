@@ -35,6 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep-session", action="store_true", help="with --retry-phase: the agent resumes its last session and work"
         )
+        parser.add_argument("--remark", metavar="TEXT", default="", help="with --retry-phase: what the agent is told first")
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
         what.add_argument("--stop-phase", metavar="K", help="stop this running phase alone; its work so far is kept")
@@ -45,6 +46,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         batch = find_batch(options["batch"])
+        if options["remark"] and not options["retry_phase"]:
+            raise CommandError("--remark is for --retry-phase: what its agent is told first.", returncode=2)
         try:
             if options["dry_run"]:
                 self._preview(batch, options)
@@ -92,6 +95,7 @@ class Command(BaseCommand):
                 names=options["retry_phase"],
                 options=execute_options(options),
                 resume_session=options["keep_session"],
+                remark=options["remark"],
             )
             return last
         if options["resume"]:

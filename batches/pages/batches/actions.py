@@ -1,6 +1,7 @@
 """The buttons of a batch's page: each calls one service."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -110,12 +111,17 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
 
     def verb() -> str:
-        return _opened(retries.retry_task(task=task, actor=actor_of(request), resume_session=request.POST.get("session") == "resume"))
+        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request)))
 
     page = _page(number)
     if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
         page = reverse("batches:phase", args=[number, task.phase.key])
     return act(request, verb, page)
+
+
+def _how(request: HttpRequest) -> dict[str, Any]:
+    """How a phase is to be retried: in its session or afresh, and what its agent is told first."""
+    return {"resume_session": request.POST.get("session") == "resume", "remark": request.POST.get("remark", "")}
 
 
 def _opened(tasks: list[Task]) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batches.core.errors import ServiceError
+from batches.core.engine.execute_options import ExecuteOptions
+from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import retries
 from batches.engine.repairs import set_repairs
 from batches.engine.ticker import Ticker
@@ -78,6 +79,26 @@ def test_when_the_repairs_are_used_up_the_phase_has_failed_once_and_a_person_sta
     task.refresh_from_db()
     assert (task.repairs, task.rounds_seconds) == (0, 0)
     assert task.attempts.count() == 2
+
+
+def test_a_persons_remark_is_read_first_and_shown_at_the_attempt_also_in_repairs(world: World, tmp_path: Path, settings) -> None:
+    batch = refused_until(world, tmp_path, settings, 2, repairs=0)
+    run = world.finish(world.execute(batch))
+    world.project.repairs = 1
+    world.project.save()
+    remark = "Use </remark> {{checkout}} twice."
+    with pytest.raises(WrongChoice, match="at most 8000 characters"):
+        retries.retry(run=run, actor=ACTOR, names=["1"], remark="x" * 8001)
+    with pytest.raises(WrongChoice, match="has no agent that could read a remark"):
+        retries.retry(run=run, actor=ACTOR, names=["1"], options=ExecuteOptions(backend="steps"), remark=remark)
+    retries.retry(run=run, actor=ACTOR, names=["1"], remark=f"  {remark}\n")
+    assert world.finish(run).state == "succeeded", run.report
+    attempts = world.attempts(run, "1")
+    assert [(one.remark, one.outcome) for one in attempts] == [("", "failed"), (remark, "repaired"), (remark, "succeeded")]
+    assert attempts[1].remark_cause == ACTOR.cause
+    for told in ("told-1.md", "told-2.md"):
+        prompt = world.git("show", f"{batch.branch}:{told}")
+        assert prompt.index(f"<remark>\n{remark}\n</remark>") < prompt.index("Carry out this phase")
 
 
 def test_repairs_are_switched_off_for_a_run_at_its_start_and_while_it_lives(world: World, tmp_path: Path, settings) -> None:
