@@ -531,7 +531,10 @@ class TaskSpec(_Message):
 
 @record
 class Heartbeat(_Message):
-    """A sign of life. `last_update` is when it was written, `last_progress` when the agent last did something (ISO 8601)."""
+    """A sign of life. `last_update` is when it was written, `last_progress` when the agent last did something (ISO 8601).
+
+    `activity` began at `activity_since`: a word of ours for a part of the attempt, or what an agent does ("reads src/app.py").
+    """
 
     LABEL = "heartbeat"
 
@@ -548,6 +551,7 @@ class Heartbeat(_Message):
     activity: str
     attempt: int
     token: str
+    activity_since: str = ""
 
 
 @record

@@ -122,6 +122,7 @@ class Supervisor:
             total_steps=len(spec.steps),
             cost_usd=None,
             activity="start",
+            activity_since=timestamp(),
             attempt=spec.attempt,
             token=spec.token,
         )
@@ -216,6 +217,7 @@ class Supervisor:
                 tokens_used=message.get("tokens_used", last.tokens_used),
                 cost_usd=message.get("cost_usd", last.cost_usd),
                 last_progress=timestamp(),
+                activity_since=timestamp() if "activity" in message else last.activity_since,
             )
             self.steps_completed = int(message.get("steps_completed", self.steps_completed))
             self.head_commit = str(message.get("head_commit", self.head_commit))

@@ -205,7 +205,15 @@ def _phase_result(
         "files_deleted": result.files_deleted if result else [],
         "undeclared": result.undeclared if result else [],
         "merge_commit": last.merge_commit if last else "",
+        **_activity(last),
     }
+
+
+def _activity(attempt: Attempt | None) -> JsonObject:
+    """What an agent that runs does now, and since when; null when nobody knows."""
+    known = attempt is not None and attempt.ended_at is None and attempt.activity
+    since = attempt.activity_since if known and attempt is not None else None
+    return {"activity": attempt.activity if known and attempt is not None else None, "activity_since": since and since.isoformat()}
 
 
 def _counts(checks: Iterable[GateCheck], origin: GateOrigin) -> dict[str, int]:
@@ -271,6 +279,8 @@ def report_text(run: Run, result: JsonObject) -> str:
         for entry in entries:
             if entry["stage"] == stage["stage"]:
                 lines.append(_phase_line(entry))
+                if entry["activity"]:
+                    lines.append(f"      now: {entry['activity']}{_since_words(entry['activity_since'])}")
                 if entry["status"] != "success" and entry["message"]:
                     lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
                 lines += [f"      look: {text}" for text in entry["looks"]]
@@ -287,6 +297,11 @@ def report_text(run: Run, result: JsonObject) -> str:
         lines += ["", f"Next: look at the branch (git log {run.batch.branch}), then merge it:"]
         lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
     return "\n".join(lines)
+
+
+def _since_words(since: str | None) -> str:
+    """How long an activity goes on: ", 41 s"; "" when unknown."""
+    return "" if since is None else f", {duration(max(0.0, (timezone.now() - datetime.fromisoformat(since)).total_seconds()))}"
 
 
 def _done_words(run: Run, result: JsonObject, done: int) -> str:

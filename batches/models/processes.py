@@ -39,6 +39,8 @@ class SupervisedProcess(models.Model):
     step = models.PositiveIntegerField(null=True, blank=True)
     total_steps = models.PositiveIntegerField(null=True, blank=True)
     progress = models.CharField(max_length=500, blank=True)
+    activity = models.CharField(max_length=200, blank=True, help_text="What its agent does now: reads src/app.py. Empty if unknown.")
+    activity_since = models.DateTimeField(null=True, blank=True)
     tokens_used = models.PositiveBigIntegerField(null=True, blank=True)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     model = models.CharField(max_length=100, blank=True, help_text="The language model. Empty if none is used.")

@@ -397,6 +397,11 @@ class Attempt(SupervisedProcess):
         return attempt_seconds(self.launched_at, self.ended_at)
 
     @property
+    def steps_behind(self) -> int:
+        """How many steps are done while it is at a step."""
+        return max(0, (self.step or 0) - 1)
+
+    @property
     def parts(self) -> list[tuple[str, float]]:
         """(name, seconds) of what its duration consists of, as far as known: its start, its work, and checks and merge by the engine."""
         if self.ended_at is None or self.started_at is None or self.exited_at is None:

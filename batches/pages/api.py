@@ -142,7 +142,7 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
                     "started_at": row.started_at,
                     "elapsed_seconds": row.seconds,
                     "waited_for_person_seconds": row.waited_for_person,
-                    "seconds_left": row.left,
+                    "seconds_left": None if row.left is None else row.left.seconds,
                     "url": request.build_absolute_uri(reverse("batches:detail", args=[row.batch.number])),
                 }
                 for row in rows_of(page)

@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 
+from subagents.activity import WAITS, doing
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.backends.claude_transcript import ClaudeTranscript, plain_text
@@ -364,6 +365,7 @@ class _Session:
                 first = next((step for step in self.spec.steps if step.number not in self.done), None)
                 if first is not None and self.spec.role == Role.EXECUTOR:
                     self.reporter.step(first.number, first.text)
+                self.reporter.doing(WAITS)
             case "api_retry":
                 self._on_retry(data)
             case subtype if "fallback" in subtype or "refusal" in subtype:
@@ -427,7 +429,7 @@ class _Session:
                 text = describe_call(block.name, block.input, self.checkout)
                 self.tools[block.id] = text
                 self.reporter.note("info", "tool", text)
-                self.reporter.doing(text)
+                self.reporter.doing(doing(block.name, block.input, self.checkout))
 
     def _on_UserMessage(self, message: Any) -> None:
         for block in message.content if isinstance(message.content, list) else ():
@@ -440,6 +442,8 @@ class _Session:
             if call.startswith("Bash "):
                 self.reporter.output(text.encode("utf-8", "replace") + b"\n", 0)
                 self.reporter.end_output(0)
+            if not self.tools:
+                self.reporter.doing(WAITS)
         self.reporter.alive()
 
     # The end

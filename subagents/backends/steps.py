@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from subagents.activity import doing
 from subagents.backends.base import AgentOutcome
 from subagents.broken_pipe import BROKEN_PIPE, why_141
 from subagents.contract import Failure
@@ -53,6 +54,7 @@ class StepsBackend:
         """Run the step's blocks up to the first that fails; returns (exit code, what went wrong), or (0, "")."""
         for command in step.commands:
             reporter.note("info", "command", command, step=step.number)
+            reporter.doing(doing("shell", {"command": command}, checkout))
             tail = Tail(LAST_LINES)
 
             def keep(data: bytes, tail: Tail = tail) -> None:

@@ -1,24 +1,48 @@
 """The remaining work of a batch: what waits for what, the longest chain, the hours left."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
 class RemainingPhase:
-    """A phase that is not done. `needs` may name done phases too; `hours` is what is left of the plan's estimate."""
+    """A phase that is not done. `needs` may name done phases too; `hours` is what is left of the plan's estimate `planned`.
+
+    `ran` are the seconds since its attempt was launched; None when none runs.
+    """
 
     key: str
     stage: int
     needs: Sequence[str]
     hours: float
+    planned: float = 0.0
+    ran: float | None = None
 
     @classmethod
-    def begun(cls, key: str, stage: int, needs: Sequence[str], hours: float | None, step: int | None, steps: int | None) -> Self:
+    def begun(
+        cls,
+        key: str,
+        stage: int,
+        needs: Sequence[str],
+        hours: float | None,
+        step: int | None,
+        steps: int | None,
+        ran: float | None = None,
+    ) -> Self:
         """A phase at its `step` of `steps`: the plan's hours minus the share of completed steps."""
         completed = min(1.0, max(0, (step or 1) - 1) / steps) if steps else 0.0
-        return cls(key, stage, needs, (hours or 0.0) * (1 - completed))
+        return cls(key, stage, needs, (hours or 0.0) * (1 - completed), hours or 0.0, ran)
+
+    def at_pace(self, pace: float) -> Self:
+        """The same with less left when its time so far, at `pace` seconds per planned hour, says so; never below 0."""
+        if self.ran is None:
+            return self
+        return replace(self, hours=max(0.0, min(self.hours, self.planned - self.ran / pace)))
+
+    def is_overdue(self, pace: float) -> bool:
+        """Whether it has run for longer than its whole estimate."""
+        return self.ran is not None and self.ran > self.planned * pace
 
 
 def unblocked_by(phases: Sequence[RemainingPhase]) -> Mapping[str, int]:

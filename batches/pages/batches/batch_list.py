@@ -26,7 +26,7 @@ from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.models.visibility import sight_key
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
-from batches.pages.batches.time_left import TO_COME, time_left
+from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
 from batches.pages.common import htmx
 from batches.plans.services import SAMPLE
 
@@ -51,7 +51,7 @@ class BatchRow:
     seconds: float | None  # its duration, up to now while it goes on
     waited_for_person: float | None  # beside it
     clock_from: datetime | None  # from when a clock counts its duration; None: it stands still
-    left: float | None  # ≈ seconds
+    left: TimeLeft | None
     not_verified: str  # of an execution that succeeded: what is not green in it
     live: bool
 
@@ -115,10 +115,9 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
 
 
 def rows_of(page: Page[Batch]) -> list[BatchRow]:
-    batches = page.object_list
-    phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches)
+    batches, now = page.object_list, timezone.now()
+    phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches, now)
     successes = successes_of_batches([batch.pk for batch in batches])
-    now = timezone.now()
     rows = []
     for batch in batches:
         state, word = batch_state(batch.operation, batch.run_state, batch.run_paused, batch.run_stop_reason)
@@ -162,8 +161,8 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
     return rows
 
 
-def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
-    """{batch: approximate seconds left} for batches that are being executed, as on their own pages. At most three queries."""
+def _times_left(batches: Iterable[Batch], now: datetime) -> dict[int, TimeLeft]:
+    """{batch: approximate time left} for batches that are being executed, as on their own pages. At most three queries."""
     running = (batch for batch in batches if batch.run_state == RunState.RUNNING and not batch.run_paused)
     executing = {batch.run_id: batch.pk for batch in running if batch.run_id is not None and batch.operation == Operation.EXECUTE}
     if not executing:
@@ -172,24 +171,24 @@ def _times_left(batches: Iterable[Batch]) -> dict[int, float]:
     attempts = Attempt.objects.filter(mattering, task__run__batch__in=executing.values(), task__kind=TaskKind.PHASE)
     attempts = attempts.filter(task__run__operation=Operation.EXECUTE)
     done: dict[int, list[tuple[float | None, float | None]]] = {}
-    steps: dict[int, tuple[int | None, int | None]] = {}
+    steps: dict[int, tuple[int | None, int | None, float]] = {}
     columns = ("task_id", "task__run__batch_id", "task__phase__hours", "launched_at", "ended_at", "step", "total_steps")
     for task, batch, hours, launched, ended, step, total in attempts.values_list(*columns):
         if ended is None:
-            steps[task] = (step, total)
+            steps[task] = (step, total, max(0.0, (now - launched).total_seconds()))
         else:
             done.setdefault(batch, []).append((attempt_seconds(launched, ended), hours))
     left: dict[int, list[RemainingPhase]] = {}
     of_task = ("pk", "run_id", "phase__key", "stage__number", "phase__dependencies", "phase__hours")
     to_come = Task.objects.filter(run__in=executing, kind=TaskKind.PHASE, state__in=TO_COME).order_by("stage__number", "position")
     for task, run, key, stage, needs, hours in to_come.values_list(*of_task):
-        left.setdefault(run, []).append(RemainingPhase.begun(key, stage, needs, hours, *steps.get(task, (None, None))))
+        left.setdefault(run, []).append(RemainingPhase.begun(key, stage, needs, hours, *steps.get(task, (None, None, None))))
     found = {}
-    for run in Run.objects.filter(pk__in=executing).only("max_parallel", "parallel_limit", "scheduling", "batch_id"):
-        by_stage = run.scheduling == "stages"
-        seconds = time_left(left.get(run.pk, []), done.get(run.batch_id, []), slots=run.parallel, by_stage=by_stage)
-        if seconds is not None:
-            found[run.batch_id] = seconds
+    columns_of_run = ("max_parallel", "parallel_limit", "scheduling", "batch_id", "forecast_seconds", "forecast_hours")
+    for run in Run.objects.filter(pk__in=executing).only(*columns_of_run):
+        pace = pace_of(done.get(run.batch_id, []), usual_pace(run))
+        if (one := time_left(left.get(run.pk, []), pace, slots=run.parallel, by_stage=run.scheduling == "stages")) is not None:
+            found[run.batch_id] = one
     return found
 
 

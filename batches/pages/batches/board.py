@@ -37,7 +37,7 @@ from batches.models import (
 )
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
-from batches.pages.batches.time_left import TO_COME, time_left
+from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
 from batches.repositories.batch_branch import RESTORE_OPTION
 
 ATTENTION_SHOWN = 8
@@ -86,6 +86,8 @@ class PhaseCard:
     model: str = ""  # of its attempt, else what it would get; "": none is used
     prepares: bool = False  # its task writes its work order, and carries nothing out
     behind: PhaseSuccess = VERIFIED  # the success of a phase that succeeded
+    pace: float | None = None  # seconds per planned hour, as in `time_left`
+    now: datetime | None = None
 
     @property
     def success(self) -> Success:
@@ -143,8 +145,30 @@ class PhaseCard:
     def part(self) -> RemainingPhase:
         """What is left of it."""
         attempt = self.attempt if self.task is not None and self.task.is_live else None
-        steps = (attempt.step, attempt.total_steps) if attempt is not None else (None, None)
-        return RemainingPhase.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *steps)
+        so_far = (attempt.step, attempt.total_steps, self.ran) if attempt is not None else (None, None, None)
+        return RemainingPhase.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *so_far)
+
+    @property
+    def ran(self) -> float | None:
+        """Seconds since the launch of an attempt that runs, as of `now`."""
+        if self.attempt is None or self.attempt.ended_at is not None or self.now is None:
+            return None
+        return max(0.0, (self.now - self.attempt.launched_at).total_seconds())
+
+    @property
+    def ran_percent(self) -> int | None:
+        """How much of the time that is likely has passed, at most 100; None if unknown."""
+        return None if self.ran is None or not self.forecast else min(100, int(100 * self.ran / self.forecast))
+
+    @property
+    def forecast(self) -> float | None:
+        """How many seconds it is likely to take; None if unknown."""
+        return self.pace * self.phase.hours if self.pace is not None and self.phase.hours else None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it has run for longer than is likely."""
+        return self.ran is not None and self.forecast is not None and self.ran > self.forecast
 
 
 def elapsed_of(attempt: Attempt | None) -> float | None:
@@ -229,6 +253,7 @@ class Attention:
     task: Task | None
     late_since: datetime | None = None
     stuck_since: datetime | None = None
+    activity: str = ""  # of an agent that is stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +328,7 @@ class Board:
     low_space: tuple[tuple[str, FileSystem], ...] = ()  # (host, file system) while phases wait for disk space
     verification: Verification | None = None  # the newest; none is shown while a run goes on
     autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
+    pace: float | None = None  # seconds per planned hour; None if unknown
 
     @property
     def gate_links(self) -> list[tuple[str, str, int]]:
@@ -417,14 +443,17 @@ class Board:
         return running_since(run.started_at, run.person_seconds(self.now))
 
     @property
-    def eta_seconds(self) -> float | None:
-        """Approximate remaining seconds, from the run's forecast and its pace so far; None if unknown."""
+    def time_left(self) -> TimeLeft | None:
+        """Approximate time until all is done, from the run's forecast and its pace so far; None if unknown."""
         run = self.run
         if run is None or not self.executing or run.state != RunState.RUNNING or run.paused:
             return None
-        done = [(card.elapsed, card.phase.hours) for card in self.cards if card.state == TaskState.SUCCEEDED]
-        usual = run.forecast_seconds / run.forecast_hours if run.forecast_seconds and run.forecast_hours else None
-        return time_left(self._left, done, slots=run.parallel, by_stage=run.scheduling == "stages", usual=usual)
+        return time_left(self._left, self.pace, slots=run.parallel, by_stage=run.scheduling == "stages")
+
+    @property
+    def overdue(self) -> list[PhaseCard]:
+        """Phases that have run for longer than is likely."""
+        return [card for card in self.cards if card.overdue]
 
     @cached_property
     def _left(self) -> list[RemainingPhase]:
@@ -482,7 +511,8 @@ class Board:
                 elif card.stuck and card.attempt:
                     since = card.attempt.last_progress_at
                     name = f"why-{card.element_id}"
-                    found.append(Attention(name, "stuck", card.phase.title, card.phase.key, "", card.task, stuck_since=since))
+                    doing = card.attempt.activity
+                    found.append(Attention(name, "stuck", card.phase.title, card.phase.key, "", card.task, None, since, doing))
             if stage.check and stage.check.state == TaskState.FAILED:
                 name = f"Gates of stage {stage.stage.number} on the merged tree"
                 text = why(stage.check.reason, stage.check.message)
@@ -607,13 +637,17 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
     prepares = run is not None and run.operation == Operation.GENERATE
     successes = read_successes([batch.pk])
 
+    succeeded = [task for task in of_phase.values() if task.state == TaskState.SUCCEEDED and task.pk in last]
+    hours: dict[int | None, float | None] = {phase.pk: phase.hours for phase in phases}
+    pace = pace_of([(last[task.pk].seconds, hours.get(task.phase_id)) for task in succeeded], usual_pace(run))
+
     def card(phase: Phase) -> PhaseCard:
         task = of_phase.get(phase.pk)
         attempt = last.get(task.pk) if task else None
         late = is_late(attempt, run, now)
         model = model_shown(phase, task, attempt, run)
         success = successes.get(task.pk, VERIFIED) if task else VERIFIED
-        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model, prepares, success)
+        return PhaseCard(phase, task, attempt, late, not late and is_stuck(attempt, now), model, prepares, success, pace, now)
 
     grouped: dict[int, list[PhaseCard]] = {stage.pk: [] for stage in stages}
     for phase in phases:
@@ -644,6 +678,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         spending=spending_of(run, attempts),
         log=merged_log(attempts, tasks) if with_log else (),
         autopilot_run=_autopilot_run(batch) if with_log else None,
+        pace=pace,
         gates=count_states(read_ledger(batch)) if with_log else {},
         verification=None if run is None or run.is_live or not with_log else batch.verifications.defer("spec", "result").first(),
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_safe
 
 from batches.accounts.access import may
 from batches.accounts.roles import SIGN_OFF_GATE
-from batches.core.engine.states import Operation
+from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.binding import Understood, understand
 from batches.core.gates.ledger import Entry, GateState, Said, SignedOff
 from batches.core.gates.success import VERIFIED
+from batches.core.metrics.durations import attempt_seconds
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
 from batches.gates.ledger import read_ledger
@@ -31,6 +32,7 @@ from batches.pages.batches.changes import files_of
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
+from batches.pages.batches.time_left import pace_of, usual_pace
 from batches.pages.common import htmx, read_number
 
 TABS = ("spec", "gates", "transcript", "log", "diff", "result", "prompt", "attempts")
@@ -226,6 +228,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     model = model_shown(phase, task, newest, task.run if task else None)
     prepares = task is not None and task.run.operation == Operation.GENERATE
     success = read_successes([batch.pk]).get(task.pk, VERIFIED) if task is not None else VERIFIED
+    pace = _pace(batch, run) if newest is not None and newest.ended_at is None else None
     merged = {check.gate_id: check for check in checks if check.attempt.task.phase_id is None}
     rows = [GateRow(place, gate, own.get(gate.pk), merged.get(gate.pk)) for place, gate in enumerate(gates, start=1)]
     if chosen is not None and chosen == newest:
@@ -234,7 +237,7 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
     return PhaseView(
         batch=batch,
         run=run,
-        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model, prepares, success),
+        card=PhaseCard(phase, task, newest, late, not late and is_stuck(newest, now), model, prepares, success, pace, now),
         attempts=tuple(attempts),
         chosen=chosen,
         gates=tuple(rows),
@@ -243,6 +246,15 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
         now=now,
         acceptances=tuple(acceptances_of(phase)),
     )
+
+
+def _pace(batch: Batch, run: Run | None) -> float | None:
+    """The pace by which the page of the batch tells the time that is left."""
+    succeeded = Task.objects.newest_of(batch, run).filter(kind=TaskKind.PHASE, state=TaskState.SUCCEEDED)
+    ended = Attempt.objects.filter(task__in=succeeded, outcome=Attempt.Outcome.SUCCEEDED)
+    rows = ended.values_list("task__phase_id", "task__phase__hours", "launched_at", "ended_at").order_by("task__run__number", "number")
+    newest = {phase: (attempt_seconds(launched, over), hours) for phase, hours, launched, over in rows}
+    return pace_of(newest.values(), usual_pace(run))
 
 
 def _chosen(attempts: Sequence[Attempt], task: Task | None, attempt_pk: int | None) -> tuple[Attempt | None, Attempt | None]:
