@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 from subagents.files import sha256_hex, write_atomic
 
@@ -18,9 +19,10 @@ MOST_BORROWED = 50
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _folders: list[str] = []  # the last one counts
+_temporary: set[str] = set()  # those in the machine's temporary folder, where others make some, too
 
 
 def keep_in(folder: str) -> None:
@@ -133,12 +135,31 @@ def _unquoted(line: str) -> str:
 
 
 def _folder() -> str:
-    if not _folders:
+    if not _folders or (_folders[-1] in _temporary and not _is_ours(_folders[-1])):
         import atexit
         import shutil
         import tempfile
 
-        _folders.append(tempfile.mkdtemp(prefix="ce-web-git-"))
-        atexit.register(shutil.rmtree, _folders[-1], ignore_errors=True)
+        made = tempfile.mkdtemp(prefix="ce-web-git-")
+        _temporary.add(made)
+        _folders.append(made)
+        atexit.register(_remove_if_ours, made, shutil.rmtree)
     os.makedirs(_folders[-1], mode=0o700, exist_ok=True)
     return _folders[-1]
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether a temporary folder is still the one that we made.
+
+    A machine tidies up its temporary folder, and then anybody can make one of that name: git would read their configuration.
+    """
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _remove_if_ours(folder: str, remove: Callable[..., None]) -> None:
+    if _is_ours(folder):
+        remove(folder, ignore_errors=True)

@@ -1,11 +1,13 @@
 """What a checkout holds and what becomes of it does not depend on how the person has set up their repository."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
+from subagents import own_git
 from subagents.checkout import Checkout
 from subagents.own_git import alternates, object_folders
 from subagents.submodules import submodules_of
@@ -23,6 +25,28 @@ def kept(checkout: Checkout, base: str) -> str:
 def clone(project: Path, place: Path, *arguments: str) -> Path:
     user_git(project, "-c", "protocol.file.allow=always", "clone", "--quiet", *arguments, str(project), str(place))
     return place
+
+
+@pytest.mark.parametrize("how", ["open to all", "of another user", "a link"])
+def test_a_folder_that_somebody_put_in_the_place_of_our_temporary_one_is_not_used(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(own_git, "_folders", [])
+    monkeypatch.setattr(own_git, "_temporary", set())
+    first = Path(own_git.own_common_dir(str(project / ".git"))).parent
+    assert first == Path(own_git.own_common_dir(str(project / ".git"))).parent, "as long as it is ours it stays"
+    shutil.rmtree(first)  # as a machine does that tidies up
+    if how == "a link":
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        first.symlink_to(tmp_path / "theirs")
+    else:
+        first.mkdir()
+        first.chmod(0o777 if how == "open to all" else 0o700)
+        if how == "of another user":
+            monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    second = Path(own_git.own_common_dir(str(project / ".git"))).parent
+    assert second != first and not os.listdir(first)
+    first.unlink() if how == "a link" else first.rmdir()
 
 
 def test_a_sparse_working_tree_does_not_thin_out_the_checkout(project: Path, tmp_path: Path) -> None:
