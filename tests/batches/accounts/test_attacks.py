@@ -1,13 +1,16 @@
 """What somebody signed in, or nobody, tries in order to read or write what is not theirs: by ids, extra fields, foreign sites and hosts."""
 
 import pytest
+from django.contrib.auth import hashers
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
+from django.urls import reverse
 
 from batches.accounts import sessions, users
 from batches.accounts.sign_in_links import make_link
-from batches.models import AuditEvent, Membership
+from batches.models import AuditEvent, Membership, Plan
 from tests.batches import builders
 from tests.batches.accounts.test_rights import ROWS
 from tests.batches.addresses import Objects, every_address, named
@@ -142,3 +145,53 @@ def test_a_viewer_an_author_and_a_program_for_reading_cannot_raise_their_own_rig
             assert client.post(path, data).status_code == 403, path
         assert users.role_of(User.objects.get(pk=user.pk)) == role and not Membership._base_manager.exists()
         assert client.get("/admin/").status_code == 302 and client.get("/admin/auth/user/").status_code in (302, 404)
+
+
+@pytest.mark.parametrize("who", ["known", "KNOWN", "unknown", "without-password", "switched-off", ""])
+def test_every_name_costs_the_same_work_at_the_sign_in(client, monkeypatch, settings, who):
+    """What takes time is the hash of a password: it is made once, whoever is named, so that time tells nothing of who there is."""
+    builders.make_user("known")
+    User.objects.create_user("without-password").set_unusable_password()
+    User.objects.create_user("switched-off", password=PASSWORD, is_active=False)
+    made, encode = [], PBKDF2PasswordHasher.encode
+    monkeypatch.setattr(PBKDF2PasswordHasher, "encode", lambda self, *given: made.append(given) or encode(self, *given))
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]  # that of an installation
+    User.objects.exclude(username="without-password").update(password=hashers.make_password(PASSWORD))
+    made.clear()
+    answer = client.post("/sign-in/", {"username": who, "password": "wrong"})
+    assert answer.status_code == 200
+    assert len(made) == (1 if who else 0), "a form without a name is no try"
+
+
+OUTSIDE = (
+    *("..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e%2fetc%2fpasswd"),
+    *("....//", "..\\..\\x", "%00", "a%0d%0aSet-Cookie:x=1"),
+)
+
+
+@pytest.mark.parametrize("text", OUTSIDE)
+def test_a_path_in_an_address_leads_nowhere(client, objects, text):
+    client.force_login(objects.user)
+    tried = 0
+    for name, pattern in named():
+        values = objects.values(name.removeprefix("batches:"))
+        for part, converter in pattern.pattern.converters.items():
+            if type(converter).__name__ == "IntConverter":
+                continue
+            kept = {key: value for key, value in values.items() if key in pattern.pattern.converters}
+            path = reverse(name, kwargs=kept).replace(str(kept[part]), text, 1)
+            for method in ROWS[name]:
+                answer = client.generic(method, path, headers={"Authorization": "Bearer x"} if ":api_" in name else {})
+                assert answer.status_code in (400, 401, 404, 410) or answer["Location"].startswith("/"), (method, path, answer.status_code)
+                assert "root:x:" not in getattr(answer, "text", "") and "Set-Cookie:x" not in str(answer.headers)
+                tried += 1
+    assert tried > 20
+
+
+@pytest.mark.parametrize("name", ["../../x.md", "/etc/passwd", "a/../../b.md"])
+def test_the_name_of_an_uploaded_file_leads_nowhere(client, objects, name):
+    client.force_login(objects.user)
+    before = Plan.objects.count()
+    assert client.post("/plans/new/", {"project": objects.project.pk, "text": builders.PLAN_TEXT, "file_name": name}).status_code == 302
+    plan = Plan.objects.latest("pk")
+    assert (Plan.objects.count(), plan.file_name) == (before + 1, name.rpartition("/")[2])
