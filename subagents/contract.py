@@ -190,7 +190,12 @@ class Fault(StrEnum):
     """The kind of an agent_error: it says whether another try can help."""
 
     TRANSIENT = "transient"  # an overload or a network error: retried automatically after a back-off
-    KEY_REFUSED = "key_refused"  # every other attempt would fail in the same way: the whole run stops
+    # Every other attempt would meet these in the same way. The run waits, and no phase fails:
+    OVERLOADED = "overloaded"  # tried again like a transient one first
+    UNREACHABLE = "unreachable"  # no network to the API
+    KEY_REFUSED = "key_refused"
+    NO_CREDIT = "no_credit"
+    UNKNOWN_MODEL = "unknown_model"
 
 
 class _Fields:

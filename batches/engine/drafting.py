@@ -163,6 +163,13 @@ class _Drafting:
             case core.Defer(until=until, message=message):
                 self._end(IdeaAttempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
                 self._change(pauses=self.idea.pauses + 1, paused_since=now, paused_until=until, paused_for=message)
+            case core.Hold(fault=fault, until=until, message=message) if fault in core.WAITING_FOR:  # it passes by itself
+                self._end(IdeaAttempt.Outcome.DEFERRED, FailureReason.PROVIDER_FAULT, message)
+                self._change(pauses=self.idea.pauses + 1, paused_since=now, paused_until=until, paused_for=message)
+            case core.Hold(message=message):  # a person has to put it right, and asks again then
+                spoken = self._words(FailureReason.AGENT_ERROR, message)
+                self._end(IdeaAttempt.Outcome.FAILED, FailureReason.AGENT_ERROR, spoken)
+                _fail(self.idea, spoken)
             case core.PutOff(until=until, message=message):
                 self._end(IdeaAttempt.Outcome.DEFERRED, FailureReason.MACHINE_FAULT, message)
                 self._change(pauses=self.idea.pauses + 1, paused_since=now, paused_until=until, paused_for=message)

@@ -5,7 +5,7 @@ record and act leaves a launched attempt without a process; the ordinary rules r
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -39,6 +39,7 @@ from batches.projects.secrets import SecretUnreadable, secrets_of_task
 from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
 from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_run, move_task
+from batches.runs.trouble import NO_TROUBLE, columns_of, hold_others
 from batches.runs.waits import waited_columns
 from subagents import launcher
 from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskSpec
@@ -68,6 +69,7 @@ class Acts:
     stops: tuple[tuple[Attempt, bool], ...] = ()
     merges: tuple[Attempt, ...] = ()
     pause: core.RateLimit | None = None  # also pauses the other runs of the same backend
+    trouble: bool = False  # with the provider, which the other runs of the same backend have, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
         _stop(attempt, force)
     if acts.pause is not None:
         pause_other_runs(run_id, acts.pause)
+    if acts.trouble:
+        hold_others(run_id)
     # A merge that another git process held up is tried again, but not at once.
     return Progress(launched, unfinished=bool(acts.merges) and (bool(merged) or not merging))
 
@@ -126,6 +130,11 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
         tasks = task_rows(run)
         attempts = {attempt.task_id: attempt for attempt in LIVE_OF_RUN.rows(run=run_id)}
         policy = policy_of(run, context)
+        if run.trouble and _answered(run, attempts.values(), ends):
+            Run.objects.filter(pk=run_id).update(**NO_TROUBLE)
+            for name, value in NO_TROUBLE.items():
+                setattr(run, name, value)
+            Batch.objects.bump(run.batch_id)
         tip = merged[0].commit if len(merged) == 1 else ""  # of several the last may have been merged before the others
         writer = _Writer(run, tasks, attempts, context, tip, policy)
         if fault := next((one.fault for one in merged if one.fault), ""):
@@ -149,6 +158,16 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
     return writer.acts()
 
 
+def _answered(run: Run, live: Iterable[Attempt], ends: Sequence[End]) -> bool:
+    """Whether the provider has answered an attempt that was launched after the trouble: it works again."""
+    since = run.trouble_paused_at
+    if since is None:
+        return True
+    late = [attempt for attempt in live if attempt.launched_at > since and attempt.fault not in core.COMMON]
+    ended = {end.attempt.pk for end in ends if end.verdict in (core.SUCCESS, FailureReason.GATE_FAILED)}
+    return any(attempt.tokens_used or attempt.pk in ended for attempt in late)
+
+
 class _Writer:
     """Applies decisions within one transaction and collects what to do after it."""
 
@@ -163,9 +182,10 @@ class _Writer:
         self.ended_attempts: list[int] = []
         self.moved = self.ended = False
         self.pause: core.RateLimit | None = None
+        self.trouble = False
 
     def acts(self) -> Acts:
-        return Acts(tuple(self.launches), tuple(self.stops), tuple(self.merges), self.pause)
+        return Acts(tuple(self.launches), tuple(self.stops), tuple(self.merges), self.pause, self.trouble)
 
     @property
     def context(self) -> TickContext:
@@ -193,6 +213,19 @@ class _Writer:
                 self._repair(self.tasks[name], decision)
             case core.Defer(name, until, message):
                 self._defer(self.tasks[name], until, message)
+            case core.Hold(name, fault, until, message):
+                # Its session is no worse for it: the next attempt goes on there, where that is possible.
+                self._end_attempt(
+                    self.tasks[name],
+                    TaskEvent.DEFER,
+                    Attempt.Outcome.DEFERRED,
+                    FailureReason.PROVIDER_FAULT,
+                    message,
+                    resume_session=True,
+                )
+                self._change(**columns_of(self.run, fault, until, message, self.context.now))
+                self.trouble = True
+                logger.warning("batch=%s run=%s held for %s until %s", self.run.batch.number, self.run.number, fault, until.isoformat())
             case core.PutOff(name, until, message):
                 self._end_attempt(self.tasks[name], TaskEvent.DEFER, Attempt.Outcome.DEFERRED, FailureReason.MACHINE_FAULT, message)
                 self.put_off(until, message)

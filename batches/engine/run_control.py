@@ -34,11 +34,15 @@ def unpause(*, run: Run, actor: Actor) -> None:
 
 
 def try_now(*, run: Run, actor: Actor) -> None:
-    """Try at once a machine for whose fault the run is put off. Raises ServiceError, PermissionDenied."""
+    """Try at once what the run waits for: a machine that was at fault, or a provider in trouble. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, run.batch.project)
+    now = timezone.now()
     with transaction.atomic():
-        if not Run.objects.live().filter(pk=run.pk).exclude(machine_fault="").update(machine_fault_until=timezone.now()):
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} does not wait for the machine.")
+        live = Run.objects.live().filter(pk=run.pk)
+        machine = live.exclude(machine_fault="").update(machine_fault_until=now)
+        provider = live.exclude(trouble="").update(trouble_until=now)
+        if not machine and not provider:
+            raise ServiceError(f"Run {run.number} of batch {run.batch.number} does not wait for the machine or the provider.")
         Batch.objects.bump(run.batch_id)
 
 

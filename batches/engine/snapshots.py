@@ -18,6 +18,7 @@ from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Result, Run, Task
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
+from batches.runs.trouble import trouble_of
 from subagents.contract import GateKind
 
 HISTORY = 200  # an estimate uses this many of the latest attempts
@@ -74,6 +75,7 @@ class TaskRow:
     rounds_seconds: float
     rounds_usd: Decimal
     resolution: str
+    resume_session: bool
     message: str = ""
 
 
@@ -135,6 +137,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
         put_off=bool(run.machine_fault),
         machine_faults=run.machine_faults,
         repairs=_repairs(run),
+        trouble=trouble_of(run),
         halted=core.Halt(FailureReason(run.stop_reason), run.stop_message) if run.stop_reason else None,
     )
 

@@ -33,6 +33,7 @@ from batches.models.batches import Batch, Phase, Stage
 from batches.models.choices import OnConflict, Scheduling, choices
 from batches.models.processes import SupervisedProcess
 from batches.models.visibility import ConfinedManager
+from subagents.contract import Fault
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -95,6 +96,12 @@ class Run(models.Model):
     machine_fault_since = models.DateTimeField(null=True, blank=True)
     machine_fault_until = models.DateTimeField(null=True, blank=True, help_text="When the machine is tried next.")
     machine_faults = models.PositiveIntegerField(default=0, help_text="Faults of the machine since the last successful phase.")
+    trouble = models.CharField(max_length=20, choices=choices(Fault), blank=True, help_text="Trouble with the provider. Empty: none.")
+    trouble_message = models.TextField(blank=True)
+    trouble_since = models.DateTimeField(null=True, blank=True)
+    trouble_paused_at = models.DateTimeField(null=True, blank=True, help_text="When the pause until the next try began.")
+    trouble_until = models.DateTimeField(null=True, blank=True, help_text="When the provider is tried next.")
+    trouble_holds = models.PositiveIntegerField(default=0, help_text="Pauses since the provider answered last.")
     stop_reason = models.CharField(max_length=20, choices=choices(FailureReason), blank=True, help_text="Why the engine stopped the run.")
     stop_message = models.TextField(blank=True)
     waiting_for = models.CharField(max_length=12, choices=choices(Waiting), blank=True, help_text="What ready phases wait for.")

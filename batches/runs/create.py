@@ -15,6 +15,7 @@ from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
 from batches.runs.project_settings import current_settings
+from batches.runs.trouble import trouble_of_others
 
 
 def new_run(
@@ -51,6 +52,7 @@ def new_run(
                 budget_usd=project.budget_usd if options.budget_usd is None else dollars(options.budget_usd, "The budget"),
                 phase_cap_usd=project.phase_cap_usd if options.phase_cap_usd is None else dollars(options.phase_cap_usd, "The cap"),
                 **_pause_of_others(options.backend or project.backend),
+                **trouble_of_others(options.backend or project.backend),
                 repairs=(project.repairs if options.repairs is None else options.repairs) if operation is Operation.EXECUTE else 0,
                 fail_fast=project.fail_fast if options.fail_fast is None else options.fail_fast,
                 gate_rules=project.gate_rules.to_json(),

@@ -18,6 +18,7 @@ from batches.core.engine.states import (
     next_state,
 )
 from batches.models import Attempt, AutopilotRun, Batch, Run, RunFact, StageFact, Task, Transition
+from batches.runs.trouble import NO_TROUBLE
 from batches.runs.waits import waited_columns
 
 
@@ -44,6 +45,7 @@ def move_run(run: Run, event: RunEvent, *, now: datetime, cause: str, message: s
         stamps |= {"reported_at": None, "cancel_requested": False, "cancel_cause": "", "paused": False}
         stamps |= {"stop_reason": "", "stop_message": "", "parallel_limit": None, "rate_limits": 0}
         stamps |= {"machine_fault": "", "machine_fault_since": None, "machine_fault_until": None, "machine_faults": 0}
+        stamps |= NO_TROUBLE
         if run.started_at is None:  # it was cancelled while it was queued
             stamps["started_at"] = now
         elif run.ended_at is not None:  # until somebody asked for it to go on it waited for a person

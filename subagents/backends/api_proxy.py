@@ -57,6 +57,7 @@ class ApiProxy:
         self._listener: socket.socket | None = None
         self._context = tls() if self._api.scheme == "https" else None
         self.answered = 0  # requests that the API accepted
+        self.unreachable = ""  # why the API could not be reached when it was asked last; "" when it could
 
     def open(self, folder: str) -> str:
         """Listen on a socket in `folder`, over which the sandbox passes its port; returns the socket's path. Raises OSError."""
@@ -116,7 +117,9 @@ class ApiProxy:
         try:
             api_reader, api_writer = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
-            raise Refusal(502, "api_error", f"{self._api.hostname} cannot be reached: {error or 'no answer'}") from None
+            self.unreachable = f"{self._api.hostname} cannot be reached: {error or 'no answer'}"
+            raise Refusal(502, "api_error", self.unreachable) from None
+        self.unreachable = ""
         try:
             api_writer.write(self._request(line, headers, len(body)) + body)
             await api_writer.drain()

@@ -467,8 +467,9 @@ class _Session:
             elif result.stop_reason == "refusal":
                 self._fail(Failure.AGENT_ERROR, f"the model refused: {_sentence(text)}")
             else:
-                passing = (status is not None and status >= 500) or "malformed response" in text or "onnection" in text
-                self._fail(Failure.AGENT_ERROR, _sentence(text), Fault.TRANSIENT if passing else "")
+                fault = fault_of_answer(status, text, self.proxy.unreachable)
+                said = self.proxy.unreachable if fault == Fault.UNREACHABLE else text
+                self._fail(Failure.AGENT_ERROR, _sentence(said), fault)
         else:
             fault = check_answer(self.spec, result.structured_output)
             if fault:
@@ -546,6 +547,19 @@ class _Session:
         await asyncio.wait({listening}, timeout=CLOSE_SECONDS)
         _signal(below, SIGKILL)
         await asyncio.wait({listening}, timeout=CLOSE_SECONDS)
+
+
+def fault_of_answer(status: int | None, text: str, unreachable: str) -> str:
+    """Which kind of fault of the provider an error is, "" for none: by the API's status, by its words where that says too little."""
+    if unreachable:
+        return Fault.UNREACHABLE
+    if status == 402 or "redit balance is too low" in text:
+        return Fault.NO_CREDIT
+    if status == 404 and "model" in text:
+        return Fault.UNKNOWN_MODEL
+    if status is not None and status >= 500:
+        return Fault.OVERLOADED
+    return Fault.TRANSIENT if "malformed response" in text or "onnection" in text else ""
 
 
 def _signal(pids: list[int], number: int) -> None:

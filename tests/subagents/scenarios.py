@@ -161,6 +161,10 @@ SCENARIOS: dict[str, Scenario] = {
     "limited": conversation(Refused(429, "rate_limit_error", "Too many requests", (("retry-after", "3600"),))),
     "limited_for_who_knows": conversation(Refused(429, "rate_limit_error", "Too many requests")),
     "overloaded": conversation(Refused(529, "overloaded_error", "Overloaded")),
+    "no_credit": conversation(
+        Refused(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.")
+    ),
+    "unknown_model": conversation(Refused(404, "not_found_error", "model: claude-haiku-5-5")),
     "refused_key": conversation(Refused(401, "authentication_error", "invalid x-api-key")),
     "cut_once": cut_once,
     "malformed": malformed,

@@ -5,6 +5,7 @@ Needs the optional extra (requirements-agents.txt), which requirements-dev.txt i
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,7 +149,9 @@ TABLE = {
     "limited_twice": Ends("", "", 20_200, 0.00071185, 2),
     "limited": Ends("rate_limited", "the API accepts no requests until 20", None, None, 0),
     "limited_for_who_knows": Ends("rate_limited", "the API accepts no requests and does not say until when (429)", None, None, 0),
-    "overloaded": Ends("agent_error", "API Error: 529 Overloaded", None, None, 0, fault="transient"),
+    "overloaded": Ends("agent_error", "API Error: 529 Overloaded", None, None, 0, fault="overloaded"),
+    "no_credit": Ends("agent_error", "", None, None, 0, fault="no_credit"),
+    "unknown_model": Ends("agent_error", "", None, None, 0, fault="unknown_model"),
     "refused_key": Ends("agent_error", "the API key was refused", None, None, 0, fault="key_refused"),
     "cut_once": Ends("", "", 23_215, 0.00108995, 2),
     "malformed": Ends("gate_failed", 'gate 1 "calc.py and its test exist" failed', 6_207, 0.00045055, 2),
@@ -266,6 +269,15 @@ def test_without_a_key_the_attempt_says_where_to_enter_one(world: World, api: Me
     with start(spec, ""):
         result = world.ended(spec, 30).result
     assert (result.failure_reason, result.errors) == (Failure.NEEDS_AGENT, (NO_KEY,))
+
+
+def test_without_network_to_the_api_the_attempt_says_so_and_that_all_others_would_meet_it(world: World, api: MessagesApi) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = {"base_url": f"http://127.0.0.1:{free.getsockname()[1]}", "max_retries": 1}
+        _, result = ended(world, api, "repairs", options=nowhere)
+    assert (result.failure_reason, result.fault) == (Failure.AGENT_ERROR, "unreachable")
+    assert result.errors[0].startswith("127.0.0.1 cannot be reached: ")
 
 
 def test_reviewer_gets_the_diff_and_the_gates_results_and_may_ask_git(world: World, api: MessagesApi) -> None:

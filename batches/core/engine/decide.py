@@ -5,7 +5,7 @@ them after the commit (docs/engine.md). Facts that only a host can see, such as 
 is old, are values in the snapshot.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -40,6 +40,17 @@ NOT_OF_THE_WORK = frozenset(
         FailureReason.MACHINE_FAULT,
     }
 )
+# Faults of the provider that every attempt meets, and seconds from one to the next try: (the first, the longest).
+HOLD_SECONDS: Mapping[str, tuple[float, float]] = {
+    Fault.UNREACHABLE: (10.0, 300.0),
+    Fault.OVERLOADED: (60.0, 900.0),
+    Fault.KEY_REFUSED: (300.0, 3600.0),
+    Fault.NO_CREDIT: (300.0, 3600.0),
+    Fault.UNKNOWN_MODEL: (300.0, 3600.0),
+}
+COMMON: frozenset[str] = frozenset(HOLD_SECONDS)
+# What such a wait is counted as; what a person has to put right is waiting for a person.
+WAITING_FOR: Mapping[str, Waiting] = {Fault.UNREACHABLE: Waiting.MACHINE, Fault.OVERLOADED: Waiting.RATE_LIMIT}
 LEAST_SHARE_OF_TIME = 0.1  # of the time limit that must be left for a repair
 SUCCESS = "success"  # the verdict of a successful attempt; every other verdict is a FailureReason
 
@@ -109,6 +120,20 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Trouble with the provider that all attempts of a backend meet: its kind, a value of Fault, and the pause before the next try."""
+
+    fault: str
+    since: datetime
+    until: datetime
+    holds: int = 1  # since the provider answered last
+
+    def waits(self, now: datetime) -> bool:
+        """Whether it is not time for the next try yet; a clock that was set back does not prolong the pause."""
+        return self.since <= now < self.until
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     state: RunState
     tasks: tuple[TaskView, ...]
@@ -127,6 +152,7 @@ class Snapshot:
     put_off: bool = False  # a fault of the machine: nothing starts or is merged until the ticker has found that it passed
     machine_faults: int = 0  # since a phase last succeeded
     repairs: int = 0  # rounds of repair that a phase may have after a failed gate
+    trouble: Trouble | None = None  # with the provider, until it has answered again
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +223,19 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Put the task back in the queue without a failure: trouble with the provider that every attempt would meet (a value of Fault).
+
+    The run starts nothing until `until`, and then one attempt, until the provider has answered one.
+    """
+
+    task: str
+    fault: str
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PutOff:
     """Put the task back in the queue without a failure: the machine could not do it. The run does nothing until `until`."""
 
@@ -240,7 +279,7 @@ class EndRun:
     event: RunEvent
 
 
-Decision = StartRun | Stop | Merge | Succeed | Fail | Repair | Defer | PutOff | Cancel | Block | Launch | CheckStage | Halt | EndRun
+Decision = StartRun | Stop | Merge | Succeed | Fail | Repair | Defer | Hold | PutOff | Cancel | Block | Launch | CheckStage | Halt | EndRun
 
 
 def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
@@ -254,8 +293,6 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
     if snapshot.state not in (RunState.QUEUED, RunState.RUNNING):
         return []
     decisions: list[Decision] = []
-    if snapshot.halted is None and (halt := _halt_for_refused_key(snapshot)) is not None:
-        decisions.append(halt)
     decisions += _decide_live_tasks(snapshot, now, policy)
     pending = [task for task in snapshot.tasks if task.state is TaskState.PENDING]
     if snapshot.cancel_requested:
@@ -266,12 +303,12 @@ def decide(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
         return decisions or _end(snapshot)
     blocked = _blocked(snapshot)
     decisions += blocked
-    if any(isinstance(decision, Succeed | Fail | Repair | Defer | PutOff | Cancel | Halt) for decision in decisions):
+    if any(isinstance(decision, Succeed | Fail | Repair | Defer | Hold | PutOff | Cancel | Halt) for decision in decisions):
         return decisions  # the next snapshot shows what may be launched now
     unlaunchable = {decision.task for decision in blocked}
     checks = [CheckStage(stage) for stage in sorted(snapshot.unchecked_stages) if _phases_ended(snapshot, stage)]
     decisions += checks
-    if not checks and not snapshot.paused and not snapshot.put_off and not _rate_limited(snapshot, now):
+    if not checks and not snapshot.paused and not snapshot.put_off and not _rate_limited(snapshot, now) and not _held(snapshot, now):
         decisions += _launches(snapshot, now, unlaunchable)
     return decisions or _end(snapshot)
 
@@ -291,6 +328,8 @@ def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
         return None if any(task.state in LIVE_TASK_STATES for task in snapshot.tasks) else Waiting.PERSON
     if _rate_limited(snapshot, now):
         return Waiting.RATE_LIMIT
+    if snapshot.trouble is not None and _held(snapshot, now):
+        return WAITING_FOR.get(snapshot.trouble.fault, Waiting.PERSON)
     return Waiting.SLOT if _free_slots(snapshot) <= 0 else Waiting.BUDGET if snapshot.budget is not None else None
 
 
@@ -303,13 +342,17 @@ def _rate_limited(snapshot: Snapshot, now: datetime) -> bool:
     return snapshot.rate_limit is not None and snapshot.rate_limit.holds(now)
 
 
-def _halt_for_refused_key(snapshot: Snapshot) -> Halt | None:
-    """A halt when an attempt's key was refused: every other attempt would fail for the same reason."""
-    for task in snapshot.tasks:
-        if task.state in LIVE_TASK_STATES and task.attempt is not None and task.attempt.exited and task.attempt.fault == Fault.KEY_REFUSED:
-            message = (task.attempt.message or "The key was refused").rstrip(".")
-            return Halt(FailureReason.AGENT_ERROR, f"{message}. The run was stopped: every phase uses that key. Fix it, then resume.")
-    return None
+def _held(snapshot: Snapshot, now: datetime) -> bool:
+    """Whether trouble with the provider keeps the run from starting anything: until the next try, and while one attempt tries."""
+    if snapshot.trouble is None:
+        return False
+    return snapshot.trouble.waits(now) or any(not attempt.exited for attempt in _live_attempts(snapshot))
+
+
+def hold_until(fault: str, holds: int, now: datetime) -> datetime:
+    """When to try the provider again, the `holds`+1st time since it answered last."""
+    first, most = HOLD_SECONDS.get(fault, (300.0, 3600.0))
+    return now + timedelta(seconds=min(most, first * 2 ** min(holds, 20)))
 
 
 def _decide_live_tasks(snapshot: Snapshot, now: datetime, policy: Policy) -> list[Decision]:
@@ -361,15 +404,19 @@ def _decide_ended_attempt(
             sentence = f"Could not be merged: {files}. Other changes to the same places were merged first; a retry starts from them."
             return Fail(task.name, FailureReason.MERGE_CONFLICT, sentence, restart=False)
         return Succeed(task.name) if attempt.merged else None if snapshot.put_off else Merge(task.name)
-    if attempt.fault == Fault.KEY_REFUSED:
-        return Fail(task.name, FailureReason.AGENT_ERROR, attempt.message, restart=False)
-    if attempt.stopped_by and attempt.verdict in NOT_OF_THE_WORK:
+    common = attempt.verdict == FailureReason.AGENT_ERROR and attempt.fault in COMMON
+    if attempt.stopped_by and (common or attempt.verdict in NOT_OF_THE_WORK):
         kept = "" if attempt.merged else " Its work so far is kept."
         return Cancel(task.name, message=f"Stopped by {attempt.stopped_by}.{kept}")
     if _ends_at_once(snapshot) or attempt.verdict == FailureReason.CANCELLED:
         halt = snapshot.halted
         return Cancel(task.name, halt.reason, halt.message) if halt and not snapshot.cancel_requested else Cancel(task.name)
     reason = FailureReason(attempt.verdict)
+    if common and not (attempt.fault == Fault.OVERLOADED and task.restarts < policy.fault_restarts):
+        trouble = snapshot.trouble
+        if trouble is not None and trouble.waits(now):  # another attempt met it at the same time: one pause for all
+            return Hold(task.name, attempt.fault, trouble.until, attempt.message)
+        return Hold(task.name, attempt.fault, hold_until(attempt.fault, trouble.holds if trouble else 0, now), attempt.message)
     if reason is FailureReason.RATE_LIMITED:
         until = _pause_until(snapshot, attempt.retry_at, now, policy)
         return Defer(task.name, until, attempt.message or "The provider accepts no requests for now.")
@@ -408,7 +455,7 @@ def _next_round_usd(task: TaskView, attempt: AttemptView, snapshot: Snapshot, co
 
 def restart_limit(reason: str, fault: str, policy: Policy) -> int:
     """How often a task that failed for this reason is restarted automatically."""
-    if reason == FailureReason.AGENT_ERROR and fault == Fault.TRANSIENT:
+    if reason == FailureReason.AGENT_ERROR and fault in (Fault.TRANSIENT, Fault.OVERLOADED):
         return policy.fault_restarts
     return policy.crash_restarts if reason in RESTARTABLE_REASONS else 0
 
@@ -481,6 +528,8 @@ def _launches(snapshot: Snapshot, now: datetime, excluded: Iterable[str]) -> Seq
         return []
     ready = _ready(snapshot, now, excluded)
     left = None if snapshot.budget is None else snapshot.budget.limit_usd - committed_usd(snapshot)
+    if snapshot.trouble is not None:
+        slots = 1  # one tries the provider for all
     chosen: list[TaskView] = []
     unaffordable: TaskView | None = None
     for task in ready:

@@ -79,6 +79,7 @@ class FailureReason(StrEnum):
     PHASE_TIME_LIMIT = "phase_time_limit"
     MEMORY_LIMIT = "memory_limit"
     SETUP_FAILED = "setup_failed"
+    PROVIDER_FAULT = "provider_fault"  # of an attempt that met trouble that is common to all; no task fails for it
     MACHINE_FAULT = "machine_fault"  # of an attempt that was put off; no task fails for it
 
 

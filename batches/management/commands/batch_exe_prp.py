@@ -20,6 +20,7 @@ from batches.engine.execution_plan import (
 )
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
+from batches.runs.trouble import trouble_words
 from subagents.backends import BACKENDS
 
 
@@ -39,7 +40,7 @@ class Command(BaseCommand):
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
         what.add_argument("--stop-phase", metavar="K", help="stop this running phase alone; its work so far is kept")
-        what.add_argument("--try-now", action="store_true", help="try a machine that was at fault (no space and the like) at once")
+        what.add_argument("--try-now", action="store_true", help="try at once the machine or the provider that the run waits for")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
         parser.add_argument("--detach", action="store_true", help="do not wait for the end")
@@ -118,10 +119,10 @@ class Command(BaseCommand):
                 raise ServiceError(f"Phase {task.name} is {task.state}; only a running phase can be stopped.")
             self.stdout.write(f"Would stop phase {task.name} and keep its work so far; the others go on.")
         elif options["try_now"]:
-            put_off = batch.runs.live().exclude(machine_fault="").first()
-            if put_off is None:
-                raise ServiceError(f"Batch {batch.number} does not wait for the machine.")
-            self.stdout.write(f"Would try the machine now: {put_off.machine_fault}")
+            waiting = batch.runs.live().exclude(machine_fault="", trouble="").first()
+            if waiting is None:
+                raise ServiceError(f"Batch {batch.number} does not wait for the machine or the provider.")
+            self.stdout.write(f"Would try now: {waiting.machine_fault or trouble_words(waiting)[0]}")
         elif options["retry_phase"] or options["resume"]:
             run = batch.runs.executions().order_by("-number").first()
             names = retries.retry_preview(run, options["retry_phase"] or (), execute_options(options)) if run else []

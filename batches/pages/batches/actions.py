@@ -91,7 +91,7 @@ def _of_the_run(service: Callable[..., object], said: str) -> Callable[[HttpRequ
 
 pause = _of_the_run(run_control.pause, "Paused: running phases finish, and no new ones start.")
 unpause = _of_the_run(run_control.unpause, "Resumed.")
-try_now = _of_the_run(run_control.try_now, "The machine is being tried; the batch continues if it works.")
+try_now = _of_the_run(run_control.try_now, "It is being tried; the batch continues if it works.")
 cancel = _of_the_run(run_control.cancel, "Cancelling: all running phases are being stopped.")
 
 

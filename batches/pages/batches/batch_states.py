@@ -23,6 +23,7 @@ REASONS: Mapping[str, str] = {
     FailureReason.NEEDS_AGENT: "It needs an agent",
     FailureReason.MEMORY_LIMIT: "It used more memory than an attempt may",
     FailureReason.SETUP_FAILED: "The project's set-up command failed",
+    FailureReason.PROVIDER_FAULT: "The provider could not be used",
     FailureReason.MACHINE_FAULT: "The machine could not do it",
     FailureReason.CANCELLED: "It was cancelled",
     FailureReason.PHASE_TIME_LIMIT: "It ran longer than a phase may",

@@ -39,6 +39,7 @@ from batches.pages.batches.batch_states import batch_state, is_late, is_live, is
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
 from batches.repositories.batch_branch import RESTORE_OPTION
+from batches.runs.trouble import trouble_words
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
@@ -413,6 +414,16 @@ class Board:
     def put_off(self) -> bool:
         """Whether the run waits for the machine: no space, an I/O error and the like."""
         return bool(self.run and self.run.is_live and self.run.machine_fault)
+
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """(what the trouble with the provider is, what a person can do); None when there is none."""
+        return trouble_words(self.run) if self.run and self.run.is_live and self.run.trouble else None
+
+    @property
+    def trouble_waits(self) -> bool:
+        """Whether it is not time for the next try yet."""
+        return bool(self.run and self.run.trouble_until and self.run.trouble_until > self.now)
 
     @property
     def current_stage(self) -> int | None:

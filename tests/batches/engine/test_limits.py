@@ -14,8 +14,8 @@ from django.db.utils import ConnectionHandler
 from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.core.errors import WrongChoice
-from batches.engine import orchestrator, retries
+from batches.core.errors import ServiceError, WrongChoice
+from batches.engine import orchestrator, retries, run_control
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import FileSystem, words_of_fault
@@ -25,6 +25,7 @@ from batches.engine.task_specs import build_spec
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs import create
 from batches.runs.transitions import move_task
+from batches.runs.trouble import hold_others, trouble_words
 from subagents.contract import TaskResult
 from subagents.launcher import Observation
 from tests.batches import builders
@@ -207,15 +208,40 @@ def test_work_beyond_the_budget_is_told_to_stop(wide):
     assert (task.state, task.reason) == ("cancelled", "budget")
 
 
-def test_a_refused_key_stops_the_run_and_no_other_phase_starts(wide):
-    run = wide({"1": "running", "2": "running"}, max_parallel=2)
-    refused = end(run, "1", "agent_error", message="The API key was refused.", fault="key_refused")
-    acts = orchestrator.record_step(run.pk, TickContext(NOW, 100.0, "build-1", 100), [refused])
-    assert [attempt.task.name for attempt, _ in acts.stops] == ["2"]
-    assert states(run) == {"1": "failed", "2": "running", "3": "cancelled"}
-    step(run, end(run, "2", "cancelled"))
-    assert (run.state, run.stop_reason) == ("failed", "agent_error")
-    assert Task.objects.get(run=run, name="3").message.startswith("The API key was refused. The run was stopped")
+def test_a_refused_key_lets_all_runs_of_the_backend_wait_and_fails_no_phase(wide):
+    run, other = wide({"1": "running", "2": "running"}, max_parallel=2), wide({"1": "pending"})
+    step(run, end(run, "1", "agent_error", message="The API key was refused", fault="key_refused"))
+    hold_others(run.pk)
+    assert states(run) == {"1": "pending", "2": "running", "3": "pending"}
+    assert (run.state, run.trouble, run.trouble_holds) == ("running", "key_refused", 1)
+    assert run.trouble_until == NOW + timedelta(seconds=300) and trouble_words(run)[0] == "The API key is refused"
+    assert (Task.objects.get(run=run, name="1").restarts, Attempt.objects.get(task__run=run, task__name="1").outcome) == (0, "deferred")
+    other.refresh_from_db()
+    assert (other.trouble, other.trouble_until) == (run.trouble, run.trouble_until)
+    assert create.trouble_of_others("command")["trouble"] == "key_refused"
+    step(run, end(run, "2", "agent_error", message="The API key was refused", fault="key_refused"))
+    assert run.trouble_holds == 1, "what two attempts meet counts once"
+    run_control.try_now(run=run, actor=ACTOR)
+    assert states(step(run, later=200)) == {"1": "launching", "2": "pending", "3": "pending"}, "one tries for all"
+    Attempt.objects.live().filter(task__run=run).update(started_at=NOW, pid=1, tokens_used=5)
+    step(run, later=201)
+    assert run.trouble == "" and sorted(states(run).values()) == ["launching", "launching", "pending"], "it works again"
+
+
+def test_minutes_without_network_use_up_no_restart(wide):
+    run = wide({"1": "running", "2": "succeeded", "3": "succeeded"})
+    later, waits = 0.0, []
+    for _ in range(5):
+        step(run, end(run, "1", "agent_error", message="No route", fault="unreachable"), later=later)
+        waits.append((run.trouble_until - NOW).total_seconds() - later)
+        later = (run.trouble_until - NOW).total_seconds()
+        assert states(step(run, later=later - 1))["1"] == "pending"
+        assert states(step(run, later=later))["1"] == "launching"
+    assert waits == [10, 20, 40, 80, 160] and run.trouble_since == NOW
+    assert Task.objects.get(run=run, name="1").restarts == 0
+    with pytest.raises(ServiceError, match="does not wait"):
+        Run.objects.filter(pk=run.pk).update(trouble="")
+        run_control.try_now(run=run, actor=ACTOR)
 
 
 def test_an_overload_is_tried_again_with_a_back_off_and_not_for_ever(wide):

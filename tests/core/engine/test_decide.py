@@ -17,6 +17,7 @@ from batches.core.engine.decide import (
     EndRun,
     Fail,
     Halt,
+    Hold,
     Launch,
     Merge,
     Policy,
@@ -28,6 +29,7 @@ from batches.core.engine.decide import (
     Stop,
     Succeed,
     TaskView,
+    Trouble,
     back_off_seconds,
     decide,
     waiting_for,
@@ -435,16 +437,54 @@ TABLE |= {
         live(exited=True, verdict="agent_error", message="refusal"),
         [Fail("1", FailureReason.AGENT_ERROR, "refusal", restart=False)],
     ),
-    "a refused key stops the whole run at once": (
+    "a refused key lets the run wait, and fails no phase": (
         run(
             task("1", 1, S.RUNNING, attempt=attempt(exited=True, verdict="agent_error", fault="key_refused", message="401")),
             task("2", 1),
         ),
-        [Halt(FailureReason.AGENT_ERROR, REFUSED), Fail("1", FailureReason.AGENT_ERROR, "401", restart=False)],
+        [Hold("1", "key_refused", NOW + timedelta(seconds=300), "401")],
     ),
-    "and what is at work with it": (
-        run(task("1", 1, S.FAILED), task("2", 1, S.RUNNING), task("3", 1), halted=Halt(FailureReason.AGENT_ERROR, REFUSED)),
-        [Stop("2", FailureReason.CANCELLED, force=False), Cancel("3", FailureReason.AGENT_ERROR, REFUSED)],
+    "no network lets it wait for seconds, and longer each time": (
+        run(
+            task("1", 1, S.RUNNING, attempt=attempt(exited=True, verdict="agent_error", fault="unreachable", message="no")),
+            trouble=Trouble("unreachable", NOW - timedelta(seconds=10), NOW, holds=2),
+        ),
+        [Hold("1", "unreachable", NOW + timedelta(seconds=40), "no")],
+    ),
+    "several attempts that meet it have one pause": (
+        run(
+            task("1", 1, S.RUNNING, attempt=attempt(exited=True, verdict="agent_error", fault="unreachable", message="no")),
+            trouble=Trouble("unreachable", NOW, NOW + timedelta(seconds=10)),
+        ),
+        [Hold("1", "unreachable", NOW + timedelta(seconds=10), "no")],
+    ),
+    "during the pause nothing starts": (
+        run(task("1", 1), task("2", 1), trouble=Trouble("no_credit", NOW, NOW + timedelta(seconds=1))),
+        [],
+    ),
+    "after the pause one attempt tries for all": (
+        run(task("1", 1), task("2", 1), trouble=Trouble("no_credit", NOW - timedelta(seconds=9), NOW)),
+        [Launch("1")],
+    ),
+    "and while it tries, no other does": (
+        run(task("1", 1, S.RUNNING), task("2", 1), trouble=Trouble("no_credit", NOW - timedelta(seconds=9), NOW)),
+        [],
+    ),
+    "a clock that was set back ends the pause": (
+        run(task("1", 1), trouble=Trouble("no_credit", NOW + timedelta(days=1), NOW + timedelta(days=2))),
+        [Launch("1")],
+    ),
+    "an overload is tried again first": (
+        live(exited=True, verdict="agent_error", fault="overloaded", message="529"),
+        [Fail("1", FailureReason.AGENT_ERROR, "529", restart=True)],
+    ),
+    "an overload for long lets the run wait": (
+        run(task("1", 1, S.RUNNING, restarts=4, attempt=attempt(exited=True, verdict="agent_error", fault="overloaded", message="529"))),
+        [Hold("1", "overloaded", NOW + timedelta(seconds=60), "529")],
+    ),
+    "what a person stopped does not wait for the provider": (
+        live(stopped_by="anna", exited=True, verdict="agent_error", fault="unreachable", merged=True),
+        [Cancel("1", message="Stopped by anna.")],
     ),
 }
 

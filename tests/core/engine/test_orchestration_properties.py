@@ -69,6 +69,7 @@ class RunMachine(RuleBasedStateMachine):
         self.most: dict[str, Decimal | None] = {}
         self.rate_limit: core.RateLimit | None = None
         self.rate_limits = 0
+        self.trouble: core.Trouble | None = None
         self.halted: core.Halt | None = None
         self.run_state = RunState.QUEUED
         self.tasks = {task.name: task for task in tasks}
@@ -89,6 +90,7 @@ class RunMachine(RuleBasedStateMachine):
             phase_cap_usd=Decimal(1) if self.capped else None,
             rate_limit=self.rate_limit,
             rate_limits=self.rate_limits,
+            trouble=self.trouble,
             halted=self.halted,
             **self.options,
             **self.flags,
@@ -135,6 +137,8 @@ class RunMachine(RuleBasedStateMachine):
                 assert all(self.tasks[dep].state is TaskState.SUCCEEDED for dep in task.waits_for), "started before its dependencies"
                 assert task.attempt is None, "two live attempts"
                 assert not self.flags["paused"] and not self.flags["cancel_requested"] and self.halted is None
+                assert self.trouble is None or not self.trouble.waits(self.now), "started during the pause of a provider in trouble"
+                assert self.trouble is None or not self._at_work(), "two try a provider in trouble"
                 assert self.rate_limit is None or not self.rate_limit.holds(self.now), "started during the pause of a rate limit"
                 assert reserve == task.reserve_usd
                 self.most[name] = most
@@ -150,7 +154,14 @@ class RunMachine(RuleBasedStateMachine):
             case core.Succeed(name):
                 self._pay(name)
                 self.rate_limits = 0
+                self.trouble = None
                 self._move(name, TaskEvent.SUCCEED, attempt=None)
+            case core.Hold(name, fault, until, _message):
+                self._pay(name)
+                assert self.now < until <= self.now + timedelta(seconds=3600) and fault == self.tasks[name].attempt.fault
+                if self.trouble is None or not self.trouble.waits(self.now):
+                    self.trouble = core.Trouble(fault, self.now, until, 1 + (self.trouble.holds if self.trouble else 0))
+                self._move(name, TaskEvent.DEFER, attempt=None)
             case core.Defer(name, until, _message):
                 self._pay(name)
                 assert self.now < until <= self.now + timedelta(seconds=core.MAX_RATE_LIMIT_SECONDS)
@@ -229,7 +240,7 @@ class RunMachine(RuleBasedStateMachine):
             self._end(task, task.attempt.stop_reason or "rate_limited", retry_at=retry_at, cost_usd=task.attempt.cost_usd or Decimal(0))
 
     @precondition(lambda self: hasattr(self, "tasks") and self.live())
-    @rule(pick=st.randoms(use_true_random=False), fault=st.sampled_from(["transient", "transient", "key_refused"]))
+    @rule(pick=st.randoms(use_true_random=False), fault=st.sampled_from(["transient", "overloaded", "key_refused", "unreachable"]))
     def provider_fails(self, pick, fault: str) -> None:
         task = pick.choice(self.live())
         if not task.attempt.exited and task.kind is TaskKind.PHASE:
@@ -285,7 +296,7 @@ class RunMachine(RuleBasedStateMachine):
                 rounds = {"repairs": 0, "rounds_seconds": 0.0, "rounds_usd": Decimal(0)}
                 self._move(task.name, TaskEvent.RETRY, reason="", blocked_by="", restarts=0, not_before=None, **rounds)
         self.flags = {"paused": False, "cancel_requested": False}
-        self.halted, self.rate_limits = None, 0
+        self.halted, self.rate_limits, self.trouble = None, 0, None
         self.run_state = next_run_state(self.run_state, RunEvent.REOPEN)
 
     # What always holds
