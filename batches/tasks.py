@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches.engine import disk_space, predictions, ticker
+from batches.engine import disk_space, predictions, running_diffs, ticker
 from batches.integrations import linear_issues, notifications
 from batches.repositories import kept_work, merges
 from ce_web.cluster import stop_requested
@@ -39,6 +39,8 @@ def tick_slice() -> str:
                             async_task("batches.tasks.create_issues", q_options={"save": False, "cluster": settings.CE_HOST})
                         if notifications.has_work(timezone.now()):
                             async_task("batches.tasks.send_notices", q_options={"save": False, "cluster": settings.CE_HOST})
+                        if running_diffs.is_watched(settings.CE_HOST):
+                            async_task("batches.tasks.read_running_diffs", q_options={"save": False, "cluster": settings.CE_HOST})
                         enqueue_tick()
             return "done"
         except ticker.TickerBusy as busy:
@@ -61,6 +63,11 @@ def send_notices() -> str:
     """Send waiting notifications. May run in parallel: each row is claimed."""
     notifications.work()
     return "done"
+
+
+def read_running_diffs() -> str:
+    """Read the work of running attempts that somebody looks at, between two slices of the ticker: every few seconds."""
+    return f"{running_diffs.read_running_diffs(settings.CE_HOST, timezone.now())} diffs changed"
 
 
 def ensure_ticker() -> str:

@@ -16,7 +16,8 @@ from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.models import Attempt, Batch, PredictedConflict, Run, Task
 from batches.repositories.repository import repository_of
 from subagents.contract import SubagentError
-from subagents.merge_preview import ConflictPreview, RunningAttempt, preview_merges
+from subagents.current_work import RunningAttempt
+from subagents.merge_preview import ConflictPreview, preview_merges
 
 logger = logging.getLogger(__name__)
 SECONDS = 10.0  # time limit for all runs of a host; the task cluster ends a task after 30

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from subagents.merge_preview import RunningAttempt, preview_merges
+from subagents.current_work import RunningAttempt
+from subagents.merge_preview import preview_merges
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git

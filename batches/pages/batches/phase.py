@@ -21,6 +21,8 @@ from batches.core.gates.success import VERIFIED
 from batches.core.metrics.durations import attempt_seconds
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
+from batches.engine.log_reader import is_here
+from batches.engine.running_diffs import running_diff, watch
 from batches.gates.ledger import read_ledger
 from batches.gates.sign_offs import acceptances_of
 from batches.metrics.successes import read_successes
@@ -196,6 +198,9 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
         view = read_phase(batch, run, phase, attempt_pk, now)
         return render_fragments(view, tab, mode, executes, may_sign_off)
 
+    if tab == "diff" and not over:
+        for pk in Attempt.objects.live().filter(task__phase=phase).values_list("pk", flat=True):
+            watch(pk)
     live = bool(htmx(request))
     seen = request.GET.get("v", "")
     if live and seen == version:
@@ -335,6 +340,10 @@ def _tab_context(view: PhaseView, tab: str, mode: str) -> dict[str, object]:
     if tab == "log":
         lines: tuple[LogLine, ...] = read_log(view.chosen.log_tail, limit=LOG_SHOWN) if view.chosen else ()
         return {"lines": lines, "log_shown": 2 * LOG_SHOWN}
+    if tab == "diff" and view.chosen is not None and view.chosen.ended_at is None:
+        now = running_diff(view.chosen)
+        query = f"?tab=diff&attempt={view.chosen.pk}&"
+        return {"running": now, "here": is_here(view.chosen), "diff": None if now is None else shown_diff(now.text, mode, query)}
     if tab == "diff" and view.result is not None:
         address = diff_address(view.batch.number, view.result.attempt_id)
         query = f"?tab=diff&attempt={view.result.attempt_id}&"
