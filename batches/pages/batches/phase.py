@@ -326,9 +326,9 @@ def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, may_s
 
 
 def _usual_tab(view: PhaseView) -> str:
-    """The default tab: the log while it runs or after a failure, the gates if one failed, otherwise the spec."""
+    """The default tab: while it runs the agent's transcript or the log, which is also that of a failure; the gates if one failed."""
     if view.card.task is not None and view.card.task.is_live:
-        return "log"
+        return "log" if view.card.task.run.backend == "steps" else "transcript"
     if view.chosen is not None and view.chosen.reason == "gate_failed":
         return "gates"
     if view.chosen is not None and view.chosen.outcome == Attempt.Outcome.FAILED:

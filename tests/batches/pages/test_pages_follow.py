@@ -86,3 +86,11 @@ def test_no_progress_says_what_the_agent_has_been_doing_since(client, batch):
     Attempt.objects.update(last_progress_at=timezone.now() - timedelta(hours=2), activity="runs `make all`")
     for address in ("/batches/1/", "/batches/1/phases/2a/"):
         assert "Since then it runs `make all`." in page(client, address), address
+
+
+def test_a_phase_at_work_opens_with_the_transcript_of_its_agent_and_without_one_with_its_log(client, batch):
+    assert 'aria-current="page" > Log' in page(client, "/batches/1/phases/2a/")
+    Run.objects.update(backend="command")
+    text = page(client, "/batches/1/phases/2a/")
+    loads = f'/attempts/{Attempt.objects.get(task__name="2a").pk}/transcript/" hx-trigger="load"'
+    assert 'aria-current="page" > Transcript' in text and loads in text
