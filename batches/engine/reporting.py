@@ -304,6 +304,16 @@ def _since_words(since: str | None) -> str:
     return "" if since is None else f", {duration(max(0.0, (timezone.now() - datetime.fromisoformat(since)).total_seconds()))}"
 
 
+def status_text(run: Run, result: JsonObject, now: datetime) -> str:
+    """The report of a run as it is now, and how long it has been running, as `batch_status` prints it."""
+    lines = [report_text(run, result)]
+    if run.is_live and run.started_at is not None:
+        lines += ["", f"Running for {duration(run.seconds_until(now))}{', paused' if run.paused else ''}."]
+        if run.put_off_words:
+            lines.append(f"{run.put_off_words} At once: manage.py batch_exe_prp --batch {run.batch.number} --try-now")
+    return "\n".join(lines)
+
+
 def _done_words(run: Run, result: JsonObject, done: int) -> str:
     """How many phases are done; of a preparation, how many work orders are written: nothing has been carried out by then."""
     count = len(result["results"])

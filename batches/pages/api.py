@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
 
 from batches.accounts import api_tokens
 from batches.accounts.access import sight_of
@@ -25,6 +23,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RunState
 from batches.core.errors import BatchError, ServiceError, WrongChoice
+from batches.core.metrics.text import trends_text
 from batches.core.metrics.types import Filters
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.engine import generation, reporting, retries, run_control, verifications
@@ -46,12 +45,16 @@ class BadRequest(Exception):
     """The request is not valid; the message is for the author of the program."""
 
 
-def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
+class Endpoint:
     """A view for these methods (GET=, POST=) that requires a valid token. The functions get (request, actor, …)."""
 
-    @csrf_exempt
-    @login_not_required
-    def view(request: HttpRequest, **where: Any) -> HttpResponse:
+    csrf_exempt = True
+    login_required = False  # a token is required instead
+
+    def __init__(self, methods: Mapping[str, Answer]) -> None:
+        self.methods = methods
+
+    def __call__(self, request: HttpRequest, **where: Any) -> HttpResponse:
         try:
             token = _token(request)
         except api_tokens.TooManyBadTokens as wait:
@@ -59,17 +62,23 @@ def endpoint(**methods: Answer) -> Callable[..., HttpResponse]:
         if token is None:
             error = "Send a valid token: Authorization: Bearer TOKEN. Create one on the page Your account."
             return JsonResponse({"error": error}, status=401, headers={"WWW-Authenticate": 'Bearer realm="CE Web"'})
-        function = methods.get("GET" if request.method == "HEAD" else request.method or "")
-        if function is None:
-            error = f"Method not allowed; use {' or '.join(methods)}."
-            return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(methods)})
         request.user = token.user
         with seeing(sight_of(token.user, token)):
             if sees_nothing():
                 return JsonResponse({"error": "This token's person has no role, or may not see its project."}, status=403)
-            return _guarded(function, request, Actor.program(token), where)
+            return self.answer(request, Actor.program(token), where)
 
-    return view
+    def answer(self, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:
+        """The answer for `actor`, who is known by now."""
+        function = self.methods.get("GET" if request.method == "HEAD" else request.method or "")
+        if function is None:
+            error = f"Method not allowed; use {' or '.join(self.methods)}."
+            return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(self.methods)})
+        return _guarded(function, request, actor, where)
+
+
+def endpoint(**methods: Answer) -> Endpoint:
+    return Endpoint(methods)
 
 
 def _guarded(function: Answer, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:
@@ -167,8 +176,10 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def batch(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """What `batch_status --json` prints."""
-    return JsonResponse(reporting.status_of(find_batch(number))[1])
+    """What `batch_status --json` prints; with ?text=1 also its `text`."""
+    found, result = reporting.status_of(find_batch(number))
+    more = {"text": reporting.status_text(found, result, timezone.now())} if request.GET.get("text") else {}
+    return JsonResponse(result | more)
 
 
 def report(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
@@ -334,12 +345,13 @@ def projects(request: HttpRequest, actor: Actor) -> JsonResponse:
 
 
 def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """The data of the page Metrics, with the same filters. Unknown is null; money is a string."""
+    """The data of the page Metrics, with the same filters, with ?text=1 also as `text`. Unknown is null; money is a string."""
     try:
         filters = Filters.read(request.GET)
     except WrongChoice as error:
         raise BadRequest(str(error)) from error
-    return JsonResponse(history.to_json(history.read_history(filters, now=timezone.now())))
+    read = history.read_history(filters, now=timezone.now())
+    return JsonResponse(history.to_json(read) | ({"text": trends_text(read)} if request.GET.get("text") else {}))
 
 
 def _project(slug: object) -> Project | None:

@@ -7,12 +7,14 @@ from django.shortcuts import get_object_or_404
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
+from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.log_lines import LogLine
 from batches.core.text.transcript import KINDS, entry_json
 from batches.engine.log_reader import PAGE_LINES, open_log
+from batches.engine.reporting import generated_summary
 from batches.engine.transcript_reader import WINDOW, open_transcript, wanted_needle
-from batches.models import Attempt, Batch, Phase
+from batches.models import Attempt, Batch, Phase, Run, Task
 from batches.pages.api import BadRequest, accepted, body_of
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
@@ -183,3 +185,53 @@ def _number(request: HttpRequest, name: str, least: int = 1) -> int | None:
     if value is None:
         raise BadRequest(f"{name} must be a whole number from {least} on.")
     return value
+
+
+def run(request: HttpRequest, actor: Actor, number: int, run: int) -> JsonResponse:
+    """A run with its tasks, for whoever waits for its end: then `report` says how it went and `passes` whether work may continue."""
+    batch = find_batch(number)
+    found = get_object_or_404(Run.objects.select_related("batch__project", "review", "context_change"), batch=batch, number=run)
+    newest: dict[int, Attempt] = {}
+    for attempt in Attempt.objects.filter(task__run=found).defer("log_tail", "spec").order_by("number"):
+        newest[attempt.task_id] = attempt
+    written = found.operation == Operation.GENERATE and found.state == RunState.SUCCEEDED
+    tasks = found.tasks.select_related("phase", "stage").order_by("stage__number", "position", "pk")
+    return JsonResponse(
+        {
+            "batch_id": number,
+            "run": found.number,
+            "operation": found.operation,
+            "state": found.state,
+            "live": found.is_live,
+            "paused": found.paused,
+            "waits": found.put_off_words or None,
+            "seconds": found.seconds,
+            "tasks": [_task(task, newest.get(task.pk)) for task in tasks],
+            "reported_at": found.reported_at,
+            "report": (generated_summary(batch) if written else found.report) or None,
+            "passes": _passes(found) if found.reported_at else None,
+        }
+    )
+
+
+def _task(task: Task, attempt: Attempt | None) -> dict[str, Any]:
+    return {
+        "phase": task.phase.key if task.phase else None,
+        "title": task.phase.title if task.phase else "Gates on the merged tree",
+        "stage": task.stage.number,
+        "state": task.state,
+        "attempt": attempt.number if attempt else None,
+        "progress": attempt.progress if attempt and task.state == TaskState.RUNNING else "",
+        "seconds": attempt.seconds if attempt else None,
+        "reason": task.reason,
+        "message": task.message,
+    }
+
+
+def _passes(found: Run) -> bool:
+    """Whether work may continue: the run succeeded, and so did what it was for (a verdict, a proposal)."""
+    if found.state != RunState.SUCCEEDED:
+        return False
+    if found.operation == Operation.REVIEW:
+        return found.review.passes
+    return found.operation != Operation.UPDATE_CONTEXT or bool(found.context_change.decision)

@@ -123,6 +123,7 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/phases/<str:key>/log/", api.endpoint(GET=api_work.log), name="api_log"),
     path("api/batches/<int:number>/diff/", api.endpoint(GET=api_work.diff), name="api_diff"),
     path("api/batches/<int:number>/merge/", api.endpoint(GET=api_work.merge_preview, POST=api_work.merge), name="api_merge"),
+    path("api/batches/<int:number>/runs/<int:run>/", api.endpoint(GET=api_work.run), name="api_run"),
     path("api/batches/<int:number>/review/", api.endpoint(POST=api_work.review), name="api_review"),
     path("api/batches/<int:number>/context/", api.endpoint(POST=api_work.context), name="api_context"),
     path("api/batches/<int:number>/phases/<str:key>/stop/", api.endpoint(POST=api_steering.stop), name="api_stop"),

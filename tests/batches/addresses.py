@@ -52,7 +52,7 @@ class Objects:
             values["pk"] = rows[name].pk if name in rows else self.batch.plan_id
         if name == "sign_in_link":
             values["uidb64"], values["token"] = make_link(self.user, "http://x/").rstrip("/").split("/")[-2:]
-        return values | {"name": "duration"}
+        return values | {"name": "duration", "run": 1}
 
 
 def named() -> Iterator[tuple[str, URLPattern]]:

@@ -6,7 +6,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from batches.core.text.words import duration
 from batches.engine import reporting
 from batches.management.commands._waiting import find_batch
 
@@ -25,9 +24,4 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(result, ensure_ascii=False, indent=2))
             return
-        self.stdout.write(reporting.report_text(run, result))
-        if run.is_live and run.started_at is not None:
-            paused = ", paused" if run.paused else ""
-            self.stdout.write(f"\nRunning for {duration(run.seconds_until(timezone.now()))}{paused}.")
-            if run.put_off_words:
-                self.stdout.write(f"{run.put_off_words} At once: manage.py batch_exe_prp --batch {batch.number} --try-now")
+        self.stdout.write(reporting.status_text(run, result, timezone.now()))

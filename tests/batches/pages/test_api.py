@@ -39,6 +39,7 @@ TABLE = (
     ("/api/batches/1/verify/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/verify/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/verify/stop/", "POST", {}, (403, 403, 409, 409)),
+    ("/api/batches/1/runs/1/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/phases/1/log/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/diff/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/merge/", "GET", None, (403, 403, 409, 409)),
@@ -115,7 +116,7 @@ def test_a_token_of_a_project_sees_and_reaches_no_other(batch):
 
 
 def test_the_table_has_every_address_of_the_api():
-    named = {pattern.pattern._route.replace("<str:key>", "1") for pattern in urlpatterns if str(pattern.name).startswith("api_")}
+    named = {pattern.pattern._route.replace("<str:key>", "1").replace("<int:run>", "1") for pattern in urlpatterns if str(pattern.name).startswith("api_")}
     assert {f"/{route.replace('<int:number>', '1')}" for route in named} == {path for path, *_ in TABLE}
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert not [route for route in named if f"/{route.replace('<int:number>', '44')}" not in text], "docs/api.md names each of them"
