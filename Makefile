@@ -25,6 +25,8 @@ LOCKS   := requirements requirements-agents requirements-dev requirements-tools
 PYTEST  := $(PY) -m pytest -q
 SHARED  := -n $(PARALLEL) --dist worksteal
 SLOW    := long or process or engine or browser or chaos
+# The command ce of this checkout, from any folder.
+START   := import sys; sys.path.insert(0, sys.argv.pop(1)); from ce_web.command_line.main import main; main()
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
 .PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean lock update audit sbom
@@ -101,6 +103,7 @@ $(VENV)/.installed: requirements.txt
 	@echo "Installing the requirements into $(VENV) ..."
 	@$(PIP) -r requirements.txt
 	@$(PY) -m ce_web.static_files
+	@printf '%s\n' '#!/bin/sh' 'exec "$(abspath $(PY))" -c "$(START)" "$(CURDIR)" "$$@"' > $(BIN)/ce && chmod +x $(BIN)/ce
 	@touch $@
 
 $(VENV)/.installed-agents: requirements-agents.txt $(VENV)/.installed

@@ -97,7 +97,7 @@ def wait_for(run: Run, out: OutputWrapper) -> Run:
 
     Ctrl-C does not stop the run: it prints how to stop it and exits with EXIT_INTERRUPTED.
     """
-    _tick_until(Progress(run, out).done, _goes_on(run.batch.number), out)
+    tick_until_done(Progress(run, out).done, _goes_on(run.batch.number), out)
     return Run.objects.select_related("batch__project").get(pk=run.pk)
 
 
@@ -115,7 +115,7 @@ def wait_for_verification(one: Verification, out: OutputWrapper) -> Verification
         return not row.is_open
 
     number = one.batch.number
-    _tick_until(ended, f"The verification goes on. See it: the page of batch {number}, or batches/batch-{number}.verify.json.", out)
+    tick_until_done(ended, f"The verification goes on. See it: the page of batch {number}, or batches/batch-{number}.verify.json.", out)
     return Verification.objects.select_related("batch").get(pk=one.pk)
 
 
@@ -134,7 +134,7 @@ def wait_for_idea(idea: Idea, out: OutputWrapper) -> Idea:
             out.flush()
         return not Idea.objects.exclude(wanted="").filter(pk=idea.pk).exists()
 
-    _tick_until(ended, f"The agent goes on. See it, and stop it: {page_address('batches:idea', idea.pk)}", out)
+    tick_until_done(ended, f"The agent goes on. See it, and stop it: {page_address('batches:idea', idea.pk)}", out)
     return Idea.objects.select_related("project", "plan").get(pk=idea.pk)
 
 
@@ -146,7 +146,7 @@ def _goes_on(number: int) -> str:
     )
 
 
-def _tick_until(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None:
+def tick_until_done(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None:
     from batches.engine.ticker import tick_until  # here: most commands that find a batch wait for nothing
 
     # The progress output already shows what the engine would log.
@@ -194,7 +194,7 @@ class AutopilotProgress:
 def wait_for_autopilot(autopilot_run: AutopilotRun, out: OutputWrapper, reports: OutputWrapper) -> AutopilotRun:
     """`wait_for` for all runs of an autopilot; writes each report to `reports`. Returns the autopilot run, reloaded."""
     progress = AutopilotProgress(autopilot_run, out, reports)
-    _tick_until(progress.done, _goes_on(autopilot_run.batch.number), out)
+    tick_until_done(progress.done, _goes_on(autopilot_run.batch.number), out)
     autopilot_run = AutopilotRun.objects.select_related("run", "batch").get(pk=autopilot_run.pk)
     reports.write(autopilot_run.run.report)
     return autopilot_run

@@ -1,0 +1,510 @@
+"""The verbs of `ce`. Each asks the JSON API and prints text, or with --json the API's object."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batches.core.text.words import counted
+from ce_web.command_line.connections import SETTINGS, Connection, JsonObject, Refused, connect, keep, kept_file
+from ce_web.command_line.progress import Progress
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+SHELLS = ("bash", "zsh", "fish")
+
+
+class Group(click.Group):
+    """The verbs in the order of their definition, and a refusal as a sentence with exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refused as refusal:
+            if "--json" in sys.argv:
+                click.echo(json.dumps({"error": str(refusal)}, ensure_ascii=False))
+            else:
+                click.echo(f"ce: {refusal}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--server", default="", metavar="URL", help="default: CE_SERVER, else that of ce login, else this machine")
+@click.version_option(package_name=None, message="%(version)s", version="0.2.0")
+@click.pass_context
+def ce(ctx: click.Context, server: str) -> None:
+    """CE Web: plans, carried out stage by stage by supervised subagents over a git repository."""
+    ctx.obj = server
+
+
+def _connection() -> Connection:
+    return connect(str(click.get_current_context().find_root().obj), "")
+
+
+def _json(verb: Verb) -> Verb:
+    return click.option("--json", "as_json", is_flag=True, help="print the API's object")(verb)
+
+
+def _of_batch(verb: Verb) -> Verb:
+    """The number of a batch, as an argument or as --batch."""
+
+    @click.argument("number", type=click.IntRange(min=1), required=False)
+    @click.option("--batch", "named", type=click.IntRange(min=1), metavar="N", help="the same as N", hidden=True)
+    @functools.wraps(verb)
+    def asked(*args: Any, number: int | None, named: int | None, **options: Any) -> Any:
+        if (number is None) == (named is None):
+            raise click.UsageError("Name the batch by its number, such as 44.")
+        return verb(*args, number=number or named, **options)
+
+    return asked  # type: ignore[return-value]
+
+
+def _waiting(verb: Verb) -> Verb:
+    """The options of verbs that wait for the end of a run."""
+    verb = click.option("--at-most", type=click.FloatRange(min=0), metavar="SECONDS", help="stop waiting then; the run goes on")(verb)
+    return click.option("--detach", is_flag=True, help="do not wait for the end")(verb)
+
+
+def _print(found: JsonObject) -> None:
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def _follow(where: Connection, begun: JsonObject, *, as_json: bool, detach: bool, at_most: float | None, what: str = "") -> None:
+    """Wait for the run that `begun` names, print its report, and exit with 1 if work may not continue."""
+    number, run = begun["batch_id"], begun["run"]
+    goes_on = f"Batch {number} goes on. Watch it: ce status {number} --follow. Stop it: ce stop {number}."
+    if detach:
+        _print(begun) if as_json else click.echo(goes_on)
+        return
+    with Progress(lambda: where.call("GET", f"batches/{number}/runs/{run}/"), at_most) as progress:
+        where.wait(progress.done, f"{goes_on} (Without a running installation it waits for one.)")
+    ended = progress.run
+    assert ended is not None
+    if not progress.ended:
+        _print(ended) if as_json else click.echo(goes_on)
+        return
+    if as_json:
+        _print(where.call("GET", f"batches/{number}/") if what == "batch" else ended)
+    else:
+        click.echo(ended["report"] or f"Run {run} of batch {number}: {ended['state']}.")
+    if not ended["passes"]:
+        raise SystemExit(1)
+
+
+# Plans
+
+
+@ce.command()
+@click.argument("plan", type=click.Path(allow_dash=True))
+@click.option("--project", default="", metavar="NAME", help="slug or name of the project (not needed if there is only one)")
+@_waiting
+@_json
+def plan(plan: str, project: str, as_json: bool, detach: bool, at_most: float | None) -> None:
+    """Read a plan, make a batch of it, and write its PRPs."""
+    where = _connection()
+    text = sys.stdin.buffer.read() if plan == "-" else _read(plan)
+    slug = _project(where, project)
+    name = "standard input" if plan == "-" else Path(plan).name
+    made = where.call("POST", "plans/", query={"project": slug, "file_name": name}, body=text)
+    if not made["valid"]:
+        for fault in made["errors"]:
+            place = f"{name}:{fault['line']}" if fault.get("line") else name
+            click.echo(f"{place}: {fault['message']}", err=True)
+        raise Refused(f"{name} has {counted(len(made['errors']), 'error')}; no batch was made. See and fix them: {made['url']}")
+    begun = where.call("POST", "batches/", body={"plan": made["plan"], "project": slug})
+    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as fault:
+        raise click.UsageError(f"{path}: {fault.strerror}. Give the path of a plan, or - for the standard input.") from fault
+
+
+def _project(where: Connection, name: str) -> str:
+    """The slug of the named project, or of the only one. Raises Refused with those that there are."""
+    projects = where.call("GET", "projects/")["projects"]
+    found = [one["slug"] for one in projects if not name or name in (one["slug"], one["name"])]
+    if len(found) == 1:
+        return str(found[0])
+    known = ", ".join(one["slug"] for one in projects) or "none yet: add one in the browser"
+    raise Refused(f"There is no project {name!r}; there is: {known}." if name else f"Choose a project with --project. There is: {known}.")
+
+
+def _plan_reader(name: str, plans: Sequence[str], as_json: bool) -> None:
+    """Run `manage.py analyze` or `validate`: they read files, and need no installation."""
+    import importlib
+
+    command = importlib.import_module(f"batches.management.commands.{name}").Command()
+    command.run_from_argv(["ce", name, *(["--json"] if as_json else []), *plans])
+
+
+@ce.command()
+@click.argument("plans", nargs=-1, required=True)
+@_json
+def analyze(plans: tuple[str, ...], as_json: bool) -> None:
+    """Show the stages, conflicts and critical path of plans, and every fault with its line."""
+    _plan_reader("analyze", plans, as_json)
+
+
+@ce.command()
+@click.argument("plans", nargs=-1, required=True)
+@_json
+def validate(plans: tuple[str, ...], as_json: bool) -> None:
+    """List the errors and warnings of plans with their lines."""
+    _plan_reader("validate", plans, as_json)
+
+
+# Batches
+
+
+@ce.command()
+@_of_batch
+@click.option("--stage", type=int, help="only the phases of this stage")
+@click.option("--phase", metavar="K", help="only this phase")
+@click.option("--retry-phase", multiple=True, metavar="K", help="retry this phase and those that it blocked (repeatable)")
+@click.option("--resume", is_flag=True, help="all that failed, was blocked or cancelled")
+@click.option("--max-parallel", type=int, metavar="N", help="phases at once")
+@click.option("--backend", metavar="NAME", help="who does the steps: steps, claude or command")
+@click.option("--timeout", "timeout_minutes", type=float, metavar="MIN", help="time limit of a phase")
+@click.option("--model", metavar="NAME", help="model of every phase")
+@click.option("--retry-model", metavar="NAME", help="model after a failed attempt")
+@click.option("--phase-model", multiple=True, metavar="K=NAME", help="model of this phase (repeatable)")
+@click.option("--budget", "budget_usd", metavar="USD", help="what the whole batch may cost")
+@click.option("--phase-cap", "phase_cap_usd", metavar="USD", help="what one attempt may cost")
+@click.option("--fail-fast", is_flag=True, default=None, help="start nothing more once a phase has failed")
+@click.option("--on-conflict", metavar="WHAT", help="what to do about phases that change the same file")
+@click.option("--scheduling", metavar="HOW", help="stages, or dataflow")
+@_waiting
+@_json
+def exe(
+    number: int,
+    stage: int | None,
+    phase: str | None,
+    retry_phase: tuple[str, ...],
+    resume: bool,
+    phase_model: tuple[str, ...],
+    as_json: bool,
+    detach: bool,
+    at_most: float | None,
+    **options: Any,
+) -> None:
+    """Execute a batch, stage by stage. Options that are left out are the project's."""
+    selections = (("--stage", stage), ("--phase", phase), ("--retry-phase", retry_phase), ("--resume", resume))
+    wanted = [name for name, given in selections if given]
+    if len(wanted) > 1:
+        raise click.UsageError(f"{wanted[0]} and {wanted[1]} exclude each other.")
+    where = _connection()
+    given = {name: value for name, value in options.items() if value is not None}
+    if retry_phase and not given and not phase_model:
+        begun = where.call("POST", f"batches/{number}/retry/", body={"phases": list(retry_phase)})
+    else:
+        if len(retry_phase) > 1:
+            raise click.UsageError("With other options, retry one phase at a time.")
+        what = f"stage:{stage}" if stage else f"phase:{phase}" if phase else f"retry:{retry_phase[0]}" if retry_phase else ""
+        body = given | {"what": "resume" if resume else what}
+        if phase_model:
+            body["models"] = dict(_pair(text) for text in phase_model)
+        begun = where.call("POST", f"batches/{number}/execute/", body=body)
+    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most, what="batch")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, name = text.partition("=")
+    if not (key and equals and name):
+        raise click.UsageError(f"--phase-model takes PHASE=MODEL, such as 2a=sonnet, not {text!r}.")
+    return key, name
+
+
+@ce.command()
+@_of_batch
+@click.option("--follow", "-f", is_flag=True, help="show changes until the run has ended")
+@click.option("--at-most", type=click.FloatRange(min=0), metavar="SECONDS", help="with --follow: stop following then")
+@_json
+def status(number: int, follow: bool, at_most: float | None, as_json: bool) -> None:
+    """Show the state of a batch: its stages and phases, what failed and why."""
+    where = _connection()
+    found = where.call("GET", f"batches/{number}/", query={} if as_json else {"text": "1"})
+    if follow:
+        begun = {"batch_id": number, "run": found["run"]}
+        return _follow(where, begun, as_json=as_json, detach=False, at_most=at_most, what="batch")
+    _print(found) if as_json else click.echo(found["text"])
+    return None
+
+
+@ce.command("list")
+@click.option("--view", default="all", metavar="NAME", help="all, running, failed …: the tabs of the page Batches")
+@click.option("--search", default="", metavar="TEXT", help="in number, title and project")
+@click.option("--page", default=1, type=click.IntRange(min=1))
+@_json
+def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
+    """List batches, the newest first."""
+    found = _connection().call("GET", "batches/", query={"view": view, "q": search, "page": str(page)})
+    if as_json:
+        return _print(found)
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("Batch", "State", "Phases", "Project", "Title"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for one in found["batches"]:
+        cells = (str(one["batch_id"]), one["detail"] or one["state"], f"{one['phases_done']}/{one['phases']}", one["project"], one["title"])
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    Console().print(table if found["batches"] else Text("No batches."))
+    if found["pages"] > 1:
+        click.echo(f"Page {found['page']} of {found['pages']}; the next: ce list --page {found['page'] + 1}")
+    return None
+
+
+@ce.command()
+@_of_batch
+@click.argument("phases", nargs=-1)
+@_waiting
+@_json
+def retry(number: int, phases: tuple[str, ...], as_json: bool, detach: bool, at_most: float | None) -> None:
+    """Retry the named phases, or all that failed, with those that they blocked."""
+    where = _connection()
+    begun = where.call("POST", f"batches/{number}/retry/", body={"phases": list(phases)})
+    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most, what="batch")
+
+
+@ce.command()
+@_of_batch
+@_json
+def stop(number: int, as_json: bool) -> None:
+    """Cancel the current run of a batch and end all its processes. What is committed stays."""
+    found = _connection().call("POST", f"batches/{number}/cancel/", body={})
+    _print(found) if as_json else click.echo(f"Batch {number}, run {found['run']} is being cancelled.")
+
+
+@ce.command()
+@_of_batch
+@click.argument("phase")
+@click.option("--follow", "-f", is_flag=True, help="show new lines until the attempt has ended")
+@_json
+def logs(number: int, phase: str, follow: bool, as_json: bool) -> None:
+    """Print the log of a phase's newest attempt."""
+    where = _connection()
+    after: int | None = None
+
+    def done() -> bool:
+        nonlocal after
+        found = where.call("GET", f"batches/{number}/phases/{phase}/log/", query={} if after is None else {"after": str(after)})
+        if as_json:
+            _print(found)
+        else:
+            for line in found["lines"]:
+                at = "" if line["at"] is None else f"{line['at'][11:19]} "
+                click.echo(f"{at}{line['text']}")
+        after = found["last"]
+        return bool(found["ended"]) and after >= found["total"]
+
+    if not done() and follow:
+        where.wait(done, f"The attempt goes on. Follow it: ce logs {number} {phase} -f")
+
+
+@ce.command()
+@_of_batch
+@click.argument("phase", default="")
+@_json
+def diff(number: int, phase: str, as_json: bool) -> None:
+    """Print what git shows as changed by the phases of a batch, or by one."""
+    found = _connection().call("GET", f"batches/{number}/diff/", query={"phase": phase} if phase else {})
+    if as_json:
+        return _print(found)
+    for one in found["phases"]:
+        if one["diff"]:
+            click.echo(_coloured(one["diff"]), nl=False)
+        else:
+            click.echo(f"Phase {one['phase']}: {one['state']}, no changes{'' if one['diff'] == '' else ' yet'}.", err=True)
+    return None
+
+
+def _coloured(text: str) -> str:
+    """A unified diff with colours, if the output is a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    return "".join(click.style(line, fg=colours.get(line[:1])) for line in text.splitlines(keepends=True))
+
+
+@ce.command()
+@_of_batch
+@click.option("--no-ff", is_flag=True, help="create a merge commit")
+@click.option("--dry-run", is_flag=True, help="show what would be merged; change nothing")
+@_json
+def merge(number: int, no_ff: bool, dry_run: bool, as_json: bool) -> None:
+    """Merge a batch's branch into its base branch."""
+    where = _connection()
+    seen = where.call("GET", f"batches/{number}/merge/")
+    counts = ", ".join(f"{len(seen[f'files_{word}'])} {word}" for word in ("created", "modified", "deleted"))
+    if not as_json:
+        click.echo(f"{seen['branch']} into {seen['base_branch']}: {counted(seen['commits'], 'commit')}; files: {counts}.")
+        if seen["not_done"]:
+            click.echo(f"  not done, so not part of it: phases {', '.join(seen['not_done'])}")
+    if seen["refusal"]:
+        raise Refused(seen["refusal"])
+    if dry_run:
+        return _print(seen) if as_json else None
+    shown = {"base": seen["base"], "tip": seen["tip"], "method": "no_ff" if no_ff else "ff"}
+    done = where.call("POST", f"batches/{number}/merge/", body=shown)
+    _print(done) if as_json else click.echo(f"Merged: {done['base_branch']} is at {done['commit'][:12]} now.")
+    return None
+
+
+@ce.command()
+@_of_batch
+@click.option("--before", "moment", flag_value="before", help="review the PRPs")
+@click.option("--after", "moment", flag_value="after", help="review the code")
+@_waiting
+@_json
+def review(number: int, moment: str | None, as_json: bool, detach: bool, at_most: float | None) -> None:
+    """Review a batch: its PRPs before the execution, its code afterwards."""
+    where = _connection()
+    begun = where.call("POST", f"batches/{number}/review/", body={"moment": moment} if moment else {})
+    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
+
+
+@ce.command()
+@_of_batch
+@_waiting
+@_json
+def context(number: int, as_json: bool, detach: bool, at_most: float | None) -> None:
+    """Propose updates of PRPs, CLAUDE.md and memory after an execution."""
+    where = _connection()
+    begun = where.call("POST", f"batches/{number}/context/", body={})
+    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
+
+
+@ce.command()
+@_of_batch
+@_json
+def verify(number: int, as_json: bool) -> None:
+    """Judge all recorded gates of a batch once more, and print what differs."""
+    where = _connection()
+    found = where.call("POST", f"batches/{number}/verify/", body={})
+    shown = ""
+
+    def done() -> bool:
+        nonlocal found, shown
+        found = where.call("GET", f"batches/{number}/verify/")
+        if found["progress"] not in ("", shown) and not as_json:
+            shown = found["progress"]
+            click.echo(shown, err=True)
+        return bool(found["state"] != "running")
+
+    where.wait(done, f"The verification goes on. See it on the page of batch {number}.")
+    if as_json:
+        _print(found)
+    elif found["document"] is not None:
+        from batches.core.gates.verification import report_text
+
+        click.echo(report_text(found["document"]))
+    if found["problem"] and not as_json:
+        click.echo(found["problem"], err=True)
+    if found["state"] != "agrees":
+        raise SystemExit(1)
+
+
+@ce.command()
+@click.option("--period", default="30d", help="7d, 30d, 90d or all")
+@click.option("--project", default="", metavar="SLUG")
+@click.option("--operation", default="", metavar="NAME", help="execute, generate, review, update_context or any")
+@_json
+def trends(period: str, project: str, operation: str, as_json: bool) -> None:
+    """Show figures, findings and success criteria of a period."""
+    query = {"period": period, "project": project, "operation": operation} | ({} if as_json else {"text": "1"})
+    found = _connection().call("GET", "metrics/", query={name: value for name, value in query.items() if value})
+    _print(found) if as_json else click.echo(found["text"])
+
+
+# The installation
+
+
+@ce.command()
+@click.option("--host", default="127.0.0.1", help="address to listen on")
+@click.option("--port", default=8000, help="port to listen on")
+def run(host: str, port: int) -> None:
+    """Set up the installation of this machine if there is none, and start it: what `make run` does."""
+    _manage("bootstrap", "--host", host, "--port", str(port))
+    _manage("up", "--host", host, "--port", str(port))
+
+
+@ce.command()
+@click.option("--host", default="127.0.0.1", help="address to listen on")
+@click.option("--port", default=8000, help="port to listen on")
+@click.option("--no-web", is_flag=True, help="run the cluster only")
+@click.option("--no-cluster", is_flag=True, help="run the web server only")
+def up(host: str, port: int, no_web: bool, no_cluster: bool) -> None:
+    """Start web server and cluster of this machine's installation. Ctrl-C stops them; agents continue."""
+    more = [name for name, wanted in (("--no-web", no_web), ("--no-cluster", no_cluster)) if wanted]
+    _manage("up", "--host", host, "--port", str(port), *more)
+
+
+@ce.command()
+def doctor() -> None:
+    """Check this machine: git, database, sandbox, agents, cluster."""
+    _manage("doctor")
+
+
+def _manage(name: str, *arguments: str) -> None:
+    """A command of this machine's installation, as manage.py runs it."""
+    from django.core.management import execute_from_command_line
+
+    from ce_web.file_rights import keep_private
+
+    keep_private()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    execute_from_command_line(["ce", name, *arguments])
+
+
+@ce.command()
+@click.argument("server")
+def login(server: str) -> None:
+    """Use a server from now on. Asks for a token: make one on its page “Your account”."""
+    token = click.prompt("Token", hide_input=True, err=True).strip()
+    server = server.rstrip("/")
+    projects = connect(server, token).call("GET", "projects/")["projects"]
+    click.echo(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {keep(server, token)}.")
+
+
+@ce.command()
+def logout() -> None:
+    """Use this machine's installation again."""
+    kept_file().unlink(missing_ok=True)
+    click.echo("Server and token are forgotten here. Revoke the token on the page “Your account”, if nothing else uses it.")
+
+
+@ce.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the completion for a shell; for bash: eval "$(ce completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ce, {}, "ce", "_CE_COMPLETE").source())
+
+
+# The framework's own names, for whom they are in the fingers and for the commands that `ce install-commands` writes.
+for _name, _verb in (("batch-gen-prp", plan), ("batch-exe-prp", exe), ("batch-peer-review", review), ("batch-update-context", context)):
+    ce.add_command(click.Command(_name, callback=_verb.callback, params=_verb.params, help=_verb.help, hidden=True))
+
+
+def main() -> None:
+    """The console script."""
+    ce(prog_name="ce")
+
+
+if __name__ == "__main__":
+    main()
