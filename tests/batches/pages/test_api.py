@@ -116,7 +116,8 @@ def test_a_token_of_a_project_sees_and_reaches_no_other(batch):
 
 
 def test_the_table_has_every_address_of_the_api():
-    named = {pattern.pattern._route.replace("<str:key>", "1").replace("<int:run>", "1") for pattern in urlpatterns if str(pattern.name).startswith("api_")}
+    routes = [pattern.pattern._route for pattern in urlpatterns if str(pattern.name).startswith("api_")]
+    named = {route.replace("<str:key>", "1").replace("<int:run>", "1") for route in routes}
     assert {f"/{route.replace('<int:number>', '1')}" for route in named} == {path for path, *_ in TABLE}
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert not [route for route in named if f"/{route.replace('<int:number>', '44')}" not in text], "docs/api.md names each of them"
