@@ -5,6 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import MOST_REPAIRS
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import steering
@@ -30,6 +31,7 @@ def repairs(request: HttpRequest, number: int) -> HttpResponse:
     batch = find_batch(number)
 
     def verb() -> str:
+        actor_of(request).require(EXECUTE_BATCH, batch.project)  # before anything is said about the choice
         rounds = read_number(request.POST.get("rounds"), least=0, most=MOST_REPAIRS)
         if rounds is None:
             raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
