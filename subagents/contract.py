@@ -463,7 +463,8 @@ class TaskSpec(_Message):
     to a length. `protected` are the project's patterns (protected_paths.py). `plan` is the phase's place in its plan, for the
     prompt: {"title", "prp": path, "phases": [{"key", "title", "relation": "needs"|"needed_by"|""}], "more": how many others,
     "needs": [{"key", "title", "summary", "commits", "files"}]}, or {}. `instructions` are those of the
-    project's settings for this role. A report with another attempt or token is refused.
+    project's settings for this role. `purse` is the file in which the batch's attempts book what they spend (purse.py). A
+    report with another attempt or token is refused.
     """
 
     LABEL = "spec"
@@ -473,7 +474,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "policy",
-        "environment", "section", "overview", "protected", "plan", "instructions",
+        "environment", "section", "overview", "protected", "plan", "instructions", "purse",
     )  # fmt: skip
     WRITTEN = {"policy": "room"}
 
@@ -522,6 +523,7 @@ class TaskSpec(_Message):
     protected: tuple[str, ...] = ()
     plan: dict[str, Any] = {}
     instructions: str = ""
+    purse: str = ""
 
     @property
     def name(self) -> str:

@@ -328,7 +328,10 @@ def _limits(spec: TaskSpec) -> list[str]:
     if spec.max_cost_usd is not None:
         found.append(f"Money: ${spec.max_cost_usd:.2f}. Then you are stopped, too.")
     asked = str(spec.policy.get("network", "none"))
+    hosts = [str(host) for host in spec.policy.get("hosts", ())]
     found.append(OWN_NETWORK if spec.backend == "command" and asked != "all" else NETWORKS.get(asked, NO_NETWORK))
+    if hosts and asked in NETWORKS:
+        found.append(f"Of the network these hosts alone can be reached: {_first(hosts, NAMED_FILES)}.")
     found.append("You can write in the checkout, $HOME and $TMPDIR. Only what is in the checkout, and git does not ignore, is kept.")
     read = [str(path) for path in spec.policy.get("paths", ())]
     found.append(f"You can read, and not change, programs and libraries{f', and {_first(read, NAMED_FILES)}' if read else ''}.")

@@ -33,6 +33,7 @@ from subagents.journal import Journal, timestamp
 from subagents.machine_faults import fault_of
 from subagents.processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load_prctl
 from subagents.procfs import descendants, is_alive, memory_of, name_of
+from subagents.purse import cost_with_what_was_under_way, with_estimate
 from subagents.redaction import know, redact_value
 from subagents.runner import run_attempt
 from subagents.unfinished_work import has_work, keep_and_exit
@@ -334,6 +335,7 @@ class Supervisor:
     def _failed(self, failure: Failure, error: str, status: int) -> TaskResult:
         self.journal.event("error", str(failure), error)
         spec = self.spec
+        cost, estimated = cost_with_what_was_under_way(spec, self.heartbeat.cost_usd, self.heartbeat.tokens_used)
         return TaskResult(
             task_id=spec.task_id,
             prp_id=spec.prp_id,
@@ -341,7 +343,7 @@ class Supervisor:
             attempt=spec.attempt,
             token=spec.token,
             failure_reason=failure,
-            errors=(error,),
+            errors=(error, estimated) if estimated else (error,),
             steps_completed=self.steps_completed,
             total_steps=len(spec.steps),
             base_commit=spec.base_commit,
@@ -349,9 +351,9 @@ class Supervisor:
             files_modified=tuple(self.kept.get("files_modified", ())),
             files_deleted=tuple(self.kept.get("files_deleted", ())),
             head_commit=str(self.kept.get("head_commit") or self.head_commit),
-            usage=self.usage,
+            usage=self.usage if cost is None else with_estimate(spec, self.usage),
             tokens_used=self.heartbeat.tokens_used,
-            cost_usd=self.heartbeat.cost_usd,
+            cost_usd=cost,
             session=self.session,
             exit_code=status,
         )

@@ -36,6 +36,7 @@ from subagents.contract import (
     write_atomic,
 )
 from subagents.machine_faults import fault_of, probe
+from subagents.purse import cost_with_what_was_under_way
 from subagents.redaction import redact
 from subagents.told_prompt import read_told
 
@@ -170,6 +171,8 @@ def _machine_fault(spec: TaskSpec, observation: "Observation") -> str:
 
 
 def _no_result(attempt: SupervisedProcess, spec: TaskSpec, reason: FailureReason, sentence: str) -> TaskResult:
+    reported = None if attempt.cost_usd is None else float(attempt.cost_usd)
+    cost, estimated = cost_with_what_was_under_way(spec, reported, attempt.tokens_used)
     return TaskResult(
         task_id=spec.task_id,
         prp_id=spec.prp_id,
@@ -177,12 +180,12 @@ def _no_result(attempt: SupervisedProcess, spec: TaskSpec, reason: FailureReason
         attempt=attempt.number,
         token=attempt.token,
         failure_reason=reason,
-        errors=(sentence,),
+        errors=(sentence, estimated) if estimated else (sentence,),
         steps_completed=max(0, (attempt.step or 1) - 1),
         total_steps=len(spec.steps),
         base_commit=attempt.base_commit,
         tokens_used=attempt.tokens_used,
-        cost_usd=None if attempt.cost_usd is None else float(attempt.cost_usd),
+        cost_usd=cost,
         elapsed_seconds=attempt.elapsed_seconds or 0.0,
     )
 

@@ -28,6 +28,7 @@ from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine.attempt_results import End, record_end
 from batches.engine.evidence import NoteOfMerge, outcomes_of
+from batches.engine.purses import keep_purse
 from batches.engine.repairs import base_of_repair
 from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
 from batches.engine.task_specs import new_attempt
@@ -103,6 +104,8 @@ def advance(run_id: int, context: TickContext, ends: Sequence[End] = (), unmerge
         outcome = merge(ends[0].attempt, ends[0].spec, ends[0].result.head_commit, ends[0].result.gates)
         merged += [outcome] if outcome is not None else []
     acts = record_step(run_id, context, ends, merged)
+    if acts.launches:
+        keep_purse(acts.launches[0].task.run, context.host, acts.launches)
     launched = tuple((attempt, launch(attempt)) for attempt in acts.launches)
     for attempt, force in acts.stops:
         _stop(attempt, force)

@@ -28,6 +28,7 @@ from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.review.evidence import done_of, facts_of, record_of
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
+from subagents.purse import FILE as PURSE
 
 JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
 TRIED: Prepared[tuple[int, str, str, str]] = Prepared(
@@ -167,6 +168,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         policy=policy_of(batch.project),
         environment=environment_of(batch.project),
         instructions=instructions_of(batch.project, role),
+        purse="" if run.backend in BACKENDS_WITHOUT_MODEL else str(Path(attempt.directory).parents[2] / PURSE),
     )
     if phase is None:
         return replace_record(common, payload=_stage_payload(run, task, rules))

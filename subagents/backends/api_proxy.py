@@ -2,7 +2,7 @@
 
 The agent's program sends its requests to the proxy, with a password that is valid for this attempt only. The proxy sends them
 to the API with the key. So the key is not in the sandbox, and the program reaches nothing but the API. The proxy also reads
-the API's rate limits, which the program does not report.
+the API's rate limits, which the program does not report. A request that may cost more than is left is refused at its door (door.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import time
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from subagents.backends.door import TooDear
+from subagents.files import ContractError
 from subagents.http_heads import HEAD_BYTES, NotHttp, closing_head, read_head, value_of
 from subagents.unix_sockets import listen_in
 
@@ -26,7 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PATHS = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+    from subagents.backends.door import Door, Passing
+
+MESSAGES = "/v1/messages"
+PATHS = frozenset({MESSAGES, f"{MESSAGES}/count_tokens"})
 SOCKET_NAME = "api"
 BODY_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
@@ -46,17 +51,20 @@ class Refusal(Exception):
 
 class ApiProxy:
     """Serves one program, once. Calls `on_refused(status, reset)` for each 401, 403 and 429 of the API as soon as it arrives;
-    `reset` is when the API accepts requests again (seconds since the epoch), None when it does not say."""
+    `reset` is when the API accepts requests again (seconds since the epoch), None when it does not say. Calls `on_too_dear` when the
+    door lets a request not through."""
 
-    def __init__(self, base_url: str, key: str, on_refused: Callable[[int, float | None], None]) -> None:
+    def __init__(
+        self, base_url: str, key: str, on_refused: Callable[[int, float | None], None], door: Door, on_too_dear: Callable[[], None]
+    ) -> None:
         self._api, self._key, self._on_refused = urlsplit(base_url), key, on_refused
+        self._door, self._on_too_dear = door, on_too_dear
         self.password = secrets.token_urlsafe(32)
         self._path = ""
         self._server: asyncio.Server | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._listener: socket.socket | None = None
         self._context = tls() if self._api.scheme == "https" else None
-        self.answered = 0  # requests that the API accepted
         self.unreachable = ""  # why the API could not be reached when it was asked last; "" when it could
 
     def open(self, folder: str) -> str:
@@ -78,6 +86,7 @@ class ApiProxy:
             os.unlink(self._path)
         if self._server is not None:
             self._server.close()
+        self._door.close()
 
     async def _accept_port(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -114,6 +123,36 @@ class ApiProxy:
         """Forward one request and stream back its answer. Raises Refusal, NotHttp, OSError, IncompleteReadError, LimitOverrunError."""
         line, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
         body = await self._checked_body(line, headers, reader)
+        passing = None
+        if line.split()[1].partition("?")[0] == MESSAGES:
+            body, passing = self._admitted(body)
+        try:
+            await self._forward(line, headers, body, passing, reader, writer)
+        finally:
+            if passing is not None:
+                passing.end()
+
+    def _admitted(self, body: bytes) -> tuple[bytes, Passing]:
+        """The request as it may be sent, booked. Raises Refusal."""
+        try:
+            return self._door.admit(body)
+        except TooDear:
+            self._on_too_dear()
+            raise Refusal(400, "invalid_request_error", "what is left of the budget does not hold another request") from None
+        except ValueError as error:
+            raise Refusal(400, "invalid_request_error", f"this is no request for a message: {error}") from None
+        except ContractError as error:
+            raise Refusal(500, "api_error", f"what is spent cannot be booked: {error}") from None
+
+    async def _forward(
+        self,
+        line: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        passing: Passing | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         try:
             api_reader, api_writer = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
@@ -122,16 +161,23 @@ class ApiProxy:
         self.unreachable = ""
         try:
             api_writer.write(self._request(line, headers, len(body)) + body)
+            if passing is not None:
+                passing.sent = True
             await api_writer.drain()
             status_line, answer = read_head(await api_reader.readuntil(b"\r\n\r\n"))
-            self._note_status(int(status_line.split()[1]), answer)
+            status = int(status_line.split()[1])
+            self._note_status(status, answer)
+            if passing is not None and 200 <= status < 300:
+                passing.begin(answer)
+            elif passing is not None:
+                passing.refuse()
             writer.write(closing_head(status_line, [header for header in answer if header[0].lower() not in ("connection", "keep-alive")]))
             gone = asyncio.create_task(reader.read(1))  # the program closes when it has the whole answer, or wants no more
-            passing = asyncio.create_task(_pass_on(api_reader, writer))
-            _, left = await asyncio.wait({gone, passing}, return_when=asyncio.FIRST_COMPLETED)
+            answering = asyncio.create_task(_pass_on(api_reader, writer, passing))
+            _, left = await asyncio.wait({gone, answering}, return_when=asyncio.FIRST_COMPLETED)
             for task in left:
                 task.cancel()
-            await asyncio.gather(gone, passing, return_exceptions=True)
+            await asyncio.gather(gone, answering, return_exceptions=True)
         finally:
             api_writer.close()
 
@@ -159,9 +205,7 @@ class ApiProxy:
         return closing_head(f"{method} {self._api.path.rstrip('/')}{target} HTTP/1.1", [*ours, *kept, ("Accept-Encoding", "identity")])
 
     def _note_status(self, status: int, headers: list[tuple[str, str]]) -> None:
-        if 200 <= status < 300:
-            self.answered += 1
-        elif status in (401, 403):
+        if status in (401, 403):
             self._on_refused(status, None)
         elif status == 429:
             self._on_refused(status, reset_of(headers, time.time()))
@@ -207,8 +251,10 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: Passing | None) -> None:
     while data := await reader.read(1 << 16):
+        if passing is not None:
+            passing.feed(data)
         writer.write(data)
         await writer.drain()
 

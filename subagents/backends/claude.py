@@ -28,6 +28,7 @@ from subagents.environment import site_packages
 from subagents.network_access import variables
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import answer_schema, check_answer
+from subagents.purse import Purse, purse_of
 from subagents.read_only_git import COMMANDS, ask_git
 from subagents.redaction import redact
 from subagents.reporting import title_of
@@ -55,7 +56,6 @@ MAX_RETRIES = 4  # of one request, by the program, with growing pauses
 LONGEST_PAUSE_SECONDS = 60.0  # the engine, not the program, waits for a longer pause
 GRACE_SECONDS = 15.0  # before the wrapper's own limit, so that the work is kept
 CLOSE_SECONDS = 3.0
-OVERDRAWN_SECONDS = 10.0  # how long the program may take to notice that its budget is used up
 TEXT_CHARACTERS, SENTENCE_CHARACTERS = 2_000, 400
 INSTALL = "install it with `make run AGENTS=1`, or `pip install -r requirements-agents.txt`"
 NO_KEY = "no API key: set ANTHROPIC_API_KEY where CE Web is started, or enter one on the settings page"
@@ -131,6 +131,7 @@ class _Session:
     ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
         from subagents.backends.api_proxy import ApiProxy
+        from subagents.backends.door import Door
 
         self.began = began
         self.told = tell(spec, checkout)
@@ -139,13 +140,14 @@ class _Session:
         self.done: list[int] = []
         self.session = ""
         self.resets_at: float | None = None
-        self.proxy = ApiProxy(str(spec.options.get("base_url") or API), key, self._on_refused)
+        purse = Purse(purse_of(spec), spec.attempt_dir, spec.max_cost_usd)
+        self.door = Door(purse, self.usage, self._report_usage)
+        self.proxy = ApiProxy(str(spec.options.get("base_url") or API), key, self._on_refused, self.door, self._over_budget)
         self.answer: dict[str, Any] | None = None
         self.failure: Failure | None = None
         self.errors: list[str] = []
         self.fault = ""
         self.retry_at = ""
-        self.overdrawn_at: float | None = None
         self.ended = False
         self.tools: dict[str, str] = {}  # running tool calls and what they do
         self.transcript = ClaudeTranscript(reporter.transcript, checkout, lambda name, given: describe_call(name, given, checkout))
@@ -306,17 +308,10 @@ class _Session:
 
     def _seconds_left(self) -> float:
         limit = self.spec.timeout_seconds
-        left = self.began + limit - min(GRACE_SECONDS, limit / 4) - time.monotonic()
-        if self.overdrawn_at is not None:
-            left = min(left, self.overdrawn_at + OVERDRAWN_SECONDS - time.monotonic())
-        return max(left, 0.0)
+        return max(self.began + limit - min(GRACE_SECONDS, limit / 4) - time.monotonic(), 0.0)
 
     def _out_of_time(self) -> None:
-        if self.overdrawn_at is not None and time.monotonic() >= self.overdrawn_at + OVERDRAWN_SECONDS:
-            self._over_budget()
-        else:
-            limit = f"{self.spec.timeout_seconds:g} s"
-            self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {limit}; the work so far is kept")
+        self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {self.spec.timeout_seconds:g} s; the work so far is kept")
 
     async def _step_done(self, given: dict[str, Any]) -> dict[str, Any]:
         """The agent's tool: commit a step. An error is reported to the agent, which may fix it."""
@@ -392,24 +387,12 @@ class _Session:
         self.reporter.doing(text)
 
     def _on_StreamEvent(self, message: Any) -> None:
-        event, agent = message.event, message.parent_tool_use_id or ""
-        if event.get("type") == "message_start":
-            begun = event.get("message", {})
-            self.usage.start_request(str(begun.get("id")), str(begun.get("model", "")), begun.get("usage") or {}, agent)
-        elif event.get("type") == "message_delta":
-            self.usage.update(event.get("usage") or {}, agent)
-        else:
-            self.usage.estimate(_characters(event), agent)
-            self.reporter.alive()
-            return
-        self._report_usage()
+        self.reporter.alive()
 
     def _report_usage(self) -> None:
-        cost = self.usage.cost_usd
-        self.reporter.usage(self.usage.tokens, cost, self.usage.figures())
-        cap = self.spec.max_cost_usd
-        if cap is not None and cost is not None and cost >= cap and self.overdrawn_at is None:
-            self.overdrawn_at = time.monotonic()
+        """Tell what the answers that pass the proxy have cost so far."""
+        if self.usage:
+            self.reporter.usage(self.usage.tokens, self.usage.cost_usd, self.usage.figures())
 
     def _on_RateLimitEvent(self, message: Any) -> None:
         info = message.rate_limit_info
@@ -418,9 +401,6 @@ class _Session:
             self.resets_at = float(info.resets_at)
 
     def _on_AssistantMessage(self, message: Any) -> None:
-        if message.message_id and message.model != "<synthetic>" and message.usage and not self.usage.knows(message.message_id):
-            self.usage.start_request(message.message_id, message.model, message.usage)  # this answer came without a stream
-            self._report_usage()
         for block in message.content:
             name = type(block).__name__
             if name == "TextBlock" and block.text.strip():
@@ -455,7 +435,7 @@ class _Session:
         self.reporter.note("info", "agent_ended", f"the agent ended: {result.subtype}", **figures)
         text = str(result.result or "; ".join(result.errors or ()) or result.subtype)
         status = result.api_error_status
-        if result.subtype == "error_max_budget_usd":
+        if result.subtype == "error_max_budget_usd" or (result.is_error and self.door.lowered):
             self._over_budget()
         elif result.subtype == "error_max_turns":
             self._fail(Failure.AGENT_ERROR, f"not done after {result.num_turns} turns")
@@ -478,7 +458,8 @@ class _Session:
                 self.answer = result.structured_output
 
     def _over_budget(self) -> None:
-        self._fail(Failure.BUDGET, f"the budget of ${self.spec.max_cost_usd:g} for this attempt is used up; the work so far is kept")
+        cap = f"of ${self.spec.max_cost_usd:g} for this attempt" if self.spec.max_cost_usd is not None else "of the batch"
+        self._fail(Failure.BUDGET, f"the budget {cap} is used up: what is left does not hold another request; the work so far is kept")
 
     def _rate_limited(self) -> None:
         """End the run until the time that the API named. When it named none, the engine decides how long to wait."""
@@ -514,9 +495,9 @@ class _Session:
 
     def _outcome(self) -> AgentOutcome:
         usage = self.usage
-        if self.failure is None and (unknown := self.proxy.answered - len(usage.figures().get("requests", ()))) > 0:
-            said = f"{unknown} more requests to the API than the agent reports: their cost is not in its figures"
-            self.reporter.note("warning", "unaccounted", said)
+        if self.door.unpriced and (self.spec.max_cost_usd is not None):
+            said = f"the price of {self.door.unpriced} is not known: no limit could be kept"
+            self.reporter.note("warning", "unpriced", said)
         return AgentOutcome(
             self.failure,
             tuple(self.errors),
@@ -570,13 +551,6 @@ def _signal(pids: list[int], number: int) -> None:
 
 def _tool_reply(text: str, *, error: bool = False) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": text}], "is_error": error}
-
-
-def _characters(event: dict[str, Any]) -> int:
-    """How many characters of an answer a stream event carries."""
-    block, delta = event.get("content_block") or {}, event.get("delta") or {}
-    parts = (block.get("name"), delta.get("text"), delta.get("partial_json"), delta.get("thinking"))
-    return sum(len(part) for part in parts if isinstance(part, str))
 
 
 def _sentence(text: str) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -131,6 +131,8 @@ class MessagesApi:
         if isinstance(reply, Refused):
             return reply, {}
         output = reply.output_tokens if reply.output_tokens is not None else 20 + 7 * len(reply.blocks)
+        if output > body["max_tokens"]:  # as the API does, the answer is cut there
+            output, reply = body["max_tokens"], replace(reply, stop_reason="max_tokens")
         usage = usage_of(number, output)
         if reply.fault in (CUT, HANG):
             # What its first event told, and a third of the characters that arrived, which is how the agent's program guesses.

@@ -98,8 +98,14 @@ def malformed(turn: Turn) -> Reply:
     return said(finished())
 
 
+def silent(turn: Turn) -> Reply:
+    """Says nothing until the stand-in is stopped."""
+    turn.api.stopping.wait(120)
+    return said()
+
+
 def over_budget(turn: Turn) -> Reply:
-    return Reply((write(f"{turn.cwd}/part-{turn.number}.txt", "work\n"),), output_tokens=400_000)
+    return Reply((write(f"{turn.cwd}/part-{turn.number}.txt", "work\n"),), output_tokens=100_000)
 
 
 # Ordinary files of a repository about which the agent's program asks before it writes them.
@@ -170,6 +176,7 @@ SCENARIOS: dict[str, Scenario] = {
     "malformed": malformed,
     "refusal": conversation(Reply((Text("I will not."),), stop_reason="refusal")),
     "max_tokens": conversation(Reply((Text("And on it goes"),), stop_reason="max_tokens")),
+    "silent": silent,
     "over_budget": over_budget,
     "no_result": conversation(said(Text("It is all done."))),
 }

@@ -2,10 +2,14 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
 from subagents.backends.api_proxy import ApiProxy, reset_of
+from subagents.backends.door import Door
+from subagents.purse import Purse
+from subagents.spending import UsageMeter
 
 NOW = 1_790_000_000.0
 USED_UP = ("anthropic-ratelimit-tokens-remaining", "0")
@@ -29,22 +33,25 @@ def test_reset_is_what_the_refusal_tells(headers: tuple[tuple[str, str], ...], r
     assert reset_of(headers, NOW) == reset
 
 
+COUNT = "/v1/messages/count_tokens"
 HEAD = "Host: x\r\nContent-Length: 2\r\n"
 ANSWERS = {
     "another's": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: guessed\r\n\r\n{{}}", "401", "only the agent may use this port"),
     "another path": (f"POST /v1/files HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "404", "POST /v1/files is not forwarded"),
     "no length": ("POST /v1/messages HTTP/1.1\r\nx-api-key: PASSWORD\r\n\r\n", "413", "a request needs a Content-Length"),
     "no HTTP": ("hello\r\n\r\n", "400", "this is not HTTP"),
-    "no API": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "502", "127.0.0.1 cannot be reached"),
+    "no message": (f"POST /v1/messages HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "400", "this is no request for a message"),
+    "no API": (f"POST {COUNT} HTTP/1.1\r\n{HEAD}x-api-key: PASSWORD\r\n\r\n{{}}", "502", "127.0.0.1 cannot be reached"),
 }
 
 
 @pytest.mark.parametrize("asked", ANSWERS)
-def test_proxy_answers_itself_what_it_does_not_forward(asked: str) -> None:
+def test_proxy_answers_itself_what_it_does_not_forward(asked: str, tmp_path: Path) -> None:
     request, status, words = ANSWERS[asked]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()[1]
-    proxy = ApiProxy(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None)
+    door = Door(Purse(str(tmp_path / "purse.json"), "a"), UsageMeter(), lambda: None)
+    proxy = ApiProxy(f"http://127.0.0.1:{closed}", "the-key", lambda status, reset: None, door, lambda: None)
 
     async def ask() -> str:
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)

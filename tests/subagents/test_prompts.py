@@ -106,6 +106,12 @@ def test_agent_is_told_of_its_limits_and_only_of_tools_that_it_has(world: World)
     assert "You have the network for your model" in command
 
 
+def test_agent_is_told_of_the_hosts_that_it_may_reach(world: World) -> None:
+    told = prompt(world.spec(backend="claude", policy={"network": "steps", "hosts": ["pypi.example"]}))
+    assert "these hosts alone can be reached: pypi.example." in told
+    assert "alone can be reached" not in prompt(world.spec(backend="claude", policy={"network": "none", "hosts": ["pypi.example"]}))
+
+
 def replace_backend(spec: TaskSpec) -> TaskSpec:
     return TaskSpec.from_json({**spec.to_json(), "backend": "command"})
 
