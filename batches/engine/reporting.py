@@ -14,7 +14,7 @@ from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.text.state_styles import state_icon, state_word
-from batches.core.text.words import counted, duration, tokens, usd
+from batches.core.text.words import counted, duration, tokens, usd_sum
 from batches.engine.evidence import write_evidence
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
@@ -22,6 +22,7 @@ from batches.integrations import notifications
 from batches.metrics.facts import record_runs
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
+from batches.models.processes import UNPRICED
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
@@ -159,6 +160,7 @@ def batch_result(run: Run) -> JsonObject:
         "waited": run.waited,
         "tokens_used": _sum(entry["tokens_used"] for entry in results),
         "cost_usd": _sum(entry["cost_usd"] for entry in results),
+        "unpriced": Attempt.objects.filter(UNPRICED, task__run=run).count(),
         **({"gates": gate_counts(batch)} if run.operation == Operation.EXECUTE else {}),
         "stages": [_stage_result(number, results, checks) for number in sorted({phase.stage.number for phase in phases})],
         "results": results,
@@ -266,11 +268,12 @@ def report_text(run: Run, result: JsonObject) -> str:
     done = sum(entry["status"] == "success" for entry in entries)
     behind = result["not_verified"] or result["accepted"]
     state = f"{run.state}, {behind}" if run.state == RunState.SUCCEEDED and behind else run.state
+    cost = usd_sum(result["cost_usd"], result.get("unpriced", 0))
     lines = [
         f"Batch {run.batch.number}: {run.batch.title}",
         f"{run.get_operation_display().capitalize()}: {state}, {_done_words(run, result, done)} "
         f"in {duration(result['elapsed_seconds'])}{_waited_words(run)}",
-        f"Tokens: {tokens(result['tokens_used'])} | Cost: {usd(result['cost_usd'])} | Branch: {run.batch.branch}",
+        f"Tokens: {tokens(result['tokens_used'])} | Cost: {cost} | Branch: {run.batch.branch}",
     ]
     if gates := result.get("gates"):
         lines.append(f"Gates: {count_words(gates)}")

@@ -9,15 +9,17 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from batches.core.engine import decide as core
-from batches.core.engine.budget import Budget, reservation
+from batches.core.engine.budget import Budget, reservation, tighter
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
 from batches.core.engine.states import ENDED_TASK_STATES, FailureReason, Operation, RunState, TaskKind, TaskState
 from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Result, Run, Task
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
+from batches.projects.month import month_of
 from batches.runs.trouble import trouble_of
 from subagents.contract import GateKind
 
@@ -94,7 +96,8 @@ def task_rows(run: Run) -> dict[str, TaskRow]:
 
 def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attempt], context: TickContext) -> core.Snapshot:
     """The snapshot of a run; `attempts` maps a task's id to its live attempt."""
-    reserves = _reservations(run, tasks)
+    budget = budget_of(run)
+    reserves = _reservations(run, tasks, budget)
     remaining = remaining_hours(run.batch_id, run.batch.created_at, run.batch.edition) if run.scheduling == "dataflow" else {}
     views = tuple(
         core.TaskView(
@@ -128,7 +131,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
         by_stage=run.scheduling == "stages",
         free_slots=context.free_slots,
         unchecked_stages=frozenset(unchecked_stages(run, tasks)),
-        budget=budget_of(run),
+        budget=budget,
         phase_cap_usd=run.phase_cap_usd,
         rate_limit=(
             core.RateLimit(run.rate_limited_since, run.rate_limited_until) if run.rate_limited_since and run.rate_limited_until else None
@@ -143,15 +146,17 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
 
 
 def budget_of(run: Run) -> Budget | None:
-    """What the batch may spend and has spent, over all its runs; None when no budget is set."""
-    if run.budget_usd is None:
+    """What the batch may spend and has spent, over all its runs; None when neither it nor the project's month has a budget."""
+    monthly = None if run.backend in BACKENDS_WITHOUT_MODEL else run.batch.project.monthly_budget_usd
+    if run.budget_usd is None and monthly is None:
         return None
-    return Budget(run.budget_usd, Attempt.objects.filter(task__run__batch=run.batch_id).spent())
+    month = None if monthly is None else month_of(run.batch.project, timezone.now(), run.pk)
+    return tighter(run.budget_usd, Attempt.objects.filter(task__run__batch=run.batch_id).spent(), month)
 
 
-def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
+def _reservations(run: Run, tasks: Sequence[TaskRow], budget: Budget | None) -> dict[int, Decimal]:
     """{pending task: dollars its next attempt reserves}; empty without a budget and a cap, or when the backend uses no model."""
-    limits = run.budget_usd is not None or run.phase_cap_usd is not None
+    limits = budget is not None or run.phase_cap_usd is not None
     pending = [task for task in tasks if task.state == TaskState.PENDING and task.phase_id is not None]
     if not limits or not pending or run.backend in BACKENDS_WITHOUT_MODEL:
         return {}
@@ -169,7 +174,7 @@ def _reservations(run: Run, tasks: Sequence[TaskRow]) -> dict[int, Decimal]:
         amount = reservation(
             cap_usd=run.phase_cap_usd,
             history_usd=history.get(model_of_attempt(choice, failed.get(task.pk, ())), ()),
-            limit_usd=run.budget_usd,
+            limit_usd=None if budget is None else budget.limit_usd - (budget.spent_usd if budget.month else 0),
             max_parallel=run.parallel,
         )
         if amount is not None and task.repairs and run.phase_cap_usd is not None:

@@ -1,10 +1,16 @@
 """What the host writes down about a process that it supervises: the columns that every table of such processes has."""
 
 from django.db import models
+from django.db.models import Q
 
 from batches.core.engine.states import FailureReason
 from batches.models.choices import choices
 from subagents.contract import Fault
+
+# An ended process that used a model, at a cost that nobody knows. Where sums of costs stand, they are then "at least" so much.
+UNPRICED = Q(cost_usd=None, started_at__isnull=False, ended_at__isnull=False) & (
+    Q(tokens_used__gt=0) | (Q(spec__backend="command") & ~Q(model=""))
+)
 
 
 class SupervisedProcess(models.Model):

@@ -68,6 +68,14 @@ class Project(models.Model):
         validators=[MinValueValidator(0)],
         help_text="The most that one attempt may cost, in US dollars.",
     )
+    monthly_budget_usd = models.DecimalField(
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="The most that all batches and ideas may cost in a calendar month, in US dollars.",
+    )
     silence_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the setting of the installation.")
     fail_fast = models.BooleanField(default=False)
     scheduling = models.CharField(max_length=10, choices=Scheduling, default=Scheduling.STAGES)

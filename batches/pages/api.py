@@ -148,6 +148,7 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
                     "phases": row.total,
                     "tokens_used": row.tokens,
                     "cost_usd": None if row.cost is None else float(row.cost),
+                    "unpriced": row.unpriced,
                     "started_at": row.started_at,
                     "elapsed_seconds": row.seconds,
                     "waited_for_person_seconds": row.waited_for_person,

@@ -111,6 +111,11 @@ def usd(amount: Decimal | float | None) -> str:
 
 
 @register.filter
+def usd_sum(amount: Decimal | float | None, unpriced: int | None) -> str:
+    return words.usd_sum(_some(amount), unpriced or 0)
+
+
+@register.filter
 def bytes_words(count: int | None) -> str:
     return words.bytes_words(_some(count))
 

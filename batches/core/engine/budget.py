@@ -11,11 +11,31 @@ HISTORY_SHARE = 0.9  # the estimate is the 90th percentile of earlier costs
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """`spent_usd` is the sum over ended attempts. An attempt of unknown cost counts as its reservation."""
+class Month:
+    """The monthly budget of a project, and what is spent of it or set aside by other runs."""
 
     limit_usd: Decimal
     spent_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`spent_usd` is the sum over ended attempts. An attempt of unknown cost counts as its reservation.
+
+    `month` is set when the project's monthly budget leaves less than the batch's own: `limit_usd` follows from it then.
+    """
+
+    limit_usd: Decimal
+    spent_usd: Decimal
+    month: Month | None = None
+
+
+def tighter(batch_usd: Decimal | None, spent_usd: Decimal, month: Month | None) -> Budget | None:
+    """The budget of a batch under its own limit and its project's month; None without either."""
+    of_month = None if month is None else spent_usd + max(Decimal(0), month.limit_usd - month.spent_usd)
+    if of_month is not None and (batch_usd is None or of_month < batch_usd):
+        return Budget(of_month, spent_usd, month)
+    return None if batch_usd is None else Budget(batch_usd, spent_usd)
 
 
 def reservation(

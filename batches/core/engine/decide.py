@@ -578,6 +578,9 @@ def _live_attempts(snapshot: Snapshot) -> list[AttemptView]:
 
 
 def _out_of_budget(budget: Budget, more: str) -> str:
+    if (month := budget.month) is not None:
+        spent = f"{usd(month.spent_usd)} of {usd(month.limit_usd)} is spent or set aside"
+        return f"Stopped for the project's monthly budget: {spent}. {more} Raise it, or wait for the next month, and resume."
     return f"Stopped for the budget: {usd(budget.spent_usd)} of {usd(budget.limit_usd)} is spent. {more} Raise the budget and resume."
 
 

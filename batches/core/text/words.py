@@ -102,6 +102,11 @@ def usd(amount: Decimal | float | None) -> str:
     return f"${value:,.4f}" if 0 < value < 0.1 else f"${value:,.2f}"
 
 
+def usd_sum(amount: Decimal | float | None, unpriced: int) -> str:
+    """A sum of costs. Where `unpriced` of them are not known, it says that it is at least so much."""
+    return usd(amount) if amount is None or not unpriced else f"at least {usd(amount)}"
+
+
 def bytes_words(count: int | float | None) -> str:
     """A byte count in binary units."""
     if count is None:

@@ -47,6 +47,7 @@ class BatchRow:
     total: int
     tokens: int | None
     cost: Decimal | None
+    unpriced: int  # ended attempts whose cost nobody knows
     started_at: datetime | None
     seconds: float | None  # its duration, up to now while it goes on
     waited_for_person: float | None  # beside it
@@ -138,7 +139,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
         clock_from = None
         if started is not None and ended is None and batch.run_waiting_for != Waiting.PERSON:
             clock_from = running_since(started, person)
-        tokens, cost = spent.get(batch.pk, (None, None))
+        tokens, cost, unpriced = spent.get(batch.pk, (None, None, 0))
         rows.append(
             BatchRow(
                 batch=batch,
@@ -149,6 +150,7 @@ def rows_of(page: Page[Batch]) -> list[BatchRow]:
                 total=sum(counts.values()),
                 tokens=tokens,
                 cost=cost,
+                unpriced=unpriced,
                 started_at=started,
                 seconds=run_seconds(started, ended or now, person),
                 waited_for_person=person if person >= 1 else None,

@@ -35,6 +35,7 @@ from batches.models import (
     Task,
     Verification,
 )
+from batches.models.processes import UNPRICED
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
@@ -308,6 +309,13 @@ def spending_of(run: Run | None, attempts: Sequence[Attempt]) -> Spending | None
     return Spending(run.budget_usd, spent, reserved)
 
 
+def _unpriced(batch: Batch, attempts: Sequence[Attempt]) -> int:
+    """How many ended attempts have cost what nobody knows; asked of the database only when one may have."""
+    if not any(attempt.cost_usd is None and attempt.ended_at and attempt.model for attempt in attempts):
+        return 0
+    return Attempt.objects.filter(UNPRICED, task__run__batch=batch).count()
+
+
 @dataclass(frozen=True)
 class Board:
     """A batch as shown at the time `now`."""
@@ -320,6 +328,7 @@ class Board:
     attempts: Mapping[int, Attempt]
     tokens: int | None
     cost: Decimal | None
+    unpriced: int = 0  # ended attempts whose cost nobody knows
     gates: Mapping[GateState, int] = field(default_factory=dict)
     base_merge: BaseMerge | None = None
     predictions: tuple[PredictedConflict, ...] = ()
@@ -684,6 +693,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         attempts=last,
         tokens=sum(tokens) if tokens else None,
         cost=sum(costs, Decimal(0)) if costs else None,
+        unpriced=_unpriced(batch, attempts),
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
         base_merge=batch.base_merges.first() if with_log else None,
         spending=spending_of(run, attempts),

@@ -8,6 +8,7 @@ from django.db.models import Count, OuterRef, Q, Subquery, Sum
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.models import Attempt, Batch, Phase, Task
 from batches.models.batches import BatchQuerySet
+from batches.models.processes import UNPRICED
 from batches.pages.common import LARGEST_NUMBER, read_number
 
 # The filters of the list, by the latest run of each batch.
@@ -58,12 +59,13 @@ def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:
     return counts
 
 
-def spent(batches: Iterable[Batch]) -> dict[int, tuple[int | None, Decimal | None]]:
-    """{batch id: (tokens, US dollars)} of all attempts; None if unknown. One query."""
+def spent(batches: Iterable[Batch]) -> dict[int, tuple[int | None, Decimal | None, int]]:
+    """{batch id: (tokens, US dollars, how many attempts of unknown cost)} of all attempts; None if unknown. One query."""
     rows = (
         Attempt.objects.filter(task__run__batch__in=[batch.pk for batch in batches])
         .order_by()
         .values("task__run__batch_id")
-        .annotate(tokens=Sum("tokens_used"), cost=Sum("cost_usd"))
+        .annotate(tokens=Sum("tokens_used"), cost=Sum("cost_usd"), unpriced=Count("pk", filter=UNPRICED))
     )
-    return {batch: (tokens, cost) for batch, tokens, cost in rows.values_list("task__run__batch_id", "tokens", "cost")}
+    found = rows.values_list("task__run__batch_id", "tokens", "cost", "unpriced")
+    return {batch: (tokens, cost, unpriced) for batch, tokens, cost, unpriced in found}

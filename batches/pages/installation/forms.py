@@ -70,11 +70,16 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         help_text="Empty: no limit. An attempt that reaches it is stopped.",
     )  # fmt: skip
 
+    monthly_budget_usd = forms.DecimalField(
+        required=False, min_value=Decimal("0.01"), max_value=1_000_000, decimal_places=6, label="Monthly budget, US dollars",
+        help_text="For all batches and ideas. Empty: no limit. From 80 % on this page warns; then nothing more starts.",
+    )  # fmt: skip
+
     class Meta:
         model = Project
         fields = [
             *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
-            *("model", "retry_model", "repairs", "budget_usd", "phase_cap_usd"),
+            *("model", "retry_model", "repairs", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
             *("linear_team", "notify_format", "notify_mail"),

@@ -8,6 +8,7 @@ from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from batches.accounts.access import may
@@ -23,6 +24,7 @@ from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.installation.forms import ProjectAgents, ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.projects.month import month_to_date
 from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
 
@@ -74,6 +76,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "form": form,
         "may_change": may_change,
         "rules": project.gate_rules,
+        "month": month_to_date(project, timezone.now()),
         "batches": project.batches.with_state().order_by("-number")[:10],
         "notices": Notification.objects.filter(run__batch__project=project)[:5] if may_change else [],
         "notice_tries": TRIES,

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.roles import CHANGE_INSTALLATION
@@ -21,6 +22,7 @@ from batches.models import Host, Installation, SettingChange
 from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.installation.forms import ApiKeyForm, InstallationForm
+from batches.projects.month import month_to_date
 
 CHANGES_SHOWN = 20
 View = Callable[[HttpRequest], HttpResponse]
@@ -100,6 +102,7 @@ def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, st
         "sandboxes": [(host.name, host.facts.get("sandbox", words.UNKNOWN)) for host in Host.objects.all()],
         "asked": settings.CE_SANDBOX,
         "limits": _limits(),
+        "month": month_to_date(None, timezone.now()),
         "changes": SettingChange.objects.all()[:CHANGES_SHOWN],
     }
     return render(request, "installation/settings.html", context, status=status)
