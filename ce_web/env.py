@@ -3,6 +3,7 @@
 An empty variable counts as not set.
 """
 
+import ipaddress
 import os
 import re
 import secrets
@@ -95,8 +96,10 @@ def env_time_zone(name: str, default: str) -> str:
     return value
 
 
-def env_url(name: str, default: str) -> str:
+def env_url(name: str, default: str, *, near: bool = False) -> str:
     """The variable as a service's URL without a trailing slash. http is allowed on this machine only, because keys are sent.
+
+    With `near` http is also allowed to private addresses, such as 192.168.1.5: who set it accepts that keys are sent in clear there.
 
     "" if it is not set and has no default. Raises ImproperlyConfigured.
     """
@@ -104,10 +107,19 @@ def env_url(name: str, default: str) -> str:
     if not value:
         return ""
     parts = urlsplit(value)
-    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1") or (near and _is_private(parts.hostname or ""))
     if not parts.hostname or parts.scheme not in ("https", *(["http"] if loopback else [])) or parts.username or parts.query:
-        raise ImproperlyConfigured(f"{name}: expected https://HOST, or http:// on this machine only")
+        way_out = "" if near or parts.scheme != "http" else "; CE_API_HTTP=1 allows it to private addresses, such as http://192.168.1.5"
+        way_out = way_out if name == "ANTHROPIC_BASE_URL" else ""
+        raise ImproperlyConfigured(f"{name}: expected https://HOST, or http:// on this machine only{way_out}")
     return value
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:  # a name: it may lead anywhere
+        return False
 
 
 def env_mail(name: str, default: str) -> tuple[str, int, str, str, bool, bool]:

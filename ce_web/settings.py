@@ -216,7 +216,8 @@ EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_SSL, EMA
 EMAIL_TIMEOUT = 8
 
 # The API of the agents; batches/integrations/api_keys.py reads the key.
-CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com")
+CE_API_HTTP = env_bool("CE_API_HTTP", False)
+CE_API_BASE_URL = env_url("ANTHROPIC_BASE_URL", "https://api.anthropic.com", near=CE_API_HTTP)
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "ce",  # also the salt of signatures: the same on every host

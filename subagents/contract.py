@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Report = TypeVar("Report", "Heartbeat", "TaskResult")
 
 __all__ = [
+    "EXACT_MODEL",
     "GATE_LISTS",
     "JSON_BYTES",
     "SPEC_BYTES",
@@ -82,6 +83,9 @@ LARGEST, LARGEST_COUNT, LARGEST_COST = 2**53, 2**31 - 1, 999_999
 # The four token counts in a result's `usage` and in each of its `requests`. Input tokens are those that were neither read
 # from the provider's cache nor written to it.
 USAGE_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+# A model's exact id, beside the short names: of the provider ("claude-opus-4-1"), or of a gateway ("vendor/model", "anthropic.claude-x").
+EXACT_MODEL = r"(claude-|[A-Za-z0-9_-]+[./:])[\w./:@-]{1,80}"
 
 # Fields of records that are read or written in a way of their own.
 EXIT_CODES, COSTS, ELAPSED = ("exit_code", "first_exit_code"), ("cost_usd", "max_cost_usd"), ("seconds", "elapsed_seconds")

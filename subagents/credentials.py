@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+BEARER = "Bearer "  # before a token that is sent as such, not as an API key
+SUBSCRIPTION = "sk-ant-oat"  # how the token of a Claude subscription begins
+SUBSCRIPTION_BETA = "oauth-2025-04-20"  # what the API must be told to take such a token
 KEY_FD, KEY_NAME = "CE_KEY_FD", "ANTHROPIC_API_KEY"
 MOST_BYTES = 48 * 1024  # of all together: a pipe holds 64 KiB before anybody reads
 USES = ("setup", "steps", "gates", "agent")  # what a secret of the project may be given to
@@ -29,6 +32,18 @@ def api_key() -> str:
     return str(_given()["key"])
 
 
+def signed(key: str, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers with the key: as an API key, as a Bearer token, or as the token of a subscription, of which the API must be told."""
+    token = key.removeprefix(BEARER)
+    if token == key:
+        return [("X-Api-Key", key), *headers]
+    if not token.startswith(SUBSCRIPTION):
+        return [("Authorization", key), *headers]
+    betas = [value for name, value in headers if name.lower() == "anthropic-beta"]
+    rest = [header for header in headers if header[0].lower() != "anthropic-beta"]
+    return [("Authorization", key), ("anthropic-beta", ",".join([*betas, SUBSCRIPTION_BETA])), *rest]
+
+
 def secrets_for(use: str) -> dict[str, str]:
     """{name: value} of the project's secrets for one of USES: environment variables of the commands."""
     return {secret["name"]: secret["value"] for secret in _given()["secrets"] if use in secret["uses"]}
@@ -37,7 +52,8 @@ def secrets_for(use: str) -> dict[str, str]:
 def all_secrets() -> list[str]:
     """Every value that must not be told: the key, and the project's secrets whatever they are for."""
     given = _given()
-    return [value for value in (given["key"], *(secret["value"] for secret in given["secrets"])) if value]
+    key = given["key"].removeprefix(BEARER)
+    return [value for value in (key, *(secret["value"] for secret in given["secrets"])) if value]
 
 
 def offer(key: str, secrets: Sequence[dict[str, Any]] = ()) -> int:

@@ -45,6 +45,7 @@ def start_with(tmp_path, **values: str) -> subprocess.CompletedProcess[str]:
         ("CE_DATA_DIR", "/proc/nowhere", "expected a directory"),
         ("CE_HOST", "a/b", "letters, digits"),
         ("CE_OIDC_ISSUER", "http://sso.example.org", "expected https://HOST"),
+        ("ANTHROPIC_BASE_URL", "http://192.168.1.5:4000", "CE_API_HTTP=1 allows it to private addresses"),
         ("CE_OIDC_ISSUER", "https://sso.example.org", "CE_OIDC_CLIENT_ID: expected"),
         ("CE_OIDC_ROLES", "bosses=emperor", "expected GROUP=ROLE"),
         ("CE_TWO_STEP", "maybe", "expected one of optional"),
@@ -155,3 +156,12 @@ def test_a_folder_with_other_things_or_of_somebody_else_is_refused_with_the_comm
     with pytest.raises(ImproperlyConfigured, match="chown -R"):
         close_directory(home)
     assert modes(home)["home"] == 0o1777
+
+
+def test_plain_http_to_the_api_is_for_private_addresses_and_only_when_it_is_allowed(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://192.168.1.5:4000/")
+    assert env.env_url("ANTHROPIC_BASE_URL", "", near=True) == "http://192.168.1.5:4000"
+    for address in ("http://8.8.8.8", "http://gateway.example.org"):
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
+        with pytest.raises(ImproperlyConfigured, match="expected https://HOST"):
+            env.env_url("ANTHROPIC_BASE_URL", "", near=True)

@@ -34,7 +34,7 @@ from batches.engine.disk_space import low_file_system
 from batches.engine.ideas import versions_of
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, process_view
-from batches.engine.task_specs import instructions_of, policy_of
+from batches.engine.task_specs import claude_options, instructions_of, policy_of
 from batches.engine.verifications import GONE_SECONDS, silence_of
 from batches.gates.discovery import proposal_of
 from batches.integrations.api_keys import key_for
@@ -283,7 +283,7 @@ class _Drafting:
     def _spec(self, attempt: IdeaAttempt, payload: dict[str, Any]) -> TaskSpec:
         idea, project = self.idea, self.idea.project
         own = current_settings(project)
-        options: dict[str, object] = {"base_url": settings.CE_API_BASE_URL}
+        options = claude_options(project)
         if project.backend == "command":
             options = {"command": shlex.split(project.agent_command)}
         return TaskSpec(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions, dollars
-from batches.core.engine.pricing import ModelChoice, check_model, choose_model
+from batches.core.engine.pricing import MODELS, ModelChoice, check_model, choose_model
 from batches.core.engine.states import Operation, TaskState
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.plans.conflicts import ConflictKind
@@ -30,7 +30,8 @@ from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Re
 from batches.plans.services import finished_phases
 from batches.repositories.repository import checked_repository
 from subagents.backends import BACKENDS
-from subagents.contract import SubagentError
+from subagents.contract import USAGE_FIGURES, SubagentError
+from subagents.spending import request_cost
 from subagents.workspace import branch_ref
 
 
@@ -102,7 +103,7 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
         conflicts=conflicts,
         after=serialize,
         needs_agent=needs_agent,
-        notes=(*_notes(batch, backend, needs_agent, open_phases), *_dropped_note(dropped)),
+        notes=(*_notes(batch, backend, needs_agent, open_phases), *_price_note(backend, models), *_dropped_note(dropped)),
         models=models,
     )
 
@@ -307,6 +308,15 @@ def _serialized(batch: Batch, options: ExecuteOptions, selected: set[str]) -> di
         for earlier, later in pairwise(members):
             after.setdefault(later, []).append(earlier)
     return {key: tuple(dict.fromkeys(names)) for key, names in after.items()}
+
+
+def _price_note(backend: str, models: Mapping[str, ModelChoice]) -> tuple[str, ...]:
+    """A note about the models whose price is not known; () when there are none."""
+    if backend != "claude":
+        return ()
+    names = sorted({name for choice in models.values() for name in (choice.model, choice.retry_model) if name and name not in MODELS})
+    unknown = [name for name in names if request_cost(name, dict.fromkeys(USAGE_FIGURES, 0)) is None]
+    return (f"The price of {', '.join(unknown)} is not known: its cost will be unknown, and no limit can be kept.",) if unknown else ()
 
 
 def _notes(batch: Batch, backend: str, needs_agent: Sequence[str], phases: Sequence[Phase]) -> tuple[str, ...]:

@@ -211,7 +211,13 @@ def _options(run: Run) -> dict[str, object]:
     """Options for the run's backend; never a key."""
     if run.backend == "command":
         return {"command": shlex.split(run.batch.project.agent_command)}
-    return {"base_url": settings.CE_API_BASE_URL} if run.backend == "claude" else {}
+    return claude_options(run.batch.project) if run.backend == "claude" else {}
+
+
+def claude_options(project: Project) -> dict[str, object]:
+    """What the backend claude is told besides its task: the API's address, and what the project says of its models."""
+    chosen = {"effort": project.effort, "fallback_model": project.fallback_model}
+    return {"base_url": settings.CE_API_BASE_URL, **{name: value for name, value in chosen.items() if value}}
 
 
 def instructions_of(project: Project, role: Role) -> str:

@@ -10,6 +10,7 @@ from batches.accounts.sealed import Unreadable, unseal
 from batches.models import Installation
 from subagents.backends import missing
 from subagents.contract import ContractError, read_bytes
+from subagents.credentials import BEARER, SUBSCRIPTION, signed
 
 FILE_BYTES = 4096
 ENTER = "Set ANTHROPIC_API_KEY where CE Web is started, or enter a key on the page Settings."
@@ -23,9 +24,26 @@ class ApiKey:
     value: str
     source: str = ""
     problem: str = ""
+    bearer: bool = False  # sent as a Bearer token, not as an API key
 
     def __repr__(self) -> str:
         return f"ApiKey(source={self.source!r}, problem={self.problem!r})"  # never the value
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        subscription = self.value.startswith(SUBSCRIPTION)
+        return "token of a Claude subscription" if subscription else "Bearer token" if self.bearer else "API key"
+
+    @property
+    def offered(self) -> str:
+        """It as an attempt is given it (subagents/credentials.py): with BEARER before a token that is sent as such."""
+        return BEARER + self.value if self.value and (self.bearer or self.value.startswith(SUBSCRIPTION)) else self.value
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that a request to the API has of it."""
+        return dict(signed(self.offered, ()))
 
     @property
     def ending(self) -> str:
@@ -34,9 +52,12 @@ class ApiKey:
 
 
 def api_key() -> ApiKey:
-    """The key for agents: from the environment, else from the file, else from the settings page."""
+    """The key for agents: from the environment (a key before a token), else from the file, else from the settings page."""
     if value := os.environ.get("ANTHROPIC_API_KEY", "").strip():
         return ApiKey(value, "the environment (ANTHROPIC_API_KEY)")
+    for name in ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):
+        if value := os.environ.get(name, "").strip():
+            return ApiKey(value, f"the environment ({name})", bearer=True)
     if path := os.environ.get("CE_API_KEY_FILE", "").strip():
         return _of_file(path)
     kept = Installation.objects.filter(pk=1).values_list("api_key", flat=True).first()
@@ -50,7 +71,7 @@ def api_key() -> ApiKey:
 
 def key_for(backend: str) -> str:
     """The key for an attempt's process; "" for a backend that needs none."""
-    return api_key().value if backend in BACKENDS_WITH_KEY else ""
+    return api_key().offered if backend in BACKENDS_WITH_KEY else ""
 
 
 def lacking(backend: str) -> str:

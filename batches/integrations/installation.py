@@ -15,6 +15,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_INSTALLATION
 from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
+from batches.core.text.words import counted
 from batches.integrations.api_keys import api_key
 from batches.models import Installation, SettingChange
 from subagents.backends import BACKENDS
@@ -71,8 +72,8 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
     key, address = api_key(), settings.CE_API_BASE_URL
     if not key.value:
         raise ServiceError(f"The key cannot be tested. {key.problem}")
-    headers = {"x-api-key": key.value, "anthropic-version": "2023-06-01"}
-    request = urllib.request.Request(f"{address}/v1/models?limit=1", headers=headers)  # noqa: S310 -- env_url lets https, and http on this machine, through
+    headers = {**key.headers, "anthropic-version": "2023-06-01"}
+    request = urllib.request.Request(f"{address}/v1/models?limit=1000", headers=headers)  # noqa: S310 -- env_url lets https, and http on this machine, through
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as answer:
             body = json.loads(answer.read(ANSWER_BYTES))
@@ -88,7 +89,9 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
         return Trial(False, f"{address} did not answer like the API ({type(error).__name__}).")
     if not isinstance(body, dict) or "data" not in body:
         return Trial(False, f"{address} did not answer like the API.")
-    return Trial(True, f"The key works: {address} accepted it.")
+    listed = [str(model.get("id", "")) for model in body["data"] if isinstance(model, dict)]
+    models = f" It lists {counted(len(listed), 'model')}, such as {', '.join(listed[:3])}." if listed else " It lists no models."
+    return Trial(True, f"The key works: asked for its models with the {key.kind} from {key.source}, {address} accepted it.{models}")
 
 
 def _refusal(code: int, address: str) -> str:

@@ -38,6 +38,13 @@ class GateWhen(models.TextChoices):
     STAGE = When.STAGE, "after every stage"
 
 
+class Effort(models.TextChoices):
+    LOW = "low", "low"
+    MEDIUM = "medium", "medium"
+    HIGH = "high", "high"
+    MAX = "max", "as much as it can"
+
+
 class Network(models.TextChoices):
     NONE = "none", "nothing"
     STEPS = "steps", "steps"

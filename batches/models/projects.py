@@ -12,7 +12,7 @@ from django.db.models import Q
 from batches.core.engine.execute_options import MOST_REPAIRS
 from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
 from batches.core.review.declared_changes import FilePolicy
-from batches.models.choices import GateWhen, Network, Scheduling, choices
+from batches.models.choices import Effort, GateWhen, Network, Scheduling, choices
 from batches.models.visibility import ConfinedManager
 from subagents.credentials import USES
 from subagents.protected_paths import usual_patterns
@@ -52,6 +52,8 @@ class Project(models.Model):
         validators=[MaxValueValidator(MOST_REPAIRS)],
         help_text="How often an agent may repair its work after a failed gate. 0: never.",
     )
+    effort = models.CharField(max_length=6, choices=Effort, blank=True, default="", help_text="How long Claude thinks.")
+    fallback_model = models.CharField(max_length=100, blank=True, help_text="The model while the chosen one is overloaded. Empty: none.")
     budget_usd = models.DecimalField(
         max_digits=12,
         decimal_places=6,

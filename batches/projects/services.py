@@ -26,6 +26,7 @@ PROJECT_SETTINGS = frozenset(
         *("fail_fast", "require_review", "accept_context", "shared_context"),
         *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
         *("setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"),
+        *("effort", "fallback_model"),
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
         *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),

@@ -13,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -22,7 +23,7 @@ from subagents.activity import WAITS, doing
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.backends.claude_transcript import ClaudeTranscript, plain_text
-from subagents.contract import USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
+from subagents.contract import EXACT_MODEL, USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.network_access import variables
@@ -108,9 +109,9 @@ class ClaudeBackend:
     def run(self, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook) -> AgentOutcome:
         """Raises OSError, GitError, ContractError: errors of ours, not of the agent."""
         began = time.monotonic()
-        if spec.model and spec.model not in MODELS:
+        if spec.model and spec.model not in MODELS and not re.fullmatch(EXACT_MODEL, spec.model):
             known = ", ".join(MODELS)
-            return AgentOutcome(Failure.AGENT_ERROR, (f"unknown model {spec.model!r}; known: {known}",))
+            return AgentOutcome(Failure.AGENT_ERROR, (f"unknown model {spec.model!r}; known: {known}, and exact ids",))
         key = api_key()
         if not key:
             return AgentOutcome(Failure.NEEDS_AGENT, (NO_KEY,))
@@ -265,11 +266,14 @@ class _Session:
         resume = spec.session if self._resumable() else None
         if spec.session and resume is None:
             self.reporter.note("warning", "session", "the earlier session does not exist any more: a new one starts")
+        fallback = spec.options.get("fallback_model") or None
         return sdk.ClaudeAgentOptions(
             cwd=self.checkout,
             cli_path=program,
             env=self._environment(),
             model=spec.model or DEFAULT_MODEL,
+            fallback_model=None if fallback == (spec.model or DEFAULT_MODEL) else fallback,
+            effort=spec.options.get("effort") or None,
             # The same text first for every attempt of the run, so that the provider's cache can serve it.
             system_prompt={
                 "type": "preset",

@@ -44,6 +44,7 @@ def build_rows() -> list[Shot]:
     """Make the rows, and name what to draw of them. Needs a migrated database."""
     from batches.core.gates.evidence import Difference
     from batches.metrics import facts
+    from batches.models import AttemptPrompt
     from tests.batches import builders
 
     titles = {
@@ -110,6 +111,9 @@ def build_rows() -> list[Shot]:
     builders.make_people(owner)
     builders.make_hosts()
     someone = builders.get_user_model().objects.get(username="grace")
+    told = failed.phases.get(key="2a").tasks.latest("pk").attempts.latest("pk")
+    prompt = "Carry out this phase of a larger plan.\n\n## Limits\n\n- Time: 30 minutes from the start.\n"
+    AttemptPrompt.objects.create(attempt=told, sha256="c0ffee" * 10 + "cafe", characters=18_240, text=prompt * 12)
     facts.rebuild()
     pages = [
         ("batches", "/batches/"),
@@ -127,6 +131,7 @@ def build_rows() -> list[Shot]:
         ("phase-diff", f"/batches/{failed.number}/phases/2a/?tab=diff"),
         ("phase-result", f"/batches/{failed.number}/phases/2a/?tab=result"),
         ("phase-attempts", f"/batches/{failed.number}/phases/2a/?tab=attempts"),
+        ("phase-prompt", f"/batches/{failed.number}/phases/2a/?tab=prompt"),
         ("gates", f"/batches/{gates.number}/gates/"),
         ("gates-phase", f"/batches/{gates.number}/phases/2b/?tab=gates"),
         ("gates-batch", f"/batches/{gates.number}/"),
@@ -157,6 +162,7 @@ def build_rows() -> list[Shot]:
         ("execute", f"/plans/{conflict.pk}/execute/"),
         ("projects", "/projects/"),
         ("project", f"/projects/{project.slug}/"),
+        ("project-agents", f"/projects/{project.slug}/agents/"),
         ("project-gates", f"/projects/{project.slug}/gates/"),
         ("project-environment", f"/projects/{project.slug}/environment/"),
         ("project-members", f"/projects/{project.slug}/members/"),

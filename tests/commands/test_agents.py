@@ -121,9 +121,9 @@ def claude(tmp_path: Path) -> Iterator[Claude]:
 
 def act(turn: Turn, loot: Loot) -> Reply:
     """The model of each phase."""
-    if "Write add() in calc.py" in turn.prompt:
+    if "1. Write add() in calc.py" in turn.prompt:
         return repairs(turn)
-    if "noted.txt" in turn.prompt:
+    if "1. Read NOTES.md and write noted.txt" in turn.prompt:
         return obeys(turn, loot, said(write(f"{turn.cwd}/noted.txt", "noted\n")), said(finished(steps=(1,), summary="Noted.")))
     if turn.number < 2:
         told = [{"number": 1, "done": True, "note": ""}, {"number": 2, "done": False, "note": "last.txt is beyond me"}]
@@ -167,7 +167,7 @@ def test_claude_carries_a_plan_out_and_a_hostile_file_gets_nothing(claude: Claud
     assert "It cannot be done." in json.dumps(claude.api.bodies[asked_before]["messages"]), "the retry remembers the first attempt"
     assert attempts["3", 1]["session"] and claude.shell(f"git show ce/batch-{n}:last.txt") == "last\n"
     contexts = [json.dumps(body["system"]) for body in claude.api.bodies]
-    assert len(set(contexts)) == 1, "each prompt of the run begins with the same bytes"
+    assert len(set(contexts)) == 2, "each prompt of a stage begins with the same bytes"
     assert claude.api.side_calls == 0
 
     nothing_is_given_away(claude, n)

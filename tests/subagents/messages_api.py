@@ -161,7 +161,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.path.startswith("/v1/messages?beta=true"):
             self.fail(Refused(404, "not_found_error", self.path))
             return
-        reply, usage = self.api.next_reply(self.headers.get("x-api-key", ""), body)
+        key = self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
+        reply, usage = self.api.next_reply(key, body)
         if isinstance(reply, Refused):
             self.fail(reply)
             return

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from subagents.backends.api_proxy import ApiProxy, reset_of
+from subagents.backends.api_proxy import ApiProxy, reset_of, way_out_to
 from subagents.backends.door import Door
+from subagents.credentials import signed
 from subagents.purse import Purse
 from subagents.spending import UsageMeter
 
@@ -64,3 +65,72 @@ def test_proxy_answers_itself_what_it_does_not_forward(asked: str, tmp_path: Pat
 
     said = asyncio.run(ask())
     assert said.startswith(f"HTTP/1.1 {status} ") and words in said and "the-key" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        ("sk-ant-api-1", [("X-Api-Key", "sk-ant-api-1"), ("anthropic-beta", "a")]),
+        ("Bearer gateway-1", [("Authorization", "Bearer gateway-1"), ("anthropic-beta", "a")]),
+        ("Bearer sk-ant-oat-1", [("Authorization", "Bearer sk-ant-oat-1"), ("anthropic-beta", "a,oauth-2025-04-20")]),
+    ],
+)
+def test_key_is_sent_as_what_it_is(key: str, sent: list[tuple[str, str]]) -> None:
+    assert signed(key, [("anthropic-beta", "a")]) == sent
+
+
+@pytest.mark.parametrize(
+    ("environment", "scheme", "way"),
+    [
+        ({}, "https", ""),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "https", "http://proxy:3128"),
+        ({"https_proxy": "proxy:3128"}, "https", "http://proxy:3128"),
+        ({"ALL_PROXY": "http://proxy:3128"}, "https", "http://proxy:3128"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.org"}, "https", ""),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "http", ""),
+    ],
+)
+def test_way_to_the_api_is_that_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], scheme: str, way: str
+) -> None:
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert way_out_to(scheme, "api.example.org") == way
+
+
+@pytest.mark.parametrize(("answer", "said"), [("200 OK", "200 OK"), ("407 Sign in", "proxy 127.0.0.1 answered 407 Sign in")])
+def test_api_is_reached_through_a_proxy_and_its_refusal_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, said: str
+) -> None:
+    asked: list[str] = []
+
+    async def way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(f"HTTP/1.1 {answer}\r\n\r\n".encode())
+        if answer.startswith("200"):
+            asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async def ask() -> str:
+        proxy_server = await asyncio.start_server(way, "127.0.0.1", 0)
+        monkeypatch.setenv("HTTPS_PROXY", "http://me:pass@127.0.0.1:{1}".format(*proxy_server.sockets[0].getsockname()))
+        door = Door(Purse(str(tmp_path / "purse.json"), "a"), UsageMeter(), lambda: None)
+        proxy = ApiProxy("https://api.example.org", "the-key", lambda status, reset: None, door, lambda: None)
+        proxy._context = None  # what the tunnel carries is not encrypted here: there is no certificate for it
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(f"POST {COUNT} HTTP/1.1\r\n{HEAD}x-api-key: {proxy.password}\r\n\r\n{{}}".encode())
+        found = (await reader.read()).decode()
+        writer.close()
+        server.close()
+        proxy_server.close()
+        return found
+
+    assert said in asyncio.run(ask())
+    assert asked[0].startswith("CONNECT api.example.org:80 HTTP/1.1\r\n") and "Proxy-Authorization: Basic bWU6cGFzcw==" in asked[0]
+    assert "the-key" not in asked[0]

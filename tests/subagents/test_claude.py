@@ -294,6 +294,16 @@ def test_request_under_way_when_the_attempt_is_cancelled_is_booked_at_its_estima
     assert sum(request["cost_usd"] for request in result.usage["requests"]) == pytest.approx(result.cost_usd)
 
 
+def test_exact_model_with_an_effort_a_fallback_and_a_bearer_token(world: World, api: MessagesApi) -> None:
+    options = {"base_url": api.address, "effort": "low", "fallback_model": "haiku"}
+    spec = order(world, api, model="claude-opus-5-5", options=options, gates=())
+    with start(spec, "Bearer fake-works"):
+        result = world.ended(spec, 120).result
+    assert (result.failure_reason, result.errors) == ("", ())
+    assert {body["model"] for body in api.bodies} == {"claude-opus-5-5"}
+    assert result.cost_usd and api.bodies[0]["output_config"]["effort"] == "low"
+
+
 def test_reviewer_gets_the_diff_and_the_gates_results_and_may_ask_git(world: World, api: MessagesApi) -> None:
     base = user_git(world.project, "rev-parse", "HEAD")
     commit_files(world.project, {"calc.py": "def add(a, b):\n    return a + b\n", "prp.md": "# PRP\n"})

@@ -4,12 +4,14 @@ Prices are the provider's, in US dollars for one million tokens, checked against
 an attempt is what the attempt reports; this table is for choosing a model and for showing prices.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from batches.core.engine.states import FailureReason
 from batches.core.errors import WrongChoice
+from subagents.contract import EXACT_MODEL
 
 MTOK = 1_000_000
 
@@ -102,10 +104,12 @@ _OF_THE_WORK = frozenset(
 
 
 def check_model(name: str) -> str:
-    """The model's name in lower case. Raises WrongChoice with all names when it is unknown."""
-    model = name.strip().lower()
-    if model not in MODELS:
-        raise WrongChoice(f"Unknown model {name!r}. Choose one of: {', '.join(MODELS)}.")
+    """The model's short name in lower case, or its exact id as it is. Raises WrongChoice for what is neither."""
+    model = name.strip()
+    if model.lower() in MODELS:
+        return model.lower()
+    if not re.fullmatch(EXACT_MODEL, model):
+        raise WrongChoice(f"Unknown model {name!r}. Choose one of: {', '.join(MODELS)}; or give an exact id, such as claude-sonnet-4-5.")
     return model
 
 

@@ -3,19 +3,39 @@
 import os
 import re
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.validators import validate_email
 
+from batches.core.engine.pricing import MODELS, check_model
+from batches.core.errors import WrongChoice
 from batches.core.gates.project_gates import STANDARD_TEXTS
 from batches.models import Project
-from batches.models.choices import BACKEND_CHOICES
-from batches.pages.forms import MODEL_CHOICES, Described
+from batches.models.choices import BACKEND_CHOICES, Effort
+from batches.pages.forms import Described
 from subagents.allowed_hosts import MOST_HOSTS, fault_of_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
 
 MOST_INSTRUCTIONS = 8_000
+INSTRUCTIONS = ("instructions_executor", "instructions_reviewer", "instructions_generator")
+
+
+class ModelField(forms.CharField):
+    """A model's short name or exact id; "" for none."""
+
+    def __init__(self, **more: Any) -> None:
+        attributes = {"placeholder": ", ".join(MODELS), "autocomplete": "off", "spellcheck": "false"}
+        super().__init__(required=False, max_length=100, widget=forms.TextInput(attrs=attributes), **more)
+
+    def clean(self, value: object) -> str:
+        """Raises ValidationError with the short names for what is neither."""
+        name = str(super().clean(value))
+        try:
+            return check_model(name) if name else ""
+        except WrongChoice as problem:
+            raise forms.ValidationError(str(problem)) from None
 
 
 class ProjectNew(Described, forms.Form):
@@ -55,12 +75,8 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         help_text="Called when a batch ends or needs a person. Stored encrypted and never shown. Empty: no change.",
     )
     notify_forget = forms.BooleanField(required=False, label="Delete the webhook", help_text="It is deleted when you save.")
-    model = forms.ChoiceField(
-        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], help_text="For every phase, unless Execute sets another."
-    )
-    retry_model = forms.ChoiceField(
-        required=False, choices=[("", "by complexity"), *MODEL_CHOICES], label="Model for retries", help_text="Used after a failed attempt."
-    )
+    model = ModelField(help_text="For every phase, unless Execute sets another. Empty: by complexity. Or an exact id.")
+    retry_model = ModelField(label="Model for retries", help_text="Used after a failed attempt. Empty: by complexity.")
     budget_usd = forms.DecimalField(
         required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget per batch, US dollars",
         help_text="Empty: no limit. Each phase reserves its share. Nothing more starts when the budget is used up.",
@@ -258,13 +274,20 @@ class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # gen
 
 
 class ProjectAgents(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    """What agents of this project are told besides their task."""
+    """What agents of this project are told besides their task, and how Claude works."""
+
+    effort = forms.ChoiceField(
+        required=False,
+        choices=[("", "as its program does by itself"), *Effort.choices],
+        help_text="How long Claude thinks before it acts: more takes more tokens.",
+    )
+    fallback_model = ModelField(label="Model during an overload", help_text="While the chosen one is overloaded. Empty: none.")
 
     class Meta:
         model = Project
-        fields = ["instructions_executor", "instructions_reviewer", "instructions_generator"]
-        widgets = {name: forms.Textarea(attrs={"rows": 5, "maxlength": MOST_INSTRUCTIONS}) for name in fields}
-        labels = {name: f"Instructions for the {name.removeprefix('instructions_')}" for name in fields}
+        fields = [*INSTRUCTIONS, "effort", "fallback_model"]
+        widgets = {name: forms.Textarea(attrs={"rows": 5, "maxlength": MOST_INSTRUCTIONS}) for name in INSTRUCTIONS}
+        labels = {name: f"Instructions for the {name.removeprefix('instructions_')}" for name in INSTRUCTIONS}
         help_texts = {
             "instructions_executor": "Added to its prompt in every phase, such as: Write docstrings. Never touch legacy/.",
             "instructions_reviewer": "Such as: Look for missing translations.",
@@ -274,7 +297,7 @@ class ProjectAgents(Described, forms.ModelForm):  # type: ignore[type-arg]  # ge
     def clean(self) -> dict[str, object]:
         """Each text is short enough to be told as a whole."""
         cleaned: dict[str, object] = super().clean() or {}
-        for name in self.Meta.fields:
+        for name in INSTRUCTIONS:
             text = str(cleaned.get(name, "")).replace("\r", "").strip()
             if len(text) > MOST_INSTRUCTIONS:
                 self.add_error(name, f"These are {len(text):,} characters; at most {MOST_INSTRUCTIONS:,} are told. Shorten it.")

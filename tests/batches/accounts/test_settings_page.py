@@ -152,7 +152,7 @@ def says(status: int, body: str = "{}", **headers: str) -> Answer:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (says(200, '{"data": []}'), "The key works"),
+        (says(200, '{"data": [{"id": "claude-haiku-5-5"}]}'), "accepted it. It lists 1 model, such as claude-haiku-5-5."),
         (says(200, "<html>"), "did not answer like the API"),
         (says(401), "refused the key (401)"),
         (says(404), "cannot be tested"),
@@ -167,7 +167,7 @@ def test_try_of_the_key_says_what_came_of_it(client, admin, api, answer, words):
     client.post("/settings/key/", {"key": KEY})
     page = client.post("/settings/key/try/", follow=True).text
     assert words in page and KEY not in page
-    assert seen == [("/v1/models?limit=1", KEY)]
+    assert seen == [("/v1/models?limit=1000", KEY)]
 
 
 def test_try_ends_when_nothing_answers(client, admin, api):

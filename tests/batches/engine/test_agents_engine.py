@@ -11,7 +11,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.review.rules import ReviewTiming
 from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
-from batches.engine.task_specs import instructions_of
+from batches.engine.task_specs import claude_options, instructions_of
 from batches.integrations.api_keys import ENTER
 from batches.review.services import review
 from subagents.contract import Role
@@ -93,6 +93,11 @@ def test_instructions_of_a_project_are_saved_and_told_and_one_too_long_is_refuse
     assert instructions_of(world.project, Role.EXECUTOR) == "Write docstrings."
     assert instructions_of(world.project, Role.REVIEWER) == instructions_of(world.project, Role.CONTEXT_UPDATER) == ""
     assert "Instructions of this project for the executor." in admin_client.get(f"/projects/{world.project.slug}/").text
+    admin_client.post(page, {"effort": "low", "fallback_model": "Haiku"})
+    world.project.refresh_from_db()
+    assert claude_options(world.project)["fallback_model"] == "haiku" and claude_options(world.project)["effort"] == "low"
+    assert 'value="haiku"' in admin_client.get(page).text, "the form shows what is set"
+    assert "Unknown model" in admin_client.post(page, {"fallback_model": "gpt"}).text
     refused = admin_client.post(page, {"instructions_executor": "x" * 8_001})
     assert refused.status_code == 400 and "8,001 characters; at most 8,000" in refused.text
 

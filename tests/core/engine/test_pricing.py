@@ -48,6 +48,7 @@ def test_the_retry_model_is_for_failures_of_the_work_only(failures, model: str):
 
 def test_an_unknown_model_is_refused_with_the_list():
     assert check_model(" Haiku ") == "haiku"
+    assert check_model("claude-sonnet-4-5") == "claude-sonnet-4-5" and check_model(" vendor/Model.1 ") == "vendor/Model.1", "exact ids"
     with pytest.raises(WrongChoice, match=r"Unknown model 'gpt'. Choose one of: haiku, sonnet, opus"):
         check_model("gpt")
 
