@@ -4,7 +4,10 @@ import json
 import time
 from typing import Any
 
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.filebased import FileBasedCache
+
+from subagents.files import MACHINE_ERRORS
 
 
 class JsonFileCache(FileBasedCache):
@@ -19,6 +22,14 @@ class JsonFileCache(FileBasedCache):
                 return default if self._is_expired(file) else json.loads(file.read())
         except (OSError, ValueError):
             return default
+
+    def set(self, key: str, value: Any, timeout: float | None = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        """Keep a value. On a full or failing disk it is not kept, which costs time and no page. Raises OSError for other faults."""
+        try:
+            super().set(key, value, timeout, version)
+        except OSError as error:
+            if error.errno not in MACHINE_ERRORS:
+                raise
 
     def _write_content(self, file: Any, timeout: float | None, value: Any) -> None:
         ends = self.get_backend_timeout(timeout)
