@@ -12,6 +12,7 @@ from batches.models.accounts import (
 )
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
+from batches.models.comments import DiffComment
 from batches.models.facts import AttemptFact, RunFact, StageFact
 from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
 from batches.models.ideas import Idea, IdeaAttempt
@@ -31,6 +32,7 @@ __all__ = [
     "Batch",
     "Conflict",
     "ContextChange",
+    "DiffComment",
     "Finding",
     "Gate",
     "GateCheck",

@@ -49,6 +49,7 @@ PATHS = {
     "Attempt": "task__run__batch__project",
     "Result": "attempt__task__run__batch__project",
     "AttemptPrompt": "attempt__task__run__batch__project",
+    "DiffComment": "attempt__task__run__batch__project",
     "Transition": "run__batch__project",
     "PredictedConflict": "run__batch__project",
     "GateCheck": "attempt__task__run__batch__project",

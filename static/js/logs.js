@@ -106,6 +106,23 @@ document.addEventListener("click", function (event) {
   if (file) file.open = true;
 });
 
+// A line's number in a diff fills the form for comments.
+document.addEventListener("click", function (event) {
+  const form = document.getElementById("comment-form");
+  const cell = event.target.closest(".code-diff td.at");
+  const file = cell && cell.closest("details.diff");
+  if (!form || !file || !cell.textContent) return;
+  const cells = Array.from(cell.parentElement.querySelectorAll("td.at"));
+  const newer = cells[cells.length - 1];
+  const removed = !newer.textContent || (cell !== newer && cell.classList.contains("del"));
+  const name = file.querySelector(".diff-name").cloneNode(true);
+  name.querySelectorAll(".tag").forEach((tag) => tag.remove());
+  form.elements.file.value = name.textContent.trim();
+  form.elements.line.value = (removed ? cell : newer).textContent;
+  form.elements.removed.value = removed ? "1" : "";
+  form.elements.text.focus();
+});
+
 export function selected(element) {
   const selection = document.getSelection();
   return Boolean(selection && !selection.isCollapsed && selection.rangeCount && selection.getRangeAt(0).intersectsNode(element));

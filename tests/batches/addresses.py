@@ -35,15 +35,17 @@ class Objects:
         for result in ({}, None):
             self.batch.verifications.create(host="one", asked_at=timezone.now(), ended_at=timezone.now(), result=result)
         self.idea = builders.make_idea(project)
+        self.comment = builders.make_comment(self.attempt)
         self.team = Group.objects.create(name="Sample team")
         self.token = user.api_tokens.create(name="sample", digest="d" * 64, ending="abcd", created_at=timezone.now())
 
     def values(self, name: str) -> dict[str, object]:
         """The arguments that the address called `name` may take."""
-        of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md")
+        of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md", "comment")
         rows = dict.fromkeys(of_attempt, self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "decide": self.conflict}
         rows |= dict.fromkeys(("retry_task", "stop_task"), self.task)
+        rows |= {"resolve_comment": self.comment}
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
         rows |= {"team_change": self.team, "idea": self.idea}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)

@@ -25,6 +25,7 @@ from batches.models import (
     Batch,
     Conflict,
     ContextChange,
+    DiffComment,
     Finding,
     Gate,
     GateCheck,
@@ -409,6 +410,11 @@ def _make_result(attempt: Attempt) -> None:
             note="No rule recognises it." if status == "unverified" else "",
             at=attempt.ended_at,
         )
+
+
+def make_comment(attempt: Attempt, **columns: object) -> DiffComment:
+    values = {"file": "src/part_1.py", "line": 3, "code": " a\n+b", "text": "Say why.", "name": "ada", "at": timezone.now()}
+    return DiffComment.objects.create(attempt=attempt, **{**values, **columns})
 
 
 def make_sign_off(gate: Gate, *, name: str = "ada", withdrawn: bool = False) -> SignOff:

@@ -19,6 +19,7 @@ from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.binding import GateKind, how_checked
 from batches.core.text import words
 from batches.engine import autopilot, execution, generation, retries, run_control
+from batches.engine.diff_comments import told_comments
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
 from batches.pages.batches.batch_states import latest_run
@@ -111,7 +112,7 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
 
     def verb() -> str:
-        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request)))
+        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request, task.phase)))
 
     page = _page(number)
     if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
@@ -119,9 +120,12 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     return act(request, verb, page)
 
 
-def _how(request: HttpRequest) -> dict[str, Any]:
-    """How a phase is to be retried: in its session or afresh, and what its agent is told first."""
-    return {"resume_session": request.POST.get("session") == "resume", "remark": request.POST.get("remark", "")}
+def _how(request: HttpRequest, phase: Phase | None) -> dict[str, Any]:
+    """How a phase is to be retried: in its session or afresh, and what its agent is told first: a remark, open comments."""
+    remark = request.POST.get("remark", "")
+    if request.POST.get("comments") and phase is not None:
+        remark = f"{remark.strip()}\n\n{told_comments(phase)}"
+    return {"resume_session": request.POST.get("session") == "resume", "remark": remark}
 
 
 def _opened(tasks: list[Task]) -> str:

@@ -21,6 +21,7 @@ from batches.core.gates.success import VERIFIED
 from batches.core.metrics.durations import attempt_seconds
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
+from batches.engine.diff_comments import open_comments
 from batches.engine.log_reader import is_here
 from batches.engine.running_diffs import running_diff, watch
 from batches.gates.ledger import read_ledger
@@ -212,6 +213,8 @@ def phase_detail(request: HttpRequest, number: int, key: str) -> HttpResponse:
     if tab == "transcript":
         current = {**current, "phase-body": _transcript_tab(request, batch, run, phase, attempt_pk, current["phase-body"])}
     context = {"batch": batch, "phase": phase, "version": version, "live": not over, "fragments": current, "tab": tab}
+    if tab == "diff" and executes:  # outside the parts that are replaced while somebody types
+        context["commented"] = _commented(batch, run, phase, attempt_pk)
     return remember_mode(request, render(request, "batches/phase.html", context))
 
 
@@ -251,6 +254,13 @@ def read_phase(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | No
         now=now,
         acceptances=tuple(acceptances_of(phase)),
     )
+
+
+def _commented(batch: Batch, run: Run | None, phase: Phase, attempt_pk: int | None) -> Attempt | None:
+    """The attempt whose diff is shown and can be commented on."""
+    task = Task.objects.newest_of(batch, run).filter(phase=phase).last()
+    attempts = list(transcript.attempts().filter(task__phase=phase).order_by("task__run__number", "number"))
+    return _chosen(attempts, task, attempt_pk)[1]
 
 
 def _pace(batch: Batch, run: Run | None) -> float | None:
@@ -343,12 +353,14 @@ def _tab_context(view: PhaseView, tab: str, mode: str) -> dict[str, object]:
     if tab == "diff" and view.chosen is not None and view.chosen.ended_at is None:
         now = running_diff(view.chosen)
         query = f"?tab=diff&attempt={view.chosen.pk}&"
-        return {"running": now, "here": is_here(view.chosen), "diff": None if now is None else shown_diff(now.text, mode, query)}
+        diff = None if now is None else shown_diff(now.text, mode, query)
+        return {"running": now, "here": is_here(view.chosen), "diff": diff, "comments": open_comments(view.phase)}
     if tab == "diff" and view.result is not None:
         address = diff_address(view.batch.number, view.result.attempt_id)
         query = f"?tab=diff&attempt={view.result.attempt_id}&"
         diff = None if view.result.diff is None else shown_diff(view.result.diff, mode, query, address)
-        return {"diff": diff, "files": files_of(view.phase, view.result) if view.is_execution else ()}
+        files = files_of(view.phase, view.result) if view.is_execution else ()
+        return {"diff": diff, "files": files, "comments": open_comments(view.phase)}
     if tab == "result" and view.result is not None:
         return {"result_json": json.dumps(view.result.data, indent=2, ensure_ascii=False)[:RESULT_CHARACTERS]}
     if tab == "attempts":

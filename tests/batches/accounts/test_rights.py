@@ -63,7 +63,7 @@ ROWS |= {
     for name in (
         *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
         *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
-        *("verify_stop", "api_verify_stop", "api_review", "api_context"),
+        *("comment", "resolve_comment", "verify_stop", "api_verify_stop", "api_review", "api_context"),
     )
 }
 ROWS |= {f"batches:{name}": {"POST": "execute"} for name in ("stop_task", "api_stop", "repairs")}  # steering
