@@ -57,7 +57,7 @@ function flash(button, words) {
   setTimeout(() => { button.textContent = button.dataset.words; }, 1500);
 }
 document.addEventListener("click", function (event) {
-  const link = event.target.closest("a.ln");
+  const link = event.target.closest(".log a.ln");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const address = new URL(location.href);
