@@ -9,11 +9,13 @@ import sys
 OBJECTS_PER_COLLECTION = 50_000  # hardly anything that is imported is ever garbage: with 700 it is a tenth of a start
 PLAN_READERS = ("analyze", "validate")  # they read files and need no installation: its start would take longer than they do
 
+COMPARED = ("--proj", "--rep")  # those two that compare a plan with a repository need the installation all the same
+
 
 def main() -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     try:
-        if len(sys.argv) > 1 and sys.argv[1] in PLAN_READERS:
+        if len(sys.argv) > 1 and sys.argv[1] in PLAN_READERS and not any(argument.startswith(COMPARED) for argument in sys.argv):
             importlib.import_module(f"batches.management.commands.{sys.argv[1]}").Command().run_from_argv(sys.argv)
             return
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ce_web.settings")

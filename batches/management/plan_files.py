@@ -2,13 +2,16 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.core.management.base import CommandError
 
 from batches.core.plans.analysis import DocumentReport, analyse_document, checks_of
 from batches.core.plans.reader import PlanIssue
+from batches.core.review.plan_review import PlanReview
 from batches.core.text.words import counted
 
 GATES_SHOWN = 200
@@ -17,19 +20,68 @@ GATES_SHOWN = 200
 def add_plan_arguments(parser: ArgumentParser) -> None:
     """PLAN.md … (“-” is the standard input) and --json."""
     parser.add_argument("plans", nargs="+", metavar="PLAN.md", help="plan documents, markdown or JSON; “-” reads the standard input")
+    parser.add_argument("--project", metavar="NAME", help="also review the plans, and compare their files with this project's base branch")
+    parser.add_argument("--repository", metavar="PATH", help="the same with the repository at PATH; needs no project and no database")
+    parser.add_argument("--base", metavar="BRANCH", default="", help="the branch of --repository (default: the one that is checked out)")
     parser.add_argument("--json", action="store_true", help="print JSON: one object for one plan, a list of objects for several")
 
 
-def read_reports(names: Iterable[str]) -> Iterator[tuple[str, DocumentReport]]:
-    """Each named file with its report. Raises CommandError (exit code 2) for a file that cannot be read."""
-    for name in names:
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """A plan from the command line: its name, what was read, and its review where a project or repository is given."""
+
+    name: str
+    report: DocumentReport
+    review: PlanReview | None
+
+
+def read_plans(options: Mapping[str, Any]) -> Iterator[ReadPlan]:
+    """Each plan that `options` name, by `add_plan_arguments`. Raises CommandError (exit code 2), such as for a file that cannot be read."""
+    if options["project"] and options["repository"]:
+        raise CommandError("Give --project or --repository, not both.", returncode=2)
+    review_of = _reviewer(options)
+    for name in options["plans"]:
         try:
             source = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         except OSError as fault:
             raise CommandError(
                 f"{name}: {fault.strerror or fault}. Give the path of a plan, or - for the standard input.", returncode=2
             ) from fault
-        yield "(standard input)" if name == "-" else name, analyse_document(source)
+        report = analyse_document(source)
+        review = review_of(report, source.decode("utf-8", "replace").removeprefix("\ufeff")) if review_of else None
+        yield ReadPlan("(standard input)" if name == "-" else name, report, review)
+
+
+def _reviewer(options: Mapping[str, Any]) -> Callable[[DocumentReport, str], PlanReview] | None:
+    """What reviews a plan beside the repository or project that is given; None without one."""
+    if not options["repository"] and not options["project"]:
+        return None
+    from batches.management.projects import find_project  # here: without these options no installation is needed, nor loaded
+    from batches.review.plans import review_beside, review_of_text
+
+    if options["repository"]:
+        path, branch = str(options["repository"]), str(options["base"])
+        return lambda report, text: review_beside(path, branch, report, text)
+    project = find_project(options["project"])
+    return lambda report, text: review_of_text(project, report, text)
+
+
+def review_lines(name: str, review: PlanReview | None) -> Iterator[str]:
+    """What a review found, a line each; nothing without one."""
+    if review is None:
+        return
+    for one in review.findings:
+        place = f"{name}:{one.line}" if one.line else name
+        yield f"review: {place}: {one.severity.value}: {one.message}{f' {one.suggestion}' if one.suggestion else ''}"
+    if review.left_out:
+        yield f"review: … and {review.left_out} more; fix these first"
+    if review.new_files:
+        more = f" and {len(review.new_files) - 20} more" if len(review.new_files) > 20 else ""
+        yield f"review: new at the base branch: {', '.join(review.new_files[:20])}{more}"
+    if review.problem:
+        yield f"review: the files were not compared with the repository: {review.problem}"
+    if not (review.findings or review.problem):
+        yield "review: nothing to say"
 
 
 def issue_line(name: str, issue: PlanIssue) -> str:

@@ -36,6 +36,7 @@ from batches.pages.batches.batch_list import rows_of, wanted_page
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 from batches.plans.services import import_plan, report_of
+from batches.review.plans import review_of_text
 
 Answer = Callable[..., JsonResponse]
 BODY_BYTES = 64 * 1024  # for a JSON object; plans have their own limit
@@ -103,9 +104,9 @@ def _token(request: HttpRequest) -> ApiToken | None:
     return api_tokens.token_of(text.strip(), address=address_of(request), now=timezone.now())
 
 
-def body_of(request: HttpRequest, *names: str) -> dict[str, Any]:
-    """The body as a JSON object with no members but `names`; an empty body is {}. Raises BadRequest."""
-    if len(request.body) > BODY_BYTES:
+def body_of(request: HttpRequest, *names: str, most: int = BODY_BYTES) -> dict[str, Any]:
+    """The body, of at most `most` bytes, as a JSON object with no members but `names`; an empty body is {}. Raises BadRequest."""
+    if len(request.body) > most:
         raise RequestDataTooBig
     try:
         data = json.loads(request.body or b"{}", parse_constant=_no_constant)
@@ -167,11 +168,11 @@ def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:
     plan = Plan.objects.filter(pk=data["plan"]).first() if type(data.get("plan")) is int else None  # True is no id
     if plan is None:
         raise BadRequest("plan must be the id of an imported plan.")
-    project = _project(data.get("project")) or plan.project
+    project = project_named(data.get("project")) or plan.project
     if project is None:
         raise BadRequest("The plan has no project: give one as project.")
-    whole = _yes(data, "autopilot")
-    then = ExecuteOptions() if whole or _yes(data, "execute") else None
+    whole = yes_or_no(data, "autopilot")
+    then = ExecuteOptions() if whole or yes_or_no(data, "execute") else None
     batch = generation.generate(plan=plan, project=project, actor=actor, then=then, full_autopilot=whole)
     return accepted(request, batch, batch.runs.latest("number"), status=201)
 
@@ -227,7 +228,7 @@ def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
         raise BadRequest("remark must be text: what the agents are told first.")
     if remark and not names:
         raise BadRequest("A remark is for phases that are named: give them as phases.")
-    opened = retries.retry(run=run, actor=actor, names=names, remark=remark, resume_session=_yes(data, "keep_session"))
+    opened = retries.retry(run=run, actor=actor, names=names, remark=remark, resume_session=yes_or_no(data, "keep_session"))
     run.refresh_from_db()
     return accepted(request, found, run, phases=[task.name for task in opened])
 
@@ -304,24 +305,53 @@ def accepted(request: HttpRequest, found: Batch, run: Run, *, status: int = 202,
 # Plans
 
 
+def plan(request: HttpRequest, actor: Actor, pk: int) -> JsonResponse:
+    """A saved version of a plan: its text, its faults, and what a review says of it."""
+    found = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
+    return JsonResponse(plan_json(request, found) | {"text": found.text})
+
+
+def plan_json(request: HttpRequest, found: Plan) -> dict[str, object]:
+    """What the API says of a saved plan: title, version, address, faults and review."""
+    report = report_of(found)
+    return {
+        "plan": found.pk,
+        "title": found.title,
+        "version": found.version,
+        "project": found.project.slug if found.project else None,
+        "url": request.build_absolute_uri(reverse("batches:plan_detail", args=[found.pk])),
+        **_faults(report),
+        "review": review_of_text(found.project, report, found.text).to_json(),
+    }
+
+
 def plans(request: HttpRequest, actor: Actor) -> JsonResponse:
     """Import the plan in the body, even with errors, for ?project= (a slug) and named ?file_name=."""
-    project = _project(request.GET.get("project"))
+    project = project_named(request.GET.get("project"))
     name = request.GET.get("file_name", "")[:255]
-    plan = import_plan(text=_plan_bytes(request), file_name=name, project=project, actor=actor)
-    found = report_of(plan)
-    url = request.build_absolute_uri(reverse("batches:plan_detail", args=[plan.pk]))
-    return JsonResponse({"plan": plan.pk, "title": plan.title, "version": plan.version, "url": url, **_faults(found)}, status=201)
+    return JsonResponse(
+        plan_json(request, import_plan(text=_plan_bytes(request), file_name=name, project=project, actor=actor)), status=201
+    )
 
 
 def validate(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """Errors and warnings of the plan in the body. Nothing is saved."""
-    return JsonResponse(_faults(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES)))
+    """Errors and warnings of the plan in the body, and with ?project= its review. Nothing is saved."""
+    found = analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES)
+    return JsonResponse(_faults(found) | _reviewed(request, found))
 
 
 def analyze(request: HttpRequest, actor: Actor) -> JsonResponse:
-    """What `analyze --json` prints for the plan in the body. Nothing is saved."""
-    return JsonResponse(dict(analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES).to_json()))
+    """What `analyze --json` prints for the plan in the body, with ?project= as with --project. Nothing is saved."""
+    found = analyse_document(_plan_bytes(request), settings.CE_UPLOAD_BYTES)
+    return JsonResponse(found.to_json() | _reviewed(request, found))
+
+
+def _reviewed(request: HttpRequest, found: DocumentReport) -> dict[str, object]:
+    project = project_named(request.GET.get("project"))
+    if project is None:
+        return {}
+    text = request.body.decode("utf-8", "replace").removeprefix("\ufeff")
+    return {"review": review_of_text(project, found, text).to_json()}
 
 
 def _faults(found: DocumentReport) -> dict[str, object]:
@@ -355,7 +385,7 @@ def metrics(request: HttpRequest, actor: Actor) -> JsonResponse:
     return JsonResponse(history.to_json(read) | ({"text": trends_text(read)} if request.GET.get("text") else {}))
 
 
-def _project(slug: object) -> Project | None:
+def project_named(slug: object) -> Project | None:
     """The project with this slug; None if it is empty. Raises BadRequest, Http404."""
     if slug is None or slug == "":
         return None
@@ -364,7 +394,7 @@ def _project(slug: object) -> Project | None:
     return get_object_or_404(Project, slug=slug)
 
 
-def _yes(data: Mapping[str, Any], name: str) -> bool:
+def yes_or_no(data: Mapping[str, Any], name: str) -> bool:
     value = data.get(name, False)
     if not isinstance(value, bool):
         raise BadRequest(f"{name} must be true or false.")

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api, api_steering, api_work
+from batches.pages import api, api_ideas, api_steering, api_work
 from batches.pages.accounts import audit, provider, second_step, users
 from batches.pages.batches import (
     actions,
@@ -132,6 +132,14 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/phases/<str:key>/stop/", api.endpoint(POST=api_steering.stop), name="api_stop"),
     path("api/batches/<int:number>/phases/<str:key>/transcript/", api.endpoint(GET=api_work.transcript), name="api_transcript"),
     path("api/plans/", api.endpoint(POST=api.plans), name="api_plans"),
+    path("api/plans/<int:pk>/", api.endpoint(GET=api.plan), name="api_plan"),
+    path("api/ideas/", api.endpoint(GET=api_ideas.ideas, POST=api_ideas.new_idea), name="api_ideas"),
+    path("api/ideas/<int:pk>/", api.endpoint(GET=api_ideas.idea), name="api_idea"),
+    path("api/ideas/<int:pk>/answer/", api.endpoint(POST=api_ideas.answer), name="api_idea_answer"),
+    path("api/ideas/<int:pk>/revise/", api.endpoint(POST=api_ideas.revise), name="api_idea_revise"),
+    path("api/ideas/<int:pk>/again/", api.endpoint(POST=api_ideas.again), name="api_idea_again"),
+    path("api/ideas/<int:pk>/stop/", api.endpoint(POST=api_ideas.stop), name="api_idea_stop"),
+    path("api/ideas/<int:pk>/undo/", api.endpoint(POST=api_ideas.undo), name="api_idea_undo"),
     path("api/plans/validate/", api.endpoint(POST=api.validate), name="api_validate"),
     path("api/plans/analyze/", api.endpoint(POST=api.analyze), name="api_analyze"),
     path("api/projects/", api.endpoint(GET=api.projects), name="api_projects"),

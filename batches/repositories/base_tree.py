@@ -14,9 +14,9 @@ from batches.repositories.repository import repository_of
 from subagents import not_committed
 from subagents.contract import SubagentError
 from subagents.documents import list_files
-from subagents.protected_paths import ProtectedPaths
+from subagents.protected_paths import ProtectedPaths, usual_patterns
 from subagents.submodules import submodules_of
-from subagents.workspace import Repository, attached_repository
+from subagents.workspace import Repository, attached_repository, open_repository
 
 COMMITS_KEPT = 8  # of all projects; the names of a large repository take some megabytes
 ANSWERS_KEPT = 20_000  # of one commit
@@ -82,13 +82,29 @@ def read_tree(path: str, commit: str) -> BaseTree:
 
 def base_files(project: Project, phases: Sequence[PhaseSpec]) -> BaseFiles:
     """The base branch as the review of these phases sees it. Raises ServiceError."""
-    tree = base_tree(project)
+    return _files_of(base_tree(project), project.protected_paths, phases)
+
+
+def files_at(path: str, branch: str, phases: Sequence[PhaseSpec]) -> BaseFiles:
+    """A branch (empty: the one that is checked out) of the repository at `path`, with the paths that a new project protects.
+
+    Needs no database. Raises ServiceError.
+    """
+    try:
+        repository = open_repository(path)
+        commit = repository.branch_commit(branch or repository.default_branch())
+        return _files_of(read_tree(repository.path, commit), usual_patterns(), phases)
+    except (SubagentError, OSError) as problem:
+        raise ServiceError(str(problem)) from problem
+
+
+def _files_of(tree: BaseTree, protected_paths: str, phases: Sequence[PhaseSpec]) -> BaseFiles:
     declared = sorted({path for phase in phases for path in phase.files if not is_glob(path)})
     try:
         said = tree.said_of(declared)
     except (SubagentError, OSError) as problem:
         raise ServiceError(str(problem)) from problem
-    patterns = ProtectedPaths(line for line in project.protected_paths.splitlines() if line.strip())
+    patterns = ProtectedPaths(line for line in protected_paths.splitlines() if line.strip())
     named = dict.fromkeys([*declared, *(path for phase in phases for _, _, path in named_in_steps(phase))])
     return BaseFiles(
         tree.names,

@@ -50,7 +50,8 @@ class Objects:
         rows |= {"team_change": self.team, "idea": self.idea}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)
         values: dict[str, object] = {"number": self.batch.number, "key": self.phase.key, "stage_number": 1, "slug": self.project.slug}
-        if name in rows or name.startswith("plan_"):
+        rows |= dict.fromkeys(("api_idea", *(f"api_idea_{verb}" for verb in ("answer", "revise", "again", "stop", "undo"))), self.idea)
+        if name in rows or name.startswith("plan_") or name == "api_plan":
             values["pk"] = rows[name].pk if name in rows else self.batch.plan_id
         if name == "sign_in_link":
             values["uidb64"], values["token"] = make_link(self.user, "http://x/").rstrip("/").split("/")[-2:]

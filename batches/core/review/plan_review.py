@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from batches.core.gates.binding import GateKind
 from batches.core.gates.shell import parse
@@ -69,6 +70,25 @@ class PlanReview:
     def needs_work(self) -> bool:
         """Whether a review of the batch would stop at one of these."""
         return any(one.severity in (Severity.CRITICAL, Severity.MAJOR) for one in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the API and `analyze --json` say under "review"."""
+        return {
+            "needs_work": self.needs_work,
+            "findings": [
+                {
+                    "line": one.line,
+                    "severity": one.severity.value,
+                    "phase": one.phase,
+                    "message": one.message,
+                    "suggestion": one.suggestion,
+                }
+                for one in self.findings
+            ],
+            "left_out": self.left_out,
+            "new_files": list(self.new_files),
+            "problem": self.problem or None,
+        }
 
 
 def named_in_steps(phase: PhaseSpec) -> list[tuple[int, int, str]]:

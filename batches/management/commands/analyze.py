@@ -1,4 +1,4 @@
-"""Read plans and print their stages, conflicts, critical path and faults. Needs no database."""
+"""Read plans and print their stages, conflicts, critical path and faults. Needs no database, but for --project."""
 
 import json
 from argparse import ArgumentParser
@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import ConflictKind, FileConflict
 from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
+from batches.core.review.plan_review import PlanReview
 from batches.core.text.words import counted
-from batches.management.plan_files import add_plan_arguments, gate_lines, hours, issue_line, read_reports
+from batches.management.plan_files import add_plan_arguments, gate_lines, hours, issue_line, read_plans, review_lines
 
 
 class Command(BaseCommand):
@@ -21,18 +22,18 @@ class Command(BaseCommand):
         add_plan_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reports = list(read_reports(options["plans"]))
+        plans = list(read_plans(options))
         if options["json"]:
-            objects = [{"file": name, **report.to_json()} for name, report in reports]
-            shown = objects if len(objects) > 1 else reports[0][1].to_json()
-            self.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2))
+            objects = [one.report.to_json() | ({} if one.review is None else {"review": one.review.to_json()}) for one in plans]
+            several = [{"file": one.name, **found} for one, found in zip(plans, objects, strict=True)]
+            self.stdout.write(json.dumps(several if len(objects) > 1 else objects[0], ensure_ascii=False, indent=2))
         else:
-            for number, (name, report) in enumerate(reports):
-                self._show(name, report, separate=number > 0)
-        if any(not report.is_valid for _, report in reports):
+            for number, one in enumerate(plans):
+                self._show(one.name, one.report, one.review, separate=number > 0)
+        if any(not one.report.is_valid for one in plans):
             raise SystemExit(1)
 
-    def _show(self, name: str, report: DocumentReport, separate: bool) -> None:
+    def _show(self, name: str, report: DocumentReport, review: PlanReview | None, separate: bool) -> None:
         plan, analysis = report.reading.plan, report.analysis
         out = self.stdout
         if separate:
@@ -70,6 +71,10 @@ class Command(BaseCommand):
             out.write("")
             for issue in warnings:
                 out.write(self.style.WARNING(f"warning: {issue_line(name, issue)}"))
+        for number, line in enumerate(review_lines(name, review)):
+            if not number:
+                out.write("")
+            out.write(line)
         out.write("")
         summary = f"{counted(len(errors), 'error')}, {counted(len(warnings), 'warning')}"
         out.write(self.style.ERROR(summary) if errors else self.style.SUCCESS(summary))

@@ -12,7 +12,8 @@ from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import autopilot, generation
 from batches.management.commands._waiting import find_batch, wait_for_autopilot
 from batches.management.commands.batch_exe_prp import add_how, execute_options
-from batches.management.commands.batch_gen_prp import analysed, find_project, read_plan_file
+from batches.management.commands.batch_gen_prp import analysed, read_plan_file
+from batches.management.projects import find_project
 from batches.models import AutopilotRun, Batch
 from batches.plans.services import import_plan
 

@@ -16,6 +16,7 @@ from batches.engine.preflight import lost_in_git
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import issue_line
+from batches.management.projects import find_project
 from batches.models import Batch, Project
 from batches.plans.services import import_plan
 from batches.repositories.repository import checked_repository
@@ -115,19 +116,3 @@ def read_plan_file(path: str) -> tuple[str, bytes]:
         return Path(path).name, Path(path).read_bytes()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", returncode=2) from error
-
-
-def find_project(name: str | None) -> Project:
-    """The project with this name or slug; without a name, the only project. Raises CommandError (exit code 2)."""
-    projects = list(Project.objects.all())
-    if name is None:
-        if len(projects) == 1:
-            return projects[0]
-        known = ", ".join(project.slug for project in projects)
-        raise CommandError(
-            f"Choose a project: --project {known}" if known else "There is no project yet: add one in the browser.", returncode=2
-        )
-    for project in projects:
-        if name in (project.name, project.slug):
-            return project
-    raise CommandError(f"There is no project {name!r}; there are: {', '.join(p.slug for p in projects) or 'none'}.", returncode=2)

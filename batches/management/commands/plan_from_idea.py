@@ -11,8 +11,9 @@ from batches.core.errors import ServiceError
 from batches.core.text.words import counted, usd
 from batches.engine import ideas
 from batches.management.commands._waiting import page_address, wait_for_idea
-from batches.management.commands.batch_gen_prp import find_project, read_plan_file
+from batches.management.commands.batch_gen_prp import read_plan_file
 from batches.management.plan_files import issue_line
+from batches.management.projects import find_project
 from batches.models import Idea
 from batches.plans.services import report_of
 

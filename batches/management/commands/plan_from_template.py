@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from batches.core.errors import ServiceError
 from batches.core.plans.templates import TemplateKind, template
 from batches.gates.shapes import shape_of_project
-from batches.management.commands.batch_gen_prp import find_project
+from batches.management.projects import find_project
 
 
 class Command(BaseCommand):

@@ -153,7 +153,7 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     if not may_execute_plan(request, plan):
         raise PermissionDenied(refusal("Executing a plan", EXECUTE_BATCH))
-    preview = _preview(plan)
+    preview = _preview(plan, reviewed=True)
     if preview.errors:
         messages.error(request, "This plan has errors; fix them first.")
         return redirect("batches:plan_detail", plan.pk)

@@ -83,6 +83,10 @@ ROWS |= {
     "batches:plan_edit": {"GET": "write", "POST": "write"},
     "batches:plan_decide": {"POST": "write"},
     "batches:api_plans": {"POST": "write"},
+    "batches:api_plan": {"GET": "see"},
+    "batches:api_ideas": {"GET": SOME, "POST": "write"},
+    "batches:api_idea": {"GET": "see"},
+    **{f"batches:api_idea_{verb}": {"POST": "write"} for verb in ("answer", "revise", "again", "stop", "undo")},
     "batches:api_batches": {"GET": SOME, "POST": "execute"},
     "batches:project_detail": {"GET": "see", "POST": "administer"},
     "batches:project_agents": {"GET": "administer", "POST": "administer"},
@@ -194,6 +198,7 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(subject, provider
         "batches:api_plans": builders.PLAN_TEXT,
         "batches:api_validate": builders.PLAN_TEXT,
         "batches:api_analyze": builders.PLAN_TEXT,
+        "batches:api_ideas": f'{{"project": "{project.slug}", "text": "Export it"}}',
     }
     paths["batches:api_plans"] += f"?project={project.slug}"
     signed_in = Client()

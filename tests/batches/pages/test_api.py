@@ -11,7 +11,7 @@ from django.utils import timezone
 from batches.accounts import api_tokens
 from batches.accounts.actor import Actor
 from batches.engine import generation
-from batches.models import Plan, Run, Transition
+from batches.models import Idea, Plan, Run, Transition
 from batches.pages.urls import urlpatterns
 from batches.plans.services import import_plan
 from batches.projects.services import create_project
@@ -47,6 +47,15 @@ TABLE = (
     ("/api/batches/1/review/", "POST", {"moment": "before"}, (403, 403, 409, 409)),
     ("/api/batches/1/context/", "POST", {}, (403, 403, 409, 409)),
     ("/api/plans/", "POST", PLAN, (403, 201, 201, 201)),
+    ("/api/plans/{plan}/", "GET", None, (200, 200, 200, 200)),
+    ("/api/ideas/", "GET", None, (200, 200, 200, 200)),
+    ("/api/ideas/", "POST", {"project": "test", "text": "Export it"}, (403, 409, 409, 409)),
+    ("/api/ideas/{idea}/", "GET", None, (200, 200, 200, 200)),
+    ("/api/ideas/{idea}/answer/", "POST", {}, (403, 409, 409, 409)),
+    ("/api/ideas/{idea}/revise/", "POST", {"remark": "Less"}, (403, 409, 409, 409)),
+    ("/api/ideas/{idea}/again/", "POST", {}, (403, 409, 409, 409)),
+    ("/api/ideas/{idea}/stop/", "POST", {}, (403, 409, 409, 409)),
+    ("/api/ideas/{idea}/undo/", "POST", {}, (403, 409, 409, 409)),
     ("/api/plans/validate/", "POST", PLAN, (200, 200, 200, 200)),
     ("/api/plans/analyze/", "POST", PLAN, (200, 200, 200, 200)),
     ("/api/projects/", "GET", None, (200, 200, 200, 200)),
@@ -74,6 +83,12 @@ def batch(repository: Path):
     return generation.generate(plan=plan, project=project, actor=ACTOR)
 
 
+def named_path(batch, path: str) -> str:
+    """The path with the ids of a plan and of an idea that nobody is asked about."""
+    idea = Idea.objects.first() or builders.make_idea(batch.project)
+    return path.format(plan=batch.plan_id, idea=idea.pk)
+
+
 @pytest.fixture
 def root(batch) -> Program:
     return Program(builders.make_user("root"))
@@ -85,7 +100,7 @@ def test_every_address_and_verb_asks_for_the_rights_that_the_pages_ask_for(batch
     found = []
     for path, verb, body, statuses in TABLE:
         sent = {"plan": batch.plan_id} if body == {"plan": "sound"} else body
-        answer = program(verb, path, sent)
+        answer = program(verb, named_path(batch, path), sent)
         assert answer.headers["Content-Type"] == "application/json"
         if answer.status_code != statuses[place]:
             found.append((verb, path, answer.status_code, statuses[place], answer.json()))
@@ -98,7 +113,7 @@ def test_a_token_may_do_what_its_scope_says_and_never_more_than_its_person(batch
     for role, rank in (("admin", place), ("viewer", 0)):
         program = Program(add(f"a-{role}", role), scope=scope)
         for path, verb, body, statuses in TABLE:
-            answer = program(verb, path, {"plan": batch.plan_id} if body == {"plan": "sound"} else body)
+            answer = program(verb, named_path(batch, path), {"plan": batch.plan_id} if body == {"plan": "sound"} else body)
             assert (answer.status_code == 403) == (statuses[rank] == 403), (role, verb, path, answer.json())
     if scope == "read":
         assert "scope is read; this needs a token with the scope execute" in program("POST", "/api/batches/1/cancel/", {}).json()["error"]
@@ -118,9 +133,11 @@ def test_a_token_of_a_project_sees_and_reaches_no_other(batch):
 def test_the_table_has_every_address_of_the_api():
     routes = [pattern.pattern._route for pattern in urlpatterns if str(pattern.name).startswith("api_")]
     named = {route.replace("<str:key>", "1").replace("<int:run>", "1") for route in routes}
-    assert {f"/{route.replace('<int:number>', '1')}" for route in named} == {path for path, *_ in TABLE}
+    paths = {route.replace("<int:number>", "1").replace("plans/<int:pk>", "plans/{plan}").replace("<int:pk>", "{idea}") for route in named}
+    assert {f"/{path}" for path in paths} == {path for path, *_ in TABLE}
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert not [route for route in named if f"/{route.replace('<int:number>', '44')}" not in text], "docs/api.md names each of them"
+    numbers = {route: route.replace("<int:number>", "44").replace("<int:pk>", "7") for route in named}
+    assert not [route for route in named if f"/{numbers[route]}" not in text], "docs/api.md names each of them"
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ce_wrong", "Basic YTpi", "Bearer \x00", "Bearer " + "x" * 5000])

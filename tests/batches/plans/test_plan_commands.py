@@ -43,6 +43,28 @@ def test_plans_are_read_as_a_person_does_it_in_an_installation_without_a_databas
     assert "good.md: 4 phases, 0 errors, 0 warnings" in done.stdout and "bad.md: No phases." in done.stdout
 
 
+def test_beside_a_repository_both_commands_review_the_plan_and_say_which_files_exist(tmp_path, write, world):
+    world.commit(".gitignore", "lib/\n")
+    world.commit("src/basket.py", "")
+    text = plan(phase("1", Files_Modified="lib/a.py, src/baskte.py, src/new.py"))
+    environment = {**os.environ, "CE_DATA_DIR": str(tmp_path / "var"), "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    command = [sys.executable, "manage.py", "validate", write(text), "--repository", world.project.repository]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "lib/a.py is kept out of every commit by .gitignore:1 `lib/`" in done.stdout
+    assert "src/baskte.py does not exist, and looks like src/basket.py" in done.stdout
+    assert "new at the base branch: lib/a.py, src/new.py" in done.stdout
+
+
+@pytest.mark.django_db
+def test_analyze_of_a_project_prints_the_review_of_its_page(manage, write, world):
+    text = plan(phase("1", Files_Modified="src/new.py"))
+    found = json.loads(manage("analyze", write(text), "--project", world.project.slug, "--json").stdout)["review"]
+    assert found["new_files"] == ["src/new.py"] and found["problem"] is None
+    lost = json.loads(manage("analyze", write(text), "--repository", "/nowhere", "--json").stdout)["review"]
+    assert "/nowhere" in lost["problem"] and manage("analyze", write(text), "--project", "none").returncode == 2
+
+
 @pytest.fixture
 def write(tmp_path):
     def written(text, name="plan.md"):
