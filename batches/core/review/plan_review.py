@@ -15,8 +15,10 @@ from batches.core.plans.analysis import checks_of
 from batches.core.plans.files import paths_in
 from batches.core.plans.globs import GlobRelation, glob_relation, is_glob
 from batches.core.plans.types import PhaseSpec, Repair
+from batches.core.review.prose_steps import fences_for_all, prose_steps
 from batches.core.review.rules import GateFact, PhaseFacts, ReviewFinding, Severity, review_batch, review_prp
 from batches.core.review.tree_names import TreeNames
+from batches.core.text.words import counted
 
 MOST_FINDINGS = 200
 # What the reader warns of with a repair of its own, or the preview shows in its list of gates.
@@ -96,10 +98,21 @@ def named_in_steps(phase: PhaseSpec) -> list[tuple[int, int, str]]:
     return [(step.number, step.line, path) for step in phase.steps for path in paths_in(step.text)]
 
 
-def review_plan(phases: Sequence[PhaseSpec], stages: Sequence[Sequence[str]], lines: Sequence[str], base: BaseFiles | None) -> PlanReview:
-    """Review a plan as far as it can be read. `lines` are those of its text; without `base` nothing is said about files."""
+def review_plan(
+    phases: Sequence[PhaseSpec],
+    stages: Sequence[Sequence[str]],
+    lines: Sequence[str],
+    base: BaseFiles | None,
+    commands: Mapping[str, str] | None = None,
+) -> PlanReview:
+    """Review a plan as far as it can be read. `lines` are those of its text; without `base` nothing is said about files.
+
+    `commands` are the project's, by name, where its backend carries out commands only: then steps in prose are findings.
+    """
     plan = _Plan(phases, lines)
     findings = [*_structure(plan, stages)]
+    if commands is not None:
+        findings += _prose(phases, lines, commands)
     new: dict[str, None] = {}
     if base is not None:
         for phase in phases:
@@ -160,6 +173,19 @@ class _Plan:
                     seen.add(key)
                     waiting.append(key)
         return seen
+
+
+def _prose(phases: Sequence[PhaseSpec], lines: Sequence[str], commands: Mapping[str, str]) -> Iterator[PlanFinding]:
+    """Steps in prose, which a backend without an agent refuses: one finding for all, and one for each with its repair."""
+    steps = prose_steps(phases, lines, commands)
+    if not steps:
+        return
+    text = f"{counted(len(steps), 'step')} without a command: the project's backend carries out commands only, and refuses them."
+    advice = "Choose a backend with an agent in the project's settings or on the page Execute, or write the commands."
+    yield PlanFinding(0, Severity.MAJOR, text, advice, "", fences_for_all(steps, lines))
+    for step in steps:
+        said = f"Phase {step.phase}: step {step.number} has no command."
+        yield PlanFinding(step.line, Severity.MINOR, said, "", step.phase, step.repair)
 
 
 def _structure(plan: _Plan, stages: Sequence[Sequence[str]]) -> Iterator[PlanFinding]:
