@@ -87,6 +87,7 @@ urlpatterns: list[URLPattern] = [
     path("plans/preview/", editor.plan_preview, name="preview"),
     path("plans/preview/graph/", editor.preview_graph, name="preview_graph"),
     path("plans/repair/", editor.plan_repair, name="plan_repair"),
+    path("plans/form/", editor.plan_form, name="plan_form"),
     path("plans/<int:pk>/", plans.plan_detail, name="plan_detail"),
     path("plans/<int:pk>/edit/", editor.plan_edit, name="plan_edit"),
     path("plans/<int:pk>/graph/", plans.plan_graph, name="plan_graph"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from batches.accounts.rights import refusal
 from batches.accounts.roles import WRITE_PLANS
 from batches.core.errors import BatchError, ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
+from batches.core.plans.phase_form import FormRefused, PhaseForm, form_of, write_form
 from batches.core.plans.repairs import repair_all
 from batches.core.plans.templates import ProjectShape, TemplateKind, template
 from batches.core.plans.text_diff import diff_texts, lines_of
@@ -38,6 +39,8 @@ DECISIONS_KEPT = 500  # most decisions in one form
 ERRORS_OF_A_FILE = 5
 TYPED_CHARACTERS = 300  # of what is completed
 DIFF_LINES = 1_000  # of the preview of repairs
+COMPLEXITIES = ("low", "medium", "high")
+FORM_NAMES = tuple(field.name for field in fields(PhaseForm))
 REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button: whether phases without an order run at once
 
 
@@ -172,6 +175,7 @@ def _editor(
     before: str | None = None,
     changes: Mapping[str, int] | None = None,
     start: TemplateStart | None = None,
+    phase_form: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """The editor with `text`. `before` is the text that repairs changed, for their preview and for Undo."""
     projects = list(Project.objects.all())
@@ -190,6 +194,8 @@ def _editor(
         "edited": edited,
         "start": start or TemplateStart(initial={"project": chosen}),
         "posted": request.method == "POST",
+        "phase_form": phase_form,
+        "complexities": COMPLEXITIES,
         "before": before,
         "changes": changes or {},
         "diff": diff_texts(before, text, limit=DIFF_LINES) if before is not None else None,
@@ -214,6 +220,31 @@ def _preview_of(text: str, decisions: Mapping[str, str], project: str) -> Previe
         models=models_chosen(chosen, report),
         review=review_of_text(chosen, report, text),
     )
+
+
+@require_POST
+def plan_form(request: HttpRequest) -> HttpResponse:
+    """The editor with the form of a phase beside the text; with `write`, its key, what the form says is in the text. Nothing is saved."""
+    text = request.POST.get("text", "").replace("\r\n", "\n")
+    if not _fits(text):
+        return too_large(request, settings.CE_UPLOAD_BYTES)
+    previous = read_number(request.POST.get("edited"))
+    edited = None if previous is None else get_object_or_404(Plan, pk=previous)
+    key, before, changes = request.POST.get("write", request.POST.get("form_phase", "")), None, None
+    given: Mapping[str, str] = {name: request.POST[f"form-{name}"] for name in FORM_NAMES if f"form-{name}" in request.POST}
+    shown: Mapping[str, str] | None = None
+    try:
+        if "write" in request.POST:
+            written = write_form(text, key, given)
+            if written != text:
+                before, text, changes = text, written, {f"Phase {key} by its form": 1}
+        shown = asdict(form_of(text, key))
+    except FormRefused as refused:
+        messages.error(request, str(refused))
+        shown = given or None
+    name, decisions = request.POST.get("file_name", ""), _decisions(request)
+    opened = None if shown is None else {"key": key, **shown}
+    return _editor(request, text, name, edited=edited, decisions=decisions, before=before, changes=changes, phase_form=opened)
 
 
 def _report(text: str) -> DocumentReport:

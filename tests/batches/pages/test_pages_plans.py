@@ -305,3 +305,16 @@ def test_what_is_not_read_is_counted_and_given_to_the_editor(client, ada):
     assert [piece.text for piece in page.context["preview"].unread] == ["- [ ] Later"]
     assert "It stands outside every phase." in page.content.decode()
     assert "data-unread" in page.content.decode()
+
+
+def test_a_phase_is_edited_as_a_form_which_writes_into_the_text_and_saves_nothing(client, ada):
+    text = builders.PLAN_TEXT
+    page = client.post("/plans/form/", {"text": text, "form_phase": "1"})
+    assert page.status_code == 200 and 'name="form-goal"' in page.text and 'name="write"' in page.text
+    written = client.post("/plans/form/", {"text": text, "form_phase": "2", "write": "1", "form-hours": "7", "form-title": "Another name"})
+    assert "Phase 1: Another name" in written.context["text"] and "7" in written.context["text"] and written.context["before"] == text
+    assert written.context["changes"] == {"Phase 1 by its form": 1} and not Plan.objects.exists()
+    refused = client.post("/plans/form/", {"text": text, "form_phase": "1", "write": "1", "form-dependencies": "Phase 99"})
+    assert "does not exist" in unescape(refused.text) and refused.context["text"] == text
+    assert refused.context["phase_form"]["dependencies"] == "Phase 99"  # what was typed is shown again
+    assert "no single phase" in unescape(client.post("/plans/form/", {"text": text, "form_phase": "none"}).text)
