@@ -93,7 +93,7 @@ GATES = (
     "acceptatiecriteria",
     "verificatie",
 )
-PHASE = r"fase|étape|etape|etapa|schritt|abschnitt|jalon|meilenstein|hito|paso|passo|stap"
+PHASE = r"fase|étape|etape|etapa|schritt|abschnitt|jalon|meilenstein|hito|paso|passo|stap|aufgabe|tâche|tarea|tarefa|taak"
 """Words for a phase before its key, as a pattern; “Phase” itself is German and French, too."""
 
 _PHASES = re.compile(rf"\b(?:phasen|fases|fasen|fasi|étapes|etapas|schritte|{PHASE})\s+(?=[0-9]|[A-Z]\b)", re.IGNORECASE)
@@ -106,7 +106,8 @@ _WORDS = tuple(
             "does not depend on",
         ),
         (
-            r"parallel\s+(?:zu|mit)|en\s+parallèle\s+(?:avec|de)|en\s+paralelo\s+(?:con|a)|em\s+paralelo\s+com|in\s+parallelo\s+(?:con|a)|parallel\s+met",
+            r"(?:parallel\s+(?:zu|mit)|en\s+parallèle\s+(?:avec|de)|en\s+paralelo\s+(?:con|a)|em\s+paralelo\s+com|in\s+parallelo\s+(?:con|a)|parallel\s+met)"
+            r"(?:\s+(?:[ao]|la|le|l'|de[rmn]?|el))?",
             "in parallel with",
         ),
         (r"blockiert|bloque|bloquea|bloqueia|blocca|blokkeert", "blocks"),

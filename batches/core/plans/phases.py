@@ -134,6 +134,7 @@ def build_plan(text: str) -> PlanReading:
     phases = [_phase(section, place, names, order, lines, issues) for place, section in enumerate(sections)]
     for duplicate in document.duplicates:  # report its issues now, not only after it has got its own key
         _phase(duplicate, names.key(duplicate.heading.key) or 0, names, order, lines, issues)
+    _check_blocks(phases, sections, names, lines, issues)
     check_plan(phases, {section.heading.key: _dependency_line(section) for section in sections}, issues)
     accounting = _account(account, document, sections, front.end, order)
     _say_unread_lists(accounting, document, sections, taken, lines, issues)
@@ -715,6 +716,42 @@ def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequen
         message = f"Phase {key} says “None” but also names dependencies. Keep one of the two."
         issues.error(none_line, IssueCode.NONE_AND_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
     return tuple(names.keys[number] for number in dependencies)
+
+
+_BLOCKS = re.compile(r"^(?:blocks|blocking|unblocks|enables|(?:required|needed) (?:by|for)|prerequisite (?:of|for))$", re.IGNORECASE)
+
+
+def _check_blocks(
+    phases: Sequence[PhaseSpec], sections: Sequence[Section], names: PhaseNames, lines: Sequence[str], issues: Issues
+) -> None:
+    """“Blocks: Phase 5” is no field, but the plan must not say the contrary: Phase 5 has to wait for the phase that says so."""
+    needs = {phase.key: phase.dependencies for phase in phases}
+    for place, section in enumerate(sections):
+        for line, name in section.unknown:
+            if not _BLOCKS.match(name.strip(" :*")):
+                continue
+            value = lines[line - 1].partition(":")[2].strip(" *")
+            key = section.heading.key
+            for other in read_references(value, names, place).places:
+                if other != place and not _waits_for(names.keys[other], key, needs):
+                    message = (
+                        f"Phase {key} says that it blocks Phase {names.keys[other]}, but that phase does not wait for it. "
+                        f"Name Phase {key} in its Dependencies, or remove this line."
+                    )
+                    issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
+
+
+def _waits_for(key: str, wanted: str, needs: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a phase waits for another, also through others."""
+    seen, waiting = {key}, [key]
+    while waiting:
+        for other in needs.get(waiting.pop(), ()):
+            if other == wanted:
+                return True
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
+    return False
 
 
 def _valid_keys(names: PhaseNames) -> str:

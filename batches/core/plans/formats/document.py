@@ -19,6 +19,8 @@ from batches.core.plans.labels import PhaseHeading, clean_title, phase_heading
 MAX_FRONT_MATTER = 64 * 1024
 _MAX_DEPTH = 12
 BOX = re.compile(r"^\[(?P<mark>[ xX~/\-])\](?P<optional>\s?\\?\*(?!\*))?(?:\s+|$)")
+_OPEN_BOXES = "\u2b1c\u2610\u25fb\u25a2\U0001f532"
+_DRAWN_BOX = re.compile(rf"^([{_OPEN_BOXES}\u2611\u2705\u2714\u2612])\ufe0f?\s*")
 _DONE_MARKS = frozenset("xX")
 _LABEL = re.compile(
     r"^(?:(?P<bold>\*\*|__)(?P<inside>[^*\n]{1,90}?)(?P=bold)(?P<note>\s*\([^()\n]{0,80}\))?\s*(?P<colon>:)?"
@@ -212,17 +214,23 @@ class Document:
         """The lines from `line` to `end_line` (from 1, inclusive), without blank lines at the end."""
         return "\n".join(self.lines[line - 1 : end_line]).rstrip()
 
+    @cached_property
+    def _draws_boxes(self) -> bool:
+        """Whether some list draws open boxes as characters (“⬜ Move it”); a ✅ in the same document is then a ticked one."""
+        return any(box in self.text for box in _OPEN_BOXES)
+
     def _item(self, item: ListItem) -> Item:
         head = item.blocks[0].text if item.blocks and item.blocks[0].kind == "paragraph" else ""
         end = item.end
         while end > item.start + 1 and not self.lines[end - 1].strip():
             end -= 1
         box = BOX.match(head)
+        drawn = _DRAWN_BOX.match(head) if box is None and self._draws_boxes else None
         rest = item.blocks[1 if head else 0 :]
         below = _dedented(self.lines, item, rest, end) if rest else ""
         items = [self._item(child) for block in rest if block.kind == "list" for child in block.items or ()]
-        text = head[box.end() :] if box else head
-        mark = box["mark"] if box else None
+        text = head[box.end() :] if box else head[drawn.end() :] if drawn else head
+        mark = box["mark"] if box else (" " if drawn[1] in _OPEN_BOXES else "x") if drawn else None
         return Item(text.strip(), item.start + 1, end, mark, bool(box and box["optional"]), item.number, below, items)
 
 

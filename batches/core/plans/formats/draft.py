@@ -15,7 +15,7 @@ from batches.core.plans.files import expand_braces, normalise, read_files
 from batches.core.plans.formats.document import Document, Item, one_line
 from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
-from batches.core.plans.languages import PHASE
+from batches.core.plans.languages import PHASE, in_english
 from batches.core.plans.order import ABOUT_ORDER, ARROW, written_order, written_parallel
 from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
@@ -42,19 +42,20 @@ _DONE_TITLE = re.compile(
     r"\b(?:COMPLETED?|DONE)\b(?! (?:BEFORE|FIRST|WHEN|ONCE|BY)\b)|\[x\]|"
     r"\((?:completed?|done)\b[^()]{0,60}\)$)"
 )
-# What a title says of the order, in brackets: “(depends on Phase 1)”, “(in parallel with B)”.
+# What a title says of the order, in brackets: “(depends on Phase 1)”, “(2 days, in parallel with B)”.
 _TITLE_ORDER = re.compile(
-    r"[(\[]\s*(?P<value>(?:(?:only\s+)?(?:depends?\s+(?:up)?on|(?:can\s+|may\s+)?(?:starts?\s+|begins?\s+)?after|blocked\s+by|requires|needs|waits?\s+for"
-    r"|does\s+not\s+depend\s+on|independent\s+(?:of|from)|no\s+dependenc(?:y|ies))"
-    r"|(?:can\s+|may\s+)?(?:be\s+(?:done|run)\s+|runs?\s+)?(?:in\s+)?parallel\s+(?:with|to))\b[^()\[\]]{0,120})[)\]]",
+    r"[(\[](?:[^()\[\]]*[,;]\s*)?(?P<value>[^()\[\],;]*?\b(?:depends?\s+(?:up)?on|not\s+depend\s+on|after|blocked\s+by|requires|needs|waits?\s+for"
+    r"|independent(?:ly)?\s+(?:of|from)|no\s+dependenc(?:y|ies)|parallel\s+(?:with|to))\b[^()\[\]]{0,120})[)\]]",
     re.IGNORECASE,
 )
+_BARE_KEY = re.compile(r"(?:(?<=with )|(?<=from )|(?<=after )|(?<=on )|(?<=of )|(?<=to )|(?<=by ))[A-Z0-9][0-9]?\b(?!\s+\w)")
 _OF_ORDER = re.compile(
     r"^(?:(?:only|can|may)\s+)*(?:starts?|begins?)?\s*(?:depends?\s+(?:up)?on|after|blocked\s+by|requires|needs|waits?\s+for)\s*:?\s+", re.I
 )
 _TO_FILL_IN = re.compile(r"\[(?:[\w/#-]+[ _/])+(?:name|title|description|topic)\](?!\()|\{\{[^{}]{1,60}\}\}", re.IGNORECASE)
 _UNIT = re.compile(
-    rf"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?|{PHASE})\s+#?(?=[A-Z]?\d|[A-Z]\b)", re.IGNORECASE
+    rf"\b(?:tasks?|stor(?:y|ies)|stages?|milestones?|steps?|sprints?|weeks?|parts?|epics?|waves?|{PHASE})\s+#?(?=[A-Z]?\d|[A-Z]\b)",
+    re.IGNORECASE,
 )
 _NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IGNORECASE)
 _UNCHANGED = re.compile(
@@ -297,7 +298,7 @@ class Draft:
         """Read what titles, and sections about the order outside the phases, say of phases that say nothing themselves."""
         free = [place for place, phase in enumerate(self.phases) if phase.dependencies is None and id(phase) not in said]
         for place in free:
-            for found in _TITLE_ORDER.finditer(self.phases[place].title):
+            for found in _TITLE_ORDER.finditer(in_english(self.phases[place].title)):
                 self._note(place, _OF_ORDER.sub("", found["value"]), names)
         extents = _extents(self.phases)
         spans = [
@@ -322,6 +323,7 @@ class Draft:
 
     def _note(self, place: int, value: str, names: PhaseNames) -> None:
         """Read what a title says of the order. Words that name no phase are a remark."""
+        value = _BARE_KEY.sub(lambda found: f"Phase {found[0]}" if names.key(found[0]) is not None else found[0], value)
         references = read_references(_UNIT.sub("Phase ", value), names, place)
         if references.turned or references.unsure or references.undefined:
             return

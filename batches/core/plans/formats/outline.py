@@ -18,13 +18,14 @@ from batches.core.plans.types import PlanReading
 NAME = "implementation plan"
 CLAUDE = "Claude Code plan"
 SIGN = re.compile(
-    rf"^(?:#{{1,5}} |\*\*)\W{{0,4}}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m|{PHASE})(?:[ -]?#?\d| (?-i:[A-Z])\b)"
+    rf"^(?:#{{1,5}} |\*\*)\W{{0,4}}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m|epic|wave|{PHASE})"
+    r"(?:[ -]?#?\d| (?-i:[A-Z])\b)"
     r"|^#{1,4} (?:\d+\.\s+)?"
     r"(?:implementation|changes|file changes|files? to|critical files|steps|verification|proposed changes|approach|plan\b)",
     re.MULTILINE | re.IGNORECASE,
 )
 _KIND = re.compile(
-    rf"^\W{{0,4}}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|task|week|m|{PHASE})"
+    rf"^\W{{0,4}}(?P<kind>phase|stage|milestone|sprint|step|iteration|part|task|week|m|epic|wave|{PHASE})"
     r"(?:(?:\s+#?|-)?(?P<key>\d+(?:\.\d+)*[a-z]?)|\s+(?P<letter>(?-i:[A-Z]))(?=\s*[:.\u2013\u2014(]|\s+-\s|$))"
     r"\s*(?P<after>[:.\u2013\u2014]|-(?=\s)|\(|$)\s*(?P<title>.*)$",
     re.IGNORECASE,

@@ -42,8 +42,9 @@ def read(document: Document) -> PlanReading:
     """The plan: the headings in the order written. Acceptance criteria and the like are gates of what stands above them."""
     draft = Draft(document, NAME, title=document.title or "Task list", tasks="task")
     for section in _work(document):
-        title = section.title or draft.title
-        phase = draft.phase("", title, section.line, section.line)
+        around = _around(document, section)
+        named = around if around is not None and role_of(section.title, {}) is Role.STEPS else section  # “Tasks” below “Epic 1”
+        phase = draft.phase("", named.title or draft.title, section.line, section.line)
         phase.line, phase.end_line = (section.line, section.end_line) if section.level else (document.body + 1, len(document.lines))
         inner = [other for other in section.walk() if other is not section and other in _work(document)]
         if inner:
@@ -59,9 +60,17 @@ def read(document: Document) -> PlanReading:
     for section in document.sections:
         if role_of(section.title, {}) is Role.GATES:
             draft.account.mark(ReadAs.FIELD, section.line)
+            around = _around(document, section)
+            own = [phase for phase in draft.phases if around is not None and around.line <= phase.line < section.line]
             for item in document.items_in(section, deep=True):
-                draft.gate(last, item)
+                draft.gate(own[-1] if own else last, item)
     return draft.finish()
+
+
+def _around(document: Document, section: Section) -> Section | None:
+    """The heading around a section that is not the document's title; None without one."""
+    outer = [one for one in document.sections if section in one.sections and one is not document.title_section]
+    return outer[0] if outer else None
 
 
 def _work(document: Document) -> list[Section]:

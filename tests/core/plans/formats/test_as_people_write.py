@@ -134,8 +134,12 @@ def test_milestones_with_letters_and_phases_told_in_prose_are_phases():
         ### Milestone C: Growth (starts after A)
 
         - Show it
+
+        ### Milestone D: News (can run in parallel with C)
+
+        - Tell it
     """)
-    assert shape(reading) == {"A": ([], 1, 0), "B": (["A"], 1, 0), "C": (["A"], 1, 0)}
+    assert shape(reading) == {"A": ([], 1, 0), "B": (["A"], 1, 0), "C": (["A"], 1, 0), "D": (["A"], 1, 0)}
 
 
 def test_a_title_that_says_what_must_be_complete_is_not_done():
@@ -185,3 +189,83 @@ def test_gsd_phases_of_a_milestone_that_is_shipped_are_not_waited_for():
         - [ ] 03-01: Write the client
     """)
     assert shape(reading) == {"3": ([], 1, 1)} and not reading.errors
+
+
+def test_epics_keep_their_own_gates_and_a_title_says_two_things():
+    reading = read("""
+        # Plan
+
+        ## Epic 1: Accounts (5 days)
+        ### Tasks
+        - [ ] Sign up
+        ### Acceptance
+        - [ ] A user can sign in
+
+        ## Epic 2: Payments (8 days, can start in parallel with Epic 1)
+        ### Tasks
+        - [ ] Cards
+        - [ ] Refunds
+        ### Acceptance
+        - [ ] A card is charged
+    """)
+    assert shape(reading) == {"1": ([], 1, 1), "2": ([], 2, 1)}
+    assert [phase.hours for phase in reading.plan.phases] == [40, 64]
+
+
+def test_gates_of_a_task_list_belong_to_the_part_that_they_stand_in():
+    reading = read("""
+        # Release
+
+        ## Server
+        ### Tasks
+        - [ ] Write it
+        ### Acceptance criteria
+        - [ ] It answers
+
+        ## Client
+        ### Tasks
+        - [ ] Call it
+        - [ ] Show it
+    """)
+    assert shape(reading) == {"1": ([], 1, 1), "2": (["1"], 2, 0)}
+    assert [phase.title for phase in reading.plan.phases] == ["Server", "Client"]
+
+
+def test_boxes_that_are_drawn_are_boxes():
+    reading = read("""
+        # Move
+
+        ## Stage 1: Inventory
+        - ✅ List services
+
+        ## Stage 2: Move
+        - ⬜ Move the service
+        - ☐ Move the database
+    """)
+    assert [step.done for phase in reading.plan.phases for step in phase.steps] == [True, False, False]
+
+
+def test_a_note_of_the_order_in_a_title_is_understood_in_other_languages():
+    reading = read("""
+        # Plano
+
+        - [ ] 1. Projeto
+          - [ ] 1.1 Criar
+        - [ ] 2. Dados
+          - [ ] 2.1 Tabela
+        - [ ] 3. Interface (pode ser feita em paralelo com a Tarefa 2)
+          - [ ] 3.1 Página
+    """)
+    assert shape(reading)["3"][0] == ["1"]
+
+
+def test_what_a_phase_says_to_block_must_wait_for_it():
+    text = (
+        "# Plan\n\n## Phase 1: A\n**Goal**: Do a\n**Estimated Hours**: 1\n**Complexity**: low\n**Files Modified**: a.py\n"
+        "**Dependencies**: None\n"
+        "**Blocks**: Phase 2\n\n**Implementation Steps**:\n1. Do it\n"
+    )
+    text += text[text.index("## Phase 1") :].replace("Phase 1", "Phase 2").replace("**Blocks**: Phase 2\n", "")
+    [error] = read_plan(text).errors
+    assert "says that it blocks Phase 2" in error.message and error.line == 9
+    assert not read_plan(text.replace("**Dependencies**: None", "**Dependencies**: Phase 1").replace(": Phase 1", ": None", 1)).errors
