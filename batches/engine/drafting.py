@@ -32,17 +32,19 @@ from batches.core.text.words import counted, usd
 from batches.engine import attempt_results
 from batches.engine.disk_space import low_file_system
 from batches.engine.ideas import versions_of
+from batches.engine.orchestrator import pause_backend
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, process_view
 from batches.engine.task_specs import claude_options, instructions_of, policy_of
 from batches.engine.verifications import GONE_SECONDS, silence_of
 from batches.gates.discovery import proposal_of
 from batches.integrations.api_keys import key_for
-from batches.models import Idea, IdeaAttempt, Project
+from batches.models import Idea, IdeaAttempt, Project, Run
 from batches.models.prepared import Prepared
 from batches.plans.services import finished_phases, import_plan
 from batches.repositories.repository import checked_repository
 from batches.runs.project_settings import current_settings
+from batches.runs.trouble import hold_backend
 from subagents import launcher
 from subagents.contract import OrchestrationFiles, Role, SubagentError, TaskSpec, TaskType, replace
 from subagents.documents import list_files
@@ -107,6 +109,18 @@ class _Drafting:
         self._end(outcome, reason, words)
         _fail(self.idea, words)
 
+    def _rate_limit(self) -> core.RateLimit | None:
+        """The pause that this idea, or anything else that uses the same backend, has met."""
+        idea, now = self.idea, self.context.now
+        own = [(idea.paused_since, idea.paused_until)]
+        others = Run.objects.live().filter(backend=idea.project.backend, rate_limited_until__gt=now)
+        same = Idea.objects.filter(project__backend=idea.project.backend, paused_until__gt=now).exclude(wanted="").exclude(pk=idea.pk)
+        if self.attempt is None:
+            own += others.values_list("rate_limited_since", "rate_limited_until")
+            own += same.values_list("paused_since", "paused_until")
+        known = [core.RateLimit(since, until) for since, until in own if since and until]
+        return max(known, key=lambda one: one.until, default=None)
+
     def _snapshot(self) -> core.Snapshot:
         idea, attempt = self.idea, self.attempt
         budget = None if idea.cap_usd is None else Budget(idea.cap_usd, idea.spent_usd(ended=True))
@@ -127,7 +141,7 @@ class _Drafting:
             cancel_requested=bool(idea.stop_cause),
             free_slots=self.free,
             budget=budget,
-            rate_limit=core.RateLimit(idea.paused_since, idea.paused_until) if idea.paused_since and idea.paused_until else None,
+            rate_limit=self._rate_limit(),
             rate_limits=idea.pauses,
             machine_faults=idea.pauses,
         )
@@ -163,10 +177,13 @@ class _Drafting:
             case core.Defer(until=until, message=message):
                 self._end(IdeaAttempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
                 self._change(pauses=self.idea.pauses + 1, paused_since=now, paused_until=until, paused_for=message)
+                pause_backend(self.idea.project.backend, core.RateLimit(now, until))
             case core.Hold(fault=fault, until=until, message=message) if fault in core.WAITING_FOR:  # it passes by itself
                 self._end(IdeaAttempt.Outcome.DEFERRED, FailureReason.PROVIDER_FAULT, message)
                 self._change(pauses=self.idea.pauses + 1, paused_since=now, paused_until=until, paused_for=message)
-            case core.Hold(message=message):  # a person has to put it right, and asks again then
+                hold_backend(self.idea.project.backend, fault, until, message, now)
+            case core.Hold(fault=fault, until=until, message=message):  # a person has to put it right, and asks again then
+                hold_backend(self.idea.project.backend, fault, until, message, now)
                 spoken = self._words(FailureReason.AGENT_ERROR, message)
                 self._end(IdeaAttempt.Outcome.FAILED, FailureReason.AGENT_ERROR, spoken)
                 _fail(self.idea, spoken)

@@ -533,8 +533,14 @@ def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
 
     Not in the transaction of the run that met the limit: that one holds its row, and two such would deadlock.
     """
-    met = Run.objects.filter(pk=run_id).values("backend")
-    others = Run.objects.live().filter(backend__in=met).exclude(pk=run_id).exclude(rate_limited_until__gte=pause.until)
+    met = Run.objects.filter(pk=run_id).values_list("backend", flat=True).first()
+    if met is not None:
+        pause_backend(met, pause, but=run_id)
+
+
+def pause_backend(backend: str, pause: core.RateLimit, *, but: int = 0) -> None:
+    """Pause the live runs of a backend, without `but`, until the rate limit ends, whoever met it: they all use the same key."""
+    others = Run.objects.live().filter(backend=backend).exclude(pk=but).exclude(rate_limited_until__gte=pause.until)
     for other in others.order_by("pk").values_list("pk", "batch_id"):
         with transaction.atomic():
             Run.objects.filter(pk=other[0]).update(rate_limited_since=pause.since, rate_limited_until=pause.until)

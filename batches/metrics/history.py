@@ -25,6 +25,7 @@ from batches.core.metrics.types import (
     History,
     PhasePoint,
     Place,
+    Span,
     Spread,
     bucket_days,
     place,
@@ -33,6 +34,7 @@ from batches.core.percentile import known_sum, percentile
 from batches.metrics import attempts as tried
 from batches.metrics import runs as ended
 from batches.metrics.attempts import Use
+from batches.metrics.ideas import ideas_cost
 from batches.metrics.runs import Runs
 from batches.metrics.scope import Row, Scope, dollars, share
 from batches.models import AttemptFact, Project, RunFact, StageFact
@@ -65,7 +67,7 @@ def read_history(filters: Filters, now: datetime) -> History:
         successes=tried.successes(scope),
         recent_runs=len(recent),
         recent_attempts=phases.attempts,
-        headlines=_headlines(runs, use, runs_before, use_before),
+        headlines=(*_headlines(runs, use, runs_before, use_before), _ideas(scope, earlier)),
         batches=points,
         batches_left=len(runs) - len(points),
         buckets=_buckets(spans, runs, days),
@@ -171,6 +173,19 @@ def _headlines(runs: Runs, use: Use, runs_before: Runs | None, use_before: Use |
             better=better,
         )
         for code, name, unit, better, read in _HEADLINES
+    )
+
+
+def _ideas(scope: Scope, earlier: Span | None) -> Headline:
+    """The cost of drafting plans from ideas, beside that of runs. One query."""
+    cost = ideas_cost(scope, earlier)
+    return Headline(
+        code="ideas_usd",
+        name="Cost of ideas",
+        unit="usd",
+        value=None if cost.usd is None else float(cost.usd),
+        before=None if cost.before is None else float(cost.before),
+        samples=cost.attempts,
     )
 
 

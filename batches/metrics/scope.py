@@ -68,19 +68,20 @@ class Scope:
 
     def attempts(self, span: Span | None) -> QuerySet[AttemptFact]:
         """Those that ended within `span`; None: at any time."""
-        found = AttemptFact.objects.filter(self._about(), _within(span)).order_by()
+        found = AttemptFact.objects.filter(self._about(), within(span)).order_by()
         if self.filters.role:
             found = found.filter(role=self.filters.role)
         return found.filter(model=self.filters.model) if self.filters.model else found
 
     def runs(self, span: Span | None) -> QuerySet[RunFact]:
         """Those that ended within `span`; with a role or a model, those with at least one such attempt."""
-        found = RunFact.objects.filter(self._about(), _within(span)).order_by()
+        found = RunFact.objects.filter(self._about(), within(span)).order_by()
         wanted = {name: value for name in ("role", "model") if (value := getattr(self.filters, name))}
         return found.filter(Exists(AttemptFact.objects.filter(run=OuterRef("pk"), **wanted))) if wanted else found
 
 
-def _within(span: Span | None) -> Q:
+def within(span: Span | None) -> Q:
+    """What ended within `span`; None: at any time."""
     limits = Q()
     if span is not None and span.start is not None:
         limits &= Q(ended_at__gte=span.start)

@@ -65,8 +65,19 @@ def hold_others(run_id: int) -> None:
     met = Run.objects.get(pk=run_id)
     if not met.trouble or met.trouble == Fault.UNKNOWN_MODEL:
         return
-    columns = {name: getattr(met, name) for name in NO_TROUBLE}
-    others = Run.objects.live().filter(backend=met.backend).exclude(pk=run_id).exclude(trouble_until__gte=met.trouble_until)
+    _hold(met.backend, {name: getattr(met, name) for name in NO_TROUBLE}, met.trouble_until, but=run_id)
+
+
+def hold_backend(backend: str, fault: str, until: datetime, message: str, now: datetime) -> None:
+    """Let the live runs of a backend wait for trouble that something else met with the same key, such as an idea."""
+    if fault == Fault.UNKNOWN_MODEL:
+        return
+    met = {"trouble": fault, "trouble_message": message, "trouble_since": now, "trouble_paused_at": now, "trouble_until": until}
+    _hold(backend, met | {"trouble_holds": 1}, until)
+
+
+def _hold(backend: str, columns: Mapping[str, object], until: datetime | None, *, but: int = 0) -> None:
+    others = Run.objects.live().filter(backend=backend).exclude(pk=but).exclude(trouble_until__gte=until)
     for pk, batch in others.order_by("pk").values_list("pk", "batch_id"):
         if Run.objects.live().filter(pk=pk).update(**columns):
             Batch.objects.bump(batch)

@@ -31,6 +31,7 @@ from batches.models import (
     GateCheck,
     Host,
     Idea,
+    IdeaAttempt,
     LinearIssue,
     Phase,
     Plan,
@@ -186,6 +187,13 @@ def make_plan(text: str = PLAN_TEXT, *, project: Project | None = None, title: s
 def make_idea(project: Project, **fields) -> Idea:
     given = {"text": "Export the data as JSON", "cause": "person:ada", "created_at": timezone.now()} | fields
     return Idea.objects.create(project=project, **given)
+
+
+def make_idea_attempt(idea: Idea, **fields) -> IdeaAttempt:
+    """An attempt of the agent at an idea, without a process."""
+    given = {"number": idea.attempts.count() + 1, "token": "t", "host": "here", "directory": "/none", "checkout": "/none"}
+    given |= {"base_commit": "c", "spec": {}, "launched_at": timezone.now(), "launched_clock": 0.0, "asked_for": "questions"}
+    return IdeaAttempt.objects.create(idea=idea, **given | fields)
 
 
 # An idea in each state that its page has.

@@ -302,6 +302,7 @@ class Oracle:
             "cache_saved": sums["saved"],
             "drift": sum(drifts) / len(drifts) if drifts else None,
             "flaky_gates": sum(one.gates["flaky"] for one in runs),
+            "ideas_usd": None,  # this history has no ideas
         }
 
     def _is_first(self, attempt: Attempt) -> bool:

@@ -1,0 +1,64 @@
+"""What an idea costs is in the figures, and a rate limit that it meets holds for everything that uses the same key."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from batches.core.engine import decide as core
+from batches.core.metrics.types import Filters
+from batches.engine.drafting import _Drafting
+from batches.engine.snapshots import TickContext
+from batches.metrics import history
+from batches.models import Idea, Run
+from batches.runs.trouble import NO_TROUBLE
+from subagents.contract import Fault
+from tests.batches import builders
+
+pytestmark = pytest.mark.django_db
+
+
+def drafting(idea: Idea) -> _Drafting:
+    return _Drafting(idea, None, TickContext(timezone.now(), 0.0, "here", 1, False), 1)
+
+
+def test_a_rate_limit_of_an_idea_pauses_the_runs_of_its_backend_and_other_ideas_and_no_others():
+    project = builders.make_project("Shop")
+    project.backend = "claude"
+    project.save()
+    mine, other = (builders.make_batch("1", run_state="running", project=project, backend=name) for name in ("claude", "steps"))
+    idea, second = (builders.make_idea(project, wanted="questions") for _ in range(2))
+    until = timezone.now() + timedelta(minutes=5)
+    drafting(idea)._apply(core.Defer(task="idea", until=until, message="Too many requests"))
+    assert Run.objects.get(batch=mine).rate_limited_until == until and Run.objects.get(batch=other).rate_limited_until is None
+    assert drafting(second)._rate_limit().until == until  # nor does another idea start
+    Idea.objects.filter(pk=idea.pk).update(paused_until=None, paused_since=None, wanted="")
+    assert drafting(second)._rate_limit().until == until  # the runs' own pause holds for ideas, too
+    Run.objects.update(rate_limited_until=timezone.now() - timedelta(minutes=1))
+    assert drafting(second)._rate_limit() is None
+
+
+def test_trouble_with_the_provider_that_an_idea_meets_holds_the_runs_of_its_backend():
+    project = builders.make_project("Shop")
+    project.backend = "claude"
+    project.save()
+    mine, other = (builders.make_batch("1", run_state="running", project=project, backend=name) for name in ("claude", "steps"))
+    until = timezone.now() + timedelta(minutes=5)
+    for fault in (Fault.OVERLOADED, Fault.KEY_REFUSED):
+        Run.objects.update(**NO_TROUBLE)
+        drafting(builders.make_idea(project, wanted="questions"))._apply(core.Hold("idea", fault, until, "It says so"))
+        assert (Run.objects.get(batch=mine).trouble, Run.objects.get(batch=mine).trouble_until) == (fault, until)
+        assert not Run.objects.get(batch=other).trouble
+
+
+def test_the_cost_of_ideas_stands_beside_that_of_runs_by_project():
+    shop, other = builders.make_project("Shop"), builders.make_project("Other")
+    for project, cost in ((shop, Decimal("0.25")), (shop, Decimal("0.5")), (other, None)):
+        idea = builders.make_idea(project)
+        builders.make_idea_attempt(idea, cost_usd=cost, ended_at=timezone.now())
+    found = {
+        name: history.read_history(Filters(project=name), timezone.now()).headline("ideas_usd") for name in ("", shop.slug, other.slug)
+    }
+    assert {name: one.value for name, one in found.items()} == {"": 0.75, shop.slug: 0.75, other.slug: None}
+    assert found[""].samples == 3 and found[other.slug].samples == 1
