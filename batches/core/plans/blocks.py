@@ -140,13 +140,14 @@ def _simple(lines: Sequence[str], start: int, end: int) -> list[MarkdownBlock] |
     item = ListItem([paragraph], start, start)
     for at in range(start, end):
         line = lines[at]
+        if not line:  # a third of all lines
+            last = "blank"
+            continue
         found = _SIMPLE.match(line)
         if found is None:
             return None
         kind = found.lastgroup
-        if kind == "blank":
-            pass
-        elif kind == "text":
+        if kind == "text":
             if last == "text":
                 block.end = at + 1
             elif last == "bullet" or last == "number":  # a lazy continuation

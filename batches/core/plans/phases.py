@@ -131,15 +131,15 @@ def build_plan(text: str) -> PlanReading:
     )
     order = Order(by_numbering(names.keys), written_order(lines, document.about_order, names) if document.about_order else {})
     account = Account(lines)
-    phases = [_phase(section, place, names, order, lines, issues) for place, section in enumerate(sections)]
+    texts = _texts(lines, sections)
+    phases = [_phase(section, place, names, order, lines, issues, texts[place]) for place, section in enumerate(sections)]
     for duplicate in document.duplicates:  # report its issues now, not only after it has got its own key
         _phase(duplicate, names.key(duplicate.heading.key) or 0, names, order, lines, issues)
     _check_blocks(phases, sections, names, lines, issues)
     check_plan(phases, {section.heading.key: _dependency_line(section) for section in sections}, issues)
     accounting = _account(account, document, sections, front.end, order)
     _say_unread_lists(accounting, document, sections, taken, lines, issues)
-    texts = _texts(lines, sections)
-    plan = PlanSpec(title, tuple(map(_with_text, phases, texts)), _overview(lines, sections, front.end))
+    plan = PlanSpec(title, tuple(phases), _overview(lines, sections, front.end))
     return replace(issues.reading(plan), accounting=accounting)
 
 
@@ -184,10 +184,6 @@ def _texts(lines: Sequence[str], sections: Sequence[Section]) -> list[str]:
     return texts
 
 
-def _with_text(phase: PhaseSpec, text: str) -> PhaseSpec:
-    return replace(phase, section=text)
-
-
 def _overview(lines: Sequence[str], sections: Sequence[Section], front_end: int) -> str:
     """The text outside the phases, for the agent."""
     kept: list[str] = []
@@ -210,6 +206,10 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
     for section in document.sections:
         account.mark(ReadAs.PHASE if section.line in read else ReadAs.MENTION, section.line, section.end_line)
     for section in sections:
+        if section.grouped is not None and len(section.grouped) == len(section.occurrences):  # each field once: all of them count
+            for written in section.occurrences:
+                mark_occurrence(account, written)
+            continue
         for wanted in Field:
             if wanted in _SINGLE:
                 best = _best_occurrence(section, wanted, None)
@@ -494,7 +494,9 @@ def _empty(written: FieldOccurrence, wanted: Field, key: str, issues: Issues) ->
     )
 
 
-def _phase(section: Section, place: int, names: PhaseNames, order: Order, lines: Sequence[str], issues: Issues) -> PhaseSpec:
+def _phase(
+    section: Section, place: int, names: PhaseNames, order: Order, lines: Sequence[str], issues: Issues, text: str = ""
+) -> PhaseSpec:
     heading = section.heading
     key = heading.key
     written = {wanted: _best_occurrence(section, wanted, issues) for wanted in (Field.GOAL, Field.HOURS, Field.COMPLEXITY)}
@@ -542,10 +544,12 @@ def _phase(section: Section, place: int, names: PhaseNames, order: Order, lines:
         gates=gates,
         line=section.line,
         assumed=tuple(sorted({written.field for written in section.occurrences if written.assumed})) if section.assumes else (),
+        section=text,
     )
     for wanted in (Field.STEPS, Field.GATES):
-        counts = _lists_that_count(section, wanted)
-        for one in section.occurrences_of(wanted):
+        written_lists = section.occurrences_of(wanted)
+        counts = _lists_that_count(section, wanted) if len(written_lists) > 1 else written_lists
+        for one in written_lists if len(written_lists) > 1 else ():
             if one.entries and one.name and one not in counts:
                 _say_beside(section, one, lines, issues)
     for one in section.occurrences_of(Field.GATES):

@@ -188,8 +188,15 @@ def mark_occurrence(account: Account, written: FieldOccurrence) -> None:
         account.mark(ReadAs.FIELD if written.field in (Field.STEPS, Field.GATES) else read_as, written.line)
     for line, _ in written.texts if written.field not in (Field.STEPS, Field.GATES) else ():
         account.mark(read_as, line)
+    first = last = 0  # lists mostly stand on lines that follow each other: one mark for all of them
     for entry in written.entries:
-        account.mark(read_as, entry.line, entry.end)
+        if entry.line != last + 1:
+            if first:
+                account.mark(read_as, first, last)
+            first = entry.line
+        last = max(entry.line, entry.end)
+    if first:
+        account.mark(read_as, first, last)
 
 
 class SectionReader:
@@ -332,7 +339,7 @@ class SectionReader:
         for offset, raw in enumerate(written):
             line = raw.strip()
             number = first_line + offset
-            if offset and len(raw) - len(raw.lstrip(" ")) >= 4:
+            if offset and raw.startswith("    "):
                 self._continuation(line, number, offset > 0)
                 continue
             pieces = _SECOND_LABEL.split(line) if line.count("**") >= 4 else [line]
