@@ -29,7 +29,7 @@ from batches.core.plans.types import (
     apply_repair,
 )
 from batches.core.plans.unknown import look_for_phases
-from batches.core.plans.values import hours_in_title, read_complexity, read_hours
+from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 
 MAX_ITEMS = 2_000  # in one field of a phase
@@ -209,6 +209,7 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
         if section.grouped is not None and len(section.grouped) == len(section.occurrences):  # each field once: all of them count
             for written in section.occurrences:
                 mark_occurrence(account, written)
+            _say_struck(section, account)
             continue
         for wanted in Field:
             if wanted in _SINGLE:
@@ -218,6 +219,7 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
                 counted = _lists_that_count(section, wanted)
             for written in counted:
                 mark_occurrence(account, written)
+        _say_struck(section, account)
     for line, _ in order.written.values():
         account.mark(ReadAs.DEPENDENCIES, line)
     for section in document.unread:
@@ -226,6 +228,16 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
     for section in (*document.bad_keys, *document.duplicates):
         account.unread(section.line, section.last_line, UnreadKind.SECTION, "Its key cannot be used.")
     return account.close((section.line, section.last_line) for section in sections)
+
+
+def _say_struck(section: Section, account: Account) -> None:
+    """Steps and gates that are struck through are listed as not read."""
+    for written in section.occurrences:
+        if written.field in (Field.STEPS, Field.GATES):
+            for entry in written.entries:
+                if is_struck(entry.text):
+                    kind = UnreadKind.LIST_ITEM if entry.box is None else UnreadKind.CHECK_BOX
+                    account.unread(entry.line, max(entry.line, entry.end), kind, "It is struck through.")
 
 
 def _say_unread_sections(document: Document, sections: Sequence[Section], taken: set[str], issues: Issues) -> None:
@@ -642,7 +654,7 @@ def _files(section: Section, issues: Issues) -> tuple[str, ...]:
         if not values and not written.nested:
             _empty(written, Field.FILES, key, issues)
         for line, value, inline in values:
-            for reading in read_files(value, inline):
+            for reading in read_files(without_struck(value), inline):
                 if reading.code is IssueCode.FILE_PROSE:
                     issues.warning(line, reading.code, reading.message, field=Field.FILES, phase=key)
                 elif reading.code is not None:
@@ -834,6 +846,8 @@ def _items(section: Section, wanted: Field, issues: Issues) -> list[ListEntry]:
     kept: list[ListEntry] = []
     for written in _lists_that_count(section, wanted):
         for entry in _limited(section, _worded(written), wanted, issues):
+            if is_struck(entry.text):
+                continue
             if entry.text.strip() or entry.commands:
                 kept.append(entry)
             else:

@@ -209,6 +209,19 @@ def read_hours(text: str) -> HoursReading:
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
+def is_struck(text: str) -> bool:
+    """Whether a text is struck through as a whole: `~~…~~`, or `<del>…</del>`."""
+    return ("~~" in text or "<" in text) and not re.search(r"\w", _STRUCK.sub("", text)) and bool(re.search(r"\w", text))
+
+
+def without_struck(text: str) -> str:
+    """The text without what is struck through, and without the commas that are left over by it."""
+    if "~~" not in text and "<" not in text:
+        return text
+    left = _STRUCK.sub("", text)
+    return text if left == text else re.sub(r"\s*,(?:\s*,)+", ",", left).strip(" ,")
+
+
 def hours_in_title(title: str) -> str:
     """The duration in a heading, such as “1 hour” in “Setup (1 hour)” or “Setup - 1 hour”; "" without one."""
     found = _IN_TITLE.search(title) or _AT_END.search(title)

@@ -299,3 +299,17 @@ def test_repairs_at_once_keep_the_order_of_the_numbers():
     in_order, together = choices(text)
     assert [found.dependencies for found in read_plan(in_order.text).plan.phases] == [(), ("1",), ("1",), ("2a", "2b")]
     assert (in_order.hours, together.hours) == (6.0, 2.0)
+
+
+def test_what_is_struck_through_is_neither_done_nor_judged_nor_declared():
+    lists = "\n\n**Steps**:\n- [ ] a\n- [ ] ~~b~~\n\n**Gates**:\n- <del>c</del>\n- d\n"
+    text = plan(
+        phase("1", Files_Modified="src/a.py, ~~src/b.py~~, src/c.py", lists=lists),
+        phase("2", Files_Modified="\n- src/d.py\n- ~~src/e.py~~", Dependencies="Phase 1"),
+    )
+    reading = read_plan(text)
+    first, second = reading.plan.phases
+    assert (first.files, second.files) == (("src/a.py", "src/c.py"), ("src/d.py",)) and not reading.errors
+    assert ([step.text for step in first.steps], [gate.text for gate in first.gates]) == (["a"], ["d"])
+    struck = [text.split("\n").index(line) + 1 for line in ("- [ ] ~~b~~", "- <del>c</del>")]
+    assert [piece.line for piece in reading.accounting.unread if "struck" in piece.why] == struck

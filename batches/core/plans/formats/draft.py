@@ -20,7 +20,7 @@ from batches.core.plans.order import ABOUT_ORDER, ARROW, written_order, written_
 from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat, StepSpec
-from batches.core.plans.values import hours_in_title, read_complexity, read_hours
+from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 
 HOURS_FOR_A_STEP = 0.5
@@ -61,7 +61,6 @@ _NOT_DONE = re.compile(r"\b(?:partial(?:ly)?|mostly|nearly|almost|not)\b", re.IG
 _UNCHANGED = re.compile(
     r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
 )
-_STRUCK = re.compile(r"\W*(?:~~[^~]+~~|<(?P<tag>s|del|strike)>.*</(?P=tag)>)\W*", re.DOTALL)
 _NO_FILE = re.compile(r"[0-9.]+|(?:node|next|vue|nuxt|react|express|three|chart|d3|p5|socket)\.js|asp\.net", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 
@@ -149,7 +148,7 @@ class Draft:
 
     def step(self, phase: DraftPhase, item: Item, text: str = "") -> None:
         """Make a list item, with all below it, a step of the phase. One that is struck through is none."""
-        if _STRUCK.fullmatch(item.text):
+        if is_struck(item.text):
             self.account.because(item.line, "It is struck through.")
             return
         phase.add_step(text or step_text(item), item.line, item.done, item.end_line)
@@ -157,7 +156,7 @@ class Draft:
 
     def gate(self, phase: DraftPhase, item: Item, text: str = "") -> None:
         """Make a list item, with all below it, a gate of the phase. One that is struck through is none."""
-        if _STRUCK.fullmatch(item.text):
+        if is_struck(item.text):
             self.account.because(item.line, "It is struck through.")
             return
         phase.add_gate(text or step_text(item), item.line, item.done)
@@ -169,7 +168,7 @@ class Draft:
         if _UNCHANGED.match(value):
             self.account.mark(ReadAs.FILES, line, end_line)
             return
-        for reading in read_files(value, inline):
+        for reading in read_files(without_struck(value), inline):
             if reading.code is None:
                 if reading.path not in phase.files and (re.search(r"[/.*]", reading.path) or reading.path in _ROOT_NAMES):
                     phase.files.append(reading.path)
