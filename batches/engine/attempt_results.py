@@ -14,6 +14,7 @@ from batches.core.engine.decide import SUCCESS
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
+from batches.engine.steering import deliver
 from batches.models import Attempt, AttemptPrompt, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
@@ -120,6 +121,8 @@ def record_end(end: End, now: datetime) -> None:
     """Record, once, that the attempt is over, with its result. In the caller's transaction."""
     attempt = end.attempt
     changes = {"exited_at": now, "verdict": end.verdict, "message": end.message} | end_fields(attempt, end.observation, end.result)
+    if attempt.messages:
+        deliver(attempt, now)  # what was read last
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
         _store_result(end)
         _store_prompt(end)

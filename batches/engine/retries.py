@@ -25,7 +25,7 @@ from batches.engine.execution_plan import (
     chosen_models,
 )
 from batches.engine.run_control import unpause
-from batches.engine.steering import checked_remark
+from batches.engine.steering import checked_remark, kept_remark
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.create import refuse_busy
@@ -94,8 +94,7 @@ def retry(
                     resolution=resolution if task.pk in resolved else "",
                     dropped_ref="",
                     resume_session=resume_session,
-                    remark=said if task.pk in told else "",
-                    remark_cause=actor.cause if task.pk in told else "",
+                    **({"remark": said, "remark_cause": actor.cause} if task.pk in told else _kept(task)),
                     after=sorted(roots - {check.name for check in checks}) if task in checks else task.after,
                 )
             rules = run.batch.project.gate_rules.to_json()  # fixed settings count, like a fixed base branch
@@ -127,6 +126,12 @@ def retry_preview(run: Run, names: Sequence[str], options: ExecuteOptions | None
     chosen = _retryable(tasks, names or [task.name for task in tasks if task.state in RETRYABLE_TASK_STATES])
     roots = {task.name for task in chosen}
     return [task.name for task in tasks if task in chosen or (task.state == TaskState.BLOCKED and task.blocked_by in roots)]
+
+
+def _kept(task: Task) -> dict[str, object]:
+    """The remark that waits for the task's next attempt, else none."""
+    kept = kept_remark(task)
+    return {"remark": kept, "remark_cause": task.remark_cause if kept else ""}
 
 
 def _checks_of(tasks: Sequence[Task], chosen: Sequence[Task]) -> list[Task]:

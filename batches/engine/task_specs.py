@@ -69,7 +69,7 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
     spec = build_spec(run, task, attempt)
     if last and (task.resume_session or task.repairs):
         spec = resumed_spec(spec, task)
-    if task.remark:
+    if task.remark and run.backend not in BACKENDS_WITHOUT_MODEL:
         attempt.remark, attempt.remark_cause = task.remark, task.remark_cause
         spec = replace_record(spec, payload={**spec.payload, "remark": task.remark})
     if task.repairs:

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
-from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, verifications
+from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, steering, verifications
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
@@ -254,6 +254,8 @@ class Ticker:
             watched.pidfd = launcher.pidfd(observation.started) or -1
         if observation.started is None:
             return
+        if any(one["read_at"] is None for one in attempt.messages):
+            steering.deliver(attempt, now)
         changes: dict[str, object] = {}
         if attempt.started_at is None:
             started_at = attempt_results.wall_time(observation.started.started_at)

@@ -370,6 +370,9 @@ class Attempt(SupervisedProcess):
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
     remark = models.TextField(blank=True, help_text="What a person told its agent first.")
+    messages = models.JSONField(
+        default=list, blank=True, help_text="[{text, by, at, read_at}]: what people say while it works; read_at is null until it is read."
+    )
     remark_cause = models.CharField(max_length=200, blank=True, help_text="Who said it.")
     repair = models.CharField(max_length=200, blank=True, help_text="Which round of repair it is, in words; empty if it is none.")
     stop_cause = models.CharField(max_length=200, blank=True, help_text="Who asked to stop this attempt alone; empty if nobody did.")

@@ -8,7 +8,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
 from batches.engine import steering
 from batches.models import Batch, Phase, Run, Task
-from batches.pages.api import accepted, body_of
+from batches.pages.api import BadRequest, accepted, body_of
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 
@@ -19,6 +19,17 @@ def stop(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespo
     found, run, task = _phase_of(actor, number, key)
     steering.stop_phase(task=task, actor=actor)
     return accepted(request, found, run, phase=task.name)
+
+
+def say(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Say something to a phase's agent: {"text": …}; "told" is true for the running one, false for the next attempt."""
+    data = body_of(request, "text")
+    found, run, task = _phase_of(actor, number, key)
+    text = data.get("text", "")
+    if not isinstance(text, str):
+        raise BadRequest("text must be text: what the agent is told.")
+    told = steering.say(task=task, text=text, actor=actor)
+    return accepted(request, found, run, phase=task.name, told=told)
 
 
 def _phase_of(actor: Actor, number: int, key: str) -> tuple[Batch, Run, Task]:

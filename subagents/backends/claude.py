@@ -19,6 +19,7 @@ import shutil
 import sys
 import time
 
+from subagents import inbox
 from subagents.activity import WAITS, doing
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
@@ -287,6 +288,10 @@ class _Session:
             tools=list(WRITING_TOOLS if writes else READING_TOOLS),
             permission_mode="acceptEdits",
             can_use_tool=self._may_use,
+            hooks={
+                "PostToolUse": [sdk.HookMatcher(hooks=[self._after_tool])],
+                "Stop": [sdk.HookMatcher(hooks=[self._before_end])],
+            },
             mcp_servers=servers,
             strict_mcp_config=True,
             max_turns=int(spec.options.get("max_turns", MAX_TURNS)),
@@ -309,6 +314,22 @@ class _Session:
             return self.sdk.PermissionResultAllow()
         self.reporter.note("warning", "tool_refused", f"{describe_call(name, given, self.checkout)}: {reason}")
         return self.sdk.PermissionResultDeny(message=reason)
+
+    async def _after_tool(self, given: object, tool: object, context: object) -> dict[str, Any]:
+        """The program asks after each tool call: what people say meanwhile is told with its result."""
+        said = self._said_by_people()
+        return {"hookSpecificOutput": {"hookEventName": "PostToolUse", "additionalContext": said}} if said else {}
+
+    async def _before_end(self, given: object, tool: object, context: object) -> dict[str, Any]:
+        """The program asks before it ends: what nobody has read yet keeps it at work."""
+        said = self._said_by_people()
+        return {"decision": "block", "reason": said} if said else {}
+
+    def _said_by_people(self) -> str:
+        letters = inbox.take(self.spec.attempt_dir)
+        for letter in letters:
+            self.reporter.note("info", "message", f"{letter.by} says: {letter.text}", by=letter.by, said_at=letter.at)
+        return "\n\n".join(letter.words() for letter in letters)
 
     def _seconds_left(self) -> float:
         limit = self.spec.timeout_seconds

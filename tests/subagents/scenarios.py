@@ -158,7 +158,15 @@ def obeys(turn: Turn, loot: Loot, *work: Reply) -> Reply:
     )[turn.number]
 
 
+def listens(turn: Turn) -> Reply:
+    """Works on while a person says something."""
+    waits = "sleep 3"
+    told = [write(f"{turn.cwd}/calc.py", "1\n"), bash(waits), write(f"{turn.cwd}/test_calc.py", "pass\n"), done(1), done(2)]
+    return [*(said(tool) for tool in told), said(finished())][min(turn.number, len(told))]
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "listens": listens,
     "repairs": repairs,
     "reviews": reviews,
     "edits_undeclared": edits_undeclared,

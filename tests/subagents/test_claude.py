@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-from subagents import launcher
+from subagents import inbox, launcher
 from subagents.backends.claude import NO_KEY, why_not
 from subagents.contract import USAGE_FIGURES, Failure, GateStatus, Role, TaskResult, TaskSpec, TaskType
 from subagents.credentials import offer
@@ -302,6 +302,23 @@ def test_exact_model_with_an_effort_a_fallback_and_a_bearer_token(world: World, 
     assert (result.failure_reason, result.errors) == ("", ())
     assert {body["model"] for body in api.bodies} == {"claude-opus-5-5"}
     assert result.cost_usd and api.bodies[0]["output_config"]["effort"] == "low"
+
+
+def test_what_a_person_says_is_read_with_the_next_tool_call_once_and_is_in_the_log(world: World, api: MessagesApi) -> None:
+    spec = order(world, api, gates=())
+    words = "Use $(touch /tmp/x) `as is`."
+    with start(spec, "fake-listens"):
+        wait_for(lambda: Path(spec.checkout, "calc.py").exists(), 120)
+        for _ in range(2):
+            inbox.put(spec.attempt_dir, inbox.Letter(0, "anna", "2026-01-01T10:00:00+00:00", words))
+        wait_for(lambda: inbox.was_read(spec.attempt_dir, 0), 120)
+        inbox.put(spec.attempt_dir, inbox.Letter(0, "anna", "2026-01-01T10:00:00+00:00", words))
+        result = world.ended(spec, 120).result
+    assert (result.failure_reason, result.errors) == ("", ())
+    heard = [json.dumps(body["messages"]).count("Use $(touch /tmp/x) `as is`.") for body in api.bodies]
+    assert heard[0] == 0 and heard[-1] == 1
+    [line] = kinds(world, spec, "message")
+    assert (line["by"], line["message"]) == ("anna", f"anna says: {words}")
 
 
 def test_reviewer_gets_the_diff_and_the_gates_results_and_may_ask_git(world: World, api: MessagesApi) -> None:

@@ -40,6 +40,7 @@ class Command(BaseCommand):
         what.add_argument("--resume", action="store_true", help="resume all failed, blocked and cancelled phases")
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
         what.add_argument("--stop-phase", metavar="K", help="stop this running phase alone; its work so far is kept")
+        what.add_argument("--say", nargs=2, metavar=("K", "TEXT"), help="say something to the agent of phase K")
         what.add_argument("--try-now", action="store_true", help="try at once the machine or the provider that the run waits for")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
@@ -61,6 +62,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
+        if options["say"]:
+            return
         if options["stop_phase"]:
             self.stdout.write(f"Phase {options['stop_phase']} of batch {batch.number} is being stopped; the others go on.")
             return
@@ -77,6 +80,11 @@ class Command(BaseCommand):
         if options["cancel"]:
             run = batch.runs.latest("number")
             run_control.cancel(run=run, actor=actor)
+            return run
+        if options["say"]:
+            run, (key, text) = batch.runs.latest("number"), options["say"]
+            told = steering.say(task=steering.task_of(run, key), text=text, actor=actor)
+            self.stdout.write("The agent is told at its next turn." if told else "Kept: the next attempt is told first.")
             return run
         if options["stop_phase"]:
             run = batch.runs.latest("number")
@@ -113,6 +121,9 @@ class Command(BaseCommand):
             if live is None:
                 raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
+        elif options["say"]:
+            task = steering.task_of(batch.runs.latest("number"), options["say"][0])
+            self.stdout.write(f"Would say to the agent of phase {task.name}: {options['say'][1]}")
         elif options["stop_phase"]:
             task = steering.task_of(batch.runs.latest("number"), options["stop_phase"])
             if not task.is_live:

@@ -145,6 +145,13 @@ class PhaseView:
         return sum(self.chosen is not None and attempt.task_id == self.chosen.task_id for attempt in self.attempts)
 
     @property
+    def kept_remark(self) -> str:
+        """What people said that the next attempt will be told first."""
+        task = self.card.task
+        told = self.card.attempt.remark if self.card.attempt is not None else ""
+        return task.remark if task is not None and not task.has_ended and task.remark != told else ""
+
+    @property
     def is_execution(self) -> bool:
         return self.chosen is not None and self.chosen.task.run.operation == Operation.EXECUTE
 

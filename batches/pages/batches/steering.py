@@ -45,6 +45,19 @@ def repairs(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_POST
+def say(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    """Say something to the agent of a phase."""
+    task, page = task_on_page(request, number, pk)
+
+    def verb() -> str:
+        if steering.say(task=task, text=request.POST.get("message", ""), actor=actor_of(request)):
+            return f"The agent of phase {task.name} is told at its next turn."
+        return f"Kept: the next attempt of phase {task.name} is told first."
+
+    return act(request, verb, page)
+
+
+@require_POST
 def stop_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task, page = task_on_page(request, number, pk)
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from batches.core.errors import ServiceError
+from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import retries, steering
 from batches.engine.ticker import Ticker
-from batches.models import Attempt, Transition
+from batches.models import Attempt, Run, Transition
+from subagents import inbox
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.process]
@@ -43,6 +44,35 @@ def test_a_stopped_phase_keeps_its_work_says_by_whom_and_leaves_the_others_alone
     world.commit("go", "")
     retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.finish(run).state == "succeeded"
+
+
+def test_what_a_person_says_reaches_the_inbox_of_a_running_agent_once_and_is_noted_as_read(world: World):
+    """Also over a new ticker; the program of this attempt is a shell, and the test reads in its place."""
+    run = world.execute(world.generated(TWO))
+    attempt = world.running(run, "1")
+    assert not steering.say(task=world.task(run, "1"), text="Later.", actor=ACTOR), "the backend steps takes no messages"
+    Run.objects.filter(pk=run.pk).update(backend="claude")
+    for text in ("First.", "  $(touch x)\n"):
+        assert steering.say(task=world.task(run, "1"), text=text, actor=ACTOR)
+    with pytest.raises(WrongChoice, match="1 to 8000 characters"):
+        steering.say(task=world.task(run, "1"), text=" ", actor=ACTOR)
+    found: list[inbox.Letter] = []
+    world.until(lambda: not found.extend(inbox.take(attempt.directory)) and _read(attempt) == 2, "both are read")
+    assert [one.text for one in found] == ["First.", "$(touch x)"]
+    world.ticker = Ticker("test-host")
+    world.until(lambda: _read(attempt) == 2)
+    assert inbox.take(attempt.directory) == [], "nothing is said twice"
+    attempt.refresh_from_db()
+    assert [(one["text"], one["by"]) for one in attempt.messages] == [("First.", ACTOR.cause), ("$(touch x)", ACTOR.cause)]
+    steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+    world.finish(run)
+    retries.retry(run=run, actor=ACTOR, names=["1"])
+    assert world.task(run, "1").remark == "Later.", "what was kept is told to the next attempt"
+
+
+def _read(attempt: Attempt) -> int:
+    attempt.refresh_from_db(fields=["messages"])
+    return sum(one["read_at"] is not None for one in attempt.messages)
 
 
 def _check(run) -> dict[str, str]:
