@@ -545,6 +545,8 @@ class Heartbeat(_Message):
     """A sign of life. `last_update` is when it was written, `last_progress` when the agent last did something (ISO 8601).
 
     `activity` began at `activity_since`: a word of ours for a part of the attempt, or what an agent does ("reads src/app.py").
+    `question` is what the agent asks a person now: {"number", "text", "answers" (suggested)}; {} when it asks nothing. `elapsed_seconds`
+    are without the time that it waited for answers.
     """
 
     LABEL = "heartbeat"
@@ -563,6 +565,7 @@ class Heartbeat(_Message):
     attempt: int
     token: str
     activity_since: str = ""
+    question: dict[str, Any] = {}
 
 
 @record

@@ -68,5 +68,22 @@ def take(attempt_dir: str) -> list[Letter]:
     return found
 
 
-def _path(attempt_dir: str, number: int) -> str:
-    return os.path.join(attempt_dir, FOLDER, f"{number:04d}.json")
+def put_answer(attempt_dir: str, number: int, text: str, by: str) -> None:
+    """Put the answer to the agent's question `number` there, once. Raises OSError."""
+    path = _path(attempt_dir, number, "answer")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        write_atomic(path, dump_json({"text": text, "by": by}))
+
+
+def answer_to(attempt_dir: str, number: int) -> tuple[str, str] | None:
+    """(the answer to the agent's question `number`, who gave it); None while there is none."""
+    try:
+        data = read_json_file(_path(attempt_dir, number, "answer"), MESSAGE_BYTES)
+        return None if data is None else (str(data["text"]), str(data["by"]))
+    except (ContractError, OSError, KeyError, TypeError):
+        return None
+
+
+def _path(attempt_dir: str, number: int, kind: str = "") -> str:
+    return os.path.join(attempt_dir, FOLDER, f"{kind}{number:04d}.json")

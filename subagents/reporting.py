@@ -67,6 +67,10 @@ class Reporter:
         """Report what the agent does now within the step: a tool and its file, or what it waits for."""
         self._send({"activity": title_of(clean_text(text))})
 
+    def asks(self, question: dict[str, Any]) -> None:
+        """Report that the agent waits for a person's answer to this question; {}: it has one. Clocks stand still meanwhile."""
+        self._send({"question": question})
+
     def session(self, session: str) -> None:
         """Report the agent's session early, so that it can be continued however the attempt ends."""
         self._send({"session": session})

@@ -129,6 +129,8 @@ class Supervisor:
         )
         self.steps_completed, self.head_commit = 0, str(spec.payload.get("start", "")) or spec.base_commit
         self.links: tuple[str, ...] | None = None  # into the project's environment; None until the checkout is complete
+        self.asked_at: float | None = None  # since when the agent waits for a person
+        self.waited = 0.0  # how long it did before
         self.kept: dict[str, Any] = {}  # what came of keeping the unfinished work
         self.usage: dict[str, Any] = {}
         self.session = ""
@@ -146,12 +148,11 @@ class Supervisor:
         poll = select.poll()
         for descriptor in (pipe, process, wake):
             poll.register(descriptor, select.POLLIN)
-        limit = self.began + self.spec.timeout_seconds
         self._write_heartbeat("in_progress")
         pending = False
         while self.result is None:
             next_heartbeat = self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds)
-            due = min(next_heartbeat, limit, self._next_memory_look())
+            due = min(next_heartbeat, self._limit(), self._next_memory_look())
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)}
             if pipe in ready:
                 pending = True
@@ -166,7 +167,7 @@ class Supervisor:
                 self._cancel(runner)
                 break
             now = time.monotonic()
-            if now >= limit:
+            if now >= self._limit():
                 self.failure = Failure.PHASE_TIME_LIMIT
                 break
             if now >= self._next_memory_look() and self._uses_too_much(runner):
@@ -179,6 +180,15 @@ class Supervisor:
         if self.failure is not None and self.links is not None:
             self.kept = _keep_unfinished(self.spec, self.links, self.journal)
         self._finish(status)
+
+    def _limit(self) -> float:
+        """When the time limit is reached; while the agent waits for a person it comes no nearer."""
+        return float("inf") if self.asked_at is not None else self.began + self.spec.timeout_seconds + self.waited
+
+    def _elapsed(self) -> float:
+        """Seconds since the start, without those in which the agent waited for a person."""
+        now = time.monotonic()
+        return now - self.began - self.waited - (now - self.asked_at if self.asked_at is not None else 0.0)
 
     def _next_memory_look(self) -> float:
         if not self.memory_limit:
@@ -224,13 +234,22 @@ class Supervisor:
             self.head_commit = str(message.get("head_commit", self.head_commit))
             self.usage = message.get("usage", self.usage)
             self.session = str(message.get("session", self.session))
+            if "question" in message:
+                self._asks(dict(message["question"]))
             self.links = tuple(map(str, message["checked_out"])) if "checked_out" in message else self.links
         except (ContractError, AttributeError, TypeError, ValueError) as error:
             self.journal.event("error", "bad_message", f"a message of the runner cannot be read: {error}")
 
+    def _asks(self, question: dict[str, Any]) -> None:
+        self.heartbeat = replace(self.heartbeat, question=question)
+        now = time.monotonic()
+        if self.asked_at is not None:
+            self.waited += now - self.asked_at
+        self.asked_at = now if question else None
+
     def _write_heartbeat(self, status: str) -> None:
         self.written_at = time.monotonic()
-        elapsed = round(self.written_at - self.began, 3)
+        elapsed = round(self._elapsed(), 3)
         self.heartbeat = replace(self.heartbeat, status=status, elapsed_seconds=elapsed, last_update=timestamp())
         try:
             write_atomic(self.spec.files.heartbeat, dump_json(self.heartbeat.to_json()), durable=False)
@@ -267,7 +286,7 @@ class Supervisor:
 
     def _finish(self, status: int) -> None:
         result = self._outcome(status)
-        result = replace(result, elapsed_seconds=time.monotonic() - self.began, sandbox=self.spec.sandbox or "rlimit")
+        result = replace(result, elapsed_seconds=self._elapsed(), sandbox=self.spec.sandbox or "rlimit")
         result = replace(result, connections=self._connections())
         data = fit_result(result)
         seconds = round(result.elapsed_seconds, 3)

@@ -204,11 +204,15 @@ def _repairs(run: Run) -> int:
 def _view(attempt: Attempt, context: TickContext, repairs: int, task: TaskRow) -> core.AttemptView:
     merged = bool(attempt.merge_commit) or not has_commits(attempt)
     refused = bool(repairs) and attempt.verdict == FailureReason.GATE_FAILED and not task.resolution and task.kind == TaskKind.PHASE
+    seen = process_view(attempt, context)
+    if attempt.open_question is not None:  # the clock of the time limit stands still
+        seen = replace(seen, running_seconds=attempt.elapsed_seconds or 0.0)
     return replace(
-        process_view(attempt, context),
+        seen,
         merged=merged,
         merge_conflicts=tuple(attempt.merge_conflicts or ()),
         stopped_by=attempt.stop_cause.partition(":")[2],
+        asks=attempt.open_question is not None,
         repairable=refused and Result.objects.filter(attempt=attempt, total_steps__gt=0).exists(),  # without steps no agent is at work
     )
 

@@ -256,6 +256,10 @@ class Ticker:
             return
         if any(one["read_at"] is None for one in attempt.messages):
             steering.deliver(attempt, now)
+        if attempt.questions:
+            steering.pass_answers(attempt, now)
+        if observation.heartbeat is not None and observation.heartbeat.question:
+            steering.note_question(attempt, observation.heartbeat.question, now)
         changes: dict[str, object] = {}
         if attempt.started_at is None:
             started_at = attempt_results.wall_time(observation.started.started_at)

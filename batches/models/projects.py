@@ -54,6 +54,12 @@ class Project(models.Model):
     )
     effort = models.CharField(max_length=6, choices=Effort, blank=True, default="", help_text="How long Claude thinks.")
     fallback_model = models.CharField(max_length=100, blank=True, help_text="The model while the chosen one is overloaded. Empty: none.")
+    answer_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="After this time a question of an agent is answered by itself. Empty: it waits for a person.",
+    )
     budget_usd = models.DecimalField(
         max_digits=12,
         decimal_places=6,

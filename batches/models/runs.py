@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.validators import MinValueValidator
@@ -370,6 +370,9 @@ class Attempt(SupervisedProcess):
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
     remark = models.TextField(blank=True, help_text="What a person told its agent first.")
+    questions = models.JSONField(
+        default=list, blank=True, help_text="[{number, text, answers, at, answer, by, answered_at}]: what its agent asked people."
+    )
     messages = models.JSONField(
         default=list, blank=True, help_text="[{text, by, at, read_at}]: what people say while it works; read_at is null until it is read."
     )
@@ -410,6 +413,12 @@ class Attempt(SupervisedProcess):
     def steps_behind(self) -> int:
         """How many steps are done while it is at a step."""
         return max(0, (self.step or 0) - 1)
+
+    @property
+    def open_question(self) -> dict[str, Any] | None:
+        """What its agent waits to be told; None when it asks nothing."""
+        asked = self.questions[-1] if self.questions and self.ended_at is None and self.exited_at is None else None
+        return asked if asked is not None and asked["answer"] is None else None
 
     @property
     def parts(self) -> list[tuple[str, float]]:

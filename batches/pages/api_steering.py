@@ -32,6 +32,17 @@ def say(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespon
     return accepted(request, found, run, phase=task.name, told=told)
 
 
+def answer(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
+    """Answer what a phase's agent asks: {"text": …}."""
+    data = body_of(request, "text")
+    found, run, task = _phase_of(actor, number, key)
+    text = data.get("text", "")
+    if not isinstance(text, str):
+        raise BadRequest("text must be text: the answer.")
+    steering.answer(task=task, text=text, actor=actor)
+    return accepted(request, found, run, phase=task.name)
+
+
 def _phase_of(actor: Actor, number: int, key: str) -> tuple[Batch, Run, Task]:
     """The batch, its newest run, and the phase's task there. Raises Http404, PermissionDenied, ServiceError, WrongChoice."""
     found = find_batch(number)

@@ -52,6 +52,9 @@ DEFAULT_MODEL = "sonnet"
 API = "https://api.anthropic.com"
 WRITING_TOOLS = ["Read", "Write", "Edit", "Bash", "Grep", "Glob"]
 READING_TOOLS = ["Read", "Grep", "Glob"]
+ASK_TOOL, OWN_ASK_TOOL = "mcp__ce__ask_person", "AskUserQuestion"
+MOST_QUESTIONS, QUESTION_CHARACTERS, MOST_ANSWERS = 20, 4_000, 6
+LOOK_SECONDS = 0.5  # for an answer
 STEP_TOOL, GIT_TOOL = "mcp__ce__step_done", "mcp__ce__git"
 MAX_TURNS = 200
 MAX_RETRIES = 4  # of one request, by the program, with growing pauses
@@ -132,10 +135,14 @@ class _Session:
         self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
     ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
+        import asyncio
+
         from subagents.backends.api_proxy import ApiProxy
         from subagents.backends.door import Door
 
         self.began = began
+        self.asking, self.asked, self.waited = asyncio.Lock(), 0, 0.0
+        self.asked_at: float | None = None
         self.told = tell(spec, checkout)
         self.usage = UsageMeter()
         self.steps = {step.number: step for step in spec.steps}
@@ -229,6 +236,7 @@ class _Session:
             "CLAUDE_CONFIG_DIR": self._home(),
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+            "MCP_TOOL_TIMEOUT": str(10**8),  # milliseconds: a person may take a day to answer
             "CLAUDE_CODE_MAX_RETRIES": str(self.spec.options.get("max_retries", MAX_RETRIES)),
             "CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK": "1",
         }
@@ -260,7 +268,12 @@ class _Session:
         if writes and self.steps:
             takes = {"number": int, "summary": str}
             about = "Report that a step of the phase is finished. The server then commits what is in the checkout."
-            servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("step_done", about, takes)(self._step_done)])
+            asks = "Ask the person in charge, and wait for the answer: only what you cannot find out, and where guessing is costly."
+            tools = [
+                sdk.tool("step_done", about, takes)(self._step_done),
+                sdk.tool("ask_person", asks, {"question": str, "suggested_answers": list[str]})(self._ask_person),
+            ]
+            servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=tools)
         elif spec.role == Role.REVIEWER:
             about = f"Ask git, read-only: {', '.join(COMMANDS)}. `question` is what follows `git`, such as `log -n5 -- src/app.py`."
             servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("git", about, {"question": str})(self._asks_git)])
@@ -285,7 +298,7 @@ class _Session:
             verbatim_prompts=True,  # an @path in a plan is text, not a file to read
             setting_sources=[],
             skills=[],
-            tools=list(WRITING_TOOLS if writes else READING_TOOLS),
+            tools=[*WRITING_TOOLS, OWN_ASK_TOOL] if writes else list(READING_TOOLS),
             permission_mode="acceptEdits",
             can_use_tool=self._may_use,
             hooks={
@@ -309,11 +322,52 @@ class _Session:
 
         The program asks about each command, about files outside the checkout and about some inside (.vscode/, .husky/, .mcp.json).
         """
+        if name == OWN_ASK_TOOL and self.spec.role == Role.EXECUTOR:
+            return self.sdk.PermissionResultAllow(updated_input={**given, "answers": await self._answers_to(given)})
         reason = why_not(name, given, self.checkout)
         if not reason:
             return self.sdk.PermissionResultAllow()
         self.reporter.note("warning", "tool_refused", f"{describe_call(name, given, self.checkout)}: {reason}")
         return self.sdk.PermissionResultDeny(message=reason)
+
+    async def _ask_person(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The agent's tool: a person's answer."""
+        suggested = given.get("suggested_answers")
+        answers = [str(one) for one in suggested] if isinstance(suggested, list) else []
+        return _tool_reply(await self._ask(str(given.get("question", "")), answers))
+
+    async def _answers_to(self, given: dict[str, Any]) -> dict[str, str]:
+        """{question: a person's answer} of what the program's own tool asks."""
+        found: dict[str, str] = {}
+        questions = given.get("questions")
+        for one in questions if isinstance(questions, list) else ():
+            if isinstance(one, dict) and isinstance(one.get("question"), str):
+                options = one.get("options")
+                labels = [str(option["label"]) for option in options if "label" in option] if isinstance(options, list) else []
+                found[one["question"]] = await self._ask(one["question"], labels)
+        return found
+
+    async def _ask(self, question: str, answers: list[str]) -> str:
+        """Wait for a person's answer; the clocks of the time limit stand still meanwhile."""
+        import asyncio
+
+        async with self.asking:  # one question at a time
+            if not question.strip() or self.asked >= MOST_QUESTIONS:
+                return "Nobody is asked: decide yourself what fits the plan best, and say so in your summary."
+            number, self.asked = self.asked, self.asked + 1
+            text, told = question.strip()[:QUESTION_CHARACTERS], [one[:200] for one in answers[:MOST_ANSWERS]]
+            began = time.monotonic()
+            self.reporter.note("info", "question", f"asks: {text}", suggested=told)
+            self.reporter.asks({"number": number, "text": text, "answers": told})
+            self.asked_at = began
+            while (answer := inbox.answer_to(self.spec.attempt_dir, number)) is None:
+                await asyncio.sleep(LOOK_SECONDS)
+                self.reporter.alive()  # it does what it can: it waits
+            self.waited += time.monotonic() - began
+            self.asked_at = None
+            self.reporter.asks({})
+            self.reporter.note("info", "answer", f"{answer[1]} answers: {answer[0]}", by=answer[1])
+            return f"{answer[1]} answers: {answer[0]}"
 
     async def _after_tool(self, given: object, tool: object, context: object) -> dict[str, Any]:
         """The program asks after each tool call: what people say meanwhile is told with its result."""
@@ -333,7 +387,9 @@ class _Session:
 
     def _seconds_left(self) -> float:
         limit = self.spec.timeout_seconds
-        return max(self.began + limit - min(GRACE_SECONDS, limit / 4) - time.monotonic(), 0.0)
+        now = time.monotonic()
+        waited = self.waited + (now - self.asked_at if self.asked_at is not None else 0.0)
+        return max(self.began + waited + limit - min(GRACE_SECONDS, limit / 4) - now, 0.0)
 
     def _out_of_time(self) -> None:
         self._fail(Failure.PHASE_TIME_LIMIT, f"not done within {self.spec.timeout_seconds:g} s; the work so far is kept")
@@ -585,7 +641,7 @@ def _sentence(text: str) -> str:
 
 def why_not(name: str, given: dict[str, Any], checkout: str) -> str:
     """Why the agent may not use a tool so; "" when it may. The sandbox limits commands, also where this would allow more."""
-    if name in ("Bash", STEP_TOOL, GIT_TOOL):
+    if name in ("Bash", STEP_TOOL, GIT_TOOL, ASK_TOOL):
         return ""
     if name not in WRITING_TOOLS:
         return f"the tool {name} is not among those of this attempt"

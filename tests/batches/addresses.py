@@ -44,7 +44,7 @@ class Objects:
         of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md", "comment")
         rows = dict.fromkeys(of_attempt, self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "decide": self.conflict}
-        rows |= dict.fromkeys(("retry_task", "stop_task", "say"), self.task)
+        rows |= dict.fromkeys(("retry_task", "stop_task", "say", "answer"), self.task)
         rows |= {"resolve_comment": self.comment}
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
         rows |= {"team_change": self.team, "idea": self.idea}

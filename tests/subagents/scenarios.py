@@ -165,7 +165,23 @@ def listens(turn: Turn) -> Reply:
     return [*(said(tool) for tool in told), said(finished())][min(turn.number, len(told))]
 
 
+def asks_a_person(turn: Turn) -> Reply:
+    """Asks by our tool and by the program's own, and writes what it was told."""
+    own = {"question": "Which name?", "header": "Name", "multiSelect": False, "options": [
+        {"label": "old", "description": "keep it"}, {"label": "new", "description": "change it"},
+    ]}  # fmt: skip
+    told = [
+        Tool("mcp__ce__ask_person", {"question": "Which port?", "suggested_answers": ["80", "8080"]}),
+        Tool("AskUserQuestion", {"questions": [own]}),
+        write(f"{turn.cwd}/calc.py", "1\n"),
+        done(1),
+        done(2),
+    ]
+    return [*(said(tool) for tool in told), said(finished())][min(turn.number, len(told))]
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "asks_a_person": asks_a_person,
     "listens": listens,
     "repairs": repairs,
     "reviews": reviews,

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -319,6 +320,31 @@ def test_what_a_person_says_is_read_with_the_next_tool_call_once_and_is_in_the_l
     assert heard[0] == 0 and heard[-1] == 1
     [line] = kinds(world, spec, "message")
     assert (line["by"], line["message"]) == ("anna", f"anna says: {words}")
+
+
+def test_agent_waits_for_a_persons_answers_and_no_clock_runs_meanwhile(world: World, api: MessagesApi) -> None:
+    """It waits for longer than its time limit."""
+    spec = order(world, api, gates=(), timeout_seconds=16.0)
+
+    def asked() -> dict[str, object]:
+        beat = world.seen(spec).heartbeat
+        return beat.question if beat is not None else {}
+
+    with start(spec, "fake-asks_a_person"):
+        wait_for(lambda: asked().get("number") == 0, 120)
+        assert asked() == {"number": 0, "text": "Which port?", "answers": ["80", "8080"]}
+        since = time.monotonic()
+        wait_for(lambda: time.monotonic() - since > 17, 60)
+        inbox.put_answer(spec.attempt_dir, 0, "8080", "anna")
+        wait_for(lambda: asked().get("number") == 1, 60)
+        assert asked()["text"] == "Which name?" and asked()["answers"] == ["old", "new"]
+        inbox.put_answer(spec.attempt_dir, 1, "new", "anna")
+        result = world.ended(spec, 120).result
+    assert (result.failure_reason, result.errors) == ("", ())
+    assert result.elapsed_seconds < 16
+    told = json.dumps(api.bodies[-1]["messages"])
+    assert "anna answers: 8080" in told and "anna answers: new" in told
+    assert [line["message"] for line in kinds(world, spec, "answer")] == ["anna answers: 8080", "anna answers: new"]
 
 
 def test_reviewer_gets_the_diff_and_the_gates_results_and_may_ask_git(world: World, api: MessagesApi) -> None:

@@ -76,6 +76,7 @@ class AttemptView:
     fault: str = ""  # the kind of an agent_error, a value of Fault
     retry_at: datetime | None = None  # for rate_limited: when the provider accepts requests again, if known
     repairable: bool = False  # an agent did the work and can be asked to repair it
+    asks: bool = False  # its agent waits for a person's answer
     stopped_by: str = ""  # the person who asked to stop this attempt alone
 
 
@@ -320,6 +321,9 @@ def waiting_for(snapshot: Snapshot, now: datetime) -> Waiting | None:
     """
     if snapshot.state is RunState.QUEUED:
         return Waiting.QUEUE
+    live = [attempt for attempt in _live_attempts(snapshot) if not attempt.exited]
+    if live and all(attempt.asks for attempt in live):
+        return Waiting.PERSON
     if snapshot.put_off and snapshot.state is RunState.RUNNING and (_unmerged(snapshot) or _ready(snapshot, now, ())):
         return Waiting.MACHINE
     if snapshot.state is not RunState.RUNNING or snapshot.cancel_requested or snapshot.halted or not _ready(snapshot, now, ()):

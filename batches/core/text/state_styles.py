@@ -38,6 +38,7 @@ STATE_STYLES: Mapping[str, StateStyle] = {
     "deferred": StateStyle("queued", "○", "put off"),
     "repaired": StateStyle("stale", "↻", "sent to repair"),
     "stale": StateStyle("stale", "!", "no heartbeat"),
+    "asks": StateStyle("stale", "?", "waits for you"),
     "stuck": StateStyle("stale", "!", "no progress"),
     "warning": StateStyle("stale", "!", "warning"),
     "unknown": StateStyle("queued", "?", "unknown"),

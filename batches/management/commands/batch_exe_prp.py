@@ -41,6 +41,7 @@ class Command(BaseCommand):
         what.add_argument("--cancel", action="store_true", help="cancel the current run")
         what.add_argument("--stop-phase", metavar="K", help="stop this running phase alone; its work so far is kept")
         what.add_argument("--say", nargs=2, metavar=("K", "TEXT"), help="say something to the agent of phase K")
+        what.add_argument("--answer", nargs=2, metavar=("K", "TEXT"), help="answer what the agent of phase K asks")
         what.add_argument("--try-now", action="store_true", help="try at once the machine or the provider that the run waits for")
         add_how(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
@@ -62,7 +63,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except ServiceError as error:
             raise CommandError(str(error), returncode=1) from error
-        if options["say"]:
+        if options["say"] or options["answer"]:
             return
         if options["stop_phase"]:
             self.stdout.write(f"Phase {options['stop_phase']} of batch {batch.number} is being stopped; the others go on.")
@@ -80,6 +81,11 @@ class Command(BaseCommand):
         if options["cancel"]:
             run = batch.runs.latest("number")
             run_control.cancel(run=run, actor=actor)
+            return run
+        if options["answer"]:
+            run, (key, text) = batch.runs.latest("number"), options["answer"]
+            steering.answer(task=steering.task_of(run, key), text=text, actor=actor)
+            self.stdout.write("The agent is told, and goes on.")
             return run
         if options["say"]:
             run, (key, text) = batch.runs.latest("number"), options["say"]
@@ -121,6 +127,9 @@ class Command(BaseCommand):
             if live is None:
                 raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
+        elif options["answer"]:
+            task = steering.task_of(batch.runs.latest("number"), options["answer"][0])
+            self.stdout.write(f"Would answer the agent of phase {task.name}: {options['answer'][1]}")
         elif options["say"]:
             task = steering.task_of(batch.runs.latest("number"), options["say"][0])
             self.stdout.write(f"Would say to the agent of phase {task.name}: {options['say'][1]}")

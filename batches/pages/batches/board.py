@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from typing import Any
 
 from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.pricing import choose_model
@@ -121,7 +122,14 @@ class PhaseCard:
         """Its state as pages name it: silent and stuck ones are told apart from those at work."""
         if self.state == TaskState.SUCCEEDED and self.success != Success.VERIFIED:
             return self.success
+        if self.question is not None:
+            return "asks"
         return "stale" if self.late else "stuck" if self.stuck else self.state
+
+    @property
+    def question(self) -> dict[str, Any] | None:
+        """What its agent waits to be told: {text, answers, at}."""
+        return self.attempt.open_question if self.attempt is not None and self.task is not None and self.task.is_live else None
 
     @property
     def look(self) -> str:
@@ -525,6 +533,9 @@ class Board:
                     found.append(Attention(f"why-{card.element_id}", "needs_look", card.phase.title, card.phase.key, text, card.task))
                 elif card.state == TaskState.FAILED and card.task:
                     found.append(Attention(f"why-{card.element_id}", "failed", card.phase.title, card.phase.key, card.why, card.task))
+                elif card.question is not None:
+                    text = f"Its agent asks: {card.question['text']}"
+                    found.append(Attention(f"why-{card.element_id}", "asks", card.phase.title, card.phase.key, text, card.task))
                 elif card.late and card.attempt:
                     seen = card.attempt.last_beat_at or card.attempt.launched_at
                     found.append(Attention(f"why-{card.element_id}", "stale", card.phase.title, card.phase.key, "", card.task, seen))

@@ -181,7 +181,7 @@ class PhaseView:
         return Mark(
             look=self.card.look,
             title=f"{state_icon(state)} {name} · Batch {self.batch.number}",
-            attention=int(state in ("failed", "stale", "stuck")),
+            attention=int(state in ("failed", "stale", "stuck", "asks")),
             live=task is not None and task.is_live,
             words=f"{name}: {state_word(state)}",
         )

@@ -58,6 +58,19 @@ def say(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 
 @require_POST
+def answer(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    """Answer what a phase's agent asks: by a suggested answer's button, else with a text."""
+    task, page = task_on_page(request, number, pk)
+
+    def verb() -> str:
+        text = request.POST.get("suggested") or request.POST.get("answer", "")
+        steering.answer(task=task, text=text, actor=actor_of(request))
+        return f"The agent of phase {task.name} is told, and goes on."
+
+    return act(request, verb, page)
+
+
+@require_POST
 def stop_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task, page = task_on_page(request, number, pk)
 

@@ -95,7 +95,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         model = Project
         fields = [
             *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
-            *("model", "retry_model", "repairs", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
+            *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
             *("linear_team", "notify_format", "notify_mail"),
@@ -104,6 +104,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             name: forms.Textarea(attrs={"rows": rows}) for name, rows in (("allowed_hosts", 2), ("tool_paths", 2), ("protected_paths", 6))
         }
         labels = {
+            "answer_minutes": "Answer by itself after, minutes",
             "linear_team": "Linear team",
             "notify_format": "Format of the webhook",
             "notify_mail": "Email addresses for notifications",
@@ -123,6 +124,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "shared_context": "Start all agents with the same context",
         }
         help_texts = {
+            "answer_minutes": "An agent's question is then answered by itself. Empty: it waits for a person.",
             "repairs": "After a failed gate the agent gets the gate's output and repairs its work, this often. 0: never.",
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
             "agent_command": "For the backend “command”, such as: codex exec --json --sandbox workspace-write -",

@@ -66,7 +66,8 @@ ROWS |= {
         *("comment", "resolve_comment", "verify_stop", "api_verify_stop", "api_review", "api_context"),
     )
 }
-ROWS |= {f"batches:{name}": {"POST": "execute"} for name in ("stop_task", "api_stop", "repairs", "say", "api_say")}  # steering
+STEERING = ("stop_task", "api_stop", "repairs", "say", "api_say", "answer", "api_answer")
+ROWS |= {f"batches:{name}": {"POST": "execute"} for name in STEERING}
 ROWS |= {
     "batches:sign_off_gate": {"POST": "sign off"},
     "batches:withdraw_sign_off": {"POST": "sign off"},

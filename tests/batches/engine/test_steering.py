@@ -1,13 +1,15 @@
 """A person steers what runs."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import retries, steering
 from batches.engine.ticker import Ticker
-from batches.models import Attempt, Run, Transition
+from batches.models import Attempt, Notification, Run, Transition
 from subagents import inbox
 from tests.batches.world import ACTOR, World, phase, plan
 
@@ -68,6 +70,47 @@ def test_what_a_person_says_reaches_the_inbox_of_a_running_agent_once_and_is_not
     world.finish(run)
     retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.task(run, "1").remark == "Later.", "what was kept is told to the next attempt"
+
+
+def test_a_question_waits_for_a_person_with_the_clocks_stopped_and_is_answered_once(world: World):
+    """Over a killed ticker; the program of this attempt is a shell, and the rows are as if its heartbeat asked."""
+    run = world.execute(world.generated(TWO))
+    attempt = world.running(run, "1")
+    world.until(lambda: world.task(run, "2").state == "succeeded", "the other phase")
+    with pytest.raises(ServiceError, match="asks nothing now"):
+        steering.answer(task=world.task(run, "1"), text="Yes", actor=ACTOR)
+    world.project.notify_mail = "anna@example.org"
+    world.project.save()
+    attempt = Attempt.objects.select_related("task__run__batch__project").get(pk=attempt.pk)
+    for _ in range(2):
+        steering.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80", "8080"]}, timezone.now())
+    assert [one["text"] for one in attempt.questions] == ["Which port?"]
+    [told] = Notification.objects.filter(run=run)
+    assert told.event == Notification.Event.PERSON and told.text.endswith("Phase 1 asks: Which port?")
+    world.until(lambda: Run.objects.get(pk=run.pk).waiting_for == "person", "waiting for a person")
+    attempt.refresh_from_db()
+    assert attempt.open_question is not None
+    steering.answer(task=world.task(run, "1"), text=" 8080 ", actor=ACTOR)
+    with pytest.raises(ServiceError, match="asks nothing now"):
+        steering.answer(task=world.task(run, "1"), text="80", actor=ACTOR)
+    world.ticker = Ticker("test-host")
+    world.until(lambda: inbox.answer_to(attempt.directory, 0) is not None, "the answer is there")
+    assert inbox.answer_to(attempt.directory, 0) == ("8080", ACTOR.cause.partition(":")[2])
+
+
+def test_a_question_that_nobody_answers_is_answered_by_rule_only_where_the_project_says_so(world: World):
+    run = world.execute(world.generated(TWO))
+    attempt = Attempt.objects.select_related("task__run__batch__project").get(pk=world.running(run, "1").pk)
+    steering.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80"]}, timezone.now() - timedelta(minutes=30))
+    for minutes, answered in ((None, False), (31, False), (29, True)):
+        attempt.task.run.batch.project.answer_minutes = minutes
+        steering.pass_answers(attempt, timezone.now())
+        attempt.refresh_from_db(fields=["questions"])
+        assert (attempt.open_question is None) == answered
+    assert attempt.questions[0]["by"] == "policy:default answer"
+    assert "take your first suggestion: 80." in attempt.questions[0]["answer"]
+    steering.pass_answers(attempt, timezone.now())
+    assert inbox.answer_to(attempt.directory, 0)[1] == "default answer"
 
 
 def _read(attempt: Attempt) -> int:

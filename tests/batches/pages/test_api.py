@@ -34,6 +34,7 @@ TABLE = (
     ("/api/batches/1/retry/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/phases/1/accept/", "POST", {"reason": "Read."}, (403, 403, 409, 409)),
     ("/api/batches/1/phases/1/say/", "POST", {"text": "Use the old name."}, (403, 403, 202, 202)),
+    ("/api/batches/1/phases/1/answer/", "POST", {"text": "Yes."}, (403, 403, 409, 409)),
     ("/api/batches/1/phases/1/stop/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/phases/1/transcript/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/cancel/", "POST", {}, (403, 403, 202, 202)),

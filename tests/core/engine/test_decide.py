@@ -495,6 +495,12 @@ def test_decide(rule: str):
     assert decide(snapshot, NOW, POLICY) == expected
 
 
+@pytest.mark.parametrize(("asking", "expected"), [((True, True), Waiting.PERSON), ((True, False), None), ((False, False), None)])
+def test_a_run_waits_for_a_person_when_all_that_is_at_work_asks(asking: tuple[bool, bool], expected: Waiting | None):
+    one, two = (task(str(place), 1, S.RUNNING, attempt=attempt(asks=asks)) for place, asks in enumerate(asking))
+    assert waiting_for(run(one, two), NOW) is expected
+
+
 def test_a_jump_of_the_wall_clock_ends_nothing_that_runs():
     snapshot = live(silent_seconds=5.0, running_seconds=50.0)
     assert decide(snapshot, NOW + timedelta(days=1), POLICY) == decide(snapshot, NOW - timedelta(days=1), POLICY) == []
