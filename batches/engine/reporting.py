@@ -208,7 +208,15 @@ def _phase_result(
         "undeclared": result.undeclared if result else [],
         "merge_commit": last.merge_commit if last else "",
         **_activity(last),
+        "question": _question(last),
+        "repair": last.repair if last else "",
     }
+
+
+def _question(attempt: Attempt | None) -> JsonObject | None:
+    """What the agent asks a person now: {"text", "answers" (suggested), "asked_at"}; null when it asks nothing."""
+    asked = attempt.open_question if attempt is not None else None
+    return None if asked is None else {"text": asked["text"], "answers": asked["answers"], "asked_at": asked["at"]}
 
 
 def _activity(attempt: Attempt | None) -> JsonObject:
@@ -284,6 +292,9 @@ def report_text(run: Run, result: JsonObject) -> str:
                 lines.append(_phase_line(entry))
                 if entry["activity"]:
                     lines.append(f"      now: {entry['activity']}{_since_words(entry['activity_since'])}")
+                if entry["question"]:
+                    lines.append(f"      asks: {entry['question']['text']}")
+                    lines.append(f"      answer: manage.py batch_exe_prp --batch {run.batch.number} --answer {entry['phase']} TEXT")
                 if entry["status"] != "success" and entry["message"]:
                     lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
                 lines += [f"      look: {text}" for text in entry["looks"]]

@@ -173,7 +173,9 @@ class Run(models.Model):
 
     @property
     def put_off_words(self) -> str:
-        """What of the machine the run waits for, and until when it is tried next; "" when it does not."""
+        """What the run waits for, the machine or the provider, and when it is tried next; "" when it does not."""
+        if self.is_live and self.trouble and self.trouble_until is not None:
+            return f"Waiting for the provider: {self.trouble_message}. The next try is at {self.trouble_until:%H:%M:%S} UTC."
         if not self.is_live or not self.machine_fault or self.machine_fault_until is None:
             return ""
         return f"Waiting for the machine: {self.machine_fault}. The next try is at {self.machine_fault_until:%H:%M:%S} UTC."

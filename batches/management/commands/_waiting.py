@@ -57,13 +57,15 @@ class Progress:
         for task in run.tasks.select_related("phase", "stage").order_by("stage__number", "position", "pk"):
             latest = attempts.get(task.pk)
             progress = latest.progress if latest and task.state == TaskState.RUNNING else ""
+            if latest is not None and (asked := latest.open_question) is not None:
+                progress = f"asks: {asked['text']} (answer with --answer {task.name} TEXT)"
             shown = (task.state, str(latest.number if latest else 0), progress)
             if shown != self.shown.get(task.pk, (TaskState.PENDING, "0", "")):
                 self._print(f"[stage {task.stage.number}] {self._name(task)}: {self._words(task, latest, progress)}")
             self.shown[task.pk] = shown
         if run.put_off_words != self.put_off:
             self.put_off = run.put_off_words
-            self._print(self.put_off or "The machine works again.")
+            self._print(self.put_off or "It works again.")
         self.ended = not run.is_live and run.reported_at is not None
         return self.ended
 

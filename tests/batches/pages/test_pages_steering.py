@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from batches.engine.reporting import status_of, status_text
 from batches.models import Attempt, Batch, Run
 from tests.batches import builders
 
@@ -59,6 +60,21 @@ def test_a_question_waits_for_the_person_on_both_pages_with_its_suggestions_as_b
     bump()
     text = page(phase)
     assert "person:ada: 8080" in text and "verb-answer" not in text and "waits for you" not in text
+
+
+def test_programs_learn_of_a_question_and_how_to_answer_it():
+    running(questions=[OPEN])
+    result, text = _status()
+    [asked] = [entry["question"] for entry in result["results"] if entry["question"]]
+    assert asked == {"text": ASKED["text"], "answers": ASKED["answers"], "asked_at": ASKED["at"]}
+    assert "--answer 2a TEXT" in text
+    Run.objects.update(trouble="no_credit", trouble_message="Your credit is used up", trouble_until=timezone.now())
+    assert "Waiting for the provider: Your credit is used up. The next try is at " in _status()[1]
+
+
+def _status() -> tuple[dict, str]:
+    run, result = status_of(Batch.objects.get())
+    return result, status_text(run, result, timezone.now())
 
 
 def test_a_message_says_whether_the_agent_has_read_it(page):
