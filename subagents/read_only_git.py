@@ -21,6 +21,9 @@ OPTIONS = re.compile(
     r"|--(max-count|unified|since|until)=[\w:. -]{1,40}"
     r"|-(p|s|w|\d{1,4}|n\d{1,4}|U\d{1,3}|L\d{1,6},\+?\d{1,6})"
 )
+# HEAD and ids of commits, their ancestors, ranges of them, and files in them. Not the user's index, stashes or branches.
+_COMMIT = r"(HEAD|[0-9a-f]{7,64})([~^]\d{0,4}){0,5}"
+REVISION = re.compile(rf"{_COMMIT}(\.\.\.?{_COMMIT})?|{_COMMIT}:.+")
 HEAD = re.compile(r"(?<![\w/.-])HEAD(?![\w/-])")
 
 
@@ -40,6 +43,9 @@ def ask_git(repository: Repository, commit: str, words: Sequence[str]) -> str:
     for option in options:
         if not OPTIONS.fullmatch(option):
             raise NotAsked(f"the option {option[:60]!r} is not among those that can be asked")
+    for word in asked:
+        if not word.startswith("-") and not REVISION.fullmatch(word):
+            raise NotAsked(f"{word[:60]!r} is neither HEAD nor a commit's id; write a file after --")
     revisions = [HEAD.sub(commit, word) for word in asked if not word.startswith("-")]
     if words[0] == "diff":
         if not revisions:

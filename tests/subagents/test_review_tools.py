@@ -33,12 +33,14 @@ def test_git_answers_questions_that_read(world: World) -> None:
     assert commit[:7] in ask_git(repository, commit, ["log", "-n1", "--oneline", "--", "src/app.py"])
     assert "print('one')" in ask_git(repository, commit, ["blame", "--", "src/app.py"])
     assert "+print('one')" in ask_git(repository, commit, ["diff", "HEAD~1", "HEAD"])
-    assert "revision" in ask_git(repository, commit, ["show", "no-such"]), "what is wrong is said"
+    assert "print('one')" in ask_git(repository, commit, ["show", f"{commit[:9]}:src/app.py"])
+    assert "revision" in ask_git(repository, commit, ["show", "deadbeef"]), "what is wrong is said"
 
 
 @pytest.mark.parametrize(
     "words",
-    [["push"], ["log", "--output=/tmp/x"], ["diff", "--no-index", "/etc/passwd", "/dev/null"], ["show", "-O/etc/passwd"], ["diff"], []],
+    [["push"], ["log", "--output=/tmp/x"], ["diff", "--no-index", "/etc/passwd", "/dev/null"], ["show", "-O/etc/passwd"], ["diff"], []]
+    + [["show", word] for word in (":README.md", "stash@{0}", "main", "HEAD@{1}", "refs/heads/main", ":/secret")],
 )
 def test_git_is_asked_nothing_else(world: World, words: list[str]) -> None:
     with pytest.raises(NotAsked):
