@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 USUAL = """\
+.ce/prompts/
+.ce/rules/
 .claude/
 CLAUDE.md
 CLAUDE.local.md
