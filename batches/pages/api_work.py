@@ -28,6 +28,12 @@ LARGEST_WINDOW = 1_000  # entries of a transcript in one answer
 METHODS = {"ff": True, "no_ff": False}
 
 
+def plan(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """The text of the plan that the batch was made of."""
+    found = find_batch(number).plan
+    return JsonResponse({"batch_id": number, "plan": found.pk, "file_name": found.file_name, "version": found.version, "text": found.text})
+
+
 def log(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
     """Lines of the log of the phase's newest attempt, or of ?attempt=: those after line ?after=, else the last ones."""
     phase = get_object_or_404(Phase, batch=find_batch(number), key=key)

@@ -240,6 +240,15 @@ def status(number: int, follow: bool, at_most: float | None, as_json: bool) -> N
     return None
 
 
+@ce.command("plan-of")
+@_of_batch
+@_json
+def plan_of(number: int, as_json: bool) -> None:
+    """Print the plan that a batch was made of."""
+    found = _connection().call("GET", f"batches/{number}/plan/")
+    _print(found) if as_json else click.echo(found["text"], nl=False)
+
+
 @ce.command("list")
 @click.option("--view", default="all", metavar="NAME", help="all, running, failed …: the tabs of the page Batches")
 @click.option("--search", default="", metavar="TEXT", help="in number, title and project")
@@ -426,6 +435,31 @@ def trends(period: str, project: str, operation: str, as_json: bool) -> None:
     query = {"period": period, "project": project, "operation": operation} | ({} if as_json else {"text": "1"})
     found = _connection().call("GET", "metrics/", query={name: value for name, value in query.items() if value})
     _print(found) if as_json else click.echo(found["text"])
+
+
+# Repositories
+
+
+@ce.command("install-commands")
+@click.argument("repository", default=".", type=click.Path(exists=True, file_okay=False))
+@click.option("--branch", metavar="NAME", help="the branch that gets them (default: the one that is checked out)")
+@click.option("--remove", is_flag=True, help="take away what was installed and nobody has changed")
+def install_commands(repository: str, branch: str | None, remove: bool) -> None:
+    """Put the commands for Claude Code into a repository, as one commit, or renew them (docs/claude-code.md)."""
+    import tempfile
+
+    from batches.core.errors import ServiceError
+    from batches.repositories import framework
+    from subagents.contract import SubagentError
+    from subagents.workspace import open_repository
+
+    try:
+        found = open_repository(os.path.abspath(repository))
+        with tempfile.TemporaryDirectory() as scratch:
+            change = (framework.remove if remove else framework.install)(found, branch or found.default_branch(), scratch)
+    except (ServiceError, SubagentError) as problem:
+        raise Refused(str(problem)) from problem
+    click.echo(change.words)
 
 
 # The installation

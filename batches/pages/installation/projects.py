@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from batches.accounts.access import may
 from batches.accounts.rights import refusal
-from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH
 from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
 from batches.core.gates.discovery import Proposal
@@ -24,6 +24,7 @@ from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.installation.forms import ProjectAgents, ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.projects.framework import change_framework
 from batches.projects.month import month_to_date
 from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
@@ -75,6 +76,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "project": project,
         "form": form,
         "may_change": may_change,
+        "may_merge": may(request.user, MERGE_BATCH, project),
         "rules": project.gate_rules,
         "month": month_to_date(project, timezone.now()),
         "batches": project.batches.with_state().order_by("-number")[:10],
@@ -92,6 +94,18 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
     return act(
         request,
         lambda: try_channels(project=project, actor=actor_of(request)),
+        reverse("batches:project_detail", args=[project.slug]),
+    )
+
+
+@require_POST
+def project_commands(request: HttpRequest, slug: str) -> HttpResponse:
+    """Install or renew the commands for Claude Code in the repository, or remove them."""
+    project = get_object_or_404(Project, slug=slug)
+    remove = request.POST.get("do") == "remove"
+    return act(
+        request,
+        lambda: change_framework(project=project, actor=actor_of(request), remove=remove).words,
         reverse("batches:project_detail", args=[project.slug]),
     )
 

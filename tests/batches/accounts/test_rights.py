@@ -53,7 +53,7 @@ ROWS |= {
     for name in (
         *("detail", "progress", "graph", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
         *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json", "api_log", "api_diff"),
-        *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run"),
+        *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run", "api_plan"),
     )
 }
 ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify", "api_verify")}
@@ -74,6 +74,7 @@ ROWS |= {
     "batches:accept_phase": {"POST": "sign off"},
     "batches:api_accept": {"POST": "sign off"},
     "batches:merge": {"GET": "merge", "POST": "merge"},
+    "batches:project_commands": {"POST": "merge"},
     "batches:api_merge": {"GET": "merge", "POST": "merge"},
     "batches:overrule": {"POST": "merge"},
     "batches:decide_context": {"POST": "merge"},

@@ -41,6 +41,7 @@ TABLE = (
     ("/api/batches/1/verify/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/verify/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/verify/stop/", "POST", {}, (403, 403, 409, 409)),
+    ("/api/batches/1/plan/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/runs/1/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/phases/1/log/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/diff/", "GET", None, (200, 200, 200, 200)),
