@@ -129,19 +129,19 @@ def test_a_project_without_a_repository_is_refused_in_words(client, ada, tmp_pat
 def test_settings_of_a_project_are_kept(client, ada):
     project = builders.make_project()
     data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow"}
-    data |= {"max_parallel": 2, "phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow"}
+    data |= {"max_parallel": 2, "phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "repairs": 1}
     data |= {"notify_format": "json", "network": "steps", "tool_paths": " /opt/jdk\r\n\r\n/opt/go "}
     assert client.post(f"/projects/{project.slug}/", data).status_code == 302
     project.refresh_from_db()
     assert (project.name, project.max_parallel, project.scheduling, project.fail_fast) == ("Other", 2, "dataflow", False)
-    assert (project.undeclared_edits, project.deletions) == ("fail", "allow")
+    assert (project.undeclared_edits, project.deletions, project.repairs) == ("fail", "allow", 1)
     assert (project.network, project.tool_paths) == ("steps", "/opt/jdk\n/opt/go")
 
 
 def test_allowed_hosts_reach_the_task_and_a_line_that_is_none_is_refused_with_its_number(client, ada, settings, tmp_path):
     project, settings.CE_PRIVATE_NETWORKS, settings.CE_DATA_DIR = builders.make_project(), [ip_network("10.2.0.0/16")], tmp_path
     data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow", "max_parallel": 2, "network": "steps"}
-    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "notify_format": "json"}
+    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "repairs": 1, "notify_format": "json"}
     refused = client.post(f"/projects/{project.slug}/", data | {"allowed_hosts": "pypi.org\nhttps://x/"})
     assert refused.status_code == 400 and "Line 2, https://x/: not" in refused.text
     assert client.post(f"/projects/{project.slug}/", data | {"allowed_hosts": " pypi.org\r\n\r\n*.example.org "}).status_code == 302
@@ -157,7 +157,8 @@ def test_allowed_hosts_reach_the_task_and_a_line_that_is_none_is_refused_with_it
 def test_a_path_that_would_show_what_is_ours_is_refused_in_words(client, ada, settings, tmp_path, path):
     project, settings.CE_DATA_DIR = builders.make_project(), tmp_path / "data"
     data = {"name": "Other", "base_branch": "main", "backend": "steps", "scheduling": "dataflow", "max_parallel": 2, "network": "none"}
-    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "tool_paths": path.format(data=tmp_path / "data")}
+    data |= {"phase_limit_minutes": 5, "undeclared_edits": "fail", "deletions": "allow", "repairs": 1}
+    data |= {"tool_paths": path.format(data=tmp_path / "data")}
     response = client.post(f"/projects/{project.slug}/", data)
     assert response.status_code == 400 and ("normalised absolute path" in response.text or "data directory" in response.text)
 

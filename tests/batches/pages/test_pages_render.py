@@ -156,7 +156,7 @@ def test_the_hosts_that_an_attempt_asked_for_are_on_its_page_and_the_refused_one
         ("/batches/1/", 23),
         ("/batches/1/progress/", 24),
         ("/batches/1/stages/2/", 14),
-        ("/batches/1/phases/2a/?tab=gates", 21),
+        ("/batches/1/phases/2a/?tab=gates", 22),
         ("/plans/", 5),
         ("/projects/", 4),
         ("/metrics/", 30),
