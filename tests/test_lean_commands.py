@@ -39,6 +39,13 @@ def test_a_command_that_only_reads_loads_neither_pages_nor_the_engine(tmp_path: 
     assert [name for name in not_loaded if name in loaded] == []
 
 
+def test_ce_finds_the_api_without_the_addresses_of_the_pages() -> None:
+    code = "from batches.management import local_api; import sys; print({'batches.pages.urls', 'batches.admin'} & set(sys.modules))"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "ce_web.settings"}
+    command = [sys.executable, "-c", f"import django; django.setup(); {code}"]
+    assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_the_administration_is_found_with_the_pages_and_django_finds_no_fault_in_it() -> None:
     assert get_resolver().resolve("/admin/batches/batch/")
     assert len(site._registry) > 20 and check_admin_app(None) == []

@@ -9,11 +9,15 @@ from urllib.parse import urlencode
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.management.base import OutputWrapper
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, URLResolver
+from django.urls.resolvers import RegexPattern
 
 from batches.accounts.actor import Actor
 from batches.management.commands._waiting import tick_until_done
+from batches.pages import api_urls
 from batches.pages.api import Endpoint
+
+ADDRESSES = URLResolver(RegexPattern(r"^/"), api_urls.urlpatterns)
 
 
 def answer(method: str, path: str, query: Mapping[str, str], body: bytes, *, cause: str) -> tuple[int, dict[str, Any]]:
@@ -31,7 +35,7 @@ def answer(method: str, path: str, query: Mapping[str, str], body: bytes, *, cau
         }
     )
     try:
-        found = resolve(path)
+        found = ADDRESSES.resolve(path)
     except Resolver404:
         return 404, {"error": f"There is no {path}."}
     assert isinstance(found.func, Endpoint), path

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api, api_ideas, api_steering, api_work
+from batches.pages import api_urls
 from batches.pages.accounts import audit, provider, second_step, users
 from batches.pages.batches import (
     actions,
@@ -30,6 +30,7 @@ from batches.pages.plans import editor, idea, plans
 
 app_name = "batches"
 urlpatterns: list[URLPattern] = [
+    *api_urls.urlpatterns,
     path("", batch_list.home, name="home"),
     path("batches/", batch_list.batch_list, name="list"),
     path("batches/<int:number>/", detail.batch_detail, name="detail"),
@@ -118,39 +119,6 @@ urlpatterns: list[URLPattern] = [
     path("settings/key/", settings.keep_key, name="keep_key"),
     path("settings/key/forget/", settings.forget_key, name="forget_key"),
     path("settings/key/try/", settings.try_key, name="try_key"),
-    path("api/batches/", api.endpoint(GET=api.batches, POST=api.new_batch), name="api_batches"),
-    path("api/batches/<int:number>/", api.endpoint(GET=api.batch), name="api_batch"),
-    path("api/batches/<int:number>/plan/", api.endpoint(GET=api_work.plan), name="api_plan"),
-    path("api/batches/<int:number>/report/", api.endpoint(GET=api.report), name="api_report"),
-    path("api/batches/<int:number>/execute/", api.endpoint(POST=api.execute), name="api_execute"),
-    path("api/batches/<int:number>/retry/", api.endpoint(POST=api.retry), name="api_retry"),
-    path("api/batches/<int:number>/cancel/", api.endpoint(POST=api.cancel), name="api_cancel"),
-    path("api/batches/<int:number>/verify/", api.endpoint(GET=api.verification, POST=api.verify), name="api_verify"),
-    path("api/batches/<int:number>/verify/stop/", api.endpoint(POST=api.verify_stop), name="api_verify_stop"),
-    path("api/batches/<int:number>/phases/<str:key>/accept/", api.endpoint(POST=api.accept), name="api_accept"),
-    path("api/batches/<int:number>/phases/<str:key>/log/", api.endpoint(GET=api_work.log), name="api_log"),
-    path("api/batches/<int:number>/diff/", api.endpoint(GET=api_work.diff), name="api_diff"),
-    path("api/batches/<int:number>/merge/", api.endpoint(GET=api_work.merge_preview, POST=api_work.merge), name="api_merge"),
-    path("api/batches/<int:number>/runs/<int:run>/", api.endpoint(GET=api_work.run), name="api_run"),
-    path("api/batches/<int:number>/review/", api.endpoint(POST=api_work.review), name="api_review"),
-    path("api/batches/<int:number>/context/", api.endpoint(POST=api_work.context), name="api_context"),
-    path("api/batches/<int:number>/phases/<str:key>/say/", api.endpoint(POST=api_steering.say), name="api_say"),
-    path("api/batches/<int:number>/phases/<str:key>/answer/", api.endpoint(POST=api_steering.answer), name="api_answer"),
-    path("api/batches/<int:number>/phases/<str:key>/stop/", api.endpoint(POST=api_steering.stop), name="api_stop"),
-    path("api/batches/<int:number>/phases/<str:key>/transcript/", api.endpoint(GET=api_work.transcript), name="api_transcript"),
-    path("api/plans/", api.endpoint(POST=api.plans), name="api_plans"),
-    path("api/plans/<int:pk>/", api.endpoint(GET=api.plan), name="api_plan"),
-    path("api/ideas/", api.endpoint(GET=api_ideas.ideas, POST=api_ideas.new_idea), name="api_ideas"),
-    path("api/ideas/<int:pk>/", api.endpoint(GET=api_ideas.idea), name="api_idea"),
-    path("api/ideas/<int:pk>/answer/", api.endpoint(POST=api_ideas.answer), name="api_idea_answer"),
-    path("api/ideas/<int:pk>/revise/", api.endpoint(POST=api_ideas.revise), name="api_idea_revise"),
-    path("api/ideas/<int:pk>/again/", api.endpoint(POST=api_ideas.again), name="api_idea_again"),
-    path("api/ideas/<int:pk>/stop/", api.endpoint(POST=api_ideas.stop), name="api_idea_stop"),
-    path("api/ideas/<int:pk>/undo/", api.endpoint(POST=api_ideas.undo), name="api_idea_undo"),
-    path("api/plans/validate/", api.endpoint(POST=api.validate), name="api_validate"),
-    path("api/plans/analyze/", api.endpoint(POST=api.analyze), name="api_analyze"),
-    path("api/projects/", api.endpoint(GET=api.projects), name="api_projects"),
-    path("api/metrics/", api.endpoint(GET=api.metrics), name="api_metrics"),
     path("users/", users.user_list, name="users"),
     path("users/<int:pk>/", users.user_detail, name="user"),
     path("users/<int:pk>/active/", users.user_active, name="user_active"),

@@ -53,7 +53,7 @@ ROWS |= {
     for name in (
         *("detail", "progress", "graph", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
         *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json", "api_log", "api_diff"),
-        *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run", "api_plan"),
+        *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run", "api_batch_plan"),
     )
 }
 ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify", "api_verify")}

@@ -133,6 +133,11 @@ def test_a_token_of_a_project_sees_and_reaches_no_other(batch):
     assert outside("POST", f"/api/plans/?project={batch.project.slug}", PLAN).status_code == 404
 
 
+def test_no_two_addresses_have_one_name():
+    names = [pattern.name for pattern in urlpatterns]
+    assert len(set(names)) == len(names), [name for name in names if names.count(name) > 1]
+
+
 def test_the_table_has_every_address_of_the_api():
     routes = [pattern.pattern._route for pattern in urlpatterns if str(pattern.name).startswith("api_")]
     named = {route.replace("<str:key>", "1").replace("<int:run>", "1") for route in routes}
