@@ -1,7 +1,10 @@
 """Fixtures that every room may use."""
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +21,10 @@ def pytest_configure(config):
 
     # A password's hash is slow by design, 0.4 s; installations, which are processes of their own, keep Django's.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # The pages of each test process are its own: what one has counted is no answer to another one's database.
+    pages = tempfile.mkdtemp(prefix="ce-test-pages-")
+    atexit.register(shutil.rmtree, pages, ignore_errors=True)
+    settings.CACHES["default"]["LOCATION"] = pages
 
 
 def pytest_collection_finish():
