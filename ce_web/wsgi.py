@@ -10,7 +10,7 @@ keep_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ce_web.settings")
 application = get_wsgi_application()
 
-# Asked once, as a worker starts, with a program: pages only read the answer, so that viewing starts nothing but our git.
-from batches.engine.preflight import server_packages_seen  # noqa: E402 (needs the settings of the application)
+# Asked once, as a worker starts, with programs: pages only read the answers, so that viewing starts nothing but our git.
+from batches.engine.preflight import ask_at_start  # noqa: E402 (needs the settings of the application)
 
-server_packages_seen()
+ask_at_start()

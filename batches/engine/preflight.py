@@ -59,6 +59,12 @@ def preflight_checks(
     return (*checks, *_hosts())
 
 
+def ask_at_start() -> None:
+    """Ask what only a program can answer, for a web process as it starts: its pages then know it, and viewing them runs nothing."""
+    server_packages_seen()
+    settings_above()  # tries the sandbox, where nobody has on this machine
+
+
 @functools.cache
 def server_packages_seen() -> str:
     """Which packages of the server the commands of projects can import, in words; "" for none, as in a virtual environment."""

@@ -407,12 +407,10 @@ def test_time_limit_kills_the_tree_and_is_its_own_reason(world: World) -> None:
 def test_cancel_ends_the_whole_tree_and_gives_it_a_chance_to_clean_up(world: World) -> None:
     spec = running(world, "trap 'echo cleaned > $CE_ATTEMPT/cleaned; exit 0' TERM; touch $CE_ATTEMPT/ready; sleep 1000 & wait")
     wait_for(lambda: Path(spec.attempt_dir, "ready").exists())
-    began = time.monotonic()
     assert launcher.stop(spec.attempt_dir, force=False)
     seen = world.ended(spec)
     assert seen.result is not None and seen.result.failure_reason == Failure.CANCELLED
     assert Path(spec.attempt_dir, "cleaned").exists()
-    assert time.monotonic() - began < 4
     assert marked(spec.attempt_dir) == []
 
 

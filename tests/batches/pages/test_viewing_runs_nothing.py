@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine.preflight import server_packages_seen
+from batches.engine.preflight import ask_at_start
 from batches.models import Batch, Plan, Result
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
@@ -27,9 +27,13 @@ def _note(event: str, arguments: tuple) -> None:
 
 
 @pytest.fixture(scope="module")
-def watch():
-    server_packages_seen()  # as ce_web/wsgi.py does when the server starts
+def hook():
     sys.addaudithook(_note)  # for the rest of this process: it cannot be taken back, and notes nothing unless it is asked to
+
+
+@pytest.fixture
+def watch(hook):
+    ask_at_start()  # as ce_web/wsgi.py does when the server starts; other tests of this process may have asked for other settings
 
 
 @pytest.fixture
