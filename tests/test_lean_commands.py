@@ -12,6 +12,7 @@ from django.contrib.admin.checks import check_admin_app
 from django.urls import get_resolver
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.long
 RUN = """
 import contextlib, json, sys
 import manage

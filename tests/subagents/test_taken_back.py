@@ -39,6 +39,7 @@ def test_a_change_is_taken_back_where_it_is_gone_and_what_it_replaced_stands_aga
 LINES = st.lists(st.sampled_from("abcdefgh"), max_size=8, unique=True).map(lambda lines: "".join(f"{line}\n" for line in lines))
 
 
+@pytest.mark.long
 @given(LINES, LINES, LINES)
 def test_going_back_to_the_version_before_is_always_named_and_going_on_from_it_is_not(before: str, merged: str, more: str):
     assume(before != merged)

@@ -328,6 +328,7 @@ def test_what_tools_leave_behind_is_not_committed_but_tracked_files_stay(project
     assert checkout.snapshot(base) == checkout.repository.tree(base)
 
 
+@pytest.mark.long
 def test_lock_that_a_killed_git_left_is_broken_but_a_fresh_one_is_respected(project: Path, tmp_path: Path) -> None:
     repository = open_repository(project)
     base = repository.branch_commit("main")

@@ -309,6 +309,7 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so(settings):
         remedies.apply_remedy(code="share_context", project=project, params={}, actor=Actor.person(make_user("bob", admin=False)))
 
 
+@pytest.mark.long
 def test_a_remedy_has_its_button_for_whoever_may_change_that_project(client):
     demo.make_history(batches=150, seed=3, now=timezone.now())
     bob = make_user("bob", admin=False)

@@ -97,6 +97,7 @@ def root(batch) -> Program:
     return Program(builders.make_user("root"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("place", "role"), list(enumerate(("viewer", "author", "executor", "admin"))))
 def test_every_address_and_verb_asks_for_the_rights_that_the_pages_ask_for(batch, place, role):
     program = Program(add(f"a-{role}", role))
@@ -110,6 +111,7 @@ def test_every_address_and_verb_asks_for_the_rights_that_the_pages_ask_for(batch
     assert not found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("place", "scope"), list(enumerate(("read", "plan", "execute", "admin"))))
 def test_a_token_may_do_what_its_scope_says_and_never_more_than_its_person(batch, place, scope):
     """A scope of an administrator's token and the role of the same rank may do the same."""

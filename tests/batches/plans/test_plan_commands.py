@@ -43,6 +43,7 @@ def test_plans_are_read_as_a_person_does_it_in_an_installation_without_a_databas
     assert "good.md: 4 phases, 0 errors, 0 warnings" in done.stdout and "bad.md: No phases." in done.stdout
 
 
+@pytest.mark.long
 def test_beside_a_repository_both_commands_review_the_plan_and_say_which_files_exist(tmp_path, write, world):
     world.commit(".gitignore", "lib/\n")
     world.commit("src/basket.py", "")

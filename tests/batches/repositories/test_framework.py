@@ -24,6 +24,7 @@ EXPECTED = {
     ".ce/orchestration/test_dependency_analyzer.py",
 }
 COMMAND = ".claude/commands/batch-gen-prp.md"
+pytestmark = pytest.mark.long
 
 
 def git(repository: Path, *arguments: str) -> str:

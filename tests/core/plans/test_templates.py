@@ -76,6 +76,7 @@ def test_folders_of_code_and_of_tests_are_told_apart(files, sources, tests):
     assert (found.sources, found.tests) == (sources, tests)
 
 
+@pytest.mark.long
 @given(st.text(max_size=300))
 def test_no_sentence_about_the_work_changes_what_the_plan_is(about):
     plain = analyse_document(template(TemplateKind.FEATURE, shape(PYTHON), ABOUT)).reading.plan
