@@ -516,7 +516,7 @@ class _Session:
         self.reporter.note("info", "agent_ended", f"the agent ended: {result.subtype}", **figures)
         text = str(result.result or "; ".join(result.errors or ()) or result.subtype)
         status = result.api_error_status
-        if result.subtype == "error_max_budget_usd" or (result.is_error and self.door.lowered):
+        if result.subtype == "error_max_budget_usd":
             self._over_budget()
         elif result.subtype == "error_max_turns":
             self._fail(Failure.AGENT_ERROR, f"not done after {result.num_turns} turns")
@@ -529,6 +529,9 @@ class _Session:
                 self._fail(Failure.AGENT_ERROR, f"the model refused: {_sentence(text)}")
             else:
                 fault = fault_of_answer(status, text, self.proxy.unreachable)
+                if self.door.lowered and not fault:  # an answer was cut shorter than was asked, and nothing else is at fault
+                    self._over_budget()
+                    return
                 said = self.proxy.unreachable if fault == Fault.UNREACHABLE else text
                 self._fail(Failure.AGENT_ERROR, _sentence(said), fault)
         else:
