@@ -65,7 +65,7 @@ def preview_merge(batch: Batch) -> MergePreview:
         later = _later(repository, batch, tip)
         looks = open_looks(batch)
         refusal, folder = _refusal(repository, batch, base, tip, moved)
-        refusal = refusal or _to_be_looked_at(looks)
+        refusal = refusal or _to_be_judged(repository, batch, base) or _to_be_looked_at(looks)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return MergePreview(base, tip, commits, changes, moved, later, _undone(batch), folder, refusal, looks)
@@ -98,7 +98,7 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
             return (
                 f"{batch.base_branch} has moved: it has {counted(len(moved), 'commit')} that {batch.branch} lacks, "
                 f"and no gate has judged them together. Bring {batch.base_branch} into {batch.branch} first (the button, "
-                f"or manage.py batch_merge --batch {batch.number} --bring-in), look at the result, then merge."
+                f"or manage.py batch_merge --batch {batch.number} --bring-in), have the gates judged again, then merge."
             ), folder
         place = find_place(repository, batch.base_branch)
         folder = place.folder if place else ""
@@ -108,11 +108,27 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
     return "", folder
 
 
-def _later(repository: Repository, batch: Batch, tip: str) -> tuple[Commit, ...]:
+def _to_be_judged(repository: Repository, batch: Batch, base: str) -> str:
+    """Why commits of the base branch that were brought in must be judged first; "" if they were, or nothing was ever judged."""
+    judged_at = _judged_at(batch)
+    if not judged_at or not repository.find_commit(judged_at) or repository.is_ancestor(base, judged_at):
+        return ""
+    return (
+        f"No gate has judged {batch.branch} with what {batch.base_branch} brought in. Judge the gates again (the button, "
+        f"or manage.py batch_merge --batch {batch.number} --judge), then merge."
+    )
+
+
+def _judged_at(batch: Batch) -> str:
+    """The commit at which a phase was last merged, or the gates were last judged with success; "" for none."""
     executed = Attempt.objects.filter(task__run__batch=batch, task__run__operation=Operation.EXECUTE)
     judged = Q(task__kind=TaskKind.STAGE_CHECK, outcome=Attempt.Outcome.SUCCEEDED)
     last = executed.filter(~Q(merge_commit="") | judged).order_by("ended_at").last()
-    judged_at = (last.merge_commit or last.base_commit) if last else ""
+    return (last.merge_commit or last.base_commit) if last else ""
+
+
+def _later(repository: Repository, batch: Batch, tip: str) -> tuple[Commit, ...]:
+    judged_at = _judged_at(batch)
     return repository.commits(judged_at, tip, COMMITS_SHOWN) if judged_at and repository.find_commit(judged_at) else ()
 
 

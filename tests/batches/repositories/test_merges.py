@@ -62,8 +62,11 @@ def test_a_base_that_moved_is_refused_until_it_was_brought_in(world: World, batc
     assert users_own(world) == before
     bring_in_base(batch=batch, actor=ACTOR)
     assert users_own(world) == before
-    preview = preview_merge(batch)
-    assert preview.refusal == "" and [commit.subject for commit in preview.later] == ["Add other.txt", "Merge main into ce/batch-1"]
+    assert [commit.subject for commit in preview_merge(batch).later] == ["Add other.txt", "Merge main into ce/batch-1"]
+    with pytest.raises(ServiceError, match=r"No gate has judged ce/batch-1 with what main brought in\. Judge the gates again"):
+        merge_batch(batch=batch, actor=ACTOR)
+    assert users_own(world) == before
+    assert world.finish(execution.judge_again(batch=batch, actor=ACTOR)).state == "succeeded"
     merge_batch(batch=batch, actor=ACTOR)
     assert whole(world) and (world.repository / "other.txt").exists() and (world.repository / "part-1.txt").exists()
 
@@ -124,7 +127,10 @@ def test_the_page_says_why_not_and_offers_the_way_out(world: World, batch: Batch
     world.commit("other.txt", "by a person\n")
     text = client.get(f"/batches/{batch.number}/merge/").text
     assert "has moved" in text and "Bring main into ce/batch-1" in text and "Fast-forward main" not in text
-    assert "Fast-forward main" in client.post(f"/batches/{batch.number}/bring-in/", follow=True).text
+    text = client.post(f"/batches/{batch.number}/bring-in/", follow=True).text
+    assert "No gate has judged" in text and "Judge the gates again" in text and "Fast-forward main" not in text
+    world.finish(execution.judge_again(batch=batch, actor=ACTOR))
+    assert "Fast-forward main" in client.get(f"/batches/{batch.number}/merge/").text
     client.force_login(builders.make_user("vic", admin=False))
     assert client.get(f"/batches/{batch.number}/merge/").status_code == 403
     assert client.post(f"/batches/{batch.number}/bring-in/").status_code == 403
@@ -138,6 +144,7 @@ def test_the_command_shows_refuses_with_1_and_merges(world: World, batch: Batch,
         call_command("batch_merge", "--batch", "1", "--ff")
     assert refused.value.returncode == 1
     call_command("batch_merge", "--batch", "1", "--bring-in")
+    world.finish(execution.judge_again(batch=batch, actor=ACTOR))
     call_command("batch_merge", "--batch", "1", "--no-ff")
     assert "Merged: main is at" in capsys.readouterr().out
     assert whole(world)
