@@ -23,6 +23,7 @@ NOW = Now("passed", 0, 0.4, "ok\n", "")
         ("<object at 0x7f31dacf99e0>", "<object at 0x7efcc9003c90>"),
         ("/tmp/tmpab12/x", "/tmp/tmpcd34/x"),
         ("… 120 bytes left out …", "… 121 bytes left out …"),
+        ("test a ... ok\ntest b ... ok", "test b ... ok\ntest a ... ok"),
     ],
 )
 def test_what_differs_from_run_to_run_is_no_difference(then: str, now: str):
