@@ -189,7 +189,10 @@ class Judge:
         if timed_out:
             note = f"did not end within {limit:g} s and was killed"
         elif exit_code == 127:
-            note = "a command was not found: is the tool installed where this runs?"
+            note = (
+                "a command was not found: is the tool installed where this runs? A folder outside /usr, such as ~/.cargo, "
+                "is seen only if it is under Additional readable paths of the project"
+            )
         elif exit_code == BROKEN_PIPE:
             note = why_141(shown)
         elif exit_code < 0:

@@ -66,7 +66,8 @@ def environment_for(spec: TaskSpec, repository: Repository, commit: str, reporte
         return NOTHING
     key = _id(settings, repository, commit, spec.repository)
     first = os.path.join(settings.folder, key[:24])
-    os.makedirs(settings.folder, mode=0o700, exist_ok=True)
+    for folder in (os.path.dirname(settings.folder), settings.folder):  # the mode is that of the last folder only
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     with open(f"{first}.lock", "w") as lock:
         _wait_for(lock.fileno(), reporter)
         for number in range(1, MOST_BUILDS + 1):

@@ -16,6 +16,7 @@ from ce_web.command_line.progress import Progress
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 SHELLS = ("bash", "zsh", "fish")
+WIDE = 400  # columns
 
 
 class Group(click.Group):
@@ -265,11 +266,15 @@ def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False)
     for name in ("Batch", "State", "Phases", "Project", "Title"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
+        # A narrow terminal cuts what is long, never the number that one came for.
+        table.add_column(name, overflow="ellipsis", no_wrap=True, min_width=len(name) if name in ("Batch", "Phases") else None)
     for one in found["batches"]:
         cells = (str(one["batch_id"]), one["detail"] or one["state"], f"{one['phases_done']}/{one['phases']}", one["project"], one["title"])
         table.add_row(*(Text(str(cell)) for cell in cells))
-    Console().print(table if found["batches"] else Text("No batches."))
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE  # in a pipe nothing is cut
+    console.print(table if found["batches"] else Text("No batches."))
     if found["pages"] > 1:
         click.echo(f"Page {found['page']} of {found['pages']}; the next: ce list --page {found['page'] + 1}")
     return None
