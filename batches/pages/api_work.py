@@ -158,7 +158,7 @@ def merge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Merge the batch's branch into its base branch: {"method": "ff" | "no_ff", "base", "tip"}; the two from the preview, if given."""
     batch, data = find_batch(number), body_of(request, "method", "base", "tip")
     method, expected = data.get("method", "ff"), (data.get("base"), data.get("tip"))
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise BadRequest(f"method must be one of: {', '.join(METHODS)}.")
     if expected != (None, None) and not all(isinstance(one, str) and one for one in expected):
         raise BadRequest("base and tip must be the two commits of the preview: give both, or neither.")

@@ -6,7 +6,8 @@ that somebody has removed stays away.
 
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -81,6 +82,7 @@ def remove(repository: Repository, branch: str, scratch: str) -> FrameworkChange
 def _change(repository: Repository, branch: str, scratch: str, wanted: Mapping[str, bytes], subject: str) -> FrameworkChange:
     try:
         base = repository.branch_commit(branch)
+        _refuse_in_the_way(repository, base, [*wanted, MANIFEST])
         noted = _noted(read_document(repository, base, MANIFEST))
         written: dict[str, bytes] = {}
         removed, kept = [], []
@@ -99,6 +101,13 @@ def _change(repository: Repository, branch: str, scratch: str, wanted: Mapping[s
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     return FrameworkChange(branch, commit, tuple(written), tuple(removed), tuple(kept))
+
+
+def _refuse_in_the_way(repository: Repository, base: str, paths: Iterable[str]) -> None:
+    """Raises ServiceError when one of the folders that are needed is a file or a link there: it would be replaced."""
+    folders = {"/".join(parts[:count]) for parts in (path.split("/") for path in paths) for count in range(1, len(parts))}
+    for path in sorted(folders & set(repository.file_names(base))):
+        raise ServiceError(f"{path} is a file or a link in the repository, and a folder is needed there. Move it away first.")
 
 
 def _entries(
@@ -128,12 +137,9 @@ def _commit(
     """Move the branch, and the folder that has it checked out; returns the new commit, "" if nothing changes."""
     if not entries:
         return ""
-    os.makedirs(scratch, exist_ok=True)
-    index = os.path.join(scratch, f"framework-{os.getpid()}.index")
-    try:
-        tree = repository.tree_with(base, entries, index)
-    finally:
-        Path(index).unlink(missing_ok=True)
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as own:  # two people may ask at the same time
+        tree = repository.tree_with(base, entries, os.path.join(own, "index"))
     message = f"{subject}\n\nWhat they call is the command ce; see .claude/orchestrators/README.md.\n"
     commit = repository.make_commit(tree, (base,), message)
     BranchMerge(repository, branch, base, commit, find_place(repository, branch), scratch).carry_out()

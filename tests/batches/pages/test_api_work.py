@@ -42,7 +42,7 @@ def test_a_program_reads_logs_on_from_a_line_and_merges_what_it_was_shown(world:
     shown = {"base": preview["base"], "tip": preview["tip"]}
     moved = root("POST", f"{base}/merge/", shown | {"tip": "0" * 40})
     assert moved.status_code == 409 and not BaseMerge.objects.exists()
-    for wrong in ({"method": "squash"}, {"base": preview["base"]}, {"base": 1, "tip": 2}):
+    for wrong in ({"method": "squash"}, {"method": []}, {"base": preview["base"]}, {"base": 1, "tip": 2}):
         assert root("POST", f"{base}/merge/", wrong).status_code == 400
     merged = root("POST", f"{base}/merge/", shown | {"method": "ff"}).json()
     assert merged == {"batch_id": done.batch.number, "base_branch": "main", "commit": preview["tip"]}

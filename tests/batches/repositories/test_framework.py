@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -88,6 +89,20 @@ def test_uncommitted_work_in_the_way_refuses_and_changes_nothing(repository: Pat
     with pytest.raises(ServiceError, match=r"batch-gen-prp\.md"):
         again(repository, tmp_path)
     assert git(repository, "rev-parse", "HEAD") == before and (repository / COMMAND).read_text() == "Not committed.\n"
+
+
+@pytest.mark.parametrize("in_the_way", [".claude", ".ce", ".claude/commands"])
+@pytest.mark.parametrize("link", [True, False])
+def test_a_file_or_link_in_place_of_a_folder_is_never_replaced(repository: Path, tmp_path: Path, in_the_way: str, link: bool):
+    path = repository / in_the_way
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("elsewhere") if link else path.write_text("Mine.\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "In the way")
+    before = git(repository, "rev-parse", "HEAD")
+    with pytest.raises(ServiceError, match=rf"^{re.escape(in_the_way)} is a file or a link in the repository"):
+        again(repository, tmp_path)
+    assert git(repository, "rev-parse", "HEAD") == before and path.is_symlink() == link
 
 
 def test_a_damaged_note_is_told(repository: Path, tmp_path: Path, installed):
