@@ -13,6 +13,7 @@ import click
 from batches.core.text.words import counted
 from ce_web.command_line.connections import SETTINGS, Connection, JsonObject, Refused, connect, keep, kept_file
 from ce_web.command_line.progress import Progress
+from ce_web.command_line.terminal import say, visible
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 SHELLS = ("bash", "zsh", "fish")
@@ -30,9 +31,9 @@ class Group(click.Group):
             return super().invoke(ctx)
         except Refused as refusal:
             if "--json" in sys.argv:
-                click.echo(json.dumps({"error": str(refusal)}, ensure_ascii=False))
+                say(json.dumps({"error": str(refusal)}, ensure_ascii=False))
             else:
-                click.echo(f"ce: {refusal}", err=True)
+                say(f"ce: {refusal}", err=True)
             ctx.exit(1)
 
 
@@ -74,7 +75,7 @@ def _waiting(verb: Verb) -> Verb:
 
 
 def _print(found: JsonObject) -> None:
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    say(json.dumps(found, ensure_ascii=False, indent=2))
 
 
 def _follow(where: Connection, begun: JsonObject, *, as_json: bool, detach: bool, at_most: float | None, what: str = "") -> None:
@@ -82,19 +83,19 @@ def _follow(where: Connection, begun: JsonObject, *, as_json: bool, detach: bool
     number, run = begun["batch_id"], begun["run"]
     goes_on = f"Batch {number} goes on. Watch it: ce status {number} --follow. Stop it: ce stop {number}."
     if detach:
-        _print(begun) if as_json else click.echo(goes_on)
+        _print(begun) if as_json else say(goes_on)
         return
     with Progress(lambda: where.call("GET", f"batches/{number}/runs/{run}/"), at_most) as progress:
         where.wait(progress.done, f"{goes_on} (Without a running installation it waits for one.)")
     ended = progress.run
     assert ended is not None
     if not progress.ended:
-        _print(ended) if as_json else click.echo(goes_on)
+        _print(ended) if as_json else say(goes_on)
         return
     if as_json:
         _print(where.call("GET", f"batches/{number}/") if what == "batch" else ended)
     else:
-        click.echo(ended["report"] or f"Run {run} of batch {number}: {ended['state']}.")
+        say(ended["report"] or f"Run {run} of batch {number}: {ended['state']}.")
     if not ended["passes"]:
         raise SystemExit(1)
 
@@ -117,7 +118,7 @@ def plan(plan: str, project: str, as_json: bool, detach: bool, at_most: float | 
     if not made["valid"]:
         for fault in made["errors"]:
             place = f"{name}:{fault['line']}" if fault.get("line") else name
-            click.echo(f"{place}: {fault['message']}", err=True)
+            say(f"{place}: {fault['message']}", err=True)
         raise Refused(f"{name} has {counted(len(made['errors']), 'error')}; no batch was made. See and fix them: {made['url']}")
     begun = where.call("POST", "batches/", body={"plan": made["plan"], "project": slug})
     _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
@@ -237,7 +238,7 @@ def status(number: int, follow: bool, at_most: float | None, as_json: bool) -> N
     if follow:
         begun = {"batch_id": number, "run": found["run"]}
         return _follow(where, begun, as_json=as_json, detach=False, at_most=at_most, what="batch")
-    _print(found) if as_json else click.echo(found["text"])
+    _print(found) if as_json else say(found["text"])
     return None
 
 
@@ -247,7 +248,7 @@ def status(number: int, follow: bool, at_most: float | None, as_json: bool) -> N
 def plan_of(number: int, as_json: bool) -> None:
     """Print the plan that a batch was made of."""
     found = _connection().call("GET", f"batches/{number}/plan/")
-    _print(found) if as_json else click.echo(found["text"], nl=False)
+    _print(found) if as_json else say(found["text"], nl=False)
 
 
 @ce.command("list")
@@ -270,13 +271,13 @@ def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
         table.add_column(name, overflow="ellipsis", no_wrap=True, min_width=len(name) if name in ("Batch", "Phases") else None)
     for one in found["batches"]:
         cells = (str(one["batch_id"]), one["detail"] or one["state"], f"{one['phases_done']}/{one['phases']}", one["project"], one["title"])
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(visible(str(cell))) for cell in cells))
     console = Console()
     if not console.is_terminal:
         console.width = WIDE  # in a pipe nothing is cut
     console.print(table if found["batches"] else Text("No batches."))
     if found["pages"] > 1:
-        click.echo(f"Page {found['page']} of {found['pages']}; the next: ce list --page {found['page'] + 1}")
+        say(f"Page {found['page']} of {found['pages']}; the next: ce list --page {found['page'] + 1}")
     return None
 
 
@@ -298,7 +299,7 @@ def retry(number: int, phases: tuple[str, ...], as_json: bool, detach: bool, at_
 def stop(number: int, as_json: bool) -> None:
     """Cancel the current run of a batch and end all its processes. What is committed stays."""
     found = _connection().call("POST", f"batches/{number}/cancel/", body={})
-    _print(found) if as_json else click.echo(f"Batch {number}, run {found['run']} is being cancelled.")
+    _print(found) if as_json else say(f"Batch {number}, run {found['run']} is being cancelled.")
 
 
 @ce.command()
@@ -319,7 +320,7 @@ def logs(number: int, phase: str, follow: bool, as_json: bool) -> None:
         else:
             for line in found["lines"]:
                 at = "" if line["at"] is None else f"{line['at'][11:19]} "
-                click.echo(f"{at}{line['text']}")
+                say(f"{at}{line['text']}")
         after = found["last"]
         return bool(found["ended"]) and after >= found["total"]
 
@@ -340,7 +341,7 @@ def diff(number: int, phase: str, as_json: bool) -> None:
         if one["diff"]:
             click.echo(_coloured(one["diff"]), nl=False)
         else:
-            click.echo(f"Phase {one['phase']}: {one['state']}, no changes{'' if one['diff'] == '' else ' yet'}.", err=True)
+            say(f"Phase {one['phase']}: {one['state']}, no changes{'' if one['diff'] == '' else ' yet'}.", err=True)
     return None
 
 
@@ -349,7 +350,7 @@ def _coloured(text: str) -> str:
     if not sys.stdout.isatty():
         return text
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    return "".join(click.style(line, fg=colours.get(line[:1])) for line in text.splitlines(keepends=True))
+    return "\n".join(click.style(visible(line), fg=colours.get(line[:1])) for line in text.split("\n"))
 
 
 @ce.command()
@@ -363,16 +364,16 @@ def merge(number: int, no_ff: bool, dry_run: bool, as_json: bool) -> None:
     seen = where.call("GET", f"batches/{number}/merge/")
     counts = ", ".join(f"{len(seen[f'files_{word}'])} {word}" for word in ("created", "modified", "deleted"))
     if not as_json:
-        click.echo(f"{seen['branch']} into {seen['base_branch']}: {counted(seen['commits'], 'commit')}; files: {counts}.")
+        say(f"{seen['branch']} into {seen['base_branch']}: {counted(seen['commits'], 'commit')}; files: {counts}.")
         if seen["not_done"]:
-            click.echo(f"  not done, so not part of it: phases {', '.join(seen['not_done'])}")
+            say(f"  not done, so not part of it: phases {', '.join(seen['not_done'])}")
     if seen["refusal"]:
         raise Refused(seen["refusal"])
     if dry_run:
         return _print(seen) if as_json else None
     shown = {"base": seen["base"], "tip": seen["tip"], "method": "no_ff" if no_ff else "ff"}
     done = where.call("POST", f"batches/{number}/merge/", body=shown)
-    _print(done) if as_json else click.echo(f"Merged: {done['base_branch']} is at {done['commit'][:12]} now.")
+    _print(done) if as_json else say(f"Merged: {done['base_branch']} is at {done['commit'][:12]} now.")
     return None
 
 
@@ -414,7 +415,7 @@ def verify(number: int, as_json: bool) -> None:
         found = where.call("GET", f"batches/{number}/verify/")
         if found["progress"] not in ("", shown) and not as_json:
             shown = found["progress"]
-            click.echo(shown, err=True)
+            say(shown, err=True)
         return bool(found["state"] != "running")
 
     where.wait(done, f"The verification goes on. See it on the page of batch {number}.")
@@ -423,9 +424,9 @@ def verify(number: int, as_json: bool) -> None:
     elif found["document"] is not None:
         from batches.core.gates.verification import report_text
 
-        click.echo(report_text(found["document"]))
+        say(report_text(found["document"]))
     if found["problem"] and not as_json:
-        click.echo(found["problem"], err=True)
+        say(found["problem"], err=True)
     if found["state"] != "agrees":
         raise SystemExit(1)
 
@@ -439,7 +440,7 @@ def trends(period: str, project: str, operation: str, as_json: bool) -> None:
     """Show figures, findings and success criteria of a period."""
     query = {"period": period, "project": project, "operation": operation} | ({} if as_json else {"text": "1"})
     found = _connection().call("GET", "metrics/", query={name: value for name, value in query.items() if value})
-    _print(found) if as_json else click.echo(found["text"])
+    _print(found) if as_json else say(found["text"])
 
 
 # Repositories
@@ -464,7 +465,7 @@ def install_commands(repository: str, branch: str | None, remove: bool) -> None:
             change = (framework.remove if remove else framework.install)(found, branch or found.default_branch(), scratch)
     except (ServiceError, SubagentError) as problem:
         raise Refused(str(problem)) from problem
-    click.echo(change.words)
+    say(change.words)
 
 
 # The installation
@@ -514,14 +515,14 @@ def login(server: str) -> None:
     token = click.prompt("Token", hide_input=True, err=True).strip()
     server = server.rstrip("/")
     projects = connect(server, token).call("GET", "projects/")["projects"]
-    click.echo(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {keep(server, token)}.")
+    say(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {keep(server, token)}.")
 
 
 @ce.command()
 def logout() -> None:
     """Use this machine's installation again."""
     kept_file().unlink(missing_ok=True)
-    click.echo("Server and token are forgotten here. Revoke the token on the page “Your account”, if nothing else uses it.")
+    say("Server and token are forgotten here. Revoke the token on the page “Your account”, if nothing else uses it.")
 
 
 @ce.command()

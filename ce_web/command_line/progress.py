@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from batches.core.text.words import duration
+from ce_web.command_line.terminal import say, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -62,12 +63,11 @@ class Progress:
             key = (task["stage"], task["phase"] or "")
             shown = (task["state"], task["attempt"], task["progress"])
             if shown != self._shown.get(key, ("pending", None, "")):
-                sys.stderr.write(f"[stage {task['stage']}] {_name(task)}: {_words(task)}\n")
+                say(f"[stage {task['stage']}] {_name(task)}: {_words(task)}", err=True)
             self._shown[key] = shown
         if run["waits"] != self._waits:
             self._waits = run["waits"]
-            sys.stderr.write(f"{self._waits or 'The machine works again.'}\n")
-        sys.stderr.flush()
+            say(f"{self._waits or 'The machine works again.'}", err=True)
 
 
 def _name(task: JsonObject) -> str:
@@ -93,7 +93,8 @@ def _table(run: JsonObject) -> "Table":
 
     done = sum(task["state"] == "succeeded" for task in run["tasks"])
     head = f"Batch {run['batch_id']}, run {run['run']}: {run['state']}, {done} of {len(run['tasks'])}, {duration(run['seconds'])}"
-    table = Table(title=head, title_justify="left", box=None, pad_edge=False, caption=run["waits"])
+    waits = Text(visible(run["waits"])) if run["waits"] else None
+    table = Table(title=Text(visible(head)), title_justify="left", box=None, pad_edge=False, caption=waits)
     for name in ("Stage", "Phase", "State", "Time", ""):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     left_out = max(0, len(run["tasks"]) - SHOWN_TASKS)
@@ -109,5 +110,5 @@ def _table(run: JsonObject) -> "Table":
         seconds = "" if task["seconds"] is None else duration(task["seconds"])
         # Text, not markup: brackets in a title are no styles.
         cells = (str(task["stage"]), name, task["state"], seconds, what)
-        table.add_row(*(Text(str(cell).replace("\n", " ")) for cell in cells), style=COLOURS.get(task["state"], ""))
+        table.add_row(*(Text(visible(str(cell).replace("\n", " "))) for cell in cells), style=COLOURS.get(task["state"], ""))
     return table

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ce_web.command_line.connections import Refused, Server, connect, keep
 from ce_web.command_line.main import SHELLS, ce
+from ce_web.command_line.terminal import visible
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT, free_port, wait_for
 
@@ -157,6 +158,20 @@ def test_a_login_is_kept_for_this_user_alone_and_a_token_goes_to_no_other_server
     path.write_text("{")
     with pytest.raises(Refused, match="cannot be read"):
         connect("", "")
+
+
+def test_what_an_agent_wrote_gives_no_command_to_the_terminal():
+    hostile = "a\x1b]52;c;aGk=\x07\x9b2J\rb\tc\n"
+    assert visible(hostile) == "a\u241b]52;c;aGk=\u2407\ufffd2J\u240db\tc\n"
+    controller, terminal = os.openpty()
+    code = f"from ce_web.command_line import main, terminal; terminal.say({hostile!r}, nl=False); print(main._coloured({hostile!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE, text=True)
+    os.close(terminal)
+    with open(controller, "rb") as file:
+        printed = file.read1(10_000).decode()
+    assert not done.stderr and printed.count("\u241b]52;c;aGk=\u2407") == 2 and "\x1b]" not in printed and "\x07" not in printed
+    piped = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert piped.stdout.count(b"\x1b]52") == 2, "a pipe gets it as it is: a diff can be applied"
 
 
 def test_every_verb_says_what_it_does_and_shells_can_complete_them():
