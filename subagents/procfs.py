@@ -101,3 +101,18 @@ def descendants(pid: int) -> list[int]:
         level = [child for parent in level for child in children_of(parent)]
         found += level
     return found
+
+
+def busy_ticks(pids: Sequence[int], session: int) -> tuple[int, bool]:
+    """The processor time of those processes of a session and of their ended children, in clock ticks; whether one waits for a disk."""
+    ticks, waits = 0, False
+    for pid in pids:
+        try:
+            fields = stat_fields(pid)
+        except OSError:
+            continue
+        if int(fields[3]) != session:
+            continue
+        ticks += sum(int(field) for field in fields[11:15])
+        waits = waits or fields[0] == "D"
+    return ticks, waits

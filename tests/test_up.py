@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from batches.management.commands.up import TICKER_SILENT_SECONDS, Program
+from batches.management.commands import up
+from batches.management.commands.up import Program
 from ce_web.cluster import EXIT_CRASHED
 from subagents.procfs import children_of
-from tests.installation import ROOT, Installation, wait_for
+from tests.installation import ROOT, Installation, free_port, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -144,21 +145,108 @@ def test_up_does_not_take_a_jump_of_the_clock_for_silence(bare):
     assert bare.supervised("cluster")[0] == parent and "silent" not in bare.log
 
 
-def test_a_cluster_whose_ticker_takes_long_is_given_longer_each_time(tmp_path):
+def looked_after(program: Program, until, seconds: float = 20) -> list[str]:
+    """Look after the program until `until` is true of what it says; end it."""
     said: list[str] = []
-    program = Program("cluster", (sys.executable, "-c", "import time; time.sleep(60)"), mark=tmp_path / "mark", allowed_seconds=0.2)
     try:
-        wait_for(lambda: program.look_after(said.append) or sum("killing" in line for line in said) == 2, 20, "two kills")
-        assert program.allowed_seconds == pytest.approx(0.8)
-        program.mark.touch()
-        program.look_after(said.append)
-        os.utime(program.mark, (1, 1))
-        program.look_after(said.append)
-        assert program.allowed_seconds == TICKER_SILENT_SECONDS
+        wait_for(lambda: program.look_after(said.append) or until(said), seconds, "what the watchdog is to say")
     finally:
         if program.process is not None:
             program.process.kill()
             program.process.wait()
+    return said
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", "-c", code)
+
+
+def test_a_program_that_does_nothing_is_killed_once_and_waited_for(tmp_path):
+    program = Program("cluster", python("import time; time.sleep(60)"), mark=tmp_path / "mark", silent_seconds=0.5)
+    said = looked_after(program, lambda said: any("SIGKILL" in line for line in said))
+    assert [line.partition(" in ")[0] for line in said if "killing" in line] == ["cluster: its ticker was never heard of"]
+
+
+def test_a_killed_program_that_is_still_there_is_told_once_and_not_killed_again(tmp_path, monkeypatch):
+    """As with a process that waits for a disk: here the kill reaches nobody."""
+    kills = []
+    monkeypatch.setattr(Program, "_kill_group", lambda self: kills.append(1))
+    monkeypatch.setattr(up, "REAP_SECONDS", 0.3)
+    program = Program("cluster", python("import time; time.sleep(60)"), mark=tmp_path / "mark", silent_seconds=0.2)
+    rounds = []
+    said = looked_after(program, lambda said: any("still there" in line for line in said) and not rounds.append(1) and len(rounds) > 9)
+    assert kills == [1] and sum("still there" in line for line in said) == 1
+
+
+def test_a_slow_start_is_not_killed_while_it_works_and_is_when_it_never_ends(tmp_path):
+    work = python("while True: pass")
+    program = Program("cluster", work, mark=tmp_path / "mark", silent_seconds=20, start_seconds=2.5)
+    said = looked_after(program, lambda said: any("killing" in line for line in said))
+    assert len(said) == 1 and said[0].startswith("cluster: its ticker works, but has not ended its start for "), said
+
+
+def test_before_the_first_tick_nobody_is_silent_because_the_watchdog_stood_still(tmp_path):
+    program = Program("cluster", python("import time; time.sleep(60)"), mark=tmp_path / "mark", silent_seconds=5)
+    said: list[str] = []
+    try:
+        program.look_after(said.append)
+        program.looked -= 3600
+        program.look_after(said.append)
+        assert not said and program.killed is None
+    finally:
+        program.process.kill()
+        program.process.wait()
+
+
+def test_a_second_start_on_one_data_directory_is_told_where_the_first_one_is(bare):
+    bare.start()
+    for command in (("up", "--port", str(free_port())), ("up", "--port", str(bare.port)), ("bootstrap", "--port", str(bare.port))):
+        second = bare.manage(*command, check=False, timeout=30)
+        assert second.returncode == 1 and "Traceback" not in second.stderr
+        assert f"CE Web already runs on this data directory at {bare.url}/ (process {bare.process.pid}" in second.stderr
+        assert f"kill {bare.process.pid}" in second.stderr and "CE_DATA_DIR" in second.stderr
+    assert bare.manage("sign_in_link").stdout.startswith(f"{bare.url}/")  # not port 8000
+    assert bare.stop() == 0
+    silent = bare.manage("sign_in_link")
+    assert silent.stdout.startswith("http://127.0.0.1:8000/") and "No web server runs" in silent.stderr
+
+
+def test_a_second_cluster_waits_for_the_end_of_the_first_and_then_takes_over(bare):
+    """As after the death of `manage.py up`: its cluster is still stopping when the next one starts."""
+    first = start_cluster(bare)
+    with bare.log_path.open("ab") as log:
+        second = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "cluster"], env=bare.environment, stdout=log, stderr=log)
+    try:
+        bare.wait(lambda: f"Another cluster is on this data directory (process {first.pid}" in bare.log, 20, "the second one waits")
+        assert (bare.data / "cluster.pid").read_text() == f"{first.pid}\n"
+        first.terminate()
+        assert first.wait(20) == 0
+        bare.wait_for_ticker(20)
+        assert (bare.data / "cluster.pid").read_text() == f"{second.pid}\n"
+    finally:
+        second.terminate()
+        second.wait(20)
+
+
+def test_two_first_runs_at_once_make_one_installation(empty):
+    command = [sys.executable, str(ROOT / "manage.py"), "bootstrap", "--no-sample", "--port", str(empty.port)]
+    both = [subprocess.Popen(command, env=empty.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=110)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert sum("with the password" in text for text in said) == 1
+    assert empty.shell("from django.contrib.auth.models import User; print(User.objects.count())") == "1"
+
+
+def test_a_read_only_data_directory_is_a_sentence(bare):
+    """A read-only mount, because root may write anywhere else."""
+    for command in ("up", "cluster", "bootstrap"):
+        inside = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", str(bare.data), str(bare.data)]
+        done = subprocess.run(
+            [*inside, sys.executable, str(ROOT / "manage.py"), command, *(() if command == "cluster" else ("--port", str(bare.port)))],
+            env=bare.environment, capture_output=True, text=True, timeout=60,
+        )
+        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert f"CE_DATA_DIR='{bare.data}' cannot be written to (Read-only file system)" in done.stderr
 
 
 def test_interrupt_stops_web_and_cluster_in_about_a_second(bare):

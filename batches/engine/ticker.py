@@ -72,7 +72,7 @@ def ticker_mark() -> Path:
 def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
     """Be this host's ticker. Raises TickerBusy when another process is. The kernel releases the lock when the process dies.
 
-    The lock file says which kind of process holds it.
+    The lock file says which kind of process holds it, and its id.
     """
     directory = Path(settings.CE_DATA_DIR)
     directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def ticker_lock(*, by_command: bool = False) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TickerBusy(os.pread(descriptor, 1, 0) == b"c") from None
-        os.pwrite(descriptor, b"c" if by_command else b"s", 0)
+        os.pwrite(descriptor, b"%s%-10d\n" % (b"c" if by_command else b"s", os.getpid()), 0)
         yield
     finally:
         os.close(descriptor)

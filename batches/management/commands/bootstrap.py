@@ -1,6 +1,8 @@
 """`manage.py bootstrap`: set up everything for the first start. Idempotent."""
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
@@ -16,9 +18,12 @@ from batches.management.commands.up import address, refuse_port_in_use
 from batches.models import Project
 from batches.plans.services import import_plan
 from batches.projects.services import create_project
+from ce_web import running
 from subagents.workspace import create_repository
 
 ADMINISTRATOR = "admin"
+LONGEST_SECONDS = 300.0  # for another first run to end
+BOOTSTRAP_LOCK = 0x6365_7765_62  # an advisory lock of PostgreSQL
 SAMPLE_NAME = "Sample: text statistics"
 SAMPLE_DIRECTORY = "sample-project"
 
@@ -42,14 +47,25 @@ class Command(BaseCommand):
         parser.add_argument("--no-sample", action="store_true", help="do not create the sample project and its plans")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
+            raise CommandError(problem)
         refuse_port_in_use(options["host"], options["port"])
-        for directory in (settings.CE_DATA_DIR,):
-            Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            call_command("migrate", interactive=False, verbosity=0)
+            with running.hold("bootstrap", LONGEST_SECONDS, self.tell_wait), alone_on_database():
+                self.set_up(**options)
+        except running.Busy as busy:
+            raise CommandError(f"Another first run has been at work for long ({busy.holder}): see what it does, or end it.") from busy
         except DatabaseError as error:
             message = f"The database cannot be used: {str(error).strip()}\nDATABASE_URL says where it is; see docs/settings.md."
             raise CommandError(message) from error
+
+    def tell_wait(self, holder: str) -> None:
+        self.stdout.write(f"Another first run is at work on this data directory ({holder}); waiting for it.")
+        self.stdout.flush()
+
+    def set_up(self, **options: Any) -> None:
+        """Make what is missing, and print how to sign in."""
+        call_command("migrate", interactive=False, verbosity=0)
         password = make_first_administrator()
         if not options["no_sample"] and not Project.objects.exists():
             make_sample(Path(settings.CE_DATA_DIR) / SAMPLE_DIRECTORY)
@@ -62,6 +78,21 @@ class Command(BaseCommand):
             self.stdout.write(f"Afterwards as {ADMINISTRATOR} with the password {password} (shown this once only).")
         if newcomer is None:
             self.stdout.write(f"Address: {url}")
+
+
+@contextlib.contextmanager
+def alone_on_database() -> Iterator[None]:
+    """Let the first runs of several hosts follow one another; on SQLite the data directory's lock does."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [BOOTSTRAP_LOCK])
+    try:
+        yield
+    finally:
+        with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [BOOTSTRAP_LOCK])
 
 
 def make_first_administrator() -> str | None:

@@ -2,10 +2,11 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
@@ -13,7 +14,10 @@ from django_q.models import Schedule
 from batches.checks import ENGINE
 from batches.engine import ticker
 from batches.tasks import enqueue_tick
-from ce_web.cluster import run_cluster
+from ce_web import running
+from ce_web.cluster import STOP_SECONDS, run_cluster
+
+PATIENCE_SECONDS = STOP_SECONDS + 5  # a cluster whose `manage.py up` was killed is still stopping
 
 
 class Command(BaseCommand):
@@ -24,17 +28,33 @@ class Command(BaseCommand):
         parser.description = f"{self.help} Usually `manage.py up` runs it."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
+            raise CommandError(problem)
+        try:
+            with running.hold("cluster", PATIENCE_SECONDS, self.tell_wait):  # its children hold the lock, too, until all are gone
+                status = self.run_cluster()
+        except running.Busy as busy:
+            raise CommandError(
+                f"A cluster already runs on this data directory ({busy.holder}; {settings.CE_DATA_DIR}). Stop it first, or set CE_DATA_DIR."
+            ) from busy
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if status:
+            os._exit(status)  # do not wait for crashed processes
+
+    def tell_wait(self, holder: str) -> None:
+        self.stdout.write(f"Another cluster is on this data directory ({holder}); waiting for its end.")
+        self.stdout.flush()
+
+    def run_cluster(self) -> int:
+        """Queue the ticker and run the cluster until its end; returns its exit status."""
         report = ticker.startup_report(settings.CE_HOST)
         os.environ[ticker.STARTUP_VARIABLE] = report
         self.stdout.write(report)
         self.stdout.flush()
         keep_ticking(settings.CE_HOST)
         enqueue_tick()
-        status = run_cluster()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if status:
-            os._exit(status)  # do not wait for crashed processes
+        return run_cluster()
 
 
 def keep_ticking(name_of_host: str) -> None:

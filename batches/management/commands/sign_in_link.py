@@ -1,7 +1,9 @@
 """`manage.py sign_in_link [USERNAME]`: print a one-time sign-in link, for example after a lost password."""
 
+import os
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -10,6 +12,9 @@ from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
 from batches.core.text.words import counted
 from batches.management.commands.up import address
+from ce_web import running
+
+PORT = 8000  # of `manage.py up`, unless it is told another
 
 
 class Command(BaseCommand):
@@ -17,8 +22,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username", nargs="?", default="admin")
-        parser.add_argument("--host", default="127.0.0.1", help="address that the web server listens on")
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--host", help="address that the web server listens on (default: where it runs now)")
+        parser.add_argument("--port", type=int)
         parser.add_argument("--remove-second-steps", action="store_true", help="for someone who lost the app, passkeys and recovery codes")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,4 +37,15 @@ class Command(BaseCommand):
         removed = second_steps.remove_all(user) if options["remove_second_steps"] else 0
         also = f"; removed {counted(removed, 'second step')}" if removed else ""
         audit_log.record(audit_log.Kind.USER, Actor.command("sign_in_link").cause, f"New sign-in link for {user.get_username()}{also}")
-        self.stdout.write(make_link(user, address(options["host"], options["port"])))
+        self.stdout.write(make_link(user, self.site(options["host"], options["port"])))
+
+    def site(self, host: str | None, port: int | None) -> str:
+        """Where the link leads: as asked for, else CE_SITE_URL if that is set, else to the web server that runs."""
+        server = running.running_server()
+        if host is None and port is None:
+            if "CE_SITE_URL" in os.environ:
+                return f"{settings.CE_SITE_URL}/"
+            if server is None:
+                self.stderr.write(f"No web server runs on this data directory. The link is for port {PORT}; --port N makes it for another.")
+        known = (server.host, server.port) if server is not None else ("127.0.0.1", PORT)
+        return address(host or known[0], port or known[1])

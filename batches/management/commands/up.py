@@ -1,8 +1,8 @@
 """`manage.py up`: run web server and cluster in the foreground, and restart them when they end or hang."""
 
+import contextlib
 import errno
 import ipaddress
-import math
 import os
 import signal
 import socket
@@ -18,10 +18,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ce_web import running
 from ce_web.cluster import die_with_parent
+from subagents.procfs import busy_ticks, descendants
 
-TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark file four times a second
-LONGEST_SILENT_SECONDS = 80.0  # after each kill in a row the limit doubles, for slow machines and huge merges
+TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark file four times a second; without a tick it must at least work
+LONGEST_START_SECONDS = 120.0  # a cluster that works, but has not ticked for so long since it started, hangs
+LONGEST_ROUND_SECONDS = 600.0  # the same for a round of the ticker, in which git may have a huge merge to do
+GAP_SECONDS = 1.0  # when `up` itself stood still, this much of it counts as silence
+REAP_SECONDS = 10.0  # a killed process that is still there after this time is told
 STOP_SECONDS = 20.0  # longer than the cluster gives its running tasks
 FIRST_BACK_OFF_SECONDS = 0.3
 LONGEST_BACK_OFF_SECONDS = 5.0
@@ -42,15 +47,27 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        programs = []
-        if not options["no_cluster"]:
-            programs.append(Program("cluster", cluster_command(), mark=ticker_mark()))
-        if not options["no_web"]:
-            refuse_unsafe(host)
-            refuse_port_in_use(host, port)
-            programs.append(Program("web", web_command(host, port)))
-        if not programs:
+        if options["no_web"] and options["no_cluster"]:
             raise CommandError("--no-web and --no-cluster together leave nothing to run.")
+        if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
+            raise CommandError(problem)
+        programs = []
+        with contextlib.ExitStack() as held:
+            if not options["no_cluster"]:
+                hold_up(held)
+                programs.append(Program("cluster", cluster_command(), mark=ticker_mark()))
+            if not options["no_web"]:
+                refuse_unsafe(host)
+                refuse_port_in_use(host, port)
+                if is_loopback(host):
+                    os.environ.setdefault("CE_SITE_URL", address(host, port))  # links in mails lead here
+                running.note_server(host, port)
+                held.callback(running.forget_server)
+                programs.append(Program("web", web_command(host, port)))
+            self.run_all(programs, "" if options["no_web"] else address(host, port), host, port)
+
+    def run_all(self, programs: "list[Program]", url: str, host: str, port: int) -> None:
+        """Look after the programs until a signal asks for the stop. `url` is said once the port is taken; "" for none."""
         stop: list[int] = []
 
         def ask_to_stop(number: int, _frame: FrameType | None) -> None:
@@ -58,12 +75,12 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask_to_stop)
-        announced = options["no_web"]
+        announced = not url
         while not stop:
             for program in programs:
                 program.look_after(self.say)
             if not announced and (announced := bind_error(host, port) is not None):
-                self.say(f"CE Web: {address(host, port)}   (Ctrl-C stops it; running agents continue)")
+                self.say(f"CE Web: {url}   (Ctrl-C stops it; running agents continue)")
             time.sleep(ROUND_SECONDS)
         began = time.monotonic()
         for program in programs:
@@ -79,43 +96,83 @@ class Command(BaseCommand):
 
 @dataclass(slots=True)
 class Program:
-    """A child process in its own session. Restarted with back-off; killed if its mark file does not change for too long.
+    """A child process in its own session. Restarted with back-off; killed once, and waited for, if it makes no progress.
 
-    Durations use the monotonic clock, so that a jump of the wall clock does not look like silence.
+    Progress is a change of its mark file, or processor time or disk access of whoever is to change it next: on a slow machine a
+    start takes long, and a merge of a huge repository too. Durations use the monotonic clock, so that a jump of the wall
+    clock does not look like silence, and time in which this process itself stood still hardly counts.
     """
 
     name: str
     command: tuple[str, ...]
     mark: Path | None = None
+    silent_seconds: float = TICKER_SILENT_SECONDS
+    start_seconds: float = LONGEST_START_SECONDS
     process: subprocess.Popen[bytes] | None = None
     born: float = 0.0
     not_before: float = 0.0
     back_off_seconds: float = field(default=FIRST_BACK_OFF_SECONDS)
-    allowed_seconds: float = field(default=TICKER_SILENT_SECONDS)
+    killed: float | None = None  # when it was killed; it is waited for then, and not killed again
+    told: bool = False  # that it is still there although it was killed
     marked: int | None = None  # the mark's time when it was last seen
-    heard: float = -math.inf  # when it was last seen to have changed
+    ticked: bool = False  # since it was started
+    idle: float = 0.0  # seconds without progress
+    unmarked: float = 0.0  # seconds without a change of the mark
+    looked: float = 0.0
+    worked: int = -1  # clock ticks of processor time when they were last seen
 
     def look_after(self, say: Callable[[str], None]) -> None:
-        """Start it, restart it after it ended, kill it if it is silent. Does not wait."""
+        """Start it, restart it after it ended, kill it if it makes no progress. Does not wait."""
         now = time.monotonic()
-        self._listen(now)
         if self.process is None:
             if now >= self.not_before:
                 self.process = _start(self.command)
-                self.born = now
+                self.born = self.looked = now
+                self.idle = self.unmarked = 0.0
+                self.ticked, self.told, self.killed, self.worked = False, False, None, -1
+                self._mark_changed()
         elif (status := self.process.poll()) is not None:
             self._kill_group()  # also ends what is left of its session
             self.process = None
-            lived = now - self.born
-            steady = lived > STEADY_SECONDS or self.heard > self.born
+            steady = now - self.born > STEADY_SECONDS or self.ticked
             self.back_off_seconds = FIRST_BACK_OFF_SECONDS if steady else min(LONGEST_BACK_OFF_SECONDS, self.back_off_seconds * 2)
             self.not_before = now + self.back_off_seconds
             say(f"{self.name} {_ending(status)}; starting it again in {self.back_off_seconds:.1f} s")
-        elif self.mark is not None and now - max(self.born, self.heard) > self.allowed_seconds:
-            what = f"is silent for {now - self.heard:.0f} s" if self.heard > self.born else "was never heard of"
+        elif self.killed is not None:
+            if not self.told and now - self.killed > REAP_SECONDS:
+                say(f"{self.name} was killed and is still there, as when a disk does not answer; waiting for its end")
+                self.told = True
+        elif self.mark is not None and (what := self._hangs(now)):
             say(f"{self.name}: its ticker {what}; killing it")
-            self.allowed_seconds = min(LONGEST_SILENT_SECONDS, self.allowed_seconds * 2)
+            self.killed = now
             self._kill_group()
+
+    def _hangs(self, now: float) -> str:
+        """What it has not done for too long, in words; "" while it makes progress."""
+        passed, self.looked = min(now - self.looked, GAP_SECONDS), now
+        self.idle += passed
+        self.unmarked += passed
+        if self._mark_changed():
+            self.ticked, self.idle, self.unmarked = True, 0.0, 0.0
+        elif self.idle > GAP_SECONDS and self._works():
+            self.idle = 0.0
+        if self.idle > self.silent_seconds:
+            return f"is silent for {self.unmarked:.0f} s" if self.ticked else f"was never heard of in {self.unmarked:.0f} s"
+        if self.unmarked > (LONGEST_ROUND_SECONDS if self.ticked else self.start_seconds):
+            return f"works, but has not ended {'a round' if self.ticked else 'its start'} for {self.unmarked:.0f} s"
+        return ""
+
+    def _works(self) -> bool:
+        """Whether the ticker's process, or before there is one any of the program's, used a processor or waits for a disk.
+
+        Attempts have sessions of their own: what they do is no progress of the ticker.
+        """
+        assert self.process is not None and self.mark is not None
+        ticker, whole = ticker_pid(self.mark.with_name("ticker.lock")), descendants(self.process.pid)
+        who = ticker if ticker in whole else self.process.pid
+        worked, waits = busy_ticks([who, *descendants(who)], self.process.pid)
+        before, self.worked = self.worked, worked
+        return waits or worked != before
 
     def ask_to_stop(self) -> None:
         if self.process is not None:
@@ -131,17 +188,16 @@ class Program:
         self._kill_group()
         self.process.wait()
 
-    def _listen(self, now: float) -> None:
-        """Note whether the mark file has changed since the last check."""
+    def _mark_changed(self) -> bool:
+        """Whether the mark file has changed since the last check."""
         if self.mark is None:
-            return
+            return False
         try:
             marked = self.mark.stat().st_mtime_ns
         except FileNotFoundError:
-            return
-        if self.marked is not None and marked != self.marked:
-            self.heard, self.allowed_seconds = now, TICKER_SILENT_SECONDS
-        self.marked = marked
+            return False
+        before, self.marked = self.marked, marked
+        return before != marked
 
     def _kill_group(self) -> None:
         if self.process is not None:
@@ -169,6 +225,33 @@ def _ending(status: int) -> str:
 def ticker_mark() -> Path:
     """The mark file that the ticker of this host touches in every round."""
     return Path(settings.CE_DATA_DIR) / "ticker.alive"
+
+
+def ticker_pid(lock: Path) -> int:
+    """The process id that the ticker wrote into its lock file; 0 when there is none."""
+    try:
+        return int(lock.read_bytes()[1:].split(b"\n")[0])
+    except (OSError, ValueError):
+        return 0
+
+
+def hold_up(held: contextlib.ExitStack) -> None:
+    """Be the only `manage.py up` with a cluster on this data directory. Raises CommandError with the way out."""
+    try:
+        held.enter_context(running.hold("up"))
+    except running.Busy as busy:
+        raise CommandError(runs_already(busy.holder)) from busy
+
+
+def runs_already(holder: str) -> str:
+    """The sentence for who starts an installation that runs: where it is, and what to do."""
+    server = running.running_server()
+    where = f" at {address(server.host, server.port)}" if server is not None else ""
+    pid = holder.removeprefix("process ").partition(",")[0]
+    return (
+        f"CE Web already runs on this data directory{where} ({holder}; {settings.CE_DATA_DIR}).\n"
+        f"Use that one, stop it first (kill {pid}), or start a second installation with a CE_DATA_DIR and a port of its own."
+    )
 
 
 def cluster_command() -> tuple[str, ...]:
@@ -228,5 +311,8 @@ def refuse_port_in_use(host: str, port: int) -> None:
     """Raises CommandError with a suggestion if `port` cannot be listened on."""
     error = bind_error(host, port)
     if error is not None:
+        server = running.running_server()
+        if server is not None and server.port == port:
+            raise CommandError(runs_already(f"process {server.pid}")) from error
         reason = "is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
         raise CommandError(f"Port {port} on {host} {reason}. Choose another one: make run PORT={min(port + 1, 65535)}") from error
