@@ -28,6 +28,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     # Browsers request this on pages without an icon, such as the administration.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
+    path("api/v1/", include("batches.pages.api_v1.urls")),
     path("", include("batches.pages.urls")),
 ]
 

@@ -32,13 +32,14 @@ from batches.metrics import history
 from batches.models import ApiToken, Batch, Phase, Plan, Project, Run
 from batches.models.visibility import seeing, sees_nothing
 from batches.pages.batches.actions import execute_form, execute_or_resume
-from batches.pages.batches.batch_list import rows_of, wanted_page
+from batches.pages.batches.batch_list import BatchRow, rows_of, wanted_page
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 from batches.plans.services import import_plan, report_of
 from batches.review.plans import review_of_text
 
 Answer = Callable[..., JsonResponse]
+DEPRECATED_SINCE = "@1795824000"  # 2026-11-28, as RFC 9745 writes it: since then /api/v1/ answers the same
 BODY_BYTES = 64 * 1024  # for a JSON object; plans have their own limit
 
 
@@ -56,18 +57,10 @@ class Endpoint:
         self.methods = methods
 
     def __call__(self, request: HttpRequest, **where: Any) -> HttpResponse:
-        try:
-            token = _token(request)
-        except api_tokens.TooManyBadTokens as wait:
-            return JsonResponse({"error": str(wait)}, status=429, headers={"Retry-After": str(wait.retry_seconds)})
-        if token is None:
-            error = "Send a valid token: Authorization: Bearer TOKEN. Create one on the page Your account."
-            return JsonResponse({"error": error}, status=401, headers={"WWW-Authenticate": 'Bearer realm="CE Web"'})
-        request.user = token.user
-        with seeing(sight_of(token.user, token)):
-            if sees_nothing():
-                return JsonResponse({"error": "This token's person has no role, or may not see its project."}, status=403)
-            return self.answer(request, Actor.program(token), where)
+        said = for_token(request, lambda token: self.answer(request, Actor.program(token), where), _error)
+        said.headers["Deprecation"] = DEPRECATED_SINCE
+        said.headers["Link"] = f'<{request.path.replace("/api/", "/api/v1/", 1)}>; rel="successor-version"'
+        return said
 
     def answer(self, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:
         """The answer for `actor`, who is known by now."""
@@ -76,6 +69,28 @@ class Endpoint:
             error = f"Method not allowed; use {' or '.join(self.methods)}."
             return JsonResponse({"error": error}, status=405, headers={"Allow": ", ".join(self.methods)})
         return _guarded(function, request, actor, where)
+
+
+def for_token(
+    request: HttpRequest, answer: Callable[[ApiToken], HttpResponse], error: Callable[[int, str, Mapping[str, str]], HttpResponse]
+) -> HttpResponse:
+    """What `answer` says to the request's token, within what its person may see; else an `error`: status, sentence, headers."""
+    try:
+        token = _token(request)
+    except api_tokens.TooManyBadTokens as wait:
+        return error(429, str(wait), {"Retry-After": str(wait.retry_seconds)})
+    if token is None:
+        said = "Send a valid token: Authorization: Bearer TOKEN. Create one on the page Your account."
+        return error(401, said, {"WWW-Authenticate": 'Bearer realm="CE Web"'})
+    request.user = token.user
+    with seeing(sight_of(token.user, token)):
+        if sees_nothing():
+            return error(403, "This token's person has no role, or may not see its project.", {})
+        return answer(token)
+
+
+def _error(status: int, sentence: str, headers: Mapping[str, str]) -> HttpResponse:
+    return JsonResponse({"error": sentence}, status=status, headers=dict(headers))
 
 
 def endpoint(**methods: Answer) -> Endpoint:
@@ -137,29 +152,31 @@ def batches(request: HttpRequest, actor: Actor) -> JsonResponse:
             "count": page.paginator.count,
             "page": page.number,
             "pages": page.paginator.num_pages,
-            "batches": [
-                {
-                    "batch_id": row.batch.number,
-                    "title": row.batch.title,
-                    "project": row.batch.project.slug,
-                    "state": RunState.SUCCEEDED if row.not_verified else row.state,
-                    "not_verified": row.not_verified,
-                    "detail": row.word,
-                    "phases_done": row.done,
-                    "phases": row.total,
-                    "tokens_used": row.tokens,
-                    "cost_usd": None if row.cost is None else float(row.cost),
-                    "unpriced": row.unpriced,
-                    "started_at": row.started_at,
-                    "elapsed_seconds": row.seconds,
-                    "waited_for_person_seconds": row.waited_for_person,
-                    "seconds_left": None if row.left is None else row.left.seconds,
-                    "url": request.build_absolute_uri(reverse("batches:detail", args=[row.batch.number])),
-                }
-                for row in rows_of(page)
-            ],
+            "batches": [row_json(request, row) for row in rows_of(page.object_list)],
         }
     )
+
+
+def row_json(request: HttpRequest, row: BatchRow) -> dict[str, Any]:
+    """One batch of a list."""
+    return {
+        "batch_id": row.batch.number,
+        "title": row.batch.title,
+        "project": row.batch.project.slug,
+        "state": RunState.SUCCEEDED if row.not_verified else row.state,
+        "not_verified": row.not_verified,
+        "detail": row.word,
+        "phases_done": row.done,
+        "phases": row.total,
+        "tokens_used": row.tokens,
+        "cost_usd": None if row.cost is None else float(row.cost),
+        "unpriced": row.unpriced,
+        "started_at": row.started_at,
+        "elapsed_seconds": row.seconds,
+        "waited_for_person_seconds": row.waited_for_person,
+        "seconds_left": None if row.left is None else row.left.seconds,
+        "url": request.build_absolute_uri(reverse("batches:detail", args=[row.batch.number])),
+    }
 
 
 def new_batch(request: HttpRequest, actor: Actor) -> JsonResponse:

@@ -7,10 +7,13 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from batches.pages.common import htmx
+from batches.pages.problems import PREFIX, problem
 
 
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     """A page for a person, plain text for htmx, a JSON object for the API."""
+    if request.path.startswith(PREFIX):
+        return problem(status, f"{title} {text}")
     if request.path.startswith("/api/"):
         return JsonResponse({"error": f"{title} {text}"}, status=status)
     if htmx(request):
@@ -57,6 +60,8 @@ def too_large(request: HttpRequest, limit_bytes: int) -> HttpResponse:
 
 def broken(request: HttpRequest) -> HttpResponse:
     """Works without a database and context processors, because these may be broken."""
+    if request.path.startswith(PREFIX):
+        return problem(500, "Internal error. The server's log has the details.")
     if request.path.startswith("/api/"):
         return JsonResponse({"error": "Internal error. The server's log has the details."}, status=500)
     return HttpResponse(render_to_string("500.html"), status=500)

@@ -74,7 +74,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     version = "-".join([*(f"{batch.pk}.{batch.version}" for batch in batches), *map(str, counts.values())])
     if polled and seen == version:
         return HttpResponse(status=204)
-    rows = rows_of(page)
+    rows = rows_of(batches)
     context = {
         "rows": rows,
         "page": page,
@@ -115,8 +115,9 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
     return view, search, Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
-def rows_of(page: Page[Batch]) -> list[BatchRow]:
-    batches, now = page.object_list, timezone.now()
+def rows_of(batches: Iterable[Batch]) -> list[BatchRow]:
+    """The rows of these batches, which `with_state` has annotated."""
+    batches, now = list(batches), timezone.now()
     phases, spent, left = list_queries.phase_counts(batches), list_queries.spent(batches), _times_left(batches, now)
     successes = successes_of_batches([batch.pk for batch in batches])
     rows = []
