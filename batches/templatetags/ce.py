@@ -23,6 +23,7 @@ register.filter(state_word)
 SEGMENTS = ("succeeded", "stale", "running", "failed", "blocked", "cancelled", "queued")
 SPOKEN = {"stale": "succeeded, but not green"}
 
+
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """A decorative icon from templates/icons; the text beside it carries the meaning."""
@@ -180,14 +181,33 @@ def countdown(until: datetime | None) -> SafeString:
     )
 
 
+FORMS = {"Y-m-d H:i": "%Y-%m-%d %H:%M", "H:i:s": "%H:%M:%S", "Y-m-d H:i:s": "%Y-%m-%d %H:%M:%S"}
+
+
 @register.simple_tag
 def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
-    """A point in time in the installation's zone."""
+    """A point in time: in the installation's zone, and with JavaScript in the zone of whoever looks."""
     if not at:
         return SafeString(words.UNKNOWN)
-    local = timezone.localtime(at)
-    pattern = {"Y-m-d H:i": "%Y-%m-%d %H:%M", "H:i:s": "%H:%M:%S", "Y-m-d H:i:s": "%Y-%m-%d %H:%M:%S"}[form]
-    return format_html('<time datetime="{}">{}</time>', at.isoformat(), local.strftime(pattern))
+    text = timezone.localtime(at).strftime(FORMS[form])
+    return format_html('<time datetime="{}" data-form="{}">{}</time>', at.isoformat(), form, text)
+
+
+@register.simple_tag
+def when(at: datetime | None) -> SafeString:
+    """How long ago it was, such as "3 min ago", updated by the browser; the date after a week. The exact time is its title."""
+    if not at:
+        return SafeString(words.UNKNOWN)
+    local, seconds = timezone.localtime(at), max(0.0, (timezone.now() - at).total_seconds())
+    text = words.ago(seconds) or local.strftime(FORMS["Y-m-d H:i"])
+    title = local.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return format_html('<time datetime="{}" data-age="when" title="{}">{}</time>', at.isoformat(), title, text)
+
+
+@register.simple_tag
+def zone() -> str:
+    """The name of the installation's time zone."""
+    return timezone.localtime().strftime("%Z") or settings.TIME_ZONE
 
 
 IDLE_POLLS = 8  # times the polling interval of a live page

@@ -1,5 +1,5 @@
 // Every page: menus, buttons, theme, print, and the start of the other modules. Without it pages work with links and forms.
-import { skew, tick } from "./clock.js";
+import { localise, nameZone, skew, tick } from "./clock.js";
 import { rove } from "./graph.js";
 import { say } from "./live.js";
 import { follow, showEntry, showLine } from "./logs.js";
@@ -58,6 +58,8 @@ window.addEventListener("afterprint", function () {
 document.addEventListener("DOMContentLoaded", function () {
   rove(document);
   skew();
+  localise(document);
+  nameZone();
   tick();
   follow();
   showLine();

@@ -1,5 +1,5 @@
 // Live parts of a page: polling, swaps that keep what the reader opened, and what is said aloud.
-import { clock, tick } from "./clock.js";
+import { clock, localise, tick } from "./clock.js";
 import { filterLines, follow, selected, trim } from "./logs.js";
 import { showMark, wantsNotes } from "./notifications.js";
 
@@ -69,6 +69,7 @@ document.addEventListener("htmx:oobAfterSwap", afterSwap);
 document.addEventListener("htmx:afterSwap", afterSwap);
 function afterSwap() {
   restore();
+  localise(document);
   trim();
   filterLines();
   follow();

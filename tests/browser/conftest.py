@@ -43,15 +43,15 @@ def user(transactional_db):
 
 @pytest.fixture
 def open_tab(browser, live_server, user, settings):
-    """open_tab(theme=, size=, signed_in=) -> Tab; every fault it met fails the test at its end."""
+    """open_tab(theme=, size=, signed_in=, zone=) -> Tab; every fault it met fails the test at its end."""
     settings.CE_POLL_SECONDS = 0.3
     client = Client()
     client.force_login(user)
     session = client.cookies["sessionid"].value
     opened: list[tuple[Tab, object]] = []
 
-    def make(*, theme: str = "light", size: tuple[int, int] = (1280, 860), signed_in: bool = True) -> Tab:
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
+    def make(*, theme: str = "light", size: tuple[int, int] = (1280, 860), signed_in: bool = True, zone: str | None = None) -> Tab:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme, timezone_id=zone)
         if signed_in:
             context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         context.add_init_script(

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -140,6 +141,19 @@ def test_the_page_of_a_run_that_ends_shows_the_report_and_asks_no_more(open_tab)
     asked = polls(page)
     page.wait_for_timeout(1_000)
     assert not asked
+
+
+def test_times_are_in_the_zone_of_whoever_looks_and_the_zone_is_named_once(open_tab, browser):
+    batch = builders.failed_batch()
+    Batch.objects.filter(pk=batch.pk).update(created_at=datetime(2026, 1, 2, 23, 30, tzinfo=UTC))
+    Run.objects.update(ended_at=datetime(2026, 1, 2, 23, 30, tzinfo=UTC), report="It failed.")
+    tab = open_tab(zone="Asia/Tokyo")
+    page = tab.open("/batches/1/")
+    expect(page.locator("#zone")).to_have_text("Asia/Tokyo (UTC+09:00)")
+    ended = page.locator("#report time")
+    expect(ended).to_have_text("2026-01-03 08:30")
+    ended.hover()
+    expect(ended).to_have_attribute("title", "2026-01-03 08:30:00 UTC+09:00")
 
 
 def test_a_hidden_tab_does_not_ask(open_tab):

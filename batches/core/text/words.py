@@ -74,6 +74,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def ago(seconds: float) -> str:
+    """How long ago, coarsely, such as "3 min ago" or "2 d ago"; "" after a week, when a date says more."""
+    for unit, name, limit in ((1, "s", 60), (60, "min", 3600), (3600, "h", 86400), (86400, "d", 7 * 86400)):
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name} ago"
+    return ""
+
+
 def hours(value: float | None) -> str:
     """Planned hours as "2 h", "1.5 h" or "45 min"."""
     if value is None or not math.isfinite(value):

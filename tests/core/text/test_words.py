@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.core.text.words import bytes_words, counted, duration, strip_ansi, tokens, usd, visible
+from batches.core.text.words import ago, bytes_words, counted, duration, strip_ansi, tokens, usd, visible
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ def test_durations_have_the_unit_that_fits(seconds, expected):
 def test_unknown_is_a_dash_and_nothing_is_a_nought():
     assert (tokens(None), usd(None), bytes_words(None)) == ("—", "—", "—")
     assert (tokens(0), usd(0), bytes_words(0)) == ("0", "$0.00", "0 B")
+
+
+def test_how_long_ago_is_said_coarsely_and_after_a_week_a_date_says_more():
+    said = [ago(seconds) for seconds in (0.4, 59, 60, 7_199, 86_399, 3 * 86_400, 7 * 86_400)]
+    assert said == ["0 s ago", "59 s ago", "1 min ago", "1 h ago", "23 h ago", "3 d ago", ""]
 
 
 def test_one_is_counted_in_the_singular():
