@@ -19,6 +19,11 @@ MODEL_CHOICES = [(name, name) for name in MODELS]
 BY_COMPLEXITY = "auto"  # the empty value means the project's setting
 PHASE_MODELS_UP_TO = 200  # with more phases there is no model list per phase
 
+# Fields of the confirmation that keep what was entered while another choice draws it again.
+KEPT_CHOICES = (
+    *("what", "backend", "model", "max_parallel", "budget_usd", "on_conflict", "timeout_minutes", "scheduling", "fail_fast"),
+    *("retry_model", "repairs", "phase_cap_usd"),
+)
 INHERIT = [("", "The project's setting")]
 
 
@@ -85,7 +90,7 @@ class TemplateStart(Described, forms.Form):
 class Execute(Described, forms.Form):
     """The confirmation before an execution. An empty field means the project's setting."""
 
-    project = SeenProject(empty_label=None)
+    project = SeenProject(empty_label="Choose a project…", error_messages={"required": "Choose the project to execute it on."})
     backend = forms.ChoiceField(required=False, choices=INHERIT + BACKEND_CHOICES)
     max_parallel = forms.IntegerField(required=False, min_value=1, max_value=256, label="Phases in parallel")
     timeout_minutes = forms.FloatField(required=False, min_value=0.01, max_value=7 * 24 * 60, label="Time limit per phase, minutes")
@@ -131,11 +136,12 @@ class Execute(Described, forms.Form):
         phases: Iterable[str] = (),
         again: Iterable[str] = (),
         open_phases: Sequence[str] = (),
+        of: Project | None = None,
         **kwargs: Any,
     ) -> None:
         """Each of `stages` and `phases` can be chosen on its own; `again` are tasks of the last run that can be retried.
 
-        Each of `open_phases` may get its own model.
+        Each of `open_phases` may get its own model. What is left empty shows the value that `of`, the project, has for it.
         """
         super().__init__(*args, **kwargs)
         self.phase_keys = tuple(open_phases) if len(open_phases) <= PHASE_MODELS_UP_TO else ()
@@ -151,8 +157,35 @@ class Execute(Described, forms.Form):
             *((f"stage:{number}", f"Only stage {number}") for number in stages),
             *((f"phase:{key}", f"Only phase {key}") for key in phases),
         ])
+        again_from = {"hx-get": "", "hx-include": "closest form", "hx-params": "not csrfmiddlewaretoken", "hx-trigger": "change"}
+        shown = {"hx-target": "#execute-form", "hx-select": "#execute-form", "hx-swap": "outerHTML"}
+        for name in ("project", "what", "backend", "model"):  # what the page says depends on them
+            self.fields[name].widget.attrs |= again_from | shown
+        self._show_values(of)
+
+    def _show_values(self, project: Project | None) -> None:
+        """Say in each field what it stands at while it is left empty."""
+        values = inherited(project)
         for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd", "repairs"):
-            self.fields[name].widget.attrs["placeholder"] = "The project's setting"
+            self.fields[name].widget.attrs["placeholder"] = values.get(name, "the project's setting")
+        for name in ("backend", "scheduling", "model", "retry_model"):
+            _, *others = self.fields[name].widget.choices
+            self.choose_from(name, [("", values.get(name, INHERIT[0][1])), *others])
+        _, *others = self.fields["fail_fast"].widget.choices
+        self.fields["fail_fast"].widget.choices = [("", values.get("fail_fast", INHERIT[0][1])), *others]
+
+    @property
+    def rest(self) -> list[tuple[str, str]]:
+        """(label, value) of the fields under "More", as they stand."""
+        found = []
+        for name in ("on_conflict", "timeout_minutes", "scheduling", "fail_fast", "retry_model", "repairs", "phase_cap_usd"):
+            field, value = self.fields[name], self[name].value()
+            if isinstance(field.widget, forms.Select):
+                text = next((label for key, label in field.widget.choices if str(key) == ("" if value is None else str(value).lower())), "")
+            else:
+                text = str(value or field.widget.attrs["placeholder"])
+            found.append((str(field.label or name.replace("_", " ")).partition(",")[0], str(text)))
+        return found
 
     @property
     def budget(self) -> object:
@@ -206,6 +239,24 @@ class Execute(Described, forms.Form):
             )
         chosen = models_of(project, phases, options)
         return [(phase, str(chosen[phase.key]), self[f"model-{phase.key}"] if phase.key in self.phase_keys else None) for phase in phases]
+
+
+def inherited(project: Project | None) -> dict[str, str]:
+    """{field: the value that the project has for it}, in words; empty without a project."""
+    if project is None:
+        return {}
+    amounts = {name: getattr(project, name) for name in ("budget_usd", "phase_cap_usd")}
+    return {
+        "backend": f"{project.backend} (project)",
+        "max_parallel": f"{project.max_parallel} (project)",
+        "timeout_minutes": f"{project.phase_limit_seconds / 60:g} (project)",
+        "scheduling": f"{project.get_scheduling_display()} (project)",
+        "fail_fast": f"{'yes' if project.fail_fast else 'no, continue where possible'} (project)",
+        "model": f"{project.model or 'by complexity'} (project)",
+        "retry_model": f"{project.retry_model or 'by complexity'} (project)",
+        "repairs": f"{project.repairs} (project)",
+        **{name: "none" if amount is None else f"{amount:.2f} (project)" for name, amount in amounts.items()},
+    }
 
 
 def _model(choice: str) -> str | None:

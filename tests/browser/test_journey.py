@@ -28,7 +28,7 @@ def upload_and_execute(page: Page, installation: Installation, name: str) -> Non
     expect(page.get_by_text("No errors.")).to_be_visible()
     page.get_by_role("button", name="Save this plan").click()
     page.get_by_role("link", name="Execute…").click()
-    page.get_by_role("button", name="Execute", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Execute ")).click()
     page.wait_for_url(re.compile(r"/batches/\d+/$"))
     page.evaluate("window.kept = true")
 

@@ -60,7 +60,7 @@ class Session:
         expect(page.locator("#preview")).to_contain_text("No errors.")
         page.get_by_role("button", name="Save this plan").click()
         page.get_by_role("link", name="Execute…").click()
-        page.get_by_role("button", name="Execute", exact=True).click()
+        page.get_by_role("button", name=re.compile("^Execute ")).click()
         page.wait_for_url("**/batches/*/")
         return page
 
@@ -132,7 +132,7 @@ def test_sample_plan_is_uploaded_executed_and_followed_to_its_end_without_a_relo
     page.get_by_role("button", name="Save this plan").click()
     page.get_by_role("link", name="Execute…").click()
     expect(page.locator("main")).to_contain_text("13 of 14 gates")
-    page.get_by_role("button", name="Execute", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Execute ")).click()
     page.wait_for_url("**/batches/*/")
 
     page.evaluate(WATCH_STAGES)

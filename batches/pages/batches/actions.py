@@ -25,7 +25,7 @@ from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
-from batches.pages.forms import Execute
+from batches.pages.forms import KEPT_CHOICES, Execute
 
 GATES_SHOWN = 300
 
@@ -190,8 +190,8 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
     data = request.POST.copy() if request.method == "POST" else None
     if data is not None:
         data["project"] = str(batch.project_id)
-    form, last, left = execute_form(batch, data, {"what": request.GET.get("what", "")})
-    context: dict[str, object] = {"batch": batch, "form": form, "title": batch.title}
+    form, last, left = execute_form(batch, data, {name: request.GET[name] for name in KEPT_CHOICES if request.GET.get(name)})
+    context: dict[str, object] = {"batch": batch, "project": batch.project, "form": form, "title": batch.title, "count": left.count()}
     options, status = ExecuteOptions(), 200
     if data is not None:
         if form.is_valid():
@@ -211,7 +211,8 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
     try:
         plan = plan_execution(batch=batch, options=options)
         context |= {"plan_of_run": plan, "saving": saving_of(batch, plan), "expected_usd": cost_of(batch, plan)}
-        context["told"] = forecast_of(batch, plan)
+        context["told"] = told = forecast_of(batch, plan)
+        context["expected_seconds"] = told.seconds if told else None
         context |= {"count": len(plan.phases), "stage_count": len(plan.stages)}
     except BatchError as error:
         if data is not None and "dry_run" in data and not form.errors:
@@ -222,7 +223,7 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             context["refusal"] = str(error)
     models = form.models(batch.project, list(left))
     context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
-    context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget}
+    context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget or batch.project.budget_usd}
     gates = [(phase.key, gate) for phase in batch.phases.prefetch_related("gates") for gate in phase.gates.all()]
     unchecked = sum(gate.kind == GateKind.UNVERIFIED for _, gate in gates)
     shown = [(key, gate, how_checked(gate.spec)) for key, gate in gates[:GATES_SHOWN]]
@@ -237,7 +238,8 @@ def execute_form(batch: Batch, data: Mapping[str, str] | None, initial: Mapping[
     left = batch.phases.exclude(tasks__run__operation="execute", tasks__state="succeeded")
     form = Execute(
         data,
-        initial={"project": batch.project_id, "on_conflict": "warn", **initial, **_chosen_before(last)},
+        initial={"project": batch.project_id, "on_conflict": "warn", **_chosen_before(last), **initial},
+        of=batch.project,
         stages=batch.stages.values_list("number", flat=True),
         phases=batch.phases.values_list("key", flat=True),
         again=[task.name for task in again],

@@ -21,7 +21,7 @@ from batches.engine import generation
 from batches.engine.preflight import preflight_checks
 from batches.models import Batch, Plan, Project
 from batches.pages.common import act, actor_of, htmx, read_number
-from batches.pages.forms import Execute
+from batches.pages.forms import KEPT_CHOICES, Execute
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
 from batches.review.plans import review_of_text
@@ -113,11 +113,16 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
     wanted = read_number(request.GET.get("project"))
     project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
-    preview = Preview(report_of(plan))
+    decisions = {key: one.decision for key, one in decisions_of(plan).items()}
+    preview = Preview(report_of(plan), decisions=decisions)
     prose, files = [phase.key for phase in preview.prose_phases], [path for phase in preview.phases for path in phase.files]
     checks = preflight_checks(project=project, backend=request.GET.get("backend", ""), prose_phases=prose, files=files)
-    template = "plans/_checks.html" if htmx(request) else "plans/checks.html"
-    return render(request, template, {"plan": plan, "project": project, "checks": checks})
+    troubles = [check for check in checks if check.state in ("error", "warning")]
+    context: dict[str, object] = {"plan": plan, "project": project, "preview": preview, "checks": checks, "troubles": troubles}
+    context |= {"errors": sum(check.state == "error" for check in checks), "verdict": "verdict" in request.GET}
+    if not htmx(request):
+        return render(request, "plans/checks.html", context)
+    return render(request, "plans/_checks_brief.html" if "brief" in request.GET else "plans/_checks.html", context)
 
 
 @require_POST
@@ -157,10 +162,12 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     if preview.errors:
         messages.error(request, "This plan has errors; fix them first.")
         return redirect("batches:plan_detail", plan.pk)
-    project = plan.project or Project.objects.first()
+    asked = request.POST or request.GET
+    project = _project_asked(asked.get("project"), plan)
     form = Execute(
         request.POST or None,
-        initial={"project": project, "on_conflict": "warn"},
+        initial={"project": project, "on_conflict": "warn", **{name: asked[name] for name in KEPT_CHOICES if asked.get(name)}},
+        of=project,
         stages=range(1, len(preview.stages) + 1),
         phases=[phase.key for phase in preview.phases],
         open_phases=[phase.key for phase in preview.phases],
@@ -188,9 +195,21 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
                 return redirect("batches:detail", batch.number)
         status = 400
     context: dict[str, object] = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
-    context |= {"projects": Project.objects.all(), "title": plan.title}
-    models = form.models(form.cleaned_data.get("project") if form.is_bound and form.is_valid() else project, preview.phases)
+    context |= {"project": project, "title": plan.title}
+    models = form.models(project, preview.phases)
     context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"count": len(preview.phases), "stage_count": len(preview.stages), "slots": slots}
-    context |= {"expected_usd": preview.forecast.cost_usd if preview.forecast else None, "budget": form.budget}
+    forecast = preview.forecast
+    context |= {"expected_usd": forecast.cost_usd if forecast else None, "expected_seconds": forecast.chain_seconds if forecast else None}
+    context |= {"budget": form.budget or (project.budget_usd if project else None)}
     return render(request, "plans/execute.html", context, status=status)
+
+
+def _project_asked(wanted: str | None, plan: Plan) -> Project | None:
+    """The project that a form names, or else the plan's own, or the only one there is; None: a person must choose."""
+    if (pk := read_number(wanted)) is not None:
+        return Project.objects.filter(pk=pk).first()
+    if plan.project is not None:
+        return plan.project
+    known = Project.objects.all()[:2]
+    return known[0] if len(known) == 1 else None

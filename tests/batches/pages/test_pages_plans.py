@@ -11,7 +11,7 @@ from django.utils.html import escape
 from batches.core.gates.binding import understand
 from batches.core.plans.analysis import checks_of
 from batches.core.plans.conflicts import conflict_id
-from batches.models import Plan, PlanDecision
+from batches.models import Batch, Plan, PlanDecision
 from batches.pages.uploads import LimitedUpload
 from batches.plans.services import decide_plan_conflicts, import_plan, report_of
 from tests.batches import builders
@@ -318,3 +318,29 @@ def test_a_phase_is_edited_as_a_form_which_writes_into_the_text_and_saves_nothin
     assert "does not exist" in unescape(refused.text) and refused.context["text"] == text
     assert refused.context["phase_form"]["dependencies"] == "Phase 99"  # what was typed is shown again
     assert "no single phase" in unescape(client.post("/plans/form/", {"text": text, "form_phase": "none"}).text)
+
+
+def test_a_plan_without_a_project_is_never_executed_on_one_that_nobody_chose(client):
+    first, second = builders.make_project("Another shop"), builders.make_project("Shop")
+    plan = builders.make_plan(builders.plan_text(2), project=None)
+    client.force_login(builders.make_user())
+    address = f"/plans/{plan.pk}/execute/"
+    page = client.get(address)
+    assert page.context["project"] is None and "Choose a project" in page.text
+    assert "Execute 2 phases </button>" in " ".join(page.text.split())
+    refused = client.post(address, {"on_conflict": "warn"})
+    assert refused.status_code == 400 and "Choose the project to execute it on." in refused.text and not Batch.objects.exists()
+    chosen = client.get(address, {"project": second.pk, "budget_usd": "7"})
+    assert chosen.context["project"] == second and "on Shop" in " ".join(chosen.text.split()) and 'value="7"' in chosen.text
+    assert "4 (project)" in chosen.text, "what is left empty shows the value of the project"
+    assert first.name in chosen.text
+
+
+def test_a_plan_is_not_shown_green_over_undecided_conflicts_or_errors_of_the_environment(client):
+    conflict = builders.make_plan(CLASH, project=builders.make_project())
+    client.force_login(builders.make_user())
+    page = client.get(f"/plans/{conflict.pk}/").text
+    assert 'id="verdict" data-state="stale"' in " ".join(page.split()) and "to decide" in page
+    checks = " ".join(client.get(f"/plans/{conflict.pk}/checks/?verdict=1", headers={"HX-Request": "true"}).text.split())
+    assert 'id="verdict" data-state="failed"' in checks, "its repository does not exist"
+    assert "it cannot run" in checks and "of the environment" in checks
