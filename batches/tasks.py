@@ -3,6 +3,7 @@
 A task may run more than once and may be killed at any line. Tasks return only text.
 """
 
+import logging
 import time
 
 from django.conf import settings
@@ -12,8 +13,10 @@ from django_q.tasks import async_task
 from batches.engine import disk_space, predictions, running_diffs, ticker
 from batches.integrations import linear_issues, notifications
 from batches.repositories import kept_work, merges
-from ce_web.cluster import stop_requested
+from ce_web.cluster import request_stop, stop_requested
 from subagents import idle_places
+
+logger = logging.getLogger(__name__)
 
 
 def enqueue_tick() -> None:
@@ -33,6 +36,9 @@ def tick_slice() -> str:
             with ticker.ticker_lock():
                 try:
                     ticker.Ticker(settings.CE_HOST).run(settings.CE_SLICE_SECONDS, should_stop=stop_requested)
+                except ticker.NotTheEngine as problem:
+                    logger.critical("%s", problem)
+                    request_stop()
                 finally:
                     if not stop_requested():
                         if linear_issues.has_work(timezone.now()):

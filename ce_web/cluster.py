@@ -30,6 +30,7 @@ from django_q.scheduler import scheduler
 logger = logging.getLogger(__name__)
 
 EXIT_CRASHED = 75  # EX_TEMPFAIL of sysexits.h: start it again
+EXIT_REFUSED = 78  # EX_CONFIG: it would end the same way; a person has to do something first
 STOP_SECONDS = 15.0  # time for running tasks to end when the cluster stops
 SCHEDULE_SECONDS = 30.0  # how often schedules are checked, as in django-q2
 WATCH_SECONDS = 0.1  # how soon a stop request is noticed; a child's death is noticed at once
@@ -45,6 +46,11 @@ _stopping = mmap.mmap(-1, 1)
 def stop_requested() -> bool:
     """Whether the cluster of this process has been asked to stop; False outside a cluster."""
     return _stopping[0] == 1
+
+
+def request_stop() -> None:
+    """Ask the cluster of this process to stop, as SIGTERM to its parent does."""
+    _stopping[0] = 1
 
 
 def die_with_parent(signal_number: int, parent_pid: int) -> None:
@@ -157,7 +163,7 @@ def run_cluster() -> int:
 
 
 def _ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-    _stopping[0] = 1
+    request_stop()
 
 
 def _answer_nothing(_signal: int, _frame: FrameType | None) -> None:

@@ -332,6 +332,35 @@ class Repository:
         found = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
         return text_of(found.out) if found.exit_code == 0 else None
 
+    def reference(self, name: str) -> str:
+        """The id that a full reference name holds, "" for none; in most repositories without running git. Raises GitError."""
+        if found := read_reference(self.common_dir, name):
+            return found
+        if os.path.isdir(os.path.join(self.common_dir, "reftable")):
+            answer = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+            return text_of(answer.out) if answer.exit_code == 0 else ""
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self.common_dir, "packed-refs"), "rb") as file:
+            before, there, _ = file.read().partition(b" " + os.fsencode(name) + b"\n")
+            return before.rpartition(b"\n")[2].decode("ascii", "replace") if there else ""
+        return ""
+
+    def references(self, prefix: str) -> dict[str, str]:
+        """{full name: id} of the references under a prefix such as "refs/ce/attempts/". Raises GitError."""
+        lines = self._lines("for-each-ref", "--format=%(objectname) %(refname)", prefix)
+        return {name: commit for commit, _, name in (line.partition(" ") for line in lines)}
+
+    def text_of_object(self, name: str) -> str:
+        """A content of git as text. Raises GitError."""
+        return text_of(self._out("cat-file", "blob", name), strip=False)
+
+    def merges_with(self, branch: str, trailer: str) -> Iterator[tuple[str, str, str, str]]:
+        """(value, merge commit, tree, merged commit) of each merge into a branch with the trailer, newest first. Raises GitError."""
+        shown = f"--format=%H %T %P %(trailers:key={trailer},valueonly,separator=%x20)"
+        for line in self._lines("log", "--first-parent", "--merges", shown, "--end-of-options", branch_ref(branch)):
+            merge, tree, *more = line.split()
+            if len(more) == 3:
+                yield more[2], merge, tree, more[1]
+
     def tree(self, commit: str) -> str:
         """The id of a commit's tree. Raises GitError."""
         known = read_commit(self.common_dir, commit)

@@ -13,6 +13,7 @@ from batches.engine.disk_space import reported_file_systems
 from batches.engine.sandboxing import ELSEWHERE, settings_above
 from batches.integrations.api_keys import lacking
 from batches.models import Host, Project
+from batches.repositories.ownership import OwnedByAnother, refuse_owned, this_installation
 from batches.repositories.repository import checked_repository
 from subagents import not_committed
 from subagents.backends import BACKENDS
@@ -83,7 +84,10 @@ def _repository(project: Project, files: Sequence[str]) -> list[PreflightCheck]:
         commit = repository.branch_commit(project.base_branch)
         found.append(PreflightCheck("Base branch", "ok", f"{project.base_branch} at {commit[:8]}"))
         repository.refuse_missing_objects(commit)
+        refuse_owned(repository, this_installation())
         found += _what_git_would_lose(repository, commit, files)
+    except OwnedByAnother as problem:
+        found.append(PreflightCheck("Owner", "error", str(problem), "Until then the batch waits."))
     except SubagentError as problem:
         found.append(PreflightCheck("Base branch", "error", str(problem), "Fix that, or choose another base branch in its settings."))
     found.append(_working_tree(repository))

@@ -24,20 +24,25 @@ from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
+from batches.core.errors import ServiceError
 from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, steering, verifications
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
+from batches.engine.identity import check_identity, is_engine
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
-from batches.models import Attempt, AutopilotRun, Batch, Host, Result, Run
+from batches.models import Attempt, AutopilotRun, Batch, Host, Project, Result, Run
 from batches.models.prepared import Prepared
+from batches.repositories.ownership import OWNER, OwnedByAnother, Owner, claim, this_installation
+from batches.repositories.repository import repository_of
 from batches.runs.transitions import move_task
 from subagents import launcher
 from subagents.contract import Heartbeat, SubagentError, TaskSpec
 from subagents.launcher import Observation
 from subagents.machine_faults import MachineFault, fault_of, probe
 from subagents.sandbox import SandboxUnavailable
+from subagents.workspace import RepositoryProblem
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +66,10 @@ class TickerBusy(Exception):
     def __init__(self, by_command: bool) -> None:
         self.by_command = by_command
         super().__init__(f"the ticker of this host is {'a command' if by_command else 'the cluster'}")
+
+
+class NotTheEngine(ServiceError):
+    """Another data directory has been made the one that drives the runs."""
 
 
 def ticker_mark() -> Path:
@@ -133,11 +142,14 @@ class Ticker:
     drafting: int = 0  # agents at work on ideas, each in a slot
     hurry: bool = False  # more work is left than one round does: do not wait
     renewed_clock: float = float("-inf")
+    owner: Owner = field(default_factory=Owner)
+    claimed: dict[str, str] = field(default_factory=dict)  # repository -> what its reference of the owner holds
     patient_until: float = float("-inf")
 
     def run(self, seconds: float, should_stop: Callable[[], bool]) -> None:
         """Tick for `seconds`, or until `should_stop`; then close everything."""
         end = time.monotonic() + seconds
+        self.owner = this_installation()
         launcher.warm()
         try:
             while not should_stop():
@@ -311,6 +323,9 @@ class Ticker:
             slots = 0 if low_file_system(run.batch.project.repository) else free
             context = TickContext(now, clock, self.host, slots, patient)
             with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
+                if not put_off and (owned := self.owned_by_another(run.batch.project)):
+                    orchestrator.put_off(run.pk, owned, context)
+                    continue
                 progress = orchestrator.advance(run.pk, context, changed.ends, () if put_off else changed.unmerged)
                 for end in changed.ends:
                     self._forget(end.attempt.pk)
@@ -322,6 +337,21 @@ class Ticker:
                     self.hurry = self.hurry or descriptor < 0  # it may already have ended
                     launched = True
         return launched
+
+    def owned_by_another(self, project: Project) -> str:
+        """Claim the project's repository, as a rule with one look at a file; a sentence if another installation has it."""
+        if not self.owner.installation:
+            return ""
+        try:
+            repository = repository_of(project)
+            if repository.reference(OWNER) != self.claimed.get(project.repository):
+                self.claimed[project.repository] = claim(repository, self.owner)
+        except OwnedByAnother as problem:
+            log_throttled(f"project={project.slug}: {problem}")
+            return str(problem)
+        except RepositoryProblem:
+            pass  # the attempt that needs it says so
+        return ""
 
     def clean_up(self, now: datetime) -> None:
         """Archive, report and follow up: work that waits until everything that could start has started."""
@@ -368,6 +398,8 @@ class Ticker:
         if clock - self.renewed_clock < LEASE_RENEWAL_SECONDS:
             return
         self.renewed_clock = clock
+        if not is_engine():
+            raise NotTheEngine(f"{settings.CE_DATA_DIR} no longer drives the runs: another data directory was adopted. It stops here.")
         lease = now + timedelta(seconds=LEASE_SECONDS)
         columns = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
         Host.objects.update_or_create(name=self.host, defaults=columns, create_defaults={**columns, "started_at": now})
@@ -476,6 +508,7 @@ def tick_until(done: Callable[[], bool], each_minute: Callable[[], object] = lam
             due = time.monotonic() + MINUTE_SECONDS
         return done()
 
+    check_identity(engine=True)
     while not done():
         try:
             with ticker_lock(by_command=True):

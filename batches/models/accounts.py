@@ -14,6 +14,12 @@ class Installation(models.Model):
 
     default_backend = models.CharField(max_length=40, default="steps", help_text="The backend of new projects.")
     api_key = models.TextField(blank=True, help_text="Encrypted.")
+    # Which installation this is, and the one data directory whose cluster drives it (engine/identity.py); "" before the first start.
+    identity = models.CharField(max_length=32, blank=True)
+    key_fingerprint = models.CharField(max_length=16, blank=True, help_text="Of the secret key; says nothing about it.")
+    directory = models.CharField(max_length=32, blank=True, help_text="Id of the data directory of the cluster.")
+    host = models.CharField(max_length=60, blank=True, help_text="Its host's name.")
+    place = models.TextField(blank=True, help_text="Its path.")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="one_installation")]
@@ -134,6 +140,7 @@ class AuditEvent(models.Model):
         USER = "user", "people"
         TOKEN = "token", "API tokens"
         PROJECT = "project", "projects"
+        INSTALLATION = "site", "installation"
 
     at = models.DateTimeField(db_index=True)
     kind = models.CharField(max_length=10, choices=Kind)

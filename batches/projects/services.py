@@ -16,6 +16,7 @@ from batches.core.errors import ServiceError
 from batches.core.gates.project_gates import StandardGate
 from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Installation, Project
+from batches.repositories.ownership import refuse_owned, this_installation
 from subagents.contract import SubagentError
 from subagents.workspace import open_repository
 
@@ -47,6 +48,7 @@ def create_project(*, name: str, repository: str, actor: Actor, base_branch: str
         opened = open_repository(path)
         branch = base_branch.strip() or opened.default_branch()
         opened.branch_commit(branch)
+        refuse_owned(opened, this_installation())
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     base_slug = slugify(name) or "project"

@@ -22,6 +22,7 @@ from batches.core.gates.success import Success
 from batches.core.text.words import counted
 from batches.metrics.successes import successes_of_phases
 from batches.models import Attempt, BaseMerge, Batch, Task
+from batches.repositories.ownership import refuse_owned, this_installation
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
 from subagents.contract import SubagentError
@@ -92,6 +93,7 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
     folder = ""
     try:
         refuse_busy(batch)
+        refuse_owned(repository, this_installation())
         if base == tip or repository.is_ancestor(tip, base):
             return f"{batch.base_branch} already contains everything on {batch.branch}.", folder
         if moved:

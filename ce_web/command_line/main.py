@@ -497,6 +497,14 @@ def doctor() -> None:
     _manage("doctor")
 
 
+@ce.command()
+@click.option("--repositories", is_flag=True, help="take over the projects' repositories from another installation")
+@click.option("--new-key", is_flag=True, help="accept another secret key; stored secrets must be entered again")
+def adopt(repositories: bool, new_key: bool) -> None:
+    """Go on with a copied, moved or restored data directory (docs/operations.md)."""
+    _manage("adopt", *(name for name, wanted in (("--repositories", repositories), ("--new-key", new_key)) if wanted))
+
+
 def _manage(name: str, *arguments: str) -> None:
     """A command of this machine's installation, as manage.py runs it."""
     from django.core.management import execute_from_command_line

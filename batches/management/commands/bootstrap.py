@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
+from batches.engine.identity import WrongIdentity, check_identity
 from batches.management.commands.up import address, refuse_port_in_use
 from batches.models import Project
 from batches.plans.services import import_plan
@@ -66,6 +67,10 @@ class Command(BaseCommand):
     def set_up(self, **options: Any) -> None:
         """Make what is missing, and print how to sign in."""
         call_command("migrate", interactive=False, verbosity=0)
+        try:
+            check_identity(engine=True)
+        except WrongIdentity as problem:
+            raise CommandError(str(problem)) from problem
         password = make_first_administrator()
         if not options["no_sample"] and not Project.objects.exists():
             make_sample(Path(settings.CE_DATA_DIR) / SAMPLE_DIRECTORY)

@@ -13,26 +13,30 @@ from django_q.models import Schedule
 
 from batches.checks import ENGINE
 from batches.engine import ticker
+from batches.engine.identity import WrongIdentity, check_identity
 from batches.tasks import enqueue_tick
 from ce_web import running
-from ce_web.cluster import STOP_SECONDS, run_cluster
+from ce_web.cluster import EXIT_REFUSED, STOP_SECONDS, run_cluster
 
 PATIENCE_SECONDS = STOP_SECONDS + 5  # a cluster whose `manage.py up` was killed is still stopping
 
 
 class Command(BaseCommand):
     requires_system_checks = [ENGINE]  # the others load all pages into memory, which it shows none of
-    help = "Run the task cluster of this host in the foreground. Exit code 75 means: start it again."
+    help = "Run the task cluster of this host in the foreground. Exit code 75 means: start it again; 78: somebody has to act first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.description = f"{self.help} Usually `manage.py up` runs it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
-            raise CommandError(problem)
+        if unwritable := running.unwritable(Path(settings.CE_DATA_DIR)):
+            raise CommandError(unwritable, returncode=EXIT_REFUSED)
         try:
+            check_identity(engine=True)
             with running.hold("cluster", PATIENCE_SECONDS, self.tell_wait):  # its children hold the lock, too, until all are gone
                 status = self.run_cluster()
+        except WrongIdentity as problem:
+            raise CommandError(str(problem), returncode=EXIT_REFUSED) from problem
         except running.Busy as busy:
             raise CommandError(
                 f"A cluster already runs on this data directory ({busy.holder}; {settings.CE_DATA_DIR}). Stop it first, or set CE_DATA_DIR."

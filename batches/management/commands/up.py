@@ -17,9 +17,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
+from batches.engine.identity import WrongIdentity, check_identity
 from ce_web import running
-from ce_web.cluster import die_with_parent
+from ce_web.cluster import EXIT_REFUSED, die_with_parent
 from subagents.procfs import busy_ticks, descendants
 
 TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark file four times a second; without a tick it must at least work
@@ -51,6 +53,11 @@ class Command(BaseCommand):
             raise CommandError("--no-web and --no-cluster together leave nothing to run.")
         if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
             raise CommandError(problem)
+        try:
+            check_identity(engine=not options["no_cluster"])
+        except WrongIdentity as wrong:
+            raise CommandError(str(wrong), returncode=EXIT_REFUSED) from wrong
+        connections.close_all()  # it asks nothing more
         programs = []
         with contextlib.ExitStack() as held:
             if not options["no_cluster"]:
@@ -79,6 +86,8 @@ class Command(BaseCommand):
         while not stop:
             for program in programs:
                 program.look_after(self.say)
+                if program.refused:
+                    stop.append(0)
             if not announced and (announced := bind_error(host, port) is not None):
                 self.say(f"CE Web: {url}   (Ctrl-C stops it; running agents continue)")
             time.sleep(ROUND_SECONDS)
@@ -88,6 +97,8 @@ class Command(BaseCommand):
         for program in programs:
             program.wait_for_end(began + STOP_SECONDS, self.say)
         self.say(f"stopped in {time.monotonic() - began:.1f} s")
+        if any(program.refused for program in programs):
+            sys.exit(EXIT_REFUSED)
 
     def say(self, message: str) -> None:
         self.stdout.write(f"{time.strftime('%H:%M:%S')} {message}")
@@ -113,6 +124,7 @@ class Program:
     not_before: float = 0.0
     back_off_seconds: float = field(default=FIRST_BACK_OFF_SECONDS)
     killed: float | None = None  # when it was killed; it is waited for then, and not killed again
+    refused: bool = False  # it would end the same way again
     told: bool = False  # that it is still there although it was killed
     marked: int | None = None  # the mark's time when it was last seen
     ticked: bool = False  # since it was started
@@ -134,6 +146,10 @@ class Program:
         elif (status := self.process.poll()) is not None:
             self._kill_group()  # also ends what is left of its session
             self.process = None
+            if status == EXIT_REFUSED:
+                say(f"{self.name} does not start; above it says why")
+                self.refused = True
+                return
             steady = now - self.born > STEADY_SECONDS or self.ticked
             self.back_off_seconds = FIRST_BACK_OFF_SECONDS if steady else min(LONGEST_BACK_OFF_SECONDS, self.back_off_seconds * 2)
             self.not_before = now + self.back_off_seconds
