@@ -124,7 +124,7 @@ def record_end(end: End, now: datetime) -> None:
     if attempt.messages:
         deliver(attempt, now)  # what was read last
     if Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**changes):
-        _store_result(end)
+        store_result(attempt, end.spec, end.result)
         _store_prompt(end)
 
 
@@ -236,8 +236,8 @@ def _store_prompt(end: End) -> None:
         AttemptPrompt.objects.create(attempt=end.attempt, sha256=told.sha256, characters=told.characters, text=told.text)
 
 
-def _store_result(end: End) -> None:
-    attempt, spec, result = end.attempt, end.spec, end.result
+def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
+    """Write the rows of an attempt's result and of its gates. In the caller's transaction."""
     changed = (*result.files_created, *result.files_modified, *result.files_deleted)
     Result.objects.create(
         attempt=attempt,

@@ -31,6 +31,7 @@ from batches.engine.evidence import NoteOfMerge, outcomes_of
 from batches.engine.purses import keep_purse
 from batches.engine.repairs import base_of_repair
 from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
+from batches.engine.taken_up import CAUSE, TAKEN_UP, take_up
 from batches.engine.task_specs import new_attempt
 from batches.integrations.api_keys import key_for
 from batches.metrics import facts
@@ -323,6 +324,14 @@ class _Writer:
             raise
         except SubagentError as error:
             problem = with_way_out(self.run.batch, error)
+        taken = None if problem else take_up(self.run, full_task, base, self.context)
+        if taken is not None:  # the rows were restored: it runs, has run or is merged already
+            words = taken.message or TAKEN_UP
+            self._move(task, TaskEvent.LAUNCH, attempt=taken, message=words, not_before=None, blocked_by="", cause=CAUSE)
+            self.attempts[task.pk] = taken
+            if taken.exited_at is None:
+                self.launches.append(taken)  # harmless if it has started
+            return
         attempt = new_attempt(self.run, full_task, base, self.context, decision, self._ready_at(task))
         self._move(task, TaskEvent.LAUNCH, attempt=attempt, not_before=None, blocked_by="")
         self.attempts[task.pk] = attempt

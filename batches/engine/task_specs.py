@@ -1,6 +1,8 @@
 """Task specs: the row of a new attempt, and the spec that its process reads. See docs/agents.md."""
 
+import contextlib
 import json
+import os
 import secrets
 import shlex
 from collections.abc import Sequence
@@ -25,8 +27,9 @@ from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, SignOff, Task
 from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
+from batches.repositories.repository import repository_of
 from batches.review.evidence import done_of, facts_of, record_of
-from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, TaskSpec, TaskType
+from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 from subagents.purse import FILE as PURSE
 
@@ -39,17 +42,19 @@ TITLES = 60  # of other phases that a prompt names
 GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
 
 
-def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, launch: Launch, ready_at: datetime) -> Attempt:
+def new_attempt(
+    run: Run, task: Task, base_commit: str, context: TickContext, launch: Launch, ready_at: datetime, *, number: int = 0
+) -> Attempt:
     """Create the row of the next attempt, with the spec that its process will read.
 
     The attempt's number keeps an older process from writing for a newer attempt. `launch` says how much of the budget is
-    reserved for it. Since `ready_at` it has waited for what the run waits for.
+    reserved for it. Since `ready_at` it has waited for what the run waits for. A `number` is that of an attempt that is taken up.
     """
     tried = TRIED.rows(task=task.pk)
     last = tried[0][0] if tried else 0
-    number = last + 1
+    number = number or last_kept(run, task, last) + 1
     batch = run.batch
-    place = f"batch-{batch.number}/run-{run.number}/{task.name}/{number}"
+    place = f"{place_of(run, task)}/{number}"
     attempt = Attempt(
         task=task,
         number=number,
@@ -84,6 +89,24 @@ def new_attempt(run: Run, task: Task, base_commit: str, context: TickContext, la
     attempt.spec, attempt.model = spec.to_json(), spec.model
     attempt.save(force_insert=True)
     return attempt
+
+
+def place_of(run: Run, task: Task) -> str:
+    """What folders and references of the task's attempts are called, without their numbers."""
+    return f"batch-{run.batch.number}/run-{run.number}/{task.name}"
+
+
+def last_kept(run: Run, task: Task, last: int) -> int:
+    """The highest number of an attempt that folders or the repository hold, at least `last`: more only after a restore."""
+    place = place_of(run, task)
+    folder = Path(settings.CE_DATA_DIR) / "attempts" / run.batch.project.slug / place
+    with contextlib.suppress(FileNotFoundError):
+        last = max((last, *(int(name) for name in os.listdir(folder) if name.isdecimal())))
+    with contextlib.suppress(SubagentError):
+        repository = repository_of(run.batch)
+        while repository.reference(f"refs/ce/attempts/{place}/{last + 1}"):
+            last += 1
+    return last
 
 
 def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:

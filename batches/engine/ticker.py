@@ -32,6 +32,7 @@ from batches.engine.evidence import complete_notes
 from batches.engine.identity import check_identity, is_engine
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
+from batches.engine.taken_up import settle_lost
 from batches.models import Attempt, AutopilotRun, Batch, Host, Project, Result, Run
 from batches.models.prepared import Prepared
 from batches.repositories.ownership import OWNER, OwnedByAnother, Owner, claim, this_installation
@@ -258,6 +259,8 @@ class Ticker:
         if attempt.stop_reason:
             launcher.prevent_start(attempt.directory)
         elif not 0 <= clock - last < RELAUNCH_SECONDS:
+            if settle_lost(attempt, timezone.now()):
+                return
             Attempt.objects.filter(pk=attempt.pk).update(relaunched_clock=clock)
             orchestrator.launch(attempt)
 
