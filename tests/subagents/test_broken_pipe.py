@@ -1,6 +1,7 @@
 """A pipeline that ends with 141 is explained with the line that ends well, in gates and in steps."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -22,10 +23,10 @@ from tests.subagents.conftest import World, steps
         ("yes | grep --quiet y", "yes | grep --count y"),
     ],
 )
-def test_the_right_line_reads_everything_and_ends_well(line: str, better: str) -> None:
+def test_the_right_line_reads_everything_and_ends_well(line: str, better: str, tmp_path: Path) -> None:
     assert why_141(line).endswith(f": {better}")
     finite = better.replace("yes", "seq 1 100000 | sed s/1/y/")
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", finite], capture_output=True, check=False)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", finite], capture_output=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
