@@ -202,7 +202,7 @@ def review_refusal(batch: Batch) -> str:
     """Why the batch may not be executed yet, if its project requires a review first; "" when it may."""
     if not batch.project.require_review:
         return ""
-    way = f"Review it on its page, or: manage.py batch_peer_review --batch {batch.number} --before"
+    way = f"Review it on its page, or: ce review {batch.number} --before"
     last = latest_review(batch, ReviewTiming.BEFORE)
     if last is None:
         return f"{batch.project.name} requires a review before Execute, and batch {batch.number} has none yet. {way}."

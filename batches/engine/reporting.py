@@ -21,7 +21,7 @@ from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
 from batches.metrics.successes import read_successes
-from batches.models import Attempt, Batch, GateCheck, LinearIssue, Phase, Run, Task
+from batches.models import Attempt, BaseMerge, Batch, GateCheck, LinearIssue, Phase, Run, Task
 from batches.models.processes import UNPRICED
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
@@ -294,7 +294,7 @@ def report_text(run: Run, result: JsonObject) -> str:
                     lines.append(f"      now: {entry['activity']}{_since_words(entry['activity_since'])}")
                 if entry["question"]:
                     lines.append(f"      asks: {entry['question']['text']}")
-                    lines.append(f"      answer: manage.py batch_exe_prp --batch {run.batch.number} --answer {entry['phase']} TEXT")
+                    lines.append(f"      answer: ce answer {run.batch.number} {entry['phase']} TEXT")
                 if entry["status"] != "success" and entry["message"]:
                     lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
                 lines += [f"      look: {text}" for text in entry["looks"]]
@@ -306,11 +306,19 @@ def report_text(run: Run, result: JsonObject) -> str:
     failed = [entry["phase"] for entry in entries if entry["status"] in ("failed", "cancelled")]
     if failed and run.operation == Operation.EXECUTE:
         lines += ["", "Next: fix what the reasons name, then retry:"]
-        lines += [f"  manage.py batch_exe_prp --batch {run.batch.number} --retry-phase {key}" for key in failed]
+        lines += [f"  ce retry {run.batch.number} {key}" for key in failed]
+    elif run.state == RunState.SUCCEEDED and run.operation == Operation.EXECUTE and (merged := _merged_after(run)):
+        lines += ["", f"Merged: {merged.base_branch} is at {merged.to_commit[:12]} since then."]
     elif run.state == RunState.SUCCEEDED and run.operation == Operation.EXECUTE:
         lines += ["", f"Next: look at the branch (git log {run.batch.branch}), then merge it:"]
-        lines += [f"  manage.py batch_merge --batch {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
+        lines += [f"  ce merge {run.batch.number}   (into {run.batch.base_branch}; or the button on its page)"]
     return "\n".join(lines)
+
+
+def _merged_after(run: Run) -> BaseMerge | None:
+    """The newest merge of the batch's branch into its base branch since the run ended; None without one."""
+    done = BaseMerge.objects.filter(batch=run.batch_id, merged=True)
+    return done.filter(ended_at__gte=run.ended_at).first() if run.ended_at else None
 
 
 def _since_words(since: str | None) -> str:

@@ -8,19 +8,23 @@ from django.shortcuts import get_object_or_404
 from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.engine.states import Operation, RunState, TaskState
+from batches.core.errors import ServiceError
 from batches.core.review.rules import ReviewTiming
 from batches.core.text.log_lines import LogLine
 from batches.core.text.transcript import KINDS, entry_json
+from batches.engine import execution
 from batches.engine.log_reader import PAGE_LINES, open_log
 from batches.engine.reporting import generated_summary
 from batches.engine.transcript_reader import WINDOW, open_transcript, wanted_needle
-from batches.models import Attempt, Batch, Phase, Run, Task
+from batches.gates.sign_offs import REASON_CHARACTERS
+from batches.models import Attempt, Batch, ContextChange, Phase, Run, Task
 from batches.pages.api import BadRequest, accepted, body_of
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
 from batches.pages.batches.transcript import attempts as of_phases
 from batches.pages.common import read_number
-from batches.repositories.merges import merge_batch, preview_merge
+from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
+from batches.review.context_updates import accept_context, reject_context
 from batches.review.services import review as begin_review
 from batches.review.services import update_context, usual_moment
 
@@ -167,6 +171,19 @@ def merge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     return JsonResponse({"batch_id": number, "base_branch": done.base_branch, "commit": done.to_commit})
 
 
+def bring_in(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Merge new commits of the base branch into the batch's branch. Its gates are to be judged on that."""
+    batch, _ = find_batch(number), body_of(request)
+    bring_in_base(batch=batch, actor=actor)
+    return JsonResponse(_preview(batch))
+
+
+def judge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Judge all gates of the batch again, on its branch as it is."""
+    batch, _ = find_batch(number), body_of(request)
+    return accepted(request, batch, execution.judge_again(batch=batch, actor=actor))
+
+
 def review(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Review the PRPs ("before") or the code ("after"): {"moment"}; what fits the batch if it is left out."""
     batch, data = find_batch(number), body_of(request, "moment")
@@ -180,6 +197,50 @@ def context(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Propose an update of the context after an execution."""
     batch, _ = find_batch(number), body_of(request)
     return accepted(request, batch, update_context(batch=batch, actor=actor))
+
+
+def proposal(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """The newest update of the context that was proposed, with its diff, and what was decided about it; "run" is null without one."""
+    batch = find_batch(number)
+    change = _newest_change(batch)
+    return JsonResponse(_proposal(change) if change else {"batch_id": number, "run": None})
+
+
+def decide_context(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Accept or reject the newest proposal: {"accept": true} or {"accept": false, "reason"}."""
+    batch = find_batch(number)
+    actor.require(MERGE_BATCH, batch.project)
+    data = body_of(request, "accept", "reason")
+    reason = data.get("reason", "")
+    if not isinstance(data.get("accept"), bool):
+        raise BadRequest("accept must be true or false.")
+    if not isinstance(reason, str):
+        raise BadRequest("reason must be text.")
+    change = _newest_change(batch)
+    if change is None:
+        raise ServiceError(f"No update of the context of batch {number} was proposed yet.")
+    if data["accept"]:
+        accept_context(change=change, actor=actor)
+    else:
+        reject_context(change=change, reason=reason[:REASON_CHARACTERS], actor=actor)
+    return JsonResponse(_proposal(change))
+
+
+def _newest_change(batch: Batch) -> ContextChange | None:
+    return ContextChange.objects.filter(run__batch=batch).select_related("run__batch__project").order_by("-run__number").first()
+
+
+def _proposal(change: ContextChange) -> dict[str, Any]:
+    return {
+        "batch_id": change.run.batch.number,
+        "run": change.run.number,
+        "decision": change.decision or None,
+        "reason": change.reason,
+        "files": change.files,
+        "diff": change.diff,
+        "branch": change.run.batch.branch,
+        "commit": change.merge_commit or None,
+    }
 
 
 def _number(request: HttpRequest, name: str, least: int = 1) -> int | None:

@@ -100,7 +100,7 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
             return (
                 f"{batch.base_branch} has moved: it has {counted(len(moved), 'commit')} that {batch.branch} lacks, "
                 f"and no gate has judged them together. Bring {batch.base_branch} into {batch.branch} first (the button, "
-                f"or manage.py batch_merge --batch {batch.number} --bring-in), have the gates judged again, then merge."
+                f"or ce merge {batch.number} --bring-in), have the gates judged again, then merge."
             ), folder
         place = find_place(repository, batch.base_branch)
         folder = place.folder if place else ""
@@ -117,7 +117,7 @@ def _to_be_judged(repository: Repository, batch: Batch, base: str) -> str:
         return ""
     return (
         f"No gate has judged {batch.branch} with what {batch.base_branch} brought in. Judge the gates again (the button, "
-        f"or manage.py batch_merge --batch {batch.number} --judge), then merge."
+        f"or ce merge {batch.number} --judge), then merge."
     )
 
 

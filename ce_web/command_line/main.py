@@ -17,6 +17,8 @@ from ce_web.command_line.terminal import say, visible
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 SHELLS = ("bash", "zsh", "fish")
+ON_CONFLICT = ("warn", "serialize", "abort")  # as batches.core.engine names them; a test compares
+SCHEDULING = ("stages", "dataflow")
 WIDE = 400  # columns
 
 
@@ -183,8 +185,8 @@ def validate(plans: tuple[str, ...], as_json: bool) -> None:
 @click.option("--budget", "budget_usd", metavar="USD", help="what the whole batch may cost")
 @click.option("--phase-cap", "phase_cap_usd", metavar="USD", help="what one attempt may cost")
 @click.option("--fail-fast", is_flag=True, default=None, help="start nothing more once a phase has failed")
-@click.option("--on-conflict", metavar="WHAT", help="what to do about phases that change the same file")
-@click.option("--scheduling", metavar="HOW", help="stages, or dataflow")
+@click.option("--on-conflict", type=click.Choice(ON_CONFLICT), help="what to do about phases that change the same file")
+@click.option("--scheduling", type=click.Choice(SCHEDULING), help="wait for a whole stage, or only for what a phase depends on")
 @_waiting
 @_json
 def exe(
@@ -284,22 +286,62 @@ def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
 @ce.command()
 @_of_batch
 @click.argument("phases", nargs=-1)
+@click.option("--remark", default="", metavar="TEXT", help="what the agents of the named phases are told first")
+@click.option("--keep-session", is_flag=True, help="go on in the session of the last attempt, not afresh")
 @_waiting
 @_json
-def retry(number: int, phases: tuple[str, ...], as_json: bool, detach: bool, at_most: float | None) -> None:
+def retry(
+    number: int, phases: tuple[str, ...], remark: str, keep_session: bool, as_json: bool, detach: bool, at_most: float | None
+) -> None:
     """Retry the named phases, or all that failed, with those that they blocked."""
     where = _connection()
-    begun = where.call("POST", f"batches/{number}/retry/", body={"phases": list(phases)})
+    body = {"phases": list(phases), "remark": remark, "keep_session": keep_session}
+    begun = where.call("POST", f"batches/{number}/retry/", body=body)
     _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most, what="batch")
 
 
 @ce.command()
 @_of_batch
+@click.argument("phase", default="")
 @_json
-def stop(number: int, as_json: bool) -> None:
-    """Cancel the current run of a batch and end all its processes. What is committed stays."""
-    found = _connection().call("POST", f"batches/{number}/cancel/", body={})
-    _print(found) if as_json else say(f"Batch {number}, run {found['run']} is being cancelled.")
+def stop(number: int, phase: str, as_json: bool) -> None:
+    """Cancel the current run of a batch, or stop one phase while the others go on. What is committed stays."""
+    found = _connection().call("POST", f"batches/{number}/phases/{phase}/stop/" if phase else f"batches/{number}/cancel/", body={})
+    what = f"phase {found['phase']} is being stopped" if phase else f"run {found['run']} is being cancelled"
+    _print(found) if as_json else say(f"Batch {number}, {what}.")
+
+
+@ce.command("say")
+@_of_batch
+@click.argument("phase")
+@click.argument("text")
+@_json
+def say_to(number: int, phase: str, text: str, as_json: bool) -> None:
+    """Say something to the agent of a phase: it reads it at its next turn, or its next attempt does."""
+    found = _connection().call("POST", f"batches/{number}/phases/{phase}/say/", body={"text": text})
+    _print(found) if as_json else say(f"Phase {found['phase']}: {'the agent is told' if found['told'] else 'its next attempt is told'}.")
+
+
+@ce.command()
+@_of_batch
+@click.argument("phase")
+@click.argument("text")
+@_json
+def answer(number: int, phase: str, text: str, as_json: bool) -> None:
+    """Answer what the agent of a phase asks."""
+    found = _connection().call("POST", f"batches/{number}/phases/{phase}/answer/", body={"text": text})
+    _print(found) if as_json else say(f"Phase {found['phase']}: the agent has the answer.")
+
+
+@ce.command()
+@_of_batch
+@click.argument("phase")
+@click.argument("reason")
+@_json
+def accept(number: int, phase: str, reason: str, as_json: bool) -> None:
+    """Accept a phase that succeeded and is not green, with what you looked at as the reason."""
+    found = _connection().call("POST", f"batches/{number}/phases/{phase}/accept/", body={"reason": reason})
+    _print(found) if as_json else say(f"Phase {found['phase']} is accepted as it is, by {found['accepted_by']}.")
 
 
 @ce.command()
@@ -357,10 +399,21 @@ def _coloured(text: str) -> str:
 @_of_batch
 @click.option("--no-ff", is_flag=True, help="create a merge commit")
 @click.option("--dry-run", is_flag=True, help="show what would be merged; change nothing")
+@click.option("--bring-in", is_flag=True, help="only merge new commits of the base branch into the batch's branch")
+@click.option("--judge", is_flag=True, help="only judge all gates again, on the batch's branch as it is")
 @_json
-def merge(number: int, no_ff: bool, dry_run: bool, as_json: bool) -> None:
+def merge(number: int, no_ff: bool, dry_run: bool, bring_in: bool, judge: bool, as_json: bool) -> None:
     """Merge a batch's branch into its base branch."""
+    if no_ff + dry_run + bring_in + judge > 1:
+        raise click.UsageError("--no-ff, --dry-run, --bring-in and --judge exclude each other.")
     where = _connection()
+    if judge:
+        begun = where.call("POST", f"batches/{number}/judge/", body={})
+        return _follow(where, begun, as_json=as_json, detach=False, at_most=None)
+    if bring_in:
+        seen = where.call("POST", f"batches/{number}/bring-in/", body={})
+        words = f"{seen['branch']} holds what {seen['base_branch']} has. Judge its gates on that: ce merge {number} --judge"
+        return _print(seen) if as_json else say(words)
     seen = where.call("GET", f"batches/{number}/merge/")
     counts = ", ".join(f"{len(seen[f'files_{word}'])} {word}" for word in ("created", "modified", "deleted"))
     if not as_json:
@@ -392,13 +445,23 @@ def review(number: int, moment: str | None, as_json: bool, detach: bool, at_most
 
 @ce.command()
 @_of_batch
+@click.option("--accept", "decision", flag_value="accept", help="merge the newest proposal into the batch's branch")
+@click.option("--reject", "decision", flag_value="reject", help="reject the newest proposal; its commits are kept")
+@click.option("--reason", default="", metavar="TEXT", help="with --reject: why")
 @_waiting
 @_json
-def context(number: int, as_json: bool, detach: bool, at_most: float | None) -> None:
-    """Propose updates of PRPs, CLAUDE.md and memory after an execution."""
+def context(number: int, decision: str | None, reason: str, as_json: bool, detach: bool, at_most: float | None) -> None:
+    """Propose updates of PRPs, CLAUDE.md and memory after an execution, or decide about the newest proposal."""
+    if reason and decision != "reject":
+        raise click.UsageError("--reason is for --reject.")
     where = _connection()
+    if decision:
+        body = {"accept": decision == "accept"} | ({"reason": reason} if reason else {})
+        found = where.call("POST", f"batches/{number}/context/decide/", body=body)
+        words = f"it is on {found['branch']} now" if body["accept"] else "nothing was merged, and its commits are kept"
+        return _print(found) if as_json else say(f"Run {found['run']}: {found['decision']}; {words}.")
     begun = where.call("POST", f"batches/{number}/context/", body={})
-    _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
+    return _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
 
 
 @ce.command()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from batches.models import OnConflict, Scheduling
 from ce_web.command_line.connections import Refused, Server, connect, keep
-from ce_web.command_line.main import SHELLS, ce
+from ce_web.command_line.main import ON_CONFLICT, SCHEDULING, SHELLS, ce
 from ce_web.command_line.terminal import visible
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT, free_port, wait_for
@@ -119,6 +120,30 @@ def test_a_batch_is_made_executed_read_reviewed_and_merged_from_a_terminal(termi
 
 
 @pytest.mark.engine
+def test_context_is_decided_and_what_the_base_brought_in_is_judged_before_the_merge(served: Driver, server: dict[str, str], tmp_path: Path):
+    terminal = Terminal(served, tmp_path, **server)
+    path = tmp_path / "plan.md"
+    path.write_text(plan("Base moves", phase("7", "echo said seven")))
+    number = terminal("plan", str(path)).stdout.split()[1]
+    done = terminal("exe", number).stdout
+    assert f"  ce merge {number} " in done
+    assert "accepted as it is, by admin" in terminal("accept", number, "7", "Read it").stdout  # its gate is `true`
+    for verb in (("stop", number, "7"), ("answer", number, "7", "Yes")):
+        assert "7" in terminal(*verb, code=1).stderr
+    terminal("context", number)
+    assert f"it is on ce/batch-{number} now" in terminal("context", number, "--accept").stdout
+    assert "There is nothing to decide" in terminal("context", number, "--reject", code=1).stderr
+
+    served.shell("git commit -q --allow-empty -m 'Meanwhile'")
+    assert f"ce merge {number} --bring-in" in terminal("merge", number, code=1).stderr
+    assert f"ce merge {number} --judge" in terminal("merge", number, "--bring-in").stdout
+    assert f"ce merge {number} --judge" in terminal("merge", number, code=1).stderr
+    terminal("merge", number, "--judge")
+    commit = terminal.json("merge", number)["commit"]
+    assert f"is at {commit[:12]} since then" in terminal("status", number).stdout
+
+
+@pytest.mark.engine
 def test_what_is_refused_is_a_sentence_and_exit_code_1_as_text_and_as_json(terminal: Terminal):
     assert terminal("status", "9999", code=1).stderr.startswith("ce: Not found.")
     assert terminal.json("status", "9999", code=1)["error"].startswith("Not found.")
@@ -128,8 +153,13 @@ def test_what_is_refused_is_a_sentence_and_exit_code_1_as_text_and_as_json(termi
     assert "There is no project 'none'" in terminal("plan", "bad.md", "--project", "none", code=1).stderr
 
 
+def test_the_choices_that_are_offered_are_those_that_there_are():
+    assert list(OnConflict) == list(ON_CONFLICT) and list(Scheduling) == list(SCHEDULING)
+
+
 def test_wrong_use_is_told_with_exit_code_2():
-    for arguments in (("status",), ("status", "1", "--batch", "2"), ("exe", "1", "--stage", "1", "--resume"), ("plan", "no-such-file.md")):
+    wrong = (("status",), ("status", "1", "--batch", "2"), ("plan", "no-such-file.md"), ("merge", "1", "--judge", "--no-ff"))
+    for arguments in (*wrong, ("exe", "1", "--stage", "1", "--resume"), ("exe", "1", "--on-conflict", "x")):
         done = CliRunner().invoke(ce, arguments, env={"CE_SERVER": "http://127.0.0.1:9", "CE_TOKEN": "x"})
         assert done.exit_code == 2 and "Error: " in done.output, (arguments, done.output)
 

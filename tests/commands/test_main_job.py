@@ -94,7 +94,7 @@ def test_failing_gate_is_named_and_after_the_fix_only_that_phase_and_what_it_blo
     failed = either.execute(n, code=1)
     assert "gate_failed" in failed.stdout and "gate 3" in failed.stdout and GATE in failed.stdout
     assert "| Then retry the phase" in failed.stdout, "what the gate said is quoted"
-    assert f"--batch {n} --retry-phase 2" in failed.stdout
+    assert f"  ce retry {n} 2" in failed.stdout
     assert either.statuses(n) == {"1": "success", "2": "failed", "3": "blocked"}
     assert either.result(n)["status"] == "failed"
 

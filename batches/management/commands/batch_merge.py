@@ -32,7 +32,7 @@ class Command(BaseCommand):
             if options["bring_in"] and not options["dry_run"]:
                 bring_in_base(batch=batch, actor=actor)
                 self.stdout.write(f"{batch.branch} holds what {batch.base_branch} has.")
-                self.stdout.write(f"Judge its gates on that: manage.py batch_merge --batch {batch.number} --judge")
+                self.stdout.write(f"Judge its gates on that: ce merge {batch.number} --judge")
                 return
             if options["judge"] and not options["dry_run"]:
                 run = wait_for(execution.judge_again(batch=batch, actor=actor), self.stderr)

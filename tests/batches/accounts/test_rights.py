@@ -56,14 +56,15 @@ ROWS |= {
         *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run", "api_batch_plan"),
     )
 }
-ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify", "api_verify")}
+ROWS |= {f"batches:{name}": {"GET": "see", "POST": "execute"} for name in ("kept", "conflict", "review", "context", "verify")}
+ROWS |= {f"batches:api_{name}": {"GET": "see", "POST": "execute"} for name in ("verify", "context")}
 ROWS |= {f"batches:{name}": {"GET": "execute", "POST": "execute"} for name in ("execute", "plan_execute")}
 ROWS |= {
     f"batches:{name}": {"POST": "execute"}
     for name in (
         *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
         *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
-        *("comment", "resolve_comment", "verify_stop", "api_verify_stop", "api_review", "api_context"),
+        *("comment", "resolve_comment", "verify_stop", "api_verify_stop", "api_review", "api_bring_in", "api_judge"),
     )
 }
 STEERING = ("stop_task", "api_stop", "repairs", "say", "api_say", "answer", "api_answer")
@@ -78,6 +79,7 @@ ROWS |= {
     "batches:api_merge": {"GET": "merge", "POST": "merge"},
     "batches:overrule": {"POST": "merge"},
     "batches:decide_context": {"POST": "merge"},
+    "batches:api_decide_context": {"POST": "merge"},
     "batches:plan_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
     "batches:idea_new": {"GET": "write" + SOMEWHERE, "POST": "write"},
     "batches:idea": {"GET": "see", "POST": "write"},

@@ -67,7 +67,7 @@ def test_programs_learn_of_a_question_and_how_to_answer_it():
     result, text = _status()
     [asked] = [entry["question"] for entry in result["results"] if entry["question"]]
     assert asked == {"text": ASKED["text"], "answers": ASKED["answers"], "asked_at": ASKED["at"]}
-    assert "--answer 2a TEXT" in text
+    assert "ce answer 1 2a TEXT" in text
     Run.objects.update(trouble="no_credit", trouble_message="Your credit is used up", trouble_until=timezone.now())
     assert "Waiting for the provider: Your credit is used up. The next try is at " in _status()[1]
 
