@@ -250,6 +250,8 @@ class Checkout:
 
         Returns its id. Raises GitError, also when `path` leads through a file or a link.
         """
+        if tree := self.repository.tree_with_content(base, path, data):
+            return tree
         self._git("read-tree", "--end-of-options", base)
         blob = text_of(self._git("hash-object", "-w", "--stdin", "--no-filters", given=data))
         self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")

@@ -113,9 +113,8 @@ class CleanCheckout:
         if former["repository"] != self.repository.common_dir or self._checkout.has_submodules():
             return None
         # Attributes decide how files are written that themselves have not changed.
-        asked = ("diff-tree", "-r", "--name-only", "--end-of-options", former["commit"], self.commit, "--", ":(glob)**/.gitattributes")
-        same = self.repository.same_files(former["commit"], self.commit)
-        return None if not same and self.repository.git(*asked, accept=(0,)).out else former
+        changed = self.repository.changed_entries(former["commit"], self.commit)
+        return None if any(os.path.basename(path) == ".gitattributes" for path in changed) else former
 
     def _make(self) -> None:
         if os.path.lexists(self.path):

@@ -13,7 +13,8 @@ from subagents.protected_paths import ProtectedPaths
 from subagents.record import record
 from subagents.secret_scan import find_secrets
 from subagents.taken_back import taken_back
-from subagents.workspace import SYMLINK, Entry
+from subagents.trees import Entry
+from subagents.workspace import SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

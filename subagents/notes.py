@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from subagents.objects import ObjectWriter
+from subagents.objects import FOLDER, ObjectWriter
 from subagents.record import record
 from subagents.workspace import AUTHOR, RefMove, Repository, text_of
 
@@ -66,11 +66,12 @@ def drafted(repository: Repository, commit: str, section: str, before: str = "")
     for about, of in notes.items():
         if about[:2] == commit[:2] or about[:2] not in known.folders:
             by_folder.setdefault(about[:2], []).append((about[2:], of))
-    folders = {**known.folders, **{name: objects.write_tree(b"100644", entries) for name, entries in by_folder.items()}}
-    tree = objects.write_tree(b"40000", list(folders.items()))
-    made = objects.write_commit(tree, [old] if old else [], AUTHOR, int(time.time()), f"Gates of {commit}\n".encode())
-    _known[key] = Known(made, notes, folders)
-    return [RefMove(NOTES, made, old)]
+    made = {name: objects.write_tree({rest.encode(): ("100644", of) for rest, of in entries}) for name, entries in by_folder.items()}
+    folders = {**known.folders, **made}
+    tree = objects.write_tree({name.encode(): (FOLDER, of) for name, of in folders.items()})
+    written = objects.write_commit(tree, [old] if old else [], AUTHOR, int(time.time()), f"Gates of {commit}\n".encode())
+    _known[key] = Known(written, notes, folders)
+    return [RefMove(NOTES, written, old)]
 
 
 def add_section(repository: Repository, commit: str, section: str, before: str) -> None:

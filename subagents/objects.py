@@ -21,10 +21,17 @@ from subagents.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TypeVar
 
-COMMIT_BYTES = 1 << 20  # a larger one is left to git
+    Key = TypeVar("Key")
+    Value = TypeVar("Value")
+
+OBJECT_BYTES = 1 << 20  # a larger one is left to git
 ID_LENGTHS = (40, 64)
+MODES = {b"100644": "100644", b"100755": "100755", b"120000": "120000", b"160000": "160000", b"40000": "040000"}
+FOLDER = "040000"  # the mode of a tree within a tree
+COMMITS_KNOWN, TREES_KNOWN = 2_000, 64  # what has an id never changes
 
 
 @record
@@ -53,24 +60,66 @@ def _id_of(whole: bytes, length: int) -> str:
     return str((sha256 if length == 64 else sha1)(whole).hexdigest())
 
 
+def read_object(common_dir: str, name: str, kind: bytes) -> bytes | None:
+    """The content of a loose object of this kind; None where git has to be asked, also when there is no such object."""
+    if not is_id(name):
+        return None
+    try:
+        with open(os.path.join(common_dir, "objects", name[:2], name[2:]), "rb") as file:
+            data = zlib.decompressobj().decompress(file.read(OBJECT_BYTES), OBJECT_BYTES)
+    except (OSError, zlib.error):
+        return None
+    head, _, content = data.partition(b"\0")
+    # A forged one is for git to refuse.
+    return content if head == b"%s %d" % (kind, len(content)) and _id_of(data, len(name)) == name else None
+
+
+_commits: dict[tuple[str, str], CommitObject] = {}
+_trees: dict[tuple[str, str], dict[bytes, tuple[str, str]]] = {}
+
+
 def read_commit(common_dir: str, name: str) -> CommitObject | None:
     """The commit with this id; None where git has to be asked, also when there is no such commit."""
     if not is_id(name) or os.path.exists(os.path.join(common_dir, "shallow")):  # there git sees fewer parents than are written
         return None
-    try:
-        with open(os.path.join(common_dir, "objects", name[:2], name[2:]), "rb") as file:
-            data = zlib.decompressobj().decompress(file.read(COMMIT_BYTES), COMMIT_BYTES)
-    except (OSError, zlib.error):
-        return None
-    kind, _, content = data.partition(b"\0")
-    head, separator, _ = content.partition(b"\n\n")
-    if kind != b"commit %d" % len(content) or not separator or _id_of(data, len(name)) != name:  # a forged one is for git to refuse
+    known = _commits.get((common_dir, name))
+    if known is not None and os.path.exists(os.path.join(common_dir, "objects", name[:2], name[2:])):
+        return known
+    content = read_object(common_dir, name, b"commit")
+    head, separator, _ = (content or b"").partition(b"\n\n")
+    if not separator:
         return None
     rows = [line.decode("ascii", "replace").partition(" ") for line in head.split(b"\n")]
     named = [(key, value) for key, _, value in rows if key in ("tree", "parent")]
     if not named or named[0][0] != "tree" or not all(is_id(value) for _, value in named):
         return None
-    return CommitObject(named[0][1], tuple(value for _, value in named[1:]))
+    return _keep(_commits, COMMITS_KNOWN, (common_dir, name), CommitObject(named[0][1], tuple(value for _, value in named[1:])))
+
+
+def read_tree(common_dir: str, name: str) -> dict[bytes, tuple[str, str]] | None:
+    """{name: (mode, id)} of a tree, in git's order; None where git has to be asked."""
+    if (known := _trees.get((common_dir, name))) is not None:
+        return known
+    content = read_object(common_dir, name, b"tree")
+    if content is None:
+        return None
+    found: dict[bytes, tuple[str, str]] = {}
+    at, size = 0, len(name) // 2
+    while at < len(content):
+        end = content.find(b"\0", at)
+        mode, _, entry = content[at:end].partition(b" ")
+        if end < 0 or mode not in MODES or not entry or len(content) < end + 1 + size:
+            return None
+        found[entry] = (MODES[mode], content[end + 1 : end + 1 + size].hex())
+        at = end + 1 + size
+    return _keep(_trees, TREES_KNOWN, (common_dir, name), found)
+
+
+def _keep(known: dict[Key, Value], most: int, key: Key, value: Value) -> Value:
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
+    return value
 
 
 class ObjectWriter:
@@ -107,9 +156,10 @@ class ObjectWriter:
             raise
         return name
 
-    def write_tree(self, mode: bytes, entries: Sequence[tuple[str, str]]) -> str:
-        """The id of a tree of (name, object), all of this mode. Raises OSError."""
-        rows = (b"%s %s\0%s" % (mode, name.encode(), bytes.fromhex(about)) for name, about in sorted(entries))
+    def write_tree(self, entries: Mapping[bytes, tuple[str, str]]) -> str:
+        """The id of a tree of {name: (mode, id)}. Raises OSError."""
+        ordered = sorted(entries.items(), key=lambda entry: entry[0] + (b"/" if entry[1][0] == FOLDER else b""))
+        rows = (b"%s %s\0%s" % (mode.lstrip("0").encode(), name, bytes.fromhex(about)) for name, (mode, about) in ordered)
         return self.write(b"tree", b"".join(rows))
 
     def write_commit(self, tree: str, parents: Sequence[str], who: str, at: int, message: bytes) -> str:

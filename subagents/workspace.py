@@ -14,14 +14,16 @@ import time
 
 from subagents.files import MACHINE_ERRORS, SubagentError
 from subagents.machine_faults import fault_in, fault_of
-from subagents.objects import ObjectWriter, is_id, read_commit, read_reference
+from subagents.objects import ObjectWriter, is_id, read_commit, read_object, read_reference, read_tree
 from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
+from subagents.references import move_plainly
+from subagents.trees import Entry, differences, joined, with_content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 AUTHOR_NAME, AUTHOR_EMAIL = "CE Web", "ce-web@localhost"
 AUTHOR = f"{AUTHOR_NAME} <{AUTHOR_EMAIL}>"
@@ -123,14 +125,6 @@ class Changes:
     def present(self) -> tuple[str, ...]:
         """The changed files that are still there."""
         return tuple(sorted((*self.created, *self.modified)))
-
-
-@record
-class Entry:
-    """A file as a tree has it: git's mode and the id of its content."""
-
-    mode: str
-    blob: str
 
 
 @record
@@ -457,14 +451,14 @@ class Repository:
         """
         self.refuse_checked_out(branch)
         for _ in range(CAS_TRIES):
-            head, base, tree = self._meet(branch, commit)
-            if base == commit:
+            head, bases, tree = self._meet(branch, commit)
+            if commit in bases:
                 return AlreadyMerged(head)
-            if base != head:
-                joined = self.merge_trees(head, commit)
-                if isinstance(joined, MergeConflict):
-                    return joined
-                tree = joined
+            if head not in bases:
+                whole = self._joined(bases, head, commit) or self.merge_trees(head, commit)
+                if isinstance(whole, MergeConflict):
+                    return whole
+                tree = whole
             made = self.make_commit(tree, (head, commit), _with_trailers(message, trailers or {}))
             moves = (RefMove(branch_ref(branch), made, head), *(beside(made) if beside else ()))
             with contextlib.suppress(RefMoved):
@@ -487,8 +481,8 @@ class Repository:
         """
         commit = self.branch_commit(base_branch)
         self.refuse_checked_out(branch)
-        head, base, tree = self._meet(branch, commit)
-        if base == head and head != commit:
+        head, bases, tree = self._meet(branch, commit)
+        if head in bases and head != commit:
             with contextlib.suppress(RefMoved):
                 self.move_ref(branch_ref(branch), commit, head)
                 return Merged(commit, tree)
@@ -506,6 +500,11 @@ class Repository:
         """The files that differ from `base` to `head`. Raises GitError."""
         if base == head or self.same_files(base, head):
             return Changes((), (), (), ())
+        if (entries := self._differences(base, head)) is not None:
+            made, gone = ([path for path, entry in entries.items() if entry[side] is None] for side in (0, 1))
+            if not (made and gone):  # else git looks for renames
+                kept = sorted(path for path, (before, after) in entries.items() if before and after)
+                return Changes(tuple(sorted(made)), tuple(kept), tuple(sorted(gone)), ())
         asked = ("diff-tree", "-r", "-z", "-M", "--name-status", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head)
         fields = iter(self._out(*asked).split(b"\0"))
         created: list[str] = []
@@ -536,8 +535,21 @@ class Repository:
 
     def changed_entries(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]]:
         """{path: (in `base`, in `head`)} of the files that differ; None where there is none. Raises GitError."""
+        if (found := self._differences(base, head)) is not None:
+            return found
         asked = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
-        return {} if base == head or self.same_files(base, head) else _raw_entries(self._out(*asked).split(b"\0"))
+        return _raw_entries(self._out(*asked).split(b"\0"))
+
+    def _differences(self, base: str, head: str) -> dict[str, tuple[Entry | None, Entry | None]] | None:
+        """As changed_entries, of commits or trees, without git; None where git has to be asked."""
+        if base == head or self.same_files(base, head):
+            return {}
+        trees = [read_commit(self.common_dir, name) for name in (base, head)]
+        names = [commit.tree if commit else name for commit, name in zip(trees, (base, head), strict=True)]
+        if any(read_tree(self.common_dir, name) is None for name in names):
+            return None
+        found = differences(self.common_dir, *names)
+        return None if found is None else {text_of(path, strip=False): entries for path, entries in found.items()}
 
     def merges_between(self, base: str, head: str, paths: Sequence[str]) -> list[BroughtIn]:
         """What each merge on the way from `base` to `head` brought in at these paths, the newest first. Raises GitError."""
@@ -569,6 +581,18 @@ class Repository:
             answer = answer[int(size) + 1 :]
         return found
 
+    def _content(self, blob: str) -> bytes:
+        known = read_object(self.common_dir, blob, b"blob")
+        return self._out("cat-file", "blob", blob) if known is None else known
+
+    def tree_with_content(self, commit: str, path: str, data: bytes) -> str:
+        """The tree of `commit` with a file of this content at `path`; "" where it takes an index. Raises OSError."""
+        known = read_commit(self.common_dir, commit)
+        if known is None:
+            return ""
+        blob = ObjectWriter(self.common_dir).write(b"blob", data)
+        return with_content(self.common_dir, known.tree, os.fsencode(path), Entry("100644", blob)) or ""
+
     def file_names(self, commit: str) -> list[str]:
         """The paths of all files of a commit. Raises GitError."""
         rows = self._out("ls-tree", "-r", "-z", "--name-only", "--full-tree", "--end-of-options", commit).split(b"\0")
@@ -590,6 +614,8 @@ class Repository:
 
     def diff(self, base: str, head: str, limit: int = 1_000_000, paths: Sequence[str] = ()) -> Diff:
         """The unified diff from `base` to `head`, at most `limit` bytes. Raises GitError."""
+        if self.same_files(base, head):
+            return Diff("", False)
         asked = ["diff-tree", "-r", "-p", "-M", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options", base, head, "--"]
         answer = self.git(*asked, *(f":(top,literal){path}" for path in paths), accept=(0, -9), limit=limit)
         return Diff(text_of(answer.out, strip=False), answer.truncated)
@@ -599,6 +625,9 @@ class Repository:
 
         All files count as text: attributes of the tree do not hide one.
         """
+        walked, end = self._line_down(head, (base,))
+        if end == base and all(self.same_files(base, commit) for commit in walked):
+            return Diff("", False)
         asked = ("log", "--topo-order", "--no-show-signature", "--no-notes", "--format=commit %H", "--diff-merges=first-parent")
         more = ("-p", "-U0", "-M", "--text", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options", f"{base}..{head}")
         answer = self.git(*asked, *more, accept=(0, -9), limit=limit)
@@ -617,17 +646,11 @@ class Repository:
         if self.same_files(base, head):
             return ()
         found = []
-        answer = self._out("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", "--end-of-options", base, head)
-        fields = iter(answer.split(b"\0"))
-        for meta in fields:
-            if not meta:
-                break
-            path = text_of(next(fields), strip=False)
-            _, mode, _, blob, _ = text_of(meta).split(" ")
-            if mode == GITLINK:
+        for path, (_, entry) in self.changed_entries(base, head).items():
+            if entry is not None and entry.mode == GITLINK:
                 found.append(f"{path} is another git repository (a gitlink)")
-            elif mode == SYMLINK:
-                target = text_of(self._out("cat-file", "blob", blob), strip=False)
+            elif entry is not None and entry.mode == SYMLINK:
+                target = text_of(self._content(entry.blob), strip=False)
                 if _leaves(path, target):
                     found.append(f"{path} is a symbolic link that leaves the tree: {target[:200]}")
         return tuple(found)
@@ -646,6 +669,8 @@ class Repository:
 
         Raises RefMoved, RepositoryProblem (name_taken), GitError.
         """
+        if not why and self._moved_plainly([RefMove(ref, new, old)]):
+            return
         for last in (False, True):
             note = ("-m", why) if why else ()
             answer = self.git("update-ref", "--no-deref", *note, "--end-of-options", ref, new, old or "0" * len(new))
@@ -666,6 +691,8 @@ class Repository:
         if len(moves) == 1:
             self.move_ref(moves[0].ref, moves[0].new, moves[0].old)
             return
+        if self._moved_plainly(moves):
+            return
         lines = "".join(f"update {move.ref} {move.new} {move.old or '0' * len(move.new)}\n" for move in moves)
         for last in (False, True):
             answer = self.git("update-ref", "--no-deref", "--stdin", given=f"start\n{lines}prepare\ncommit\n".encode())
@@ -677,6 +704,11 @@ class Repository:
             if "cannot lock ref" in said or "reference already exists" in said:
                 raise RefMoved(said)
             raise GitError("update-ref", answer.exit_code, said)
+
+    def _moved_plainly(self, moves: Sequence[RefMove]) -> bool:
+        """Whether that needed no git."""
+        ours = all(move.ref.startswith(OUR_REFS) for move in moves)
+        return ours and move_plainly(self.git_dir, self.common_dir, [(move.ref, move.new, move.old) for move in moves], AUTHOR)
 
     def _break_lock(self, ref: str) -> bool:
         """Remove the lock that a killed git left on a reference of ours; False while it may still be at work."""
@@ -698,29 +730,64 @@ class Repository:
             message = f"{branch} is checked out in {place}, and a merge would leave your files there behind."
             raise RepositoryProblem("checked_out", message + " Check out another branch there, then retry.")
 
-    def _meet(self, branch: str, commit: str) -> tuple[str, str, str]:
-        """(the branch's commit, the merge base or "", the tree of `commit`), by one process at most."""
+    def _meet(self, branch: str, commit: str) -> tuple[str, tuple[str, ...], str]:
+        """(the branch's commit, the merge bases, the tree of `commit`), by one process at most."""
         ref = branch_ref(branch)
-        if (head := read_reference(self.common_dir, ref)) and (tree := self._tree_on_top_of(head, commit)):
-            return head, head, tree
+        if (head := read_reference(self.common_dir, ref)) and (met := self._meet_plainly(head, commit)):
+            return head, (met[0],), met[1]
         answer = self.git("rev-parse", "--revs-only", f"{ref}...{commit}", commit + "^{tree}")
         lines = text_of(answer.out).split("\n")
         if answer.exit_code or len(lines) < 3:
             self.branch_commit(branch)  # says which branches there are
             raise GitError("rev-parse", answer.exit_code, f"{commit} is not a commit of {self.path}")
-        bases = [line[1:] for line in lines if line.startswith("^")]
-        return lines[1], bases[0] if bases else "", lines[-1]
+        return lines[1], tuple(line[1:] for line in lines if line.startswith("^")), lines[-1]
 
-    def _tree_on_top_of(self, head: str, commit: str) -> str:
-        """The tree of `commit` where nothing but commits with one parent lie between it and `head`; "" where git is to be asked."""
-        last = at = read_commit(self.common_dir, commit)
-        for _ in range(STRAIGHT):
-            if at is None or last is None or len(at.parents) != 1:
-                return ""
-            if at.parents[0] == head:
-                return last.tree
-            at = read_commit(self.common_dir, at.parents[0])
-        return ""
+    def _meet_plainly(self, head: str, commit: str) -> tuple[str, str] | None:
+        """(the one merge base, the tree of `commit`) where the history between them is plain; None where git is to be asked.
+
+        Plain is what attempts and their merges make: commits with one parent that begin on the branch's own line.
+        """
+        last = read_commit(self.common_dir, commit)
+        if last is None:
+            return None
+        own, own_end = self._line_down(commit)
+        line: dict[str, None] = {}  # the first parents of `head`, the newest first
+        sides: list[str] = []
+        at = head
+        while at not in own and at != own_end:
+            found = read_commit(self.common_dir, at)
+            if found is None or len(line) > STRAIGHT or not found.parents:
+                return None
+            line[at] = None
+            sides += found.parents[1:]
+            at = found.parents[0]
+        base, line[base] = at, None
+        above = set(own) if base == own_end else set(own[: own.index(base)])
+        while len(line) < 2 * STRAIGHT and (found := read_commit(self.common_dir, at)) and found.parents:
+            at = found.parents[0]  # what others began with may lie further down
+            line[at] = None
+        for side in sides:
+            walked, end = self._line_down(side, line)
+            if end not in line or not above.isdisjoint((*walked, end)):
+                return None
+        return base, last.tree
+
+    def _line_down(self, commit: str, until: Collection[str] = ()) -> tuple[list[str], str]:
+        """(commits with one parent each, from `commit` down, what comes after them), at most STRAIGHT."""
+        walked: list[str] = []
+        while commit not in until and len(walked) < STRAIGHT:
+            found = read_commit(self.common_dir, commit)
+            if found is None or len(found.parents) != 1:
+                break
+            walked.append(commit)
+            commit = found.parents[0]
+        return walked, commit
+
+    def _joined(self, bases: Sequence[str], ours: str, theirs: str) -> str:
+        """The tree of a merge in which no file needs merging; "" where git is to be asked. Raises OSError."""
+        known = [read_commit(self.common_dir, name) for name in (*bases, ours, theirs)]
+        trees = [commit.tree for commit in known if commit is not None]
+        return (len(trees) == 3 and len(bases) == 1 and joined(self.common_dir, *trees)) or ""
 
     def merge_trees(self, ours: str, theirs: str) -> str | MergeConflict:
         """The tree that merging these commits gives, or the files that collide; nothing is committed.

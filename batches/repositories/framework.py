@@ -17,7 +17,8 @@ from batches.core.text.words import counted
 from subagents.contract import SubagentError
 from subagents.documents import read_document
 from subagents.merges import BranchMerge, find_place
-from subagents.workspace import Entry, Repository
+from subagents.trees import Entry
+from subagents.workspace import Repository
 
 FILES = Path(__file__).resolve().parent / "framework_files"
 # The folders of FILES, and where their files go.
