@@ -7,6 +7,7 @@ says in its own words what is wrong.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 
@@ -38,22 +39,42 @@ def move_plainly(git_dir: str, common_dir: str, moves: Sequence[tuple[str, str, 
     if packed is None or any(not _is_plain(common_dir, packed, name, old) for name, _, old in moves):
         return False
     rights = os.stat(os.path.join(common_dir, "objects")).st_mode & 0o666
-    with contextlib.ExitStack() as locks:
+    with contextlib.ExitStack() as held:
+        locks: list[int] = []
         for name, new, _ in moves:
+            path = os.path.join(common_dir, name)
             try:
-                lock = _locked(os.path.join(common_dir, name), new, rights)
+                locks.append(_locked(path, new, rights))
             except OSError:  # another git is at work on it, something is in the way, or the disk is full
                 return False
-            locks.callback(_unlock, lock)
+            held.callback(_unlock, path + ".lock", locks[-1])
         if any(not _is_at(common_dir, name, old) for name, _, old in moves):
             return False
         for name, new, old in moves:
             if name.startswith(LOGGED):
                 _note(os.path.join(common_dir, "logs", name), f"{old or '0' * len(new)} {new} {who} {int(time.time())} +0000\n", rights)
-        for name, _, _ in moves:
+        for (name, _, _), lock in zip(moves, locks, strict=True):
             path = os.path.join(common_dir, name)
+            os.utime(lock)
             os.rename(path + ".lock", path)
     return True
+
+
+def is_dead(lock: str) -> bool:
+    """Whether the process that made this lock file of ours is gone; the file is removed then. Raises OSError."""
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        seen = os.fstat(descriptor)
+        if seen.st_mtime:
+            return False  # it is about to become the reference
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.stat(lock).st_ino == seen.st_ino:  # nobody but us may remove it now
+            os.unlink(lock)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _packed(common_dir: str) -> bytes | None:
@@ -80,24 +101,31 @@ def _is_at(common_dir: str, name: str, old: str | None) -> bool:
     return read_reference(common_dir, name) == old if old is not None else not os.path.lexists(os.path.join(common_dir, name))
 
 
-def _locked(path: str, new: str, rights: int) -> str:
+def _locked(path: str, new: str, rights: int) -> int:
+    """The descriptor of a new lock file with this content.
+
+    A time of 0 says that it is ours, and it is locked itself as long as we live: so whoever comes after we were killed need not
+    wait until it looks old, as for a lock of git.
+    """
     lock = path + ".lock"
     _make_folder(os.path.dirname(path), rights)
     descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(descriptor, rights)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, new.encode() + b"\n")
+        os.fchmod(descriptor, rights)
+        os.utime(descriptor, (0, 0))
     except OSError:
-        os.unlink(lock)
+        _unlock(lock, descriptor)
         raise
-    finally:
-        os.close(descriptor)
-    return lock
+    return descriptor
 
 
-def _unlock(lock: str) -> None:
+def _unlock(lock: str, descriptor: int) -> None:
     with contextlib.suppress(FileNotFoundError):  # it became the reference
-        os.unlink(lock)
+        if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
+            os.unlink(lock)
+    os.close(descriptor)
 
 
 def _note(path: str, line: str, rights: int) -> None:

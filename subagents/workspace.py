@@ -18,7 +18,7 @@ from subagents.objects import ObjectWriter, is_id, read_commit, read_object, rea
 from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
-from subagents.references import move_plainly
+from subagents.references import is_dead, move_plainly
 from subagents.trees import Entry, differences, joined, with_content
 
 TYPE_CHECKING = False
@@ -714,7 +714,12 @@ class Repository:
         """Remove the lock that a killed git left on a reference of ours; False while it may still be at work."""
         lock = os.path.join(self.common_dir, ref + ".lock")
         try:
-            if not ref.startswith(OUR_REFS) or time.time() - os.stat(lock).st_mtime < STALE_LOCK_SECONDS:
+            if not ref.startswith(OUR_REFS):
+                return False
+            made_at = os.stat(lock).st_mtime
+            if not made_at:
+                return is_dead(lock)
+            if time.time() - made_at < STALE_LOCK_SECONDS:
                 return False
             os.unlink(lock)
         except FileNotFoundError:

@@ -17,7 +17,7 @@ from django.db import connections
 from batches.engine import attempt_results, autopilot, execution, orchestrator, reporting, ticker
 from batches.models import Run
 from batches.repositories import merges
-from subagents import launcher, workspace
+from subagents import launcher, references, workspace
 
 # Whose lines are meant: everything between looking at an attempt and having acted on what was decided.
 SCOPE: dict[str, tuple[str, ...]] = {
@@ -29,6 +29,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     execution.__file__: ("start_execution",),
     merges.__file__: ("bring_in",),
     workspace.__file__: ("merge", "merge_of", "bring_in", "move_ref", "make_commit", "ensure_branch"),
+    references.__file__: ("move_plainly", "_locked", "_unlock", "_note", "is_dead"),
     launcher.__file__: ("prepare", "_archive_earlier", "launch", "prevent_start", "stop", "remove_checkout"),
 }
 

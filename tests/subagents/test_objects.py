@@ -1,11 +1,12 @@
 """What is written and read without git is what git writes and reads."""
 
+import os
 import random
 from pathlib import Path
 
 import pytest
 
-from subagents import workspace
+from subagents import references, workspace
 from subagents.objects import CommitObject, ObjectWriter, read_commit, read_reference
 from subagents.workspace import Merged, RefMove, RefMoved, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
@@ -171,3 +172,14 @@ def test_references_are_moved_by_gits_own_protocol(project: Path, monkeypatch: p
     monkeypatch.setattr(Repository, "git", lambda self, *words, **more: asked.append(words[0]) or git(self, *words, **more))
     repository.move_ref(other, base, more)
     assert not asked and user_git(project, "reflog", "-1", "--format=%H", "ce/batch-1") == base
+
+
+def test_lock_of_a_process_that_was_killed_is_broken_at_once_and_that_of_a_live_one_is_not(project: Path) -> None:
+    base = commit_files(project, {"x": "1\n"})
+    repository, ref = open_repository(project), "refs/heads/ce/batch-1"
+    descriptor = references._locked(str(project / ".git" / ref), base, 0o644)
+    with pytest.raises(RefMoved):
+        repository.move_ref(ref, base, None)
+    os.close(descriptor)  # as the kernel does for a process that is killed
+    repository.move_ref(ref, base, None)
+    assert user_git(project, "rev-parse", ref) == base and (project / ".git" / ref).stat().st_mtime > 1
