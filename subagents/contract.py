@@ -578,14 +578,15 @@ class TaskResult(_Message):
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts
     requests again; `sandbox` is the level that was used. `fault` (with agent_error) is "" or a word of Fault. `looks` are what
     a person should look at; `connections` what the network proxy counted, the refused ones first. `prompt_sha256` is the hash
-    of what the agent was told (told_prompt.py), "" when none was asked.
+    of what the agent was told (told_prompt.py), "" when none was asked. `tools` are those that an executor with Claude had:
+    {"tools", "denied", "skills", "subagents": [name], "servers": [{"name", "at", "problem", "tools", "kept_back"}]}, or {}.
     """
 
     ORDER = (
         "task_id", "prp_id", "status", "failure_reason", "steps_completed", "total_steps", "output", "validation_gates",
         "project_gates", "standard_gates", "errors", "usage", "tokens_used", "cost_usd", "elapsed_seconds", "attempt", "token",
         "base_commit", "head_commit", "tree", "exit_code", "report", "session", "retry_at", "sandbox", "fault", "looks",
-        "connections", "prompt_sha256",
+        "connections", "prompt_sha256", "tools",
     )  # fmt: skip
 
     task_id: str
@@ -619,6 +620,7 @@ class TaskResult(_Message):
     looks: tuple[Look, ...] = ()
     connections: tuple[Connection, ...] = ()
     prompt_sha256: str = ""
+    tools: dict[str, Any] = {}
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: _plain(name, getattr(self, name)) for name in (*self.ORDER, *OUTPUT_LISTS) if hasattr(self, name)}

@@ -18,7 +18,7 @@ SUBSCRIPTION = "sk-ant-oat"  # how the token of a Claude subscription begins
 SUBSCRIPTION_BETA = "oauth-2025-04-20"  # what the API must be told to take such a token
 KEY_FD, KEY_NAME = "CE_KEY_FD", "ANTHROPIC_API_KEY"
 MOST_BYTES = 48 * 1024  # of all together: a pipe holds 64 KiB before anybody reads
-USES = ("setup", "steps", "gates", "agent")  # what a secret of the project may be given to
+USES = ("setup", "steps", "gates", "agent", "servers")  # what a secret of the project may be given to
 PR_SET_DUMPABLE = 4
 
 _taken: dict[str, Any] | None = None

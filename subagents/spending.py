@@ -22,12 +22,15 @@ HOUR = "cache_write_1h_tokens"  # the part of the cache writes that is kept for 
 CHARACTERS_PER_TOKEN = 3
 BYTES_PER_TOKEN = 3  # of a request's body; text has 3.5 to 4, so this is on the safe side
 PICTURE_TOKENS = 5_000  # more than the largest picture has; its bytes in the body say nothing
+SEARCHES = "web_searches"
+SEARCH_USD = 0.01  # of one search of the provider; source: its price list, "Web search tool", 10 US dollars for 1,000
+MOST_SEARCHES = 10  # of a request that does not say how many
 LEAST_ANSWER = 2_048  # tokens: a shorter answer would be worth nothing
 AFTER_THINKING = 1_024  # tokens that an answer has at least beyond those that are for thinking
 
 
 def request_cost(model: str, figures: dict[str, int]) -> float | None:
-    """The cost of one request in US dollars, from its USAGE_FIGURES and HOUR; None when it is unknown."""
+    """The cost of one request in US dollars, from its USAGE_FIGURES, HOUR and SEARCHES; None when it is unknown."""
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
@@ -42,7 +45,8 @@ def request_cost(model: str, figures: dict[str, int]) -> float | None:
         cache_write_1h_tokens=min(figures.get(HOUR, 0), written),
     )
     try:
-        return float(calc_price(usage, model_ref=model, provider_id="anthropic").total_price)
+        price = float(calc_price(usage, model_ref=model, provider_id="anthropic").total_price)
+        return price + SEARCH_USD * figures.get(SEARCHES, 0)
     except LookupError:
         return None
 
@@ -50,13 +54,14 @@ def request_cost(model: str, figures: dict[str, int]) -> float | None:
 @record
 class Request:
     """What a request to the Messages API asks for, as far as it costs: an upper estimate of its input tokens, how they are
-    written to the cache ("": not, "5m", "1h"), the most output tokens, and the fewest that make sense."""
+    written to the cache ("": not, "5m", "1h"), the most output tokens, the fewest that make sense, and the most web searches."""
 
     model: str
     input_tokens: int
     cache: str
     max_tokens: int
     least_tokens: int
+    searches: int = 0
 
     @staticmethod
     def of(body: bytes) -> Request:
@@ -69,13 +74,15 @@ class Request:
         budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
         least = budget + AFTER_THINKING if isinstance(budget, int) else LEAST_ANSWER
         tokens = math.ceil((len(body) - picture_bytes) / BYTES_PER_TOKEN) + pictures * PICTURE_TOKENS
-        return Request(str(asked.get("model", "")), tokens, cache, asked["max_tokens"], min(least, asked["max_tokens"]))
+        tools = [tool for tool in asked.get("tools") or () if isinstance(tool, dict) and str(tool.get("type", "")).startswith("web_search")]
+        searches = sum(tool["max_uses"] if isinstance(tool.get("max_uses"), int) else MOST_SEARCHES for tool in tools)
+        return Request(str(asked.get("model", "")), tokens, cache, asked["max_tokens"], min(least, asked["max_tokens"]), searches)
 
     def cost(self, output_tokens: int) -> float | None:
         """The most that it costs with an answer of so many tokens, when the cache serves nothing; None when the price is unknown."""
         figures = dict.fromkeys(USAGE_FIGURES, 0) | {"output_tokens": output_tokens}
         figures |= {"cache_write_tokens" if self.cache else "input_tokens": self.input_tokens}
-        return request_cost(self.model, {**figures, HOUR: self.input_tokens if self.cache == "1h" else 0})
+        return request_cost(self.model, {**figures, HOUR: self.input_tokens if self.cache == "1h" else 0, SEARCHES: self.searches})
 
     def tokens_for(self, left_usd: float) -> int:
         """How long the answer may be, at most `max_tokens`, so that it costs no more than `left_usd`; 0 when that is too short."""
@@ -160,6 +167,9 @@ class UsageMeter:
         created = usage.get("cache_creation")
         if isinstance(created, dict) and (value := _count(created.get("ephemeral_1h_input_tokens"))):
             entry[HOUR] = value
+        searched = usage.get("server_tool_use")
+        if isinstance(searched, dict) and (value := _count(searched.get("web_search_requests"))):
+            entry[SEARCHES] = value
         self._costs[request] = request_cost(str(entry["model"]), entry)
 
     @property

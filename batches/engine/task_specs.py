@@ -29,6 +29,7 @@ from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.repositories.repository import repository_of
 from batches.review.evidence import done_of, facts_of, record_of
+from subagents.agent_tools import ToolPolicy, read_servers
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 from subagents.purse import FILE as PURSE
@@ -234,13 +235,31 @@ def _options(run: Run) -> dict[str, object]:
     """Options for the run's backend; never a key."""
     if run.backend == "command":
         return {"command": shlex.split(run.batch.project.agent_command)}
-    return claude_options(run.batch.project) if run.backend == "claude" else {}
+    if run.backend != "claude":
+        return {}
+    return claude_options(run.batch.project) | (tool_options(run.batch.project) if run.operation == Operation.EXECUTE else {})
 
 
 def claude_options(project: Project) -> dict[str, object]:
     """What the backend claude is told besides its task: the API's address, and what the project says of its models."""
     chosen = {"effort": project.effort, "fallback_model": project.fallback_model}
     return {"base_url": settings.CE_API_BASE_URL, **{name: value for name, value in chosen.items() if value}}
+
+
+def tool_options(project: Project) -> dict[str, object]:
+    """What the executor may use, as a spec has it: names of secrets, never their values. {} when the project says nothing of it."""
+    tools = ToolPolicy(
+        servers=tuple(read_servers(project.mcp_servers)),
+        allowed=tuple(_lines(project.allowed_tools)),
+        denied=tuple(_lines(project.denied_tools)),
+        skills=project.skills,
+        subagents=project.subagents,
+        web_search=project.web_search,
+        web_fetch=project.web_fetch,
+    )
+    private = [str(network) for network in settings.CE_PRIVATE_NETWORKS] if any(server.url for server in tools.servers) else []
+    found = {"tools": tools.to_json(), "private_networks": private}
+    return {name: value for name, value in found.items() if value}
 
 
 def instructions_of(project: Project, role: Role) -> str:

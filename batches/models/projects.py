@@ -126,6 +126,13 @@ class Project(models.Model):
     instructions_executor = models.TextField(blank=True, help_text="Added to the prompt of every executor.")
     instructions_reviewer = models.TextField(blank=True, help_text="Added to the prompt of every reviewer.")
     instructions_generator = models.TextField(blank=True, help_text="Added to the prompt of who writes PRPs and plans.")
+    mcp_servers = models.TextField(blank=True, help_text="The MCP servers of its agents, as in .mcp.json; a secret is ${NAME}.")
+    allowed_tools = models.TextField(blank=True, help_text="Tools that Claude may use, one per line. Empty: all that are switched on.")
+    denied_tools = models.TextField(blank=True, help_text="Tools that Claude may not use, one per line.")
+    skills = models.BooleanField(default=False, help_text="Whether Claude is given the skills of the repository.")
+    subagents = models.BooleanField(default=False, help_text="Whether Claude may use subagents.")
+    web_search = models.BooleanField(default=False, help_text="Whether Claude may search the web.")
+    web_fetch = models.BooleanField(default=False, help_text="Whether Claude may fetch pages.")
     demo = models.BooleanField(default=False, editable=False, help_text="A demonstration with made-up data. The repository does not exist.")
     notify_webhook_sealed = models.TextField(
         blank=True, editable=False, help_text="Encrypted, because a webhook address is often a secret."
@@ -151,6 +158,13 @@ class Project(models.Model):
     def told_roles(self) -> list[str]:
         """The roles for which these settings have instructions."""
         return [role for role in ("executor", "reviewer", "generator") if getattr(self, f"instructions_{role}")]
+
+    @property
+    def tools_given(self) -> list[str]:
+        """What its settings give to Claude besides files and commands, in words."""
+        switched = (("skills", "skills"), ("subagents", "subagents"), ("web_search", "web search"), ("web_fetch", "fetched pages"))
+        named = ["MCP servers"] if self.mcp_servers else []
+        return named + [words for name, words in switched if getattr(self, name)]
 
     @property
     def phase_limit_seconds(self) -> float:
@@ -179,6 +193,7 @@ class ProjectSecret(models.Model):
     steps = models.BooleanField(default=False, help_text="Whether commands of steps are given it.")
     gates = models.BooleanField(default=False, help_text="Whether commands of gates are given it.")
     agent = models.BooleanField(default=False, help_text="Whether an agent and its shell are given it.")
+    servers = models.BooleanField(default=False, help_text="Whether MCP servers that ask for it are given it.")
     changed_at = models.DateTimeField()
     changed_cause = models.CharField(max_length=200)
 

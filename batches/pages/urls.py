@@ -104,6 +104,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/environment/", projects.project_environment, name="project_environment"),
     path("projects/<slug:slug>/secrets/", projects.project_secret, name="project_secret"),
     path("projects/<slug:slug>/agents/", projects.project_agents, name="project_agents"),
+    path("projects/<slug:slug>/tools/", projects.project_tools, name="project_tools"),
     path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
     path("projects/<slug:slug>/commands/", projects.project_commands, name="project_commands"),

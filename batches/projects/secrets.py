@@ -96,7 +96,7 @@ def _refusal(project: Project, name: str, value: str, uses: Sequence[str], exist
     if name in {line.partition("=")[0].strip() for line in project.environment_variables.split("\n")}:
         return f"{name} is among the environment variables already; delete it there first."
     if not set(uses) or not set(uses) <= set(USES):
-        return "Choose what the secret is given to: the set-up command, steps, gates or agents."
+        return "Choose what the secret is given to: the set-up command, steps, gates, agents or MCP servers."
     if not value:
         return "" if exists else f"Enter the value of {name}."
     if len(value) < SHORTEST:

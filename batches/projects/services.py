@@ -28,6 +28,7 @@ PROJECT_SETTINGS = frozenset(
         *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
         *("setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"),
         *("effort", "fallback_model"),
+        *("mcp_servers", "allowed_tools", "denied_tools", "skills", "subagents", "web_search", "web_fetch"),
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
         *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class AgentOutcome:
     """What a backend reports of its work. `failure` None is only its claim: the gates decide. Unknown figures are None.
 
-    `session`, `retry_at`, `sandbox`, `fault` and `prompt_sha256` are those of TaskResult; `answer` has the shape of
+    `session`, `retry_at`, `sandbox`, `fault` and `prompt_sha256`, `tools` are those of TaskResult; `answer` has the shape of
     prompting.answer_schema, or is {} when no model was asked.
     """
 
@@ -44,3 +44,4 @@ class AgentOutcome:
     fault: str = ""
     answer: dict[str, Any] = {}
     prompt_sha256: str = ""
+    tools: dict[str, Any] = {}

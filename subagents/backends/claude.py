@@ -21,9 +21,11 @@ import time
 
 from subagents import inbox
 from subagents.activity import WAITS, doing
+from subagents.agent_tools import OTHER_NAMES, ToolPolicy
 from subagents.backends import api_proxy_inside
 from subagents.backends.base import AgentOutcome
 from subagents.backends.claude_transcript import ClaudeTranscript, plain_text
+from subagents.backends.repository_tools import give_skills, read_agents
 from subagents.contract import EXACT_MODEL, USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 MODELS = ("haiku", "sonnet", "opus")
 DEFAULT_MODEL = "sonnet"
 API = "https://api.anthropic.com"
-WRITING_TOOLS = ["Read", "Write", "Edit", "Bash", "Grep", "Glob"]
+FILE_TOOLS = ("Read", "Write", "Edit", "Grep", "Glob")
 READING_TOOLS = ["Read", "Grep", "Glob"]
 ASK_TOOL, OWN_ASK_TOOL = "mcp__ce__ask_person", "AskUserQuestion"
 MOST_QUESTIONS, QUESTION_CHARACTERS, MOST_ANSWERS = 20, 4_000, 6
@@ -123,24 +125,43 @@ class ClaudeBackend:
             sdk = load_sdk()
         except SdkMissing as problem:
             return AgentOutcome(Failure.NEEDS_AGENT, (str(problem),))
+        try:
+            tools = ToolPolicy.of(spec.options.get("tools") if spec.role == Role.EXECUTOR else {})
+        except (ValueError, TypeError, AttributeError) as fault:
+            return AgentOutcome(Failure.NEEDS_AGENT, (f"the project's tools for agents cannot be read: {fault}",))
         import asyncio
 
-        return asyncio.run(_Session(sdk, spec, checkout, reporter, on_step, key, began).run())
+        session = _Session(sdk, spec, checkout, reporter, on_step, key, began, tools)
+        if lacking := session.servers.lacking():
+            return AgentOutcome(Failure.NEEDS_AGENT, (lacking,))
+        return asyncio.run(session.run())
 
 
 class _Session:
     """One run of the agent: its options, its messages and its outcome."""
 
     def __init__(
-        self, sdk: Any, spec: TaskSpec, checkout: str, reporter: Reporter, on_step: StepHook, key: str, began: float
+        self,
+        sdk: Any,
+        spec: TaskSpec,
+        checkout: str,
+        reporter: Reporter,
+        on_step: StepHook,
+        key: str,
+        began: float,
+        tools: ToolPolicy,
     ) -> None:
         self.sdk, self.spec, self.checkout, self.reporter, self.on_step = sdk, spec, checkout, reporter, on_step
         import asyncio
 
         from subagents.backends.api_proxy import ApiProxy
         from subagents.backends.door import Door
+        from subagents.backends.tool_servers import ToolServers
 
         self.began = began
+        self.policy = tools
+        self.servers = ToolServers(spec, checkout, tools, reporter, secrets_for("servers"), self._has_network())
+        self.in_force: dict[str, Any] = {}
         self.asking, self.asked, self.waited = asyncio.Lock(), 0, 0.0
         self.asked_at: float | None = None
         self.told = tell(spec, checkout)
@@ -277,6 +298,8 @@ class _Session:
         elif spec.role == Role.REVIEWER:
             about = f"Ask git, read-only: {', '.join(COMMANDS)}. `question` is what follows `git`, such as `log -n5 -- src/app.py`."
             servers["ce"] = sdk.create_sdk_mcp_server("ce", tools=[sdk.tool("git", about, {"question": str})(self._asks_git)])
+        servers |= {relay.name: {"type": "sdk", "name": relay.name, "instance": relay} for relay in self.servers.relays}
+        skills, agents = self._of_repository()
         resume = spec.session if self._resumable() else None
         if spec.session and resume is None:
             self.reporter.note("warning", "session", "the earlier session does not exist any more: a new one starts")
@@ -296,9 +319,11 @@ class _Session:
                 "exclude_dynamic_sections": True,
             },
             verbatim_prompts=True,  # an @path in a plan is text, not a file to read
-            setting_sources=[],
-            skills=[],
-            tools=[*WRITING_TOOLS, OWN_ASK_TOOL] if writes else list(READING_TOOLS),
+            setting_sources=["user"] if skills else [],  # the attempt's own folder, which holds the skills and nothing else
+            skills=skills,
+            agents=agents,
+            tools=self.policy.builtin() if writes else list(READING_TOOLS),
+            disallowed_tools=self.policy.denied_parts(),
             permission_mode="acceptEdits",
             can_use_tool=self._may_use,
             hooks={
@@ -315,6 +340,21 @@ class _Session:
             stderr=lambda line: self.reporter.note("warning", "stderr", line),
         )
 
+    def _of_repository(self) -> tuple[list[str], dict[str, Any] | None]:
+        """The skills and subagents that the repository brings, where the project switches them on."""
+        skills: list[str] = []
+        agents: dict[str, Any] = {}
+        repository, commit = attached_repository(self.spec.repository), self.spec.batch_base or self.spec.base_commit
+        if self.policy.skills and self.policy.permits("Skill"):
+            skills, left_out = give_skills(repository, commit, os.path.join(self._home(), "skills"))
+            for said in left_out:
+                self.reporter.note("warning", "tools", f"left out: {said}")
+        if self.policy.subagents and self.policy.permits("Agent"):
+            for name, one in read_agents(repository, commit).items():
+                agents[name] = self.sdk.AgentDefinition(**one)
+        self.in_force = {"skills": skills, "subagents": list(agents)}
+        return skills, agents or None
+
     # While it works
 
     async def _may_use(self, name: str, given: dict[str, Any], context: object) -> Any:
@@ -322,9 +362,9 @@ class _Session:
 
         The program asks about each command, about files outside the checkout and about some inside (.vscode/, .husky/, .mcp.json).
         """
-        if name == OWN_ASK_TOOL and self.spec.role == Role.EXECUTOR:
+        if name == OWN_ASK_TOOL and self.spec.role == Role.EXECUTOR and self.policy.permits(name):
             return self.sdk.PermissionResultAllow(updated_input={**given, "answers": await self._answers_to(given)})
-        reason = why_not(name, given, self.checkout)
+        reason = why_not(name, given, self.checkout, self.policy, os.path.join(self._home(), "skills"))
         if not reason:
             return self.sdk.PermissionResultAllow()
         self.reporter.note("warning", "tool_refused", f"{describe_call(name, given, self.checkout)}: {reason}")
@@ -438,6 +478,7 @@ class _Session:
                 self.session = str(data.get("session_id", ""))
                 self.reporter.session(self.session)
                 self.reporter.note("info", "session", f"model {data.get('model', '')}", session=self.session)
+                self._note_tools(data)
                 first = next((step for step in self.spec.steps if step.number not in self.done), None)
                 if first is not None and self.spec.role == Role.EXECUTOR:
                     self.reporter.step(first.number, first.text)
@@ -449,6 +490,22 @@ class _Session:
                 self.reporter.note("warning", subtype, str(data.get("content") or "the model was changed"), **names)
             case "informational":
                 self.reporter.note("info", "informational", str(data.get("content", "")))
+
+    def _note_tools(self, data: dict[str, Any]) -> None:
+        """Record what the agent has, as its program says; a server that does not work and must ends the attempt."""
+        told = data.get("tools")
+        tools = [str(name) for name in told] if isinstance(told, list) else []
+        states = {one["name"]: one.get("status") for one in data.get("mcp_servers") or () if isinstance(one, dict) and "name" in one}
+        for relay in self.servers.relays:
+            if states.get(relay.name) != "connected":
+                relay.problem = relay.problem or f"it did not answer ({states.get(relay.name) or 'not started'})"
+                self.reporter.note("warning", "mcp_server", f"MCP server {relay.name}: {relay.problem}")
+        self.in_force |= {"tools": tools, "denied": list(self.policy.denied), "servers": self.servers.in_force()}
+        if self.spec.role == Role.EXECUTOR:
+            self.reporter.note("info", "tools", f"tools: {', '.join(tools)}")
+        broken = [relay for relay in self.servers.relays if relay.problem and relay.server.required]
+        if broken:
+            self._fail(Failure.AGENT_ERROR, f"the MCP server {broken[0].name} does not work: {broken[0].problem}")
 
     def _on_refused(self, status: int, resets_at: float | None) -> None:
         """The API refused a request: the proxy sees at once that it did, and until when."""
@@ -595,6 +652,7 @@ class _Session:
             fault=str(self.fault),
             answer=self.answer or {},
             prompt_sha256=self.told.sha256,
+            tools=self.in_force | {"servers": self.servers.in_force()} if self.in_force.get("tools") else {},
         )
 
     async def _close(self, listening: Any) -> None:
@@ -642,18 +700,27 @@ def _sentence(text: str) -> str:
     return next((line.strip() for line in text.split("\n") if line.strip()), "")[:SENTENCE_CHARACTERS]
 
 
-def why_not(name: str, given: dict[str, Any], checkout: str) -> str:
-    """Why the agent may not use a tool so; "" when it may. The sandbox limits commands, also where this would allow more."""
-    if name in ("Bash", STEP_TOOL, GIT_TOOL, ASK_TOOL):
+def why_not(name: str, given: dict[str, Any], checkout: str, tools: ToolPolicy | None = None, skills: str = "") -> str:
+    """Why the agent may not use a tool so; "" when it may. The folder `skills` may be read, where there is one.
+
+    The sandbox limits commands, also where this would allow more.
+    """
+    tools = tools or ToolPolicy()
+    if name in (STEP_TOOL, GIT_TOOL, ASK_TOOL):
         return ""
-    if name not in WRITING_TOOLS:
+    servers = tuple(f"mcp__{server.name}__" for server in tools.servers)
+    if not tools.permits(name) or not (name in tools.builtin() or OTHER_NAMES.get(name) in tools.builtin() or name.startswith(servers)):
         return f"the tool {name} is not among those of this attempt"
+    if name not in FILE_TOOLS:
+        return ""
     path = given.get("file_path") or given.get("path") or "."
     if not isinstance(path, str) or "\0" in path:
         return "the path is not text"
     top = os.path.realpath(checkout)
     place = os.path.realpath(os.path.join(top, path))
     if place == top or place.startswith(top + os.sep):
+        return ""
+    if skills and tools.skills and name not in ("Write", "Edit") and place.startswith(os.path.realpath(skills) + os.sep):
         return ""
     led = "" if place == path else f" leads to {place}, which"
     return f"{path}{led} is outside the checkout {checkout}; only files in it can be read and written"

@@ -261,6 +261,7 @@ class _Execution:
             report={"summary": str(outcome.answer["summary"])[:SUMMARY_CHARACTERS]} if "summary" in outcome.answer else {},
             looks=self.looks,
             prompt_sha256=outcome.prompt_sha256,
+            tools=outcome.tools,
         )
 
 

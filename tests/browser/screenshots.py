@@ -163,6 +163,7 @@ def build_rows() -> list[Shot]:
         ("projects", "/projects/"),
         ("project", f"/projects/{project.slug}/"),
         ("project-agents", f"/projects/{project.slug}/agents/"),
+        ("project-tools", f"/projects/{project.slug}/tools/"),
         ("project-gates", f"/projects/{project.slug}/gates/"),
         ("project-environment", f"/projects/{project.slug}/environment/"),
         ("project-members", f"/projects/{project.slug}/members/"),

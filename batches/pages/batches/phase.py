@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -130,6 +131,11 @@ class PhaseView:
     def connections(self) -> tuple[dict[str, object], ...]:
         """What the network proxy counted of the chosen attempt, the refused ones first."""
         return tuple(self.result.data.get("connections") or ()) if self.result else ()
+
+    @property
+    def tools(self) -> dict[str, Any]:
+        """The tools that the agent of the chosen attempt had (TaskResult.tools)."""
+        return dict(self.result.data.get("tools") or {}) if self.result else {}
 
     @property
     def refused_connections(self) -> int:

@@ -23,13 +23,23 @@ from batches.integrations.notifications import TRIES, try_channels
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
-from batches.pages.installation.forms import ProjectAgents, ProjectEnvironment, ProjectGates, ProjectNew, ProjectSettings
+from batches.pages.installation.forms import (
+    ProjectAgents,
+    ProjectEnvironment,
+    ProjectGates,
+    ProjectNew,
+    ProjectSettings,
+    ProjectTools,
+)
 from batches.projects.framework import change_framework
 from batches.projects.month import month_to_date
 from batches.projects.secrets import delete_secret, keep_secret
 from batches.projects.services import create_project, update_project
 
-USE_WORDS = (("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates"), ("agent", "Agents and their shells"))
+USE_WORDS = (
+    *(("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates")),
+    *(("agent", "Agents and their shells"), ("servers", "MCP servers that ask for it")),
+)
 SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_forget")
 
 
@@ -144,11 +154,18 @@ def project_agents(request: HttpRequest, slug: str) -> HttpResponse:
     return _settings_page(request, slug, "project_agents", ProjectAgents, lambda project, data: None, applies)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_tools(request: HttpRequest, slug: str) -> HttpResponse:
+    """What Claude may use in the project besides files and commands."""
+    applies = "Attempts that start from now on have them."
+    return _settings_page(request, slug, "project_tools", ProjectTools, lambda project, data: None, applies)
+
+
 def _settings_page(
     request: HttpRequest,
     slug: str,
     name: str,
-    form_class: type[ProjectGates | ProjectEnvironment | ProjectAgents],
+    form_class: type[ProjectGates | ProjectEnvironment | ProjectAgents | ProjectTools],
     suggest: Callable[[Project, QueryDict], object],
     applies: str,
 ) -> HttpResponse:
