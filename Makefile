@@ -31,7 +31,7 @@ SLOW    := long or process or engine or browser or chaos
 START   := import sys; sys.path.insert(0, sys.argv.pop(1)); from ce_web.command_line.main import main; main()
 SCRATCH := $(shell mktemp -u -d -t ce-check-XXXXXX)
 
-.PHONY: run test lint fast slow chaos fuzz bench screenshots pages clean lock update audit sbom
+.PHONY: run test lint fast slow chaos fuzz other-agents bench screenshots pages clean lock update audit sbom
 
 run: $(VENV)/.installed $(if $(AGENTS),$(VENV)/.installed-agents)
 	@$(PY) manage.py bootstrap --host $(HOST) --port $(PORT)
@@ -69,6 +69,14 @@ screenshots: $(VENV)/.installed-dev
 # Every page in every state, light, dark and on a phone, drawn from sample rows.
 pages: $(VENV)/.installed-dev
 	$(PY) -m tests.browser.screenshots test-results/pages
+
+# Codex CLI, Gemini CLI, opencode and aider, in a folder of their own, started by their recipes against a stand-in of their APIs.
+AGENTS_FOLDER ?= $(or $(TMPDIR),/tmp)/ce-other-agents
+other-agents: $(VENV)/.installed-dev
+	mkdir -p $(AGENTS_FOLDER)
+	npm install --no-audit --no-fund --silent --prefix $(AGENTS_FOLDER) @openai/codex @google/gemini-cli opencode-ai
+	python3 -m venv $(AGENTS_FOLDER) && $(AGENTS_FOLDER)/bin/pip install -q aider-chat
+	CE_OTHER_AGENTS=$(AGENTS_FOLDER) $(PYTEST) tests/subagents/test_other_agents.py
 
 bench: $(VENV)/.installed-dev
 	@for figure in bench/*.py; do echo "== $$figure"; $(PY) "$$figure" || exit 1; done

@@ -234,7 +234,9 @@ def _context_file(attempt: Attempt, stage: int) -> str:
 def _options(run: Run) -> dict[str, object]:
     """Options for the run's backend; never a key."""
     if run.backend == "command":
-        return {"command": shlex.split(run.batch.project.agent_command)}
+        project = run.batch.project
+        resume = {"resume_command": shlex.split(project.agent_resume)} if project.agent_resume.strip() else {}
+        return {"command": shlex.split(project.agent_command), **resume}
     if run.backend != "claude":
         return {}
     return claude_options(run.batch.project) | (tool_options(run.batch.project) if run.operation == Operation.EXECUTE else {})

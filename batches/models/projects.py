@@ -41,6 +41,9 @@ class Project(models.Model):
     agent_command = models.CharField(
         max_length=1000, blank=True, validators=[check_agent_command], help_text="The program and arguments for the backend “command”."
     )
+    agent_resume = models.CharField(
+        max_length=1000, blank=True, validators=[check_agent_command], help_text="Continues the session {session}. Empty: it cannot."
+    )
     max_parallel = models.PositiveSmallIntegerField(default=4, validators=[MinValueValidator(1)])
     phase_limit_minutes = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: the setting of the installation."

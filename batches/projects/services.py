@@ -22,7 +22,8 @@ from subagents.workspace import open_repository
 
 PROJECT_SETTINGS = frozenset(
     {
-        *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
+        *("name", "base_branch", "backend", "agent_command", "agent_resume"),
+        *("max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
         *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
         *("fail_fast", "require_review", "accept_context", "shared_context"),
         *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import stat
 
 from subagents.backends.base import AgentOutcome
 from subagents.backends.steps import LAST_LINES, Tail
 from subagents.backends.streams import StreamReader
+from subagents.backends.streams.told import aider_requests, limit_of, session_of
 from subagents.contract import USAGE_FIGURES, Failure, Role
 from subagents.credentials import secrets_for
 from subagents.network_access import variables
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 15.0  # before the wrapper's own limit, so that the work is kept
 KEPT_BYTES = 1024 * 1024  # the end of its output, which is searched for figures and an answer
+HOME_BYTES = 200 * 1024 * 1024  # of an earlier attempt's HOME, which holds the session that is continued
 TRIED_PLACES = 500
 NOT_CONFIGURED = "no command is configured for the backend command: enter one in the project's settings (docs/agents.md has recipes)"
 ON_STANDARD_INPUT = 'exec "$@" <"$0"'
@@ -42,7 +46,10 @@ Print the structured result as one JSON object, as the last thing you print. Its
 
 
 class CommandBackend:
-    """Runs `spec.options["command"]`, a list of words in which {prompt_file}, {checkout} and {model} are replaced."""
+    """Runs `spec.options["command"]`, a list of words in which {prompt_file}, {checkout} and {model} are replaced.
+
+    To continue the session of an earlier attempt it runs `spec.options["resume_command"]`, in which {session} is replaced as well.
+    """
 
     asks_model = True
 
@@ -52,6 +59,11 @@ class CommandBackend:
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             return AgentOutcome(Failure.NEEDS_AGENT, (NOT_CONFIGURED,))
         told = tell(spec, checkout, "" if spec.role == Role.EXECUTOR else ASK_FOR_JSON.format(schema=json.dumps(answer_schema(spec))))
+        resume = spec.options.get("resume_command")
+        if spec.session and isinstance(resume, list) and resume and _bring_home(spec):
+            command = [str(word) for word in resume]
+        elif spec.session:
+            reporter.note("warning", "session", "the earlier session cannot be continued: a new one starts on its work")
         argv = self._argv(spec, checkout, command, told.shared + told.own)
         reporter.progress(1 if spec.role == Role.EXECUTOR and spec.steps else 0, f"{os.path.basename(command[0])} at work", "agent")
         tail, output, said = Tail(LAST_LINES), Tail(1_000_000, KEPT_BYTES), StreamReader(reporter, checkout)
@@ -76,10 +88,15 @@ class CommandBackend:
         said.end()
         reporter.note("info" if exit_code == 0 else "error", "exit", f"exit code {exit_code}", exit_code=exit_code)
         objects = list(_objects(output.text()))
-        used = {"sandbox": level, "prompt_sha256": told.sha256, **_use_of(objects, spec.model)}
+        used = {"sandbox": level, "prompt_sha256": told.sha256, **_use_of(objects or aider_requests(output.text()), spec.model)}
+        if session := session_of(objects):
+            used["session"] = session
+            reporter.session(session)
         if "usage" in used:
             reporter.usage(used["tokens_used"], used["cost_usd"], used["usage"])
         failure, error = _failure(command[0], exit_code, timed_out, limit, tail.text())
+        if (failure is not None and not timed_out) and (refused := limit_of(objects, output.text())):
+            return AgentOutcome(Failure.RATE_LIMITED, (f"the agent's provider accepts no more for now: {refused}",), **used)
         if failure is not None:
             return AgentOutcome(failure, (error,), **used)
         if spec.role == Role.EXECUTOR:
@@ -95,15 +112,42 @@ class CommandBackend:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        places = {"{prompt_file}": path, "{checkout}": checkout, "{model}": spec.model}
-        filled = []
+        places = {"{prompt_file}": path, "{checkout}": checkout, "{model}": spec.model, "{session}": spec.session}
+        filled: list[str] = []
         for word in command:
+            if word == "{model}" and not spec.model:  # the agent's own choice: the option before it goes too
+                if filled and filled[-1].startswith("-"):
+                    filled.pop()
+                continue
             for place, value in places.items():
                 word = word.replace(place, value)
             filled.append(word)
         if any("{prompt_file}" in word for word in command):
             return filled
         return ["/bin/sh", "-c", ON_STANDARD_INPUT, path, *filled]
+
+
+def _bring_home(spec: TaskSpec) -> bool:
+    """Copy the HOME of the earlier attempt, whose agent keeps its sessions there; whether that could be done.
+
+    An agent wrote it: links are copied as links, and what is neither file nor folder is left out.
+    """
+    earlier = spec.payload.get("resume")
+    there = os.path.join(str(earlier.get("attempt_dir", "")), "home") if isinstance(earlier, dict) else ""
+    if not os.path.isdir(there) or os.path.islink(there):
+        return False
+    size = sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(there) for name in names)
+    if size > HOME_BYTES:
+        return False
+
+    def special(place: str, names: list[str]) -> list[str]:
+        kinds = {name: os.lstat(os.path.join(place, name)).st_mode for name in names}
+        ordinary = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
+        index = os.path.basename(place) == ".codex"  # Codex's own, which names its sessions by their old places: it is made anew
+        return [name for name, mode in kinds.items() if not any(is_a(mode) for is_a in ordinary) or (index and ".sqlite" in name)]
+
+    shutil.copytree(there, os.path.join(spec.attempt_dir, "home"), symlinks=True, ignore=special, dirs_exist_ok=True)
+    return True
 
 
 def _failure(name: str, exit_code: int, timed_out: bool, limit: float, output: str) -> tuple[Failure | None, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.validators import validate_email
+from django.http import QueryDict
 
 from batches.core.engine.pricing import MODELS, check_model
 from batches.core.errors import WrongChoice
@@ -15,6 +16,7 @@ from batches.core.gates.project_gates import STANDARD_TEXTS
 from batches.models import Project
 from batches.models.choices import BACKEND_CHOICES, Effort
 from batches.pages.forms import Described
+from subagents.agent_recipes import RECIPES, recipe_of
 from subagents.agent_tools import MOST_RULES, ToolServer, fault_of_rule, read_servers
 from subagents.allowed_hosts import MOST_HOSTS, allowed_host, fault_of_host, is_allowed, plain_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
@@ -60,6 +62,12 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         help_text="“steps” runs the commands in the plan's steps, without a model. “claude” and “command” use an agent.",
     )
 
+    recipe = forms.ChoiceField(
+        required=False,
+        choices=[("", "none"), *((one.name, one.label) for one in RECIPES)],
+        label="Recipe of an agent",
+        help_text="“Fill in” below puts its commands into the two fields for the backend “command”.",
+    )
     linear_token = forms.CharField(
         required=False,
         max_length=500,
@@ -95,7 +103,8 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
     class Meta:
         model = Project
         fields = [
-            *("name", "base_branch", "backend", "agent_command", "max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
+            *("name", "base_branch", "backend", "agent_command", "agent_resume"),
+            *("max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
             *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
@@ -110,6 +119,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "notify_format": "Format of the webhook",
             "notify_mail": "Email addresses for notifications",
             "agent_command": "Command of the agent",
+            "agent_resume": "Command that continues a session",
             "max_parallel": "Phases in parallel",
             "phase_limit_minutes": "Time limit per phase, minutes",
             "silence_seconds": "Silence limit, seconds",
@@ -128,7 +138,9 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "answer_minutes": "An agent's question is then answered by itself. Empty: it waits for a person.",
             "repairs": "After a failed gate the agent gets the gate's output and repairs its work, this often. 0: never.",
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
-            "agent_command": "For the backend “command”, such as: codex exec --json --sandbox workspace-write -",
+            "agent_command": "For the backend “command”. {prompt_file}, {model} and {checkout} are replaced; without {prompt_file} the "
+            "prompt comes on standard input.",
+            "agent_resume": "The same with {session}. Empty: a retry or repair starts a new session on the kept work.",
             "max_parallel": "The most phases that run in parallel.",
             "phase_limit_minutes": "A phase that takes longer is stopped. Empty: the limit of the installation.",
             "scheduling": "Stage by stage, or each phase as soon as its dependencies are merged.",
@@ -183,6 +195,15 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             if os.path.commonpath([real, data]) in (real, data):
                 raise forms.ValidationError(f"{line} would expose CE Web's data directory: enter a narrower path.")
         return "\n".join(lines)
+
+
+def fill_in(data: QueryDict) -> str:
+    """Put the commands of the chosen recipe into the posted fields; what the agent needs, in words, "" when none is chosen."""
+    recipe = recipe_of(data.get("recipe", ""))
+    if recipe is None:
+        return ""
+    data["backend"], data["agent_command"], data["agent_resume"] = "command", recipe.command, recipe.resume
+    return f"Filled in for {recipe.label}, as tried with version {recipe.version}. It needs {recipe.needs}. Nothing is saved yet."
 
 
 class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only

@@ -30,6 +30,7 @@ from batches.pages.installation.forms import (
     ProjectNew,
     ProjectSettings,
     ProjectTools,
+    fill_in,
 )
 from batches.projects.framework import change_framework
 from batches.projects.month import month_to_date
@@ -71,8 +72,14 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     may_change = may(request.user, CHANGE_PROJECT, project)
     if request.method == "POST" and not may_change:
         raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
-    form = ProjectSettings(request.POST or None, instance=Project.objects.get(pk=project.pk))
-    if request.method == "POST" and form.is_valid():
+    data = request.POST.copy() if request.method == "POST" else None
+    filled = data is not None and "fill" in data
+    if data is not None and filled:
+        said = fill_in(data)
+        (messages.info if said else messages.error)(request, said or "Choose a recipe first.")
+    form = ProjectSettings(data, instance=Project.objects.get(pk=project.pk))
+    if request.method == "POST" and not filled and form.is_valid():
+        form.cleaned_data.pop("recipe")
         if any(form.cleaned_data.get(name) for name in SECRETS) and not is_confirmed(request):
             return ask_to_confirm(request)
         try:
@@ -94,7 +101,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }
-    return render(request, "installation/project_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "installation/project_detail.html", context, status=400 if form.errors and not filled else 200)
 
 
 @require_POST

@@ -11,7 +11,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.review.rules import ReviewTiming
 from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
-from batches.engine.task_specs import claude_options, instructions_of
+from batches.engine.task_specs import _options, claude_options, instructions_of
 from batches.integrations.api_keys import ENTER
 from batches.review.services import review
 from subagents.contract import Role
@@ -119,6 +119,22 @@ def test_environment_says_what_a_backend_lacks(world: World, settings, monkeypat
     assert note == f"The backend claude cannot work yet. No key is set. {ENTER}"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "fake-key-of-a-test")
     assert backend("claude") == ("ok", "claude can do every step")
+
+
+def test_recipe_fills_the_commands_in_and_saves_nothing_before_save(world: World, admin_client, settings) -> None:
+    settings.CE_ALLOW_UNSANDBOXED = True
+    page = f"/projects/{world.project.slug}/"
+    fields = {"recipe": "codex", "name": "Shop", "base_branch": "main", "backend": "steps"}
+    filled = admin_client.post(page, {**fields, "fill": "1"})
+    assert filled.status_code == 200 and "codex exec resume --json" in filled.text and "It needs a secret CODEX_API_KEY" in filled.text
+    world.project.refresh_from_db()
+    assert world.project.agent_command == "" and world.project.backend == "steps"
+    assert "Choose a recipe first." in admin_client.post(page, {**fields, "recipe": "", "fill": "1"}).text
+    world.project.agent_command, world.project.agent_resume = "codex exec -", "codex exec resume {session} -"
+    world.project.save()
+    batch = world.generated(plan(prose("1")))
+    run = world.execute(batch, backend="command")
+    assert _options(run) == {"command": ["codex", "exec", "-"], "resume_command": ["codex", "exec", "resume", "{session}", "-"]}
 
 
 def test_command_that_cannot_be_split_is_refused_with_the_reason(world: World, admin_client) -> None:
