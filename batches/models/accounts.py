@@ -76,6 +76,25 @@ class ApiToken(models.Model):
         return f"{self.name} (…{self.ending})"
 
 
+class KeptAnswer(models.Model):
+    """What the API answered to a request with an Idempotency-Key, so that the same request once more gets the same answer."""
+
+    token = models.ForeignKey(ApiToken, models.CASCADE, related_name="kept_answers")
+    key = models.CharField(max_length=200, help_text="Chosen by the program.")
+    request = models.CharField(max_length=64, help_text="SHA-256 of method, address and body, in hexadecimal.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Null while the request is carried out.")
+    body = models.TextField(blank=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="kept_answers_by_age")]
+        constraints = [models.UniqueConstraint(fields=["token", "key"], name="one_answer_per_token_and_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.token}"
+
+
 class SecondStep(models.Model):
     """What a person shows besides the password to sign in (accounts/second_steps.py). A recovery code is deleted when it is used."""
 

@@ -76,6 +76,11 @@ def seeing(sight: Sight | None) -> Iterator[None]:
         _sight.reset(before)
 
 
+def sight_now() -> Sight | None:
+    """What the present request sees, for an answer that is written after it; None: all."""
+    return _sight.get()
+
+
 def sight_key() -> str:
     """What tells apart, in the name of something cached, requests that see different projects."""
     sight = _sight.get()

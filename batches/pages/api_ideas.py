@@ -27,7 +27,7 @@ _AT_WORK = {
 def ideas(request: HttpRequest, actor: Actor) -> JsonResponse:
     """The newest ideas, in short."""
     found = Idea.objects.select_related("project")[:LISTED]
-    return JsonResponse({"ideas": [_short(request, one) for one in found]})
+    return JsonResponse({"ideas": [short(request, one) for one in found]})
 
 
 def new_idea(request: HttpRequest, actor: Actor) -> JsonResponse:
@@ -114,7 +114,8 @@ def state_of(found: Idea) -> str:
     return "waiting_for_answers" if found.waits_for_answers else "drafted"
 
 
-def _short(request: HttpRequest, found: Idea) -> dict[str, Any]:
+def short(request: HttpRequest, found: Idea) -> dict[str, Any]:
+    """An idea of a list."""
     return {
         "idea": found.pk,
         "title": found.title,
@@ -131,7 +132,7 @@ def _whole(request: HttpRequest, found: Idea) -> dict[str, Any]:
     attempt = found.attempts.order_by("-number").first()
     newest = next(iter(service.versions_of(found)), None)
     spent = found.known_usd
-    return _short(request, found) | {
+    return short(request, found) | {
         "questions": found.questions,
         "answers": found.answers,
         "doing": attempt.doing if attempt is not None and found.wanted else None,

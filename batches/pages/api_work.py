@@ -39,7 +39,7 @@ def plan(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 
 
 def log(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:
-    """Lines of the log of the phase's newest attempt, or of ?attempt=: those after line ?after=, else the last ones."""
+    """Lines of the log of the phase's newest attempt, or of ?attempt=: those after line ?after=, else the last ones; at most ?limit=."""
     phase = get_object_or_404(Phase, batch=find_batch(number), key=key)
     attempts = Attempt.objects.filter(task__phase=phase).select_related("task__run__batch__project").defer("spec", "heartbeat")
     wanted = _number(request, "attempt")
@@ -48,11 +48,11 @@ def log(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespon
         if wanted:
             raise BadRequest(f"Phase {key} has no attempt {wanted}.")
         return JsonResponse({"batch_id": number, "phase": key, "attempt": None, "lines": [], "last": 0, "total": 0, "ended": False})
-    after = _number(request, "after", least=0)
+    after, most = _number(request, "after", least=0), min(_number(request, "limit") or PAGE_LINES, PAGE_LINES)
     with open_log(found) as opened:
         total = opened.lines
-        first = max(1, total - PAGE_LINES + 1) if after is None else after + 1
-        lines = opened.page(first) if first <= total else []
+        first = max(1, total - most + 1) if after is None else after + 1
+        lines = opened.page(first, most) if first <= total else []
         whole = opened.complete
     return JsonResponse(
         {
@@ -187,7 +187,7 @@ def judge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 def review(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Review the PRPs ("before") or the code ("after"): {"moment"}; what fits the batch if it is left out."""
     batch, data = find_batch(number), body_of(request, "moment")
-    moment = data.get("moment", usual_moment(batch))
+    moment = usual_moment(batch) if data.get("moment") is None else data["moment"]
     if moment not in list(ReviewTiming):
         raise BadRequest(f"moment must be one of: {', '.join(ReviewTiming)}.")
     return accepted(request, batch, begin_review(batch=batch, actor=actor, moment=ReviewTiming(moment)))

@@ -14,11 +14,13 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern
+from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.operation import Operation
 
+from batches.accounts import kept_answers
 from batches.accounts.actor import Actor
 from batches.core.errors import BatchError, WrongChoice
 from batches.models import ApiToken
@@ -72,10 +74,32 @@ class Guard:
             names = ", ".join(sorted(known)) or "none"
             return problem(400, f"Unknown parameters: {', '.join(unknown)}. Known: {names}.")
         request.actor = actor  # type: ignore[attr-defined]
+        key = request.headers.get("Idempotency-Key", "")
+        if token is not None and key and request.method == "POST":
+            return _once(request, token, key, lambda: self.view(request, **where))
         said = self.view(request, **where)
         if request.method != "GET" or said.status_code != 200 or not isinstance(said, HttpResponse):
             return said
         return _conditional(request, said)
+
+
+def _once(request: HttpRequest, token: ApiToken, key: str, view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """What `view` answers; what it answered before, if the same request comes once more with its key."""
+    try:
+        found = kept_answers.begin(token, key, request.method or "", request.get_full_path(), request.body, timezone.now())
+    except WrongChoice as error:
+        return problem(400, str(error))
+    except BatchError as error:
+        return problem(409, str(error))
+    if isinstance(found, kept_answers.Kept):
+        return HttpResponse(found.body, status=found.status, content_type=found.content_type, headers={"Idempotency-Replayed": "true"})
+    said = view()  # when it breaks, the row stays: nobody knows what was done
+    assert isinstance(said, HttpResponse)
+    if 200 <= said.status_code < 300:
+        kept_answers.keep(found, said.status_code, said.content.decode(), said.headers["Content-Type"])
+    else:
+        kept_answers.drop(found)
+    return said
 
 
 def _conditional(request: HttpRequest, said: HttpResponse) -> HttpResponseBase:
@@ -216,12 +240,21 @@ def document() -> dict[str, Any]:
             for status, words in PROBLEMS.items():
                 content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
                 operation["responses"].setdefault(status, {"description": words, "content": content})
+            if verb == "post":
+                operation["parameters"].append(IDEMPOTENCY_KEY)
             if verb == "get":
                 operation["parameters"].append(IF_NONE_MATCH)
                 operation["responses"]["304"] = {"description": "As in the answer whose ETag was sent."}
     return found
 
 
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "description": "Chosen by you for one thing that you ask for: sent again within a day, it is answered again and not done again.",
+    "schema": {"type": "string", "maxLength": 200},
+}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",

@@ -1,24 +1,51 @@
-"""Version 1: batches."""
+"""Version 1: batches, and what is done with a whole batch."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query
+from ninja import Path, Query
 
 from batches.models import Batch
 from batches.pages import api as shared
+from batches.pages import api_work
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.projects import named
-from batches.pages.api_v1.shapes import Batches, BatchStatus, Number, View
+from batches.pages.api_v1.shapes import (
+    Batches,
+    BatchStatus,
+    Begun,
+    Decide,
+    Diffs,
+    Execute,
+    MergeBody,
+    Merged,
+    MergePreview,
+    NewBatch,
+    Number,
+    OfProject,
+    PlanOfBatch,
+    Proposal,
+    Report,
+    Retried,
+    Retry,
+    ReviewBody,
+    Runs,
+    RunWhole,
+    VerificationShape,
+    View,
+)
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_list import rows_of
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import LARGEST_NUMBER
 
-TAGS = ["batches"]
+TAGS, WORK, AFTER = ["batches"], ["work"], ["after the execution"]
 Words = Annotated[str, Query(max_length=200, description="A number, or words of the title or project.", examples=["export"])]
-OfProject = Annotated[str, Query(max_length=50, description="The slug of a project; empty: all.", examples=["shop"])]
-AsText = Annotated[bool, Query(description="Add what the command prints.", examples=[False])]
+AsText = Annotated[Literal["", "1"], Query(description="1: add what the command prints.", examples=["1"])]
+OfPhase = Annotated[str, Query(max_length=40, description="The key of a phase; empty: all.", examples=["2a"])]
+RunPath = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, description="The number of a run in its batch.", examples=[1])]
 
 
 @api.get("batches/", response=Batches, url_name="batches", tags=TAGS, summary="List batches")
@@ -36,7 +63,131 @@ def batches(
     return part_of(found, "number", cursor, limit, shown)
 
 
+@api.post("batches/", response={201: Begun}, url_name="batches", tags=TAGS, summary="Make a batch")
+def new_batch(request: HttpRequest, sent: NewBatch) -> HttpResponse:
+    """Make a batch of a saved plan and write its PRPs; carry it out too, if that is asked for."""
+    return shared.new_batch(request, actor_of(request))
+
+
 @api.get("batches/{int:number}/", response=BatchStatus, url_name="batch", tags=TAGS, summary="Read a batch")
-def batch(request: HttpRequest, number: Number, text: AsText = False) -> HttpResponse:
+def batch(request: HttpRequest, number: Number, text: AsText = "") -> HttpResponse:
     """How far a batch is: its stages, phases, gates and cost."""
     return shared.batch(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/plan/", response=PlanOfBatch, url_name="batch_plan", tags=TAGS, summary="Read a batch's plan")
+def batch_plan(request: HttpRequest, number: Number) -> HttpResponse:
+    """The text of the plan that the batch was made of."""
+    return api_work.plan(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/report/", response=Report, url_name="report", tags=TAGS, summary="Read a batch's report")
+def report(request: HttpRequest, number: Number) -> HttpResponse:
+    """The report of the latest run that has one, or null."""
+    return shared.report(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/runs/", response=Runs, url_name="runs", tags=TAGS, summary="List runs")
+def runs(request: HttpRequest, number: Number, cursor: Cursor = "", limit: Limit = 50) -> dict[str, Any]:
+    """The runs of a batch, the newest first."""
+    rows = find_batch(number).runs.defer("result", "report")
+    fields = ("operation", "state", "backend", "model", "started_at", "ended_at", "seconds", "stop_reason", "stop_message")
+    return part_of(
+        rows, "number", cursor, limit, lambda rows: ({"run": row.number, **{name: getattr(row, name) for name in fields}} for row in rows)
+    )
+
+
+@api.get("batches/{int:number}/runs/{int:run}/", response=RunWhole, url_name="run", tags=TAGS, summary="Read a run")
+def run(request: HttpRequest, number: Number, run: RunPath) -> HttpResponse:
+    """A run with its tasks; at its end with `report`, and `passes`: whether work may continue."""
+    return api_work.run(request, actor_of(request), number, run)
+
+
+@api.post("batches/{int:number}/execute/", response={202: Begun}, url_name="execute", tags=WORK, summary="Execute")
+def execute(request: HttpRequest, number: Number, sent: Execute) -> HttpResponse:
+    """Carry out what is left of the batch, or a part of it. What is left out takes the project's setting."""
+    return shared.execute(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/retry/", response={202: Retried}, url_name="retry", tags=WORK, summary="Retry")
+def retry(request: HttpRequest, number: Number, sent: Retry) -> HttpResponse:
+    """Retry phases of the last run, or all that failed, with those that they blocked."""
+    return shared.retry(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/cancel/", response={202: Begun}, url_name="cancel", tags=WORK, summary="Cancel")
+def cancel(request: HttpRequest, number: Number) -> HttpResponse:
+    """Stop the last run with everything that works in it."""
+    return shared.cancel(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/diff/", response=Diffs, url_name="diff", tags=WORK, summary="Read diffs")
+def diff(request: HttpRequest, number: Number, phase: OfPhase = "") -> HttpResponse:
+    """What git shows as changed by each phase in its newest attempt."""
+    return api_work.diff(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/verify/", response=VerificationShape, url_name="verify", tags=AFTER, summary="Read a verification")
+def verification(request: HttpRequest, number: Number) -> HttpResponse:
+    """How far the latest verification is, and what it found."""
+    return shared.verification(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/verify/", response={202: VerificationShape}, url_name="verify", tags=AFTER, summary="Verify")
+def verify(request: HttpRequest, number: Number) -> HttpResponse:
+    """Judge all recorded gates once more."""
+    return shared.verify(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/verify/stop/", response={202: VerificationShape}, url_name="verify_stop", tags=AFTER, summary="Stop it")
+def stop_verification(request: HttpRequest, number: Number) -> HttpResponse:
+    """Stop the verification."""
+    return shared.verify_stop(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/review/", response={202: Begun}, url_name="review", tags=AFTER, summary="Review")
+def review(request: HttpRequest, number: Number, sent: ReviewBody) -> HttpResponse:
+    """Review the PRPs, or the code."""
+    return api_work.review(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/context/", response={202: Begun}, url_name="context", tags=AFTER, summary="Update the context")
+def context(request: HttpRequest, number: Number) -> HttpResponse:
+    """Propose an update of the context after an execution."""
+    return api_work.context(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/context/", response=Proposal, url_name="context", tags=AFTER, summary="Read the proposal")
+def context_proposal(request: HttpRequest, number: Number) -> HttpResponse:
+    """The newest update of the context that was proposed, and what was decided about it; `run` is null without one."""
+    return api_work.proposal(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/context/decide/", response=Proposal, url_name="decide_context", tags=AFTER, summary="Decide it")
+def decide_context(request: HttpRequest, number: Number, sent: Decide) -> HttpResponse:
+    """Accept or reject the newest proposal."""
+    return api_work.decide_context(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/bring-in/", response=MergePreview, url_name="bring_in", tags=AFTER, summary="Bring in the base")
+def bring_in(request: HttpRequest, number: Number) -> HttpResponse:
+    """Merge new commits of the base branch into the batch's branch. Its gates are to be judged on that."""
+    return api_work.bring_in(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/judge/", response={202: Begun}, url_name="judge", tags=AFTER, summary="Judge again")
+def judge(request: HttpRequest, number: Number) -> HttpResponse:
+    """Judge all gates of the batch again, on its branch as it is."""
+    return api_work.judge(request, actor_of(request), number)
+
+
+@api.get("batches/{int:number}/merge/", response=MergePreview, url_name="merge", tags=AFTER, summary="Preview the merge")
+def merge_preview(request: HttpRequest, number: Number) -> HttpResponse:
+    """What a merge into the base branch would bring, or why it is refused."""
+    return api_work.merge_preview(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/merge/", response=Merged, url_name="merge", tags=AFTER, summary="Merge")
+def merge(request: HttpRequest, number: Number, sent: MergeBody) -> HttpResponse:
+    """Merge the batch's branch into its base branch."""
+    return api_work.merge(request, actor_of(request), number)

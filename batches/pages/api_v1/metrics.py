@@ -27,7 +27,7 @@ def metrics(
     role: Text = "",
     model: Text = "",
     demo: Literal["", "only", "with"] = "",
-    text: Annotated[str, Query(max_length=1, description="1: add what the command prints.", examples=[""])] = "",
+    text: Annotated[Literal["", "1"], Query(description="1: add what the command prints.", examples=["1"])] = "",
 ) -> HttpResponse:
     """The data of the page Metrics, with the same filters. Unknown is null; money is text."""
     named(project)

@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, path
 
-from batches.pages.api_v1 import batches, metrics, projects  # noqa: F401 -- they register their operations
+from batches.pages.api_v1 import batches, events, gates, ideas, metrics, phases, plans, projects, webhooks  # noqa: F401 -- they register
 from batches.pages.api_v1.application import guarded_urls, openapi
 
 app_name = "api_v1"

@@ -1,14 +1,20 @@
 """Version 1 of the API: what every address shares, and what each may be asked by whom."""
 
 import json
+import re
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import resolve
+from django.utils import timezone
 
 from batches.engine import generation
+from batches.models import Gate, Idea, KeptAnswer, Plan, Run
 from batches.pages.api_urls import urlpatterns as old_addresses
+from batches.pages.api_v1 import events
 from batches.pages.api_v1.application import document
 from batches.pages.api_v1.urls import urlpatterns
 from batches.plans.services import import_plan
@@ -20,13 +26,72 @@ from tests.batches.world import ACTOR
 
 pytestmark = pytest.mark.django_db
 # Address, verb, body -> the status for viewer, author, executor and admin; the batch is busy, so that those who may act meet a 409.
+PLAN = builders.PLAN_TEXT
+READ = (200, 200, 200, 200)
 TABLE = (
-    ("/projects/", "GET", None, (200, 200, 200, 200)),
-    ("/projects/test/", "GET", None, (200, 200, 200, 200)),
-    ("/batches/", "GET", None, (200, 200, 200, 200)),
-    ("/batches/1/", "GET", None, (200, 200, 200, 200)),
-    ("/metrics/", "GET", None, (200, 200, 200, 200)),
+    ("/projects/", "GET", None, READ),
+    ("/projects/test/", "GET", None, READ),
+    ("/projects/test/webhook/", "GET", None, (403, 403, 403, 200)),
+    ("/projects/test/webhook/", "PUT", {"url": "https://hooks.example.org/ce"}, (403, 403, 403, 200)),
+    ("/projects/test/webhook/", "DELETE", None, (403, 403, 403, 200)),
+    ("/projects/test/webhook/test/", "POST", None, (403, 403, 403, 409)),
+    ("/projects/test/notifications/", "GET", None, (403, 403, 403, 200)),
+    ("/plans/", "GET", None, READ),
+    ("/plans/", "POST", PLAN, (403, 201, 201, 201)),
+    ("/plans/{plan}/", "GET", None, READ),
+    ("/plans/validate/", "POST", PLAN, READ),
+    ("/plans/analyze/", "POST", PLAN, READ),
+    ("/ideas/", "GET", None, READ),
+    ("/ideas/", "POST", {"project": "test", "text": "Export it"}, (403, 409, 409, 409)),
+    ("/ideas/{idea}/", "GET", None, READ),
+    ("/ideas/{idea}/answer/", "POST", {}, (403, 409, 409, 409)),
+    ("/ideas/{idea}/revise/", "POST", {"remark": "Less"}, (403, 409, 409, 409)),
+    ("/ideas/{idea}/again/", "POST", {}, (403, 409, 409, 409)),
+    ("/ideas/{idea}/stop/", "POST", None, (403, 409, 409, 409)),
+    ("/ideas/{idea}/undo/", "POST", None, (403, 409, 409, 409)),
+    ("/batches/", "GET", None, READ),
+    ("/batches/", "POST", {"plan": "sound"}, (403, 403, 201, 201)),
+    ("/batches/1/", "GET", None, READ),
+    ("/batches/1/plan/", "GET", None, READ),
+    ("/batches/1/report/", "GET", None, READ),
+    ("/batches/1/events/", "GET", None, READ),
+    ("/batches/1/runs/", "GET", None, READ),
+    ("/batches/1/runs/1/", "GET", None, READ),
+    ("/batches/1/execute/", "POST", {}, (403, 403, 409, 409)),
+    ("/batches/1/retry/", "POST", {}, (403, 403, 409, 409)),
+    ("/batches/1/cancel/", "POST", None, (403, 403, 202, 202)),
+    ("/batches/1/diff/", "GET", None, READ),
+    ("/batches/1/verify/", "GET", None, READ),
+    ("/batches/1/verify/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/verify/stop/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/review/", "POST", {}, (403, 403, 409, 409)),
+    ("/batches/1/context/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/context/", "GET", None, READ),
+    ("/batches/1/context/decide/", "POST", {"accept": True}, (403, 403, 409, 409)),
+    ("/batches/1/bring-in/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/judge/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/merge/", "GET", None, (403, 403, 409, 409)),
+    ("/batches/1/merge/", "POST", {}, (403, 403, 409, 409)),
+    ("/batches/1/phases/", "GET", None, READ),
+    ("/batches/1/phases/1/", "GET", None, READ),
+    ("/batches/1/phases/1/attempts/", "GET", None, READ),
+    ("/batches/1/phases/1/log/", "GET", None, READ),
+    ("/batches/1/phases/1/transcript/", "GET", None, READ),
+    ("/batches/1/questions/", "GET", None, READ),
+    ("/batches/1/phases/1/say/", "POST", {"text": "Use the old name."}, (403, 403, 202, 202)),
+    ("/batches/1/phases/1/answer/", "POST", {"text": "Yes."}, (403, 403, 409, 409)),
+    ("/batches/1/phases/1/stop/", "POST", None, (403, 403, 409, 409)),
+    ("/batches/1/phases/1/accept/", "POST", {"reason": "Read."}, (403, 403, 409, 409)),
+    ("/batches/1/gates/", "GET", None, READ),
+    ("/batches/1/gates/{gate}/sign-off/", "POST", {"reason": "Read."}, (403, 403, 409, 409)),
+    ("/batches/1/reviews/", "GET", None, READ),
+    ("/metrics/", "GET", None, READ),
 )
+
+
+def named(batch, path: str) -> str:
+    idea = Idea.objects.first() or builders.make_idea(batch.project)
+    return path.format(plan=batch.plan_id, idea=idea.pk, gate=Gate.objects.filter(phase__batch=batch).order_by("pk").first().pk)
 
 
 @pytest.fixture
@@ -46,14 +111,15 @@ def root(db) -> Program:
 def test_every_address_asks_for_the_rights_that_the_pages_ask_for(batch, place, role):
     program, found = Program(add(f"a-{role}", role)), []
     for path, verb, body, statuses in TABLE:
-        answer = program(verb, path, body)
+        answer = program(verb, named(batch, path), {"plan": batch.plan_id} if body == {"plan": "sound"} else body)
         if answer.status_code != statuses[place]:
-            found.append((verb, path, answer.status_code, statuses[place], answer.content))
+            found.append((verb, path, answer.status_code, statuses[place], getattr(answer, "content", "")))
+        answer.close()
     assert not found
 
 
 def test_the_table_has_every_address():
-    asked = {(verb.lower(), resolve(f"/api/v1{path}").url_name) for path, verb, *_ in TABLE}
+    asked = {(verb.lower(), resolve(f"/api/v1{path.format(plan=1, idea=1, gate=1)}").url_name) for path, verb, *_ in TABLE}
     there = {(verb.lower(), pattern.name) for pattern in urlpatterns if pattern.name != "openapi" for verb in pattern.callback.verbs}
     assert there == asked
 
@@ -147,6 +213,117 @@ def test_both_versions_say_the_same_and_the_old_one_names_the_new(root, client):
     assert "Deprecation" not in root("GET", f"/batches/{batch.number}/").headers
 
 
+def test_every_old_address_has_a_successor_for_the_same_methods():
+    for pattern in old_addresses:
+        route = pattern.pattern._route.replace("api/", "/api/v1/", 1).replace("<int:number>", "1").replace("<int:run>", "1")
+        found = resolve(route.replace("<int:pk>", "1").replace("<str:key>", "1")).func
+        assert set(pattern.callback.methods) <= set(found.verbs), route
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/batches/1/retry/", {"phases": "1"}, "phases: Input should be a valid list"),
+        ("/batches/1/retry/", {"unknown": 1}, "unknown: Extra inputs are not permitted"),
+        ("/batches/", {}, "plan: Field required"),
+        ("/batches/", {"plan": True}, "plan: Input should be a valid integer"),
+        ("/batches/", {"plan": 999}, "plan must be the id"),
+        ("/batches/1/execute/", {"max_parallel": 0}, "max_parallel: Input should be greater than or equal to 1"),
+        ("/batches/1/review/", {"moment": "never"}, "moment: Input should be 'before'"),
+        ("/plans/", "", "The body must be the plan"),
+        ("/plans/?project=nowhere", PLAN, "There is no project"),
+    ],
+)
+def test_a_body_that_is_wrong_is_a_problem_with_a_sentence(root, path, body, said):
+    builders.failed_batch()
+    answer = root("POST", path, body)
+    assert answer.status_code == 400 and said in answer.json()["detail"]
+
+
+def test_the_same_request_with_its_key_is_done_once(root):
+    first = root("POST", "/plans/", PLAN, Idempotency_Key="one")
+    again = root("POST", "/plans/", PLAN, Idempotency_Key="one")
+    assert (again.status_code, again.json()) == (201, first.json()) and again.headers["Idempotency-Replayed"] == "true"
+    assert Plan.objects.count() == 1
+    other = root("POST", "/plans/?file_name=b.md", PLAN, Idempotency_Key="one")
+    assert other.status_code == 400 and "another request" in other.json()["detail"]
+    assert root("POST", "/plans/", PLAN, Idempotency_Key="two").status_code == 201 and Plan.objects.count() == 2
+    assert Program(builders.make_user("other"))("POST", "/plans/", PLAN, Idempotency_Key="one").json()["plan"] != first.json()["plan"]
+
+
+def test_a_key_whose_request_was_refused_is_free_and_one_that_was_lost_is_not(root):
+    assert root("POST", "/batches/", {"plan": 999}, Idempotency_Key="one").status_code == 400
+    assert not KeptAnswer.objects.exists()
+    root("POST", "/plans/", PLAN, Idempotency_Key="one")
+    KeptAnswer.objects.update(status=None)
+    lost = root("POST", "/plans/", PLAN, Idempotency_Key="one")
+    assert lost.status_code == 409 and "look before you ask again" in lost.json()["detail"]
+    KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert root("POST", "/plans/", PLAN, Idempotency_Key="one").status_code == 201
+
+
+def test_the_webhook_is_set_tried_and_deleted_and_its_address_is_never_told(root):
+    batch = builders.failed_batch()
+    base = f"/projects/{batch.project.slug}/webhook/"
+    assert root("GET", base).json()["set"] is False
+    assert root("PUT", base, {"url": "https://hooks.example.org/secret", "format": "slack"}).json()["set"] is True
+    assert "secret" not in root("GET", base).content.decode() and root("GET", base).json()["format"] == "slack"
+    assert root("PUT", base, {"url": "http://hooks.example.org/"}).status_code == 409
+    assert root("DELETE", base).json()["set"] is False
+
+
+def test_gates_say_what_was_found_and_by_whom(root):
+    batch = builders.failed_batch()
+    found = root("GET", f"/batches/{batch.number}/gates/").json()["gates"]
+    assert {one["state"] for one in found} >= {"passed", "failed"}
+    failed = root("GET", f"/batches/{batch.number}/gates/?state=failed&phase=2a").json()["gates"]
+    assert failed and all(one["state"] == "failed" and one["phase"] == "2a" for one in failed)
+    assert root("GET", f"/batches/{batch.number}/gates/?phase=9").status_code == 404
+
+
+def test_reviews_tell_their_findings(root):
+    batch = builders.failed_batch()
+    builders.make_review(batch, "before", "needs_revision")
+    found = root("GET", f"/batches/{batch.number}/reviews/").json()["items"]
+    assert found[0]["verdict"] == "needs_revision" and found[0]["passes"] is False
+
+
+def test_a_stream_tells_the_state_now_and_each_change_and_ends_with_the_run(root):
+    batch = builders.failed_batch()
+    Run.objects.filter(batch=batch).update(reported_at=timezone.now())
+    with closing(root("GET", f"/batches/{batch.number}/events/")) as answer:
+        told = b"".join(answer.streaming_content).decode()
+    names = re.findall(r"^event: (.*)$", told, re.MULTILINE)
+    assert names == ["batch", "end"] and answer.headers["Content-Type"] == "text/event-stream"
+    data = json.loads(re.search(r"^data: (.*)$", told, re.MULTILINE).group(1))
+    assert data == root("GET", f"/batches/{batch.number}/").json()
+    last = re.findall(r"^id: (.*)$", told, re.MULTILINE)[0]
+    with closing(root("GET", f"/batches/{batch.number}/events/", Last_Event_ID=last)) as answer:
+        assert re.findall(r"^event: (.*)$", b"".join(answer.streaming_content).decode(), re.MULTILINE) == ["end"]
+
+
+def test_a_stream_of_a_running_batch_tells_each_change_and_ends_in_time(root):
+    batch = builders.make_batch(states={"1": "running", "2a": "pending", "2b": "pending", "3": "pending"}, run_state="running")
+    moments = iter([0.0, 1.0, 2.0, 1e9])
+
+    def rest(_seconds: float) -> None:
+        type(batch).objects.bump(batch.pk)
+
+    stream = events.Stream(batch, "", clock=lambda: next(moments), rest=rest)
+    events._free.acquire()
+    told = b"".join(stream).decode()
+    stream.close()
+    assert told.count("event: batch") == 3 and "event: end" not in told and "\n: still here" in told
+
+
+def test_only_some_threads_hold_streams_and_each_gives_its_place_back(root):
+    batch = builders.failed_batch()
+    held = [root("GET", f"/batches/{batch.number}/events/") for _ in range(events.STREAMS)]
+    refused = root("GET", f"/batches/{batch.number}/events/")
+    assert refused.status_code == 503 and refused.headers["Retry-After"] == "10"
+    for one in held:
+        one.close()
+    with closing(root("GET", f"/batches/{batch.number}/events/")) as answer:
+        assert answer.status_code == 200
 def test_the_document_is_plain_json():
     assert json.loads(json.dumps(document())) == document()
-    assert len(old_addresses) > 30
