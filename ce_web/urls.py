@@ -4,11 +4,12 @@ from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from batches.pages import errors
 from batches.pages.accounts import provider, second_step, sign_in
+from ce_web.mcp.http import view as mcp
 
 admin.autodiscover()
 admin.site.site_header = "CE Web"
@@ -28,6 +29,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     # Browsers request this on pages without an icon, such as the administration.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
+    path("", include([re_path("^mcp/?$", mcp)])),
     path("api/v1/", include("batches.pages.api_v1.urls")),
     path("", include("batches.pages.urls")),
 ]

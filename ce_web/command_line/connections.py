@@ -113,7 +113,7 @@ class Server:
         if not isinstance(found, dict):
             raise Refused(f"{self.address} answers with status {reply.status_code} and no JSON object. Is it CE Web?")
         if reply.status_code >= 400:
-            raise Refused(str(found.get("error") or f"Status {reply.status_code}."))
+            raise Refused(str(found.get("error") or found.get("detail") or f"Status {reply.status_code}."))
         return found
 
     def wait(self, done: Callable[[], bool], interrupted: str) -> None:
@@ -150,7 +150,7 @@ class Here:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         status, found = local_api.answer(method, f"/api/{path}", query or {}, content, cause="ce")
         if status >= 400:
-            raise Refused(str(found["error"]))
+            raise Refused(str(found.get("error") or found["detail"]))
         return found
 
     def wait(self, done: Callable[[], bool], interrupted: str) -> None:

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -552,6 +552,28 @@ def up(host: str, port: int, no_web: bool, no_cluster: bool) -> None:
     """Start web server and cluster of this machine's installation. Ctrl-C stops them; agents continue."""
     more = [name for name, wanted in (("--no-web", no_web), ("--no-cluster", no_cluster)) if wanted]
     _manage("up", "--host", host, "--port", str(port), *more)
+
+
+@ce.command()
+def mcp() -> None:
+    """Serve agents by the Model Context Protocol, over standard input and output (docs/mcp.md)."""
+    where = _connection()
+
+    def ask(method: str, path: str, query: Mapping[str, str], body: JsonObject | bytes | None) -> JsonObject:
+        try:
+            return where.call(method, f"v1/{path}", query=query, body=body)
+        except Refused as refusal:
+            raise ToolRefused(str(refusal)) from refusal
+
+    try:
+        from asgiref.sync import async_to_sync
+
+        from ce_web.mcp.server import serve_stdio
+    except ModuleNotFoundError as missing:
+        raise Refused("This needs the package mcp, which comes with the agents: make run AGENTS=1.") from missing
+    from ce_web.mcp.tools import ToolRefused
+
+    async_to_sync(serve_stdio)(ask)
 
 
 @ce.command()
