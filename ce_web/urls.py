@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 
 from batches.pages import errors
 from batches.pages.accounts import provider, second_step, sign_in
+from batches.pages.metrics import prometheus
 from ce_web.mcp.http import view as mcp
 
 admin.autodiscover()
@@ -30,6 +31,7 @@ urlpatterns = [
     # Browsers request this on pages without an icon, such as the administration.
     path("favicon.ico", login_not_required(RedirectView.as_view(url=static("favicon.svg"), permanent=True))),
     path("", include([re_path("^mcp/?$", mcp)])),
+    path("metrics/prometheus/", include([path("", prometheus.metrics)])),
     path("api/v1/", include("batches.pages.api_v1.urls")),
     path("", include("batches.pages.urls")),
 ]
