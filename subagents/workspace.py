@@ -799,14 +799,20 @@ class Repository:
 
         The attributes of `ours` decide as in a checkout of it (merge=union). Raises GitError, OSError.
         """
+        tree, names = self._merged_tree(ours, theirs)
+        return MergeConflict(names) if names else tree
+
+    def joined_tree(self, ours: str, theirs: str) -> str:
+        """The tree with both sides; files that collide have git's marks around what differs. Raises GitError, OSError."""
+        return self._merged_tree(ours, theirs)[0]
+
+    def _merged_tree(self, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
         asked = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
         with self.files_named(".gitattributes", ours) as folder:
             answer = self.git(*asked, environment={"GIT_WORK_TREE": folder}, accept=(0, 1), directory=folder)
         rows = answer.out.split(b"\0")
-        if answer.exit_code == 0:
-            return text_of(rows[0])
-        names = {text_of(row, strip=False) for row in rows[1:] if row}
-        return MergeConflict(tuple(sorted(names)))
+        names = {text_of(row, strip=False) for row in rows[1:] if row} if answer.exit_code else set()
+        return text_of(rows[0]), tuple(sorted(names))
 
     @contextlib.contextmanager
     def files_named(self, name: str, commit: str) -> Iterator[str]:

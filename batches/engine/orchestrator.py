@@ -403,16 +403,20 @@ class _Writer:
             )
 
     def _repair(self, task: TaskRow, decision: core.Repair) -> None:
-        """Return the task to pending: its next attempt works on from this one's work, with the output of the gates that failed."""
+        """Return the task to pending: its next attempt works on from this one's work, with the output of the gates that failed.
+
+        Where it could not be merged, it works on from both sides, and the files say where they differ.
+        """
         attempt = self.attempts[task.pk]
+        collided = bool(attempt.merge_conflicts)
         cost = attempt.cost_usd if attempt.cost_usd is not None else attempt.reserved_usd or Decimal(0)
         self._end_attempt(
             task,
             TaskEvent.REPAIR,
             Attempt.Outcome.REPAIRED,
-            FailureReason.GATE_FAILED,
+            FailureReason.MERGE_CONFLICT if collided else FailureReason.GATE_FAILED,
             decision.message,
-            cause="policy:repair after a failed gate",
+            cause="policy:repair of a merge conflict" if collided else "policy:repair after a failed gate",
             repairs=decision.number,
             rounds_seconds=task.rounds_seconds + (attempt.elapsed_seconds or 0.0),
             rounds_usd=task.rounds_usd + cost,

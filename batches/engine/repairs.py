@@ -1,4 +1,5 @@
-"""Rounds of repair: after a failed gate the agent gets the gate's output and works on, before anybody is asked (docs/agents.md)."""
+"""Rounds of repair, before anybody is asked (docs/agents.md): after a failed gate the agent gets the gate's output and works on;
+after a merge conflict it gets both sides in one tree, and joins them."""
 
 from django.db import transaction
 
@@ -14,12 +15,37 @@ ASK_FOR_REPAIR = (
     "Find out why the gates below refuse it, and change what makes them fail."
 )
 
+ASK_TO_JOIN = (
+    "This is a merge conflict. Your work of that attempt is in your checkout, together with what was merged meanwhile. Git could not join "
+    "them in these files: {files}. In them, lines from <<<<<<< to ======= are what was merged, and lines from there to >>>>>>> are your "
+    "work. Keep what both sides are for, and leave none of these marks. All gates are judged again.\n\n"
+    "What was merged is the work of these phases:\n{others}"
+)
+OTHERS = 10  # phases that are named
+
 
 def base_of_repair(task: Task) -> str:
-    """The commit that a round of repair has as its base: that of the round before, whose work it goes on with; "" for no repair."""
+    """The commit that a round of repair has as its base: that of the round before, whose work it goes on with.
+
+    "" for no repair, and for one of a merge conflict, which begins at the tip that could not be merged with.
+    """
     if not task.repairs:
         return ""
-    return task.attempts.order_by("-number").values_list("base_commit", flat=True).first() or ""
+    last = task.attempts.order_by("-number").first()
+    return "" if last is None or last.merge_conflicts else last.base_commit
+
+
+def ask_to_join(last: Attempt) -> str:
+    """What the agent is told of a merge conflict: the files, and the goals of the phases whose work is on the other side."""
+    merged = Attempt.objects.filter(task__run__batch=last.task.run.batch_id, task__run__operation=last.task.run.operation)
+    merged = merged.exclude(merge_commit="").exclude(task=last.task_id).filter(merge_commit__isnull=False)
+    lines = []
+    for attempt in merged.select_related("task__phase").prefetch_related("result").order_by("-pk"):
+        result, phase = getattr(attempt, "result", None), attempt.task.phase
+        touched = {*result.files_created, *result.files_modified, *result.files_deleted} if result is not None else set()
+        if phase is not None and touched & set(last.merge_conflicts or ()):
+            lines.append(f"- Phase {phase.key}, {phase.title}: {phase.goal[:1000]}")
+    return ASK_TO_JOIN.format(files=", ".join(last.merge_conflicts or ()), others="\n".join(lines[:OTHERS]) or "- (not of this batch)")
 
 
 def repair_words(run: Run, task: Task) -> str:
@@ -28,6 +54,8 @@ def repair_words(run: Run, task: Task) -> str:
     sent = task.attempts.filter(outcome=Attempt.Outcome.REPAIRED).order_by("-number").first()
     if sent is None:
         return words
+    if sent.merge_conflicts:
+        return f"{words} after a merge conflict"
     checks = sent.gate_checks.order_by("pk").values_list("status", flat=True)
     failed = [str(place) for place, status in enumerate(checks, start=1) if status == "failed"]
     gates = f" after gate{'s' if len(failed) > 1 else ''} {', '.join(failed)}" if failed else ""

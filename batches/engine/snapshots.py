@@ -203,7 +203,8 @@ def _repairs(run: Run) -> int:
 
 def _view(attempt: Attempt, context: TickContext, repairs: int, task: TaskRow) -> core.AttemptView:
     merged = bool(attempt.merge_commit) or not has_commits(attempt)
-    refused = bool(repairs) and attempt.verdict == FailureReason.GATE_FAILED and not task.resolution and task.kind == TaskKind.PHASE
+    asked = attempt.verdict == FailureReason.GATE_FAILED or bool(attempt.merge_conflicts)
+    refused = bool(repairs) and asked and not task.resolution and task.kind == TaskKind.PHASE
     seen = process_view(attempt, context)
     if attempt.open_question is not None:  # the clock of the time limit stands still
         seen = replace(seen, running_seconds=attempt.elapsed_seconds or 0.0)

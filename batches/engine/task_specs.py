@@ -21,7 +21,7 @@ from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
-from batches.engine.repairs import ASK_FOR_REPAIR, repair_words
+from batches.engine.repairs import ASK_FOR_REPAIR, ask_to_join, repair_words
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, SignOff, Task
@@ -33,6 +33,7 @@ from subagents.agent_tools import ToolPolicy, read_servers
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 from subagents.purse import FILE as PURSE
+from subagents.workspace import attached_repository
 
 JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
 TRIED: Prepared[tuple[int, str, str, str]] = Prepared(
@@ -116,12 +117,30 @@ def resumed_spec(spec: TaskSpec, task: Task) -> TaskSpec:
     A repair continues the work also where the session is gone.
     """
     last = task.attempts.select_related("task").order_by("-number").first()
+    if task.repairs and last is not None and last.merge_conflicts and last.outcome == Attempt.Outcome.REPAIRED:
+        with contextlib.suppress(SubagentError):  # where git cannot, it does its work anew on what was merged
+            return _both_sides(spec, last)
+        return spec
     if last is None or last.base_commit != spec.base_commit:
         return spec
     session = last.session if Path(last.directory).is_dir() else ""
     if not session and not task.repairs:
         return spec
     start = last.head_commit or str(last.spec.get("payload", {}).get("start", "")) or last.base_commit
+    return replace_record(spec, session=session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}, "start": start})
+
+
+def _both_sides(spec: TaskSpec, last: Attempt) -> TaskSpec:
+    """The spec of an attempt that joins its last work with what was merged meanwhile. It starts from a commit with both.
+
+    In the files that collide git's marks say which side is which; the standard gate on such marks refuses what is left of them.
+    Raises SubagentError.
+    """
+    repository = attached_repository(spec.repository)
+    tree = repository.joined_tree(spec.base_commit, last.head_commit)
+    message = f"{spec.prp_id}: The work of attempt {last.number} beside what was merged meanwhile\n\nIts conflicts are not resolved yet."
+    start = repository.make_commit(tree, (spec.base_commit,), message)
+    session = last.session if Path(last.directory).is_dir() else ""
     return replace_record(spec, session=session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}, "start": start})
 
 
@@ -132,7 +151,7 @@ def earlier_failure(task: Task) -> str:
         return ""
     parts = [f"Attempt {last.number}: {last.reason}. {last.message}"]
     if last.outcome == Attempt.Outcome.REPAIRED:
-        parts.insert(0, ASK_FOR_REPAIR)
+        parts.insert(0, ask_to_join(last) if last.merge_conflicts else ASK_FOR_REPAIR)
     for check in last.gate_checks.filter(status="failed").select_related("gate"):
         shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
         parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{check.output[-GATE_CHARACTERS:]}")

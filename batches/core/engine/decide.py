@@ -152,7 +152,7 @@ class Snapshot:
     halted: Halt | None = None
     put_off: bool = False  # a fault of the machine: nothing starts or is merged until the ticker has found that it passed
     machine_faults: int = 0  # since a phase last succeeded
-    repairs: int = 0  # rounds of repair that a phase may have after a failed gate
+    repairs: int = 0  # rounds of repair that a phase may have after a failed gate or a merge conflict
     trouble: Trouble | None = None  # with the provider, until it has answered again
 
 
@@ -206,7 +206,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Put the task back in the queue: its agent gets the output of the gates that failed, and works on. Round `number` of `of`."""
+    """Put the task back in the queue: its agent gets the output of the gates that failed, or the conflicted tree, and works on.
+
+    Round `number` of `of`.
+    """
 
     task: str
     number: int
@@ -405,6 +408,8 @@ def _decide_ended_attempt(
     if attempt.verdict == SUCCESS:
         if attempt.merge_conflicts:
             files = ", ".join(attempt.merge_conflicts)
+            if not _ends_at_once(snapshot) and _can_repair(task, attempt, snapshot, policy):
+                return Repair(task.name, task.repairs + 1, snapshot.repairs, f"Could not be merged: {files}. Its agent joins both sides.")
             sentence = f"Could not be merged: {files}. Other changes to the same places were merged first; a retry starts from them."
             return Fail(task.name, FailureReason.MERGE_CONFLICT, sentence, restart=False)
         return Succeed(task.name) if attempt.merged else None if snapshot.put_off else Merge(task.name)
@@ -436,8 +441,12 @@ def _decide_ended_attempt(
 
 
 def _can_repair(task: TaskView, attempt: AttemptView, snapshot: Snapshot, policy: Policy) -> bool:
-    """Whether the phase's agent may try to repair what a gate refused: rounds, time, cap and budget are left, and nobody stopped it."""
-    if attempt.verdict != FailureReason.GATE_FAILED or not attempt.repairable or attempt.stopped_by or task.repairs >= snapshot.repairs:
+    """Whether the phase's agent may try to repair what a gate refused, or to join what could not be merged.
+
+    Rounds, time, cap and budget are left, and nobody stopped it.
+    """
+    asked = attempt.verdict == FailureReason.GATE_FAILED or bool(attempt.merge_conflicts)
+    if not asked or not attempt.repairable or attempt.stopped_by or task.repairs >= snapshot.repairs:
         return False
     if task.rounds_seconds + attempt.running_seconds > policy.phase_limit_seconds * (1 - LEAST_SHARE_OF_TIME):
         return False

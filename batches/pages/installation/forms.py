@@ -136,7 +136,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         }
         help_texts = {
             "answer_minutes": "An agent's question is then answered by itself. Empty: it waits for a person.",
-            "repairs": "After a failed gate the agent gets the gate's output and repairs its work, this often. 0: never.",
+            "repairs": "After a failed gate or a merge conflict the agent repairs its work, this often. 0: never.",
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",
             "agent_command": "For the backend “command”. {prompt_file}, {model} and {checkout} are replaced; without {prompt_file} the "
             "prompt comes on standard input.",

@@ -12,7 +12,7 @@ from batches.engine import retries
 from batches.engine.repairs import set_repairs
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, AttemptFact, Run, RunFact
-from tests.batches.engine.test_agents_engine import PROSE
+from tests.batches.engine.test_agents_engine import PROSE, prose
 from tests.batches.world import ACTOR, World, phase, plan
 
 pytestmark = pytest.mark.process
@@ -123,3 +123,54 @@ def test_the_rounds_share_the_cap_and_the_time_limit(world: World, tmp_path: Pat
     assert float(second.reserved_usd) == pytest.approx(0.3)
     assert second.spec["timeout_seconds"] < first.spec["timeout_seconds"]
     assert Attempt.objects.filter(task__run=run).spent() == 1
+
+
+# Both phases write the same file. Where git could not join it, the agent keeps what both sides say.
+COLLIDING = """
+import json, pathlib, re, sys
+prompt = sys.stdin.read()
+key = re.search(r"Write the file part-(\\w+)\\.txt", prompt)[1]
+shared = pathlib.Path("shared.txt")
+if shared.exists() and "<<<<<<<" in shared.read_text():
+    kept = [line for line in shared.read_text().splitlines() if not line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
+    shared.write_text("\\n".join(sorted(kept)) + "\\n")
+    pathlib.Path("told-join.md").write_text(prompt)
+elif not shared.exists():
+    shared.write_text(f"line of phase {key}\\n")
+pathlib.Path(f"part-{key}.txt").write_text("done\\n")
+print(json.dumps({"cost_usd": 0.5}))
+"""
+
+
+def colliding(world: World, tmp_path: Path, settings, repairs: int):
+    settings.CE_ALLOW_UNSANDBOXED = True
+    program = tmp_path / "agent.py"
+    program.write_text(COLLIDING)
+    batch = world.generated(plan(prose("1"), prose("2")))
+    world.project.backend, world.project.agent_command = "command", shlex.join([sys.executable, str(program)])
+    world.project.repairs = repairs
+    world.project.save()
+    return batch
+
+
+def test_an_agent_joins_what_git_could_not_merge_and_all_gates_judge_the_result(world: World, tmp_path: Path, settings) -> None:
+    batch = colliding(world, tmp_path, settings, 2)
+    run = world.finish(world.execute(batch))
+    assert run.state == "succeeded", run.report
+    assert world.git("show", f"{batch.branch}:shared.txt") == "line of phase 1\nline of phase 2"
+    [joined] = [one for name in ("1", "2") for one in world.attempts(run, name) if one.repair]
+    key = joined.task.name
+    first = world.attempts(run, key)[0]
+    assert (first.outcome, first.reason, joined.outcome) == ("repaired", "merge_conflict", "succeeded")
+    assert joined.repair == "Repair 1 of 2 after a merge conflict"
+    assert all(check.status == "passed" for check in joined.gate_checks.all()) and joined.gate_checks.exists()
+    told = world.git("show", f"{batch.branch}:told-join.md")
+    other = {"1": "2", "2": "1"}[key]
+    assert "This is a merge conflict." in told and "shared.txt" in told and f"- Phase {other}, " in told
+    assert ("repair", "policy:repair of a merge conflict") in list(world.task(run, key).transitions.values_list("event", "cause"))
+
+
+def test_without_repairs_a_merge_conflict_is_a_persons(world: World, tmp_path: Path, settings) -> None:
+    run = world.finish(world.execute(colliding(world, tmp_path, settings, 0)))
+    reasons = sorted(world.task(run, name).reason for name in ("1", "2"))
+    assert (run.state, reasons) == ("failed", ["", "merge_conflict"])

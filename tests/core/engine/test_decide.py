@@ -134,6 +134,10 @@ TABLE = {
         refused(repairs=1),
         [Repair("1", 2, 2, "Gate 1 failed.")],
     ),
+    "what could not be merged is joined by its agent while rounds are left": (
+        refused(attempt={"verdict": SUCCESS, "merge_conflicts": ("a.py",)}),
+        [Repair("1", 1, 2, "Could not be merged: a.py. Its agent joins both sides.")],
+    ),
     "with the rounds used up the phase fails": (refused(repairs=2), [REFUSED]),
     "without rounds it fails as ever": (replace(refused(), repairs=0), [REFUSED]),
     "where no agent did the work nothing is repaired": (refused(attempt={"repairable": False}), [REFUSED]),
