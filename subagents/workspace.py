@@ -367,6 +367,14 @@ class Repository:
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `of` contains `commit`. Raises GitError."""
+        at = of
+        for _ in range(STRAIGHT):  # down the first parents, as a batch's branch grows
+            if at == commit:
+                return True
+            found = read_commit(self.common_dir, at)
+            if found is None or not found.parents:
+                break
+            at = found.parents[0]
         return self.git("merge-base", "--is-ancestor", commit, of, accept=(0, 1)).exit_code == 0
 
     def merge_base(self, one: str, other: str) -> str | None:
