@@ -151,6 +151,21 @@ class CleanCheckout:
         self._files, self._git = state_of(self.path), state_of(private)
 
 
+class NoFiles:
+    """In place of a CleanCheckout for gates that look at changed files, where no file is left changed: they need none."""
+
+    def __init__(self, folder: str, commit: str) -> None:
+        self.folder, self.path, self.commit = folder, folder, commit
+
+    def renew(self) -> str:
+        """There is nothing to make, and nobody leaves anything."""
+        return ""
+
+    def names(self) -> list[str]:
+        """The paths of the files: none."""
+        return []
+
+
 def _take_place(root: str) -> tuple[str, int]:
     """(a folder below `root` that nobody uses, its lock, held as long as this process lives). Raises OSError."""
     for number in range(1, PLACES + 1):

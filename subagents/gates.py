@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from subagents.clean_checkout import CleanCheckout
+    from subagents.clean_checkout import CleanCheckout, NoFiles
     from subagents.contract import TaskSpec
     from subagents.reporting import Reporter
 
@@ -40,6 +40,9 @@ SYNTAX_CHECKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "synta
 SYNTAX_ENDINGS = (".py", ".pyi", ".json", ".toml", ".yaml", ".yml", ".xml", ".svg")
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs")
 SHELL_ENDINGS = (".sh", ".bash")
+OF_CHANGED_FILES = frozenset(  # they look at nothing else
+    {GateKind.CONFLICT_MARKERS, GateKind.FILE_SIZE, GateKind.PARSES, GateKind.SECRETS, GateKind.UNVERIFIED}
+)
 RUN_AGAIN = frozenset({GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE})
 # Python tests run by the interpreter that is found first, without a word on where modules are.
 PLAIN_TESTS = re.compile(
@@ -67,7 +70,7 @@ class Judge:
     def __init__(
         self,
         spec: TaskSpec,
-        place: CleanCheckout,
+        place: CleanCheckout | NoFiles,
         changed: Sequence[str],
         reporter: Reporter,
         phase: str = "",

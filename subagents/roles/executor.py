@@ -146,13 +146,15 @@ class _Execution:
         closing = self.repository.make_commit(self.tree or self.repository.tree(spec.base_commit), (self.head,), message)
         place = None
         if spec.gates:
-            from subagents.clean_checkout import CleanCheckout
-            from subagents.gates import Judge
+            from subagents.clean_checkout import CleanCheckout, NoFiles
+            from subagents.gates import OF_CHANGED_FILES, Judge
 
             changes = self._changed()
             spec = environment_for(spec, self.repository, closing, self.reporter).given_to(spec)
-            place = CleanCheckout(spec, self.repository, closing)
-            judge = Judge(spec, place, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
+            if changes.present or changes.deleted or any(gate.kind not in OF_CHANGED_FILES for gate in spec.gates):
+                place = CleanCheckout(spec, self.repository, closing)
+            where = place or NoFiles(spec.attempt_dir, closing)
+            judge = Judge(spec, where, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
             gates = judge.judge(spec.gates)
         if self.tree:
             gates = self._looked_at(spec, gates, place, closing)

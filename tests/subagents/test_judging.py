@@ -18,7 +18,7 @@ from subagents.reporting import Reporter
 from subagents.sandbox import seen_by_commands
 from subagents.told_of_tests import cannot_fail, told_of_tests
 from subagents.workspace import open_repository
-from tests.subagents.conftest import World, commit_files, user_git
+from tests.subagents.conftest import World, commit_files, steps, user_git
 
 pytestmark = pytest.mark.process
 
@@ -619,3 +619,16 @@ def test_a_command_that_runs_python_tests_is_green_by_the_code_of_the_checkout_o
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
     assert outcome.status == status, outcome
     assert status == PASSED or "may have run against other code: wsgiref is" in outcome.note
+
+
+@pytest.mark.parametrize(("step", "kind", "made"), [
+    ("true", GateKind.CONFLICT_MARKERS, False), ("rm x", GateKind.SECRETS, True), ("echo 2 > x", GateKind.FILE_SIZE, True),
+    ("true", GateKind.COMMAND, True),
+])  # fmt: skip
+def test_gates_of_changed_files_need_no_files_where_nothing_was_changed(world: World, step: str, kind: GateKind, made: bool) -> None:
+    commit_files(world.project, {"x": "1\n"})
+    gates = (GateSpec(1, "Kept", kind, "true" if kind == GateKind.COMMAND else "", maximum=1_000.0),)
+    spec = world.spec(steps=steps(step), gates=gates)
+    result = world.run(spec).result
+    assert result is not None and [gate.status for gate in result.gates] == [PASSED], result
+    assert Path(spec.checkout).parent.joinpath(".judge").exists() is made
