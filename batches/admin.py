@@ -37,6 +37,7 @@ from batches.models import (
     PlanDecision,
     PredictedConflict,
     Project,
+    PullRequest,
     Result,
     Review,
     Run,
@@ -97,7 +98,7 @@ class ProjectAdmin(ReadOnlyAdmin):
 
     list_display = ["name", "repository", "base_branch", "backend", "max_parallel", "created_at"]
     search_fields = ["name", "repository"]
-    exclude = ["linear_token_sealed"]
+    exclude = ["linear_token_sealed", "forge_token_sealed"]
 
 
 @admin.register(User)
@@ -404,6 +405,13 @@ class TransitionAdmin(ReadOnlyAdmin):
 class BaseMergeAdmin(ReadOnlyAdmin):
     list_display = ["batch", "base_branch", "method", "merged", "problem", "cause", "asked_at", "ended_at"]
     list_filter = ["merged", "method"]
+    list_select_related = ["batch"]
+
+
+@admin.register(PullRequest)
+class PullRequestAdmin(ReadOnlyAdmin):
+    list_display = ["batch", "forge", "number", "status", "url", "error", "cause", "asked_at", "ended_at"]
+    list_filter = ["status", "forge"]
     list_select_related = ["batch"]
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches.engine import disk_space, predictions, running_diffs, ticker
+from batches.engine import disk_space, predictions, pull_requests, running_diffs, ticker
 from batches.integrations import linear_issues, notifications
 from batches.repositories import kept_work, merges
 from ce_web.cluster import request_stop, stop_requested
@@ -45,6 +45,8 @@ def tick_slice() -> str:
                             async_task("batches.tasks.create_issues", q_options={"save": False, "cluster": settings.CE_HOST})
                         if notifications.has_work(timezone.now()):
                             async_task("batches.tasks.send_notices", q_options={"save": False, "cluster": settings.CE_HOST})
+                        if pull_requests.has_work(timezone.now()):
+                            async_task("batches.tasks.look_after_pull_requests", q_options={"save": False, "cluster": settings.CE_HOST})
                         if running_diffs.is_watched(settings.CE_HOST):
                             async_task("batches.tasks.read_running_diffs", q_options={"save": False, "cluster": settings.CE_HOST})
                         enqueue_tick()
@@ -68,6 +70,12 @@ def create_issues() -> str:
 def send_notices() -> str:
     """Send waiting notifications. May run in parallel: each row is claimed."""
     notifications.work()
+    return "done"
+
+
+def look_after_pull_requests() -> str:
+    """Open, update and look at pull requests. May run in parallel: each row is claimed."""
+    pull_requests.work()
     return "done"
 
 

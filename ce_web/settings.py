@@ -209,6 +209,8 @@ CE_LINEAR_URL = env_str("CE_LINEAR_URL", "https://api.linear.app/graphql")
 # Notifications: the address of this site, the mail server, and whether webhooks may go to private addresses.
 CE_SITE_URL = env_url("CE_SITE_URL", "http://127.0.0.1:8000")
 CE_WEBHOOK_PRIVATE = env_bool("CE_WEBHOOK_PRIVATE", False)
+# Whether code hosts may be at addresses that are not public, and at http.
+CE_FORGE_PRIVATE = env_bool("CE_FORGE_PRIVATE", False)
 # Networks that are not public and that the allowed hosts of a project may lead to all the same.
 CE_PRIVATE_NETWORKS = env_networks("CE_PRIVATE_NETWORKS", "")
 DEFAULT_FROM_EMAIL = env_str("CE_MAIL_FROM", "ce-web@localhost")

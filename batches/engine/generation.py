@@ -23,6 +23,7 @@ from batches.core.text.words import counted
 from batches.engine.execution_plan import (
     plan_execution,
 )
+from batches.engine.remote_base import look_at_base
 from batches.integrations import linear_issues
 from batches.models import Batch, LinearIssue, Plan, Project, Run
 from batches.plans.services import decisions_of, report_of
@@ -58,6 +59,7 @@ def generate(
     report = _sound_report(plan)
     try:
         repository = checked_repository(project)
+        note = look_at_base(project, repository)
         base_commit = repository.branch_commit(project.base_branch)
         repository.refuse_missing_objects(base_commit)
         repository.exclude()
@@ -71,6 +73,7 @@ def generate(
                 base_commit=base_commit,
                 created_by=actor.user,
                 asked_by=asked_by,
+                remote_note=note,
             )
             create_phases(batch, report)
             create_conflicts(batch, report, decisions_of(plan))
@@ -119,6 +122,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
     report = _sound_report(plan)
     try:
         repository = checked_repository(batch)
+        note = look_at_base(batch.project, repository)
         base_commit = repository.branch_commit(batch.project.base_branch)
         with transaction.atomic():
             refuse_busy(batch)
@@ -134,7 +138,7 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
                 linear_issues.want_issues(batch)
             LinearIssue.objects.filter(phase__batch=batch).update(linked=False)
             title, base = report.reading.plan.title[:300], batch.project.base_branch
-            columns = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit}
+            columns = {"plan": plan, "title": title, "base_branch": base, "base_commit": base_commit, "remote_note": note}
             Batch.objects.filter(pk=batch.pk).update(edition=F("edition") + 1, **columns)
             Batch.objects.bump(batch.pk)
             batch.refresh_from_db()

@@ -21,7 +21,7 @@ from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
 from batches.metrics.facts import record_runs
 from batches.metrics.successes import read_successes
-from batches.models import Attempt, BaseMerge, Batch, GateCheck, LinearIssue, Phase, Run, Task
+from batches.models import Attempt, BaseMerge, Batch, GateCheck, LinearIssue, Phase, PullRequest, Run, Task
 from batches.models.processes import UNPRICED
 from batches.review.conclude import conclude_review
 from batches.review.context_updates import conclude_context
@@ -74,6 +74,7 @@ def finish(run: Run, now: datetime) -> None:
             record_runs([run.pk])  # after resolve_predictions, since facts count the predictions that came true
             Batch.objects.bump(run.batch_id)
             notifications.tell_end(run, now)
+            PullRequest.objects.wake(run.batch_id, now)
 
 
 def _write_files(run: Run, result: JsonObject) -> None:

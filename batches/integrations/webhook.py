@@ -23,17 +23,17 @@ class WebhookError(Exception):
     """Why sending failed, as a sentence for people. It never contains the address, which may hold a secret."""
 
 
-def check_url(url: str, *, private: bool) -> tuple[str, int, str, bool]:
-    """Split an allowed address into (host, port, path with query, whether TLS). Raises WebhookError."""
+def check_url(url: str, *, private: bool, what: str = "A webhook address") -> tuple[str, int, str, bool]:
+    """Split an allowed address into (host, port, path with query, whether TLS); `what` it is, for people. Raises WebhookError."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise WebhookError("Not a valid web address.") from None
     if parts.scheme not in ("https", *(["http"] if private else [])) or not parts.hostname:
-        raise WebhookError("A webhook address must begin with https://.")
+        raise WebhookError(f"{what} must begin with https://.")
     if parts.username is not None or parts.password is not None or not url.isascii() or not url.isprintable() or " " in url:
-        raise WebhookError("A webhook address must be plain ASCII, without user name and password.")
+        raise WebhookError(f"{what} must be plain ASCII, without user name and password.")
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 80), f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", secure
 
@@ -55,7 +55,7 @@ def send(url: str, payload: Mapping[str, object], *, private: bool = False, seco
     timer.daemon = True
     timer.start()
     try:
-        sock = socket.create_connection((_resolve(host, port, private), port), timeout=seconds)
+        sock = socket.create_connection((resolve(host, port, private=private), port), timeout=seconds)
         connection = HTTPConnection(host, port, timeout=seconds)
         connection.sock = sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host) if secure else sock
         connection.request("POST", path, body, headers)
@@ -78,12 +78,12 @@ def send(url: str, payload: Mapping[str, object], *, private: bool = False, seco
         raise WebhookError(f"{host} refused the message ({status}).")
 
 
-def _resolve(host: str, port: int, private: bool) -> str:
-    """One address of `host`, after checking all of them. Raises WebhookError."""
+def resolve(host: str, port: int, *, private: bool, setting: str = "CE_WEBHOOK_PRIVATE") -> str:
+    """One IP address of `host`, after checking all of them; `setting` would allow those that are not public. Raises WebhookError."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         raise WebhookError(f"No IP address found for {host}.") from None
     if not private and not all(is_public(ipaddress.ip_address(one)) for one in found):
-        raise WebhookError(f"{host} is not in the public network (setting CE_WEBHOOK_PRIVATE).")
+        raise WebhookError(f"{host} is not in the public network (setting {setting}).")
     return sorted(found, key=lambda one: (":" in one, one))[0]

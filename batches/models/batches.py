@@ -67,6 +67,7 @@ class Batch(models.Model):
     base_commit = models.CharField(max_length=64)
     overview = models.TextField(blank=True, default="", help_text="The plan's text outside its phases; the agent gets it.")
     edition = models.PositiveIntegerField(default=1, help_text="How many times the phases were created from a plan.")
+    remote_note = models.TextField(blank=True, default="", help_text="What was found about the base branch at the code host, as it began.")
     version = models.PositiveBigIntegerField(default=1, help_text="Increased with every change that a page shows.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

@@ -45,6 +45,15 @@ class Effort(models.TextChoices):
     MAX = "max", "as much as it can"
 
 
+class ForgeKind(models.TextChoices):
+    GITHUB = "github", "GitHub"
+
+
+class FinishBy(models.TextChoices):
+    MERGE = "merge", "merge into the base branch here"
+    PULL_REQUEST = "pull_request", "pull request"
+
+
 class Network(models.TextChoices):
     NONE = "none", "nothing"
     STEPS = "steps", "steps"

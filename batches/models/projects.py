@@ -12,7 +12,7 @@ from django.db.models import Q
 from batches.core.engine.execute_options import MOST_REPAIRS
 from batches.core.gates.project_gates import COMMAND_TEXTS, GateRules, ProjectGate, When, standard_of, usual_standard_gates
 from batches.core.review.declared_changes import FilePolicy
-from batches.models.choices import Effort, GateWhen, Network, Scheduling, choices
+from batches.models.choices import Effort, FinishBy, GateWhen, Network, Scheduling, choices
 from batches.models.visibility import ConfinedManager
 from subagents.credentials import USES
 from subagents.protected_paths import usual_patterns
@@ -92,6 +92,12 @@ class Project(models.Model):
     scheduling = models.CharField(max_length=10, choices=Scheduling, default=Scheduling.STAGES)
     linear_team = models.CharField(max_length=20, blank=True, help_text="Key of the Linear team in which each PRP gets an issue.")
     linear_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
+    forge = models.CharField(max_length=10, blank=True, default="", help_text="Kind of the code host, a ForgeKind; empty: none.")
+    forge_address = models.CharField(max_length=500, blank=True, help_text="Address of the repository at the code host.")
+    forge_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
+    finish_by = models.CharField(
+        max_length=12, choices=FinishBy, default=FinishBy.MERGE, help_text="What a batch that succeeded offers first."
+    )
     accept_context = models.BooleanField(default=False, help_text="Merge proposed context updates at once.")
     undeclared_edits = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
     deletions = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)

@@ -43,6 +43,7 @@ PATHS = {
     "Gate": "phase__batch__project",
     "Conflict": "batch__project",
     "BaseMerge": "batch__project",
+    "PullRequest": "batch__project",
     "Run": "batch__project",
     "AutopilotRun": "batch__project",
     "Task": "run__batch__project",

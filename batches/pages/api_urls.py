@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api, api_ideas, api_steering, api_work
+from batches.pages import api, api_forges, api_ideas, api_steering, api_work
 from batches.pages.api import endpoint
 
 urlpatterns: list[URLPattern] = [
@@ -21,6 +21,11 @@ urlpatterns: list[URLPattern] = [
     path("api/batches/<int:number>/merge/", endpoint(GET=api_work.merge_preview, POST=api_work.merge), name="api_merge"),
     path("api/batches/<int:number>/bring-in/", endpoint(POST=api_work.bring_in), name="api_bring_in"),
     path("api/batches/<int:number>/judge/", endpoint(POST=api_work.judge), name="api_judge"),
+    path(
+        "api/batches/<int:number>/pull-request/",
+        endpoint(GET=api_forges.pull_request, POST=api_forges.ask_for),
+        name="api_pull_request",
+    ),
     path("api/batches/<int:number>/runs/<int:run>/", endpoint(GET=api_work.run), name="api_run"),
     path("api/batches/<int:number>/review/", endpoint(POST=api_work.review), name="api_review"),
     path("api/batches/<int:number>/context/", endpoint(GET=api_work.proposal, POST=api_work.context), name="api_context"),

@@ -19,12 +19,13 @@ from batches.pages.batches import (
     log,
     merge,
     phase,
+    pull_request,
     review,
     steering,
     transcript,
     verification,
 )
-from batches.pages.installation import health, members, projects, settings
+from batches.pages.installation import forge, health, members, projects, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, idea, plans
 
@@ -57,6 +58,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/changes/", changes.changes, name="changes"),
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),
+    path("batches/<int:number>/pull-request/", pull_request.pull_request, name="pull_request"),
     path("batches/<int:number>/bring-in/", merge.bring_in, name="bring_in"),
     path("batches/<int:number>/restore-branch/", merge.restore, name="restore_branch"),
     path("batches/<int:number>/judge-again/", merge.judge_again, name="judge_again"),
@@ -106,6 +108,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/agents/", projects.project_agents, name="project_agents"),
     path("projects/<slug:slug>/tools/", projects.project_tools, name="project_tools"),
     path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
+    path("projects/<slug:slug>/forge/", forge.project_forge, name="project_forge"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
     path("projects/<slug:slug>/commands/", projects.project_commands, name="project_commands"),
     path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),

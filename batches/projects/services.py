@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -14,6 +15,8 @@ from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.core.gates.project_gates import StandardGate
+from batches.integrations.forges.home import split_address
+from batches.integrations.forges.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Installation, Project
 from batches.repositories.ownership import refuse_owned, this_installation
@@ -32,6 +35,7 @@ PROJECT_SETTINGS = frozenset(
         *("mcp_servers", "allowed_tools", "denied_tools", "skills", "subagents", "web_search", "web_fetch"),
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
+        *("forge", "forge_address", "forge_token", "forge_forget", "finish_by"),
         *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),
         *(f"{name}_{part}" for name in ("lint", "test", "coverage") for part in ("command", "when")),
         *("standard_gates", "largest_file_mb", "rerun_gates"),
@@ -85,6 +89,10 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
     if token or forget:
         changes["linear_token_sealed"] = seal(token) if token else ""
+    token, forget = str(changes.pop("forge_token", "")).strip(), changes.pop("forge_forget", False)
+    if token or forget:
+        changes["forge_token_sealed"] = seal(token) if token else ""
+    _check_forge(project, changes)
     webhook, forget = str(changes.pop("notify_webhook", "")).strip(), changes.pop("notify_forget", False)
     if webhook or forget:
         changes["notify_webhook_sealed"] = seal(_checked_webhook(webhook)) if webhook else ""
@@ -104,6 +112,27 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     except IntegrityError:
         raise ServiceError(f"A project called {changes.get('name')} already exists.") from None
     project.refresh_from_db()
+
+
+def _check_forge(project: Project, changes: dict[str, object]) -> None:
+    """Tidy the address of the code host. Raises ServiceError for one that cannot be used, or that lacks its other half."""
+    if not {"forge", "forge_address"} & set(changes):
+        return
+    kind = str(changes.get("forge", project.forge))
+    address = str(changes.get("forge_address", project.forge_address)).strip()
+    if bool(kind) != bool(address):
+        raise ServiceError("A code host needs both: its kind and the address of the repository there.")
+    if kind:
+        try:
+            root, path = split_address(kind, address)
+            check_url(f"{root}/{path}", private=settings.CE_FORGE_PRIVATE, what="The address of a code host")
+        except (ForgeError, WebhookError) as problem:
+            raise ServiceError(str(problem)) from None
+        address = f"{root}/{path}"
+    changes["forge_address"] = address
+    moved = bool(project.forge_address) and urlsplit(address)[:2] != urlsplit(project.forge_address)[:2]
+    if moved and "forge_token_sealed" not in changes:
+        changes["forge_token_sealed"] = ""  # a token is for the host that it was entered for
 
 
 def _checked_webhook(address: str) -> str:

@@ -110,6 +110,19 @@ def _refusal(repository: Repository, batch: Batch, base: str, tip: str, moved: S
     return "", folder
 
 
+def not_ready(batch: Batch) -> str:
+    """Why the work of the batch may not leave its branch yet, by a merge or a pull request; "" if it may."""
+    try:
+        refuse_busy(batch)
+        repository = checked_repository(batch)
+        base, tip = repository.branch_commit(batch.base_branch), repository.branch_commit(batch.branch)
+        if base == tip or repository.is_ancestor(tip, base):
+            return f"{batch.base_branch} already contains everything on {batch.branch}."
+        return _to_be_judged(repository, batch, base) or _to_be_looked_at(open_looks(batch))
+    except (SubagentError, ServiceError) as problem:
+        return str(problem)
+
+
 def _to_be_judged(repository: Repository, batch: Batch, base: str) -> str:
     """Why commits of the base branch that were brought in must be judged first; "" if they were, or nothing was ever judged."""
     judged_at = _judged_at(batch)

@@ -432,6 +432,37 @@ def merge(number: int, no_ff: bool, dry_run: bool, bring_in: bool, judge: bool, 
 
 @ce.command()
 @_of_batch
+@click.option("--replace", is_flag=True, help="let the push replace what was pushed before, if nobody else has pushed since")
+@click.option("--show", is_flag=True, help="only say how it is; change nothing")
+@click.option("--detach", is_flag=True, help="do not wait until it is open")
+@_json
+def pr(number: int, replace: bool, show: bool, detach: bool, as_json: bool) -> None:
+    """Open a pull request of a batch's branch, or bring the open one up to date."""
+    where, path = _connection(), f"batches/{number}/pull-request/"
+    found = where.call("GET", path) if show else where.call("POST", path, body={"replace": True} if replace else {})
+
+    def done() -> bool:
+        nonlocal found
+        found = where.call("GET", path)
+        return not found["at_work"]
+
+    if not show and not detach:
+        where.wait(done, f"The pull request of batch {number} is still being opened. See how it is: ce pr {number} --show.")
+    if as_json:
+        _print(found)
+    elif found["status"] is None:
+        say(f"Batch {number} has no pull request.")
+    else:
+        about = f"#{found['number']} {found['url']}" if found["number"] else f"of {found['branch']}"
+        say(f"Pull request {about}: {'being opened' if found['status'] == 'wanted' else found['status']}.")
+    if found.get("note") and not as_json:
+        say(found["note"])
+    if found.get("error"):
+        raise Refused(found["error"])
+
+
+@ce.command()
+@_of_batch
 @click.option("--before", "moment", flag_value="before", help="review the PRPs")
 @click.option("--after", "moment", flag_value="after", help="review the code")
 @_waiting

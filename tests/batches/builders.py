@@ -14,6 +14,7 @@ from django.utils import timezone
 from fido2.cose import ES256
 from fido2.webauthn import AttestedCredentialData
 
+from batches.accounts.sealed import seal
 from batches.core.engine.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Operation, RunState, TaskKind, TaskState
 from batches.core.gates.evidence import Difference, GateEvidence
 from batches.core.gates.verification import Line, Now, Problem, Verified
@@ -37,6 +38,7 @@ from batches.models import (
     Plan,
     Project,
     ProjectSecret,
+    PullRequest,
     Result,
     Review,
     Run,
@@ -565,6 +567,18 @@ def make_chain(batch: Batch, state: str, step: str, *, reason: str = "Run 1 (exe
     """An autopilot of the batch that stands at `step` with its latest run."""
     run = batch.runs.latest("number")
     return AutopilotRun.objects.create(batch=batch, run=run, whole=True, step=step, state=state, reason=reason)
+
+
+def make_pull_request(batch: Batch, **fields: object) -> PullRequest:
+    """An open pull request of the batch at GitHub, whose last look failed."""
+    address, now = "https://github.com/ada/textstats", timezone.now()
+    token = seal("token-of-a-sample")
+    Project.objects.filter(pk=batch.project_id).update(forge="github", forge_address=address, forge_token_sealed=token)
+    where = {"forge": "github", "address": address, "head": batch.branch, "base": batch.base_branch}
+    known = {"number": 12, "url": f"{address}/pull/12", "status": "open", "pushed_commit": "decade" * 6, "looked_at": now}
+    failed = {"error": "The rate limit of api.github.com is reached.", "tries": 1, "next_try_at": now + timedelta(minutes=9)}
+    asked = {"cause": "person:ada", "asked_at": now - timedelta(minutes=20)}
+    return PullRequest.objects.create(batch=batch, **{**where, **known, **failed, **asked, **fields})
 
 
 def make_linear_issues(batch: Batch) -> None:

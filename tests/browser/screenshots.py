@@ -99,6 +99,7 @@ def build_rows() -> list[Shot]:
     make_git_rows(done, live)
     builders.make_chain(failed, "stopped", "execute")
     builders.make_linear_issues(failed)
+    builders.make_pull_request(done)
     good = done.plan
     builders.Plan.objects.filter(pk=good.pk).update(text=example("text-statistics.md"), phase_count=7, stage_count=4)
     conflict = builders.make_plan(example("file-conflict.md"), project=project, title="Two phases, one file")
@@ -167,6 +168,8 @@ def build_rows() -> list[Shot]:
         ("project-gates", f"/projects/{project.slug}/gates/"),
         ("project-environment", f"/projects/{project.slug}/environment/"),
         ("project-members", f"/projects/{project.slug}/members/"),
+        ("project-forge", f"/projects/{project.slug}/forge/"),
+        ("pull-request", f"/batches/{done.number}/pull-request/"),
         ("project-new", "/new-project/"),
         ("metrics", "/metrics/?period=all"),
         ("metrics-attempts", "/metrics/attempts/?period=all"),

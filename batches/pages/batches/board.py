@@ -31,11 +31,13 @@ from batches.models import (
     LinearIssue,
     Phase,
     PredictedConflict,
+    PullRequest,
     Run,
     Stage,
     Task,
     Verification,
 )
+from batches.models.choices import FinishBy
 from batches.models.processes import UNPRICED
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
 from batches.pages.batches.merged_log import merged_log
@@ -339,6 +341,7 @@ class Board:
     unpriced: int = 0  # ended attempts whose cost nobody knows
     gates: Mapping[GateState, int] = field(default_factory=dict)
     base_merge: BaseMerge | None = None
+    pull_request: PullRequest | None = None  # the newest
     predictions: tuple[PredictedConflict, ...] = ()
     spending: Spending | None = None
     log: tuple[LogLine, ...] = field(default=())
@@ -583,6 +586,14 @@ class Board:
         return not self.is_live and self.done > 0
 
     @property
+    def offers_first(self) -> str:
+        """How the work leaves its branch by the main button: a FinishBy; "" once it has, or before it may."""
+        gone = (self.base_merge is not None and self.base_merge.merged) or self.pull_request is not None
+        if gone or self.run is None or self.run.state != RunState.SUCCEEDED:
+            return ""
+        return self.batch.project.finish_by if self.batch.project.forge else FinishBy.MERGE
+
+    @property
     def can_retry(self) -> bool:
         return not self.is_live and any(card.state == TaskState.FAILED for card in self.cards)
 
@@ -707,6 +718,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         unpriced=_unpriced(batch, attempts),
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
         base_merge=batch.base_merges.first() if with_log else None,
+        pull_request=batch.pull_requests.first() if with_log and batch.project.forge else None,
         spending=spending_of(run, attempts),
         log=merged_log(attempts, tasks) if with_log else (),
         autopilot_run=_autopilot_run(batch) if with_log else None,

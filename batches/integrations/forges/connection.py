@@ -1,0 +1,169 @@
+"""Requests to a code host, under the rules for addresses that people enter (webhook.py).
+
+https only, unless CE_FORGE_PRIVATE is set. The host's name is looked up once, every address of it must be public, and the
+connection goes to the checked one. Redirects are not followed. An answer is limited in time and size, and no message has the token.
+"""
+
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from django.conf import settings
+
+from batches.integrations.forges.types import ForgeError
+from batches.integrations.webhook import WebhookError, check_url, resolve
+from subagents.redaction import MASK
+
+REQUEST_SECONDS = 8.0  # for a whole answer
+ANSWER_BYTES = 4_000_000
+MAX_WAIT_SECONDS = 3600.0  # the longest accepted wait for a rate limit
+SAID_CHARACTERS = 300
+WHAT, SETTING = "The address of a code host", "CE_FORGE_PRIVATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host that was checked: `address` is the part of the URL up to the host, `ip` where to connect."""
+
+    address: str
+    host: str
+    port: int
+    ip: str
+    secure: bool
+
+
+def checked_place(address: str) -> Place:
+    """The host of an address that a person entered. Raises ForgeError."""
+    try:
+        host, port, _, secure = check_url(address, private=settings.CE_FORGE_PRIVATE, what=WHAT)
+        ip = resolve(host, port, private=settings.CE_FORGE_PRIVATE, setting=SETTING)
+    except WebhookError as problem:
+        raise ForgeError(str(problem)) from None
+    return Place(f"{urlsplit(address).scheme}://{urlsplit(address).netloc}", host, port, ip, secure)
+
+
+class Connection:
+    """Requests to one host with a person's token; use as a context manager. `base` is where the API begins."""
+
+    def __init__(self, base: str, headers: Mapping[str, str], token: str, *, seconds: float = REQUEST_SECONDS) -> None:
+        self.place = checked_place(base)
+        self._path, self._token, self._seconds = urlsplit(base).path.rstrip("/"), token, seconds
+        self._headers = {**headers, "Host": urlsplit(base).netloc, "User-Agent": "CE-Web"}
+        verify = ssl.create_default_context() if self.place.secure else False
+        self._client = httpx.Client(timeout=seconds, follow_redirects=False, trust_env=False, verify=verify)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:
+        """What the host answers as JSON (None for an empty answer). Raises ForgeError."""
+        place, end = self.place, time.monotonic() + self._seconds
+        ip = f"[{place.ip}]" if ":" in place.ip else place.ip
+        url = f"{'https' if place.secure else 'http'}://{ip}:{place.port}{self._path}{path}"
+        more = {"extensions": {"sni_hostname": place.host}} if place.secure else {}
+        try:
+            with self._client.stream(method, url, params=query, json=body, headers=self._headers, **more) as answer:  # type: ignore[arg-type]
+                data = bytearray()
+                for part in answer.iter_bytes():
+                    data += part
+                    if len(data) > ANSWER_BYTES:
+                        raise ForgeError(f"The answer of {place.host} is too large.")
+                    if time.monotonic() > end:
+                        raise httpx.ReadTimeout("the whole answer took too long")
+                return self._read(answer, bytes(data))
+        except httpx.TimeoutException:
+            raise ForgeError(f"{place.host} did not answer within {self._seconds:g} s.") from None
+        except httpx.HTTPError as problem:
+            if "certificate" in str(problem).lower():
+                raise ForgeError(f"{place.host} cannot be trusted: its certificate is not valid.") from None
+            raise ForgeError(f"{place.host} cannot be reached ({type(problem).__name__}).") from None
+
+    def _read(self, answer: httpx.Response, data: bytes) -> Any:
+        try:
+            found = json.loads(data) if data else None
+        except (ValueError, RecursionError):
+            found = None
+        status, host = answer.status_code, self.place.host
+        if 200 <= status < 300:
+            if data and found is None and data.strip() != b"null":
+                raise ForgeError(f"{host} answered with something that is no JSON.", status=status)
+            return found
+        if is_limited(status, answer.headers):
+            seconds = reset_seconds(answer.headers, time.time())
+            raise ForgeError(f"The rate limit of {host} is reached.", status=status, retry_seconds=seconds)
+        said = self.plain(told(found))
+        because = f": {said}" if said else "."
+        if answer.is_redirect:
+            moved = f"{host} responded with a redirect ({status}): the repository has moved. Enter its new address."
+            raise ForgeError(moved, status=status)
+        if status == 401:
+            raise ForgeError(f"{host} refused the token (401). Enter a new one in the project's settings.", status=status)
+        if status == 403:
+            raise ForgeError(f"The token may not do this at {host} (403){because}", status=status)
+        if status == 404:
+            raise ForgeError(f"{host} has nothing there that this token can see (404). Check the address and the token.", status=status)
+        if status >= 500:
+            raise ForgeError(f"{host} has trouble of its own (status {status}).", status=status)
+        raise ForgeError(f"{host} refused this ({status}){because}", status=status)
+
+    def plain(self, text: str) -> str:
+        """Text of the host's that may be shown and kept: printable, short, without the token."""
+        text = text.replace(self._token, MASK) if self._token else text
+        return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:SAID_CHARACTERS]
+
+
+def rows_of(found: object) -> list[dict[str, Any]]:
+    """An answer that has to be a list of objects. Raises ForgeError."""
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise ForgeError("The code host's answer has an unexpected format.")
+    return found
+
+
+def part_of(row: object, *names: str) -> Any:
+    """A value inside an object of an answer, None where it is not there."""
+    for name in names:
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
+
+
+def told(found: object) -> str:
+    """What an answer says about an error: GitHub's, GitLab's and Gitea's forms."""
+    if not isinstance(found, dict):
+        return ""
+    parts = [found.get("message"), found.get("error"), *(found["errors"] if isinstance(found.get("errors"), list) else [])]
+    texts = []
+    for part in parts:
+        if isinstance(part, dict):
+            part = part.get("message") or " ".join(str(one) for one in part.values())
+        elif isinstance(part, list):
+            part = " ".join(map(str, part))
+        if part:
+            texts.append(str(part))
+    return "; ".join(dict.fromkeys(texts))
+
+
+def is_limited(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer means that there were too many requests: GitHub says so with 403, too."""
+    exhausted = headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in headers
+    return status == 429 or (status == 403 and exhausted)
+
+
+def reset_seconds(headers: Mapping[str, str], now: float) -> float:
+    """How long to wait for a rate limit, from 1 s to MAX_WAIT_SECONDS; 60 s if no header says.
+
+    Retry-After is in seconds; X-RateLimit-Reset (GitHub) and RateLimit-Reset (GitLab) are in seconds since 1970.
+    """
+    for name, since in (("Retry-After", 0.0), ("X-RateLimit-Reset", now), ("RateLimit-Reset", now)):
+        try:
+            seconds = float(headers[name]) - since
+        except (KeyError, ValueError):
+            continue
+        if abs(seconds) < 1e12:
+            return min(MAX_WAIT_SECONDS, max(1.0, seconds))
+    return 60.0

@@ -1,0 +1,48 @@
+"""What all code hosts have in common: values, the error, and what a client of one can be asked."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class ForgeError(Exception):
+    """An error as a sentence for people, without the token. `retry_seconds`: wait at least this long; None: the caller decides."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_seconds: float | None = None) -> None:
+        self.status, self.retry_seconds = status, retry_seconds
+        super().__init__(message)
+
+
+class RequestState(StrEnum):
+    """What became of a pull request there."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A pull request (GitLab: merge request) as the code host has it."""
+
+    number: int
+    url: str
+    state: RequestState
+    head_commit: str = ""
+    merge_commit: str = ""
+
+
+class Forge(Protocol):
+    """A repository at a code host. Every method raises ForgeError."""
+
+    def find(self, head: str, base: str) -> Request | None:
+        """The open pull request from branch `head` into branch `base`, or None."""
+
+    def create(self, head: str, base: str, title: str, body: str) -> Request:
+        """Open one. When there is one already, it is that one."""
+
+    def update(self, number: int, title: str, body: str) -> Request:
+        """Give it another title and body."""
+
+    def look(self, number: int) -> Request:
+        """How it is now."""

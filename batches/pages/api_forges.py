@@ -1,0 +1,42 @@
+"""The JSON API about what is at the code host: the pull request of a batch (docs/api.md)."""
+
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+
+from batches.accounts.actor import Actor
+from batches.engine.pull_requests import ask_for_pull_request, is_asked_soon
+from batches.models import Batch, PullRequest
+from batches.pages.api import body_of, yes_or_no
+from batches.pages.batches.detail import find_batch
+
+
+def pull_request(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """The batch's newest pull request; its "status" is null without one."""
+    batch = find_batch(number)
+    return JsonResponse(_said(batch, batch.pull_requests.first()))
+
+
+def ask_for(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Have it opened or brought up to date: {"replace": true} lets the push replace what was pushed before."""
+    batch, data = find_batch(number), body_of(request, "replace")
+    made = ask_for_pull_request(batch=batch, actor=actor, replace=yes_or_no(data, "replace"))
+    return JsonResponse(_said(batch, made), status=202)
+
+
+def _said(batch: Batch, row: PullRequest | None) -> dict[str, Any]:
+    about = {"batch_id": batch.number, "branch": batch.branch, "base_branch": batch.base_branch, "note": batch.remote_note or None}
+    if row is None:
+        return {**about, "status": None}
+    return {
+        **about,
+        "status": row.status,
+        "at_work": row.ended_at is None and is_asked_soon(row),
+        "number": row.number,
+        "url": row.url or None,
+        "pushed_commit": row.pushed_commit or None,
+        "merge_commit": row.merge_commit or None,
+        "error": row.error or None,
+        "next_try_at": None if row.ended_at else row.next_try_at,
+        "looked_at": row.looked_at,
+    }

@@ -1,0 +1,48 @@
+"""The pull request of a batch: open one, bring it up to date, and see what became of it."""
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from batches.accounts.access import may
+from batches.accounts.roles import MERGE_BATCH
+from batches.core.gates.success import success_words
+from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request, is_asked_soon, pull_request_refusal
+from batches.metrics.successes import successes_of_batches
+from batches.pages.batches.detail import find_batch
+from batches.pages.common import act, actor_of
+
+REFUSAL = "Opening a pull request requires the role executor, or maintainer as a member of the project."
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def pull_request(request: HttpRequest, number: int) -> HttpResponse:
+    """A POST asks for it; the cluster pushes the branch and opens it. "forget" gives it up, "replace" lets the push replace."""
+    batch = find_batch(number)
+    may_merge = may(request.user, MERGE_BATCH, batch.project)
+    if request.method == "POST":
+        if not may_merge:
+            raise PermissionDenied(REFUSAL)
+
+        def verb() -> str:
+            if request.POST.get("do") == "forget":
+                forget_pull_request(batch=batch, actor=actor_of(request))
+                return "The pull request is given up here; what is at the code host stays."
+            made = ask_for_pull_request(batch=batch, actor=actor_of(request), replace=request.POST.get("do") == "replace")
+            return f"{made.head} is being pushed, and the pull request brought up to date." if made.number else "It is being opened."
+
+        return act(request, verb, reverse("batches:pull_request", args=[number]))
+    requests = list(batch.pull_requests.all()[:20])
+    going = requests[0] if requests and requests[0].ended_at is None else None
+    context = {
+        "batch": batch,
+        "may_merge": may_merge,
+        "going": going,
+        "busy": going is not None and is_asked_soon(going),
+        "over": [one for one in requests if one.ended_at is not None],
+        "refusal": pull_request_refusal(batch) if may_merge else "",
+        "behind": success_words(successes_of_batches([batch.pk]).get(batch.pk, ())),
+    }
+    return render(request, "batches/pull_request.html", context)

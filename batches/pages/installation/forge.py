@@ -1,0 +1,72 @@
+"""The code host of a project: where its repository is there, the token, and what a batch that succeeded offers first."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from batches.accounts.access import may
+from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.sessions import is_confirmed
+from batches.core.errors import BatchError
+from batches.models import Project
+from batches.models.choices import FinishBy, ForgeKind
+from batches.pages.accounts.sign_in import ask_to_confirm
+from batches.pages.common import actor_of
+from batches.pages.forms import Described
+from batches.projects.services import update_project
+
+
+class ProjectForge(Described, forms.Form):
+    """Where pull requests of the project's batches go."""
+
+    forge = forms.ChoiceField(
+        required=False,
+        choices=[("", "none"), *ForgeKind.choices],
+        label="Code host",
+        help_text="What the host of the repository runs, also on a server of your own.",
+    )
+    forge_address = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Address of the repository",
+        widget=forms.TextInput(attrs={"placeholder": "https://github.com/ada/shop", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="Of its page there. Branches are pushed to it, and pull requests opened in it.",
+    )
+    forge_token = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Token",
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
+        help_text="May push, and read and write pull requests and issues. Stored encrypted and never shown. Empty: no change.",
+    )
+    forge_forget = forms.BooleanField(required=False, label="Delete the token", help_text="It is deleted when you save.")
+    finish_by = forms.ChoiceField(
+        choices=FinishBy.choices,
+        label="Offered first",
+        help_text="The main button of a batch that succeeded; both stand beside each other.",
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
+    """Whoever changes the address or the token is asked for the password first: branches go there."""
+    project = get_object_or_404(Project, slug=slug)
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    shown = {name: getattr(project, name) for name in ("forge", "forge_address", "finish_by")}
+    form = ProjectForge(request.POST or None, initial=shown)
+    if request.method == "POST" and form.is_valid():
+        if {"forge", "forge_address", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):
+            return ask_to_confirm(request)
+        try:
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Saved.")
+            return redirect("batches:project_forge", project.slug)
+    context = {"project": project, "form": form}
+    return render(request, "installation/project_forge.html", context, status=400 if form.errors else 200)

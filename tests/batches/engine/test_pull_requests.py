@@ -1,0 +1,318 @@
+"""Pull requests: opened once, brought up to date, watched; nothing doubled, nothing lost. Code hosts are servers on real sockets."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from batches.accounts import api_tokens
+from batches.accounts.actor import Actor
+from batches.core.errors import NothingToDo, ServiceError
+from batches.engine import generation, pull_requests
+from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request
+from batches.engine.remote_base import look_at_base
+from batches.integrations.forges.home import Home
+from batches.models import Batch, Project, PullRequest
+from batches.plans.services import import_plan
+from batches.projects.services import create_project, update_project
+from subagents.remotes import Remote
+from subagents.workspace import open_repository
+from tests.batches import builders
+from tests.batches.forge_servers import (
+    ForgeServer,
+    GitHubServer,
+    answers,
+    as_usual,
+    created_and_lost,
+    hangs,
+    limited_until,
+)
+from tests.batches.world import ACTOR
+from tests.git_server import TOKEN, GitServer
+from tests.local_server import serving
+
+pytestmark = [pytest.mark.django_db, pytest.mark.process]
+FORGES = [GitHubServer]
+
+
+@pytest.fixture(params=FORGES, ids=lambda one: one.kind)
+def forge(request, settings) -> Iterator[ForgeServer]:
+    settings.CE_FORGE_PRIVATE = True
+    with request.param().serve() as made:
+        yield made
+
+
+@pytest.fixture
+def served(tmp_path: Path, forge: ForgeServer, monkeypatch) -> Iterator[Path]:
+    """The bare repository behind the code host. There both are one server; here git's own answers on a port of its own."""
+    server = GitServer(tmp_path / "served")
+    whole = Home.remote
+
+    def remote(home: Home) -> Remote:
+        named = whole(home)
+        return Remote(f"{server.url}/ada/shop.git", named.place, named.user, named.token)
+
+    monkeypatch.setattr(Home, "remote", remote)
+    with serving(server):
+        yield server.bare("ada/shop")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=A Person", "-c", "user.email=person@localhost", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def batch(forge, served, repository: Path) -> Batch:
+    """Executed; of rows and a branch alone."""
+    project = create_project(name="Shop", repository=str(repository), actor=ACTOR)
+    changes = {"forge": forge.kind, "forge_address": forge.address + ".git", "forge_token": TOKEN}
+    update_project(project=project, changes=changes, actor=ACTOR)
+    done = dict.fromkeys(("1", "2a", "2b", "3"), "succeeded")
+    made = builders.make_batch("1 -> 2a 2b -> 3", states=done, run_state="succeeded", project=project, tokens=True)
+    grow(repository, made.branch)
+    return made
+
+
+def grow(repository: Path, branch: str, *, anew: bool = False) -> str:
+    """Another commit on the branch; `anew`: in place of all that it has."""
+    tree = git(repository, "rev-parse", "main^{tree}")
+    known = subprocess.run(["git", "-C", str(repository), "rev-parse", "--verify", "-q", branch], capture_output=True, text=True)
+    parent = "main" if anew or known.returncode else branch
+    commit = git(repository, "commit-tree", tree, "-p", parent, "-m", f"Work {anew}")
+    git(repository, "update-ref", f"refs/heads/{branch}", commit)
+    return commit
+
+
+def asked_for(batch: Batch, **options: object) -> PullRequest:
+    ask_for_pull_request(batch=batch, actor=ACTOR, **options)
+    return turned(batch)
+
+
+def turned(batch: Batch) -> PullRequest:
+    """After one turn, whenever the next would be due."""
+    PullRequest.objects.filter(ended_at=None).update(next_try_at=timezone.now() - timedelta(seconds=1))
+    pull_requests.work(batch=batch)
+    return PullRequest.objects.filter(batch=batch).first()
+
+
+def test_the_branch_is_pushed_and_one_is_opened_with_the_report(batch, forge, served, repository):
+    row = asked_for(batch)
+    assert (row.status, row.number, row.error) == ("open", 1, ""), row.error
+    assert git(served, "rev-parse", batch.branch) == git(repository, "rev-parse", batch.branch) == row.pushed_commit
+    title, body = forge.text_of(1)
+    assert title == f"Text statistics (batch {batch.number})"
+    for part in ("## Phases", "## Gates", "4 phases of 4 done", "Cost: $", "risk", f"/batches/{batch.number}/", "exit 0", "## Files"):
+        assert part in body, part
+    assert row.url.startswith("https://") and not pull_requests.waiting(timezone.now()).exists()
+
+
+def test_asking_again_brings_the_open_one_up_to_date_and_never_opens_a_second(batch, forge, served, repository):
+    first = asked_for(batch)
+    moved = grow(repository, batch.branch)
+    Batch.objects.update(title="A better title")
+    again = asked_for(batch)
+    assert again.pk == first.pk and len(forge.pulls) == 1 and again.error == ""
+    assert git(served, "rev-parse", batch.branch) == moved
+    assert forge.text_of(1)[0].startswith("A better title")
+
+
+def test_an_answer_that_was_lost_opens_no_second_one(batch, forge, served):
+    forge.instead = [as_usual, created_and_lost]
+    lost = asked_for(batch)
+    assert (lost.status, lost.number, lost.tries) == ("wanted", None, 1) and "502" in lost.error
+    assert lost.next_try_at > timezone.now() and len(forge.pulls) == 1
+    found = turned(batch)
+    assert (found.status, found.number, found.error, found.tries) == ("open", 1, "", 0)
+    assert len(forge.pulls) == 1
+
+
+def test_whoever_was_killed_is_followed_by_one_who_looks_first(batch, forge, served):
+    ask_for_pull_request(batch=batch, actor=ACTOR)
+    soon = timezone.now() + timedelta(seconds=30)
+    PullRequest.objects.update(claimed_until=soon)
+    assert turned(batch).number is None and forge.asked == [], "somebody may still be at it"
+    forge.made({"title": "t", "head": batch.branch, "base": "main", "body": ""})
+    PullRequest.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
+    row = turned(batch)
+    assert row.number == 1 and len(forge.pulls) == 1 and "## Phases" in forge.text_of(1)[1]
+
+
+def test_one_that_appears_between_the_look_and_the_request_is_taken(batch, forge, served):
+    def meanwhile(server, asked):
+        server.made({"title": "t", "head": batch.branch, "base": "main", "body": ""})
+
+    forge.instead = [as_usual, meanwhile]
+    assert asked_for(batch).number == 1 and len(forge.pulls) == 1
+
+
+def test_what_becomes_of_it_there_is_seen_here(batch, forge, served, client):
+    asked_for(batch)
+    forge.merge(1, "d" * 40)
+    row = turned(batch)
+    assert (row.status, row.merge_commit, row.ended_at is not None) == ("merged", "d" * 40, True)
+    assert not pull_requests.has_work(timezone.now() + timedelta(days=9))
+    client.force_login(builders.make_user())
+    page = client.get(f"/batches/{batch.number}/").text
+    assert "#1" in page and "merged" in page
+    assert "merged" in client.get(f"/batches/{batch.number}/pull-request/").text
+
+
+def test_a_closed_one_is_over_and_another_can_be_asked_for(batch, forge, served):
+    asked_for(batch)
+    forge.close(1)
+    assert turned(batch).status == "closed"
+    second = asked_for(batch)
+    assert (second.number, PullRequest.objects.count()) == (2, 2)
+
+
+def test_looks_become_rarer_while_nothing_happens_and_nothing_is_sent(batch, forge, served):
+    asked_for(batch)
+    sent = forge.count("PATCH", "/1") + forge.count("PUT", "/1")
+    pauses = []
+    for _ in range(12):
+        row = turned(batch)
+        pauses.append((row.next_try_at - timezone.now()).total_seconds())
+    rounded = [round(pause / 10) for pause in pauses]
+    assert rounded == sorted(rounded) and 60 < pauses[0] < 100 and 1700 < pauses[-1] <= 1800
+    assert forge.count("PATCH", "/1") + forge.count("PUT", "/1") == sent
+    version = Batch.objects.get().version
+    turned(batch)
+    assert Batch.objects.get().version == version, "open pages have nothing to load"
+
+
+def test_a_refused_token_is_said_without_it_and_tried_again(batch, forge, served):
+    update_project(project=batch.project, changes={"forge_token": "another-token-5678"}, actor=ACTOR)
+    forge.instead = []
+    row = asked_for(Batch.objects.select_related("project").get())
+    assert "another-token-5678" not in row.error and TOKEN not in row.error
+    assert "token" in row.error and row.tries == 1 and forge.pulls == []
+    forge.token = "another-token-5678"
+    assert git(served, "for-each-ref") == "", "git refuses it as well"
+
+
+def test_a_rate_limit_is_waited_for_until_its_reset(batch, forge, served):
+    forge.instead = [limited_until(600)]
+    row = asked_for(batch)
+    assert row.error.startswith("The rate limit of 127.0.0.1 is reached")
+    assert 500 < (row.next_try_at - timezone.now()).total_seconds() <= 601
+    asked = len(forge.asked)
+    pull_requests.work(batch=batch)
+    assert len(forge.asked) == asked, "nothing is asked before its time"
+    forge.instead = [answers(429, None, Retry_After="7")]
+    row = turned(batch)
+    assert 5 < (row.next_try_at - timezone.now()).total_seconds() <= 7
+
+
+def test_trouble_of_the_server_is_waited_for_longer_and_longer(batch, forge, served):
+    forge.instead = [answers(503), answers(302, None, Location="http://127.0.0.1:1/"), answers(200, ["not", "it"])]
+    first, second = asked_for(batch), turned(batch)
+    assert "trouble of its own (status 503)" in first.error and "redirect" in second.error
+    assert second.next_try_at - first.next_try_at > timedelta(seconds=45)
+    assert "unexpected format" in turned(batch).error
+    assert turned(batch).number == 1
+
+
+def test_a_server_that_hangs_is_left_after_the_time_limit(batch, forge, served, monkeypatch):
+    from batches.integrations.forges.connection import Connection
+
+    assert Connection.__init__.__kwdefaults__ == {"seconds": 8.0}
+    monkeypatch.setitem(Connection.__init__.__kwdefaults__, "seconds", 0.3)
+    forge.instead = [hangs]
+    assert asked_for(batch).error == "127.0.0.1 did not answer within 0.3 s."
+
+
+def test_a_protected_branch_is_said_in_the_words_of_its_server(batch, forge, served):
+    hook = served / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho 'Branches ce/* are protected.' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    row = asked_for(batch)
+    assert "refused it (pre-receive hook declined). Branches ce/* are protected." in row.error and forge.pulls == []
+
+
+def test_what_was_pushed_is_replaced_only_when_a_person_says_so(batch, forge, served, repository):
+    asked_for(batch)
+    new = grow(repository, batch.branch, anew=True)
+    row = asked_for(batch)
+    assert "commits that ours lacks" in row.error and row.status == "open"
+    assert git(served, "rev-parse", batch.branch) == row.pushed_commit != new
+    row = asked_for(batch, replace=True)
+    assert row.error == "" and git(served, "rev-parse", batch.branch) == new and row.replace is False
+
+
+def test_while_a_run_works_on_the_branch_nothing_is_pushed_but_what_became_of_it_is_seen(batch, forge, served, repository):
+    asked_for(batch)
+    batch.runs.update(state="running", ended_at=None)
+    grow(repository, batch.branch)
+    row = turned(batch)
+    assert row.error == "" and git(served, "rev-parse", batch.branch) == row.pushed_commit != git(repository, "rev-parse", batch.branch)
+    with pytest.raises(ServiceError, match="busy with run"):
+        ask_for_pull_request(batch=batch, actor=ACTOR)
+    forge.merge(1, "d" * 40)
+    assert turned(batch).status == "merged"
+
+
+def test_who_may_not_merge_may_not_ask_and_without_a_code_host_nobody_can(batch, forge, served):
+    with pytest.raises(PermissionDenied):
+        ask_for_pull_request(batch=batch, actor=Actor.person(builders.make_user("vic", admin=False)))
+    update_project(project=batch.project, changes={"forge_forget": True}, actor=ACTOR)
+    with pytest.raises(ServiceError, match="names no code host"):
+        ask_for_pull_request(batch=Batch.objects.get(), actor=ACTOR)
+    with pytest.raises(NothingToDo):
+        forget_pull_request(batch=batch, actor=ACTOR)
+
+
+def test_the_base_is_compared_before_a_batch_starts_and_a_stale_one_is_said(batch, forge, served, repository, tmp_path, client):
+    git(repository, "push", "-q", str(served), "main")
+    assert look_at_base(batch.project, open_repository(repository)) == ""
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", str(served), str(other)], check=True)
+    git(other, "commit", "-q", "--allow-empty", "-m", "By somebody")
+    git(other, "push", "-q", "origin", "main")
+    before = git(repository, "rev-parse", "main")
+    plan = import_plan(text=builders.PLAN_TEXT, file_name="plan.md", project=batch.project, actor=ACTOR)
+    made = generation.generate(plan=plan, project=batch.project, actor=ACTOR)
+    assert made.remote_note.startswith("main here was 1 commit behind main at 127.0.0.1:") and made.base_commit == before
+    client.force_login(builders.make_user())
+    assert "main here was 1 commit behind" in client.get(f"/batches/{made.number}/").text
+    update_project(project=batch.project, changes={"forge_token": "another-token-5678"}, actor=ACTOR)
+    project = Project.objects.get()
+    said = look_at_base(project, open_repository(repository))
+    assert said.startswith("Whether main is up to date is not known: ") and "another-token" not in said
+
+
+def test_pages_and_api_say_how_it_is_and_ask_for_it(batch, forge, served, client):
+    address, api = f"/batches/{batch.number}/pull-request/", f"/api/batches/{batch.number}/pull-request/"
+    client.force_login(builders.make_user())
+    Project.objects.update(finish_by="pull_request")
+    page = client.get(f"/batches/{batch.number}/").text
+    assert re.search(r'class="btn btn-main"\s+id="verb-pull-request"', page) and 'id="verb-merge"' in page
+    assert "None is open" in client.get(address).text
+    assert "It is being opened." in client.post(address, {"do": "ask"}, follow=True).text
+    forge.instead = [answers(503)]
+    turned(batch)
+    failed = client.get(address).text
+    assert "trouble of its own" in failed and "Give it up" in failed and "Replace what was pushed" in failed
+    token = api_tokens.make_token(name="t", days=7, actor=Actor.person(builders.make_user("bob")))[1]
+    sent = {"headers": {"Authorization": f"Bearer {token}"}}
+    assert client.post(api, "{}", content_type="application/json", **sent).json()["at_work"] is True
+    turned(batch)
+    said = client.get(api, **sent).json()
+    assert (said["status"], said["number"], said["at_work"], said["error"]) == ("open", 1, False, None)
+
+
+def test_another_repository_is_never_asked_about_a_number_of_the_first(batch, forge, served):
+    asked_for(batch)
+    Project.objects.update(forge_address=f"{forge.url}/ada/other")
+    row = turned(batch)
+    assert "Give it up, then ask again" in row.error
+    asked = len(forge.asked)
+    turned(batch)
+    assert len(forge.asked) == asked
+    forget_pull_request(batch=batch, actor=ACTOR)
+    assert PullRequest.objects.get().status == "closed"
