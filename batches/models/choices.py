@@ -47,6 +47,8 @@ class Effort(models.TextChoices):
 
 class ForgeKind(models.TextChoices):
     GITHUB = "github", "GitHub"
+    GITLAB = "gitlab", "GitLab"
+    GITEA = "gitea", "Gitea or Forgejo"
 
 
 class FinishBy(models.TextChoices):

@@ -177,6 +177,106 @@ class GitHubServer(ForgeServer):
         return self.pulls[number - 1]["title"], self.pulls[number - 1]["body"]
 
 
+class GitLabServer(ForgeServer):
+    """GitLab: a project is one part of the path, and a pull request is a merge request."""
+
+    kind = "gitlab"
+    API = "/api/v4/projects/ada/shop"  # unquoted; it comes as ada%2Fshop
+
+    def routes(self) -> list[tuple[str, str, str]]:
+        return [
+            ("GET", f"{self.API}/merge_requests", "list_pulls"),
+            ("POST", f"{self.API}/merge_requests", "create_pull"),
+            ("GET", rf"{self.API}/merge_requests/(\d+)", "get_pull"),
+            ("PUT", rf"{self.API}/merge_requests/(\d+)", "update_pull"),
+        ]
+
+    def sent(self, asked: Asked) -> str:
+        return asked.headers.get("PRIVATE-TOKEN", asked.headers.get("Private-Token", ""))
+
+    def list_pulls(self, asked: Asked) -> Answer:
+        wanted = {name: asked.query[name] for name in ("state", "source_branch", "target_branch")}
+        return 200, {}, [one for one in self.pulls if wanted.items() <= one.items()]
+
+    def create_pull(self, asked: Asked) -> Answer:
+        required = {"source_branch", "target_branch", "title"}
+        if not required <= set(asked.body):
+            return 400, {}, {"error": f"{', '.join(sorted(required - set(asked.body)))} is missing"}
+        for one in self.pulls:
+            if one["state"] == "opened" and one["source_branch"] == asked.body["source_branch"]:
+                return 409, {}, {"message": [f"Another open merge request already exists for this source branch: !{one['iid']}"]}
+        return 201, {}, self.made({"head": asked.body["source_branch"], "base": asked.body["target_branch"], **asked.body})
+
+    def made(self, body: dict) -> dict:
+        number = len(self.pulls) + 1
+        pull = {
+            "id": 1000 + number,
+            "iid": number,
+            "project_id": 3,
+            "state": "opened",
+            "title": body["title"],
+            "description": body.get("description", ""),
+            "source_branch": body["head"],
+            "target_branch": body["base"],
+            "web_url": f"https://gitlab.example.org/ada/shop/-/merge_requests/{number}",
+            "sha": "a" * 40,
+            "merge_commit_sha": None,
+            "squash_commit_sha": None,
+        }
+        self.pulls.append(pull)
+        return pull
+
+    def get_pull(self, asked: Asked, number: str) -> Answer:
+        return 200, {}, self.pulls[int(number) - 1]
+
+    def update_pull(self, asked: Asked, number: str) -> Answer:
+        if not {"title", "description", "state_event", "labels", "target_branch"} & set(asked.body):
+            return 400, {}, {"error": "title, description, … are missing, at least one parameter must be provided"}
+        self.pulls[int(number) - 1] |= asked.body
+        return 200, {}, self.pulls[int(number) - 1]
+
+    def merge(self, number: int, commit: str) -> None:
+        """Somebody merges it there."""
+        self.pulls[number - 1] |= {"state": "merged", "merge_commit_sha": commit}
+
+    def close(self, number: int) -> None:
+        """Somebody closes it there."""
+        self.pulls[number - 1] |= {"state": "closed"}
+
+    def text_of(self, number: int) -> tuple[str, str]:
+        """(title, body) of a merge request."""
+        return self.pulls[number - 1]["title"], self.pulls[number - 1]["description"]
+
+
+class GiteaServer(GitHubServer):
+    """Gitea and Forgejo: much as GitHub, but the list knows no branches, and a second request is a conflict."""
+
+    kind = "gitea"
+    API = "/api/v1/repos/ada/shop"
+
+    def sent(self, asked: Asked) -> str:
+        return asked.headers.get("Authorization", "").removeprefix("token ")
+
+    def list_pulls(self, asked: Asked) -> Answer:
+        limit, page = int(asked.query.get("limit", "30")), int(asked.query.get("page", "1"))
+        found = [one for one in reversed(self.pulls) if one["state"] == asked.query.get("state", "open")]
+        return 200, {}, found[(page - 1) * limit : page * limit]
+
+    def create_pull(self, asked: Asked) -> Answer:
+        known = {"title", "head", "base", "body", "assignee", "assignees", "labels", "milestone", "due_date", "reviewers", "team_reviewers"}
+        if set(asked.body) - known or not {"head", "base", "title"} <= set(asked.body):
+            return 422, {}, {"message": "Invalid", "url": "https://gitea.example.org/api/swagger"}
+        for one in self.pulls:
+            if (one["state"], one["head"]["ref"], one["base"]["ref"]) == ("open", asked.body["head"], asked.body["base"]):
+                return 409, {}, {"message": f"pull request already exists for these targets [id: {one['id']}, issue_id: 7]"}
+        return 201, {}, self.made(asked.body)
+
+    def made(self, body: dict) -> dict:
+        pull = super().made(body)
+        pull |= {"html_url": f"https://gitea.example.org/ada/shop/pulls/{pull['number']}", "merge_commit_sha": None}
+        return pull
+
+
 def as_usual(_server: ForgeServer, _asked: Asked) -> None:
     return None
 

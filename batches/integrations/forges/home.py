@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from batches.accounts.sealed import Unreadable, unseal
 from batches.integrations.forges.connection import checked_place
+from batches.integrations.forges.gitea import Gitea
 from batches.integrations.forges.github import GitHub
+from batches.integrations.forges.gitlab import GitLab
 from batches.integrations.forges.types import Forge, ForgeError
 from batches.models import Project
 from batches.models.choices import ForgeKind
@@ -16,8 +18,8 @@ from subagents.remotes import Remote
 
 SEGMENT = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 # The name beside the token, for git; each host takes the token as the password.
-USERS: Mapping[str, str] = {ForgeKind.GITHUB: "x-access-token"}
-CLIENTS = {ForgeKind.GITHUB: GitHub}
+USERS: Mapping[str, str] = {ForgeKind.GITHUB: "x-access-token", ForgeKind.GITLAB: "oauth2", ForgeKind.GITEA: "ce-web"}
+CLIENTS: Mapping[str, type[GitHub | GitLab | Gitea]] = {ForgeKind.GITHUB: GitHub, ForgeKind.GITLAB: GitLab, ForgeKind.GITEA: Gitea}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Home:
     @contextmanager
     def opened(self) -> Iterator[Forge]:
         """A client of its API. Raises ForgeError."""
-        client = CLIENTS[ForgeKind(self.kind)](self.root, self.path, self.token)
+        client = CLIENTS[self.kind](self.root, self.path, self.token)
         try:
             yield client
         finally:
@@ -63,7 +65,8 @@ def split_address(kind: str, address: str) -> tuple[str, str]:
         raise ForgeError("Enter the address of the repository's page, such as https://github.com/ada/shop.")
     if not all(SEGMENT.fullmatch(one) for one in segments) or {".", ".."} & set(segments):
         raise ForgeError("The path of the repository's address has letters that no code host uses.")
-    before, own = segments[:-2], segments[-2:]
+    # GitLab's groups nest, so there all of the path is the project's; the others may be below a path of their host.
+    before, own = ([], segments) if kind == ForgeKind.GITLAB else (segments[:-2], segments[-2:])
     root = f"{parts.scheme}://{parts.netloc}"
     return "/".join([root, *before]), "/".join(own)
 

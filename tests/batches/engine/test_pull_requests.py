@@ -16,7 +16,8 @@ from batches.core.errors import NothingToDo, ServiceError
 from batches.engine import generation, pull_requests
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request
 from batches.engine.remote_base import look_at_base
-from batches.integrations.forges.home import Home
+from batches.integrations.forges.home import Home, home_of, split_address
+from batches.integrations.forges.types import ForgeError
 from batches.models import Batch, Project, PullRequest
 from batches.plans.services import import_plan
 from batches.projects.services import create_project, update_project
@@ -25,7 +26,9 @@ from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.forge_servers import (
     ForgeServer,
+    GiteaServer,
     GitHubServer,
+    GitLabServer,
     answers,
     as_usual,
     created_and_lost,
@@ -37,13 +40,20 @@ from tests.git_server import TOKEN, GitServer
 from tests.local_server import serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.process]
-FORGES = [GitHubServer]
+FORGES = [GitHubServer, GitLabServer, GiteaServer]
+each_forge = pytest.mark.parametrize("kind", FORGES, ids=lambda one: one.kind, indirect=True)
 
 
-@pytest.fixture(params=FORGES, ids=lambda one: one.kind)
-def forge(request, settings) -> Iterator[ForgeServer]:
+@pytest.fixture
+def kind(request) -> type[ForgeServer]:
+    """The code host of a test; one of them where all do the same."""
+    return getattr(request, "param", GitHubServer)
+
+
+@pytest.fixture
+def forge(kind, settings) -> Iterator[ForgeServer]:
     settings.CE_FORGE_PRIVATE = True
-    with request.param().serve() as made:
+    with kind().serve() as made:
         yield made
 
 
@@ -101,6 +111,7 @@ def turned(batch: Batch) -> PullRequest:
     return PullRequest.objects.filter(batch=batch).first()
 
 
+@each_forge
 def test_the_branch_is_pushed_and_one_is_opened_with_the_report(batch, forge, served, repository):
     row = asked_for(batch)
     assert (row.status, row.number, row.error) == ("open", 1, ""), row.error
@@ -112,6 +123,7 @@ def test_the_branch_is_pushed_and_one_is_opened_with_the_report(batch, forge, se
     assert row.url.startswith("https://") and not pull_requests.waiting(timezone.now()).exists()
 
 
+@each_forge
 def test_asking_again_brings_the_open_one_up_to_date_and_never_opens_a_second(batch, forge, served, repository):
     first = asked_for(batch)
     moved = grow(repository, batch.branch)
@@ -122,6 +134,7 @@ def test_asking_again_brings_the_open_one_up_to_date_and_never_opens_a_second(ba
     assert forge.text_of(1)[0].startswith("A better title")
 
 
+@each_forge
 def test_an_answer_that_was_lost_opens_no_second_one(batch, forge, served):
     forge.instead = [as_usual, created_and_lost]
     lost = asked_for(batch)
@@ -143,6 +156,7 @@ def test_whoever_was_killed_is_followed_by_one_who_looks_first(batch, forge, ser
     assert row.number == 1 and len(forge.pulls) == 1 and "## Phases" in forge.text_of(1)[1]
 
 
+@each_forge
 def test_one_that_appears_between_the_look_and_the_request_is_taken(batch, forge, served):
     def meanwhile(server, asked):
         server.made({"title": "t", "head": batch.branch, "base": "main", "body": ""})
@@ -151,6 +165,7 @@ def test_one_that_appears_between_the_look_and_the_request_is_taken(batch, forge
     assert asked_for(batch).number == 1 and len(forge.pulls) == 1
 
 
+@each_forge
 def test_what_becomes_of_it_there_is_seen_here(batch, forge, served, client):
     asked_for(batch)
     forge.merge(1, "d" * 40)
@@ -163,6 +178,7 @@ def test_what_becomes_of_it_there_is_seen_here(batch, forge, served, client):
     assert "merged" in client.get(f"/batches/{batch.number}/pull-request/").text
 
 
+@each_forge
 def test_a_closed_one_is_over_and_another_can_be_asked_for(batch, forge, served):
     asked_for(batch)
     forge.close(1)
@@ -316,3 +332,39 @@ def test_another_repository_is_never_asked_about_a_number_of_the_first(batch, fo
     assert len(forge.asked) == asked
     forget_pull_request(batch=batch, actor=ACTOR)
     assert PullRequest.objects.get().status == "closed"
+
+
+@pytest.mark.parametrize(
+    ("kind_of", "address", "root", "path"),
+    [
+        ("github", "https://github.com/ada/shop.git", "https://github.com", "ada/shop"),
+        ("gitea", "https://example.org/git/ada/shop/", "https://example.org/git", "ada/shop"),
+        ("gitlab", "https://gitlab.example.org/group/sub/shop", "https://gitlab.example.org", "group/sub/shop"),
+    ],
+)
+def test_an_address_is_taken_apart_as_its_host_means_it(kind_of, address, root, path):
+    assert split_address(kind_of, address) == (root, path)
+
+
+@pytest.mark.parametrize("address", ["github.com/ada/shop", "https://github.com/ada", "https://x/../y", "https://x/a/b?c", "https://x/a b"])
+def test_an_address_that_is_no_repositorys_is_refused(address):
+    with pytest.raises(ForgeError):
+        split_address("github", address)
+
+
+def test_only_https_and_public_addresses_are_taken_and_a_token_stays_with_its_host(repository):
+    project = create_project(name="Shop", repository=str(repository), actor=ACTOR)
+    for address, said in (("http://github.com/a/b", "must begin with https"), ("https://u:p@github.com/a/b", "without user name")):
+        with pytest.raises(ServiceError, match=said):
+            update_project(project=project, changes={"forge": "github", "forge_address": address}, actor=ACTOR)
+    with pytest.raises(ServiceError, match="needs both"):
+        update_project(project=project, changes={"forge": "github", "forge_address": ""}, actor=ACTOR)
+    changes = {"forge": "gitlab", "forge_address": "https://localhost/a/b", "forge_token": TOKEN}
+    update_project(project=project, changes=changes, actor=ACTOR)
+    assert TOKEN not in project.forge_token_sealed and project.forge_token_sealed
+    with pytest.raises(ForgeError, match=r"localhost is not in the public network \(setting CE_FORGE_PRIVATE\)"):
+        home_of(project).remote()
+    update_project(project=project, changes={"forge": "gitlab", "forge_address": "https://localhost/a/c"}, actor=ACTOR)
+    assert project.forge_token_sealed, "the same host"
+    update_project(project=project, changes={"forge": "gitlab", "forge_address": "https://other.example/a/b"}, actor=ACTOR)
+    assert project.forge_token_sealed == ""
