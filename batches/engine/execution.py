@@ -3,6 +3,8 @@
 Nothing here starts a process: the ticker sees the rows within a quarter of a second.
 """
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,11 +18,13 @@ from batches.core.engine.states import (
 )
 from batches.core.errors import NothingToDo, ServiceError
 from batches.engine.execution_plan import (
+    ExecutionPlan,
     forecast_columns,
     forecast_of,
     plan_execution,
     refuse_unreviewed,
 )
+from batches.engine.steering import checked_remark
 from batches.models import Attempt, Batch, Conflict, OnConflict, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.create import new_run, refuse_busy
@@ -51,24 +55,51 @@ def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> R
             plan = plan_execution(batch=batch, options=options)
             bring_in(batch)
             run = new_run(batch, Operation.EXECUTE, options, actor, _selection(options), forecast_columns(forecast_of(batch, plan)))
-            selected = {phase.key for phase in plan.phases}
-            Task.objects.bulk_create(
-                Task(
-                    run=run,
-                    phase=phase,
-                    stage=phase.stage,
-                    name=phase.key,
-                    position=phase.position,
-                    model=plan.options.models.get(phase.key, ""),
-                    waits_for=[key for key in phase.dependencies if key in selected],
-                    after=list(plan.after.get(phase.key, ())),
-                )
-                for phase in plan.phases
-            )
+            _create_tasks(run, plan, {}, "")
             Batch.objects.bump(batch.pk)
             return run
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
+
+
+def execute_again(*, batch: Batch, actor: Actor, remarks: Mapping[str, str]) -> Run:
+    """Carry out done phases once more, on top of what is merged: {key of the phase: what its agent is told first}.
+
+    Raises ServiceError, NothingToDo, PermissionDenied.
+    """
+    actor.require(EXECUTE_BATCH, batch.project)
+    try:
+        with transaction.atomic():
+            refuse_busy(batch)
+            told = {key: checked_remark(text, batch.project.backend) for key, text in remarks.items()}
+            plan = plan_execution(batch=batch, options=ExecuteOptions(), again=told)
+            bring_in(batch)
+            selection = f"phase {', '.join(phase.key for phase in plan.phases)} again"[:100]
+            run = new_run(batch, Operation.EXECUTE, plan.options, actor, selection, forecast_columns(forecast_of(batch, plan)))
+            _create_tasks(run, plan, told, actor.cause)
+            Batch.objects.bump(batch.pk)
+            return run
+    except SubagentError as problem:
+        raise ServiceError(str(problem)) from problem
+
+
+def _create_tasks(run: Run, plan: ExecutionPlan, remarks: Mapping[str, str], cause: str) -> None:
+    selected = {phase.key for phase in plan.phases}
+    Task.objects.bulk_create(
+        Task(
+            run=run,
+            phase=phase,
+            stage=phase.stage,
+            name=phase.key,
+            position=phase.position,
+            model=plan.options.models.get(phase.key, ""),
+            waits_for=[key for key in phase.dependencies if key in selected],
+            after=list(plan.after.get(phase.key, ())),
+            remark=remarks.get(phase.key, ""),
+            remark_cause=cause if phase.key in remarks else "",
+        )
+        for phase in plan.phases
+    )
 
 
 def judge_again(*, batch: Batch, actor: Actor) -> Run:

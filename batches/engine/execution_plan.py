@@ -1,6 +1,6 @@
 """Plan an execute run: what it would do with the given options. --dry-run and the confirmation page show the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -53,8 +53,11 @@ class ExecutionPlan:
         return tuple(phase for _, members in self.stages for phase in members)
 
 
-def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
-    """What `execute` would do with these options; changes nothing. Raises ServiceError, NothingToDo."""
+def plan_execution(*, batch: Batch, options: ExecuteOptions, again: Collection[str] = ()) -> ExecutionPlan:
+    """What `execute` would do with these options; changes nothing. With `again`, the keys of done phases: those, once more.
+
+    Raises ServiceError, NothingToDo.
+    """
     _check_options(options)
     refuse_unsandboxed_agent(options.backend or batch.project.backend)
     refuse_allowed_hosts_without_sandbox(batch.project)
@@ -65,7 +68,7 @@ def plan_execution(*, batch: Batch, options: ExecuteOptions) -> ExecutionPlan:
         )
     )
     chosen = _choose(batch, all_phases, options)
-    open_phases = [phase for phase in chosen if phase.key not in done]
+    open_phases = [phase for phase in chosen if (phase.key in again if again else phase.key not in done)]
     dropped = () if options.phase is not None else _dropped(batch, open_phases)
     open_phases = [phase for phase in open_phases if phase.key not in dropped]
     if dropped and not open_phases:

@@ -19,6 +19,7 @@ from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import NothingToDo, ServiceError
 from batches.core.review.rules import risk_of
 from batches.core.text.pull_request import Told, body_of, title_of
+from batches.engine.pull_request_remarks import answer_automatically, keep_checks, keep_comments
 from batches.engine.reporting import batch_result
 from batches.gates.ledger import read_ledger
 from batches.integrations.forges.home import Home, home_of, is_configured
@@ -29,7 +30,7 @@ from batches.repositories.merges import not_ready
 from batches.repositories.repository import checked_repository
 from batches.review.evidence import facts_of
 from subagents.contract import SubagentError
-from subagents.remotes import push_branch
+from subagents.remotes import RemoteProblem, push_branch
 
 logger = logging.getLogger(__name__)
 
@@ -135,21 +136,25 @@ def _turn(row: PullRequest) -> None:
         if home.address != row.address:
             raise ForgeError(f"The pull request is at {row.address}, and the project is now at {home.address}. Give it up, then ask again.")
         with home.opened() as forge:
-            changed = row.number is not None and _look(row, forge.look(row.number))
+            seen = None if row.number is None else forge.look(row.number)
+            changed = seen is not None and _look(row, seen)
             # While a run works on the branch, what is there stays as it is.
             if row.ended_at is None and not batch.runs.live().exists():
                 changed |= _push(row, home)
                 changed |= _tell(row, forge)
+                changed |= seen is not None and _come_back(row, forge, seen)
     except (ForgeError, SubagentError) as problem:
         seconds = problem.retry_seconds if isinstance(problem, ForgeError) else None
         pause = _backoff(row.tries + 1) if seconds is None else timedelta(seconds=seconds)
-        _keep(row, {"tries": F("tries") + 1, "error": str(problem)[:1000], "next_try_at": timezone.now() + pause}, show=True)
+        diverged = isinstance(problem, RemoteProblem) and problem.code == "diverged"
+        failed = {"tries": F("tries") + 1, "error": str(problem)[:1000], "diverged": diverged}
+        _keep(row, {**failed, "next_try_at": timezone.now() + pause}, show=True)
         logger.warning("batch=%s pull request: %s", batch.number, problem)
         return
     quiet = 0 if changed else row.quiet_looks + 1
     pause = min(LONGEST_LOOK, FIRST_LOOK * 1.5 ** min(quiet, 20))
     now = timezone.now()
-    columns = {"tries": 0, "error": "", "quiet_looks": quiet, "looked_at": now, "next_try_at": now + pause}
+    columns = {"tries": 0, "error": "", "diverged": False, "quiet_looks": quiet, "looked_at": now, "next_try_at": now + pause}
     _keep(row, columns, show=changed or bool(row.error))
 
 
@@ -205,6 +210,15 @@ def _look(row: PullRequest, seen: Request) -> bool:
     _note(row, **columns)
     logger.info("batch=%s pull request %s is %s", row.batch.number, row.number, seen.state)
     return True
+
+
+def _come_back(row: PullRequest, forge: Forge, seen: Request) -> bool:
+    """Keep checks and comments, and have an agent work on them where the project says so. True if something is new."""
+    new = keep_checks(row, forge.checks(row.pushed_commit))
+    if seen.updated != row.seen or not seen.updated:
+        new |= keep_comments(row, forge.comments(seen.number))
+        _note(row, seen=seen.updated[:100])
+    return answer_automatically(row) or new
 
 
 def told_of(batch: Batch) -> tuple[str, str]:

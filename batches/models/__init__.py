@@ -19,7 +19,7 @@ from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
 from batches.models.ideas import Idea, IdeaAttempt
 from batches.models.plans import Plan, PlanDecision
 from batches.models.projects import Membership, Project, ProjectSecret, check_agent_command
-from batches.models.pull_requests import PullRequest
+from batches.models.pull_requests import PullRequest, PullRequestRemark
 from batches.models.reviews import BaseMerge, ContextChange, Finding, Review
 from batches.models.runs import Attempt, AttemptPrompt, AutopilotRun, Host, PredictedConflict, Result, Run, Task, Transition
 
@@ -58,6 +58,7 @@ __all__ = [
     "ProjectSecret",
     "ProviderIdentity",
     "PullRequest",
+    "PullRequestRemark",
     "Result",
     "Review",
     "Run",

@@ -98,6 +98,11 @@ class Project(models.Model):
     finish_by = models.CharField(
         max_length=12, choices=FinishBy, default=FinishBy.MERGE, help_text="What a batch that succeeded offers first."
     )
+    remark_rounds = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(5)],
+        help_text="How often failed checks and comments of a pull request are given to an agent automatically. 0: never.",
+    )
     accept_context = models.BooleanField(default=False, help_text="Merge proposed context updates at once.")
     undeclared_edits = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)
     deletions = models.CharField(max_length=5, choices=choices(FilePolicy), default=FilePolicy.ALLOW)

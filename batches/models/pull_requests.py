@@ -58,6 +58,10 @@ class PullRequest(models.Model):
     next_try_at = models.DateTimeField(help_text="The earliest time of the next try or look.")
     claimed_until = models.DateTimeField(null=True, blank=True, help_text="Until when a process holds this row.")
     looked_at = models.DateTimeField(null=True, blank=True)
+    seen = models.CharField(max_length=100, blank=True, help_text="When it was changed last there, as the code host says it.")
+    diverged = models.BooleanField(default=False, help_text="The branch there has commits that ours lacks.")
+    checks = models.JSONField(default=list, blank=True, help_text="[{name, outcome, url}] of the pushed commit.")
+    rounds = models.PositiveIntegerField(default=0, help_text="How often remarks were given to an agent automatically.")
 
     objects = PullRequestManager()
 
@@ -75,3 +79,40 @@ class PullRequest(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.number}" if self.number else f"Pull request of {self.batch}"
+
+    @property
+    def checks_outcome(self) -> str:
+        """How the checks of the pushed commit went together: "" without any, "pending", "failed" or "passed"."""
+        found = {check["outcome"] for check in self.checks}
+        return next((word for word in ("pending", "failed", "passed") if word in found), "")
+
+
+class PullRequestRemark(models.Model):
+    """A failed check or a comment of a pull request, which an agent can be given."""
+
+    class Kind(models.TextChoices):
+        CHECK = "check", "failed check"
+        COMMENT = "comment", "comment"
+
+    pull_request = models.ForeignKey(PullRequest, models.CASCADE, related_name="remarks")
+    kind = models.CharField(max_length=7, choices=Kind)
+    key = models.CharField(max_length=300, help_text="Names it among all of the pull request.")
+    author = models.CharField(max_length=200, blank=True)
+    trusted = models.BooleanField(default=False, help_text="The author may write to the repository; so may what runs its checks.")
+    path = models.CharField(max_length=1000, blank=True)
+    line = models.PositiveIntegerField(null=True, blank=True)
+    text = models.TextField(blank=True)
+    url = models.CharField(max_length=500, blank=True)
+    commit = models.CharField(max_length=64, blank=True, help_text="Of a check: the commit that it judged.")
+    found_at = models.DateTimeField()
+    taken_at = models.DateTimeField(null=True, blank=True, help_text="When an agent was given it, or a person set it aside.")
+    taken_cause = models.CharField(max_length=200, blank=True)
+
+    objects = ConfinedManager["PullRequestRemark"]()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["pull_request", "key"], name="remark_once_per_pull_request")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -44,6 +44,7 @@ PATHS = {
     "Conflict": "batch__project",
     "BaseMerge": "batch__project",
     "PullRequest": "batch__project",
+    "PullRequestRemark": "pull_request__batch__project",
     "Run": "batch__project",
     "AutopilotRun": "batch__project",
     "Task": "run__batch__project",

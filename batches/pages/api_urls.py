@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern] = [
         endpoint(GET=api_forges.pull_request, POST=api_forges.ask_for),
         name="api_pull_request",
     ),
+    path("api/batches/<int:number>/pull-request/remarks/", endpoint(POST=api_forges.give), name="api_pull_request_remarks"),
     path("api/batches/<int:number>/runs/<int:run>/", endpoint(GET=api_work.run), name="api_run"),
     path("api/batches/<int:number>/review/", endpoint(POST=api_work.review), name="api_review"),
     path("api/batches/<int:number>/context/", endpoint(GET=api_work.proposal, POST=api_work.context), name="api_context"),

@@ -59,6 +59,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),
     path("batches/<int:number>/pull-request/", pull_request.pull_request, name="pull_request"),
+    path("batches/<int:number>/pull-request/remarks/", pull_request.remarks, name="pull_request_remarks"),
     path("batches/<int:number>/bring-in/", merge.bring_in, name="bring_in"),
     path("batches/<int:number>/restore-branch/", merge.restore, name="restore_branch"),
     path("batches/<int:number>/judge-again/", merge.judge_again, name="judge_again"),

@@ -434,11 +434,15 @@ def merge(number: int, no_ff: bool, dry_run: bool, bring_in: bool, judge: bool, 
 @_of_batch
 @click.option("--replace", is_flag=True, help="let the push replace what was pushed before, if nobody else has pushed since")
 @click.option("--show", is_flag=True, help="only say how it is; change nothing")
-@click.option("--detach", is_flag=True, help="do not wait until it is open")
+@click.option("--fix", is_flag=True, help="have agents work on failed checks and comments that came back")
+@click.option("--detach", is_flag=True, help="do not wait until it is open, or the run of --fix has ended")
 @_json
-def pr(number: int, replace: bool, show: bool, detach: bool, as_json: bool) -> None:
+def pr(number: int, replace: bool, show: bool, fix: bool, detach: bool, as_json: bool) -> None:
     """Open a pull request of a batch's branch, or bring the open one up to date."""
     where, path = _connection(), f"batches/{number}/pull-request/"
+    if fix:
+        begun = where.call("POST", f"{path}remarks/", body={})
+        return _follow(where, begun, as_json=as_json, detach=detach, at_most=None)
     found = where.call("GET", path) if show else where.call("POST", path, body={"replace": True} if replace else {})
 
     def done() -> bool:
@@ -454,11 +458,17 @@ def pr(number: int, replace: bool, show: bool, detach: bool, as_json: bool) -> N
         say(f"Batch {number} has no pull request.")
     else:
         about = f"#{found['number']} {found['url']}" if found["number"] else f"of {found['branch']}"
-        say(f"Pull request {about}: {'being opened' if found['status'] == 'wanted' else found['status']}.")
+        checks = f", checks {found['checks_outcome']}" if found["checks_outcome"] else ""
+        say(f"Pull request {about}: {'being opened' if found['status'] == 'wanted' else found['status']}{checks}.")
+        for remark in found["remarks"]:
+            place = f" on {remark['path']}" if remark["path"] else ""
+            said = " ".join(str(remark["text"]).split())[:100]
+            say(f"  {remark['kind']} {remark['author']}{place}: {said}")
     if found.get("note") and not as_json:
         say(found["note"])
     if found.get("error"):
         raise Refused(found["error"])
+    return None
 
 
 @ce.command()

@@ -41,6 +41,8 @@ class ForgeServer:
     instead: list[Callable[["ForgeServer", Asked], Answer | None]] = field(default_factory=list)
     hang: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    ci: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # {commit: [(name, success|failure|pending, text)]}
+    said: list[dict] = field(default_factory=list)  # {"who", "text", "path", "line", "writes"}
 
     kind = ""
 
@@ -90,6 +92,11 @@ class ForgeServer:
                 return getattr(self, name)(asked, *found.groups())
         return 404, {}, {"message": "Not Found"}
 
+    def say(self, number: int, who: str, text: str, *, path: str = "", line: int = 0, writes: bool = True) -> None:
+        """Somebody comments, on a line or below."""
+        self.said.append({"who": who, "text": text, "path": path, "line": line, "writes": writes})
+        self.pulls[number - 1]["updated_at"] = f"2026-11-28T01:00:{len(self.said):02d}Z"
+
     def count(self, method: str, ending: str) -> int:
         return sum(one.method == method and one.path.endswith(ending) for one in self.asked)
 
@@ -117,10 +124,48 @@ class GitHubServer(ForgeServer):
             ("POST", f"{self.API}/pulls", "create_pull"),
             ("GET", rf"{self.API}/pulls/(\d+)", "get_pull"),
             ("PATCH", rf"{self.API}/pulls/(\d+)", "update_pull"),
+            ("GET", rf"{self.API}/commits/(\w+)/check-runs", "check_runs"),
+            ("GET", rf"{self.API}/commits/(\w+)/status", "status"),
+            ("GET", rf"{self.API}/check-runs/(\d+)/annotations", "annotations"),
+            ("GET", rf"{self.API}/pulls/(\d+)/reviews", "reviews"),
+            ("GET", rf"{self.API}/pulls/(\d+)/comments", "line_comments"),
+            ("GET", rf"{self.API}/issues/(\d+)/comments", "issue_comments"),
         ]
 
     def sent(self, asked: Asked) -> str:
         return asked.headers.get("Authorization", "").removeprefix("Bearer ")
+
+    def check_runs(self, asked: Asked, commit: str) -> Answer:
+        rows = []
+        for number, (name, outcome, text) in enumerate(self.ci.get(commit, [])):
+            done = outcome != "pending"
+            output = {"title": text, "summary": None, "text": None, "annotations_count": int(outcome == "failure")}
+            about = {"id": number + 1, "name": name, "html_url": f"https://ci.example.org/{number}", "output": output}
+            rows.append({**about, "status": "completed" if done else "in_progress", "conclusion": outcome if done else None})
+        return 200, {}, {"total_count": len(rows), "check_runs": rows}
+
+    def annotations(self, asked: Asked, number: str) -> Answer:
+        return 200, {}, [{"path": "src/a.py", "start_line": 3, "annotation_level": "failure", "message": "undefined name"}]
+
+    def status(self, asked: Asked, commit: str) -> Answer:
+        return 200, {}, {"state": "pending", "sha": commit, "total_count": 0, "statuses": []}
+
+    def _comment(self, number: int, one: dict) -> dict:
+        association = "MEMBER" if one["writes"] else "NONE"
+        about = {"id": number, "user": {"login": one["who"]}, "body": one["text"], "author_association": association}
+        place = {"path": one["path"]} if one["path"] else {}
+        return {**about, "html_url": f"https://github.example.org/ada/shop/pull/1#{number}", **place}
+
+    def reviews(self, asked: Asked, number: str) -> Answer:
+        base = {"id": 900, "user": {"login": "eve"}, "author_association": "MEMBER", "html_url": "https://github.example.org/r"}
+        return 200, {}, [{**base, "state": "APPROVED", "body": "Nice."}, {**base, "id": 901, "state": "COMMENTED", "body": ""}]
+
+    def line_comments(self, asked: Asked, number: str) -> Answer:
+        rows = [(place, one) for place, one in enumerate(self.said) if one["path"]]
+        return 200, {}, [self._comment(place, one) | {"line": one["line"], "original_line": one["line"]} for place, one in rows]
+
+    def issue_comments(self, asked: Asked, number: str) -> Answer:
+        return 200, {}, [self._comment(place, one) for place, one in enumerate(self.said) if not one["path"]]
 
     def list_pulls(self, asked: Asked) -> Answer:
         wanted = asked.query.get("state", "open")
@@ -189,10 +234,33 @@ class GitLabServer(ForgeServer):
             ("POST", f"{self.API}/merge_requests", "create_pull"),
             ("GET", rf"{self.API}/merge_requests/(\d+)", "get_pull"),
             ("PUT", rf"{self.API}/merge_requests/(\d+)", "update_pull"),
+            ("GET", rf"{self.API}/repository/commits/(\w+)/statuses", "statuses"),
+            ("GET", rf"{self.API}/merge_requests/(\d+)/notes", "notes"),
+            ("GET", f"{self.API}/members/all", "members"),
         ]
 
     def sent(self, asked: Asked) -> str:
         return asked.headers.get("PRIVATE-TOKEN", asked.headers.get("Private-Token", ""))
+
+    def statuses(self, asked: Asked, commit: str) -> Answer:
+        words = {"success": "success", "failure": "failed", "pending": "running"}
+        common = {"sha": commit, "target_url": None, "allow_failure": False}
+        rows = [
+            {**common, "id": number, "name": name, "status": words[outcome], "description": text}
+            for number, (name, outcome, text) in enumerate(self.ci.get(commit, []))
+        ]
+        return 200, {}, rows
+
+    def notes(self, asked: Asked, number: str) -> Answer:
+        rows = [{"id": 900, "body": "added 1 commit", "system": True, "author": {"id": 1, "username": "eve"}}]
+        for place, one in enumerate(self.said):
+            where = {"position": {"new_path": one["path"], "new_line": one["line"]}} if one["path"] else {}
+            rows.append({"id": place, "body": one["text"], "system": False, "resolvable": True, "resolved": False, "type": None, **where})
+            rows[-1]["author"] = {"id": 1, "username": one["who"]}
+        return 200, {}, rows
+
+    def members(self, asked: Asked) -> Answer:
+        return 200, {}, [{"username": one["who"], "access_level": 30 if one["writes"] else 10} for one in self.said]
 
     def list_pulls(self, asked: Asked) -> Answer:
         wanted = {name: asked.query[name] for name in ("state", "source_branch", "target_branch")}
@@ -254,8 +322,35 @@ class GiteaServer(GitHubServer):
     kind = "gitea"
     API = "/api/v1/repos/ada/shop"
 
+    def routes(self) -> list[tuple[str, str, str]]:
+        more = [
+            ("GET", rf"{self.API}/pulls/(\d+)/reviews/(\d+)/comments", "review_comments"),
+            ("GET", rf"{self.API}/collaborators/([\w-]+)/permission", "permission"),
+        ]
+        return [*more, *(one for one in super().routes() if one[2] not in ("check_runs", "annotations", "line_comments"))]
+
     def sent(self, asked: Asked) -> str:
         return asked.headers.get("Authorization", "").removeprefix("token ")
+
+    def status(self, asked: Asked, commit: str) -> Answer:
+        rows = [
+            {"id": number, "status": outcome, "context": name, "description": text, "target_url": "https://ci.example.org/1"}
+            for number, (name, outcome, text) in enumerate(self.ci.get(commit, []))
+        ]
+        return 200, {}, {"state": "pending", "sha": commit, "total_count": len(rows), "statuses": rows or None}
+
+    def reviews(self, asked: Asked, number: str) -> Answer:
+        lines = sum(bool(one["path"]) for one in self.said)
+        review = {"id": 901, "state": "COMMENT", "body": "", "user": {"login": "eve"}, "dismissed": False, "comments_count": lines}
+        return 200, {}, [{**review, "id": 900, "state": "APPROVED", "body": "Nice.", "comments_count": 0}, review]
+
+    def review_comments(self, asked: Asked, number: str, review: str) -> Answer:
+        rows = [(place, one) for place, one in enumerate(self.said) if one["path"]]
+        return 200, {}, [self._comment(place, one) | {"position": one["line"], "original_position": 0} for place, one in rows]
+
+    def permission(self, asked: Asked, who: str) -> Answer:
+        writes = any(one["who"] == who and one["writes"] for one in self.said)
+        return 200, {}, {"permission": "write" if writes else "read", "user": {"login": who}}
 
     def list_pulls(self, asked: Asked) -> Answer:
         limit, page = int(asked.query.get("limit", "30")), int(asked.query.get("page", "1"))

@@ -23,6 +23,7 @@ REQUEST_SECONDS = 8.0  # for a whole answer
 ANSWER_BYTES = 4_000_000
 MAX_WAIT_SECONDS = 3600.0  # the longest accepted wait for a rate limit
 SAID_CHARACTERS = 300
+PAGE, PAGES = 50, 6
 WHAT, SETTING = "The address of a code host", "CE_FORGE_PRIVATE"
 
 
@@ -83,6 +84,16 @@ class Connection:
             if "certificate" in str(problem).lower():
                 raise ForgeError(f"{place.host} cannot be trusted: its certificate is not valid.") from None
             raise ForgeError(f"{place.host} cannot be reached ({type(problem).__name__}).") from None
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None, *, size: str = "per_page") -> list[dict[str, Any]]:
+        """All rows of a list, at most PAGES pages of it. Raises ForgeError."""
+        found: list[dict[str, Any]] = []
+        for page in range(1, PAGES + 1):
+            rows = rows_of(self.call("GET", path, query={**(query or {}), size: str(PAGE), "page": str(page)}))
+            found += rows
+            if len(rows) < PAGE:
+                break
+        return found
 
     def _read(self, answer: httpx.Response, data: bytes) -> Any:
         try:

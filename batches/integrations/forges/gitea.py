@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.integrations.forges.connection import Connection, part_of, rows_of
-from batches.integrations.forges.types import ForgeError, Request, RequestState
+from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
+OUTCOMES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING, "warning": CheckOutcome.NEUTRAL}
 PAGE, PAGES = 50, 20  # the list of pull requests cannot be asked for a branch
 
 
@@ -50,10 +51,61 @@ class Gitea:
         return _request(self.connection.call("GET", f"{self.repository}/pulls/{number}"))
 
 
+    def checks(self, commit: str) -> list[RemoteCheck]:
+        """The statuses of a commit, the newest of each context."""
+        try:
+            found = self.connection.call("GET", f"{self.repository}/commits/{commit}/status")
+        except ForgeError as problem:
+            if problem.status in (403, 404):
+                return []
+            raise
+        return [
+            RemoteCheck(
+                str(row.get("context", "")),
+                OUTCOMES.get(str(row.get("status")), CheckOutcome.FAILED),
+                str(row.get("target_url") or ""),
+                str(row.get("description") or ""),
+            )
+            for row in rows_of(part_of(found, "statuses") or [])
+        ]
+
+    def comments(self, number: int) -> list[Comment]:
+        """Reviews with their comments on lines, and comments below the pull request."""
+        rows: list[tuple[str, dict[str, Any]]] = []
+        for review in self.connection.pages(f"{self.repository}/pulls/{number}/reviews", size="limit"):
+            if review.get("state") in ("REQUEST_CHANGES", "COMMENT") and not review.get("dismissed"):
+                rows.append(("review", review))
+                if review.get("comments_count"):
+                    lines = rows_of(self.connection.call("GET", f"{self.repository}/pulls/{number}/reviews/{review.get('id')}/comments"))
+                    rows += [("line", row) for row in lines]
+        rows += [("comment", row) for row in rows_of(self.connection.call("GET", f"{self.repository}/issues/{number}/comments"))]
+        said = [(kind, row) for kind, row in rows if str(row.get("body") or "").strip()]
+        authors = {str(part_of(row, "user", "login") or "somebody") for _, row in said}
+        writers = {author for author in authors if self._may_write(author)}
+        return [_comment(kind, row, writers) for kind, row in said]
+
+    def _may_write(self, author: str) -> bool:
+        try:
+            found = self.connection.call("GET", f"{self.repository}/collaborators/{quote(author, safe='')}/permission")
+        except ForgeError as problem:
+            if problem.status in (403, 404):
+                return False
+            raise
+        return part_of(found, "permission") in ("write", "admin", "owner")
+
+
+def _comment(kind: str, row: dict[str, Any], writers: set[str]) -> Comment:
+    author, line = str(part_of(row, "user", "login") or "somebody"), row.get("position") or row.get("original_position")
+    where = str(row.get("path") or "")
+    place = line if isinstance(line, int) and line > 0 else None
+    return Comment(f"{kind} {row.get('id')}", author, str(row["body"]), str(row.get("html_url") or ""), where, place, author in writers)
+
+
 def _request(row: Any) -> Request:
     try:
         state = RequestState.MERGED if row.get("merged") else RequestState(row["state"])
         merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
-        return Request(int(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged)
+        updated = str(row.get("updated_at") or "")
+        return Request(int(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged, updated)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ForgeError("Gitea's answer is not a pull request.") from None

@@ -7,9 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.integrations.forges.connection import Connection, part_of, rows_of
-from batches.integrations.forges.types import ForgeError, Request, RequestState
+from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 VERSION = "2022-11-28"
+FAILED = CheckOutcome.FAILED
+OUTCOMES = {"success": CheckOutcome.PASSED} | dict.fromkeys(("neutral", "skipped", "cancelled", "stale"), CheckOutcome.NEUTRAL)
+STATES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING}
 
 
 class GitHub:
@@ -48,10 +51,62 @@ class GitHub:
         return _request(self.connection.call("GET", f"{self.repository}/pulls/{number}"))
 
 
+    def checks(self, commit: str) -> list[RemoteCheck]:
+        """The checks of a commit: those of GitHub's apps, and the older commit statuses. A token that may not read them sees none."""
+        found = []
+        for row in self._rows(f"{self.repository}/commits/{commit}/check-runs", "check_runs"):
+            outcome = CheckOutcome.PENDING if row.get("status") != "completed" else OUTCOMES.get(str(row.get("conclusion")), FAILED)
+            output = part_of(row, "output")
+            text = "\n".join(str(part) for name in ("title", "summary", "text") if (part := part_of(output, name)))
+            if outcome is FAILED and part_of(output, "annotations_count"):
+                text = "\n".join([text, *self._annotations(row)])
+            found.append(RemoteCheck(str(row.get("name", "")), outcome, str(row.get("html_url") or ""), text.strip()))
+        for row in self._rows(f"{self.repository}/commits/{commit}/status", "statuses"):
+            outcome, text = STATES.get(str(row.get("state")), FAILED), str(row.get("description") or "")
+            found.append(RemoteCheck(str(row.get("context", "")), outcome, str(row.get("target_url") or ""), text))
+        return found
+
+    def _rows(self, path: str, name: str) -> list[dict[str, Any]]:
+        try:
+            return rows_of(part_of(self.connection.call("GET", path, query={"per_page": "100"}), name))
+        except ForgeError as problem:
+            if problem.status in (403, 404) and problem.retry_seconds is None:
+                return []
+            raise
+
+    def _annotations(self, row: dict[str, Any]) -> list[str]:
+        rows = rows_of(self.connection.call("GET", f"{self.repository}/check-runs/{row.get('id')}/annotations", query={"per_page": "20"}))
+        return [f"{one.get('path')}:{one.get('start_line')}: {one.get('message')}" for one in rows]
+
+    def comments(self, number: int) -> list[Comment]:
+        """Reviews, comments on lines, and comments below the pull request."""
+        found = []
+        for row in self.connection.pages(f"{self.repository}/pulls/{number}/reviews"):
+            if row.get("state") in ("CHANGES_REQUESTED", "COMMENTED"):
+                found.append(_comment("review", row))
+        found += [_comment("line", row) for row in self.connection.pages(f"{self.repository}/pulls/{number}/comments")]
+        found += [_comment("comment", row) for row in self.connection.pages(f"{self.repository}/issues/{number}/comments")]
+        return [one for one in found if one.text.strip()]
+
+
+def _comment(kind: str, row: dict[str, Any]) -> Comment:
+    line = row.get("line") or row.get("original_line")
+    return Comment(
+        f"{kind} {row.get('id')}",
+        str(part_of(row, "user", "login") or "somebody"),
+        str(row.get("body") or ""),
+        str(row.get("html_url") or ""),
+        str(row.get("path") or ""),
+        line if isinstance(line, int) else None,
+        row.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR"),
+    )
+
+
 def _request(row: Any) -> Request:
     try:
         state = RequestState.MERGED if row.get("merged") or row.get("merged_at") else RequestState(row["state"])
         merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
-        return Request(int(row["number"]), str(row["html_url"]), state, str(row["head"]["sha"]), merged)
+        updated = str(row.get("updated_at") or "")
+        return Request(int(row["number"]), str(row["html_url"]), state, str(row["head"]["sha"]), merged, updated)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ForgeError("GitHub's answer is not a pull request.") from None

@@ -7,8 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.integrations.forges.connection import Connection, part_of, rows_of
-from batches.integrations.forges.types import ForgeError, Request, RequestState
+from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
+DEVELOPER = 30  # the access level that may push
+OUTCOMES = {"success": CheckOutcome.PASSED, "failed": CheckOutcome.FAILED} | dict.fromkeys(
+    ("created", "waiting_for_resource", "preparing", "pending", "running", "scheduled"), CheckOutcome.PENDING
+)
 STATES = {"opened": RequestState.OPEN, "locked": RequestState.OPEN, "merged": RequestState.MERGED, "closed": RequestState.CLOSED}
 
 
@@ -45,11 +49,58 @@ class GitLab:
         return _request(self.connection.call("GET", f"{self.project}/merge_requests/{number}"))
 
 
+    def checks(self, commit: str) -> list[RemoteCheck]:
+        """The statuses of a commit: jobs of pipelines, and those of other systems. One that may fail says nothing."""
+        try:
+            rows = self.connection.pages(f"{self.project}/repository/commits/{commit}/statuses")
+        except ForgeError as problem:
+            if problem.status in (403, 404):
+                return []
+            raise
+        found = []
+        for row in rows:
+            outcome = OUTCOMES.get(str(row.get("status")), CheckOutcome.NEUTRAL)
+            if row.get("allow_failure") and outcome is CheckOutcome.FAILED:
+                outcome = CheckOutcome.NEUTRAL
+            text = str(row.get("description") or "")
+            found.append(RemoteCheck(str(row.get("name", "")), outcome, str(row.get("target_url") or ""), text))
+        return found
+
+    def comments(self, number: int) -> list[Comment]:
+        """The notes that people wrote; those that are resolved are left out."""
+        rows = self.connection.pages(f"{self.project}/merge_requests/{number}/notes", {"sort": "asc", "order_by": "created_at"})
+        own = [row for row in rows if not row.get("system") and not row.get("resolved") and str(row.get("body") or "").strip()]
+        writers = self._writers() if own else frozenset()
+        return [
+            Comment(
+                f"note {row.get('id')}",
+                str(author := part_of(row, "author", "username") or "somebody"),
+                str(row["body"]),
+                path=str(part_of(row, "position", "new_path") or ""),
+                line=line if isinstance(line := part_of(row, "position", "new_line"), int) else None,
+                trusted=author in writers,
+            )
+            for row in own
+        ]
+
+    def _writers(self) -> frozenset[str]:
+        """Who may push to the project; nobody where that may not be asked."""
+        try:
+            rows = self.connection.pages(f"{self.project}/members/all")
+        except ForgeError as problem:
+            if problem.status in (403, 404):
+                return frozenset()
+            raise
+        levels = ((str(row.get("username")), row.get("access_level")) for row in rows)
+        return frozenset(name for name, level in levels if isinstance(level, int) and level >= DEVELOPER)
+
+
 def _request(row: Any) -> Request:
     try:
         state = STATES[row["state"]]
         merged = str(row.get("merge_commit_sha") or row.get("squash_commit_sha") or row.get("sha") or "")
         commit = merged if state is RequestState.MERGED else ""
-        return Request(int(row["iid"]), str(row["web_url"]), state, str(row.get("sha") or ""), commit)
+        updated = f"{row.get('updated_at') or ''} {row.get('user_notes_count')}"
+        return Request(int(row["iid"]), str(row["web_url"]), state, str(row.get("sha") or ""), commit, updated)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ForgeError("GitLab's answer is not a merge request.") from None

@@ -30,6 +30,42 @@ class Request:
     state: RequestState
     head_commit: str = ""
     merge_commit: str = ""
+    updated: str = ""  # changes when something is said about it
+
+
+class CheckOutcome(StrEnum):
+    """How a check of the code host's went. Neutral: it says nothing about the work (skipped, cancelled)."""
+
+    PENDING = "pending"
+    PASSED = "passed"
+    FAILED = "failed"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCheck:
+    """A check (CI) of a commit; `text` is what it says about a failure."""
+
+    name: str
+    outcome: CheckOutcome
+    url: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody says about a pull request, or about a line of it. `trusted`: the author may write to the repository.
+
+    `key` names it among all comments of the pull request.
+    """
+
+    key: str
+    author: str
+    text: str
+    url: str = ""
+    path: str = ""
+    line: int | None = None
+    trusted: bool = False
 
 
 class Forge(Protocol):
@@ -46,3 +82,9 @@ class Forge(Protocol):
 
     def look(self, number: int) -> Request:
         """How it is now."""
+
+    def checks(self, commit: str) -> list[RemoteCheck]:
+        """The checks of a commit."""
+
+    def comments(self, number: int) -> list[Comment]:
+        """What people say about it, oldest first."""

@@ -4,17 +4,34 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.gates.success import success_words
+from batches.core.text.words import counted
+from batches.engine.pull_request_remarks import give_remarks, open_remarks, set_aside
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request, is_asked_soon, pull_request_refusal
 from batches.metrics.successes import successes_of_batches
-from batches.pages.batches.detail import find_batch
-from batches.pages.common import act, actor_of
+from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.common import act, actor_of, read_number
 
 REFUSAL = "Opening a pull request requires the role executor, or maintainer as a member of the project."
+
+
+@require_POST
+def remarks(request: HttpRequest, number: int) -> HttpResponse:
+    """Give the chosen remarks to agents, or set them aside."""
+    batch = find_batch(number)
+    pks = [pk for text in request.POST.getlist("remark") if (pk := read_number(text)) is not None]
+
+    def verb() -> str:
+        if request.POST.get("do") == "aside":
+            return f"{counted(set_aside(batch=batch, actor=actor_of(request), pks=pks), 'remark')} set aside."
+        run = give_remarks(batch=batch, actor=actor_of(request), pks=pks)
+        return f"Run {run.number} works on {counted(len(pks), 'remark')}. Then the branch is pushed again."
+
+    return act(request, verb, reverse("batches:pull_request", args=[number]))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -41,6 +58,9 @@ def pull_request(request: HttpRequest, number: int) -> HttpResponse:
         "may_merge": may_merge,
         "going": going,
         "busy": going is not None and is_asked_soon(going),
+        "remarks": list(open_remarks(going)) if going else [],
+        "taken": list(going.remarks.filter(taken_at__isnull=False)) if going else [],
+        "executes": may_execute(request, batch.project),
         "over": [one for one in requests if one.ended_at is not None],
         "refusal": pull_request_refusal(batch) if may_merge else "",
         "behind": success_words(successes_of_batches([batch.pk]).get(batch.pk, ())),

@@ -50,13 +50,21 @@ class ProjectForge(Described, forms.Form):
     )
 
 
+    remark_rounds = forms.IntegerField(
+        min_value=0,
+        max_value=5,
+        label="Remarks given to an agent automatically",
+        help_text="So often per pull request, for failed checks and comments of people who may push there. 0: a person decides each time.",
+    )
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
     """Whoever changes the address or the token is asked for the password first: branches go there."""
     project = get_object_or_404(Project, slug=slug)
     if not may(request.user, CHANGE_PROJECT, project):
         raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
-    shown = {name: getattr(project, name) for name in ("forge", "forge_address", "finish_by")}
+    shown = {name: getattr(project, name) for name in ("forge", "forge_address", "finish_by", "remark_rounds")}
     form = ProjectForge(request.POST or None, initial=shown)
     if request.method == "POST" and form.is_valid():
         if {"forge", "forge_address", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):

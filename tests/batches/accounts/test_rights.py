@@ -77,6 +77,8 @@ ROWS |= {
     "batches:merge": {"GET": "merge", "POST": "merge"},
     "batches:pull_request": {"GET": "see", "POST": "merge"},
     "batches:api_pull_request": {"GET": "see", "POST": "merge"},
+    "batches:pull_request_remarks": {"POST": "execute"},
+    "batches:api_pull_request_remarks": {"POST": "execute"},
     "batches:project_forge": {"GET": "administer", "POST": "administer"},
     "batches:project_commands": {"POST": "merge"},
     "batches:api_merge": {"GET": "merge", "POST": "merge"},

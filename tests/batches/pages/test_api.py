@@ -50,6 +50,7 @@ TABLE = (
     ("/api/batches/1/judge/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/pull-request/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/pull-request/", "POST", {}, (403, 403, 409, 409)),
+    ("/api/batches/1/pull-request/remarks/", "POST", {}, (403, 403, 409, 409)),
     ("/api/batches/1/review/", "POST", {"moment": "before"}, (403, 403, 409, 409)),
     ("/api/batches/1/context/", "GET", None, (200, 200, 200, 200)),
     ("/api/batches/1/context/", "POST", {}, (403, 403, 409, 409)),
