@@ -12,8 +12,9 @@ from batches.accounts.roles import WRITE_PLANS
 from batches.core.engine.execute_options import dollars
 from batches.core.errors import ServiceError
 from batches.core.plans.drafted import IdeaRequest
+from batches.core.text.issue import document_of
 from batches.engine.preflight import agent_lacking
-from batches.integrations import linear_issues
+from batches.integrations.trackers import read_issue
 from batches.models import Idea, Plan, Project
 from batches.plans.services import import_plan
 from batches.repositories.repository import checked_repository
@@ -39,8 +40,9 @@ def new_idea(
 ) -> Idea:
     """Keep an idea and have the agent ask its questions, or, with `translate`, say the document in our format.
 
-    `issue` is a link to a Linear issue, whose text is read now and becomes part of the document. `cap_usd` None means the
-    project's cap for an attempt. `asked_by` identifies the form: sent twice, it gives the same idea, and the agent is paid once.
+    `issue` is a link to an issue at the code host or in Linear, whose text and comments are read now and become part of the document.
+    `cap_usd` None means the project's cap for an attempt. `asked_by` identifies the form: sent twice, it gives the same idea,
+    and the agent is paid once.
     Raises ServiceError, PermissionDenied.
     """
     actor.require(WRITE_PLANS, project)
@@ -48,8 +50,8 @@ def new_idea(
         raise ServiceError(lacks)
     text, document = text.replace("\r\n", "\n").strip(), document.replace("\r\n", "\n")
     if issue.strip():
-        found = linear_issues.read_issue(project, issue)
-        said = f"# {found.identifier}: {found.title}\n\n{found.description}".replace("\r\n", "\n")
+        found = read_issue(project, issue)
+        said = document_of(found)
         document, source = (f"{said}\n\n{document}" if document.strip() else said), source or found.identifier
     if not (document if translate else text or document).strip():
         say_it = "Say what you want, or add a document or an issue that says it."

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from batches.core.text.issue import IssueText, Said
+
 REQUEST_SECONDS = 5.0  # for a whole response
 ANSWER_BYTES = 1_000_000
 MAX_WAIT_SECONDS = 3600.0  # longest accepted wait for a rate limit
@@ -20,7 +22,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 TEAM = "query Team($key: String!) { teams(filter: {key: {eq: $key}}, first: 1) { nodes { id key } } }"
 FIND = "query Issue($id: ID!) { issues(filter: {id: {eq: $id}}, includeArchived: true, first: 1) { nodes { id identifier url } } }"
-READ = "query Read($id: String!) { issue(id: $id) { identifier url title description } }"
+READ = (
+    "query Read($id: String!) { issue(id: $id) { identifier url title description "
+    "comments(first: 50) { nodes { body createdAt user { name } } } } }"
+)
 CREATE = "mutation Create($input: IssueCreateInput!) { issueCreate(input: $input) { success issue { id identifier url } } }"
 
 
@@ -46,15 +51,6 @@ def check_address(address: str) -> None:
     if parts.scheme == "http" and parts.hostname in LOOPBACK:
         return
     raise LinearError(f"CE_LINEAR_URL must be an https address, not {parts.scheme or 'nothing'}.")
-
-
-@dataclass(frozen=True, slots=True)
-class IssueText:
-    """What an issue says; `description` is markdown."""
-
-    identifier: str
-    title: str
-    description: str
 
 
 class Linear:
@@ -89,7 +85,13 @@ class Linear:
         found = self._ask(READ, {"id": identifier}).get("issue")
         if not isinstance(found, dict):
             raise LinearError(f"Linear has no issue {identifier} that this token can see.")
-        return IssueText(str(found.get("identifier", "")), str(found.get("title", "")), str(found.get("description") or ""))
+        comments = found.get("comments")
+        nodes = comments.get("nodes") if isinstance(comments, dict) else None
+        rows = [one for one in nodes if isinstance(one, dict)] if isinstance(nodes, list) else []
+        rows.sort(key=lambda one: str(one.get("createdAt", "")))
+        said = tuple(Said(str((one.get("user") or {}).get("name") or "Somebody"), str(one.get("body") or "")) for one in rows)
+        name, text = str(found.get("identifier", "")), str(found.get("description") or "")
+        return IssueText(name, str(found.get("title", "")), text, said, str(found.get("url", "")))
 
     def create(self, *, uid: str, team_id: str, title: str, description: str) -> Issue:
         """Create an issue with the id `uid`. Linear refuses a second one with that id. Raises LinearError."""

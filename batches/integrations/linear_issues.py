@@ -18,7 +18,8 @@ from django.utils import timezone
 from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.core.errors import ServiceError
-from batches.integrations.linear import IssueText, Linear, LinearError
+from batches.core.text.issue import IssueText
+from batches.integrations.linear import Linear, LinearError
 from batches.models import Batch, LinearIssue, Phase, Project, Run
 from batches.plans.prp_document import prp_of
 from batches.repositories.repository import repository_of

@@ -42,6 +42,7 @@ class ForgeServer:
     hang: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     ci: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # {commit: [(name, success|failure|pending, text)]}
+    issues: dict[int, dict] = field(default_factory=dict)  # {number: {"title", "text", "said": [(who, text)]}}
     said: list[dict] = field(default_factory=list)  # {"who", "text", "path", "line", "writes"}
 
     kind = ""
@@ -130,6 +131,7 @@ class GitHubServer(ForgeServer):
             ("GET", rf"{self.API}/pulls/(\d+)/reviews", "reviews"),
             ("GET", rf"{self.API}/pulls/(\d+)/comments", "line_comments"),
             ("GET", rf"{self.API}/issues/(\d+)/comments", "issue_comments"),
+            ("GET", rf"{self.API}/issues/(\d+)", "get_issue"),
         ]
 
     def sent(self, asked: Asked) -> str:
@@ -164,7 +166,17 @@ class GitHubServer(ForgeServer):
         rows = [(place, one) for place, one in enumerate(self.said) if one["path"]]
         return 200, {}, [self._comment(place, one) | {"line": one["line"], "original_line": one["line"]} for place, one in rows]
 
+    def get_issue(self, asked: Asked, number: str) -> Answer:
+        if int(number) not in self.issues:
+            return 404, {}, {"message": "Not Found"}
+        one = self.issues[int(number)]
+        about = {"number": int(number), "title": one["title"], "body": one["text"], "state": "open"}
+        return 200, {}, {**about, "comments": len(one["said"]), "html_url": f"https://github.example.org/ada/shop/issues/{number}"}
+
     def issue_comments(self, asked: Asked, number: str) -> Answer:
+        if int(number) in self.issues:
+            rows = enumerate(self.issues[int(number)]["said"])
+            return 200, {}, [{"id": place, "user": {"login": who}, "body": text} for place, (who, text) in rows]
         return 200, {}, [self._comment(place, one) for place, one in enumerate(self.said) if not one["path"]]
 
     def list_pulls(self, asked: Asked) -> Answer:
@@ -237,6 +249,8 @@ class GitLabServer(ForgeServer):
             ("GET", rf"{self.API}/repository/commits/(\w+)/statuses", "statuses"),
             ("GET", rf"{self.API}/merge_requests/(\d+)/notes", "notes"),
             ("GET", f"{self.API}/members/all", "members"),
+            ("GET", rf"{self.API}/issues/(\d+)", "get_issue"),
+            ("GET", rf"{self.API}/issues/(\d+)/notes", "issue_notes"),
         ]
 
     def sent(self, asked: Asked) -> str:
@@ -257,6 +271,18 @@ class GitLabServer(ForgeServer):
             where = {"position": {"new_path": one["path"], "new_line": one["line"]}} if one["path"] else {}
             rows.append({"id": place, "body": one["text"], "system": False, "resolvable": True, "resolved": False, "type": None, **where})
             rows[-1]["author"] = {"id": 1, "username": one["who"]}
+        return 200, {}, rows
+
+    def get_issue(self, asked: Asked, number: str) -> Answer:
+        if int(number) not in self.issues:
+            return 404, {}, {"message": "404 Not found"}
+        one = self.issues[int(number)]
+        about = {"id": 77, "iid": int(number), "title": one["title"], "description": one["text"], "state": "opened"}
+        return 200, {}, {**about, "user_notes_count": len(one["said"]), "web_url": f"https://gitlab.example.org/ada/shop/-/issues/{number}"}
+
+    def issue_notes(self, asked: Asked, number: str) -> Answer:
+        rows = [{"body": "changed the description", "system": True, "author": {"username": "eve"}}]
+        rows += [{"body": text, "system": False, "author": {"username": who}} for who, text in self.issues[int(number)]["said"]]
         return 200, {}, rows
 
     def members(self, asked: Asked) -> Answer:

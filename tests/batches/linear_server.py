@@ -66,7 +66,8 @@ class LinearServer:
         return {"issues": {"nodes": [found] if found else []}}
 
     def _read(self, variables: dict) -> dict:
-        return {"issue": next((one for one in self.issues.values() if one["identifier"] == variables["id"]), None)}
+        found = next((one for one in self.issues.values() if one["identifier"] == variables["id"]), None)
+        return {"issue": found and {"comments": {"nodes": []}, **found}}
 
     def _create(self, variables: dict) -> dict:
         return {"issueCreate": {"success": True, "issue": self.made(variables)}}

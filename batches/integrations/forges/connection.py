@@ -7,7 +7,7 @@ connection goes to the checked one. Redirects are not followed. An answer is lim
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.conf import settings
 
+from batches.core.text.issue import IssueText, Said
 from batches.integrations.forges.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url, resolve
 from subagents.redaction import MASK
@@ -141,6 +142,14 @@ def part_of(row: object, *names: str) -> Any:
     for name in names:
         row = row.get(name) if isinstance(row, dict) else None
     return row
+
+
+def issue_of(row: object, number: str, body: str, comments: Sequence[tuple[object, object]]) -> IssueText:
+    """An issue of an answer, whose number and text have these names. Raises ForgeError."""
+    if not isinstance(row, dict) or not isinstance(row.get(number), int) or not isinstance(row.get("title"), str):
+        raise ForgeError("The code host's answer is not an issue.")
+    said = tuple(Said(str(author or "somebody"), str(text or "")) for author, text in comments)
+    return IssueText(f"#{row[number]}", row["title"], str(row.get(body) or ""), said, str(row.get("html_url") or row.get("web_url") or ""))
 
 
 def told(found: object) -> str:

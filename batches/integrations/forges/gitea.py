@@ -6,7 +6,8 @@ Source: the swagger document of Gitea (templates/swagger/v1_json.tmpl).
 from typing import Any
 from urllib.parse import quote
 
-from batches.integrations.forges.connection import Connection, part_of, rows_of
+from batches.core.text.issue import IssueText
+from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
 from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 OUTCOMES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING, "warning": CheckOutcome.NEUTRAL}
@@ -92,6 +93,14 @@ class Gitea:
                 return False
             raise
         return part_of(found, "permission") in ("write", "admin", "owner")
+
+
+    def issue(self, number: int) -> IssueText:
+        """What an issue says, with its comments."""
+        place = f"{self.repository}/issues/{number}"
+        row = self.connection.call("GET", place)
+        comments = rows_of(self.connection.call("GET", f"{place}/comments")) if part_of(row, "comments") else []
+        return issue_of(row, "number", "body", [(part_of(one, "user", "login"), one.get("body")) for one in comments])
 
 
 def _comment(kind: str, row: dict[str, Any], writers: set[str]) -> Comment:

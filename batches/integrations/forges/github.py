@@ -6,7 +6,8 @@ Source: docs.github.com/rest (pulls, rate limits) and github/rest-api-descriptio
 from typing import Any
 from urllib.parse import quote
 
-from batches.integrations.forges.connection import Connection, part_of, rows_of
+from batches.core.text.issue import IssueText
+from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
 from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 VERSION = "2022-11-28"
@@ -87,6 +88,14 @@ class GitHub:
         found += [_comment("line", row) for row in self.connection.pages(f"{self.repository}/pulls/{number}/comments")]
         found += [_comment("comment", row) for row in self.connection.pages(f"{self.repository}/issues/{number}/comments")]
         return [one for one in found if one.text.strip()]
+
+
+    def issue(self, number: int) -> IssueText:
+        """What an issue says, with its comments."""
+        place = f"{self.repository}/issues/{number}"
+        row = self.connection.call("GET", place)
+        comments = self.connection.pages(f"{place}/comments") if part_of(row, "comments") else []
+        return issue_of(row, "number", "body", [(part_of(one, "user", "login"), one.get("body")) for one in comments])
 
 
 def _comment(kind: str, row: dict[str, Any]) -> Comment:

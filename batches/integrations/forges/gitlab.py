@@ -6,7 +6,8 @@ Source: docs.gitlab.com/api (merge_requests, rest).
 from typing import Any
 from urllib.parse import quote
 
-from batches.integrations.forges.connection import Connection, part_of, rows_of
+from batches.core.text.issue import IssueText
+from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
 from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 DEVELOPER = 30  # the access level that may push
@@ -82,6 +83,15 @@ class GitLab:
             )
             for row in own
         ]
+
+    def issue(self, number: int) -> IssueText:
+        """What an issue says, with the notes that people wrote."""
+        place = f"{self.project}/issues/{number}"
+        row = self.connection.call("GET", place)
+        oldest_first = {"sort": "asc", "order_by": "created_at"}
+        rows = self.connection.pages(f"{place}/notes", oldest_first) if part_of(row, "user_notes_count") else []
+        said = [(part_of(one, "author", "username"), one.get("body")) for one in rows if not one.get("system")]
+        return issue_of(row, "iid", "description", said)
 
     def _writers(self) -> frozenset[str]:
         """Who may push to the project; nobody where that may not be asked."""

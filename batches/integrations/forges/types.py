@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from batches.core.text.issue import IssueText
+
 
 class ForgeError(Exception):
     """An error as a sentence for people, without the token. `retry_seconds`: wait at least this long; None: the caller decides."""
@@ -88,3 +90,6 @@ class Forge(Protocol):
 
     def comments(self, number: int) -> list[Comment]:
         """What people say about it, oldest first."""
+
+    def issue(self, number: int) -> IssueText:
+        """What an issue says, with its comments."""

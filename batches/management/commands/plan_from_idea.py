@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--project", help="name or slug of the project (not needed if there is only one)")
         parser.add_argument("--document", metavar="FILE", help="a specification or an issue that belongs to it")
         parser.add_argument("--translate", metavar="FILE", help="a plan of unknown format, to be said in ours; nothing is asked")
-        parser.add_argument("--issue", default="", metavar="LINK", help="a Linear issue of the project's team")
+        parser.add_argument("--issue", default="", metavar="LINK", help="an issue of the project's code host or Linear team")
         parser.add_argument("--point-at", metavar="PATH", action="append", default=[], help="a file of the repository to look at")
         parser.add_argument("--cap", type=float, metavar="USD", help="the most that it may cost (default: the project's cap)")
         parser.add_argument("--answers", metavar="FILE", help="a line for each question, empty: the suggested answer; - for standard input")

@@ -26,8 +26,8 @@ class IdeaNew(IdeaCap):
         help_text="In your own words, or a pasted issue. The agent reads the repository and asks what it must know.",
     )  # fmt: skip
     issue = forms.CharField(
-        required=False, max_length=500, label="Link to a Linear issue",
-        help_text="Read with the token of the project's settings, where its team is entered there.",
+        required=False, max_length=500, label="Link to an issue",
+        help_text="Of the project's code host or Linear team; also #12 or ENG-12. Read with its comments and the project's token.",
     )  # fmt: skip
     document = forms.CharField(
         required=False, strip=False, label="A document that belongs to it", widget=forms.Textarea(attrs={"rows": 4}),

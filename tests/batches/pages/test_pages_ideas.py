@@ -80,7 +80,9 @@ def test_a_refusal_shows_again_what_was_typed(client, ada, project, fields, word
 )
 def test_a_linear_issue_of_the_projects_team_is_read_and_no_other(client, ada, project, settings, link, words):
     server = LinearServer()
-    server.made({"input": {"id": "one", "teamId": "team-1", "title": "Export it", "description": "As JSON.\r\nSoon."}})
+    said = [{"body": "Or YAML.", "createdAt": "2", "user": {"name": "Bob"}}, {"body": "Why?", "createdAt": "1", "user": None}]
+    made = {"id": "one", "teamId": "team-1", "title": "Export it", "description": "As JSON.\r\nSoon.", "comments": {"nodes": said}}
+    server.made({"input": made})
     with server.serve() as settings.CE_LINEAR_URL:
         settings.LINEAR_API_KEY = TOKEN
         assert "has no Linear team" in send(client, project, issue=link).text
@@ -90,7 +92,9 @@ def test_a_linear_issue_of_the_projects_team_is_read_and_no_other(client, ada, p
         assert words in answer.text and "Paste its text instead" in answer.text and "More." in answer.text
     else:
         idea = Idea.objects.get()
-        assert (idea.source, idea.document) == ("ENG-1", "# ENG-1: Export it\n\nAs JSON.\nSoon.\n\nMore.")
+        assert idea.source == "ENG-1"
+        assert idea.document.startswith("# ENG-1: Export it\n\nAs JSON.\nSoon.\n\n## Somebody says\n\nWhy?\n\n")
+        assert idea.document.endswith("## Bob says\n\nOr YAML.\n\nMore.")
 
 
 def test_without_a_model_the_page_says_so_and_offers_the_editor(client, ada, project):
