@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 CLAIM = timedelta(seconds=60)  # longer than one notification takes
 TRIES = 8
+SLACK_CHARACTERS = 2900  # a block takes 3,000
 FIRST_BACKOFF, LONGEST_BACKOFF = timedelta(minutes=1), timedelta(hours=1)
 WORK_SECONDS = 12.0  # for one call of `work`; a queued task may take 30
 UNSENT = (WebhookError, Unreadable, OSError, smtplib.SMTPException)
@@ -111,6 +112,17 @@ def try_channels(*, project: Project, actor: Actor) -> str:
     return f"A test notification was sent by {' and '.join(done)}."
 
 
+def send_again(*, notice: Notification, actor: Actor) -> None:
+    """Have a notification sent once more, whether it was sent or given up. Raises ServiceError, PermissionDenied."""
+    actor.require(CHANGE_PROJECT, notice.run.batch.project)
+    if notice.channel not in _channels(notice.run.batch.project):
+        raise ServiceError(f"The project no longer notifies by {notice.get_channel_display()}.")
+    now = timezone.now()
+    free = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
+    if not Notification.objects.filter(free, pk=notice.pk).update(sent_at=None, tries=0, error="", next_try_at=now):
+        raise ServiceError("It is being sent right now.")
+
+
 def _channels(project: Project) -> "list[Notification.Channel]":
     return [
         *([Notification.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
@@ -125,7 +137,7 @@ def _deliver(row: Notification) -> None:
     details = {"event": row.event, "batch_id": number, "title": batch.title, "project": batch.project.slug}
     details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
     try:
-        _send(row.channel, batch.project, row.text, address, details)
+        _send(row.channel, batch.project, row.text, address, details, f"{batch.number}-{row.pk}")
     except UNSENT as problem:
         pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
         later = timezone.now() + pause
@@ -136,8 +148,8 @@ def _deliver(row: Notification) -> None:
     logger.info("batch=%s notice=%s sent by %s", number, row.pk, row.channel)
 
 
-def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object]) -> None:
-    """`details` are added to a JSON webhook. Raises one of UNSENT."""
+def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object], delivery: str = "test") -> None:
+    """`details` are added to a JSON webhook; `delivery` names the message. Raises one of UNSENT."""
     if channel == Notification.Channel.MAIL:
         if not settings.EMAIL_HOST:
             raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
@@ -150,7 +162,21 @@ def _send(channel: str, project: Project, text: str, address: str, details: Mapp
     payload: dict[str, object] = {"text": f"{text}\n{address}" if address else text}  # the field that Slack reads
     if project.notify_format == Project.NotifyFormat.JSON:
         payload |= {**details, "url": address or None}
-    send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE)
+    else:
+        payload["text"] = str(payload["text"]).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")  # what stands for blocks
+        payload["blocks"] = slack_blocks(text, address)
+    secret = unseal(project.notify_secret_sealed) if project.notify_secret_sealed else ""
+    send(unseal(project.notify_webhook_sealed), payload, private=settings.CE_WEBHOOK_PRIVATE, secret=secret, delivery=delivery)
+
+
+def slack_blocks(text: str, address: str) -> list[dict[str, object]]:
+    """A message as Slack's blocks: the text, in which nothing is markup or mentions anybody, and a button that opens the page."""
+    said = {"type": "plain_text", "text": text[:SLACK_CHARACTERS] or "—", "emoji": False}
+    blocks: list[dict[str, object]] = [{"type": "section", "text": said}]
+    if address:
+        button = {"type": "button", "text": {"type": "plain_text", "text": "Open it"}, "url": address}
+        blocks.append({"type": "actions", "elements": [button]})
+    return blocks
 
 
 def site_address(name: str, *args: object) -> str:

@@ -31,7 +31,7 @@ class Project(models.Model):
 
     class NotifyFormat(models.TextChoices):
         JSON = "json", "JSON with all facts"
-        SLACK = "slack", "Slack (text only)"
+        SLACK = "slack", "Slack, with a button"
 
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True)
@@ -150,6 +150,9 @@ class Project(models.Model):
     demo = models.BooleanField(default=False, editable=False, help_text="A demonstration with made-up data. The repository does not exist.")
     notify_webhook_sealed = models.TextField(
         blank=True, editable=False, help_text="Encrypted, because a webhook address is often a secret."
+    )
+    notify_secret_sealed = models.TextField(
+        blank=True, editable=False, help_text="What messages to the webhook are signed with. Encrypted; never shown."
     )
     notify_format = models.CharField(max_length=5, choices=NotifyFormat, default=NotifyFormat.JSON)
     notify_mail = models.CharField(max_length=1000, blank=True, help_text="Email addresses, separated by commas.")

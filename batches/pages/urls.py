@@ -112,6 +112,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/forge/", forge.project_forge, name="project_forge"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
     path("projects/<slug:slug>/commands/", projects.project_commands, name="project_commands"),
+    path("projects/<slug:slug>/messages/<int:pk>/again/", projects.message_again, name="message_again"),
     path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),
     path("metrics/all.json", metrics.metrics_all_json, name="metrics_all_json"),

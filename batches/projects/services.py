@@ -23,6 +23,7 @@ from batches.repositories.ownership import refuse_owned, this_installation
 from subagents.contract import SubagentError
 from subagents.workspace import open_repository
 
+SECRET_CHARACTERS = 16  # a shorter one could be guessed from a signed message
 PROJECT_SETTINGS = frozenset(
     {
         *("name", "base_branch", "backend", "agent_command", "agent_resume"),
@@ -36,7 +37,7 @@ PROJECT_SETTINGS = frozenset(
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
         *("forge", "forge_address", "forge_token", "forge_forget", "finish_by", "remark_rounds"),
-        *("notify_webhook", "notify_forget", "notify_format", "notify_mail"),
+        *("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail"),
         *(f"{name}_{part}" for name in ("lint", "test", "coverage") for part in ("command", "when")),
         *("standard_gates", "largest_file_mb", "rerun_gates"),
     }
@@ -96,6 +97,12 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     webhook, forget = str(changes.pop("notify_webhook", "")).strip(), changes.pop("notify_forget", False)
     if webhook or forget:
         changes["notify_webhook_sealed"] = seal(_checked_webhook(webhook)) if webhook else ""
+    if secret := str(changes.pop("notify_secret", "")).strip():
+        if len(secret) < SECRET_CHARACTERS:
+            raise ServiceError(f"The secret of the webhook has at least {SECRET_CHARACTERS} characters.")
+        changes["notify_secret_sealed"] = seal(secret)
+    elif forget:
+        changes["notify_secret_sealed"] = ""
     _check_gates(changes)
     changed = sorted(name for name, value in changes.items() if getattr(project, name) != value)
     branch = changes.get("base_branch", project.base_branch)

@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
 from batches.accounts.sign_in_links import make_link
-from batches.models import Project
+from batches.models import Notification, Project
 from batches.pages import urls as pages
 from ce_web import urls as site
 from tests.batches import builders
@@ -35,6 +35,9 @@ class Objects:
         for result in ({}, None):
             self.batch.verifications.create(host="one", asked_at=timezone.now(), ended_at=timezone.now(), result=result)
         self.idea = builders.make_idea(project)
+        at = timezone.now()
+        kept = {"event": "ended", "channel": "mail", "about": "sample", "text": "It has ended.", "created_at": at, "next_try_at": at}
+        self.notice = Notification.objects.create(run=self.batch.runs.first(), sent_at=at, **kept)
         self.comment = builders.make_comment(self.attempt)
         self.team = Group.objects.create(name="Sample team")
         self.token = user.api_tokens.create(name="sample", digest="d" * 64, ending="abcd", created_at=timezone.now())
@@ -47,7 +50,7 @@ class Objects:
         rows |= dict.fromkeys(("retry_task", "stop_task", "say", "answer"), self.task)
         rows |= {"resolve_comment": self.comment}
         rows |= {"overrule": self.review, "decide_context": self.context, "token_revoke": self.token}
-        rows |= {"team_change": self.team, "idea": self.idea}
+        rows |= {"team_change": self.team, "idea": self.idea, "message_again": self.notice}
         rows |= dict.fromkeys(("user", "user_active", "user_reset", "end_sessions_of"), self.user)
         values: dict[str, object] = {"number": self.batch.number, "key": self.phase.key, "stage_number": 1, "slug": self.project.slug}
         rows |= dict.fromkeys(("api_idea", *(f"api_idea_{verb}" for verb in ("answer", "revise", "again", "stop", "undo"))), self.idea)

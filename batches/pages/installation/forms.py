@@ -83,7 +83,16 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
         help_text="Called when a batch ends or needs a person. Stored encrypted and never shown. Empty: no change.",
     )
-    notify_forget = forms.BooleanField(required=False, label="Delete the webhook", help_text="It is deleted when you save.")
+    notify_secret = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Secret of the webhook",
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
+        help_text="Each message is signed with it, so that its receiver knows who sent it. At least 16 characters. Empty: no change.",
+    )
+    notify_forget = forms.BooleanField(
+        required=False, label="Delete the webhook", help_text="It and its secret are deleted when you save."
+    )
     model = ModelField(help_text="For every phase, unless Execute sets another. Empty: by complexity. Or an exact id.")
     retry_model = ModelField(label="Model for retries", help_text="Used after a failed attempt. Empty: by complexity.")
     budget_usd = forms.DecimalField(

@@ -19,7 +19,7 @@ from batches.core.errors import BatchError
 from batches.core.gates.discovery import Proposal
 from batches.core.gates.environment_proposal import EnvironmentProposal
 from batches.gates.discovery import look_at_repository, propose_setup
-from batches.integrations.notifications import TRIES, try_channels
+from batches.integrations.notifications import TRIES, send_again, try_channels
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed
 from batches.pages.common import act, actor_of
@@ -41,7 +41,7 @@ USE_WORDS = (
     *(("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates")),
     *(("agent", "Agents and their shells"), ("servers", "MCP servers that ask for it")),
 )
-SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_forget")
+SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_secret", "notify_forget")
 
 
 @require_safe
@@ -113,6 +113,19 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
         lambda: try_channels(project=project, actor=actor_of(request)),
         reverse("batches:project_detail", args=[project.slug]),
     )
+
+
+@require_POST
+def message_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Send one notification of the project once more."""
+    project = get_object_or_404(Project, slug=slug)
+    notice = get_object_or_404(Notification.objects.select_related("run__batch__project"), pk=pk, run__batch__project=project)
+
+    def verb() -> str:
+        send_again(notice=notice, actor=actor_of(request))
+        return f"It is sent again by {notice.get_channel_display()}."
+
+    return act(request, verb, reverse("batches:project_detail", args=[project.slug]))
 
 
 @require_POST

@@ -104,6 +104,7 @@ ROWS |= {
     "batches:project_gates": {"GET": "administer", "POST": "administer"},
     "batches:project_members": {"GET": "administer", "POST": "administer"},
     "batches:try_messages": {"POST": "administer"},
+    "batches:message_again": {"POST": "administer"},
     "batches:project_secret": {"POST": "administer"},
     "batches:apply_remedy": {"POST": "administer"},
     "batches:project_new": {"GET": "register", "POST": "register"},

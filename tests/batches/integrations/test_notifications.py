@@ -1,5 +1,6 @@
 """Messages out of the browser: when, to whom, over which addresses, and what becomes of one that cannot be sent."""
 
+import hmac
 import ipaddress
 import json
 import socket
@@ -27,6 +28,7 @@ class Receiver(LocalServer):
 
     def __init__(self) -> None:
         self.got: list[dict] = []
+        self.sent: list[tuple[dict, bytes]] = []
         self.statuses: list[int] = []
         super().__init__(Handler)
 
@@ -37,7 +39,9 @@ class Receiver(LocalServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append(json.loads(body))
+        self.server.sent.append((dict(self.headers), body))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
         self.send_header("Location", "http://127.0.0.1:1/")
         self.end_headers()
@@ -74,10 +78,16 @@ def test_a_batch_that_ends_is_told_once_by_webhook_with_all_facts(receiver):
     assert notice.sent_at and not notice.error and notice.tries == 1
 
 
-def test_slack_gets_text_alone_and_a_failure_needs_a_person(receiver):
+def test_slack_gets_blocks_without_markup_and_a_failure_needs_a_person(receiver):
     ended("failed", url=receiver.url, form="slack")
+    Notification.objects.update(text="Batch 1: *a* <!channel> & b failed.")
     notifications.work()
-    assert receiver.got == [{"text": "Batch 1: Text statistics failed: 1.\nhttp://127.0.0.1:8000/batches/1/"}]
+    (got,) = receiver.got
+    page = "http://127.0.0.1:8000/batches/1/"
+    section, actions = got["blocks"]
+    assert section["text"] == {"type": "plain_text", "text": "Batch 1: *a* <!channel> & b failed.", "emoji": False}
+    assert actions["elements"][0]["url"] == page and set(got) == {"text", "blocks"}
+    assert got["text"] == f"Batch 1: *a* &lt;!channel&gt; &amp; b failed.\n{page}", "what is shown where there are no blocks"
     assert Notification.objects.get().event == "needs_person"
 
 
@@ -194,3 +204,33 @@ def test_the_webhook_is_kept_encrypted_and_never_shown(client):
     assert "secret" not in project.notify_webhook_sealed and "hooks.example.org" not in client.get(f"/projects/{project.slug}/").text
     update_project(project=project, changes={"notify_forget": True}, actor=Actor("test"))
     assert project.notify_webhook_sealed == ""
+
+
+def test_a_message_is_signed_and_names_its_delivery_each_time_it_is_sent(receiver, client):
+    run = ended("succeeded", url=receiver.url)
+    project = run.batch.project
+    with pytest.raises(ServiceError, match="at least 16 characters"):
+        update_project(project=project, changes={"notify_secret": "short"}, actor=Actor.command("test"))
+    update_project(project=project, changes={"notify_secret": "a secret of sixteen or more"}, actor=Actor.command("test"))
+    assert "a secret" not in Project.objects.get().notify_secret_sealed
+    receiver.statuses = [500]
+    notifications.work()
+    Notification.objects.update(next_try_at=timezone.now())
+    notifications.work()
+    notice = Notification.objects.get()
+    assert notice.sent_at is not None
+    client.force_login(builders.make_user())
+    page = client.get(f"/projects/{project.slug}/").text
+    assert "Send again" in page and "a secret of" not in page
+    said = client.post(f"/projects/{project.slug}/messages/{notice.pk}/again/", follow=True).text
+    assert "It is sent again by webhook." in said
+    notifications.work()
+    assert len(receiver.sent) == 3 and len({headers["X-CE-Delivery"] for headers, _ in receiver.sent}) == 1
+    for headers, body in receiver.sent:
+        at, _, proof = headers["X-CE-Signature"].removeprefix("t=").partition(",v1=")
+        wanted = hmac.new(b"a secret of sixteen or more", f"{at}.".encode() + body, "sha256").hexdigest()
+        assert hmac.compare_digest(proof, wanted) and abs(int(at) - timezone.now().timestamp()) < 60
+    update_project(project=project, changes={"notify_forget": True}, actor=Actor.command("test"))
+    assert Project.objects.get().notify_secret_sealed == ""
+    with pytest.raises(ServiceError, match="no longer notifies by webhook"):
+        notifications.send_again(notice=Notification.objects.select_related("run__batch__project").get(), actor=Actor.command("test"))
