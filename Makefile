@@ -83,7 +83,7 @@ bench: $(VENV)/.installed-dev
 
 # Requirements: the names are in *.in, the versions and hashes in *.txt.
 lock: $(TOOLS)/.installed
-	@for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
+	@for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt $$(test $$name = requirements-agents && echo "-c requirements.txt") || exit 1; done
 
 update: UPGRADE := --upgrade
 update: lock

@@ -24,11 +24,14 @@ from ce_web.env import (
     secret_key,
 )
 from ce_web.file_rights import close_database, close_directory
+from ce_web.places import default_data_dir, find_files
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# Templates, static files and examples: of the checkout, or of the installed package (pyproject.toml).
+FILES_DIR = find_files(BASE_DIR)
 
 # This host's data: SQLite database, secret key, checkouts, the ticker's lock.
-CE_DATA_DIR = Path(env_str("CE_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+CE_DATA_DIR = Path(env_str("CE_DATA_DIR", str(default_data_dir(BASE_DIR)))).resolve()
 sys.stderr.write(close_directory(CE_DATA_DIR))
 
 DEBUG = env_bool("DEBUG", False)
@@ -80,7 +83,7 @@ ASGI_APPLICATION = "ce_web.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [FILES_DIR / "templates"],
         "OPTIONS": {
             "loaders": [
                 (
@@ -160,7 +163,7 @@ USE_TZ = True
 # The name contains the version, so that browsers may cache the file for ever (ce_web/static_files.py).
 CE_PLOTLY_NAME = f"plotly-{version('plotly')}.min.js"
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [FILES_DIR / "static"]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
 STATICFILES_FINDERS += ["ce_web.static_files.PackageFinder"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic needed

@@ -113,7 +113,7 @@ def make_first_administrator() -> str | None:
 
 def make_sample(repository: Path) -> None:
     """Create the sample project's repository if it does not exist, and register it with the sample plans."""
-    source = Path(settings.BASE_DIR) / "examples" / "sample-project"
+    source = Path(settings.FILES_DIR) / "examples" / "sample-project"
     if not repository.exists():
         create_repository(
             repository,
@@ -122,5 +122,5 @@ def make_sample(repository: Path) -> None:
     actor = Actor.command("bootstrap")
     with transaction.atomic():
         project = create_project(name=SAMPLE_NAME, repository=str(repository), actor=actor)
-        for path in sorted((Path(settings.BASE_DIR) / "examples" / "plans").glob("*.md")):
+        for path in sorted((Path(settings.FILES_DIR) / "examples" / "plans").glob("*.md")):
             import_plan(text=path.read_text(encoding="utf-8"), file_name=path.name, project=project, actor=actor)

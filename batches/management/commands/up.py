@@ -271,7 +271,7 @@ def runs_already(holder: str) -> str:
 
 
 def cluster_command() -> tuple[str, ...]:
-    return (sys.executable, str(settings.BASE_DIR / "manage.py"), "cluster")
+    return (sys.executable, "-m", "ce_web.manage", "cluster")
 
 
 def web_command(host: str, port: int) -> tuple[str, ...]:
