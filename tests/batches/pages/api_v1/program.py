@@ -2,6 +2,8 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.test import Client
@@ -27,6 +29,16 @@ class Program:
         answer = self.client.generic(verb, f"/api/v1{path}", sent.encode(), content_type=kind, headers=headers)
         check(verb, f"/api/v1{path}", answer)
         return answer
+
+
+@contextmanager
+def let_go(answer) -> Iterator[Any]:
+    """At the end of the block closes what the answer holds. The end of the request itself would close the test's connection."""
+    try:
+        yield answer
+    finally:
+        for close in answer._resource_closers:
+            close()
 
 
 def check(verb: str, path: str, answer) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from batches.plans.services import import_plan
 from batches.projects.services import create_project
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
-from tests.batches.pages.api_v1.program import Program
+from tests.batches.pages.api_v1.program import Program, let_go
 from tests.batches.world import ACTOR
 
 pytestmark = pytest.mark.django_db
@@ -114,7 +113,8 @@ def test_every_address_asks_for_the_rights_that_the_pages_ask_for(batch, place, 
         answer = program(verb, named(batch, path), {"plan": batch.plan_id} if body == {"plan": "sound"} else body)
         if answer.status_code != statuses[place]:
             found.append((verb, path, answer.status_code, statuses[place], getattr(answer, "content", "")))
-        answer.close()
+        with let_go(answer):
+            pass
     assert not found
 
 
@@ -291,14 +291,14 @@ def test_reviews_tell_their_findings(root):
 def test_a_stream_tells_the_state_now_and_each_change_and_ends_with_the_run(root):
     batch = builders.failed_batch()
     Run.objects.filter(batch=batch).update(reported_at=timezone.now())
-    with closing(root("GET", f"/batches/{batch.number}/events/")) as answer:
+    with let_go(root("GET", f"/batches/{batch.number}/events/")) as answer:
         told = b"".join(answer.streaming_content).decode()
     names = re.findall(r"^event: (.*)$", told, re.MULTILINE)
     assert names == ["batch", "end"] and answer.headers["Content-Type"] == "text/event-stream"
     data = json.loads(re.search(r"^data: (.*)$", told, re.MULTILINE).group(1))
     assert data == root("GET", f"/batches/{batch.number}/").json()
     last = re.findall(r"^id: (.*)$", told, re.MULTILINE)[0]
-    with closing(root("GET", f"/batches/{batch.number}/events/", Last_Event_ID=last)) as answer:
+    with let_go(root("GET", f"/batches/{batch.number}/events/", Last_Event_ID=last)) as answer:
         assert re.findall(r"^event: (.*)$", b"".join(answer.streaming_content).decode(), re.MULTILINE) == ["end"]
 
 
@@ -322,8 +322,9 @@ def test_only_some_threads_hold_streams_and_each_gives_its_place_back(root):
     refused = root("GET", f"/batches/{batch.number}/events/")
     assert refused.status_code == 503 and refused.headers["Retry-After"] == "10"
     for one in held:
-        one.close()
-    with closing(root("GET", f"/batches/{batch.number}/events/")) as answer:
+        with let_go(one):
+            pass
+    with let_go(root("GET", f"/batches/{batch.number}/events/")) as answer:
         assert answer.status_code == 200
 def test_the_document_is_plain_json():
     assert json.loads(json.dumps(document())) == document()
