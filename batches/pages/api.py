@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
 
 from batches.accounts import api_tokens
@@ -58,8 +58,9 @@ class Endpoint:
 
     def __call__(self, request: HttpRequest, **where: Any) -> HttpResponse:
         said = for_token(request, lambda token: self.answer(request, Actor.program(token), where), _error)
-        said.headers["Deprecation"] = DEPRECATED_SINCE
-        said.headers["Link"] = f'<{request.path.replace("/api/", "/api/v1/", 1)}>; rel="successor-version"'
+        if (successor := _successor(request.path)) is not None:
+            said.headers["Deprecation"] = DEPRECATED_SINCE
+            said.headers["Link"] = f'<{successor}>; rel="successor-version"'
         return said
 
     def answer(self, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:
@@ -87,6 +88,16 @@ def for_token(
         if sees_nothing():
             return error(403, "This token's person has no role, or may not see its project.", {})
         return answer(token)
+
+
+def _successor(path: str) -> str | None:
+    """The address of version 1 that answers the same; None without one: then this address is not deprecated."""
+    successor = path.replace("/api/", "/api/v1/", 1)
+    try:
+        resolve(successor)
+    except Resolver404:
+        return None
+    return successor
 
 
 def _error(status: int, sentence: str, headers: Mapping[str, str]) -> HttpResponse:
