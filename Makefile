@@ -55,8 +55,14 @@ fast: $(VENV)/.installed-dev
 slow: $(VENV)/.installed-dev
 	$(PYTEST) $(WAITING) -m "($(SLOW)) and not chaos" $(IGNORE)
 
+# make chaos KILLS=500 SEED=7 DATABASE=postgresql://… SANDBOX=bwrap attacks one installation and prints a table in place of the tests.
 chaos: $(VENV)/.installed-dev
+ifdef KILLS
+	@$(if $(DATABASE),DATABASE_URL="$(DATABASE)" ,)DJANGO_SETTINGS_MODULE=ce_web.settings \
+	  $(PY) -m tests.chaos.campaign --kills $(KILLS) $(if $(SEED),--seed $(SEED)) --sandbox $(or $(SANDBOX),rlimit)
+else
 	$(PYTEST) $(SHARED) -m chaos $(IGNORE)
+endif
 
 # Random input for every reader, for SECONDS each: plans, and all others together.
 fuzz: $(VENV)/.installed-dev

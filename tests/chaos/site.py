@@ -57,6 +57,8 @@ class Victim:
 class Site(Installation):
     """An installation with a project on a repository of a user, who has uncommitted work in it."""
 
+    audited_step = AUDITED_STEP
+
     def prepare(self) -> None:
         """First run, the user's repository, the project; nothing is started."""
         self.bootstrap("--no-sample")
@@ -108,7 +110,7 @@ class Site(Installation):
             for _ in range(size):
                 number += 1
                 needs = chance.sample(before, min(len(before), chance.randint(1, 2)))
-                script = AUDITED_STEP.format(audit=self.audit, batch=batch, key=number, seconds=f"{chance.uniform(*seconds):.2f}")
+                script = self.audited_step.format(audit=self.audit, batch=batch, key=number, seconds=f"{chance.uniform(*seconds):.2f}")
                 keys.append(str(number))
                 phases.append(
                     phase(
