@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from batches.core.engine.states import RUN_MOVES, TASK_MOVES, RunEvent, RunState, TaskEvent, TaskState
+from batches.repositories.ownership import OWNER
 from subagents.clean_checkout import FOLDER
 from subagents.notes import NOTES
 from tests.chaos.site import Site
@@ -111,7 +112,7 @@ def repository(site: Site, dump: list[dict]) -> Iterator[str]:
         yield f"git fsck: {said}"
     if (state := site.state_of_user()) != site.user_state:
         yield f"the user's repository was {site.user_state} and is {state}"
-    known = {"refs/heads/main", NOTES, *(f"refs/heads/{run['branch']}" for run in dump)}
+    known = {"refs/heads/main", NOTES, OWNER, *(f"refs/heads/{run['branch']}" for run in dump)}
     known |= {attempt["ref"] for run in dump for task in run["tasks"] for attempt in task["attempts"]}
     if strays := set(site.git("for-each-ref", "--format=%(refname)").split("\n")) - known:
         yield f"references of nobody: {sorted(strays)}"
