@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.db import OperationalError
@@ -51,7 +52,12 @@ def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpRespons
             return render(request, "parts/_notice.html", {"text": told, "state": "failed"}, status=409)
         messages.error(request, told)
         return HttpResponseRedirect(back)
-    messages.success(request, said)
     if htmx(request):
+        if request.headers.get("CE-Stay") and urlsplit(htmx(request).current_url or "").path == back:
+            answer = render(request, "parts/_notice.html", {"text": said, "state": "succeeded"})
+            answer["HX-Trigger"] = "ce:acted"
+            return answer
+        messages.success(request, said)
         return HttpResponse(status=204, headers={"HX-Redirect": back})
+    messages.success(request, said)
     return HttpResponseRedirect(back)

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from batches.accounts.access import may_anywhere
 from batches.accounts.roles import WRITE_PLANS
+from batches.pages.batches.pulse import Pulse
 
 THEMES = ("auto", "light", "dark")
 # Paths whose first part is not the name of the section.
@@ -20,5 +21,6 @@ def page(request: HttpRequest) -> dict[str, object]:
         "theme": theme if theme in THEMES else "auto",
         "server_now": timezone.now(),
         "writes_plans": may_anywhere(getattr(request, "user", AnonymousUser()), WRITE_PLANS),  # a refused host name comes before users
+        "pulse": Pulse(path),
         "section": SECTIONS.get(part := path.strip("/").partition("/")[0], part),
     }

@@ -20,6 +20,7 @@ from batches.pages.batches import (
     merge,
     phase,
     pull_request,
+    pulse,
     review,
     steering,
     transcript,
@@ -33,6 +34,7 @@ app_name = "batches"
 urlpatterns: list[URLPattern] = [
     *api_urls.urlpatterns,
     path("", batch_list.home, name="home"),
+    path("pulse/", pulse.pulse, name="pulse"),
     path("batches/", batch_list.batch_list, name="list"),
     path("batches/<int:number>/", detail.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", detail.progress, name="progress"),

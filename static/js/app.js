@@ -1,4 +1,5 @@
 // Every page: menus, buttons, theme, print, and the start of the other modules. Without it pages work with links and forms.
+import { look } from "./alive.js";
 import { localise, nameZone, skew, tick } from "./clock.js";
 import { rove } from "./graph.js";
 import { say } from "./live.js";
@@ -15,9 +16,11 @@ document.addEventListener("submit", function (event) {
   if (!window.htmx || !form.matches("[data-verbs]") || !button) return;
   event.preventDefault();
   button.disabled = true;
+  document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
+  const headers = document.getElementById("poller") ? { "CE-Stay": "1" } : {}; // it brings what changed, and nothing closes
   const values = {};
   if (button.name) values[button.name] = button.value;
-  window.htmx.ajax("POST", button.formAction, { source: form, target: form, swap: "none", values: values })
+  window.htmx.ajax("POST", button.formAction, { source: form, target: form, swap: "none", values: values, headers: headers })
     .finally(() => { button.disabled = false; });
 });
 document.addEventListener("click", function (event) {
@@ -66,6 +69,7 @@ document.addEventListener("DOMContentLoaded", function () {
   showEntry();
   showMark();
   notifyButton();
+  window.addEventListener("pageshow", (event) => event.persisted && look(true));
   setTimeout(say, 100); // a region speaks of what changes in it, not of what it begins with
   setInterval(tick, 1000);
 });

@@ -3,7 +3,7 @@ import { clock, localise, tick } from "./clock.js";
 import { filterLines, follow, selected, trim } from "./logs.js";
 import { showMark, wantsNotes } from "./notifications.js";
 
-const BACK_OFF_SECONDS = [2, 8, 18];
+const BACK_OFF_SECONDS = [2, 4, 8];
 const HIDDEN_SECONDS = 15;
 let errorsInRow = 0;
 let silentUntil = 0;
@@ -34,6 +34,7 @@ document.addEventListener("htmx:afterRequest", function (event) {
     if (event.detail.xhr.status === 286) {
       const mark = document.getElementById("as-of");
       if (mark) mark.querySelector("[data-words]").textContent = "Ended, as of";
+      event.target.removeAttribute("data-poll"); // from now on alive.js asks, rarely
     }
     return;
   }
@@ -41,11 +42,13 @@ document.addEventListener("htmx:afterRequest", function (event) {
   errorsInRow += 1;
   setAge(true, null);
 });
-document.addEventListener("visibilitychange", function () {
+function askNow() {
   if (document.hidden) return;
   silentUntil = 0;
   document.querySelectorAll("[data-poll]").forEach((element) => window.htmx && window.htmx.trigger(element, "ce:now"));
-});
+}
+document.addEventListener("visibilitychange", askNow);
+window.addEventListener("online", askNow);
 
 // ---- swaps keep what the reader opened
 document.addEventListener("click", function (event) {
@@ -95,6 +98,10 @@ function keepOpen(now, next) {
     if (!fresh) return;
     fresh.open = old.open;
     fresh.dataset.touched = "true";
+  });
+  now.querySelectorAll("textarea[id]").forEach(function (old) { // what somebody has begun to write stays
+    const fresh = old.value !== old.defaultValue && next.querySelector("#" + CSS.escape(old.id));
+    if (fresh) fresh.value = old.value;
   });
 }
 // What somebody is selecting waits with its swap until the selection is gone: text that is being copied must not move.

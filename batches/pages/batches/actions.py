@@ -112,7 +112,7 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
 
     def verb() -> str:
-        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request, task.phase)))
+        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request, task.phase, pk)))
 
     page = _page(number)
     if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
@@ -120,9 +120,9 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     return act(request, verb, page)
 
 
-def _how(request: HttpRequest, phase: Phase | None) -> dict[str, Any]:
+def _how(request: HttpRequest, phase: Phase | None, pk: int) -> dict[str, Any]:
     """How a phase is to be retried: in its session or afresh, and what its agent is told first: a remark, open comments."""
-    remark = request.POST.get("remark", "")
+    remark = request.POST.get("remark") or request.POST.get(f"remark-{pk}", "")
     if request.POST.get("comments") and phase is not None:
         remark = f"{remark.strip()}\n\n{told_comments(phase)}"
     return {"resume_session": request.POST.get("session") == "resume", "remark": remark}

@@ -18,6 +18,7 @@ from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
+from batches.core.text.words import strip_ansi
 from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
 from batches.metrics.successes import read_successes
@@ -27,6 +28,7 @@ from batches.models import (
     BaseMerge,
     Batch,
     Conflict,
+    GateCheck,
     Host,
     LinearIssue,
     Phase,
@@ -35,6 +37,7 @@ from batches.models import (
     Run,
     Stage,
     Task,
+    Transition,
     Verification,
 )
 from batches.models.choices import FinishBy
@@ -47,6 +50,7 @@ from batches.runs.trouble import trouble_words
 
 ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
+GATE_LINES_SHOWN = 6
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 CHAIN_SHOWN = 12  # phases of the critical path
 TIMELINE_UP_TO = 150  # tasks
@@ -266,6 +270,7 @@ class Attention:
     late_since: datetime | None = None
     stuck_since: datetime | None = None
     activity: str = ""  # of an agent that is stuck
+    lines: str = ""  # the last lines of what its first failed gate printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +355,26 @@ class Board:
     verification: Verification | None = None  # the newest; none is shown while a run goes on
     autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
     pace: float | None = None  # seconds per planned hour; None if unknown
+    gate_lines: Mapping[int, str] = field(default_factory=dict)  # {attempt: the last lines of its first failed gate}
+    last_action: tuple[str, str, datetime] | None = None  # (what, who, when) of the last thing that a person did to a run or phase
+
+    @property
+    def sentence(self) -> str:
+        """The state in one sentence, with what comes next."""
+        if self.preparing:
+            return f"{self.preparing}."
+        if self.run is None or not self.executing:
+            return "Nothing has been executed yet." if not self.is_live else ""
+        parts = [f"{self.done} of {self.total} phases done"]
+        if failed := [card.phase.key for card in self.cards if card.state == TaskState.FAILED]:
+            waiting, them = self.counts.get("blocked", 0), "it" if len(failed) == 1 else "them"
+            parts.append(f"{_named(failed)} failed" + (f" and {waiting} wait{'s' if waiting == 1 else ''} for {them}" if waiting else ""))
+        if running := [card.phase.key for card in self.cards if card.state in (TaskState.RUNNING, TaskState.LAUNCHING)]:
+            parts.append(f"{_named(running)} at work")
+        if self.run.state == RunState.SUCCEEDED:
+            base = self.batch.base_branch
+            parts.append(f"merged into {base}" if self.base_merge is not None and self.base_merge.merged else f"not merged into {base} yet")
+        return "; ".join(parts) + "."
 
     @property
     def gate_links(self) -> list[tuple[str, str, int]]:
@@ -535,7 +560,9 @@ class Board:
                     text = f"{card.looks[0]}{f', and {len(card.looks) - 1} more' if len(card.looks) > 1 else ''}"
                     found.append(Attention(f"why-{card.element_id}", "needs_look", card.phase.title, card.phase.key, text, card.task))
                 elif card.state == TaskState.FAILED and card.task:
-                    found.append(Attention(f"why-{card.element_id}", "failed", card.phase.title, card.phase.key, card.why, card.task))
+                    lines = self.gate_lines.get(card.attempt.pk, "") if card.attempt else ""
+                    name, phase = f"why-{card.element_id}", card.phase
+                    found.append(Attention(name, "failed", phase.title, phase.key, card.why, card.task, lines=lines))
                 elif card.question is not None:
                     text = f"Its agent asks: {card.question['text']}"
                     found.append(Attention(f"why-{card.element_id}", "asks", card.phase.title, card.phase.key, text, card.task))
@@ -725,9 +752,39 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         pace=pace,
         gates=count_states(read_ledger(batch)) if with_log else {},
         verification=None if run is None or run.is_live or not with_log else batch.verifications.defer("spec", "result").first(),
+        gate_lines=_gate_lines([last[task.pk] for task in of_phase.values() if task.state == TaskState.FAILED and task.pk in last])
+        if with_log
+        else {},
+        last_action=_last_action(batch) if with_log else None,
         issues=tuple(issues[phase.pk] for phase in phases if phase.pk in issues),
         low_space=_low_space(batch.project.repository) if run and run.is_live and run.waiting_for == Waiting.SLOT else (),
     )
+
+
+def _named(keys: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def _gate_lines(attempts: Sequence[Attempt]) -> dict[int, str]:
+    """{attempt: the last lines of what its first failed gate printed} of those that are shown; one query, none without a failure."""
+    shown = sorted(attempts, key=lambda attempt: attempt.pk)[:ATTENTION_SHOWN]
+    if not shown:
+        return {}
+    failed = GateCheck.objects.filter(attempt__in=[attempt.pk for attempt in shown], status="failed").order_by("-pk")
+    printed = dict(failed.values_list("attempt_id", "output"))
+    return {attempt: "\n".join(strip_ansi(output).rstrip().splitlines()[-GATE_LINES_SHOWN:]) for attempt, output in printed.items()}
+
+
+ACTION_WORDS = {"retry": "Retried", "reopen": "Retried", "cancel": "Cancelled", "start": "Started", "drop": "Given up"}
+
+
+def _last_action(batch: Batch) -> tuple[str, str, datetime] | None:
+    """(what, who, when) of the last state that a person changed."""
+    moved = Transition.objects.filter(run__batch=batch, cause__startswith="person:").order_by("-pk")
+    for event, cause, at in moved.values_list("event", "cause", "at")[:1]:
+        return ACTION_WORDS.get(event, event.capitalize()), cause.removeprefix("person:").partition(" (")[0], at
+    return None
 
 
 def _low_space(repository: str) -> tuple[tuple[str, FileSystem], ...]:
@@ -769,5 +826,3 @@ def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) 
     if any(card.state in live for card in cards) or (check is not None and check.state in live):
         return True
     return any(card.state == TaskState.FAILED for card in cards)
-
-

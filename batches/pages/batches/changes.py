@@ -11,7 +11,7 @@ from batches.core.gates.success import VERIFIED, PhaseSuccess, Success
 from batches.core.review.declared_changes import FileRow, compare_files
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, Phase, Result, Task
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.detail import find_batch, may_execute, tab_head
 from batches.pages.batches.diffs import ShownDiff, diff_address, diff_mode, own_query, remember_mode, shown_diff
 
 FILES_SHOWN = 200
@@ -105,6 +105,7 @@ def changes(request: HttpRequest, number: int) -> HttpResponse:
         diff = shown_diff(text, diff_mode(request), own_query(request), diff_address(number, chosen.result.attempt_id))
     context = {
         "batch": batch,
+        **tab_head(request, batch),
         "phases": phases,
         "total": total,
         "chosen": chosen,

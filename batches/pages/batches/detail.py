@@ -44,6 +44,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
     fragments = fragments_of(batch, run, now, version, executes)
     remember(cache_key(batch.pk, batch.created_at, executes), version, fragments, time.monotonic() - began)
     context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
+    context["over"] = version.endswith("-end")
     context["state"] = batch_state(run.operation, run.state, run.paused, run.stop_reason)[0] if run else "planned"
     return render(request, "batches/detail.html", context)
 
@@ -51,7 +52,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 def progress(request: HttpRequest, number: int) -> HttpResponse:
     """What changed since version `v`: 204 if nothing did, 286 with the last changes after the run has ended."""
-    known = Batch.objects.select_related("project").only("created_at", "project__members_only").filter(number=number).first()
+    known = Batch.objects.select_related("project").only("number", "created_at", "project__members_only").filter(number=number).first()
     if known is None:
         raise Http404
     executes, seen = may_execute(request, known.project), request.GET.get("v", "")
@@ -67,8 +68,16 @@ def progress(request: HttpRequest, number: int) -> HttpResponse:
     over = page.version.endswith("-end")
     if seen == page.version:
         return HttpResponse(status=STOP_POLLING if over else 204)
-    context = {"fragments": updates_since(key, seen, page), "version": page.version}
+    context = {"fragments": updates_since(key, seen, page), "version": page.version, "batch": known}
+    context["restarts"] = seen.endswith("-end") and not over
     return HttpResponse(render_to_string("batches/_progress.html", context), status=STOP_POLLING if over else 200)
+
+
+def tab_head(request: HttpRequest, batch: Batch) -> dict[str, object]:
+    """What each tab of a batch begins with: its name, state and verbs, as the first tab shows them."""
+    run, now = latest_run(batch), timezone.now()
+    version = version_of(batch, run, now)
+    return {"fragments": fragments_of(batch, run, now, version, may_execute(request, batch.project))}
 
 
 def cache_key(pk: int, created_at: datetime, executes: bool) -> str:

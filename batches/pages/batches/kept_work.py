@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from batches.core.text.words import bytes_words
 from batches.models import Attempt
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.detail import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of, read_number
 from batches.repositories.kept_work import clean_up, kept_attempts, restore
 
@@ -39,6 +39,7 @@ def kept(request: HttpRequest, number: int) -> HttpResponse:
     sizes = list(folders.values_list("checkout_bytes", flat=True))
     context = {
         "batch": batch,
+        **tab_head(request, batch),
         "executes": may_execute(request, batch.project),
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "folder_count": len(sizes),

@@ -13,7 +13,7 @@ from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.core.review.rules import ReviewTiming
 from batches.models import Batch, Review
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.detail import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of
 from batches.review import services as review_services
 from batches.review.services import overrule_review, usual_moment
@@ -32,6 +32,7 @@ def review(request: HttpRequest, number: int) -> HttpResponse:
     chosen = next((one for one in reviews if str(one.run.number) == wanted), reviews[0] if reviews else None)
     context = {
         "batch": batch,
+        **tab_head(request, batch),
         "reviews": reviews,
         "review": chosen,
         "live": batch.runs.live().first() or (chosen.run if chosen and chosen.run.reported_at is None else None),

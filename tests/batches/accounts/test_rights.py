@@ -43,7 +43,7 @@ ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "preview", 
 ROWS |= {
     f"batches:{name}": {"GET": SOME}
     for name in (
-        *("home", "list", "plans", "projects", "metrics", "metrics_all_json", "metrics_attempts", "metrics_csv", "metrics_json"),
+        *("home", "list", "pulse", "plans", "projects", "metrics", "metrics_all_json", "metrics_attempts", "metrics_csv", "metrics_json"),
         *("compare", "health", "api_projects", "api_metrics"),
     )
 }
