@@ -9,11 +9,13 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError
+from batches.core.text.words import visible
 from batches.engine import autopilot, execution, generation, retries, run_control
 from batches.engine.conflict_resolutions import drop_phase, resolution_branch
 from batches.models import (
@@ -47,7 +49,11 @@ from batches.models import (
     Transition,
     Verification,
 )
+from batches.models.visibility import PATHS
+from batches.pages.common import LARGEST_NUMBER, read_number
 from batches.review.services import review, update_context, usual_moment
+
+BATCHES_OFFERED = 50
 
 # django-q2's admin pages can run any function of the server; the health page shows the queue instead.
 # Django's admin pages of users could remove the last administrator; /users/ cannot.
@@ -58,11 +64,54 @@ for _model in (OrmQ, Schedule, Success, Failure, User, Group):
         continue  # its application comes after ours, or registers nothing
 
 
+class BatchFilter(admin.SimpleListFilter):
+    """Rows of one batch; the newest can be chosen, any other by ?batch=NUMBER."""
+
+    title, parameter_name = "batch", "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        newest = Batch.objects.order_by("-number").values_list("number", "title")[:BATCHES_OFFERED]
+        return [(str(number), visible(f"{number}: {title}")) for number, title in newest]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        number = read_number(self.value(), most=LARGEST_NUMBER)
+        path = PATHS[queryset.model.__name__].removesuffix("project")
+        return queryset if number is None else queryset.filter(**{f"{path}number": number})
+
+
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     """A table whose rows can be viewed but not added, changed or deleted."""
 
     list_per_page = 50
     show_full_result_count = False
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Its own filters, and those by batch and by project where its rows belong to one."""
+        path, filters = PATHS.get(self.model.__name__, ""), list(super().get_list_filter(request))
+        if path.endswith("batch__project") or self.model is Batch:
+            filters.insert(0, BatchFilter)
+        if path.endswith("project") and path not in filters:
+            filters.append(path)
+        return filters
+
+    def view_on_site(self, obj: Model) -> str | None:
+        """The product's page of a row, where it has one."""
+        match obj:
+            case Project():
+                return reverse("batches:project_detail", args=[obj.slug])
+            case Plan():
+                return reverse("batches:plan_detail", args=[obj.pk])
+            case Batch():
+                return reverse("batches:detail", args=[obj.number])
+            case Run():
+                return reverse("batches:detail", args=[obj.batch.number])
+            case Phase():
+                return reverse("batches:phase", args=[obj.batch.number, obj.key])
+            case Task() if obj.phase is not None:
+                return reverse("batches:phase", args=[obj.run.batch.number, obj.phase.key])
+            case Attempt() if obj.task.phase is not None:
+                return f"{reverse('batches:phase', args=[obj.task.run.batch.number, obj.task.phase.key])}?attempt={obj.pk}"
+        return None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

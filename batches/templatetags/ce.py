@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -70,6 +71,31 @@ def segments(counts: Mapping[str, int], size: str = "") -> SafeString:
     )
 
 
+@register.simple_tag
+def mini_bars(batches: Sequence[Any]) -> SafeString:
+    """One bar a batch, oldest first: as high as its run was long, in the colour of its state, and a link to it. Needs `with_state`."""
+    took = [(batch.run_ended_at - batch.run_started_at).total_seconds() if batch.run_started_at else 0.0 for batch in batches]
+    longest = max(took, default=0.0) or 1.0
+    bars = format_html_join(
+        "",
+        '<a href="{}" data-state="{}" title="{}"><svg aria-hidden="true"><rect class="fill" y="{}%" width="100%" height="{}%"/></svg>'
+        '<span class="vh">{}</span></a>',
+        (
+            (
+                *(reverse("batches:detail", args=[batch.number]), style_name(batch.run_state), _mini_words(batch, seconds)),
+                *(f"{100 - height:.0f}", f"{height:.0f}", _mini_words(batch, seconds)),
+            )
+            for batch, seconds in zip(batches, took, strict=True)
+            for height in (max(8.0, 100 * seconds / longest),)
+        ),
+    )
+    return format_html('<span class="mini">{}</span>', bars)
+
+
+def _mini_words(batch: Any, seconds: float) -> str:
+    return f"Batch {batch.number}: {state_word(batch.run_state)}, {words.duration(seconds)}"
+
+
 @register.filter
 def shown(text: object) -> SafeString:
     """Untrusted text, escaped, with invisible and reordering characters shown by name."""
@@ -83,6 +109,13 @@ def shown(text: object) -> SafeString:
 def plain(text: object) -> str:
     """Like `shown` without markup, for attributes and titles."""
     return words.visible("" if text is None else str(text))
+
+
+@register.filter
+def unticked(text: str) -> str:
+    """A gate's text without the back-ticks around all of it, to compare it with the command that it names."""
+    stripped = text.strip()
+    return stripped[1:-1] if len(stripped) > 1 and stripped[0] == stripped[-1] == "`" and "`" not in stripped[1:-1] else stripped
 
 
 @register.filter

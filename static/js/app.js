@@ -34,6 +34,23 @@ document.addEventListener("keydown", function (event) {
   });
 });
 
+// ---- filters that are chosen apply at once; without this file the button beside them sends them
+document.addEventListener("change", (event) => event.target.matches("[data-go]") && event.target.form.requestSubmit());
+
+// ---- settings: only the fields whose words hold what is typed
+document.addEventListener("input", function (event) {
+  if (!event.target.matches("[data-find-field]")) return;
+  const wanted = event.target.value.trim().toLowerCase();
+  document.querySelectorAll("main fieldset").forEach(function (group) {
+    let shown = 0;
+    group.querySelectorAll(".field").forEach(function (field) {
+      field.hidden = !(group.querySelector("legend").textContent + field.textContent).toLowerCase().includes(wanted);
+      shown += field.hidden ? 0 : 1;
+    });
+    group.hidden = !shown;
+  });
+});
+
 // ---- theme
 document.addEventListener("submit", function (event) {
   if (!event.target.matches("[data-theme-form]")) return;

@@ -163,6 +163,7 @@ def build_rows() -> list[Shot]:
         ("execute", f"/plans/{conflict.pk}/execute/"),
         ("projects", "/projects/"),
         ("project", f"/projects/{project.slug}/"),
+        ("project-settings", f"/projects/{project.slug}/?tab=settings"),
         ("project-agents", f"/projects/{project.slug}/agents/"),
         ("project-tools", f"/projects/{project.slug}/tools/"),
         ("project-gates", f"/projects/{project.slug}/gates/"),

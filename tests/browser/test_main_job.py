@@ -106,7 +106,7 @@ def cookies(browser: Browser, installation: Installation) -> Path:
     session = watched(context, installation)
     session.page.goto(installation.sign_in_link)
     session.page.get_by_role("button", name="Sign in").click()
-    expect(session.page.get_by_role("link", name="Open the sample plan")).to_be_visible()
+    expect(session.page.get_by_role("link", name="Try the sample")).to_be_visible()
     kept = installation.directory / "cookies.json"
     context.storage_state(path=kept)
     assert not session.faults

@@ -69,8 +69,9 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     seen = "".join(asked.pop("v", [])[-1:])
     request.GET = asked  # type: ignore[assignment]  # links and the next poll use the remaining parameters
     view, search, page = wanted_page(request)
+    narrowed = list_queries.Narrowed.read(request.GET)
     batches = list(page.object_list)
-    counts = _counts(search, fresh=not polled)
+    counts = _counts(search, narrowed, fresh=not polled)
     version = "-".join([*(f"{batch.pk}.{batch.version}" for batch in batches), *map(str, counts.values())])
     if polled and seen == version:
         return HttpResponse(status=204)
@@ -80,14 +81,16 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "view": view,
         "search": search,
+        "narrowed": narrowed,
         "counts": counts,
         "views": [(name, counts[name]) for name in list_queries.VIEWS if counts[name] or name == view or name in ALWAYS],
         "version": version,
         "any_live": any(row.live for row in rows),
         "address": f"{request.path}?{asked.urlencode()}",
-        **({} if counts["all"] or search else _first_steps()),
+        **({} if counts["all"] or asked else _first_steps()),
     }
     if not polled:
+        context |= {"projects": Project.objects.values_list("slug", "name"), "people": list_queries.people(), "asked": bool(asked)}
         return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
@@ -95,12 +98,12 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     return render(request, "batches/_rows_since.html", context | {"news": news})
 
 
-def _counts(search: str, *, fresh: bool) -> dict[str, int]:
+def _counts(search: str, narrowed: list_queries.Narrowed, *, fresh: bool) -> dict[str, int]:
     """How many batches match each filter. Polls of the same search share the counts for one polling interval."""
-    key = f"list-counts.{hashlib.sha256(f'{sight_key()} {search}'.encode(errors='replace')).hexdigest()}"
+    key = f"list-counts.{hashlib.sha256(f'{sight_key()} {search} {narrowed}'.encode(errors='replace')).hexdigest()}"
     known = None if fresh else cache.get(key)
     if known is None:
-        known = list_queries.view_counts(list_queries.search(Batch.objects.all(), search))
+        known = list_queries.view_counts(narrowed.of(list_queries.search(Batch.objects.all(), search)))
         cache.set(key, known, settings.CE_POLL_SECONDS)
     return known
 
@@ -111,6 +114,7 @@ def wanted_page(request: HttpRequest) -> tuple[str, str, Page[Batch]]:
     view = view if view in list_queries.VIEWS else "all"
     search = request.GET.get("q", "")[:200]
     matching = list_queries.search(Batch.objects.with_state(), search)
+    matching = list_queries.Narrowed.read(request.GET).of(matching)
     found = list_queries.in_view(matching, view).select_related("project")
     return view, search, Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
 

@@ -18,7 +18,7 @@ from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
-from batches.core.text.words import strip_ansi
+from batches.core.text.words import duration, strip_ansi
 from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
 from batches.metrics.successes import read_successes
@@ -53,7 +53,7 @@ PREDICTIONS_SHOWN = 100
 GATE_LINES_SHOWN = 6
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 CHAIN_SHOWN = 12  # phases of the critical path
-TIMELINE_UP_TO = 150  # tasks
+TIMELINE_UP_TO = 150  # phases; more would make the live page too heavy
 # Columns that the board does not need: there are many rows, and each column takes time.
 HEAVY = (
     *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
@@ -274,13 +274,39 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelineBar:
+    """One attempt, in per cent of the time shown: its state, and words for who points at it."""
+
+    state: str
+    start: float
+    width: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """A phase on the time axis, in per cent of the run's duration so far."""
+    """A phase on the time axis: it waits from `wait_from` to `wait_to`, then come its attempts. A blocked one has none.
+
+    `stage` is the number of its stage where a new one begins, else 0.
+    """
 
     card: PhaseCard
     wait_from: float
-    start: float
-    width: float
+    wait_to: float
+    bars: tuple[TimelineBar, ...]
+    stage: int = 0
+
+    @property
+    def wait_width(self) -> float:
+        return max(0.0, self.wait_to - self.wait_from)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineTick:
+    """A mark of the axis: where, in per cent, and its words, such as "5 min"."""
+
+    at: float
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -663,28 +689,74 @@ class Board:
     def can_execute(self) -> bool:
         return not self.is_live and not self.executing
 
-    @property
+    @cached_property
     def timeline(self) -> list[TimelineRow]:
-        """Every launched phase, on an axis from the start of the run to its end or to now."""
-        if self.run is None or self.run.started_at is None or self.total > TIMELINE_UP_TO:
+        """Every phase that has begun or is blocked, by stage, on an axis from the first launch or the run's start to its end or now."""
+        if self.total > TIMELINE_UP_TO or self._span is None:
             return []
-        launched = [(card, card.attempt) for card in self.cards if card.attempt and card.task and card.task.run_id == self.run.pk]
-        if not launched:
-            return []
-        zero = min(self.run.started_at, *(attempt.launched_at for _card, attempt in launched))
-        end = self.run.ended_at or self.now
-        span = max((end - zero).total_seconds(), 0.001)
-
-        def at(moment: datetime) -> float:
-            return min(100.0, max(0.0, 100 * (moment - zero).total_seconds() / span))
-
-        ends = {card.task.name: attempt.ended_at for card, attempt in launched if card.task}
-        rows = []
-        for card, attempt in sorted(launched, key=lambda pair: (pair[1].launched_at, pair[0].phase.position)):
-            ready = [moment for name in (card.task.waits_for if card.task else []) if (moment := ends.get(name))]
-            start = at(attempt.launched_at)
-            rows.append(TimelineRow(card, min(at(max(ready, default=zero)), start), start, max(0.4, at(attempt.ended_at or end) - start)))
+        zero, end = self._span
+        ends: dict[str, datetime | None] = {}
+        for card in self.cards:
+            if card.task is not None and card.attempt is not None:
+                ends[card.task.name] = card.attempt.ended_at
+        rows: list[TimelineRow] = []
+        for stage in self.stages:
+            tried: dict[int, list[Attempt]] = {}
+            for attempt in stage.attempts:
+                tried.setdefault(attempt.task_id, []).append(attempt)
+            begun = 0
+            for card in stage.cards:
+                attempts = tried.get(card.task.pk, []) if card.task is not None else []
+                if card.task is None or (not attempts and card.state != TaskState.BLOCKED):
+                    continue
+                ready = [moment for name in card.task.waits_for if (moment := ends.get(name))]
+                waits = self._at(max(ready, default=zero))
+                bars = tuple(self._bar(attempt, end) for attempt in attempts)
+                until = bars[0].start if bars else 100.0
+                rows.append(TimelineRow(card, min(waits, until), until, bars, 0 if begun else stage.stage.number))
+                begun += 1
         return rows
+
+    @property
+    def timeline_ticks(self) -> list[TimelineTick]:
+        """At most seven marks of the axis, at whole seconds, minutes or hours."""
+        if not self._span:
+            return []
+        seconds = (self._span[1] - self._span[0]).total_seconds()
+        step = next((one for one in TICK_SECONDS if seconds / one <= 6), TICK_SECONDS[-1] * max(1, int(seconds / TICK_SECONDS[-1] / 6)))
+        return [TimelineTick(100 * at / seconds, tick_words(at)) for at in range(0, int(seconds) + 1, step)]
+
+    @cached_property
+    def _span(self) -> tuple[datetime, datetime] | None:
+        """From the first launch or the run's start to its end or to now; None before anything was launched."""
+        launched = [attempt.launched_at for stage in self.stages for attempt in stage.attempts]
+        if self.run is None or self.run.started_at is None or not launched:
+            return None
+        zero, end = min(self.run.started_at, *launched), self.run.ended_at or self.now
+        return (zero, end) if end > zero else None
+
+    def _at(self, moment: datetime) -> float:
+        assert self._span is not None
+        zero, end = self._span
+        return min(100.0, max(0.0, 100 * (moment - zero).total_seconds() / (end - zero).total_seconds()))
+
+    def _bar(self, attempt: Attempt, end: datetime) -> TimelineBar:
+        start = self._at(attempt.launched_at)
+        state = attempt.outcome or "running"
+        took = duration(((attempt.ended_at or end) - attempt.launched_at).total_seconds())
+        words = f"attempt {attempt.number}: {state.replace('_', ' ')}, {took}"
+        return TimelineBar(state, start, max(0.4, self._at(attempt.ended_at or end) - start), words)
+
+
+TICK_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
+
+
+def tick_words(seconds: int) -> str:
+    """ "0", "30 s", "5 min" or "2 h": a mark of a time axis."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds and seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s" if seconds else "0"
 
 
 def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool = True) -> Board:

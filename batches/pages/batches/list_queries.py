@@ -1,6 +1,8 @@
 """Database queries of the list of batches: filters, counts, phases and cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
@@ -41,6 +43,40 @@ def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
     if (number := read_number(words.removeprefix("#"), most=LARGEST_NUMBER)) is not None:
         found |= Q(number=number)
     return batches.filter(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What the list is narrowed to beside state and search: a project's slug, who made the batch, made on or after a day."""
+
+    project: str = ""
+    by: str = ""
+    since: date | None = None
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> "Narrowed":
+        """From ?project=, ?by= and ?since=; what cannot be read narrows nothing."""
+        try:
+            since = date.fromisoformat(query.get("since", ""))
+        except ValueError:
+            since = None
+        return cls(query.get("project", "")[:80], query.get("by", "")[:150], since)
+
+    def of(self, batches: BatchQuerySet) -> BatchQuerySet:
+        wanted = Q()
+        if self.project:
+            wanted &= Q(project__slug=self.project)
+        if self.by:
+            wanted &= Q(created_by__username=self.by)
+        if self.since is not None:
+            wanted &= Q(created_at__date__gte=self.since)
+        return batches.filter(wanted)
+
+
+def people() -> list[str]:
+    """Names of accounts that made a batch, at most a hundred."""
+    made = Batch.objects.exclude(created_by=None).order_by("created_by__username")
+    return list(made.values_list("created_by__username", flat=True).distinct()[:100])
 
 
 def phase_counts(batches: Iterable[Batch]) -> dict[int, dict[str, int]]:

@@ -54,6 +54,20 @@ class ProjectNew(Described, forms.Form):
     )
 
 
+# Groups of the settings of a project; a field that is in none of them stands under "More".
+SETTING_GROUPS = (
+    ("Project", ("name", "base_branch")),
+    ("Agent", ("backend", "recipe", "agent_command", "agent_resume", "repairs", "answer_minutes", "shared_context")),
+    ("Model", ("model", "retry_model")),
+    ("Money", ("budget_usd", "phase_cap_usd", "monthly_budget_usd")),
+    ("Pace and limits", ("max_parallel", "scheduling", "phase_limit_minutes", "silence_seconds", "fail_fast")),
+    ("Reviews and files", ("require_review", "accept_context", "undeclared_edits", "deletions", "protected_paths")),
+    ("Network and tools", ("network", "allowed_hosts", "tool_paths")),
+    ("Notifications", ("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail")),
+    ("Linear", ("linear_team", "linear_token", "linear_forget")),
+)
+
+
 class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """Default settings of a project's batches."""
 
@@ -108,6 +122,14 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         required=False, min_value=Decimal("0.01"), max_value=1_000_000, decimal_places=6, label="Monthly budget, US dollars",
         help_text="For all batches and ideas. Empty: no limit. From 80 % on this page warns; then nothing more starts.",
     )  # fmt: skip
+
+    @property
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields by group, in the order of SETTING_GROUPS; what is in none comes last."""
+        listed = {name for _, names in SETTING_GROUPS for name in names}
+        rest = ("More", tuple(name for name in self.fields if name not in listed))
+        groups = ((title, [self[name] for name in names if name in self.fields]) for title, names in (*SETTING_GROUPS, rest))
+        return [(title, fields) for title, fields in groups if fields]
 
     class Meta:
         model = Project

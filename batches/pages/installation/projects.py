@@ -13,11 +13,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from batches.accounts.access import may
 from batches.accounts.rights import refusal
-from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
 from batches.accounts.sessions import is_confirmed
 from batches.core.errors import BatchError
 from batches.core.gates.discovery import Proposal
 from batches.core.gates.environment_proposal import EnvironmentProposal
+from batches.engine.preflight import preflight_checks
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.integrations.notifications import TRIES, send_again, try_channels
 from batches.models import Notification, Project
@@ -41,6 +42,7 @@ USE_WORDS = (
     *(("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates")),
     *(("agent", "Agents and their shells"), ("servers", "MCP servers that ask for it")),
 )
+TREND_RUNS = 30
 SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_secret", "notify_forget")
 
 
@@ -88,8 +90,14 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, "Saved.")
-            return redirect("batches:project_detail", project.slug)
+            return redirect(f"{reverse('batches:project_detail', args=[project.slug])}?tab=settings")
+    settings_shown = request.method == "POST" or request.GET.get("tab") == "settings"
     context = {
+        "tab": "settings" if settings_shown else "work",
+        "groups": form.groups,
+        "may_write": may(request.user, WRITE_PLANS, project),
+        "trend": [one for one in project.batches.with_state().order_by("-number")[:TREND_RUNS] if one.run_ended_at is not None][::-1],
+        "checks": preflight_checks(project=project) if "checks" in request.GET else (),
         "project": project,
         "form": form,
         "may_change": may_change,

@@ -137,7 +137,7 @@ def _page_of(code: RemedyCode, params: Mapping[str, str | int]) -> str:
         case RemedyCode.SPLIT_PHASE:
             return reverse("batches:phase", args=[params["batch"], params["phase"]])
         case RemedyCode.OPEN_SETTINGS:
-            return reverse("batches:project_detail", args=[params["project"]])
+            return f"{reverse('batches:project_detail', args=[params['project']])}?tab=settings"
     return reverse("batches:detail", args=[params["batch"]])
 
 

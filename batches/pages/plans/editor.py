@@ -46,7 +46,7 @@ REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_new(request: HttpRequest) -> HttpResponse:
-    """GET: the editor, with the text of another plan (?from=), a template (?template=) or an idea (?idea=). POST: save text or files."""
+    """GET: the editor, empty or begun by ?from=PLAN, ?template= or ?idea=, for a ?project=. POST: save text or files."""
     _require_author(request)
     if request.method != "POST":
         if (start := read_number(request.GET.get("from"))) is not None:
@@ -57,7 +57,7 @@ def plan_new(request: HttpRequest) -> HttpResponse:
         if (start := read_number(request.GET.get("idea"))) is not None:
             idea = get_object_or_404(Idea, pk=start)
             return _editor(request, idea.text or idea.document, "", project=idea.project_id)
-        return _editor(request, "", "")
+        return _editor(request, "", "", project=read_number(request.GET.get("project")))
     return _save(request, None)
 
 

@@ -1,6 +1,6 @@
 """Saved plans: the list, a version with its decisions, differences between versions, and the confirmation before execution."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -48,8 +48,20 @@ def plan_list(request: HttpRequest) -> HttpResponse:
     search = request.GET.get("q", "")[:200].strip()
     if search:
         plans = plans.filter(title__icontains=search)
+    if project := request.GET.get("project", "")[:80]:
+        plans = plans.filter(project__slug=project)
     page = Paginator(plans, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "plans/list.html", {"page": page, "search": search})
+    context: dict[str, object] = {"page": page, "search": search, "project": project}
+    context["projects"] = Project.objects.values_list("slug", "name")
+    context |= {"last": _last_results(page.object_list), "executes": may_anywhere(request.user, EXECUTE_BATCH)}
+    return render(request, "plans/list.html", context)
+
+
+def _last_results(plans: Iterable[Plan]) -> dict[int, Batch]:
+    """{series of a plan: its newest batch, with state}. One query."""
+    series = {plan.series_id for plan in plans}
+    rows = Batch.objects.with_state().annotate(series=Coalesce(F("plan__first_version"), F("plan"))).filter(series__in=series)
+    return {getattr(row, "series"): row for row in rows.order_by("number")}  # noqa: B009 -- annotated above
 
 
 def _versions(plan: Plan) -> QuerySet[Plan]:

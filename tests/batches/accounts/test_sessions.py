@@ -97,7 +97,7 @@ def test_secrets_of_a_project_ask_too_and_its_other_settings_do_not(client):
     session.save()
     fields = client.get(f"/projects/{project.slug}/").context["form"].initial
     data = {name: value for name, value in fields.items() if value is not None}
-    assert client.post(f"/projects/{project.slug}/", data).url == f"/projects/{project.slug}/"
+    assert client.post(f"/projects/{project.slug}/", data).url == f"/projects/{project.slug}/?tab=settings"
     assert client.post(f"/projects/{project.slug}/", data | {"linear_token": "lin_secret"}).url.startswith("/confirm/")
     project.refresh_from_db()
     assert project.linear_token_sealed == ""

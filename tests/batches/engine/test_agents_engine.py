@@ -92,7 +92,7 @@ def test_instructions_of_a_project_are_saved_and_told_and_one_too_long_is_refuse
     world.project.refresh_from_db()
     assert instructions_of(world.project, Role.EXECUTOR) == "Write docstrings."
     assert instructions_of(world.project, Role.REVIEWER) == instructions_of(world.project, Role.CONTEXT_UPDATER) == ""
-    assert "Instructions of this project for the executor." in admin_client.get(f"/projects/{world.project.slug}/").text
+    assert "Instructions of this project for the executor." in admin_client.get(f"/projects/{world.project.slug}/?tab=settings").text
     admin_client.post(page, {"effort": "low", "fallback_model": "Haiku"})
     world.project.refresh_from_db()
     assert claude_options(world.project)["fallback_model"] == "haiku" and claude_options(world.project)["effort"] == "low"

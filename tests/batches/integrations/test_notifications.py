@@ -220,7 +220,7 @@ def test_a_message_is_signed_and_names_its_delivery_each_time_it_is_sent(receive
     notice = Notification.objects.get()
     assert notice.sent_at is not None
     client.force_login(builders.make_user())
-    page = client.get(f"/projects/{project.slug}/").text
+    page = client.get(f"/projects/{project.slug}/?tab=settings").text
     assert "Send again" in page and "a secret of" not in page
     said = client.post(f"/projects/{project.slug}/messages/{notice.pk}/again/", follow=True).text
     assert "It is sent again by webhook." in said

@@ -37,7 +37,7 @@ def page_addresses() -> list[str]:
             found += [f"/batches/{batch.number}/phases/{phase.key}/?tab={tab}" for tab in TABS]
     texts = {text: pk for pk, text in Plan.objects.values_list("pk", "text")}
     found += [f"/plans/{pk}/{tail}" for pk in texts.values() for tail in ("", "execute/")]
-    return found + [f"/projects/{slug}/" for slug in Project.objects.values_list("slug", flat=True)]
+    return found + [f"/projects/{slug}/{tab}" for slug in Project.objects.values_list("slug", flat=True) for tab in ("", "?tab=settings")]
 
 
 def one_phase_of_each_state(batch: Batch) -> list[Phase]:

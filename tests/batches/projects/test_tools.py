@@ -45,7 +45,7 @@ def test_tools_are_saved_shown_and_told_to_the_attempt_without_a_secrets_value(p
             },
         }
     }
-    page = admin_client.get(f"/projects/{project.slug}/").text
+    page = admin_client.get(f"/projects/{project.slug}/?tab=settings").text
     assert "MCP servers, skills" in page and "Bash(git push:*)" in page
 
 

@@ -118,7 +118,7 @@ def test_the_button_on_the_projects_page_installs_and_removes(repository: Path, 
     project = create_project(name="Shop", repository=str(repository), actor=ACTOR)
     client.force_login(builders.make_user())
     page = f"/projects/{project.slug}/"
-    assert "Install or renew" in client.get(page).text
+    assert "Install or renew" in client.get(page, {"tab": "settings"}).text
     assert "12 files written" in client.post(f"{page}commands/", {"do": "install"}, follow=True).text
     assert (repository / COMMAND).exists()
     assert "12 files removed" in client.post(f"{page}commands/", {"do": "remove"}, follow=True).text

@@ -1,0 +1,74 @@
+"""Filters of the lists, the project's page around its work, the time axis, and the filters of the administration."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from batches.models import Batch
+from batches.pages.batches.batch_states import latest_run
+from batches.pages.batches.board import read_board, tick_words
+from tests.batches import builders
+
+pytestmark = pytest.mark.django_db
+
+
+def test_batches_are_narrowed_by_project_person_and_date_and_the_counts_follow(client):
+    ada = builders.make_user()
+    shop, other = builders.make_project("Shop"), builders.make_project("Another")
+    mine = builders.make_batch(run_state="failed", project=shop, title="In the shop")
+    theirs = builders.make_batch(run_state="failed", project=other, title="Elsewhere")
+    Batch.objects.filter(pk=mine.pk).update(created_by=ada, created_at=timezone.now() - timedelta(days=9))
+    client.force_login(ada)
+
+    def shown(**query: str) -> list[int]:
+        page = client.get("/batches/", query)
+        assert page.context["counts"]["all"] == len(page.context["rows"])
+        return [row.batch.number for row in page.context["rows"]]
+
+    assert shown() == [theirs.number, mine.number]
+    assert shown(project=shop.slug) == [mine.number] == shown(by="ada")
+    assert shown(since=timezone.now().date().isoformat()) == [theirs.number]
+    assert len(shown(since="0001-01-01")) == 2 == len(shown(since="no date")) and shown(by="nobody") == []
+
+
+def test_the_list_of_plans_shows_the_last_result_and_offers_execute(client):
+    builders.failed_batch()
+    client.force_login(builders.make_user())
+    text = client.get("/plans/").text
+    assert 'href="/batches/1/"' in text and "/execute/" in text
+    assert "Nothing here" in client.get("/plans/", {"project": "no-such"}).text
+
+
+def test_the_page_of_a_project_is_about_its_work_and_its_settings_stand_in_groups(client):
+    batch = builders.failed_batch()
+    client.force_login(builders.make_user())
+    address = f"/projects/{batch.project.slug}/"
+    work = client.get(address).text
+    assert "New plan" in work and 'class="mini"' in work and "Phases in parallel" not in work
+    settings = client.get(address, {"tab": "settings"})
+    assert "<legend>Money</legend>" in settings.text
+    listed = [field.name for _, fields in settings.context["groups"] for field in fields]
+    assert sorted(listed) == sorted(settings.context["form"].fields), "each field once, also one that was added later"
+
+
+def test_the_time_axis_shows_each_attempt_and_what_is_blocked():
+    batch = builders.failed_batch()
+    board = read_board(batch, latest_run(batch), timezone.now())
+    rows = {row.card.phase.key: row for row in board.timeline}
+    blocked = next(card.phase.key for card in board.cards if card.state == "blocked")
+    assert not rows[blocked].bars and [bar.state for bar in rows["2a"].bars][-1] == "failed"
+    assert [row.stage for row in board.timeline if row.stage] == [1, 2, 3]
+    assert board.timeline_ticks[0].words == "0" and len(board.timeline_ticks) <= 7
+    assert [tick_words(seconds) for seconds in (30, 300, 7200)] == ["30 s", "5 min", "2 h"]
+
+
+def test_rows_of_the_administration_are_filtered_by_batch_and_lead_to_the_page(client):
+    builders.failed_batch()
+    builders.failed_batch()
+    client.force_login(builders.make_user())
+    first = client.get("/admin/batches/task/", {"batch": "1"})
+    assert {task.run.batch.number for task in first.context["cl"].queryset} == {1}
+    task = first.context["cl"].queryset.filter(phase__key="2a").get()
+    assert "/batches/1/phases/2a/" in client.get(f"/admin/batches/task/{task.pk}/change/").text
+    assert client.get("/admin/batches/batch/", {"batch": "2"}).context["cl"].queryset.get().number == 2
