@@ -30,6 +30,7 @@ AUTHOR = f"{AUTHOR_NAME} <{AUTHOR_EMAIL}>"
 EXCLUDES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excludes")
 SYMLINK, GITLINK = "120000", "160000"
 CAS_TRIES = 5
+BUNDLE_SECONDS = 3600.0  # for git to write or read all objects of a repository
 STRAIGHT = 100  # commits of an attempt on top of one another that are looked at without git
 PATHS_GIVEN = 300  # as arguments of one git; with more, it is cheaper to look at all
 OUR_REFS = ("refs/heads/ce/", "refs/ce/", "refs/notes/ce")
@@ -214,6 +215,17 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
     return open_repository(top)
 
 
+def repository_from_bundle(path: str, bundle: str, branch: str) -> Repository:
+    """A new repository at `path` with the branch of a bundle checked out. Raises GitError, OSError."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    finished = _git(["clone", "--quiet", "--branch", branch, "--", bundle, path], {}, seconds=BUNDLE_SECONDS)
+    if finished.exit_code:
+        raise GitError("clone", finished.exit_code, text_of(finished.err)[-500:])
+    found = open_repository(path)
+    found.git("remote", "remove", "origin")
+    return found
+
+
 def attached_repository(path: str) -> Repository:
     """As open_repository, without the look for commits: for an attempt, whose base commit is known. Raises RepositoryProblem."""
     return _plain_repository(path) or _asked_repository(path)
@@ -342,6 +354,19 @@ class Repository:
         """{full name: id} of the references under a prefix such as "refs/ce/attempts/". Raises GitError."""
         lines = self._lines("for-each-ref", "--format=%(objectname) %(refname)", prefix)
         return {name: commit for commit, _, name in (line.partition(" ") for line in lines)}
+
+    def write_bundle(self, path: str, names: Sequence[str]) -> None:
+        """Write these references with all their commits and files into a new file, which git can clone from. Raises GitError."""
+        asked = ["bundle", "create", "--quiet", path, "--stdin"]
+        self.git(*asked, given="".join(f"{name}\n" for name in names).encode(), accept=(0,), seconds=BUNDLE_SECONDS)
+
+    def take_from_bundle(self, path: str, names: Mapping[str, str]) -> int:
+        """Fetch the objects of a bundle and make those references that are missing; returns how many. Raises GitError, RefMoved."""
+        self.git("bundle", "unbundle", path, accept=(0,), seconds=BUNDLE_SECONDS)
+        missing = {name: commit for name, commit in names.items() if not self.reference(name)}
+        for name, commit in missing.items():
+            self.move_ref(name, commit, None)
+        return len(missing)
 
     def text_of_object(self, name: str) -> str:
         """A content of git as text. Raises GitError."""

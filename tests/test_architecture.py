@@ -32,6 +32,7 @@ PROCESS_STARTERS = (
     "subagents/workspace.py",
     "subagents/backends/",
     "ce_web/cluster.py",
+    "ce_web/postgresql_programs.py",
     "batches/management/commands/up.py",
 )
 GIT_RUNNER = "subagents/workspace.py"

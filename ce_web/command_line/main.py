@@ -624,6 +624,22 @@ def doctor() -> None:
 
 
 @ce.command()
+@click.argument("file", required=False)
+@click.option("--without-key", is_flag=True, help="leave the secret key out; you keep it yourself")
+def backup(file: str | None, without_key: bool) -> None:
+    """Write a backup of this machine's installation into one file, while it runs (docs/operations.md)."""
+    _manage("backup", *([file] if file else []), *(["--without-key"] if without_key else []))
+
+
+@ce.command()
+@click.argument("file")
+@click.option("--replace", is_flag=True, help="replace the installation that is there now")
+def restore(file: str, replace: bool) -> None:
+    """Bring back a backup, and say what will be done again."""
+    _manage("restore", file, *(["--replace"] if replace else []))
+
+
+@ce.command()
 @click.option("--repositories", is_flag=True, help="take over the projects' repositories from another installation")
 @click.option("--new-key", is_flag=True, help="accept another secret key; stored secrets must be entered again")
 def adopt(repositories: bool, new_key: bool) -> None:
