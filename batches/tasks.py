@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches.engine import disk_space, predictions, pull_requests, running_diffs, ticker
+from batches.engine import disk_space, predictions, pull_requests, retention, running_diffs, ticker
 from batches.integrations import linear_issues, notifications
 from batches.repositories import kept_work, merges
 from ce_web.cluster import request_stop, stop_requested
@@ -92,11 +92,12 @@ def ensure_ticker() -> str:
 
 
 def look_around() -> str:
-    """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts, remove what is idle."""
+    """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts, remove what is old."""
     merges.finish_merges()
     now = timezone.now()
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)
     data = str(settings.CE_DATA_DIR)
     idle_places.prune(data, tight=disk_space.low_file_system(data) is not None)
+    retention.bound_rows(now)
     return f"{foreseen} conflicts predicted"

@@ -13,6 +13,7 @@ import time
 from subagents.built_environment import IN_USE
 from subagents.clean_checkout import FOLDER, LOCK
 from subagents.folders import remove
+from subagents.procfs import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 PLACE_SECONDS = 24 * 3600.0  # a place costs a checkout to make anew
 ENVIRONMENT_SECONDS = 14 * 24 * 3600.0  # an environment minutes, and a download
 TIGHT_SECONDS = 600.0  # for both, where space is short
+PREVIEW = "merge-preview"  # scratch folders of processes, named after them
 SETUP_LOCK = ".lock"
 
 
@@ -38,6 +40,12 @@ def prune(data: str, *, tight: bool = False, now: float | None = None) -> list[s
     for folder in _folders(os.path.join(data, "environments")):
         with contextlib.suppress(OSError):
             if _remove_environment(folder, now - (TIGHT_SECONDS if tight else ENVIRONMENT_SECONDS)):
+                removed.append(folder)
+    for folder in _entries(data):
+        name, _, pid = os.path.basename(folder).rpartition("-")
+        if name == PREVIEW and pid.isdecimal() and not is_alive(int(pid)):  # its process was killed
+            with contextlib.suppress(OSError):
+                remove(folder)
                 removed.append(folder)
     return removed
 

@@ -632,6 +632,14 @@ def backup(file: str | None, without_key: bool) -> None:
 
 
 @ce.command()
+@click.option("--dry-run", is_flag=True, help="say what would be removed; remove nothing")
+@click.option("--days", default=30, help="keep references of runs that ended since then")
+def prune(dry_run: bool, days: int) -> None:
+    """Remove ended sessions, old sign-ins, and references of attempts that were merged long ago."""
+    _manage("prune", "--days", str(days), *(["--dry-run"] if dry_run else []))
+
+
+@ce.command()
 @click.argument("file")
 @click.option("--replace", is_flag=True, help="replace the installation that is there now")
 def restore(file: str, replace: bool) -> None:

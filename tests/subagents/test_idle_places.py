@@ -74,3 +74,10 @@ def test_where_space_is_short_ten_minutes_are_long(world: World) -> None:
     os.close(place._lock)
     assert prune(str(world.data), tight=True) == []
     assert prune(str(world.data), tight=True, now=time.time() + 900) == [place.folder]
+
+
+def test_a_scratch_folder_goes_when_its_process_is_gone(tmp_path: Path) -> None:
+    mine, of_nobody = tmp_path / f"merge-preview-{os.getpid()}", tmp_path / "merge-preview-4194999"
+    for folder in (mine, of_nobody, tmp_path / "sample-project"):
+        folder.mkdir()
+    assert prune(str(tmp_path)) == [str(of_nobody)] and mine.is_dir()

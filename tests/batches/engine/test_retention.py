@@ -1,0 +1,49 @@
+"""What is old goes; what is not merged stays, whatever its age."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.utils import timezone
+
+from batches.engine.retention import bound_rows, drop_references
+from batches.models import AuditEvent
+from tests.batches.world import World, phase, plan, writes
+
+
+def test_ended_sessions_and_old_sign_ins_go_and_the_rest_of_the_audit_log_stays(db):
+    now = timezone.now()
+    for key, days in (("over", -1), ("live", 1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=now + timedelta(days=days))
+    for kind, days in (("sign-in", 200), ("sign-in", 10), ("user", 2000), ("project", 2000)):
+        AuditEvent.objects.create(at=now - timedelta(days=days), kind=kind, cause="person:ada", what=f"{kind} {days}")
+    assert [one.count for one in bound_rows(now, dry_run=True)] == [1, 1]
+    assert Session.objects.count() == 2 and AuditEvent.objects.count() == 4, "a dry run removes nothing"
+    assert [one.words for one in bound_rows(now)] == ["1 ended session", "1 old sign-in"]
+    assert Session.objects.get().session_key == "live"
+    assert {event.what for event in AuditEvent.objects.all()} == {"sign-in 10", "user 2000", "project 2000"}
+    assert [one.count for one in bound_rows(now)] == [0, 0]
+
+
+@pytest.mark.process
+def test_references_of_merged_attempts_go_after_a_while_and_never_one_that_the_branch_lacks(world: World, capsys):
+    fails = phase("2", steps=writes("2"), gates=("`test -f nothing`",))
+    batch = world.generated(plan(phase("1", steps=writes("1")), fails, phase("3", needs="Phase 1", steps=writes("3"))))
+    run = world.finish(world.execute(batch, fail_fast=False))
+    assert world.states(run)["1"] == "succeeded" and world.states(run)["2"] == "failed"
+
+    def kept() -> set[str]:
+        refs = world.git("for-each-ref", "--format=%(refname)", "refs/ce/attempts/").split()
+        return {ref.split("/")[-2] for ref in refs if "/run-2/" in ref}
+
+    assert kept() == {"1", "2", "3"}
+    assert [one.count for one in drop_references(timezone.now())] == [0], "the run has only just ended"
+    call_command("prune", "--dry-run", "--days", "0")
+    assert f"of merged attempts in {world.project.name}" in capsys.readouterr().out and kept() == {"1", "2", "3"}
+
+    (three,) = world.attempts(run, "3")
+    world.git("update-ref", f"refs/heads/{batch.branch}", world.git("rev-parse", f"{three.merge_commit}^1"))  # somebody took it back
+    call_command("prune", "--days", "0")
+    assert kept() == {"2", "3"}, "only phase 1 is in the branch"
+    assert "Removed" in AuditEvent.objects.get(kind="site").what
