@@ -64,10 +64,11 @@ def take_up(run: Run, task: Task, base: str, context: TickContext) -> Attempt | 
     return attempt
 
 
-def settle_lost(attempt: Attempt, now: datetime) -> bool:
+def settle_lost(attempt: Attempt, now: datetime, *, crashed: bool = False) -> bool:
     """Settle an attempt whose folder is gone although it has left commits; False when it has not: it may be launched again.
 
-    If it was merged it counts as that; else another attempt follows, because nobody can say how far it was judged.
+    If it was merged it counts as that; else another attempt follows, because nobody can say how far it was judged. One whose folder
+    says that it `crashed` is settled only if it was merged: the folder, too, is then older than the repository.
     """
     run = attempt.task.run
     try:
@@ -76,6 +77,8 @@ def settle_lost(attempt: Attempt, now: datetime) -> bool:
             return False
         merged = _merge(repository, run.branch, {attempt.ref: attempt.number})
     except SubagentError:
+        return False
+    if crashed and merged is None:
         return False
     with transaction.atomic():
         if merged is not None:

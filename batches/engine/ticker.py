@@ -250,6 +250,8 @@ class Ticker:
             self._missing(attempt, clock)
         elif not observation.started.pid or observation.ended is not None or not launcher.sweep(attempt.directory):
             # `sweep` found nothing alive: a killed wrapper takes its processes with it.
+            if observation.ended is None and observation.started.pid and settle_lost(attempt, now, crashed=True):
+                return None
             return End.of(attempt, watched.spec, observation)
         return None
 

@@ -95,6 +95,22 @@ def test_an_attempt_that_the_rows_know_but_whose_folder_is_gone_counts_as_merged
     assert world.git("rev-parse", batch.branch) == tip
 
 
+def test_an_attempt_whose_folder_is_older_than_its_merge_is_no_crash(world: World, noted):
+    """The backup was taken while it ran: its folder says that it started, and nothing of its end."""
+    batch = world.generated(two_phases(noted))
+    run = world.execute(batch)
+    world.until(lambda: Attempt.objects.filter(task__run=run, started_at__isnull=False).exists(), "the first attempt")
+    forget_rows(lambda: world.finish(run))
+    world.ticker = type(world.ticker)("test-host")
+    tip = world.git("rev-parse", batch.branch)
+    for end in (Path(settings.CE_DATA_DIR) / "attempts").rglob("exit.json"):
+        end.unlink()
+
+    run = world.finish(Run.objects.get(pk=run.pk))
+    assert run.state == "succeeded" and noted.read_text().split() == ["1", "2"], run.report
+    assert world.git("rev-parse", batch.branch) == tip
+
+
 def test_commits_of_an_attempt_that_nobody_judged_are_kept_and_the_next_number_is_free(world: World, noted):
     """Its gate fails at first, so nothing is merged; reference and number are taken all the same."""
     gate = f"`test $(wc -l < {noted}) -gt 1`"
