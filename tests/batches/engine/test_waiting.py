@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from batches.engine import ticker
 
 
-def test_a_command_that_is_the_engine_looks_around_each_minute_as_the_schedule_would(monkeypatch):
+def test_a_command_that_is_the_engine_looks_around_each_minute_as_the_schedule_would(monkeypatch, settings, tmp_path, db):
+    settings.CE_DATA_DIR = tmp_path
     clock = SimpleNamespace(now=0.0)
     looked: list[float] = []
 
