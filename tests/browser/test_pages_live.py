@@ -181,7 +181,7 @@ def test_a_list_that_is_open_shows_what_is_added_elsewhere_and_takes_away_nothin
     builders.failed_batch()
     page = open_tab().open("/plans/")
     builders.make_plan(builders.plan_text(2), title="Written elsewhere")
-    expect(page.get_by_text("Written elsewhere")).to_be_visible()
+    expect(page.get_by_role("link", name="Written elsewhere", exact=True)).to_be_visible()
     page.get_by_role("searchbox").fill("half a wo")
     builders.make_plan(builders.plan_text(2), title="Written later")
     expect(page.get_by_role("button", name="Show", exact=True)).to_be_visible()
