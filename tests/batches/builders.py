@@ -552,6 +552,7 @@ def make_verification(batch: Batch, *differences: Difference, text: str = "The c
     now = timezone.now()
     values = {"host": "h", "cause": "person:ada", "asked_at": now, "ended_at": now, "agrees": found.agrees, "directory": "/d"}
     document = {"batch_id": batch.number, "title": batch.title, **found.to_json()}
+    Batch.objects.bump(batch.pk)  # as the engine does: what is shown of the batch is kept per version
     return Verification.objects.create(batch=batch, **{"result": document, **values, **columns})
 
 

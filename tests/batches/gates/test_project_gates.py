@@ -50,7 +50,7 @@ def test_saved_gates_are_listed_before_anything_runs_on_page_and_command_line(cl
     assert "They apply from the next run" in kept
     project = Project.objects.get()
     assert (project.standard_gates, project.largest_file_mb, project.rerun_gates) == (["markers", "declared"], 3, False)
-    for address in (f"/batches/{batch.number}/execute/", f"/plans/{batch.plan_id}/execute/", f"/projects/{project.slug}/"):
+    for address in (f"/batches/{batch.number}/execute/", f"/plans/{batch.plan_id}/execute/", f"/projects/{project.slug}/?tab=settings"):
         text = client.get(address).text
         assert "make lint-quickly" in text and "Declared files exist" in text, address
     out = io.StringIO()
