@@ -192,8 +192,8 @@ class Installation:
 
     def supervised(self, name: str) -> list[int]:
         """Process ids under `manage.py up`, parents first: "cluster" (parent, sentinel, children) or "web"."""
-        words = {"cluster": "manage.py cluster", "web": "gunicorn"}[name]
-        return sorted(pid for pid, line in self.processes().items() if words in line)
+        words = {"cluster": ("ce_web.manage cluster", "manage.py cluster"), "web": ("gunicorn",)}[name]
+        return sorted(pid for pid, line in self.processes().items() if any(one in line for one in words))
 
     def kill_everything(self) -> None:
         """SIGKILL to every process of this installation, again and again until none is left."""

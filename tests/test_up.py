@@ -12,7 +12,7 @@ import pytest
 
 from batches.management.commands import up
 from batches.management.commands.up import Program
-from ce_web.cluster import EXIT_CRASHED
+from ce_web.cluster import EXIT_CRASHED, EXIT_REFUSED
 from subagents.procfs import children_of
 from tests.installation import ROOT, Installation, free_port, wait_for
 
@@ -245,7 +245,7 @@ def test_a_read_only_data_directory_is_a_sentence(bare):
             [*inside, sys.executable, str(ROOT / "manage.py"), command, *(() if command == "cluster" else ("--port", str(bare.port)))],
             env=bare.environment, capture_output=True, text=True, timeout=60,
         )
-        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == (EXIT_REFUSED if command == "up" else 1) and "Traceback" not in done.stderr, done.stderr
         assert f"CE_DATA_DIR='{bare.data}' cannot be written to (Read-only file system)" in done.stderr
 
 

@@ -205,6 +205,7 @@ def _read() -> Noted | None:
 def _write(installation: str, directory: str) -> Noted:
     """Write identity.json anew; it holds its own inode, which no copy has."""
     draft = identity_file().with_name(f".identity.{os.getpid()}")
+    draft.parent.mkdir(parents=True, exist_ok=True)
     with draft.open("w") as file:
         noted = Noted(installation, directory, str(settings.CE_DATA_DIR), os.fstat(file.fileno()).st_ino, _machine())
         json.dump(asdict(noted), file)

@@ -7,6 +7,7 @@ they do for pages. Cookies are ignored, so that other sites cannot act for a sig
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -60,7 +61,7 @@ class Endpoint:
         said = for_token(request, lambda token: self.answer(request, Actor.program(token), where), _error)
         if (successor := _successor(request.path)) is not None:
             said.headers["Deprecation"] = DEPRECATED_SINCE
-            said.headers["Link"] = f'<{successor}>; rel="successor-version"'
+            said.headers["Link"] = f'<{quote(successor)}>; rel="successor-version"'
         return said
 
     def answer(self, request: HttpRequest, actor: Actor, where: Mapping[str, Any]) -> JsonResponse:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def server(live_server, tmp_path):
     live_server.token = Program(user).token
     live_server.reader = Program(user, scope="read").token
     return live_server
+
+
+def run(talk):
+    """What `talk` returns, in a thread of its own: this one may have the event loop of a browser's test."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, talk).result()
 
 
 @asynccontextmanager
@@ -80,7 +87,7 @@ def test_every_tool_is_answered_over_http_as_the_api_answers(server):
             missing = await client.call_tool("read_batch", {"number": 999})
         return answers, unknown, missing
 
-    answers, unknown, missing = anyio.run(talk)
+    answers, unknown, missing = run(talk)
     refused = {name: one.content[0].text for name, one in answers.items() if one.is_error}
     assert set(refused) <= REFUSED, refused
     assert all(len(words) > 15 and "Traceback" not in words for words in refused.values())
@@ -96,7 +103,7 @@ def test_a_token_that_may_only_read_changes_nothing_and_none_is_answered_nothing
         async with over_http(server, server.reader) as program:
             return await program.call_tool("read_batch", {"number": 1}), await program.call_tool("stop_batch", {"number": 1})
 
-    read, stopped = anyio.run(talk)
+    read, stopped = run(talk)
     assert not read.is_error and stopped.is_error and "scope is read" in stopped.content[0].text
     assert client.post("/mcp/", b"{}", content_type="application/json").status_code == 401
     sent = {"Authorization": f"Bearer {server.token}"}
@@ -114,7 +121,7 @@ def test_resources_and_prompts_are_there(server):
             got = await client.get_prompt("follow_batch", {"number": "44"})
         return named, read, prompts, got
 
-    named, read, prompts, got = anyio.run(talk)
+    named, read, prompts, got = run(talk)
     assert named == set(RESOURCES) and prompts == set(PROMPTS)
     assert json.loads(read[2].contents[0].text)["batch_id"] == 1
     assert "Read batch 44" in got.messages[0].content.text
@@ -131,7 +138,7 @@ def test_ce_mcp_serves_the_same_over_standard_input(server, tmp_path: Path):
         async with Client(started) as client:
             return (await client.list_tools()).tools, await client.call_tool("read_batch", {"number": 1})
 
-    tools, read = anyio.run(talk)
+    tools, read = run(talk)
     assert {one.name for one in tools} == set(BY_NAME) and read.structured_content["batch_id"] == 1
 
 
