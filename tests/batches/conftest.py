@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
 
 from batches.models import Attempt
 from batches.projects.services import create_project
@@ -16,6 +17,12 @@ from tests.batches.world import ACTOR, World
 def polls_are_told_what_is(monkeypatch):
     """Without the rest between two looks at a page that many watch; only what measures it has it."""
     monkeypatch.setattr("batches.pages.batches.live.REST", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def no_test_finds_what_another_has_kept():
+    """Counts and fragments of pages, which are kept for a moment: how many queries a page takes depends on them."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -152,12 +152,12 @@ def test_the_hosts_that_an_attempt_asked_for_are_on_its_page_and_the_refused_one
 @pytest.mark.parametrize(
     ("address", "most"),
     [
-        ("/batches/", 18),
+        ("/batches/", 19),
         ("/batches/1/", 26),
         ("/batches/1/progress/", 25),
         ("/batches/1/stages/2/", 16),
         ("/batches/1/phases/2a/?tab=gates", 24),
-        ("/plans/", 8),
+        ("/plans/", 9),
         ("/projects/", 7),
         ("/metrics/", 33),
         ("/health/", 15),
