@@ -1,6 +1,9 @@
 """A copied data directory, a second host and a lost office, as the person at the terminal sees them: real processes."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +13,22 @@ from tests.installation import Installation, free_port
 pytestmark = pytest.mark.engine
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Installation(tmp_path_factory.mktemp("copies") / "installation")
+@contextmanager
+def started(folder: Path) -> Iterator[Installation]:
+    made = Installation(folder / "installation")
     try:
         made.bootstrap("--no-sample")
         made.start()
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """One that all tests leave as it is."""
+    with started(tmp_path_factory.mktemp("copies")) as made:
+        yield made
 
 
 def test_a_copy_started_beside_the_original_is_told_what_it_is_and_runs_nothing(running, tmp_path):
@@ -43,7 +53,12 @@ def test_a_second_host_on_the_database_takes_nothing_with_its_own_key_and_with_t
     assert "up --no-cluster" in told.stderr and "Traceback" not in told.stderr
 
 
-def test_a_cluster_stops_by_itself_when_another_data_directory_was_adopted(running):
+def test_a_cluster_stops_by_itself_when_another_data_directory_was_adopted(tmp_path):
+    with started(tmp_path) as running:
+        _adopted_elsewhere(running)
+
+
+def _adopted_elsewhere(running: Installation) -> None:
     running.shell("from batches.models import Installation; Installation.objects.update(directory='f' * 32)")
     assert running.process.wait(60) == EXIT_REFUSED, running.log
     assert "no longer drives the runs" in running.log and "cluster does not start; above it says why" in running.log

@@ -41,6 +41,8 @@ WEB_THREADS = 8
 class Command(BaseCommand):
     help = "Run the web server and the task cluster of this host. Ctrl-C stops both in about a second; agents continue."
 
+    requires_system_checks = ()  # they come after the look at the data directory: one of them makes a folder there
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
@@ -52,7 +54,8 @@ class Command(BaseCommand):
         if options["no_web"] and options["no_cluster"]:
             raise CommandError("--no-web and --no-cluster together leave nothing to run.")
         if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
-            raise CommandError(problem)
+            raise CommandError(problem, returncode=EXIT_REFUSED)
+        self.check()
         try:
             check_identity(engine=not options["no_cluster"])
         except WrongIdentity as wrong:
