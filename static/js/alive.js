@@ -82,7 +82,7 @@ function isBusy() {
   return Array.from(main().querySelectorAll("input, textarea, select")).some(function (one) {
     if (one.type === "hidden" || one.type === "search") return false;
     if (one.type === "checkbox" || one.type === "radio") return one.checked !== one.defaultChecked;
-    if (one.tagName === "SELECT") return Array.from(one.options).some((option) => option.selected !== option.defaultSelected && one.options.length && option.defaultSelected);
+    if (one.tagName === "SELECT") return Array.from(one.options).some((option) => option.defaultSelected && !option.selected);
     return one.value !== one.defaultValue;
   });
 }
