@@ -31,6 +31,7 @@ OBJECT_BYTES = 1 << 20  # a larger one is left to git
 ID_LENGTHS = (40, 64)
 MODES = {b"100644": "100644", b"100755": "100755", b"120000": "120000", b"160000": "160000", b"40000": "040000"}
 FOLDER = "040000"  # the mode of a tree within a tree
+NO_NAMES = (b".", b"..", b".git")
 COMMITS_KNOWN, TREES_KNOWN = 2_000, 64  # what has an id never changes
 
 
@@ -97,19 +98,23 @@ def read_commit(common_dir: str, name: str) -> CommitObject | None:
 
 
 def read_tree(common_dir: str, name: str) -> dict[bytes, tuple[str, str]] | None:
-    """{name: (mode, id)} of a tree, in git's order; None where git has to be asked."""
+    """{name: (mode, id)} of a tree, in git's order; None where git has to be asked, also for a tree that git would not write."""
     if (known := _trees.get((common_dir, name))) is not None:
         return known
     content = read_object(common_dir, name, b"tree")
     if content is None:
         return None
     found: dict[bytes, tuple[str, str]] = {}
-    at, size = 0, len(name) // 2
+    at, size, before = 0, len(name) // 2, b""
     while at < len(content):
         end = content.find(b"\0", at)
         mode, _, entry = content[at:end].partition(b" ")
         if end < 0 or mode not in MODES or not entry or len(content) < end + 1 + size:
             return None
+        order = entry + b"/" if MODES[mode] == FOLDER else entry
+        if order <= before or entry in found or b"/" in entry or entry.lower() in NO_NAMES:
+            return None  # no tree that git writes: a name that is there twice would hide one of the two files
+        before = order
         found[entry] = (MODES[mode], content[end + 1 : end + 1 + size].hex())
         at = end + 1 + size
     return _keep(_trees, TREES_KNOWN, (common_dir, name), found)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from subagents import references, workspace
-from subagents.objects import CommitObject, ObjectWriter, read_commit, read_reference
+from subagents.objects import CommitObject, ObjectWriter, read_commit, read_reference, read_tree
 from subagents.workspace import Merged, RefMove, RefMoved, Repository, RepositoryProblem, open_repository
 from tests.subagents.conftest import commit_files, user_git
 
@@ -49,6 +49,26 @@ def test_a_commit_is_read_as_git_reads_it_and_what_is_not_plainly_there_is_left_
     assert read_commit(common, base) is None
     broken.write_bytes((project / ".git/objects" / side[:2] / side[2:]).read_bytes())
     assert read_commit(common, base) is None, "an object is what its id says, or it is not read"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [(b"100644", b"a"), (b"100644", b"a")],
+        [(b"100644", b"a"), (b"40000", b"a")],
+        [(b"100644", b"b"), (b"100644", b"a")],
+        [(b"100644", b"a/b")],
+        [(b"40000", b".GIT")],
+        [(b"40000", b"..")],
+    ],
+)
+def test_a_tree_that_git_would_not_write_is_left_to_git(tmp_path: Path, entries: list[tuple[bytes, bytes]]) -> None:
+    user_git(tmp_path, "init", "--quiet")
+    writer, common = ObjectWriter(str(tmp_path / ".git")), str(tmp_path / ".git")
+    blob = bytes.fromhex(writer.write(b"blob", b"x"))
+    assert read_tree(common, writer.write(b"tree", b"".join(b"%s %s\0%s" % (mode, name, blob) for mode, name in entries))) is None
+    sound = [(b"100644", b"a.b"), (b"40000", b"a"), (b"100644", b"a0")]  # a folder is ordered as if its name ended with a slash
+    assert read_tree(common, writer.write(b"tree", b"".join(b"%s %s\0%s" % (mode, name, blob) for mode, name in sound)))
 
 
 def test_a_shallow_clone_and_packed_objects_are_left_to_git(project: Path, tmp_path: Path) -> None:
