@@ -28,7 +28,7 @@ Kind = PullRequestRemark.Kind
 def keep_checks(row: PullRequest, checks: Sequence[RemoteCheck]) -> bool:
     """Keep how the checks of the pushed commit are, and a remark for each that failed. True if something is new."""
     now, commit = timezone.now(), row.pushed_commit
-    shown = [{"name": check.name[:200], "outcome": check.outcome.value, "url": _address(check.url)} for check in checks]
+    shown = [{"name": check.name[:200], "outcome": check.outcome.value, "url": link_to(check.url)} for check in checks]
     failed = [check for check in checks if check.outcome is CheckOutcome.FAILED]
     PullRequestRemark.objects.bulk_create(
         (
@@ -39,7 +39,7 @@ def keep_checks(row: PullRequest, checks: Sequence[RemoteCheck]) -> bool:
                 author=check.name[:200],
                 trusted=True,
                 text=check.text[:TEXT_CHARACTERS],
-                url=_address(check.url),
+                url=link_to(check.url),
                 commit=commit,
                 found_at=now,
             )
@@ -64,7 +64,7 @@ def keep_comments(row: PullRequest, comments: Sequence[Comment]) -> bool:
             continue
         remark = known.get(one.key)
         if remark is None:
-            place = {"path": one.path[:1000], "line": one.line, "url": _address(one.url)}
+            place = {"path": one.path[:1000], "line": one.line, "url": link_to(one.url)}
             said = {"kind": Kind.COMMENT, "author": one.author[:200], "trusted": one.trusted, "text": text, "found_at": timezone.now()}
             PullRequestRemark.objects.get_or_create(pull_request=row, key=one.key[:300], defaults={**said, **place})
             new = True
@@ -165,6 +165,6 @@ def _together(row: PullRequest, texts: Sequence[str]) -> str:
     return text if len(text) <= REMARK_CHARACTERS else text[: REMARK_CHARACTERS - 40] + "\n\n(The rest was cut.)"
 
 
-def _address(text: str) -> str:
+def link_to(text: str) -> str:
     """An address to link to; "" for what is none."""
     return text[:500] if text.startswith(("https://", "http://")) else ""

@@ -19,7 +19,7 @@ from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import NothingToDo, ServiceError
 from batches.core.review.rules import risk_of
 from batches.core.text.pull_request import Told, body_of, title_of
-from batches.engine.pull_request_remarks import answer_automatically, keep_checks, keep_comments
+from batches.engine.pull_request_remarks import answer_automatically, keep_checks, keep_comments, link_to
 from batches.engine.reporting import batch_result
 from batches.gates.ledger import read_ledger
 from batches.integrations.forges.home import Home, home_of, is_configured
@@ -192,7 +192,7 @@ def _tell(row: PullRequest, forge: Forge) -> bool:
         # First of all: an answer may have been lost after the request was opened.
         there = forge.find(row.head, row.base)
         found = there or forge.create(row.head, row.base, title, body)
-        _note(row, number=found.number, url=found.url[:500], status=Status.OPEN, told="" if there else told)
+        _note(row, number=found.number, url=link_to(found.url), status=Status.OPEN, told="" if there else told)
         logger.info("batch=%s pull request %s", row.batch.number, row.url)
     if told == row.told:
         return False

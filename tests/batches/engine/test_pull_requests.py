@@ -14,7 +14,7 @@ from batches.accounts import api_tokens
 from batches.accounts.actor import Actor
 from batches.core.errors import NothingToDo, ServiceError
 from batches.engine import generation, pull_requests
-from batches.engine.pull_request_remarks import give_remarks, open_remarks
+from batches.engine.pull_request_remarks import give_remarks, link_to, open_remarks
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request
 from batches.engine.remote_base import look_at_base
 from batches.integrations.forges.home import Home, home_of, split_address
@@ -470,3 +470,11 @@ def test_only_https_and_public_addresses_are_taken_and_a_token_stays_with_its_ho
     assert project.forge_token_sealed, "the same host"
     update_project(project=project, changes={"forge": "gitlab", "forge_address": "https://other.example/a/b"}, actor=ACTOR)
     assert project.forge_token_sealed == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [("https://ci.example.org/1", "https://ci.example.org/1"), ("javascript:alert(1)", ""), (" https://x", ""), ("data:text/html,x", "")],
+)
+def test_only_web_addresses_of_a_code_host_are_linked_to(address, link):
+    assert link_to(address) == link
