@@ -8,14 +8,17 @@ from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
 from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
-from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
+from batches.integrations.forges.pulls import Pulls
+from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
 
 OUTCOMES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING, "warning": CheckOutcome.NEUTRAL}
 PAGE, PAGES = 50, 20  # the list of pull requests cannot be asked for a branch
 
 
-class Gitea:
+class Gitea(Pulls):
     """The repository `path` (owner/name) of the Gitea or Forgejo at `root`."""
+
+    host, taken = "Gitea", 409
 
     def __init__(self, root: str, path: str, token: str) -> None:
         self.connection = Connection(f"{root}/api/v1", {"Authorization": f"token {token}", "Accept": "application/json"}, token)
@@ -28,29 +31,10 @@ class Gitea:
             rows = rows_of(self.connection.call("GET", f"{self.repository}/pulls", query=query))
             for row in rows:
                 if part_of(row, "head", "ref") == head and part_of(row, "base", "ref") == base:
-                    return _request(row)
+                    return self.request(row)
             if len(rows) < PAGE:
                 return None
         return None
-
-    def create(self, head: str, base: str, title: str, body: str) -> Request:
-        """Open one. When there is one already, it is that one."""
-        sent = {"head": head, "base": base, "title": title, "body": body}
-        try:
-            return _request(self.connection.call("POST", f"{self.repository}/pulls", body=sent))
-        except ForgeError as problem:
-            if problem.status == 409 and (there := self.find(head, base)) is not None:
-                return there
-            raise
-
-    def update(self, number: int, title: str, body: str) -> Request:
-        """Give it another title and body."""
-        return _request(self.connection.call("PATCH", f"{self.repository}/pulls/{number}", body={"title": title, "body": body}))
-
-    def look(self, number: int) -> Request:
-        """How it is now."""
-        return _request(self.connection.call("GET", f"{self.repository}/pulls/{number}"))
-
 
     def checks(self, commit: str) -> list[RemoteCheck]:
         """The statuses of a commit, the newest of each context."""
@@ -94,7 +78,6 @@ class Gitea:
             raise
         return part_of(found, "permission") in ("write", "admin", "owner")
 
-
     def issue(self, number: int) -> IssueText:
         """What an issue says, with its comments."""
         place = f"{self.repository}/issues/{number}"
@@ -108,13 +91,3 @@ def _comment(kind: str, row: dict[str, Any], writers: set[str]) -> Comment:
     where = str(row.get("path") or "")
     place = line if isinstance(line, int) and line > 0 else None
     return Comment(f"{kind} {row.get('id')}", author, str(row["body"]), str(row.get("html_url") or ""), where, place, author in writers)
-
-
-def _request(row: Any) -> Request:
-    try:
-        state = RequestState.MERGED if row.get("merged") else RequestState(row["state"])
-        merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
-        updated = str(row.get("updated_at") or "")
-        return Request(int(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged, updated)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ForgeError("Gitea's answer is not a pull request.") from None

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
 from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
-from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
+from batches.integrations.forges.pulls import Pulls
+from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
 
 VERSION = "2022-11-28"
 FAILED = CheckOutcome.FAILED
@@ -16,8 +17,10 @@ OUTCOMES = {"success": CheckOutcome.PASSED} | dict.fromkeys(("neutral", "skipped
 STATES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING}
 
 
-class GitHub:
+class GitHub(Pulls):
     """The repository `path` (owner/name) of GitHub, or of the GitHub Enterprise at `root`."""
+
+    host, taken = "GitHub", 422
 
     def __init__(self, root: str, path: str, token: str) -> None:
         host = root.partition("://")[2]
@@ -31,26 +34,7 @@ class GitHub:
         """The open pull request from `head` into `base`, or None."""
         query = {"state": "open", "head": f"{self.owner}:{head}", "base": base, "per_page": "10"}
         rows = rows_of(self.connection.call("GET", f"{self.repository}/pulls", query=query))
-        return next((_request(row) for row in rows if part_of(row, "head", "ref") == head), None)  # an unknown `head` is no filter
-
-    def create(self, head: str, base: str, title: str, body: str) -> Request:
-        """Open one. When there is one already, it is that one."""
-        sent = {"title": title, "head": head, "base": base, "body": body}
-        try:
-            return _request(self.connection.call("POST", f"{self.repository}/pulls", body=sent))
-        except ForgeError as problem:
-            if problem.status == 422 and (there := self.find(head, base)) is not None:
-                return there
-            raise
-
-    def update(self, number: int, title: str, body: str) -> Request:
-        """Give it another title and body."""
-        return _request(self.connection.call("PATCH", f"{self.repository}/pulls/{number}", body={"title": title, "body": body}))
-
-    def look(self, number: int) -> Request:
-        """How it is now."""
-        return _request(self.connection.call("GET", f"{self.repository}/pulls/{number}"))
-
+        return next((self.request(row) for row in rows if part_of(row, "head", "ref") == head), None)  # an unknown `head` is no filter
 
     def checks(self, commit: str) -> list[RemoteCheck]:
         """The checks of a commit: those of GitHub's apps, and the older commit statuses. A token that may not read them sees none."""
@@ -89,7 +73,6 @@ class GitHub:
         found += [_comment("comment", row) for row in self.connection.pages(f"{self.repository}/issues/{number}/comments")]
         return [one for one in found if one.text.strip()]
 
-
     def issue(self, number: int) -> IssueText:
         """What an issue says, with its comments."""
         place = f"{self.repository}/issues/{number}"
@@ -109,13 +92,3 @@ def _comment(kind: str, row: dict[str, Any]) -> Comment:
         line if isinstance(line, int) else None,
         row.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR"),
     )
-
-
-def _request(row: Any) -> Request:
-    try:
-        state = RequestState.MERGED if row.get("merged") or row.get("merged_at") else RequestState(row["state"])
-        merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
-        updated = str(row.get("updated_at") or "")
-        return Request(int(row["number"]), str(row["html_url"]), state, str(row["head"]["sha"]), merged, updated)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ForgeError("GitHub's answer is not a pull request.") from None

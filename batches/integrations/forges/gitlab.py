@@ -49,7 +49,6 @@ class GitLab:
         """How it is now."""
         return _request(self.connection.call("GET", f"{self.project}/merge_requests/{number}"))
 
-
     def checks(self, commit: str) -> list[RemoteCheck]:
         """The statuses of a commit: jobs of pipelines, and those of other systems. One that may fail says nothing."""
         try:
