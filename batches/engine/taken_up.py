@@ -91,9 +91,12 @@ def settle_lost(attempt: Attempt, now: datetime, *, crashed: bool = False) -> bo
 
 
 def _merge(repository: Repository, branch: str, refs: dict[str, int]) -> tuple[int, str, str, str] | None:
-    """(number, merge commit, tree, merged commit) of the newest merge into the branch that names one of these attempts."""
+    """(number, merge commit, tree, merged commit) of the newest merge into the branch that names one of these attempts.
+
+    Whoever wrote what the base branch holds can forge a trailer, but not the commit that our own reference names.
+    """
     for ref, merge, tree, head in repository.merges_with(branch, TRAILER):
-        if ref in refs:
+        if ref in refs and repository.reference(ref) == head:
             return refs[ref], merge, tree, head
     return None
 

@@ -125,6 +125,23 @@ def test_commits_of_an_attempt_that_nobody_judged_are_kept_and_the_next_number_i
     assert world.git("rev-parse", f"refs/ce/attempts/batch-{batch.number}/run-2/1/1") == kept
 
 
+def test_a_merge_of_the_base_branch_that_claims_to_be_one_of_ours_is_not_taken_for_it(world: World, noted):
+    """Whoever wrote what the base branch holds may have guessed number, run and phase of a batch to come."""
+    tree, base = world.git("rev-parse", "main^{tree}"), world.git("rev-parse", "main")
+    side = world.git("commit-tree", tree, "-p", base, "-m", "Nothing")
+    claim = "Merge\n\nCE-Attempt: refs/ce/attempts/batch-1/run-2/1/1"
+    world.git("update-ref", "refs/heads/main", world.git("commit-tree", tree, "-p", base, "-p", side, "-m", claim))
+    gate = f"`test $(wc -l < {noted}) -gt 1`"
+    batch = world.generated(plan(phase("1", steps=(f"echo 1 >> {noted}; echo 1 > part-1.txt",), gates=(gate,))))
+    assert batch.number == 1
+    forget_rows(lambda: world.finish(world.execute(batch)))
+    shutil.rmtree(Path(settings.CE_DATA_DIR) / "attempts")
+
+    run = world.finish(world.execute(batch))
+    assert run.state == "succeeded" and noted.read_text() == "1\n1\n", "the work was done, not claimed"
+    assert world.git("show", f"{batch.branch}:part-1.txt") == "1"
+
+
 def test_another_plan_with_the_same_numbers_is_not_taken_for_the_same_work(world: World, noted):
     batch = world.generated(two_phases(noted))
 
