@@ -94,9 +94,8 @@ def filled_by(folders: Iterable[str]) -> bool:
 def probe(folders: Iterable[str]) -> MachineFault | None:
     """Try to write a file in each of the folders that exist; the fault that prevents it, None when it works everywhere."""
     for folder in folders:
-        draft = os.path.join(folder, f".ce-probe-{os.getpid()}-{os.urandom(4).hex()}")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            descriptor = _nameless(folder)
             try:
                 view = memoryview(bytes(PROBE_BYTES))
                 while view:
@@ -107,10 +106,22 @@ def probe(folders: Iterable[str]) -> MachineFault | None:
         except OSError as error:
             if fault := fault_of(error, (folder,)):
                 return fault
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
     return None
+
+
+def _nameless(folder: str) -> int:
+    """A new file in the folder that nobody sees and that ends with this process, however that ends. Raises OSError."""
+    try:
+        return os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    # A file system without nameless files, such as NFS: the name is there for a moment.
+    draft = os.path.join(folder, f".ce-probe-{os.getpid()}-{os.urandom(4).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(OSError):
+        os.unlink(draft)
+    return descriptor
 
 
 def mount_point(path: str) -> str:

@@ -4,6 +4,9 @@ import contextlib
 import errno
 import os
 import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from subagents.machine_faults import MachineFault, fault_in, fault_of, filled_by, full, probe
 from subagents.processes import ProgramMissing, run, stream
 from subagents.workspace import open_repository
+from tests.installation import ROOT
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,15 @@ def test_errors_of_the_system_are_told_from_those_of_the_work(tmp_path: Path):
 def test_a_probe_leaves_nothing_and_says_nothing_where_writing_works(tmp_path: Path):
     assert probe((str(tmp_path), str(tmp_path / "gone"))) is None and full((str(tmp_path),)) is None
     assert list(tmp_path.iterdir()) == [] and not filled_by((str(tmp_path),))
+
+
+@pytest.mark.parametrize("before", ["", "os.O_TMPFILE = os.O_DIRECTORY | os.O_WRONLY"], ids=["nameless files", "none of them"])
+def test_a_probe_that_is_killed_while_it_writes_leaves_nothing(tmp_path: Path, before: str):
+    """The folder may be a person's repository. Without nameless files EISDIR is the answer, as of an old file system."""
+    killed = "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
+    code = f"import os, signal, sys\n{before}\n{killed}\nfrom subagents.machine_faults import probe\nprobe(sys.argv[1:])"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_many_open_files_and_processes_are_the_machines(project: Path, monkeypatch: pytest.MonkeyPatch):
