@@ -10,11 +10,15 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from batches.core.plans.analysis import DocumentReport, analyse_document, checks_of
+from batches.core.plans.conflicts import ConflictKind, conflict_words
+from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
 from batches.core.plans.reader import PlanIssue
 from batches.core.review.plan_review import PlanReview
 from batches.core.text.words import counted
 
 GATES_SHOWN = 200
+CONFLICTS_SHOWN = 50
+COSTED_PHASES = 500  # in a larger plan, what running phases one by one costs takes too long to find
 
 
 def add_plan_arguments(parser: ArgumentParser) -> None:
@@ -101,6 +105,22 @@ def gate_lines(report: DocumentReport) -> Iterator[str]:
             shown += 1
             line = f"Phase {phase.key}, gate {read.gate.position}: {read.sentence}"
             yield line + (f"; to run it, end the gate with {read.chosen}" if read.offer else "")
+
+
+def conflict_lines(report: DocumentReport) -> Iterator[str]:
+    """Each file that phases change which may run at the same time, with those phases and what it costs to run them one by one."""
+    if report.analysis is None:
+        return
+    phases = report.reading.plan.phases
+    real = [conflict for conflict in report.analysis.conflicts if conflict.kind is not ConflictKind.ORDERED]
+    for one in real[:CONFLICTS_SHOWN]:
+        added = None
+        if len(phases) <= COSTED_PHASES:
+            added = added_hours(phases, report.analysis.stage_of, (), one.phases, DEFAULT_SCHEDULE)
+        cost = "" if added is None else f"; one after the other costs {hours(added)}"
+        yield f"{conflict_words(one.file, one.phases, one.kind)}{cost}"
+    if len(real) > CONFLICTS_SHOWN:
+        yield f"… and {len(real) - CONFLICTS_SHOWN} more (--json lists all)"
 
 
 def hours(value: float | None) -> str:

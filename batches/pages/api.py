@@ -385,7 +385,7 @@ def _reviewed(request: HttpRequest, found: DocumentReport) -> dict[str, object]:
 
 def _faults(found: DocumentReport) -> dict[str, object]:
     whole = found.to_json()
-    return {"valid": found.is_valid, "errors": whole["errors"], "warnings": whole["warnings"]}
+    return {"valid": found.is_valid} | {name: whole[name] for name in ("errors", "warnings", "conflicts")}
 
 
 def _plan_bytes(request: HttpRequest) -> bytes:

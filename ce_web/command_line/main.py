@@ -122,6 +122,10 @@ def plan(plan: str, project: str, as_json: bool, detach: bool, at_most: float | 
             place = f"{name}:{fault['line']}" if fault.get("line") else name
             say(f"{place}: {fault['message']}", err=True)
         raise Refused(f"{name} has {counted(len(made['errors']), 'error')}; no batch was made. See and fix them: {made['url']}")
+    from batches.core.plans.conflicts import conflict_words
+
+    for one in (one for one in made["conflicts"] if one["kind"] != "ordered"):
+        say(f"Conflict: {conflict_words(one['file'], one['phases'], one['kind'])}", err=True)
     begun = where.call("POST", "batches/", body={"plan": made["plan"], "project": slug})
     _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most)
 

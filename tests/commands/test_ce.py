@@ -151,6 +151,8 @@ def test_what_is_refused_is_a_sentence_and_exit_code_1_as_text_and_as_json(termi
     refused = terminal("plan", "bad.md", code=1)
     assert "bad.md:5: " in refused.stderr and "no batch was made" in refused.stderr
     assert "There is no project 'none'" in terminal("plan", "bad.md", "--project", "none", code=1).stderr
+    (terminal.folder / "both.md").write_text(plan("One file", phase("1", "true"), phase("2", "true").replace("made/2", "made/1")))
+    assert "Conflict: made/1.txt: phases 1, 2, in the same stage" in terminal("plan", "both.md").stderr
 
 
 def test_the_choices_that_are_offered_are_those_that_there_are():

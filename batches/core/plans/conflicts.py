@@ -35,6 +35,13 @@ def conflict_id(conflict: FileConflict) -> str:
     return hashlib.sha256("\0".join((conflict.file, conflict.kind, *conflict.phases)).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
+def conflict_words(file: str, phases: Sequence[str], kind: str) -> str:
+    """A conflict in words, such as “src/a.py: phases 1, 2, in the same stage”."""
+    who = ", ".join(phases[:12]) + (f" and {len(phases) - 12} more" if len(phases) > 12 else "")
+    where = "in the same stage" if kind == ConflictKind.SAME_STAGE else "in different stages, with no order between them"
+    return f"{file}: phases {who}, {where}"
+
+
 @dataclass(slots=True)
 class _Writers:
     """The phases so far that declare an entry (`own`) or something it covers (`covered`), and their conflicts, as bit sets."""

@@ -7,11 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from batches.core.plans.analysis import DocumentReport
-from batches.core.plans.conflicts import ConflictKind, FileConflict
-from batches.core.plans.forecast import DEFAULT_SCHEDULE, added_hours
+from batches.core.plans.conflicts import ConflictKind
 from batches.core.review.plan_review import PlanReview
 from batches.core.text.words import counted
-from batches.management.plan_files import add_plan_arguments, gate_lines, hours, issue_line, read_plans, review_lines
+from batches.management.plan_files import add_plan_arguments, conflict_lines, gate_lines, hours, issue_line, read_plans, review_lines
 
 
 class Command(BaseCommand):
@@ -83,23 +82,11 @@ class Command(BaseCommand):
         analysis = report.analysis
         if analysis is None or not analysis.conflicts:
             return
-        real = [conflict for conflict in analysis.conflicts if conflict.kind is not ConflictKind.ORDERED]
-        ordered = len(analysis.conflicts) - len(real)
+        ordered = sum(conflict.kind is ConflictKind.ORDERED for conflict in analysis.conflicts)
         self.stdout.write("")
-        if not real:
+        if ordered == len(analysis.conflicts):
             self.stdout.write(f"File conflicts: none ({counted(ordered, 'overlap')} of phases that run one after the other anyway)")
             return
         self.stdout.write(self.style.WARNING("File conflicts:"))
-        for conflict in real[:50]:
-            self.stdout.write(self.style.WARNING(f"  {self._sentence(conflict, report)}"))
-        if len(real) > 50:
-            self.stdout.write(self.style.WARNING(f"  … and {len(real) - 50} more (--json lists all)"))
-
-    def _sentence(self, conflict: FileConflict, report: DocumentReport) -> str:
-        who = ", ".join(conflict.phases[:12]) + (f" and {len(conflict.phases) - 12} more" if len(conflict.phases) > 12 else "")
-        where = "in the same stage" if conflict.kind is ConflictKind.SAME_STAGE else "in different stages, with no order between them"
-        cost = ""
-        if report.analysis is not None and len(report.reading.plan.phases) <= 500:
-            added = added_hours(report.reading.plan.phases, report.analysis.stage_of, (), conflict.phases, DEFAULT_SCHEDULE)
-            cost = "" if added is None else f"; one after the other costs {hours(added)}"
-        return f"{conflict.file}: phases {who}, {where}{cost}"
+        for line in conflict_lines(report):
+            self.stdout.write(self.style.WARNING(f"  {line}"))

@@ -117,7 +117,7 @@ class Command(BaseCommand):
             return retries.resume(batch=batch, actor=actor, options=execute_options(options))
         plan = plan_execution(batch=batch, options=execute_options(options))
         run = execution.execute(batch=batch, actor=actor, options=execute_options(options))
-        for line in (*_models(plan), *(f"Note: {note}" for note in plan.notes)):
+        for line in (*_models(plan), *_conflicts(plan), *(f"Note: {note}" for note in plan.notes)):
             self.stderr.write(line, str)
         return run
 
@@ -158,8 +158,8 @@ class Command(BaseCommand):
                 self.stdout.write(line)
             if plan.done:
                 self.stdout.write(f"Done already: {', '.join(plan.done)}")
-            for conflict in plan.conflicts:
-                self.stdout.write(f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}")
+            for line in _conflicts(plan):
+                self.stdout.write(line)
             for key, earlier in plan.after.items():
                 self.stdout.write(f"Phase {key} starts after {', '.join(earlier)} (one after the other)")
             for gate in batch.project.gate_rules.project:
@@ -187,6 +187,10 @@ def _models(plan: ExecutionPlan) -> list[str]:
         if choice.model:
             of.setdefault(str(choice), []).append(key)
     return [f"Model {choice}: {', '.join(keys)}" for choice, keys in of.items()]
+
+
+def _conflicts(plan: ExecutionPlan) -> list[str]:
+    return [f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}" for conflict in plan.conflicts]
 
 
 def _phase_models(given: list[str] | None) -> dict[str, str]:

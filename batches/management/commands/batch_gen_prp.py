@@ -15,7 +15,7 @@ from batches.engine import generation, reporting
 from batches.engine.preflight import lost_in_git
 from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
-from batches.management.plan_files import issue_line
+from batches.management.plan_files import conflict_lines, issue_line
 from batches.management.projects import find_project
 from batches.models import Batch, Project
 from batches.plans.services import import_plan
@@ -98,13 +98,15 @@ class Command(BaseCommand):
 
 
 def analysed(name: str, text: bytes, out: OutputWrapper) -> DocumentReport:
-    """The analysed plan. If it has errors, prints each on a line and raises CommandError (exit code 1)."""
+    """The analysed plan; prints its conflicts. If it has errors, prints each on a line and raises CommandError (exit code 1)."""
     report = analyse_document(text)
     if report.reading.errors:
         for issue in report.reading.errors:
             out.write(issue_line(name, issue))
         count = counted(len(report.reading.errors), "error")
         raise CommandError(f"{name} has {count}; nothing was generated.", returncode=1)
+    for line in conflict_lines(report):
+        out.write(f"Conflict: {line}")
     return report
 
 

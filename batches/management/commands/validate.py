@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from batches.core.text.words import counted
-from batches.management.plan_files import add_plan_arguments, gate_lines, issue_line, read_plans, review_lines
+from batches.management.plan_files import add_plan_arguments, conflict_lines, gate_lines, issue_line, read_plans, review_lines
 
 
 class Command(BaseCommand):
@@ -30,6 +30,7 @@ class Command(BaseCommand):
                         "errors": whole["errors"],
                         "warnings": whole["warnings"],
                         "checks": whole["checks"],
+                        "conflicts": whole["conflicts"],
                     }
                     | ({} if one.review is None else {"review": one.review.to_json()})
                 )
@@ -42,6 +43,8 @@ class Command(BaseCommand):
                     self.stdout.write(self.style.ERROR(f"error: {issue_line(name, issue)}"))
                 for issue in warnings:
                     self.stdout.write(self.style.WARNING(f"warning: {issue_line(name, issue)}"))
+                for line in conflict_lines(report):
+                    self.stdout.write(self.style.WARNING(f"conflict: {line}"))
                 for line in gate_lines(report):
                     self.stdout.write(f"gate: {line}")
                 for line in review_lines(name, one.review):

@@ -248,10 +248,19 @@ class PlanReview(Shape):
     problem: Annotated[str | None, Field(description="Why the files were not compared.", examples=[None])]
 
 
+class PlanConflict(Shape):
+    """A file that several phases change."""
+
+    file: Annotated[str, Field(examples=["shop/export.py"])]
+    phases: Annotated[list[str], Field(examples=[["2a", "2b"]])]
+    kind: Annotated[str, Field(description="same_stage, cross_stage, or ordered: no conflict.", examples=["same_stage"])]
+
+
 class Validation(Shape):
     valid: bool
     errors: list[PlanIssue]
     warnings: list[PlanIssue]
+    conflicts: list[PlanConflict]
     review: PlanReview | None = None
 
 
@@ -264,6 +273,7 @@ class SavedPlan(Shape):
     valid: bool
     errors: list[PlanIssue]
     warnings: list[PlanIssue]
+    conflicts: list[PlanConflict]
     review: PlanReview
 
 

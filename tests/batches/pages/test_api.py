@@ -174,7 +174,7 @@ def test_status_is_what_the_command_prints_and_plans_are_read_as_the_commands_re
     call_command("analyze", str(path), "--json")
     assert root("POST", "/api/plans/analyze/", PLAN).json() == json.loads(capsys.readouterr().out)
     faulty = root("POST", "/api/plans/validate/", PLAN.replace("Phase 1\n", "Phase 9\n")).json()
-    assert not faulty["valid"] and faulty["errors"][0]["line"] > 0 and Plan.objects.count() == 1
+    assert faulty["conflicts"] == [] and not faulty["valid"] and faulty["errors"][0]["line"] > 0 and Plan.objects.count() == 1
 
 
 def test_a_plan_is_kept_made_a_batch_executed_and_cancelled_in_the_name_of_the_token(root, batch):

@@ -100,9 +100,12 @@ def test_analyze_json_is_the_object_of_the_contract(manage, write):
 
 def test_conflicts_are_shown_with_the_cost_of_running_one_after_the_other(manage, write):
     path = write(plan(phase("1"), phase("2")))
-    assert "src/a.py: phases 1, 2, in the same stage; one after the other costs 2 h" in manage("analyze", path).stdout
-    [conflict] = json.loads(manage("analyze", path, "--json").stdout)["conflicts"]
-    assert conflict == {"file": "src/a.py", "phases": ["1", "2"], "kind": "same_stage"}
+    for command in ("analyze", "validate"):
+        assert "src/a.py: phases 1, 2, in the same stage; one after the other costs 2 h" in manage(command, path).stdout
+        [conflict] = json.loads(manage(command, path, "--json").stdout)["conflicts"]
+        assert conflict == {"file": "src/a.py", "phases": ["1", "2"], "kind": "same_stage"}
+    ordered = write(linked("1; 2 < 1"), "ordered.md")
+    assert "conflict:" not in manage("validate", ordered).stdout
 
 
 def test_errors_name_file_and_line_and_end_with_exit_code_1(manage, write):
