@@ -395,7 +395,7 @@ def _lines(
         for gate in rows.gates:
             place = (attempt.task.stage.number, gate.phase, attempt.task.run.number, attempt.number)
             known = tuple(findings.of_gate.pop((pk, gate.key), ()))
-            line = Line(*place, gate.origin, gate.position, gate.gate, gate.kind, gate, None, known)
+            line = Line(*place, gate.origin, gate.position, gate.gate, gate.kind, gate, None, known, merged=_on_merged(attempt))
             plan = bound.get((gate.phase, gate.position)) if gate.origin == "plan" else None
             line = replace(line, differences=(*line.differences, *_of_plan(gate, told.get(gate.key), plan)))
             if gate.kind == GateKind.UNVERIFIED:
@@ -413,7 +413,13 @@ def _lines(
     for (pk, key), differences in findings.of_gate.items():  # gates that only the evidence has
         attempt = attempts[pk]
         place = (attempt.task.stage.number, key[0], attempt.task.run.number, attempt.number)
-        yield Line(*place, key[1], key[2], "a gate that the ledger has not", "", None, None, tuple(differences))
+        unknown = "a gate that the ledger has not"
+        yield Line(*place, key[1], key[2], unknown, "", None, None, tuple(differences), merged=_on_merged(attempt))
+
+
+def _on_merged(attempt: Attempt) -> bool:
+    """Whether its gates were judged on the merged tree of a stage."""
+    return attempt.task.kind == TaskKind.STAGE_CHECK
 
 
 def _printed(batch: Batch) -> dict[tuple[int, Key], str]:

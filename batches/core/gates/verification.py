@@ -61,6 +61,7 @@ class Line:
     now: Now | None = None
     differences: tuple[Difference, ...] = ()
     repeated: bool = True
+    merged: bool = False  # judged on the merged tree of its stage, not on the commit of its phase
 
     @property
     def verdict(self) -> Verdict:
@@ -78,6 +79,7 @@ class Line:
             "verdict": self.verdict,
             "stage": self.stage,
             "phase": self.phase,
+            "tree": "merged" if self.merged else "phase",
             "run": self.run,
             "attempt": self.attempt,
             "origin": self.origin,
@@ -193,7 +195,8 @@ def report_text(document: Mapping[str, Any]) -> str:
         lines.append(f"  ✕ {problem['attempt'] or 'the batch'}: {problem['words']}")
     for gate in document["gates"]:
         whose = f"phase {gate['phase']}" if gate["phase"] else f"stage {gate['stage']}"
-        tried = f", attempt {gate['attempt']}" if gate["attempt"] else ""
+        merged = f", merged tree of stage {gate['stage']}" if gate.get("tree") == "merged" else ""
+        tried = merged + (f", attempt {gate['attempt']}" if gate["attempt"] else "")
         mark = "✓" if gate["verdict"] in AGREEMENT else "✕"
         named = f"{gate['origin']} gate {gate['position']} \"{_one_line(gate['gate'])}\""
         lines.append(f"  {mark} {whose}{tried}: {named} {WORDS[gate['verdict']]}")

@@ -64,6 +64,7 @@ def test_an_honest_batch_agrees_and_its_evidence_is_in_any_clone_that_fetched_th
     out = StringIO()
     call_command("verify", batch=batch.number, stdout=out, stderr=StringIO())
     assert "Everything agrees" in out.getvalue()
+    assert "✓ phase 1, attempt 1: plan" in out.getvalue() and "✓ phase 1, merged tree of stage 1, attempt 1: plan" in out.getvalue()
     GateCheck.objects.filter(gate__position=1).update(exit_code=1)
     out = StringIO()
     with pytest.raises(SystemExit, match="1"):

@@ -40,6 +40,13 @@ def test_what_else_is_printed_is_a_difference_and_its_first_line_is_told(then: s
     assert steady("x /a/b y", ("/a/b",)) == "x <folder> y"
 
 
+def test_a_gate_of_a_merged_tree_is_told_from_the_same_gate_of_its_phase():
+    line = Line(2, "2a", 2, 1, "plan", 1, "It runs", "command", GATE, NOW)
+    said = report_text({"batch_id": 1, "title": "T", **Verified([line, replace(line, merged=True)]).to_json()})
+    assert 'phase 2a, attempt 1: plan gate 1 "It runs" agrees' in said
+    assert 'phase 2a, merged tree of stage 2, attempt 1: plan gate 1 "It runs" agrees' in said
+
+
 def test_nothing_recorded_and_what_could_not_be_repeated_are_no_agreement():
     line = Line(1, "2a", 2, 1, "plan", 1, "It runs", "command", GATE, NOW)
     assert Verified([line]).agrees and not Verified().agrees
