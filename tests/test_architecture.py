@@ -37,7 +37,8 @@ PROCESS_STARTERS = (
 )
 GIT_RUNNER = "subagents/workspace.py"
 # They check what a form or an upload holds, and show no page.
-NOT_PAGES = tuple(f"batches/pages/{name}.py" for name in ("forms", "accounts/forms", "installation/forms", "uploads"))
+_NO_PAGES = ("forms", "accounts/forms", "projects/fields", "projects/settings_form", "projects/tools_form", "uploads")
+NOT_PAGES = tuple(f"batches/pages/{name}.py" for name in _NO_PAGES)
 STATE_WRITER = "batches/runs/transitions.py"
 TASK_SENDER = "batches/tasks.py"
 

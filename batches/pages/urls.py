@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from batches.pages import api_urls
-from batches.pages.accounts import audit, provider, second_step, users
+from batches.pages.accounts import audit, provider, second_step, teams, users
 from batches.pages.batches import (
     actions,
     batch_list,
@@ -26,9 +26,12 @@ from batches.pages.batches import (
     transcript,
     verification,
 )
-from batches.pages.installation import forge, health, members, projects, settings
+from batches.pages.installation import health, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, idea, plans
+from batches.pages.projects import agents, code_host, environment, members, projects, tools
+from batches.pages.projects import detail as project
+from batches.pages.projects import gates as project_gates
 
 app_name = "batches"
 urlpatterns: list[URLPattern] = [
@@ -105,17 +108,17 @@ urlpatterns: list[URLPattern] = [
     path("plans/<int:pk>/execute/", plans.plan_execute, name="plan_execute"),
     path("projects/", projects.project_list, name="projects"),
     path("new-project/", projects.project_new, name="project_new"),
-    path("projects/<slug:slug>/", projects.project_detail, name="project_detail"),
-    path("projects/<slug:slug>/environment/", projects.project_environment, name="project_environment"),
-    path("projects/<slug:slug>/secrets/", projects.project_secret, name="project_secret"),
-    path("projects/<slug:slug>/agents/", projects.project_agents, name="project_agents"),
-    path("projects/<slug:slug>/tools/", projects.project_tools, name="project_tools"),
-    path("projects/<slug:slug>/gates/", projects.project_gates, name="project_gates"),
-    path("projects/<slug:slug>/forge/", forge.project_forge, name="project_forge"),
+    path("projects/<slug:slug>/", project.project_detail, name="project_detail"),
+    path("projects/<slug:slug>/environment/", environment.project_environment, name="project_environment"),
+    path("projects/<slug:slug>/secrets/", environment.project_secret, name="project_secret"),
+    path("projects/<slug:slug>/agents/", agents.project_agents, name="project_agents"),
+    path("projects/<slug:slug>/tools/", tools.project_tools, name="project_tools"),
+    path("projects/<slug:slug>/gates/", project_gates.project_gates, name="project_gates"),
+    path("projects/<slug:slug>/forge/", code_host.project_forge, name="project_forge"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
-    path("projects/<slug:slug>/commands/", projects.project_commands, name="project_commands"),
-    path("projects/<slug:slug>/messages/<int:pk>/again/", projects.message_again, name="message_again"),
-    path("projects/<slug:slug>/test-message/", projects.try_messages, name="try_messages"),
+    path("projects/<slug:slug>/commands/", project.project_commands, name="project_commands"),
+    path("projects/<slug:slug>/messages/<int:pk>/again/", project.message_again, name="message_again"),
+    path("projects/<slug:slug>/test-message/", project.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),
     path("metrics/all.json", metrics.metrics_all_json, name="metrics_all_json"),
     path("metrics/attempts/", metrics.metrics_attempts, name="metrics_attempts"),
@@ -132,8 +135,8 @@ urlpatterns: list[URLPattern] = [
     path("users/<int:pk>/active/", users.user_active, name="user_active"),
     path("users/<int:pk>/sessions/", users.end_sessions_of, name="end_sessions_of"),
     path("users/<int:pk>/reset/", users.user_reset, name="user_reset"),
-    path("teams/", members.team_list, name="teams"),
-    path("teams/<int:pk>/", members.team_change, name="team_change"),
+    path("teams/", teams.team_list, name="teams"),
+    path("teams/<int:pk>/", teams.team_change, name="team_change"),
     path("audit/", audit.audit, name="audit"),
     path("audit.csv", audit.audit_csv, name="audit_csv"),
     path("account/", users.account, name="account"),

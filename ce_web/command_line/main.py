@@ -563,14 +563,14 @@ def install_commands(repository: str, branch: str | None, remove: bool) -> None:
     import tempfile
 
     from batches.core.errors import ServiceError
-    from batches.repositories import framework
+    from batches.repositories import claude_commands
     from subagents.contract import SubagentError
     from subagents.workspace import open_repository
 
     try:
         found = open_repository(os.path.abspath(repository))
         with tempfile.TemporaryDirectory() as scratch:
-            change = (framework.remove if remove else framework.install)(found, branch or found.default_branch(), scratch)
+            change = (claude_commands.remove if remove else claude_commands.install)(found, branch or found.default_branch(), scratch)
     except (ServiceError, SubagentError) as problem:
         raise Refused(str(problem)) from problem
     say(change.words)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -19,13 +20,37 @@ from batches.core.text import words
 from batches.integrations.api_keys import api_key
 from batches.integrations.installation import forget_api_key, keep_api_key, set_default_backend, try_api_key
 from batches.models import Host, Installation, SettingChange
+from batches.models.choices import BACKEND_CHOICES
 from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
-from batches.pages.installation.forms import ApiKeyForm, InstallationForm
+from batches.pages.forms import Described
 from batches.projects.month import month_to_date
 
 CHANGES_SHOWN = 20
+
+
 View = Callable[[HttpRequest], HttpResponse]
+
+
+class InstallationForm(Described, forms.Form):
+    """Settings for all projects."""
+
+    default_backend = forms.ChoiceField(
+        choices=BACKEND_CHOICES,
+        label="Backend of new projects",
+        help_text="Each project can choose another.",
+    )
+
+
+class ApiKeyForm(Described, forms.Form):
+    """An API key, entered once and never shown again."""
+
+    key = forms.CharField(
+        max_length=1000,
+        label="API key",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Stored encrypted and never shown again.",
+    )
 
 
 def for_admins(view: View) -> View:

@@ -8,12 +8,12 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import ServiceError
 from batches.models import Project
-from batches.repositories import framework
+from batches.repositories import claude_commands
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
 
 
-def change_framework(*, project: Project, actor: Actor, remove: bool = False) -> framework.FrameworkChange:
+def change_claude_commands(*, project: Project, actor: Actor, remove: bool = False) -> claude_commands.CommandsChange:
     """Install or renew the commands on the project's base branch, or remove them. Raises ServiceError, PermissionDenied."""
     actor.require(MERGE_BATCH, project)
     scratch = str(Path(settings.CE_DATA_DIR) / "merges")
@@ -21,4 +21,4 @@ def change_framework(*, project: Project, actor: Actor, remove: bool = False) ->
         repository = checked_repository(project)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
-    return (framework.remove if remove else framework.install)(repository, project.base_branch, scratch)
+    return (claude_commands.remove if remove else claude_commands.install)(repository, project.base_branch, scratch)

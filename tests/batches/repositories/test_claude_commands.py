@@ -11,7 +11,7 @@ import pytest
 
 from batches.core.errors import ServiceError
 from batches.projects.services import create_project
-from batches.repositories import framework
+from batches.repositories import claude_commands
 from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.world import ACTOR
@@ -34,11 +34,11 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def installed(repository: Path, tmp_path: Path) -> framework.FrameworkChange:
-    return framework.install(open_repository(str(repository)), "main", str(tmp_path / "scratch"))
+def installed(repository: Path, tmp_path: Path) -> claude_commands.CommandsChange:
+    return claude_commands.install(open_repository(str(repository)), "main", str(tmp_path / "scratch"))
 
 
-def again(repository: Path, tmp_path: Path, do=framework.install) -> framework.FrameworkChange:
+def again(repository: Path, tmp_path: Path, do=claude_commands.install) -> claude_commands.CommandsChange:
     return do(open_repository(str(repository)), "main", str(tmp_path / "scratch"))
 
 
@@ -46,7 +46,7 @@ def test_all_files_come_as_one_commit_and_into_the_folder_that_has_the_branch(re
     assert set(installed.written) == EXPECTED and not installed.kept
     assert git(repository, "rev-parse", "HEAD") == installed.commit and git(repository, "rev-list", "--count", "HEAD") == "2"
     assert not git(repository, "status", "--porcelain")
-    assert set(git(repository, "show", "--format=", "--name-only").splitlines()) == EXPECTED | {framework.MANIFEST}
+    assert set(git(repository, "show", "--format=", "--name-only").splitlines()) == EXPECTED | {claude_commands.MANIFEST}
     assert os.stat(repository / ".ce/orchestration/dependency_analyzer.py").st_mode & stat.S_IXUSR
     assert f"main is at {installed.commit[:12]} now: 12 files written." in installed.words
     second = again(repository, tmp_path)
@@ -58,8 +58,8 @@ def test_what_somebody_has_changed_or_removed_is_left_alone(repository: Path, tm
     removed = repository / ".claude/subagents/reviewer-subagent.md"
     removed.unlink()
     git(repository, "commit", "-qam", "Change them")
-    newer = {path: content + b"\nNewer.\n" for path, content in framework.framework_files().items()}
-    monkeypatch.setattr(framework, "framework_files", lambda: newer)
+    newer = {path: content + b"\nNewer.\n" for path, content in claude_commands.command_files().items()}
+    monkeypatch.setattr(claude_commands, "command_files", lambda: newer)
     renewed = again(repository, tmp_path)
     assert set(renewed.kept) == {COMMAND, ".claude/subagents/reviewer-subagent.md"}
     assert set(renewed.written) == EXPECTED - set(renewed.kept) and COMMAND in renewed.words
@@ -67,7 +67,7 @@ def test_what_somebody_has_changed_or_removed_is_left_alone(repository: Path, tm
     assert (repository / ".claude/orchestrators/README.md").read_bytes().endswith(b"Newer.\n")
     assert not again(repository, tmp_path).commit
 
-    gone = again(repository, tmp_path, framework.remove)
+    gone = again(repository, tmp_path, claude_commands.remove)
     assert set(gone.removed) == set(renewed.written) and (repository / COMMAND).exists()
     left = set(git(repository, "ls-files").splitlines())
     assert left == {"README.md", COMMAND}
@@ -79,7 +79,7 @@ def test_a_file_that_was_there_before_is_not_ours(repository: Path, tmp_path: Pa
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "A command")
     assert again(repository, tmp_path).kept == (COMMAND,)
-    assert COMMAND not in json.loads((repository / framework.MANIFEST).read_text())["files"]
+    assert COMMAND not in json.loads((repository / claude_commands.MANIFEST).read_text())["files"]
 
 
 def test_uncommitted_work_in_the_way_refuses_and_changes_nothing(repository: Path, tmp_path: Path):
@@ -106,7 +106,7 @@ def test_a_file_or_link_in_place_of_a_folder_is_never_replaced(repository: Path,
 
 
 def test_a_damaged_note_is_told(repository: Path, tmp_path: Path, installed):
-    (repository / framework.MANIFEST).write_text("[]")
+    (repository / claude_commands.MANIFEST).write_text("[]")
     git(repository, "commit", "-qam", "Break it")
     with pytest.raises(ServiceError, match=r"ce-web\.json is damaged\. Restore it"):
         again(repository, tmp_path)

@@ -20,7 +20,7 @@ from subagents.merges import BranchMerge, find_place
 from subagents.trees import Entry
 from subagents.workspace import Repository
 
-FILES = Path(__file__).resolve().parent / "framework_files"
+FILES = Path(__file__).resolve().parent / "claude_command_files"
 # The folders of FILES, and where their files go.
 PLACES = {
     "commands": ".claude/commands",
@@ -33,7 +33,7 @@ REGULAR, EXECUTABLE = "100644", "100755"
 
 
 @dataclass(frozen=True, slots=True)
-class FrameworkChange:
+class CommandsChange:
     """What an installation or removal did. `kept` are files that are somebody else's by now; `commit` is "" if nothing changed."""
 
     branch: str
@@ -57,7 +57,7 @@ class FrameworkChange:
         return " ".join(said)
 
 
-def framework_files() -> dict[str, bytes]:
+def command_files() -> dict[str, bytes]:
     """{path in the repository: content} of all that is installed."""
     found = {}
     for folder, place in PLACES.items():
@@ -67,20 +67,20 @@ def framework_files() -> dict[str, bytes]:
     return found
 
 
-def install(repository: Repository, branch: str, scratch: str) -> FrameworkChange:
+def install(repository: Repository, branch: str, scratch: str) -> CommandsChange:
     """Write the files to `branch`, and renew those that nobody has changed. `scratch` is a folder of ours for git's index.
 
     A folder that has the branch checked out follows, as at a merge. Raises ServiceError with what is in the way.
     """
-    return _change(repository, branch, scratch, framework_files(), "Add CE Web's commands for Claude Code")
+    return _change(repository, branch, scratch, command_files(), "Add CE Web's commands for Claude Code")
 
 
-def remove(repository: Repository, branch: str, scratch: str) -> FrameworkChange:
+def remove(repository: Repository, branch: str, scratch: str) -> CommandsChange:
     """Take away what `install` wrote and nobody has changed. Raises ServiceError with what is in the way."""
     return _change(repository, branch, scratch, {}, "Remove CE Web's commands for Claude Code")
 
 
-def _change(repository: Repository, branch: str, scratch: str, wanted: Mapping[str, bytes], subject: str) -> FrameworkChange:
+def _change(repository: Repository, branch: str, scratch: str, wanted: Mapping[str, bytes], subject: str) -> CommandsChange:
     try:
         base = repository.branch_commit(branch)
         _refuse_in_the_way(repository, base, [*wanted, MANIFEST])
@@ -101,7 +101,7 @@ def _change(repository: Repository, branch: str, scratch: str, wanted: Mapping[s
         commit = _commit(repository, branch, base, scratch, _entries(repository, wanted, written, removed, kept, noted), subject)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
-    return FrameworkChange(branch, commit, tuple(written), tuple(removed), tuple(kept))
+    return CommandsChange(branch, commit, tuple(written), tuple(removed), tuple(kept))
 
 
 def _refuse_in_the_way(repository: Repository, base: str, paths: Iterable[str]) -> None:

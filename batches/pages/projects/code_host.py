@@ -49,7 +49,6 @@ class ProjectForge(Described, forms.Form):
         help_text="The main button of a batch that succeeded; both stand beside each other.",
     )
 
-
     remark_rounds = forms.IntegerField(
         min_value=0,
         max_value=5,
@@ -77,4 +76,4 @@ def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, "Saved.")
             return redirect("batches:project_forge", project.slug)
     context = {"project": project, "form": form}
-    return render(request, "installation/project_forge.html", context, status=400 if form.errors else 200)
+    return render(request, "projects/code_host.html", context, status=400 if form.errors else 200)

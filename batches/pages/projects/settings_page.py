@@ -1,0 +1,54 @@
+"""A page of some settings of a project: its form, its suggestions from the repository, and what is saved."""
+
+from collections.abc import Callable
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+
+from batches.accounts.access import may
+from batches.accounts.roles import CHANGE_PROJECT
+from batches.core.errors import BatchError
+from batches.models import Project
+from batches.pages.common import actor_of
+from batches.projects.services import update_project
+
+USE_WORDS = (
+    *(("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates")),
+    *(("agent", "Agents and their shells"), ("servers", "MCP servers that ask for it")),
+)
+
+
+def settings_page(
+    request: HttpRequest,
+    slug: str,
+    name: str,
+    form_class: "type[forms.ModelForm[Project]]",
+    suggest: Callable[[Project, QueryDict], object],
+    applies: str,
+) -> HttpResponse:
+    """A page of some settings: `name` is its address and template; `suggest` fills the form from the repository, without saving."""
+    project = get_object_or_404(Project, slug=slug)
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    data = request.POST.copy() if request.method == "POST" else None
+    found, looked, refusal = None, data is not None and "look" in data, ""
+    if data is not None and looked:
+        try:
+            found = suggest(project, data)
+        except BatchError as error:
+            refusal = str(error)
+    form = form_class(data, instance=Project.objects.get(pk=project.pk))
+    if data is not None and not looked and form.is_valid():
+        try:
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"Saved. {applies}")
+            return redirect(f"batches:{name}", project.slug)
+    context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
+    context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}
+    return render(request, f"projects/{name.removeprefix('project_')}.html", context, status=400 if form.errors and not looked else 200)
