@@ -1,5 +1,6 @@
 """Looking at a project's repository for the commands that could be its gates: read from git, nothing is run."""
 
+import os
 import shutil
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.gates.discovery import Proposal, manifests_of, propose
-from batches.core.gates.environment_proposal import FETCHED_TOOLS, EnvironmentProposal, propose_environment
+from batches.core.gates.environment_proposal import FETCHED_TOOLS, EnvironmentProposal, RustPlace, propose_environment
 from batches.models import Project
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
@@ -23,9 +24,19 @@ def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | No
     try:
         repository = checked_repository(project)
         lacking = [tool for tool in FETCHED_TOOLS if shutil.which(tool) is None]
-        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)), lacking)
+        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)), lacking, _rust_place())
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
+
+
+def _rust_place() -> RustPlace | None:
+    """Where this machine's cargo is. A cargo that leads to rustup needs the folder of its toolchains, which is below a person's home."""
+    found = shutil.which("cargo")
+    if found is None:
+        return None
+    by_rustup = os.path.basename(os.path.realpath(found)) == "rustup"
+    home = os.environ.get("RUSTUP_HOME") or os.path.expanduser("~/.rustup")
+    return RustPlace(os.path.dirname(found), home if by_rustup and os.path.isdir(home) else "")
 
 
 def look_at_repository(*, project: Project, actor: Actor) -> Proposal:

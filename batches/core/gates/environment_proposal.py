@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentProposal:
-    """A set-up command (a shell script), the variables that it needs as NAME=VALUE lines, and the files that speak for it."""
+    """A set-up command (a shell script), the variables that it needs as NAME=VALUE lines, and the files that speak for it.
+
+    `readable`: folders of this machine that commands must be able to read for it, and that the sandbox does not show by itself.
+    """
 
     setup: str
     variables: str
     why: str
+    readable: tuple[str, ...] = ()
 
 
 _INSTALL = "bin/python -m pip install --quiet --disable-pip-version-check"
@@ -19,17 +23,29 @@ PIP = f"python3 -m venv .venv && .venv/{_INSTALL}"
 FETCHED_TOOLS = ("uv", "poetry", "pipenv", "pnpm", "yarn")
 
 
-def propose_environment(files: Sequence[str], lacking: Collection[str] = ()) -> EnvironmentProposal | None:
+@dataclass(frozen=True, slots=True)
+class RustPlace:
+    """Where this machine has its cargo: the folder of the program, and the home of rustup if it is rustup that starts it."""
+
+    programs: str
+    rustup_home: str
+
+
+def propose_environment(
+    files: Sequence[str], lacking: Collection[str] = (), rust: RustPlace | None = None
+) -> EnvironmentProposal | None:
     """The set-up that the lock files and manifests of the top folder speak for, one part for each language; None without any.
 
     `lacking`: which of FETCHED_TOOLS this machine does not have; the set-up installs those it needs for itself.
+    `rust`: where its cargo is; None without one.
     """
     top = {path for path in files if "/" not in path}
-    parts = [part for part in (_python(top, lacking), _node(top, lacking), _rust(top), _go(top), _ruby(top)) if part is not None]
+    parts = [part for part in (_python(top, lacking), _node(top, lacking), _rust(top, rust), _go(top), _ruby(top)) if part is not None]
     if not parts:
         return None
     variables = "\n".join(part.variables for part in parts if part.variables)
-    return EnvironmentProposal("\n".join(part.setup for part in parts), variables, ", ".join(part.why for part in parts))
+    readable = tuple(path for part in parts for path in part.readable)
+    return EnvironmentProposal("\n".join(part.setup for part in parts), variables, ", ".join(part.why for part in parts), readable)
 
 
 def _fetched(tool: str, lacking: Collection[str], *, variables: str = "") -> str:
@@ -74,10 +90,14 @@ def _node(top: set[str], lacking: Collection[str]) -> EnvironmentProposal | None
     return None
 
 
-def _rust(top: set[str]) -> EnvironmentProposal | None:
+def _rust(top: set[str], place: RustPlace | None) -> EnvironmentProposal | None:
+    """Commands have an empty HOME, where rustup finds no toolchain: it is told where this machine's toolchains are."""
     if "Cargo.toml" not in top:
         return None
-    return EnvironmentProposal("cargo fetch", "CARGO_HOME={environment}/home/.cargo\nCARGO_NET_RETRY=2", "Cargo.toml")
+    rustup = f"\nRUSTUP_HOME={place.rustup_home}" if place and place.rustup_home else ""
+    paths = [path for path in (place.programs, place.rustup_home) if path and not path.startswith("/usr/")] if place else []
+    variables = f"CARGO_HOME={{environment}}/home/.cargo\nCARGO_NET_RETRY=2{rustup}"
+    return EnvironmentProposal("cargo fetch", variables, "Cargo.toml", tuple(paths))
 
 
 def _go(top: set[str]) -> EnvironmentProposal | None:

@@ -15,6 +15,7 @@ CHECKERS = _words(
     hatch pdm pipenv rye pixi invoke inv codespell typos vale djlint sqlfluff semgrep
     node npm npx pnpm yarn bun deno tsc tsx eslint prettier jest vitest mocha cypress playwright biome oxlint stylelint turbo nx
     go cargo rustc gofmt golangci-lint mage make just task cmake ctest ninja meson bazel earthly gradle gradlew mvn dotnet swift xcodebuild
+    gcc g++ cc c++ clang clang++ clang-tidy cppcheck gfortran javac java kotlinc scalac nim crystal dune opam rebar3
     zig dart flutter ruby bundle rake rspec rubocop php composer phpunit perl prove lua luac busted nvim mix elixir stack cabal ghc
     sbt lein clojure julia Rscript
     bash sh zsh shellcheck shfmt bats test [ [[ grep egrep fgrep rg ls find diff cmp stat jq yq xmllint yamllint actionlint

@@ -57,13 +57,20 @@ def test_wrong_values_are_refused_with_the_reason(root, project, field, value, s
     assert response.status_code == 400 and said in response.text
 
 
-def test_looking_at_the_repository_fills_the_form_and_saves_nothing(root, project, tmp_path):
+def test_looking_at_the_repository_fills_the_form_and_saves_nothing(root, project, tmp_path, monkeypatch):
     user_git(tmp_path, "init", "-q", "-b", "main")
-    commit_files(tmp_path, {"package.json": "{}", "package-lock.json": "{}"})
+    commit_files(tmp_path, {"package.json": "{}", "package-lock.json": "{}", "Cargo.toml": ""})
+    rust = tmp_path / "rust"
+    (rust / "bin").mkdir(parents=True)
+    (rust / "bin/rustup").touch(mode=0o755)
+    (rust / "bin/cargo").symlink_to("rustup")
+    monkeypatch.setenv("PATH", f"{rust}/bin", prepend=":")
+    monkeypatch.setenv("RUSTUP_HOME", str(rust))
     project.repository = str(tmp_path)
     project.save()
     response = root.post(address(project), EMPTY | {"look": "1"})
     assert "npm ci" in response.text and "package-lock.json" in response.text
+    assert f"RUSTUP_HOME={rust}" in response.text and f"{rust}/bin and {rust}" in response.text
     project.refresh_from_db()
     assert project.setup_command == ""
 

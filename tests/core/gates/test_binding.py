@@ -146,6 +146,8 @@ def test_gate_as_long_as_an_essay_is_unverified() -> None:
     "command",
     [
         "just test",
+        "gcc -Wall -Werror -fsyntax-only src/a.c",
+        "cc -c a.c && ./check.sh",
         "set -e; make lint; ./run.sh",
         "/abs/path/python -m pytest",
         "/usr/bin/python3.12 -m pytest -q",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.core.gates.environment_proposal import FETCHED_TOOLS, propose_environment
+from batches.core.gates.environment_proposal import FETCHED_TOOLS, RustPlace, propose_environment
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_two_languages_are_both_set_up():
     proposal = propose_environment(["package-lock.json", "package.json", "requirements.txt"])
     assert proposal is not None and "npm ci" in proposal.setup and "-r requirements.txt" in proposal.setup
     assert proposal.why == "requirements.txt, package-lock.json"
+
+
+def test_rust_is_told_where_rustup_keeps_its_toolchains_since_commands_have_an_empty_home():
+    found = propose_environment(["Cargo.toml"], rust=RustPlace("/home/ada/.cargo/bin", "/home/ada/.rustup"))
+    assert found is not None and found.readable == ("/home/ada/.cargo/bin", "/home/ada/.rustup")
+    assert found.variables.split("\n") == ["CARGO_HOME={environment}/home/.cargo", "CARGO_NET_RETRY=2", "RUSTUP_HOME=/home/ada/.rustup"]
+    packaged = propose_environment(["Cargo.toml"], rust=RustPlace("/usr/bin", ""))
+    assert packaged is not None and "RUSTUP" not in packaged.variables and not packaged.readable
 
 
 def test_files_below_the_top_and_other_files_propose_nothing():
