@@ -118,7 +118,6 @@ $(VENV)/.installed: requirements.txt
 	  || { echo "python3 -m venv failed: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@echo "Installing the requirements into $(VENV) ..."
 	@$(PIP) -r requirements.txt
-	@$(PY) -m ce_web.static_files
 	@printf '%s\n' '#!/bin/sh' 'exec "$(abspath $(PY))" -c "$(START)" "$(CURDIR)" "$$@"' > $(BIN)/ce && chmod +x $(BIN)/ce
 	@touch $@
 

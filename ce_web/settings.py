@@ -2,7 +2,6 @@
 
 import socket
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +159,10 @@ TIME_ZONE = env_time_zone("TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
 
-# The name contains the version, so that browsers may cache the file for ever (ce_web/static_files.py).
-CE_PLOTLY_NAME = f"plotly-{version('plotly')}.min.js"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [FILES_DIR / "static"]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder", "django.contrib.staticfiles.finders.AppDirectoriesFinder"]
-STATICFILES_FINDERS += ["ce_web.static_files.PackageFinder"]
 WHITENOISE_USE_FINDERS = True  # no collectstatic needed
-WHITENOISE_IMMUTABLE_FILE_TEST = r"/plotly-[0-9.]+\.min\.js$"  # the version is in the name
 
 # Fragments of live pages, rendered once per version for all web processes of this host.
 CACHES = {

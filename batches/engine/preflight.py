@@ -24,7 +24,7 @@ from subagents.workspace import Repository
 TICK_LATE_SECONDS = 10.0  # the watchdog of `manage.py up` restarts the cluster by then
 DISK_LOW_BYTES = 2 * 1024**3
 FILES_NAMED = 8
-SERVER_PACKAGES = ("django", "django_q", "gunicorn", "httpx", "plotly", "whitenoise")
+SERVER_PACKAGES = ("django", "django_q", "gunicorn", "httpx", "whitenoise")
 IN_A_VENV = "Install CE Web in a virtual environment, as `make run` does, or give each project its own under Environment."
 COMMANDS_ONLY = "steps"  # the backend that runs fenced commands and understands no prose
 

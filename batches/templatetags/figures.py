@@ -8,8 +8,8 @@ from django import template
 from django.utils.html import conditional_escape, escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from batches.core.metrics import plotly_json
-from batches.core.metrics.plotly_json import Figure, Row
+from batches.core.metrics import values
+from batches.core.metrics.figures import Figure, Row
 from batches.core.metrics.text import success_name
 from batches.core.metrics.types import Headline
 from batches.core.text import words
@@ -22,7 +22,7 @@ register = template.Library()
 @register.filter
 def in_unit(value: float | Decimal | None, unit: str) -> str:
     """A headline's or a criterion's value as people read it."""
-    return plotly_json.in_unit(value, unit)
+    return values.in_unit(value, unit)
 
 
 register.filter(success_name)
@@ -41,7 +41,7 @@ def change(headline: Headline) -> SafeString:
     """The change from the previous period: sign, amount and word, never by colour alone."""
     if headline.before is None or headline.value is None:
         return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
-    before, now = (plotly_json.in_unit(value, headline.unit) for value in (headline.before, headline.value))
+    before, now = (values.in_unit(value, headline.unit) for value in (headline.before, headline.value))
     if now == before:  # what reads the same is no change
         return format_html('<span class="change">as before ({})</span>', before)
     sign = "▲" if headline.value > headline.before else "▼"
@@ -74,7 +74,7 @@ def _cells(figure: Figure, row: Row) -> Iterator[str]:
         if column.name == "state" and value in STATE_STYLES:
             yield f"<td>{pill(str(value))}</td>"
             continue
-        text: str = conditional_escape(plotly_json.shown(value, column.kind))
+        text: str = conditional_escape(values.shown(value, column.kind))
         if at == 0 and row.href:
             text = f'<a href="{escape(row.href)}">{text}</a>'
         yield f"<td class=num>{text}</td>" if column.is_number else f"<td>{text}</td>"

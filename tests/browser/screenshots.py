@@ -173,6 +173,7 @@ def build_rows() -> list[Shot]:
         ("pull-request", f"/batches/{done.number}/pull-request/"),
         ("project-new", "/new-project/"),
         ("metrics", "/metrics/?period=all"),
+        *((f"metrics-{section}", f"/metrics/?period=all&section={section}") for section in ("time", "tokens", "errors", "plans")),
         ("metrics-attempts", "/metrics/attempts/?period=all"),
         ("compare", f"/compare/?a={done.number}&b={failed.number}"),
         ("metrics-empty", "/metrics/?period=all&operation=generate"),
@@ -313,10 +314,6 @@ def main(folder: Path, names: list[str]) -> None:
                         context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
                     page = context.new_page()
                     page.goto(address + shot.path)
-                    for figure in page.locator("[data-chart]").all():  # drawn when it is looked at
-                        figure.scroll_into_view_if_needed()
-                        figure.locator(".main-svg").first.wait_for(state="attached")
-                    page.evaluate("window.scrollTo(0, 0)")
                     page.screenshot(path=folder / f"{shot.name}.png", full_page=shot.whole)
                     context.close()
 

@@ -31,9 +31,6 @@ def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_a_phone(open_tab):
             draw.click()
         if page.locator("details#graph-box, #graph-box:has([hx-target])").count():
             page.locator("#graph-box .graph").wait_for()
-        if page.locator("[data-chart]").count():
-            page.locator("[data-chart]").first.scroll_into_view_if_needed()  # a figure is drawn when it is looked at
-            page.locator("[data-chart] .main-svg").first.wait_for(state="attached")
         if faults := violations(page):
             found[name] = faults
     for path, field, button in SHOWN_ONCE:

@@ -10,25 +10,14 @@ from datetime import date
 from typing import Protocol
 
 from batches.core.metrics.criteria import MEAN_SECONDS, TOKENS_BELOW
-from batches.core.metrics.plotly_json import (
-    COLOURS,
-    Bars,
-    Column,
-    Figure,
-    Point,
-    Row,
-    Series,
-    Value,
-    bars,
-    dated,
-    horizontal_bars,
-    points,
-    shown,
-)
+from batches.core.metrics.figures import Column, Figure, Row
+from batches.core.metrics.plots import COLOURS, Bars, Point, Series, bars, dated, horizontal_bars, points
 from batches.core.metrics.types import Bucket, History, RunPoint, Waits
+from batches.core.metrics.values import Value, shown
 from batches.core.text import words
 
 BARS = 40  # runs drawn one by one
+CHAPTERS = {"time": "Time", "tokens": "Tokens and cost", "errors": "Errors and retries", "plans": "Plans against what happened"}
 GOOD, BAD, MUTED = "var(--running-bar)", "var(--failed-bar)", "var(--queued-bar)"
 NO_TOKENS = "No attempt has reported tokens; the steps backend uses none."
 NO_COST = "No attempt has a known cost: prices are known for models only."
@@ -118,37 +107,30 @@ class Chapter:
     figures: tuple[Figure, ...]
 
 
-def chapters(history: History, links: Links) -> tuple[Chapter, ...]:
-    """All figures, in the order of the page."""
+def chapters(history: History, links: Links, only: str = "") -> tuple[Chapter, ...]:
+    """All figures, in the order of the page; with `only` those of one chapter."""
     places = places_of(history, links)
-    return (
-        Chapter(
-            "time",
-            "Time",
-            (
-                duration(history, places),
-                stages(history, places),
-                slowest_phases(history, links),
-                speed_up(history, links),
-                waiting(history, places),
-            ),
-        ),
-        Chapter(
-            "tokens",
-            "Tokens and cost",
-            (tokens(history, places), subagents(history, links), saving(history, links), cost(history, places), phase_cost(history, links)),
-        ),
-        Chapter(
-            "errors",
-            "Errors and retries",
-            (error_rate(history, links), error_types(history, links), errors(history, links), retries(history, places)),
-        ),
-        Chapter(
-            "plans",
-            "Plans against what happened",
-            (estimates(history, links), calibration(history, links), forecasts(history, links), conflicts(history, places)),
-        ),
-    )
+
+    def time() -> tuple[Figure, ...]:
+        return (
+            *(duration(history, places), stages(history, places), slowest_phases(history, links)),
+            *(speed_up(history, links), waiting(history, places)),
+        )
+
+    def used() -> tuple[Figure, ...]:
+        return (
+            *(tokens(history, places), subagents(history, links), saving(history, links)),
+            *(cost(history, places), phase_cost(history, links)),
+        )
+
+    def failures() -> tuple[Figure, ...]:
+        return (error_rate(history, links), error_types(history, links), errors(history, links), retries(history, places))
+
+    def plans() -> tuple[Figure, ...]:
+        return (estimates(history, links), calibration(history, links), forecasts(history, links), conflicts(history, places))
+
+    made = {"time": time, "tokens": used, "errors": failures, "plans": plans}
+    return tuple(Chapter(name, CHAPTERS[name], make()) for name, make in made.items() if only in ("", name))
 
 
 def figures(history: History, links: Links) -> Iterator[Figure]:
@@ -241,8 +223,7 @@ def slowest_phases(history: History, links: Links) -> Figure:
     return Figure(
         "slowest_phases",
         "Slowest phases",
-        f"{len(found)} of {history.kinds} kinds, by the 90th percentile"
-        + _recent(history.recent_attempts, history.attempts, "attempts"),
+        f"{len(found)} of {history.kinds} kinds, by the 90th percentile" + _recent(history.recent_attempts, history.attempts, "attempts"),
         (
             PHASE,
             MEDIAN,
@@ -496,7 +477,6 @@ def phase_cost(history: History, links: Links) -> Figure:
 
 def error_rate(history: History, links: Links) -> Figure:
     buckets = history.buckets
-    share = [one.error_share for one in buckets]
     over = over_days(history, links)
     plot = dated(
         [
@@ -521,7 +501,7 @@ def error_rate(history: History, links: Links) -> Figure:
         ),
         tuple(Row((one.start, one.attempts, one.failed, one.error_share), href) for one, href in zip(buckets, over.hrefs, strict=True)),
         "No attempt has ended.",
-        plot if any(value is not None for value in share) else None,
+        plot,
         "The share of attempts that failed, over time.",
     )
 
@@ -543,7 +523,7 @@ def error_types(history: History, links: Links) -> Figure:
         if names
         else (),
         "No attempt failed.",
-        bars(over, series, "count") if names else None,
+        bars(over, series, "count", unit="attempts") if names else None,
         f"Failed attempts over time, by {len(names)} reasons.",
     )
 
@@ -585,7 +565,7 @@ def retries(history: History, places: Places) -> Figure:
         (*places.columns, Column("retries", "Retries"), ATTEMPTS),
         places.table(found, attempts) if any(found) else (),
         "No phase had to be tried again.",
-        bars(places.bars, [Series("retries", found, "var(--stale-bar)")], "count") if any(found) else None,
+        bars(places.bars, [Series("retries", found, "var(--stale-bar)")], "count", unit="retries") if any(found) else None,
         f"{sum(found)} retries in {sum(attempts)} attempts.",
     )
 

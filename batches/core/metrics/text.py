@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from batches.core.gates.success import SHORT, Success
 from batches.core.metrics.criteria import Criterion
 from batches.core.metrics.findings import Finding
+from batches.core.metrics.summary import summary
 from batches.core.metrics.types import Headline, History, RoleUse, Spread
 from batches.core.percentile import MoreThan
 from batches.core.text.words import UNKNOWN, duration, tokens, usd
@@ -41,13 +42,14 @@ def success_name(kind: str) -> str:
 
 
 def trends_text(history: History) -> str:
-    """Headlines with their change, findings, criteria, slowest phases, errors, roles, estimates and waits."""
+    """Headlines with their change, what happened in short, findings, criteria, slowest phases, errors, roles, estimates and waits."""
     if not history.runs and not history.attempts:
         return "Nothing ended within the period."
     lines = []
     if history.demo:
         lines += ["Demonstration: these figures are (also) made up (manage.py demo_history --remove takes them away).", ""]
     lines += [_headline(one) for one in history.headlines]
+    lines += _section("In short", [one.text for one in summary(history)])
     behind = [_row(success_name(kind), f"{count:,}") for kind, count in history.successes]
     lines += _section("Phases that succeeded", behind)
     lines += _section("Findings", [_finding(one) for one in history.findings], "Nothing stands out.")

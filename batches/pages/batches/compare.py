@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import Series, horizontal_bars, in_unit
+from batches.core.metrics.plots import Series, horizontal_bars
 from batches.core.metrics.types import BatchView, PhasePoint
+from batches.core.metrics.values import in_unit
 from batches.metrics import history
 from batches.models import RunFact
 from batches.pages.common import LARGEST_NUMBER, read_number
@@ -74,7 +74,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     }
     if first and second:
         context["failed"] = [one.run.batch for one in (first, second) if not one.run.succeeded]
-        context |= {"lines": _lines(first, second), "pairs": _pairs(first, second), "plotly": settings.CE_PLOTLY_NAME}
+        context |= {"lines": _lines(first, second), "pairs": _pairs(first, second)}
         context |= _stages(first, second)
     return render(request, "batches/compare.html", context)
 

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from functools import lru_cache
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -20,10 +19,12 @@ from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.states import Operation
 from batches.core.errors import WrongChoice
-from batches.core.metrics.charts import chapters, figures
+from batches.core.metrics.charts import CHAPTERS, chapters, figures
+from batches.core.metrics.figures import Figure
 from batches.core.metrics.findings import Finding, RemedyCode
-from batches.core.metrics.plotly_json import Figure, bare
+from batches.core.metrics.summary import FEW_RUNS, summary
 from batches.core.metrics.types import Filters, History
+from batches.core.metrics.values import bare
 from batches.core.text.csv import csv_of
 from batches.metrics import history
 from batches.models import Project
@@ -37,6 +38,7 @@ OPERATIONS = {
     Operation.REVIEW: "Review",
     Operation.UPDATE_CONTEXT: "Update context",
 }
+SECTIONS = {"": "Overview"} | CHAPTERS
 HEADLINES = ("success_share", "seconds_median", "cost_per_batch", "tokens_per_phase", "error_share")
 PAGE_SIZE = 50
 
@@ -46,6 +48,7 @@ class PageLinks:
     """Where bars lead to, with what the page is filtered by (core.history_figures.Links)."""
 
     filters: Filters
+    section: str = ""
 
     def batch(self, number: int) -> str:
         return _batch(number)
@@ -55,7 +58,7 @@ class PageLinks:
 
     def days(self, start: date, end: date) -> str:
         narrowed = {"period": "range", "from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
-        return _address("batches:metrics", self.filters.query(**narrowed))
+        return _address("batches:metrics", self.filters.query(**narrowed, section=self.section))
 
     def attempts(self, **narrowed: str) -> str:
         return _address("batches:metrics_attempts", self.filters.query() | narrowed)
@@ -90,25 +93,40 @@ def metrics(request: HttpRequest) -> HttpResponse:
         filters = Filters.read(request.GET)
     except WrongChoice as error:
         filters, fault = Filters(), str(error)
+    section = request.GET.get("section", "")
+    if section not in CHAPTERS:
+        section = ""
     seen = history.read_history(filters, now=timezone.now())
-    links = PageLinks(filters)
     first = {name: seen.headline(name) for name in HEADLINES}
     context = {
         "history": seen,
         "filters": filters,
+        "narrowed": [value for value in (filters.project, filters.role, filters.model, filters.demo) if value],
         "fault": fault,
-        "headlines": list(first.values()),
-        "others": [one for one in seen.headlines if one.code not in first],
-        "chapters": chapters(seen, links) if seen.runs or seen.attempts else (),
-        "cards": _cards(seen.findings, request),
-        "periods": [(name, _address("batches:metrics", filters.query(period=name, **{"from": "", "to": ""}))) for name in PERIODS],
+        "section_shown": section,
+        "sections": [(name, title, _address("batches:metrics", filters.query(section=name))) for name, title in SECTIONS.items()],
+        "ended": bool(seen.runs or seen.attempts),
+        "few": seen.runs < FEW_RUNS,
+        "periods": [
+            (name, _address("batches:metrics", filters.query(period=name, section=section, **{"from": "", "to": ""}))) for name in PERIODS
+        ],
         "period_names": PERIODS,
         "operations": OPERATIONS,
         "exports": urlencode(filters.query()),
         "all_time": _address("batches:metrics", filters.query(period="all", **{"from": "", "to": ""})),
         "back": request.get_full_path(),
-        "plotly": settings.CE_PLOTLY_NAME,
     }
+    if seen.runs or seen.attempts:
+        made = chapters(seen, PageLinks(filters, section), section or "time")[0].figures
+        shown = made if section else made[:1]
+        context |= {
+            "sentences": [(one, _address("batches:metrics", filters.query(section=one.section))) for one in summary(seen)],
+            "headlines": list(first.values()),
+            "others": [one for one in seen.headlines if one.code not in first],
+            "figures": [one for one in shown if one.rows],
+            "empty": [one for one in shown if not one.rows],
+            "cards": _cards(seen.findings, request),
+        }
     return render(request, "metrics/metrics.html", context, status=400 if fault else 200)
 
 

@@ -23,9 +23,9 @@ from django.utils import timezone
 
 from batches.core.engine.pricing import input_cost
 from batches.core.engine.states import Operation
-from batches.core.metrics.plotly_json import in_unit
 from batches.core.metrics.text import figure as in_words
 from batches.core.metrics.types import Filters, bucket_days, kind_of
+from batches.core.metrics.values import in_unit
 from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.metrics import demo, facts, history
 from batches.models import Attempt, GateCheck, PredictedConflict, Project, Run, Task

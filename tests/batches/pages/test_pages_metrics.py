@@ -1,14 +1,16 @@
 """The metrics page, its exports, the attempts behind a figure, remedies, and two batches side by side."""
 
-import json
+import html
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from batches.core.metrics.charts import BARS, chapters, figures
+from batches.core.metrics.charts import BARS, CHAPTERS, chapters, figures
+from batches.core.metrics.summary import summary
 from batches.core.metrics.types import Filters, Headline
 from batches.metrics import facts
 from batches.metrics.history import read_history
@@ -38,26 +40,25 @@ def history_of(batches: int, *, days: float = 1.0) -> None:
         AttemptFact.objects.filter(run=fact.pk).update(ended_at=ended, day=ended.date(), role="executor", model="haiku")
 
 
-def plots(page: str) -> dict[str, dict]:
-    """The plots of a page by their names."""
-    found = re.findall(r'<script id="([a-z_]+)-plot" type="application/json">(.*?)</script>', page)
-    return {name: json.loads(text) for name, text in found}
+def marks(page: str, name: str) -> list[tuple[str, str]]:
+    """(address, words) of the marks of a plot that lead somewhere."""
+    (drawn,) = re.findall(rf'data-plot="{name}">(.*?)</div>', page, re.DOTALL)
+    found = re.findall(r'<a class="mark" href="([^"]+)"[^>]*><title>(.*?)</title>', drawn, re.DOTALL)
+    return [(html.unescape(href), told) for href, told in found]
 
 
-def test_an_empty_history_says_what_to_do_and_loads_no_plotting_script(ada):
+def test_an_empty_history_says_what_to_do(ada):
     page = ada.get("/metrics/").text
     assert "Nothing has ended" in page and "Figures appear with the first batch that ends." in page
-    assert "plotly" not in page
     assert "no execution has ended" in ada.get("/compare/").text.lower()
 
 
 @pytest.mark.long
 def test_each_figure_has_its_plot_its_table_and_both_exports(ada):
     history_of(2)
-    page = ada.get("/metrics/").text
+    page = "".join(ada.get(f"/metrics/?section={name}").text for name in CHAPTERS)
     names = [one.name for one in figures(read_history(Filters(), timezone.now()), PageLinks(Filters()))]
     assert len(names) == len(set(names)) == 18
-    drawn = plots(page)
     for name in names:
         assert f'id="figure-{name}"' in page
         rows = ada.get(f"/metrics/{name}.json").json()["rows"]
@@ -65,7 +66,7 @@ def test_each_figure_has_its_plot_its_table_and_both_exports(ada):
         assert len(text) == len(rows) + 2, name
         if rows:
             assert text[0].split(",") == list(rows[0])
-            assert f"/metrics/{name}.csv" in page and (name in drawn)
+            assert f"/metrics/{name}.csv" in page and f'data-plot="{name}"' in page
     assert "'=1+1 <b>bold</b>" in ada.get("/metrics/duration.csv").text
     assert "&lt;b&gt;bold" in page and "<b>bold" not in page
 
@@ -74,12 +75,26 @@ def test_a_bar_and_its_row_lead_to_what_they_were_counted_from(ada):
     history_of(2)
     batch = Batch.objects.latest("number")
     page = ada.get("/metrics/").text
-    bars = plots(page)["duration"]["data"]
-    assert f"/batches/{batch.number}/" in [told[0] for trace in bars for told in trace["customdata"]]
+    assert f"/batches/{batch.number}/" in [href for href, _ in marks(page, "duration")]
     assert f'<a href="/batches/{batch.number}/">{batch.number}</a>' in page
-    (href,) = {told[0] for told in plots(page)["errors"]["data"][0]["customdata"]}
+    ((href, told),) = marks(ada.get("/metrics/?section=errors").text, "errors")
+    assert "this period: 2" in told
     listed = ada.get(href)
     assert listed.status_code == 200 and listed.text.count('class="lead"') == 2, "the failed attempt of either batch"
+
+
+def test_the_summary_says_what_the_figures_say_and_tells_no_change_of_few_runs(ada):
+    history_of(3)
+    page = ada.get("/metrics/").text
+    seen = read_history(Filters(), timezone.now())
+    said = [one.text for one in summary(seen)]
+    assert all(html.escape(text) in page for text in said)
+    assert said[0].startswith("3 batch runs ended: 0 succeeded (0 %)")
+    assert any("3 of " in text and "all with “gate failed”" in text for text in said)
+    faster = [replace(one, value=80.0, before=100.0) if one.code == "seconds_median" else one for one in seen.headlines]
+    text = "A batch took 20 % less time than in the period before (1 min 20 s, was 1 min 40 s)."
+    assert text in [one.text for one in summary(replace(seen, headlines=tuple(faster)))]
+    assert text not in [one.text for one in summary(replace(seen, headlines=tuple(faster), runs=2))]
 
 
 def test_more_runs_than_fit_are_drawn_as_days_that_lead_to_their_runs(ada):
