@@ -13,6 +13,7 @@ from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_words, success_words
+from batches.core.text.excerpt import excerpt
 from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import counted, duration, tokens, usd_sum
 from batches.engine.evidence import write_evidence
@@ -30,6 +31,7 @@ from subagents.machine_faults import fault_of
 
 JsonObject = dict[str, Any]
 
+LOOKS_BACK = (Operation.REVIEW, Operation.UPDATE_CONTEXT)  # their own success says nothing of the work that they look at
 OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # how much output of a failed gate the report quotes
 
 
@@ -142,6 +144,9 @@ def batch_result(run: Run) -> JsonObject:
     phases = list(batch.phases.select_related("stage"))
     successes = read_successes([batch.pk]) if run.operation == Operation.EXECUTE else {}
     results = [_phase_result(phase, latest.get(phase.pk), attempts, successes) for phase in phases]
+    if run.operation in LOOKS_BACK:
+        executed = _executed(batch)
+        results = [entry | {"executed": executed.get(entry["phase"], "not run")} for entry in results]
     kinds = [kind for entry in results if isinstance(kind := entry["success"], Success)]
     checks = [task for task in run.tasks.select_related("stage") if task.kind == TaskKind.STAGE_CHECK]
     return {
@@ -172,6 +177,12 @@ def batch_result(run: Run) -> JsonObject:
     }
 
 
+def _executed(batch: Batch) -> dict[str, str]:
+    """{phase key: how its newest execution stands}, in the words of a result."""
+    tasks = Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE).order_by("run__number")
+    return {key: "success" if state == TaskState.SUCCEEDED else state for key, state in tasks.values_list("phase__key", "state")}
+
+
 def _phase_result(
     phase: Phase, task: Task | None, attempts: dict[int, list[Attempt]], successes: Mapping[int, PhaseSuccess]
 ) -> JsonObject:
@@ -199,7 +210,7 @@ def _phase_result(
         "cost_usd": _sum(None if attempt.cost_usd is None else float(attempt.cost_usd) for attempt in tried),
         **{name: _counts(gates, origin) for origin, name in GATE_LISTS.items()},
         "failed_gates": [
-            {"text": check.title, "command": check.command, "exit_code": check.exit_code, "output": _last_lines(check.output)}
+            {"text": check.title, "command": check.command, "exit_code": check.exit_code, "output": _quoted(check.output)}
             for check in gates
             if check.status == "failed"
         ],
@@ -234,9 +245,9 @@ def _counts(checks: Iterable[GateCheck], origin: GateOrigin) -> dict[str, int]:
     return counts | {"flaky": sum(check.flaky for check in own)}
 
 
-def _last_lines(output: str) -> str:
-    """The last lines of a check's output, short enough for a report."""
-    return "\n".join(line[:OUTPUT_WIDTH] for line in output.rstrip().splitlines()[-OUTPUT_LINES:])
+def _quoted(output: str) -> str:
+    """The lines of a check's output that say what failed, and the last ones, short enough for a report."""
+    return "\n".join(line[:OUTPUT_WIDTH] for line in excerpt(output, OUTPUT_LINES).split("\n"))
 
 
 def _stage_result(number: int, results: list[JsonObject], checks: list[Task]) -> JsonObject:
@@ -359,6 +370,8 @@ def _gates_word(name: str, counts: dict[str, int]) -> str:
 
 def _status_word(entry: JsonObject) -> str:
     """The status of a phase as the report says it; a success that is not verified is told apart."""
+    if "executed" in entry and entry["status"] == "success":
+        return "looked at" if entry["executed"] == "not run" else f"looked at; executed: {entry['executed']}"
     if entry["accepted_by"]:
         return f"succeeded, accepted by {entry['accepted_by']}"
     return state_word(entry["success"]) if entry["success"] in OPEN else str(entry["status"])
@@ -374,5 +387,8 @@ def _phase_line(entry: JsonObject) -> str:
             parts.append(_gates_word("gates" if origin == GateOrigin.PLAN else f"{origin} gates", counts))
     if entry["attempts"] > 1:
         parts.append(f"{entry['attempts']} attempts")
-    mark = state_icon(entry["success"]) if entry["success"] in (*OPEN, Success.ACCEPTED) else marks.get(entry["status"], "○")
+    if "executed" in entry and entry["status"] == "success":
+        mark = marks.get(entry["executed"], "○")
+    else:
+        mark = state_icon(entry["success"]) if entry["success"] in (*OPEN, Success.ACCEPTED) else marks.get(entry["status"], "○")
     return f"  {mark} {entry['prp_id']} Phase {entry['phase']}: {entry['title']} ({', '.join(parts)})"

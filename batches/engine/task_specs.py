@@ -21,6 +21,7 @@ from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
+from batches.core.text.excerpt import telling_lines
 from batches.engine.repairs import ASK_FOR_REPAIR, ask_to_join, repair_words
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
@@ -41,7 +42,8 @@ TRIED: Prepared[tuple[int, str, str, str]] = Prepared(
 )
 GATES: Prepared[Gate] = Prepared(lambda phase: Gate.objects.filter(phase=phase))
 TITLES = 60  # of other phases that a prompt names
-GATE_CHARACTERS, LOG_LINES, EARLIER_CHARACTERS = 4_000, 40, 24_000  # limits of what the prompt quotes from an earlier attempt
+# Limits of what the prompt quotes from an earlier attempt.
+GATE_CHARACTERS, GATE_LINES, LOG_LINES, EARLIER_CHARACTERS = 4_000, 10, 40, 24_000
 
 
 def new_attempt(
@@ -154,7 +156,9 @@ def earlier_failure(task: Task) -> str:
         parts.insert(0, ask_to_join(last) if last.merge_conflicts else ASK_FOR_REPAIR)
     for check in last.gate_checks.filter(status="failed").select_related("gate"):
         shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
-        parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{check.output[-GATE_CHARACTERS:]}")
+        told = [f"{line}\n" for line in telling_lines(check.output[:-GATE_CHARACTERS], GATE_LINES)]
+        printed = "".join([*told, "…\n"] if told else ()) + check.output[-GATE_CHARACTERS:]
+        parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{printed}")
     lines = [line for text in last.log_tail.split("\n")[-LOG_LINES:] if (line := _log_message(text))]
     if lines:
         parts.append("The last lines of its log:\n" + "\n".join(lines))

@@ -232,7 +232,6 @@ def _report_of(review: Review) -> str:
         found = counted(score["findings"], "finding")
         lines.append(f"  {score['prp_id']} risk {score['score']} ({score['band']}), {found}")
     for finding in review.findings.all():
-        if finding.severity != Severity.INFO:
-            lines.append(f"  {finding.severity}: {finding.place}: {finding.message}")
+        lines.append(f"  {finding.severity}: {finding.place}: {finding.message}")
     lines.append(review.problem or f"Report: {review.path} on {review.run.batch.branch}")
     return "\n".join(lines)

@@ -109,7 +109,7 @@ class FailedGate(Shape):
     text: Annotated[str, Field(examples=["All tests pass"])]
     command: Annotated[str, Field(examples=["pytest -q"])]
     exit_code: Annotated[int | None, Field(examples=[1])]
-    output: Annotated[str, Field(description="Its last lines.", examples=["1 failed, 8 passed"])]
+    output: Annotated[str, Field(description="Its last lines, after those that say what failed.", examples=["1 failed, 8 passed"])]
 
 
 class Question(Shape):

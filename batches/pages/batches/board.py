@@ -16,6 +16,7 @@ from batches.core.gates.ledger import FILTERS, GateState, count_states
 from batches.core.gates.success import OPEN, SHORT, VERIFIED, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.metrics.durations import Idle, running_since, stage_seconds
 from batches.core.plans.conflicts import ConflictKind
+from batches.core.text.excerpt import excerpt
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
 from batches.core.text.words import duration, strip_ansi
@@ -270,7 +271,7 @@ class Attention:
     late_since: datetime | None = None
     stuck_since: datetime | None = None
     activity: str = ""  # of an agent that is stuck
-    lines: str = ""  # the last lines of what its first failed gate printed
+    lines: str = ""  # of what its first failed gate printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +382,7 @@ class Board:
     verification: Verification | None = None  # the newest; none is shown while a run goes on
     autopilot_run: AutopilotRun | None = None  # the latest, if it is shown
     pace: float | None = None  # seconds per planned hour; None if unknown
-    gate_lines: Mapping[int, str] = field(default_factory=dict)  # {attempt: the last lines of its first failed gate}
+    gate_lines: Mapping[int, str] = field(default_factory=dict)  # {attempt: an excerpt of what its first failed gate printed}
     last_action: tuple[str, str, datetime] | None = None  # (what, who, when) of the last thing that a person did to a run or phase
 
     @property
@@ -839,13 +840,13 @@ def _named(keys: Sequence[str]) -> str:
 
 
 def _gate_lines(attempts: Sequence[Attempt]) -> dict[int, str]:
-    """{attempt: the last lines of what its first failed gate printed} of those that are shown; one query, none without a failure."""
+    """{attempt: an excerpt of what its first failed gate printed} of those that are shown; one query, none without a failure."""
     shown = sorted(attempts, key=lambda attempt: attempt.pk)[:ATTENTION_SHOWN]
     if not shown:
         return {}
     failed = GateCheck.objects.filter(attempt__in=[attempt.pk for attempt in shown], status="failed").order_by("-pk")
     printed = dict(failed.values_list("attempt_id", "output"))
-    return {attempt: "\n".join(strip_ansi(output).rstrip().splitlines()[-GATE_LINES_SHOWN:]) for attempt, output in printed.items()}
+    return {attempt: excerpt(strip_ansi(output), GATE_LINES_SHOWN) for attempt, output in printed.items()}
 
 
 ACTION_WORDS = {"retry": "Retried", "reopen": "Retried", "cancel": "Cancelled", "start": "Started", "drop": "Given up"}

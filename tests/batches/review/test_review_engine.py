@@ -106,8 +106,11 @@ def test_phases_that_failed_need_revision_after_execution(world: World):
     broken = plan(phase("1", steps=writes("1"), gates=GATES), phase("2", steps=writes("2"), gates=("`test -f NEVER`",)))
     batch = world.generated(broken)
     world.finish(world.execute(batch))
-    _, review = reviewed(world, batch, ReviewTiming.AFTER)
+    run, review = reviewed(world, batch, ReviewTiming.AFTER)
     assert review.verdict == "needs_revision"
+    assert "✓ PRP-1.1.1 Phase 1: " in run.report and "(looked at; executed: success" in run.report
+    assert "✕ PRP-1.1.2 Phase 2: " in run.report and "(looked at; executed: failed" in run.report
+    assert run.report.count("\n  info: ") == review.findings.filter(severity="info").count() > 0
     assert Finding.objects.get(review=review, category="execution").phase.key == "2"
 
 
