@@ -24,8 +24,8 @@ COMPILE := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11
 LOCKS   := requirements requirements-agents requirements-dev requirements-tools
 PYTEST  := $(PY) -m pytest -q
 SHARED  := -n $(PARALLEL) --dist worksteal
-# The slow tests wait for processes half of the time, so one more of them runs at once.
-WAITING := -n $(shell expr $(PARALLEL) + 1) --dist worksteal
+# The slow tests wait for processes half of the time, so twice as many of them run at once.
+WAITING := -n $(shell expr $(PARALLEL) \* 2) --dist worksteal
 SLOW    := long or process or engine or browser or chaos
 # The command ce of this checkout, from any folder.
 START   := import sys; sys.path.insert(0, sys.argv.pop(1)); from ce_web.command_line.main import main; main()
