@@ -17,7 +17,7 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.engine import pull_requests
 from batches.management.commands._waiting import tick_until_done
-from batches.pages import api_urls
+from batches.pages.api import urls as api_urls
 from batches.pages.problems import PREFIX
 
 ADDRESSES = URLResolver(RegexPattern(r"^/"), api_urls.urlpatterns)

@@ -2,8 +2,8 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages import api_urls
 from batches.pages.accounts import audit, provider, second_step, teams, users
+from batches.pages.api import urls as api_urls
 from batches.pages.batches import (
     actions,
     batch_list,

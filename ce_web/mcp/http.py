@@ -16,7 +16,7 @@ from django.urls import Resolver404, URLResolver
 from django.urls.resolvers import RegexPattern
 
 from batches.models import ApiToken
-from batches.pages.api import for_token
+from batches.pages.api.endpoint import for_token
 from batches.pages.api_v1.urls import urlpatterns
 from batches.pages.problems import PREFIX, problem
 from ce_web.mcp.tools import Ask, JsonObject, ToolRefused

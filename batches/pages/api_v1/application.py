@@ -24,7 +24,7 @@ from batches.accounts import kept_answers
 from batches.accounts.actor import Actor
 from batches.core.errors import BatchError, WrongChoice
 from batches.models import ApiToken
-from batches.pages.api import BadRequest, for_token
+from batches.pages.api.endpoint import BadRequest, for_token
 from batches.pages.problems import PREFIX, PROBLEM_TYPE, problem
 
 View = Callable[..., HttpResponseBase]

@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query
 
 from batches.models import Batch
-from batches.pages import api as shared
-from batches.pages import api_work
+from batches.pages.api import batches as shared
+from batches.pages.api import merges, phases, reviews
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.projects import named
@@ -78,7 +78,7 @@ def batch(request: HttpRequest, number: Number, text: AsText = "") -> HttpRespon
 @api.get("batches/{int:number}/plan/", response=PlanOfBatch, url_name="batch_plan", tags=TAGS, summary="Read a batch's plan")
 def batch_plan(request: HttpRequest, number: Number) -> HttpResponse:
     """The text of the plan that the batch was made of."""
-    return api_work.plan(request, actor_of(request), number)
+    return phases.plan(request, actor_of(request), number)
 
 
 @api.get("batches/{int:number}/report/", response=Report, url_name="report", tags=TAGS, summary="Read a batch's report")
@@ -100,7 +100,7 @@ def runs(request: HttpRequest, number: Number, cursor: Cursor = "", limit: Limit
 @api.get("batches/{int:number}/runs/{int:run}/", response=RunWhole, url_name="run", tags=TAGS, summary="Read a run")
 def run(request: HttpRequest, number: Number, run: RunPath) -> HttpResponse:
     """A run with its tasks; at its end with `report`, and `passes`: whether work may continue."""
-    return api_work.run(request, actor_of(request), number, run)
+    return phases.run(request, actor_of(request), number, run)
 
 
 @api.post("batches/{int:number}/execute/", response={202: Begun}, url_name="execute", tags=WORK, summary="Execute")
@@ -124,7 +124,7 @@ def cancel(request: HttpRequest, number: Number) -> HttpResponse:
 @api.get("batches/{int:number}/diff/", response=Diffs, url_name="diff", tags=WORK, summary="Read diffs")
 def diff(request: HttpRequest, number: Number, phase: OfPhase = "") -> HttpResponse:
     """What git shows as changed by each phase in its newest attempt."""
-    return api_work.diff(request, actor_of(request), number)
+    return phases.diff(request, actor_of(request), number)
 
 
 @api.get("batches/{int:number}/verify/", response=VerificationShape, url_name="verify", tags=AFTER, summary="Read a verification")
@@ -148,46 +148,46 @@ def stop_verification(request: HttpRequest, number: Number) -> HttpResponse:
 @api.post("batches/{int:number}/review/", response={202: Begun}, url_name="review", tags=AFTER, summary="Review")
 def review(request: HttpRequest, number: Number, sent: ReviewBody) -> HttpResponse:
     """Review the PRPs, or the code."""
-    return api_work.review(request, actor_of(request), number)
+    return reviews.review(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/context/", response={202: Begun}, url_name="context", tags=AFTER, summary="Update the context")
 def context(request: HttpRequest, number: Number) -> HttpResponse:
     """Propose an update of the context after an execution."""
-    return api_work.context(request, actor_of(request), number)
+    return reviews.context(request, actor_of(request), number)
 
 
 @api.get("batches/{int:number}/context/", response=Proposal, url_name="context", tags=AFTER, summary="Read the proposal")
 def context_proposal(request: HttpRequest, number: Number) -> HttpResponse:
     """The newest update of the context that was proposed, and what was decided about it; `run` is null without one."""
-    return api_work.proposal(request, actor_of(request), number)
+    return reviews.proposal(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/context/decide/", response=Proposal, url_name="decide_context", tags=AFTER, summary="Decide it")
 def decide_context(request: HttpRequest, number: Number, sent: Decide) -> HttpResponse:
     """Accept or reject the newest proposal."""
-    return api_work.decide_context(request, actor_of(request), number)
+    return reviews.decide_context(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/bring-in/", response=MergePreview, url_name="bring_in", tags=AFTER, summary="Bring in the base")
 def bring_in(request: HttpRequest, number: Number) -> HttpResponse:
     """Merge new commits of the base branch into the batch's branch. Its gates are to be judged on that."""
-    return api_work.bring_in(request, actor_of(request), number)
+    return merges.bring_in(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/judge/", response={202: Begun}, url_name="judge", tags=AFTER, summary="Judge again")
 def judge(request: HttpRequest, number: Number) -> HttpResponse:
     """Judge all gates of the batch again, on its branch as it is."""
-    return api_work.judge(request, actor_of(request), number)
+    return merges.judge(request, actor_of(request), number)
 
 
 @api.get("batches/{int:number}/merge/", response=MergePreview, url_name="merge", tags=AFTER, summary="Preview the merge")
 def merge_preview(request: HttpRequest, number: Number) -> HttpResponse:
     """What a merge into the base branch would bring, or why it is refused."""
-    return api_work.merge_preview(request, actor_of(request), number)
+    return merges.merge_preview(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/merge/", response=Merged, url_name="merge", tags=AFTER, summary="Merge")
 def merge(request: HttpRequest, number: Number, sent: MergeBody) -> HttpResponse:
     """Merge the batch's branch into its base branch."""
-    return api_work.merge(request, actor_of(request), number)
+    return merges.merge(request, actor_of(request), number)

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path
 
 from batches.models import Idea
-from batches.pages import api_ideas as shared
+from batches.pages.api import ideas as shared
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.shapes import Again, AnswerIdea, Ideas, IdeaWhole, NewIdea, Revise

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
-from batches.pages import api as shared
+from batches.pages.api import projects as shared
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.projects import named
 from batches.pages.api_v1.shapes import Figures

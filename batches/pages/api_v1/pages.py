@@ -8,7 +8,7 @@ from django.db import models
 from ninja import Query
 from pydantic import Field
 
-from batches.pages.api import BadRequest
+from batches.pages.api.endpoint import BadRequest
 from batches.pages.common import read_number
 
 Row = TypeVar("Row", bound=models.Model)

@@ -8,8 +8,9 @@ from django.shortcuts import get_object_or_404
 from ninja import Query
 
 from batches.models import Attempt, Phase
-from batches.pages import api as shared
-from batches.pages import api_steering, api_work
+from batches.pages.api import batches as of_batches
+from batches.pages.api import phases as shared
+from batches.pages.api import steering
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.shapes import (
@@ -88,7 +89,7 @@ def log(
     request: HttpRequest, number: Number, key: Key, after: After = None, limit: Lines = 500, attempt: OfAttempt = None
 ) -> HttpResponse:
     """Lines of the log of an attempt: those behind `after`, else the last ones."""
-    return api_work.log(request, actor_of(request), number, key)
+    return shared.log(request, actor_of(request), number, key)
 
 
 @api.get("batches/{int:number}/phases/{key}/transcript/", response=TranscriptPart, url_name="transcript", tags=TAGS, summary="Transcript")
@@ -103,7 +104,7 @@ def transcript(
     q: Words = "",
 ) -> HttpResponse:
     """What the agent of an attempt said and did, in numbered entries."""
-    return api_work.transcript(request, actor_of(request), number, key)
+    return shared.transcript(request, actor_of(request), number, key)
 
 
 @api.get("batches/{int:number}/questions/", response=Questions, url_name="questions", tags=STEER, summary="List questions")
@@ -124,22 +125,22 @@ def _asked(rows: list[Attempt]) -> Iterable[dict[str, Any]]:
 @api.post("batches/{int:number}/phases/{key}/say/", response={202: Told}, url_name="say", tags=STEER, summary="Say something")
 def say(request: HttpRequest, number: Number, key: Key, sent: Say) -> HttpResponse:
     """Say something to a phase's agent: at its next turn, or to the next attempt."""
-    return api_steering.say(request, actor_of(request), number, key)
+    return steering.say(request, actor_of(request), number, key)
 
 
 @api.post("batches/{int:number}/phases/{key}/answer/", response={202: Steered}, url_name="answer", tags=STEER, summary="Answer")
 def answer(request: HttpRequest, number: Number, key: Key, sent: Say) -> HttpResponse:
     """Answer what a phase's agent asks."""
-    return api_steering.answer(request, actor_of(request), number, key)
+    return steering.answer(request, actor_of(request), number, key)
 
 
 @api.post("batches/{int:number}/phases/{key}/stop/", response={202: Steered}, url_name="stop", tags=STEER, summary="Stop a phase")
 def stop(request: HttpRequest, number: Number, key: Key) -> HttpResponse:
     """Stop one running phase; the others go on. Its work so far is kept."""
-    return api_steering.stop(request, actor_of(request), number, key)
+    return steering.stop(request, actor_of(request), number, key)
 
 
 @api.post("batches/{int:number}/phases/{key}/accept/", response={201: AcceptedPhase}, url_name="accept", tags=STEER, summary="Accept")
 def accept(request: HttpRequest, number: Number, key: Key, sent: Accept) -> HttpResponse:
     """Accept a phase that succeeded, and is not green, as it is."""
-    return shared.accept(request, actor_of(request), number, key)
+    return of_batches.accept(request, actor_of(request), number, key)

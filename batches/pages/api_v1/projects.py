@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from batches.models import Project
-from batches.pages.api import BadRequest
+from batches.pages.api.endpoint import BadRequest
 from batches.pages.api_v1.application import api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.shapes import Projects, ProjectShape

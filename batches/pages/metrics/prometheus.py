@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from batches.metrics.prometheus import CONTENT_TYPE, exposition
-from batches.pages.api import for_token
+from batches.pages.api.endpoint import for_token
 from batches.pages.problems import problem
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from batches.engine import generation
 from batches.models import Gate, Idea, KeptAnswer, Plan, Run
-from batches.pages.api_urls import urlpatterns as old_addresses
+from batches.pages.api.urls import urlpatterns as old_addresses
 from batches.pages.api_v1 import events
 from batches.pages.api_v1.application import document
 from batches.pages.api_v1.urls import urlpatterns
@@ -229,7 +229,7 @@ def test_an_old_address_with_a_successor_finds_its_methods_there_and_most_have_o
 def test_an_address_without_a_successor_is_not_called_deprecated(root, client, monkeypatch):
     sent = {"Authorization": f"Bearer {root.token}"}
     assert client.get("/api/projects/", headers=sent).headers["Link"].startswith("</api/v1/projects/>")
-    monkeypatch.setattr("batches.pages.api.resolve", lambda path: resolve("/nowhere/at/all/"))
+    monkeypatch.setattr("batches.pages.api.endpoint.resolve", lambda path: resolve("/nowhere/at/all/"))
     assert "Deprecation" not in client.get("/api/projects/", headers=sent).headers
 
 

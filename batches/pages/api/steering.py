@@ -8,7 +8,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
 from batches.engine import steering
 from batches.models import Batch, Phase, Run, Task
-from batches.pages.api import BadRequest, accepted, body_of
+from batches.pages.api.endpoint import BadRequest, accepted, body_of
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch
 

@@ -12,7 +12,8 @@ from batches.accounts.roles import WRITE_PLANS
 from batches.core.plans.drafted import IdeaRequest
 from batches.engine import ideas as service
 from batches.models import Idea
-from batches.pages.api import BadRequest, body_of, plan_json, project_named, yes_or_no
+from batches.pages.api.endpoint import BadRequest, body_of, project_named, yes_or_no
+from batches.pages.api.plans import plan_json
 
 BODY_BYTES = 1024 * 1024  # an idea and its document have 100,000 characters each
 LISTED = 100

@@ -1,4 +1,4 @@
-"""The JSON API: what a batch's phases said and changed, and what follows an execution: review, context, merge (docs/api.md)."""
+"""The JSON API: what a batch's phases are, said and changed (docs/api.md)."""
 
 from typing import Any
 
@@ -6,30 +6,20 @@ from django.http import HttpRequest, JsonResponse
 from django.shortcuts import get_object_or_404
 
 from batches.accounts.actor import Actor
-from batches.accounts.roles import MERGE_BATCH
 from batches.core.engine.states import Operation, RunState, TaskState
-from batches.core.errors import ServiceError
-from batches.core.review.rules import ReviewTiming
 from batches.core.text.log_lines import LogLine
 from batches.core.text.transcript import KINDS, entry_json
-from batches.engine import execution
 from batches.engine.log_reader import PAGE_LINES, open_log
 from batches.engine.reporting import generated_summary
 from batches.engine.transcript_reader import WINDOW, open_transcript, wanted_needle
-from batches.gates.sign_offs import REASON_CHARACTERS
-from batches.models import Attempt, Batch, ContextChange, Phase, Run, Task
-from batches.pages.api import BadRequest, accepted, body_of
+from batches.models import Attempt, Phase, Run, Task
+from batches.pages.api.endpoint import BadRequest
 from batches.pages.batches.changes import read_changes
 from batches.pages.batches.detail import find_batch
 from batches.pages.batches.transcript import attempts as of_phases
 from batches.pages.common import read_number
-from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
-from batches.review.context_updates import accept_context, reject_context
-from batches.review.services import review as begin_review
-from batches.review.services import update_context, usual_moment
 
 LARGEST_WINDOW = 1_000  # entries of a transcript in one answer
-METHODS = {"ff": True, "no_ff": False}
 
 
 def plan(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
@@ -131,116 +121,6 @@ def diff(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
             ],
         }
     )
-
-
-def merge_preview(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """What a merge into the base branch would bring, or why it is refused."""
-    batch = find_batch(number)
-    actor.require(MERGE_BATCH, batch.project)
-    return JsonResponse(_preview(batch))
-
-
-def _preview(batch: Batch) -> dict[str, Any]:
-    found = preview_merge(batch)
-    return {
-        "batch_id": batch.number,
-        "branch": batch.branch,
-        "base_branch": batch.base_branch,
-        "base": found.base_commit,
-        "tip": found.batch_commit,
-        "commits": len(found.commits),
-        "files_created": list(found.changes.created),
-        "files_modified": list(found.changes.modified),
-        "files_deleted": list(found.changes.deleted),
-        "not_done": list(found.undone),
-        "needs_look": [{"phase": key, "looks": list(texts)} for key, texts in found.looks],
-        "refusal": found.refusal or None,
-    }
-
-
-def merge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Merge the batch's branch into its base branch: {"method": "ff" | "no_ff", "base", "tip"}; the two from the preview, if given."""
-    batch, data = find_batch(number), body_of(request, "method", "base", "tip")
-    method, expected = data.get("method", "ff"), (data.get("base"), data.get("tip"))
-    if not isinstance(method, str) or method not in METHODS:
-        raise BadRequest(f"method must be one of: {', '.join(METHODS)}.")
-    if expected != (None, None) and not all(isinstance(one, str) and one for one in expected):
-        raise BadRequest("base and tip must be the two commits of the preview: give both, or neither.")
-    both = None if expected == (None, None) else (str(expected[0]), str(expected[1]))
-    done = merge_batch(batch=batch, actor=actor, fast_forward=METHODS[method], expected=both)
-    return JsonResponse({"batch_id": number, "base_branch": done.base_branch, "commit": done.to_commit})
-
-
-def bring_in(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Merge new commits of the base branch into the batch's branch. Its gates are to be judged on that."""
-    batch, _ = find_batch(number), body_of(request)
-    bring_in_base(batch=batch, actor=actor)
-    return JsonResponse(_preview(batch))
-
-
-def judge(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Judge all gates of the batch again, on its branch as it is."""
-    batch, _ = find_batch(number), body_of(request)
-    return accepted(request, batch, execution.judge_again(batch=batch, actor=actor))
-
-
-def review(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Review the PRPs ("before") or the code ("after"): {"moment"}; what fits the batch if it is left out."""
-    batch, data = find_batch(number), body_of(request, "moment")
-    moment = usual_moment(batch) if data.get("moment") is None else data["moment"]
-    if moment not in list(ReviewTiming):
-        raise BadRequest(f"moment must be one of: {', '.join(ReviewTiming)}.")
-    return accepted(request, batch, begin_review(batch=batch, actor=actor, moment=ReviewTiming(moment)))
-
-
-def context(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Propose an update of the context after an execution."""
-    batch, _ = find_batch(number), body_of(request)
-    return accepted(request, batch, update_context(batch=batch, actor=actor))
-
-
-def proposal(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """The newest update of the context that was proposed, with its diff, and what was decided about it; "run" is null without one."""
-    batch = find_batch(number)
-    change = _newest_change(batch)
-    return JsonResponse(_proposal(change) if change else {"batch_id": number, "run": None})
-
-
-def decide_context(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
-    """Accept or reject the newest proposal: {"accept": true} or {"accept": false, "reason"}."""
-    batch = find_batch(number)
-    actor.require(MERGE_BATCH, batch.project)
-    data = body_of(request, "accept", "reason")
-    reason = data.get("reason", "")
-    if not isinstance(data.get("accept"), bool):
-        raise BadRequest("accept must be true or false.")
-    if not isinstance(reason, str):
-        raise BadRequest("reason must be text.")
-    change = _newest_change(batch)
-    if change is None:
-        raise ServiceError(f"No update of the context of batch {number} was proposed yet.")
-    if data["accept"]:
-        accept_context(change=change, actor=actor)
-    else:
-        reject_context(change=change, reason=reason[:REASON_CHARACTERS], actor=actor)
-    return JsonResponse(_proposal(change))
-
-
-def _newest_change(batch: Batch) -> ContextChange | None:
-    return ContextChange.objects.filter(run__batch=batch).select_related("run__batch__project").order_by("-run__number").first()
-
-
-def _proposal(change: ContextChange) -> dict[str, Any]:
-    return {
-        "batch_id": change.run.batch.number,
-        "run": change.run.number,
-        "decision": change.decision or None,
-        "reason": change.reason,
-        "files": change.files,
-        "diff": change.diff,
-        "branch": change.run.batch.branch,
-        "commit": change.merge_commit or None,
-    }
 
 
 def _number(request: HttpRequest, name: str, least: int = 1) -> int | None:

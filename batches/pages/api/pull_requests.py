@@ -9,7 +9,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.engine.pull_request_remarks import give_remarks, open_remarks
 from batches.engine.pull_requests import ask_for_pull_request, is_asked_soon
 from batches.models import Batch, PullRequest, PullRequestRemark
-from batches.pages.api import BadRequest, accepted, body_of, yes_or_no
+from batches.pages.api.endpoint import BadRequest, accepted, body_of, yes_or_no
 from batches.pages.batches.detail import find_batch
 
 
