@@ -21,10 +21,10 @@ def plot(drawn: Plot, name: str, summary: str) -> SafeString:
     """
     legend = "".join(f"<li>{_swatch(colour, pattern)}{escape(text)}</li>" for text, colour, pattern in drawn.legend)
     return mark_safe(  # noqa: S308 -- every text is escaped here
-        (f'<ul class="plot-legend">{legend}</ul>' if legend else "")
-        + f'<div class="plot" data-plot="{escape(name)}">'
+        (f'<ul class="chart-legend">{legend}</ul>' if legend else "")
+        + f'<div class="chart" data-plot="{escape(name)}">'
         + (_left(drawn) if drawn.down else "")
-        + f'<svg class="plot-area" height="{drawn.height}" role="group" aria-label="{escape(summary)}">'
+        + f'<svg class="chart-area" height="{drawn.height}" role="group" aria-label="{escape(summary)}">'
         + "".join((*_ground(drawn), *_marks(drawn), *(_line(one) for one in drawn.lines)))
         + "</svg></div>"
     )
@@ -33,7 +33,7 @@ def plot(drawn: Plot, name: str, summary: str) -> SafeString:
 def _left(drawn: Plot) -> str:
     texts = "".join(f'<text x="{drawn.left - 8}" y="{tick.at + 4:.1f}" text-anchor="end">{escape(tick.text)}</text>' for tick in drawn.down)
     return (
-        f'<svg class="plot-left" width="{drawn.left}" height="{drawn.height}" aria-hidden="true">'
+        f'<svg class="chart-left" width="{drawn.left}" height="{drawn.height}" aria-hidden="true">'
         f'{texts}<text class="unit" x="0" y="10">{escape(drawn.unit)}</text></svg>'
     )
 

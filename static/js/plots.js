@@ -1,7 +1,7 @@
 // Plots: what a mark says, beside it while it is pointed at or in focus; the arrow keys go from mark to mark. The plots
 // themselves are the server's; without this file the browser shows the same words after a moment.
 const tip = document.createElement("p");
-tip.className = "plot-tip";
+tip.className = "chart-tip";
 tip.setAttribute("aria-hidden", "true");
 tip.hidden = true;
 document.body.append(tip);
@@ -15,7 +15,7 @@ function told(mark) {
   return mark.getAttribute("aria-label");
 }
 function show(event) {
-  const mark = event.target.closest(".plot .mark");
+  const mark = event.target.closest(".chart .mark");
   tip.hidden = !mark;
   if (!mark) return;
   tip.textContent = told(mark);
@@ -31,11 +31,11 @@ document.addEventListener("focusin", show);
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 document.addEventListener("keydown", function (event) {
-  const mark = event.target.closest(".plot a.mark");
+  const mark = event.target.closest(".chart a.mark");
   if (event.key === "Escape") tip.hidden = true;
   if (!mark || !(event.key in STEPS || event.key === "Home" || event.key === "End")) return;
   event.preventDefault();
-  const marks = Array.from(mark.closest(".plot").querySelectorAll("a.mark"));
+  const marks = Array.from(mark.closest(".chart").querySelectorAll("a.mark"));
   const at = { Home: 0, End: marks.length - 1 }[event.key] ?? marks.indexOf(mark) + STEPS[event.key];
   const next = marks[Math.min(Math.max(at, 0), marks.length - 1)];
   mark.setAttribute("tabindex", "-1");

@@ -126,6 +126,7 @@ def build_rows() -> list[Shot]:
         ("batch-finished", f"/batches/{done.number}/"),
         ("batch-500", f"/batches/{wide.number}/"),
         ("batch-graph", f"/batches/{live.number}/graph/"),
+        ("batch-graph-500", f"/batches/{wide.number}/graph/"),
         ("phase-log", f"/batches/{live.number}/phases/2b/"),
         ("phase-gates", f"/batches/{failed.number}/phases/2a/?tab=gates"),
         ("phase-spec", f"/batches/{failed.number}/phases/2a/?tab=spec"),

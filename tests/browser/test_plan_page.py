@@ -183,9 +183,9 @@ def test_the_graph_is_one_stop_of_the_tab_key_and_arrows_go_through_it(open_tab)
     assert page.locator(".graph [data-node][tabindex='0']").count() == 1
     page.locator(".graph [data-node]").first.focus()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.dataset.column") == "2"
+    assert page.evaluate("document.activeElement.dataset.column") == "1"
     page.keyboard.press("End")
-    assert page.evaluate("document.activeElement.dataset.column") == "5"
+    assert page.evaluate("document.activeElement.dataset.column") == "4"
     page.keyboard.press("Enter")
     assert re.search(r"#L\d+$", page.url)
 
@@ -198,6 +198,19 @@ def test_a_graph_of_500_phases_waits_behind_a_button(open_tab, where):
     page.get_by_text("Draw the graph of 500 phases").click()
     expect(page.locator(".graph [data-node]")).to_have_count(500)
     assert page.locator(".graph [data-node][tabindex='0']").count() == 1
+    large, box = page.locator(".graph-map svg"), page.locator(".graph")
+    size = "document.querySelector('.graph svg').getBoundingClientRect().width"
+    expect(large).to_be_visible()
+    before = page.evaluate(size)
+    page.get_by_role("button", name="100 %").click()
+    assert page.evaluate(size) > before
+    page.get_by_role("button", name="Fit").click()
+    assert page.evaluate("document.querySelector('.graph svg').getBoundingClientRect().height") <= box.bounding_box()["height"]
+    expect(large).not_to_be_visible()
+    page.get_by_label("Find a phase in the graph").fill("part 437 ")
+    expect(page.locator("[data-graph-found]")).to_have_text("1 found")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.node") == "437"
 
 
 @pytest.mark.timeout(300)

@@ -16,7 +16,7 @@ from batches.core.text import words
 HEIGHT, TOP, FOOT = 240, 28, 26  # of a plot with an axis at its left; the axis' unit and the marks below need TOP and FOOT
 WIDEST = 8.0  # per cent: a bar keeps a bar's shape where there are few
 THICK, THIN, NAME, GAP = 14, 8, 19, 10  # of a horizontal bar: alone, beside others, the line of its name, the space below
-ROOM = 80.0  # per cent that the longest horizontal bar fills; its value stands behind it
+ROOM = 76.0  # per cent that the longest horizontal bar fills; its value stands behind it
 WIDE, NARROW = 460, 250  # pixels that marks below a plot may fill, and on a phone
 LETTER = 6.7  # pixels, at 12 px
 RADIUS = 4.5

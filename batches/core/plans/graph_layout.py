@@ -1,5 +1,6 @@
 """The positions of the nodes of a stage graph. Each stage is a column, so only the order within columns must be found."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,6 +8,7 @@ from types import MappingProxyType
 
 SWEEPS = 4
 COMPACT_ABOVE = 80  # with more phases than this, boxes are small and show the key only
+TALLEST = 40  # boxes of a stage below each other; more stand in lanes beside each other, so that a picture is no ribbon
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,9 @@ class Node:
     key: str
     x: float
     y: float
-    column: int
+    column: int  # the number of its stage
     critical: bool
+    lane: int  # from left to right over all stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Edge:
 class StageColumn:
     number: int
     x: float
+    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,9 @@ def lay_out(
     critical: Sequence[str] = (),
     added: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> GraphLayout:
-    """Place each phase of `stages` in its column. Barycentre sweeps order the rows, so that few edges cross.
+    """Place each phase of `stages` in its column, a tall stage in lanes beside each other.
 
+    Barycentre sweeps order the rows, so that few edges cross.
     `dependencies` gives for each key the keys that it waits for; `added` gives those that it waits for by a person's choice,
     which may be in the same stage. Keys outside the stages are ignored.
     """
@@ -78,17 +83,23 @@ def lay_out(
     _sweep(columns, before, after)
 
     top, left = 40.0, 12.0
-    tallest = max((len(column) for column in columns), default=0)
+    tallest = min(max((len(column) for column in columns), default=0), TALLEST)
     inner = max(tallest * (node_height + gap_y) - gap_y, node_height)
     place: dict[str, Node] = {}
     heads = []
     on_path = set(critical)
+    x, lanes = left, 0
     for number, column in enumerate(columns, start=1):
-        x = left + (number - 1) * (node_width + gap_x)
-        heads.append(StageColumn(number, x))
-        offset = top + (inner - (len(column) * (node_height + gap_y) - gap_y)) / 2
-        for row, key in enumerate(column):
-            place[key] = Node(key, x, offset + row * (node_height + gap_y), number, key in on_path)
+        beside = max(1, math.ceil(len(column) / TALLEST))
+        rows = math.ceil(len(column) / beside)
+        offset = top + (inner - (rows * (node_height + gap_y) - gap_y)) / 2
+        for at, key in enumerate(column):
+            lane, row = divmod(at, rows)
+            y = offset + row * (node_height + gap_y)
+            place[key] = Node(key, x + lane * (node_width + gap_y), y, number, key in on_path, lanes + lane)
+        lanes += beside
+        heads.append(StageColumn(number, x, beside * (node_width + gap_y) - gap_y))
+        x += heads[-1].width + gap_x
     steps = set(pairwise(critical))
     edges = tuple(
         Edge(name, key, _curve(place[name], place[key], node_width, node_height), (name, key) in steps, is_added)
@@ -96,7 +107,7 @@ def lay_out(
         for key in column
         for name, is_added in _predecessors(before[key], [other for other in added.get(key, ()) if other in placed])
     )
-    width = 2 * left + len(columns) * (node_width + gap_x) - gap_x if columns else 0.0
+    width = x - gap_x + left if columns else 0.0
     nodes = tuple(place[key] for column in columns for key in column)
     return GraphLayout(nodes, edges, tuple(heads), width, top + inner + 12, node_width, node_height, compact)
 
@@ -121,9 +132,10 @@ def _predecessors(before: Sequence[str], added: Sequence[str]) -> list[tuple[str
 
 
 def _curve(source: Node, target: Node, node_width: float, node_height: float) -> str:
-    if source.column == target.column:  # both in one stage: an arc to the right of both
+    if target.x <= source.x:  # both in one stage: an arc to the right of both
         x, y1, y2 = source.x + node_width, source.y + node_height / 2, target.y + node_height / 2
-        return f"M{x:.1f} {y1:.1f}C{x + 36:.1f} {y1:.1f} {x + 36:.1f} {y2:.1f} {x + 5:.1f} {y2:.1f}"
+        end = target.x + node_width + 5
+        return f"M{x:.1f} {y1:.1f}C{x + 36:.1f} {y1:.1f} {end + 31:.1f} {y2:.1f} {end:.1f} {y2:.1f}"
     x1, y1 = source.x + node_width, source.y + node_height / 2
     x2, y2 = target.x - 5, target.y + node_height / 2
     bend = min(40.0, (x2 - x1) / 2)

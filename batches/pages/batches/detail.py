@@ -135,7 +135,9 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     chosen = {key: card.task.after for key, card in cards.items() if card.task is not None}
     layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
     context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
-    return render(request, "parts/_graph.html" if htmx(request) else "batches/graph.html", context)
+    if htmx(request):
+        return render(request, "parts/_graph.html", context)
+    return render(request, "batches/graph.html", context | tab_head(request, batch))
 
 
 def planned_path(board: Board) -> tuple[str, ...]:

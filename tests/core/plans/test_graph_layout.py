@@ -23,3 +23,14 @@ def test_barycentre_sweeps_untangle_what_can_be_untangled():
     layout = lay_out([["a", "b", "c"], ["x", "y", "z"]], {"x": ["c"], "y": ["b"], "z": ["a"]})
     height = {node.key: node.y for node in layout.nodes}
     assert [height["x"], height["y"], height["z"]] == [height["c"], height["b"], height["a"]]
+
+
+def test_a_tall_stage_stands_in_lanes_so_that_500_phases_are_no_ribbon():
+    wide = [f"2.{at}" for at in range(498)]
+    layout = lay_out([["1"], wide, ["3"]], {key: ["1"] for key in wide} | {"3": wide})
+    assert 0.4 < layout.height / layout.width < 2.5
+    assert len({(node.x, node.y) for node in layout.nodes}) == 500
+    middle = layout.columns[1]
+    assert all(middle.x <= node.x <= middle.x + middle.width - layout.node_width for node in layout.nodes if node.column == 2)
+    lanes = sorted((node.lane, node.x) for node in layout.nodes)
+    assert [x for _, x in lanes] == sorted(x for _, x in lanes), "from left to right, as the arrow keys go"
