@@ -105,7 +105,7 @@ class BranchMerge:
         try:
             checkout.move(self.base, self.new)
             self._move_ref()
-        except (GitError, RefMoved):
+        except (GitError, RefMoved, KeyboardInterrupt):
             checkout.put_back()
             raise
 

@@ -18,7 +18,7 @@ from subagents.contract import SubagentError
 from subagents.documents import read_document
 from subagents.merges import BranchMerge, find_place
 from subagents.trees import Entry
-from subagents.workspace import Repository
+from subagents.workspace import GitError, Repository, RepositoryProblem
 
 FILES = Path(__file__).resolve().parent / "claude_command_files"
 # The folders of FILES, and where their files go.
@@ -143,8 +143,21 @@ def _commit(
         tree = repository.tree_with(base, entries, os.path.join(own, "index"))
     message = f"{subject}\n\nWhat they call is the command ce; see .claude/orchestrators/README.md.\n"
     commit = repository.make_commit(tree, (base,), message)
-    BranchMerge(repository, branch, base, commit, find_place(repository, branch), scratch).carry_out()
+    move = BranchMerge(repository, branch, base, commit, find_place(repository, branch), scratch)
+    if not _settled(move):
+        move.carry_out()
     return commit
+
+
+def _settled(move: BranchMerge) -> bool:
+    """Whether a call that was killed had brought files and index this far, so that only the branch had to follow.
+
+    What it had half written is put back. Nothing is done where a person's files differ; the move then says what is in the way.
+    """
+    try:
+        return move.settle()
+    except (GitError, RepositoryProblem):
+        return False
 
 
 def _noted(manifest: bytes | None) -> dict[str, str]:

@@ -53,6 +53,17 @@ def test_all_files_come_as_one_commit_and_into_the_folder_that_has_the_branch(re
     assert not second.commit and second.words == "Nothing to do: the files are as they should be."
 
 
+@pytest.mark.parametrize("index_followed", [True, False])
+def test_a_kill_before_the_branch_followed_is_made_good_by_the_next_call(repository: Path, tmp_path: Path, installed, index_followed):
+    git(repository, "update-ref", "refs/heads/main", "HEAD~1")
+    if not index_followed:  # git itself was killed: some files are there, the index is as before
+        git(repository, "read-tree", "HEAD")
+        (repository / COMMAND).unlink()
+    assert git(repository, "status", "--porcelain")
+    assert set(again(repository, tmp_path).written) == EXPECTED
+    assert not git(repository, "status", "--porcelain") and git(repository, "rev-list", "--count", "HEAD") == "2"
+
+
 def test_what_somebody_has_changed_or_removed_is_left_alone(repository: Path, tmp_path: Path, installed, monkeypatch):
     (repository / COMMAND).write_text("Mine.\n")
     removed = repository / ".claude/subagents/reviewer-subagent.md"
