@@ -23,7 +23,7 @@ from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.secret_scan import find_secrets
 from subagents.standard_gates import find_markers, find_oversized, parseable
-from subagents.told_of_tests import cannot_fail, scripts_of, told_of_tests, unsure
+from subagents.told_of_tests import script_cannot_fail, scripts_of, told_of_tests, unsure
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -312,8 +312,7 @@ class Judge:
         for folder, name in scripts_of(outcome.command) if outcome.status == GateStatus.PASSED else ():
             package = _json(os.path.join(self.checkout, folder, "package.json"))
             scripts = package.get("scripts") if isinstance(package, dict) else None
-            script = scripts.get(name) if isinstance(scripts, dict) else None
-            if isinstance(script, str) and (why := cannot_fail(script, strict=False)):
+            if isinstance(scripts, dict) and (why := script_cannot_fail(scripts, name, outcome.command)):
                 return unsure(outcome, f"the script {name} of package.json cannot fail: {why}")
         return outcome
 

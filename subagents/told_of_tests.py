@@ -9,7 +9,7 @@ from subagents.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from subagents.contract import GateOutcome
 
@@ -38,22 +38,57 @@ RUNNERS = tuple(
         ),
         (r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test", r"(#|ℹ) pass [1-9]", r"(#|ℹ) (skipped|todo) [1-9]|(#|ℹ) tests 0"),
         (r"(?:\S*/)?cargo\s+(?:\+\S+\s+)?(?:test|t)", r"test result: \w+\. [1-9]\d* passed", r"test result: \w+\. 0 passed"),
-        (r"(?:\S*/)?go\s+test", r"^ok\s(?!.*no tests to run)", r"no test files|no tests to run"),
-        (rf"{NODE}jest", r"^Tests:.*\b[1-9]\d* passed", r"^Tests:|No tests found"),
-        (rf"{NODE}vitest", r"Tests\s+.*\b[1-9]\d* passed", r"Tests\s+\d|No test files found"),
-        (rf"{NODE}mocha", r"\b[1-9]\d* passing", r"\b0 passing|\d+ pending"),
+        # With -v or -json it names each test: a package whose tests are all skipped, or that has ended itself, is "ok" too.
+        (r"(?:\S*/)?go\s+test\s(?:.*\s)?-(?:test\.)?v\b", r"--- PASS: ", r"--- SKIP: |no test files|no tests to run"),
+        (r"(?:\S*/)?go\s+test\s(?:.*\s)?-json\b", r'"Action":"pass",[^\n]*"Test":', r'"Action":"skip"|no test files|no tests to run'),
+        (r"(?:\S*/)?go\s+test", r"^ok\s+\S+\s+(?:[\d.]+s|\(cached\))(?!.*no tests to run)", r"no test files|no tests to run"),
+        (rf"{NODE}jest", r"^Tests:.*\b[1-9]\d* passed", r'^Tests:|No tests found|"numPassedTests": ?0\b'),
+        (rf"{NODE}vitest", r"Tests\s+.*\b[1-9]\d* passed", r'Tests\s+\d|No test files found|"numPassedTests": ?0\b'),
+        (rf"{NODE}mocha", r"\b[1-9]\d* passing", r'\b0 passing|\d+ pending|"passes": ?0\b'),
     )
 )
 # What it would say goes elsewhere, or it was asked for something else than tests.
 SAYS_NOTHING = re.compile(
-    r"[>|]|\$\(|--(version|help|fixtures|markers|quiet|silent|no-run|list|json|reporter\S*)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
+    r"[>|]|\$\(|--(version|help|fixtures|markers|quiet|silent|no-run|json|reporter\S*)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
+    r"|\bgo\s+test\s(.*\s)?-c\b"
 )
-RUNS_NONE = re.compile(r"--(collect-only|co|setup-plan|listTests)\b")
+RUNS_NONE = re.compile(
+    r"--(collect-only|co|setup-plan|listTests|list-tests)\b|\b(cargo|vitest)\b.*\s(--)?list\b|\bgo\s+test\s(.*\s)?-list\b"
+)
 # What runners print of themselves, whoever started them: a make target, a script.
 NONE_RAN = re.compile(
-    r"^(=+ )?no tests (ran|collected) in |^No tests? (found|files found), exiting with code 0|^Ran 0 tests in |^NO TESTS RAN"
-    r"|^\s+0 passing \(",
+    "|".join(
+        (
+            r"^(?:=+ )?no tests (?:ran|collected) in |^(?:=+ )?\d+ (?:skipped|deselected|xfailed)(?:, \d+ [a-z]+)* in \d",  # pytest
+            r"^Ran 0 tests in |^NO TESTS RAN",  # unittest
+            r"^(?:#|ℹ) pass 0$|^1\.\.0\b|^ok \d+ .*# (?:SKIP|TODO)\b",  # node --test, TAP
+            r"^No tests? (?:found|files found), exiting with code 0|^Tests:\s+\d+ (?:skipped|todo)\b|^\s*Tests\s+\d+ (?:skipped|todo)\b",
+            r"^\s+0 passing \(|\"numPassedTests\": ?0\b|<testsuites?\b[^>]{0,500}\btests=\"0\"",  # mocha, JSON and JUnit reports
+            r"^test result: ok\. 0 passed|\[no test files\]$|\[no tests to run\]$|^DONE 0 tests|^error: no tests to run",  # cargo, go
+            r"^0 (?:runs|tests|examples|successes)\b[ ,/]+0 (?:assertions|failures)|^There are no tests to run",  # Ruby, Elixir, Lua
+            r"^Ran 0 tests containing 0 assertions|^Executed 0 tests|^Result: NOTESTS|^Files=0, Tests=0",  # Clojure, Swift, Perl
+            r"^No tests executed!|^No tests ran\.|^No tests were found!!!",  # PHP, Dart, ctest
+            r"^No test is available in |No tests to run\.$",  # .NET, Maven
+            r"^> Task :\S*test NO-SOURCE$|^ ?0 pass$|^ok \| 0 passed|^No tests found\b",  # Gradle, bun, deno
+            r"^No tasks were (?:executed|run)\b|^\s*Tasks:\s+0 successful, 0 total|^None of the selected packages has a ",  # workspaces
+        )
+    ),
     re.MULTILINE,
+)
+# What runners say of tests that passed, whoever started them. pytest's own word above is looser: here "1 passed" may be another's.
+SOME_RAN = re.compile(
+    "|".join(f"(?:{runner.ran.pattern})" for runner in RUNNERS[1:])
+    + r"|^(?:=+ )?(?:\d+ [a-z]+, )*[1-9]\d* passed\b.* in \d"
+    r"|^[1-9]\d* examples?, 0 failures|^\d+ (?:runs|tests), [1-9]\d* assertions|^[1-9]\d* tests?, 0 failures|^OK \([1-9]\d* tests?"
+    r"|^Passed!\s+- Failed:\s+0, Passed:\s+[1-9]|^(?:\[INFO\] )?Tests run: [1-9]|tests passed, 0 tests failed out of [1-9]"
+    r"|^Files=\d+, Tests=[1-9]|^ok \d+\b(?!.*# (?:SKIP|TODO)\b)|^Executed [1-9]\d* tests?|^All tests passed!|^ ?[1-9]\d* pass$"
+    r"|^ok \| [1-9]\d* passed|^[1-9]\d* successes? / 0 failures|^Ran [1-9]\d* tests? containing|^\s*Tasks:\s+[1-9]\d* successful",
+    re.MULTILINE,
+)
+# make and its like found nothing to do, such as where a folder has the target's name.
+IDLE = re.compile(
+    r"\s*(?:(?:make(?:\[\d+\])?|task|ninja): (?:Nothing to be done for .*|.* is up to date\.?|Entering directory .*|Leaving directory .*"
+    r"|no work to do\.)\s*)+"
 )
 SOME_FAILED = re.compile(
     r"^(=+ )?\d+ failed\b.* in \d[\d.]*s|^FAILED \((failures|errors)=\d|^Tests:\s+\d+ failed|^\s*Tests\s+\d+ failed|^test result: FAILED\."
@@ -62,7 +97,12 @@ SOME_FAILED = re.compile(
 )
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 # Ends well whatever came before.
-NEVER_FAILS = re.compile(r"(?:true|:|/bin/true|exit\s+0|return\s+0|echo\b[^|&>]*|printf\b[^|&>]*)")
+NEVER_FAILS = re.compile(
+    r"(?:true|:|/bin/true|exit\s+0|return\s+0|echo\b[^|&>]*|printf\b[^|&>]*"
+    r"""|(?:node|deno|bun)\s+(?:-e|--eval|eval)\s+["'](?:\s*console\.\w+\([^()]*\);?|\s*process\.exit\(0?\);?)*\s*["']"""
+    r"""|python[\d.]*\s+-c\s+["'](?:\s*(?:print\([^()]*\)|pass|exit\(0?\));?)*\s*["'])"""
+)
+HARMLESS = re.compile(r"\s*(?:&>|\d?>>?)\s*(?:/dev/null|&\d)")
 INNER = re.compile(r"""(?:/bin/|/usr/bin/)?(?:ba|da|z)?sh\s+-([a-z]*c)\s+["'](.*)["']""", re.DOTALL)
 QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|\\.""")
 
@@ -80,17 +120,21 @@ def told_of_tests(outcome: GateOutcome) -> GateOutcome:
         return unsure(outcome, f"the command cannot fail: {why}")
     if "!" not in command.split() and (failed := SOME_FAILED.search(said)):
         return unsure(outcome, f"it ended well, but what it ran told of failed tests: {failed[0].strip(' =')[:80]}")
+    if IDLE.fullmatch(said):
+        return unsure(outcome, f"it did nothing: {said.strip().splitlines()[0][:80]}")
     runner = next((each for each in RUNNERS if each.command.search(command)), None)
     if runner is None:
-        if NONE_RAN.search(said) and not any(each.ran.search(said) for each in RUNNERS):
+        if NONE_RAN.search(said) and not SOME_RAN.search(said):
             return unsure(outcome, "no test ran")
         return outcome
     if RUNS_NONE.search(command):
         return unsure(outcome, "the command lists tests and runs none")
-    if runner.ran.search(said) or SAYS_NOTHING.search(command):
+    if runner.ran.search(said):
         return outcome
     if runner.passed_over.search(said):
         return unsure(outcome, "no test ran: all were passed over")
+    if SAYS_NOTHING.search(command):
+        return outcome
     note = "it ended well and told of no test that ran: something ended it before it was done"
     return replace(outcome, status=GateStatus.FAILED, note=note)
 
@@ -107,7 +151,8 @@ def cannot_fail(command: str, *, strict: bool = True) -> str:
     """
     if inner := INNER.fullmatch(command.strip()):
         return cannot_fail(inner[2], strict="e" in inner[1].removesuffix("c"))
-    plain = QUOTED.sub(lambda found: "_" * len(found[0]), command.strip())
+    command = HARMLESS.sub("", command.strip())
+    plain = QUOTED.sub(lambda found: "_" * len(found[0]), command)
     if strict and re.search(r"\bset\s+\+(?:[a-z]*e|o\s+errexit)\b", plain):
         strict = False
     statements = [part.strip(" \t(){}") for part in re.split(r";|\n", plain) if part.strip(" \t(){}")]
@@ -119,11 +164,23 @@ def cannot_fail(command: str, *, strict: bool = True) -> str:
     *before, final = re.split(r"\|\|", last)
     if before and NEVER_FAILS.fullmatch(final.strip()):
         return f"`|| {final.strip()}` ends it well whatever came before"
-    if all(NEVER_FAILS.fullmatch(part) for part in (statements if strict else statements[-1:])) and not (strict and plain == "true"):
+    if all(_never_fails(part) for part in _chained(command, plain, last if not strict else "")) and not (strict and plain == "true"):
         return f"`{last}` ends it well whatever is there"
     if not strict and re.search(r"\|\s*(tee|cat)\b[^|&]*$", last):
         return f"the end of its pipe decides: `{last.rpartition('|')[2].strip()}`"
     return ""
+
+
+def _chained(command: str, plain: str, last: str) -> Iterator[str]:
+    """The simple commands of a line, or of its last statement: `plain` is the line with its quotes hidden, `last` that statement there."""
+    at = plain.rindex(last) if last else 0
+    for part in re.finditer(r"(?:(?!&&)[^;\n])+", plain[at:]):
+        if words := command[at + part.start() : at + part.end()].strip(" \t&(){}"):
+            yield words
+
+
+def _never_fails(part: str) -> bool:
+    return NEVER_FAILS.fullmatch(part) is not None or NEVER_FAILS.fullmatch(QUOTED.sub("_", part)) is not None
 
 
 NPM_SCRIPT = re.compile(
@@ -132,7 +189,34 @@ NPM_SCRIPT = re.compile(
 )
 
 
+ONE_SCRIPT = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:-\S+\s+)*(?:run(?:-script)?\s+|test\b|t\b)[^;&|<>$`]*")
+SCRIPTS_FOLLOWED = 5
+
+
 def scripts_of(command: str) -> Iterator[tuple[str, str]]:
     """(folder, name) of the scripts of package.json that a command runs by itself."""
     for found in NPM_SCRIPT.finditer(command):
         yield found[1] or "", {"t": "test", "tst": "test"}.get(found[2], found[2])
+
+
+def script_cannot_fail(scripts: Mapping[str, object], name: str, command: str) -> str:
+    """Why the script `name`, which `command` runs, ends well whatever is there; "" when it can fail.
+
+    Scripts that only run another one are followed.
+    """
+    for _ in range(SCRIPTS_FOLLOWED):
+        script = scripts.get(name)
+        if script is None:
+            return f"there is no script {name}" if "--if-present" in command else ""
+        if not isinstance(script, str):
+            return ""
+        if not script.strip():
+            return "it is empty"
+        if why := cannot_fail(script, strict=False):
+            return why
+        only = ONE_SCRIPT.fullmatch(script.strip())
+        if only is None:
+            return ""
+        [(_, name)] = list(scripts_of(only[0]))[:1] or [("", "")]
+        command = script
+    return ""

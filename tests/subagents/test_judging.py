@@ -16,7 +16,7 @@ from subagents.gates import Judge, find_test_command
 from subagents.journal import Journal
 from subagents.reporting import Reporter
 from subagents.sandbox import seen_by_commands
-from subagents.told_of_tests import cannot_fail, told_of_tests
+from subagents.told_of_tests import told_of_tests
 from subagents.workspace import open_repository
 from tests.subagents.conftest import World, commit_files, steps, user_git
 
@@ -252,6 +252,48 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("make test", "no tests ran in 0.01s", UNVERIFIED),
         ("make test", "=== no tests ran in 0.01s ===\n3 passed in 0.1s", PASSED),
         ("make test", "=== 1 failed, 2 passed in 0.12s ===", UNVERIFIED),
+        ("make test", "make: Nothing to be done for 'test'.", UNVERIFIED),
+        ("make test", "make: 'test' is up to date.", UNVERIFIED),
+        ("make deps test", "make: Nothing to be done for 'deps'.\nall is well", PASSED),
+        ("npm test", "\n> test\n> node --test\n\nTAP version 13\n1..0\n# tests 0\n# suites 0\n# pass 0\n# fail 0", UNVERIFIED),
+        ("npm test", "ok 1 - a # SKIP later\n1..1\n# tests 1\n# pass 0\n# skipped 1", UNVERIFIED),
+        ("npm test", "ok 1 - a\nok 2 - b # SKIP\n1..2\n# tests 2\n# pass 1\n# skipped 1", PASSED),
+        ("yarn test", "No tests found, exiting with code 0", UNVERIFIED),
+        ("npm run test:unit", "Test Suites: 1 passed, 1 total\nTests:       1 skipped, 1 todo, 2 total", UNVERIFIED),
+        ("npx jest --passWithNoTests --silent", "No tests found, exiting with code 0", UNVERIFIED),
+        ("npx jest --json", '{"numPassedTests":0,"success":true}', UNVERIFIED),
+        ("npx mocha -R json", '{"stats": {"suites": 0, "tests": 0, "passes": 0}}', UNVERIFIED),
+        ("make test", "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored", UNVERIFIED),
+        ("make test", "test result: ok. 0 passed; 0 failed\n\ntest result: ok. 2 passed; 0 failed", PASSED),
+        ("cargo test -q", "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored", UNVERIFIED),
+        ("cargo test --quiet", "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored", UNVERIFIED),
+        ("cargo test -- --list", "0 tests, 0 benchmarks", UNVERIFIED),
+        ("cargo test --no-run", "  Executable unittests src/lib.rs", PASSED),
+        ("make test", "?   \tshop\t[no test files]", UNVERIFIED),
+        ("just test", "ok  \tx/a\t0.002s [no tests to run]", UNVERIFIED),
+        ("just test", "?   \tshop\t[no test files]\nok  \tx/a\t0.002s", PASSED),
+        ("go test -v ./...", "=== RUN   TestX\n--- SKIP: TestX (0.00s)\nPASS\nok  \tx/a\t0.002s", UNVERIFIED),
+        ("go test -v ./...", "ok  \tx/a\t0.004s", FAILED),
+        ("go test -v ./...", "--- PASS: TestX (0.00s)\nPASS\nok  \tx/a\t0.004s", PASSED),
+        ("go test -json ./...", '{"Action":"skip","Package":"x/a","Test":"TestX"}\n{"Action":"pass","Package":"x/a"}', UNVERIFIED),
+        ("go test -json ./...", '{"Action":"pass","Package":"x/a","Test":"TestX"}', PASSED),
+        ("go test -list . ./...", "TestX\nok  \tx/a\t0.003s", UNVERIFIED),
+        ("go test -c -o /dev/null ./a", "", PASSED),
+        ("ruby test/all.rb", "0 runs, 0 assertions, 0 failures, 0 errors, 0 skips", UNVERIFIED),
+        ("rake test", "1 runs, 2 assertions, 0 failures, 0 errors, 0 skips", PASSED),
+        ("bundle exec rspec", "0 examples, 0 failures", UNVERIFIED),
+        ("bundle exec rspec", "3 examples, 0 failures", PASSED),
+        ("vendor/bin/phpunit", "No tests executed!", UNVERIFIED),
+        ("ctest", "No tests were found!!!", UNVERIFIED),
+        ("mvn test", "[INFO] No tests to run.", UNVERIFIED),
+        ("gradle test", "> Task :test NO-SOURCE\n\nBUILD SUCCESSFUL", UNVERIFIED),
+        ("dotnet test", "No test is available in a.dll. Make sure that …", UNVERIFIED),
+        ("prove -r t", "Files=0, Tests=0,  0 wallclock secs\nResult: NOTESTS", UNVERIFIED),
+        ("prove -r t", "All tests successful.\nFiles=2, Tests=9,  0 wallclock secs\nResult: PASS", PASSED),
+        ("mix test", "There are no tests to run", UNVERIFIED),
+        ("bats test", "1..0", UNVERIFIED),
+        ("npx turbo run test", " Tasks:    0 successful, 0 total", UNVERIFIED),
+        ("black --check .", "3 files would be left unchanged, 1 skipped", PASSED),
         ("sh check.sh", "\x1b[31mTests:       1 failed, 2 passed, 3 total\x1b[0m", UNVERIFIED),
         ("! python -m pytest -q", "1 failed in 0.12s", PASSED),
         ("cat notes.txt", "the 1 failed try of 2019 took 12 days", PASSED),
@@ -262,6 +304,11 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("sh judge.sh &", "", UNVERIFIED),
         ("exit 0", "", UNVERIFIED),
         ("echo all tests pass", "all tests pass", UNVERIFIED),
+        ("echo all tests pass && exit 0", "all tests pass", UNVERIFIED),
+        ("node -e \"console.log('3 passed')\"", "3 passed", UNVERIFIED),
+        ("python -c 'print(1)'", "1", UNVERIFIED),
+        ("python -c 'import shop'", "", PASSED),
+        ("test -f a && echo there", "there", PASSED),
         ("pytest -q; true", "1 passed in 0.12s", PASSED),  # bash -e ends at what fails
         ("pytest -q | tee log", "1 passed in 0.12s", PASSED),  # and pipefail
         ("test -f a || { echo missing; exit 1; }", "", PASSED),
@@ -276,18 +323,22 @@ def test_a_runner_that_ends_well_and_tells_of_no_test_is_no_pass(command: str, s
     assert told_of_tests(outcome).status == status, told_of_tests(outcome).note
 
 
-SWALLOWS = {"exit 0": False, "jest || true": False, "jest; exit 0": False, "jest | tee log": False, "node ok.js": True, "jest -i": True}
+SWALLOWS = {
+    "exit 0": False, "": False, "echo no tests": False, "echo 'no tests' && exit 0": False, "echo none >&2": False, "npm run unit": False,
+    "node -e \"console.log('ok')\"": False, "npm run check": True,
+    "jest || true": False, "jest; exit 0": False, "jest | tee log": False, "node ok.js": True, "jest -i": True,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("script", "passes"), SWALLOWS.items())
 def test_an_npm_script_that_cannot_fail_proves_nothing(place, script: str, passes: bool) -> None:
-    assert bool(cannot_fail(script, strict=False)) is not passes
+    others = {"unit": "echo todo", "check": "node ok.js"}
     tools = place[1] / "tools"
     tools.mkdir()
     for name in ("npm", "jest"):
         (tools / name).write_text("#!/bin/sh\nexit 0\n")
         (tools / name).chmod(0o755)
-    write(place[1], package__json=json.dumps({"scripts": {"test": script}}))
+    write(place[1], package__json=json.dumps({"scripts": {"test": script, **others}}))
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command='PATH="$PWD/tools:$PATH"; npm test'))
     assert outcome.status == (PASSED if passes else UNVERIFIED), outcome
     assert passes or "the script test of package.json cannot fail" in outcome.note
