@@ -467,8 +467,9 @@ class TaskSpec(_Message):
     to a length. `protected` are the project's patterns (protected_paths.py). `plan` is the phase's place in its plan, for the
     prompt: {"title", "prp": path, "phases": [{"key", "title", "relation": "needs"|"needed_by"|""}], "more": how many others,
     "needs": [{"key", "title", "summary", "commits", "files"}]}, or {}. `instructions` are those of the
-    project's settings for this role. `purse` is the file in which the batch's attempts book what they spend (purse.py). A
-    report with another attempt or token is refused.
+    project's settings for this role. `purse` is the file in which the batch's attempts book what they spend (purse.py). On
+    a worker host `lease` is the file with the monotonic time at which the attempt ends itself. A report with another attempt or
+    token is refused.
     """
 
     LABEL = "spec"
@@ -478,7 +479,7 @@ class TaskSpec(_Message):
         "steps", "gates", "files_modified", "dependencies", "rerun_gates", "created_at", "timeout_seconds", "heartbeat_seconds",
         "output_limit_bytes", "attempt", "token", "backend", "model", "repository", "base_commit", "batch_base", "attempt_ref",
         "checkout", "attempt_dir", "payload", "max_cost_usd", "session", "earlier_failure", "context_file", "sandbox", "options", "policy",
-        "environment", "section", "overview", "protected", "plan", "instructions", "purse",
+        "environment", "section", "overview", "protected", "plan", "instructions", "purse", "lease",
     )  # fmt: skip
     WRITTEN = {"policy": "room"}
 
@@ -528,6 +529,7 @@ class TaskSpec(_Message):
     plan: dict[str, Any] = {}
     instructions: str = ""
     purse: str = ""
+    lease: str = ""
 
     @property
     def name(self) -> str:

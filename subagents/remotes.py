@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from subagents.files import SubagentError
 from subagents.record import record
 from subagents.redaction import MASK
-from subagents.workspace import Repository, branch_ref, text_of
+from subagents.workspace import Repository, branch_ref, draft_repository, open_repository, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class RemoteProblem(SubagentError):
 
 @record
 class Remote:
-    """A repository at a code host: `address` is where git finds it, `place` the IP address that was checked for its host.
+    """A repository elsewhere: `address` is where git finds it, `place` the IP address that was checked for its host.
 
-    `user` and `token` are what its host asks for ("" for none).
+    An absolute path is an address, too; it has no place. `user` and `token` are what its host asks for ("" for none).
     """
 
     address: str
-    place: str
+    place: str = ""
     user: str = ""
     token: str = ""
 
@@ -50,6 +50,8 @@ class Remote:
     def name(self) -> str:
         """It for people: host and path."""
         parts = urlsplit(self.address)
+        if not parts.scheme:
+            return self.address
         return f"{parts.netloc}{parts.path.removesuffix('.git')}"
 
 
@@ -80,6 +82,36 @@ def push_branch(repository: Repository, remote: Remote, branch: str, *, over: st
     return commit
 
 
+def fetch_refs(repository: Repository, remote: Remote, wanted: Mapping[str, str], *, seconds: float = SECONDS) -> None:
+    """Bring references of the remote here: {its name: ours}, both may end with /*. Ours are moved wherever they were.
+
+    Raises RemoteProblem.
+    """
+    settings = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+    moves = [f"+{theirs}:{ours}" for theirs, ours in wanted.items()]
+    what = "What another host did could not be fetched"
+    _exchange(repository, remote, seconds, what, "fetch", *settings, "--end-of-options", remote.address, *moves)
+
+
+def push_refs(repository: Repository, remote: Remote, given: Mapping[str, str], *, seconds: float = SECONDS) -> None:
+    """Move references of the remote, all or none: {its name: our reference or commit}, "" deletes. Raises RemoteProblem."""
+    settings = ("--porcelain", "--atomic", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
+    moves = [f"+{ours}:{theirs}" for theirs, ours in given.items()]
+    _exchange(repository, remote, seconds, "The work of this host could not be pushed", "push", *settings, remote.address, *moves)
+
+
+def clone_at(path: str, remote: Remote, ref: str, *, seconds: float = SECONDS) -> Repository:
+    """A new repository at `path` with the commit of the remote's `ref`, and no files checked out. It appears whole or not at all.
+
+    Raises RemoteProblem, GitError, OSError.
+    """
+    here = "refs/ce/start"
+    with draft_repository(path) as made:
+        fetch_refs(made, remote, {ref: here}, seconds=seconds)
+        made.git("update-ref", "--no-deref", "HEAD", here, accept=(0,))
+    return open_repository(path)
+
+
 def _exchange(repository: Repository, remote: Remote, seconds: float, what: str, *arguments: str) -> None:
     """Run git with this remote; `what` could not be done otherwise. Raises RemoteProblem."""
     answer = repository.git(*arguments, environment=_environment(remote, seconds), seconds=seconds, limit=1_000_000)
@@ -92,13 +124,13 @@ def _exchange(repository: Repository, remote: Remote, seconds: float, what: str,
 def _environment(remote: Remote, seconds: float) -> Mapping[str, str]:
     """What git is told beside its arguments: by its environment, which other users cannot read."""
     parts = urlsplit(remote.address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    place = f"[{remote.place}]" if ":" in remote.place else remote.place
-    told = [
-        ("protocol.allow", "never"),
-        (f"protocol.{parts.scheme}.allow", "always"),
+    told = [("protocol.allow", "never"), (f"protocol.{parts.scheme or 'file'}.allow", "always")]
+    if remote.place:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        place = f"[{remote.place}]" if ":" in remote.place else remote.place
+        told.append(("http.curloptResolve", f"{parts.hostname}:{port}:{place}"))
+    told += [
         ("http.followRedirects", "false"),
-        ("http.curloptResolve", f"{parts.hostname}:{port}:{place}"),
         ("http.lowSpeedLimit", "1"),
         ("http.lowSpeedTime", str(max(1, int(seconds)))),
         ("transfer.fsckObjects", "true"),
@@ -129,6 +161,8 @@ def _problem(remote: Remote, said: str, lines: str, what: str) -> RemoteProblem:
         return RemoteProblem("refused", f"{remote.name} refused it ({_plain(remote, rejected[1])}). {_plain(remote, told)}".strip())
     if "could not read Username" in said or "Authentication failed" in said or "error: 401" in said or "error: 403" in said:
         return RemoteProblem("denied", f"{remote.name} does not accept the token for this. {what}. Enter one that may.")
+    if "does not appear to be a git repository" in said or "dubious ownership" in said:
+        return RemoteProblem("denied", f"{remote.name} is no git repository of this user on this host. {what}.")
     if "not found" in said or "error: 404" in said:
         return RemoteProblem("denied", f"{remote.name} is no repository that this token can see.")
     if "couldn't find remote ref" in said:

@@ -141,6 +141,8 @@ class Supervisor:
         self.memory_limit = int(spec.policy.get("memory_bytes", 0))
         self.memory_used = 0
         self.memory_looked_at = time.monotonic()
+        self.lease_ends = float("inf")
+        self.lease_ends = self._renewed_lease()
 
     def watch(self, runner: int, pipe: int, wake: int) -> None:
         """Read messages, write heartbeats and enforce limits until the runner ends; then end all processes and write the end."""
@@ -152,7 +154,7 @@ class Supervisor:
         pending = False
         while self.result is None:
             next_heartbeat = self.written_at + (MIN_HEARTBEAT_SECONDS if pending else self.spec.heartbeat_seconds)
-            due = min(next_heartbeat, self._limit(), self._next_memory_look())
+            due = min(next_heartbeat, self._limit(), self._next_memory_look(), self.lease_ends)
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, due - time.monotonic()) * 1000)}
             if pipe in ready:
                 pending = True
@@ -170,6 +172,10 @@ class Supervisor:
             if now >= self._limit():
                 self.failure = Failure.PHASE_TIME_LIMIT
                 break
+            if now >= self.lease_ends and now >= self._renewed_lease():
+                self.failure = Failure.MACHINE_FAULT
+                self._cancel(runner)
+                break
             if now >= self._next_memory_look() and self._uses_too_much(runner):
                 self.failure = Failure.MEMORY_LIMIT
                 break
@@ -184,6 +190,13 @@ class Supervisor:
     def _limit(self) -> float:
         """When the time limit is reached; while the agent waits for a person it comes no nearer."""
         return float("inf") if self.asked_at is not None else self.began + self.spec.timeout_seconds + self.waited
+
+    def _renewed_lease(self) -> float:
+        """When the attempt ends because its host has lost the database (monotonic seconds); what cannot be read is as it was."""
+        if self.spec.lease:
+            with contextlib.suppress(OSError, ValueError), open(self.spec.lease, encoding="ascii") as file:
+                self.lease_ends = float(file.read())
+        return self.lease_ends
 
     def _elapsed(self) -> float:
         """Seconds since the start, without those in which the agent waited for a person."""
@@ -333,6 +346,8 @@ class Supervisor:
         progress, limit = self.heartbeat.progress, self.spec.timeout_seconds
         if self.failure == Failure.CANCELLED:
             return self._failed(Failure.CANCELLED, "cancelled", status)
+        if self.failure == Failure.MACHINE_FAULT:
+            return self._failed(Failure.MACHINE_FAULT, "ended by itself: this worker host has lost the database", status)
         if self.failure == Failure.PHASE_TIME_LIMIT:
             return self._failed(Failure.PHASE_TIME_LIMIT, f"not done within {limit:g} s: {progress}", status)
         if self.failure == Failure.MEMORY_LIMIT:

@@ -181,6 +181,27 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
 
     It appears whole or not at all. Raises RepositoryProblem (exists), GitError, OSError.
     """
+    with draft_repository(path, branch) as made:
+        parents: tuple[str, ...] = ()
+        for message, files in commits:
+            for name, content in files.items():
+                os.makedirs(os.path.dirname(os.path.join(made.path, name)), exist_ok=True)
+                with open(os.path.join(made.path, name), "wb") as file:
+                    file.write(content)
+            in_draft = {"GIT_WORK_TREE": made.path}
+            made._out("add", "--all", environment=in_draft)
+            commit = made.make_commit(made._line("write-tree", environment=in_draft), parents, message + "\n")
+            made.move_ref(branch_ref(branch), commit, parents[0] if parents else None)
+            parents = (commit,)
+    return open_repository(path)
+
+
+@contextlib.contextmanager
+def draft_repository(path: str | os.PathLike[str], branch: str = "main") -> Iterator[Repository]:
+    """An empty repository beside `path`, which becomes the one there at the end; after an error nothing of it is left.
+
+    Raises RepositoryProblem (exists), GitError, OSError.
+    """
     import shutil  # these two here: every attempt imports this module and would wait for them
     import tempfile
 
@@ -191,28 +212,16 @@ def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str,
     draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))  # for this user alone
     before = os.umask(0o022)  # what is in it is read by commands in the sandbox, which may run as another user
     try:
-        made = Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))  # nobody has configured it yet
         init = _git(["init", "--quiet", "--template=", f"--initial-branch={branch}", "--end-of-options", draft], {})
         if init.exit_code:
             raise GitError("init", init.exit_code, text_of(init.err)[-500:])
-        parents: tuple[str, ...] = ()
-        for message, files in commits:
-            for name, content in files.items():
-                os.makedirs(os.path.dirname(os.path.join(draft, name)), exist_ok=True)
-                with open(os.path.join(draft, name), "wb") as file:
-                    file.write(content)
-            in_draft = {"GIT_WORK_TREE": draft}
-            made._out("add", "--all", environment=in_draft)
-            commit = made.make_commit(made._line("write-tree", environment=in_draft), parents, message + "\n")
-            made.move_ref(branch_ref(branch), commit, parents[0] if parents else None)
-            parents = (commit,)
+        yield Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))  # nobody has configured it yet
         os.rename(draft, top)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     finally:
         os.umask(before)
-    return open_repository(top)
 
 
 def repository_from_bundle(path: str, bundle: str, branch: str) -> Repository:

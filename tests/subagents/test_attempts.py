@@ -404,6 +404,17 @@ def test_time_limit_kills_the_tree_and_is_its_own_reason(world: World) -> None:
     assert marked(spec.attempt_dir) == []
 
 
+def test_an_attempt_outlives_its_hosts_lease_only_while_that_is_renewed(world: World, tmp_path: Path) -> None:
+    lease, began = tmp_path / "lease", time.monotonic()
+    lease.write_text(f"{began + 60}\n")
+    kept = world.run(world.spec(steps=steps("echo done > done.txt"), lease=str(lease)))
+    assert kept.result is not None and kept.result.status == ResultStatus.SUCCESS
+    lease.write_text(f"{time.monotonic() + 0.5}\n")
+    seen = world.run(world.spec(steps=steps(HANGING), lease=str(lease)))
+    assert seen.result is not None and seen.result.failure_reason == Failure.MACHINE_FAULT
+    assert "has lost the database" in seen.result.errors[0] and time.monotonic() - began < 30
+
+
 def test_cancel_ends_the_whole_tree_and_gives_it_a_chance_to_clean_up(world: World) -> None:
     spec = running(world, "trap 'echo cleaned > $CE_ATTEMPT/cleaned; exit 0' TERM; touch $CE_ATTEMPT/ready; sleep 1000 & wait")
     wait_for(lambda: Path(spec.attempt_dir, "ready").exists())
