@@ -10,18 +10,41 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from batches.engine import disk_space, predictions, pull_requests, retention, running_diffs, ticker
+from batches.engine import disk_space, predictions, pull_requests, retention, running_diffs, ticker, worker_hosts
 from batches.integrations import linear_issues, notifications
+from batches.models import Host, Run
 from batches.repositories import kept_work, merges
 from ce_web.cluster import request_stop, stop_requested
 from subagents import idle_places
 
 logger = logging.getLogger(__name__)
 
+EXCHANGE_SECONDS = 1.0  # between two looks for runs that travel between hosts
+
 
 def enqueue_tick() -> None:
     """Queue one slice of the ticker for this host's cluster, in the current transaction."""
     async_task("batches.tasks.tick_slice", q_options={"save": False, "cluster": settings.CE_HOST, "task_name": f"tick-{settings.CE_HOST}"})
+
+
+class _Rounds:
+    """Asked in each round of the ticker whether to stop; once a second it queues what is due for runs that travel between hosts."""
+
+    def __init__(self) -> None:
+        self.looked = time.monotonic()
+        self.several = settings.CE_WORKER or Run.objects.exclude(travel="").exists() or Host.objects.exclude(directory="").exists()
+
+    def __call__(self) -> bool:
+        if self.several and time.monotonic() - self.looked >= EXCHANGE_SECONDS:
+            self.looked = time.monotonic()
+            if worker_hosts.has_work():
+                async_task("batches.tasks.exchange", q_options={"save": False, "cluster": settings.CE_HOST})
+        return stop_requested()
+
+
+def exchange() -> str:
+    """Send and fetch the branches of runs that go to a worker host or come home. May run in parallel: a lock lets one of them work."""
+    return worker_hosts.exchange()
 
 
 def tick_slice() -> str:
@@ -35,12 +58,14 @@ def tick_slice() -> str:
         try:
             with ticker.ticker_lock():
                 try:
-                    ticker.Ticker(settings.CE_HOST).run(settings.CE_SLICE_SECONDS, should_stop=stop_requested)
+                    ticker.Ticker(settings.CE_HOST).run(settings.CE_SLICE_SECONDS, should_stop=_Rounds())
                 except ticker.NotTheEngine as problem:
                     logger.critical("%s", problem)
                     request_stop()
                 finally:
-                    if not stop_requested():
+                    if not stop_requested() and settings.CE_WORKER:
+                        enqueue_tick()
+                    elif not stop_requested():
                         if linear_issues.has_work(timezone.now()):
                             async_task("batches.tasks.create_issues", q_options={"save": False, "cluster": settings.CE_HOST})
                         if notifications.has_work(timezone.now()):
@@ -93,11 +118,12 @@ def ensure_ticker() -> str:
 
 def look_around() -> str:
     """Work that each host does once a minute: finish interrupted merges, predict conflicts, measure checkouts, remove what is old."""
-    merges.finish_merges()
     now = timezone.now()
+    if not settings.CE_WORKER:
+        merges.finish_merges()
+        retention.bound_rows(now)
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)
     data = str(settings.CE_DATA_DIR)
     idle_places.prune(data, tight=disk_space.low_file_system(data) is not None)
-    retention.bound_rows(now)
     return f"{foreseen} conflicts predicted"

@@ -181,6 +181,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = CE_UPLOAD_BYTES * 3 + 65_536  # a pasted plan, per
 
 # The engine. Projects and runs may override some of these defaults.
 CE_HOST = env_name("CE_HOST", socket.gethostname())
+CE_WORKER = env_bool("CE_WORKER", False)  # a worker host executes for the main host of its database
+CE_DEAD_MAN_SECONDS = env_seconds("CE_DEAD_MAN_SECONDS", 60)  # attempts of a worker host that has lost the database for so long end
 CE_SLOTS = env_int("CE_SLOTS", 8, minimum=1, maximum=256)  # parallel attempts on this host, over all batches
 CE_HEARTBEAT_SECONDS = env_seconds("CE_HEARTBEAT_SECONDS", 30)
 CE_SILENCE_SECONDS = env_seconds("CE_SILENCE_SECONDS", 60)

@@ -25,6 +25,7 @@ from batches.engine.execution_plan import (
     refuse_unreviewed,
 )
 from batches.engine.steering import checked_remark
+from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Conflict, OnConflict, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.create import new_run, refuse_busy
@@ -54,7 +55,8 @@ def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> R
             refuse_unreviewed(batch)
             plan = plan_execution(batch=batch, options=options)
             bring_in(batch)
-            run = new_run(batch, Operation.EXECUTE, options, actor, _selection(options), forecast_columns(forecast_of(batch, plan)))
+            host = choose_host(batch.project, options.host)
+            run = new_run(batch, Operation.EXECUTE, options, actor, _selection(options), forecast_columns(forecast_of(batch, plan)), host)
             _create_tasks(run, plan, {}, "")
             Batch.objects.bump(batch.pk)
             return run

@@ -231,7 +231,7 @@ def refuse_unreviewed(batch: Batch) -> None:
 def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
     """The columns of an existing run that `options` change. Raises WrongChoice for options that are fixed at its start."""
     _check_options(options)
-    fixed = [name for name in ("stage", "phase", "on_conflict", "scheduling") if getattr(options, name) is not None]
+    fixed = [name for name in ("stage", "phase", "on_conflict", "scheduling", "host") if getattr(options, name) is not None]
     if fixed:
         raise WrongChoice(f"These options are fixed when a run starts and cannot change now: {', '.join(fixed).replace('_', '-')}.")
     limit = None if options.timeout_minutes is None else options.timeout_minutes * 60

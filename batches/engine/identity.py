@@ -1,19 +1,22 @@
 """Which installation and which data directory this is: a copy, a restored backup or a second host is known before anything runs.
 
-The database names one data directory as the engine's: the one whose cluster drives all runs. `identity.json` in a data
-directory holds its id, and where that file itself lies: a copy of it lies elsewhere (docs/operations.md).
+The database names one data directory as the main host's; its cluster drives all runs but those that it gave to a worker host.
+Each worker host (CE_WORKER) is a row with the id of its own. `identity.json` in a data directory holds its id, and where that
+file itself lies: a copy of it lies elsewhere (docs/operations.md).
 """
 
 import hashlib
 import json
 import os
 import secrets
+import time
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.accounts import audit_log
@@ -72,22 +75,30 @@ def check_identity(*, engine: bool) -> None:
     if engine:
         _refuse_copy(noted)
         _refuse_other_database(row, noted)
-        _refuse_second_engine(row, noted)
+        if settings.CE_WORKER:
+            _refuse_worker(row, noted)
+        else:
+            _refuse_second_engine(row, noted)
         _refuse_restored()
-        _settle(row, noted)
+        if settings.CE_WORKER:
+            _settle_worker(row, noted)
+        else:
+            _settle(row, noted)
     elif not row.key_fingerprint:
         Installation.objects.filter(pk=1, key_fingerprint="").update(key_fingerprint=fingerprint())
 
 
 def is_engine() -> bool:
-    """Whether this data directory still is the one that drives the runs: another one may have been adopted meanwhile."""
+    """Whether this data directory still is the one that drives this host's runs: another one may have been adopted meanwhile."""
     noted = _read()
+    if settings.CE_WORKER:
+        return noted is not None and Host.objects.filter(name=settings.CE_HOST, directory=noted.directory).exists()
     row = Installation.objects.filter(pk=1).values_list("directory", flat=True).first()
     return not row or noted is None or noted.directory == row
 
 
 def adopt(*, actor: Actor, repositories: bool = False, new_key: bool = False) -> list[str]:
-    """Make this data directory the one that drives the runs of its database; returns what was done, in sentences.
+    """Make this data directory the main host's, or this worker host's; returns what was done, in sentences.
 
     Raises WrongIdentity while another one is alive, or when the key is another and `new_key` does not accept that.
     """
@@ -95,7 +106,8 @@ def adopt(*, actor: Actor, repositories: bool = False, new_key: bool = False) ->
     if row.key_fingerprint not in ("", fingerprint()) and not new_key:
         raise WrongIdentity("The secret key is another one than the database was made with. --new-key accepts that: secrets are lost.")
     now = timezone.now()
-    alive = Host.objects.filter(lease_until__gt=now).first()
+    hosts = Host.objects.filter(name=settings.CE_HOST) if settings.CE_WORKER else Host.objects.filter(directory="")
+    alive = hosts.filter(lease_until__gt=now).first()
     if alive is not None:
         left = (alive.lease_until or now) - now
         raise WrongIdentity(
@@ -110,12 +122,17 @@ def adopt(*, actor: Actor, repositories: bool = False, new_key: bool = False) ->
         directory = noted.directory
     with transaction.atomic():
         _write(row.identity or (noted.installation if noted else "") or secrets.token_hex(16), directory)
-        _settle(row, _read(), anew=True)
+        if settings.CE_WORKER:
+            _settle_worker(row, _read())
+        else:
+            Host.objects.filter(name=settings.CE_HOST).update(directory="", place="")
+            _settle(row, _read(), anew=True)
         left_behind = _leave_behind()
         what = f"Adopted the data directory {settings.CE_DATA_DIR} on {settings.CE_HOST}"
         audit_log.record(audit_log.Kind.INSTALLATION, actor.cause, what)
     (Path(settings.CE_DATA_DIR) / "ticker.alive").unlink(missing_ok=True)
-    said.append("It drives the runs of this database from now on.")
+    what = f"executes as the worker host {settings.CE_HOST}" if settings.CE_WORKER else "drives the runs of this database"
+    said.append(f"It {what} from now on.")
     if left_behind:
         said.append(f"{left_behind} running attempt{'s' if left_behind != 1 else ''} of another data directory: will be started again.")
     if repositories:
@@ -126,8 +143,15 @@ def adopt(*, actor: Actor, repositories: bool = False, new_key: bool = False) ->
 
 
 def _leave_behind() -> int:
-    """Give live attempts to this host, and end those whose folder lies elsewhere: nobody here may touch it."""
+    """Give live attempts to this host, and end those whose folder lies elsewhere: nobody here may touch it.
+
+    Attempts of worker hosts stay theirs.
+    """
     live = Attempt.objects.live().filter(exited_at=None)
+    if settings.CE_WORKER:
+        live = live.filter(host=settings.CE_HOST)
+    else:
+        live = live.exclude(host__in=Host.objects.exclude(directory="").values("name"))
     elsewhere = [pk for pk, folder in live.values_list("pk", "directory") if not folder.startswith(f"{settings.CE_DATA_DIR}{os.sep}")]
     live.update(host=settings.CE_HOST)
     gone = {"exited_at": timezone.now(), "verdict": FailureReason.MACHINE_FAULT, "message": LEFT_BEHIND}
@@ -171,20 +195,54 @@ def _refuse_second_engine(row: Installation, noted: Noted | None) -> None:
         same = " This host has the same name (CE_HOST)." if row.host == settings.CE_HOST else ""
         raise WrongIdentity(
             f"The runs of this database are driven by another data directory: {row.place} on {row.host}.{same} A second cluster has no "
-            "clones of the projects and would fail their phases, so it does not start. Start only a web server here (up --no-cluster), "
-            "or, if the other one is gone: manage.py adopt."
+            "clones of the projects and would fail their phases, so it does not start. Make this a worker host (CE_WORKER=1, up --no-web), "
+            "start only a web server here (up --no-cluster) or, if the other one is gone: manage.py adopt."
         )
+
+
+def _refuse_worker(row: Installation, noted: Noted | None) -> None:
+    """Refuse a worker host without a main host, or with the name or the data directory of another host."""
+    if connection.vendor == "sqlite":
+        raise WrongIdentity("A worker host shares PostgreSQL with the main host, and this database is SQLite. Set DATABASE_URL.")
+    if not row.directory:
+        raise WrongIdentity("This database has no main host yet, so there is nothing to work for. Start that one first, without CE_WORKER.")
+    if noted is not None and noted.directory == row.directory:
+        raise WrongIdentity(f"{settings.CE_DATA_DIR} is the main host's data directory. A worker host has one of its own: set CE_DATA_DIR.")
+    if row.host == settings.CE_HOST:
+        raise WrongIdentity(f"The main host is called {row.host}, too ({row.place}). Give this worker host a CE_HOST of its own.")
+    mine = noted.directory if noted is not None else ""
+    other = Host.objects.filter(name=settings.CE_HOST).first()
+    now = timezone.now()
+    if other is not None and (other.directory != mine if other.directory else (other.lease_until or now) > now):
+        raise WrongIdentity(
+            f"There is a host called {other.name} already ({other.place or 'another data directory'}). Two of one name would take each "
+            "other's tasks: give this one a CE_HOST of its own or, if the other one is gone: manage.py adopt."
+        )
+    known = Host.objects.filter(directory=mine).exclude(name=settings.CE_HOST).first() if mine else None
+    if known is not None:
+        raise WrongIdentity(f"{settings.CE_DATA_DIR} belongs to the worker host {known.name}: set CE_HOST={known.name}, as before.")
+
+
+def _settle_worker(row: Installation, noted: Noted | None) -> None:
+    if noted is None:
+        noted = _write(row.identity, secrets.token_hex(16))
+    elif noted.path != str(settings.CE_DATA_DIR) or noted.machine != _machine():
+        noted = _write(noted.installation, noted.directory)
+    here = {"directory": noted.directory, "place": str(settings.CE_DATA_DIR)}
+    Host.objects.update_or_create(name=settings.CE_HOST, defaults=here)
 
 
 def _refuse_restored() -> None:
     """A database that is older than what the ticker of this directory last wrote was restored from a backup."""
-    last = Host.objects.filter(name=settings.CE_HOST).values_list("last_tick_at", flat=True).first()
+    found = Host.objects.filter(name=settings.CE_HOST).annotate(now=Now()).values_list("last_tick_at", "now")
     try:
-        marked = (Path(settings.CE_DATA_DIR) / "ticker.alive").stat().st_mtime
+        marked = time.time() - (Path(settings.CE_DATA_DIR) / "ticker.alive").stat().st_mtime
     except OSError:
         return
-    if last is not None and marked > last.timestamp() + OLDER_SECONDS:
-        older = timedelta(seconds=round(marked - last.timestamp()))
+    # Ages, because the clocks of the host and of its database may differ.
+    seconds = max(((now - last).total_seconds() - marked for last, now in found if last is not None), default=0.0)
+    if seconds > OLDER_SECONDS:
+        older = timedelta(seconds=round(seconds))
         raise WrongIdentity(
             f"The database is {older} older than the data directory {settings.CE_DATA_DIR}: it was restored from a backup. What was merged "
             "since then is in the repositories and will be taken up, not done again. To go on from there: manage.py adopt."

@@ -26,6 +26,7 @@ from batches.core.engine.states import (
 )
 from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
+from batches.engine import worker_hosts
 from batches.engine.attempt_results import End, record_end
 from batches.engine.evidence import NoteOfMerge, outcomes_of
 from batches.engine.purses import keep_purse
@@ -39,13 +40,14 @@ from batches.models import Attempt, Batch, Conflict, Project, Run, Scheduling, T
 from batches.models.prepared import Prepared
 from batches.projects.secrets import SecretUnreadable, secrets_of_task
 from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
-from batches.repositories.repository import repository_of
+from batches.repositories.repository import folder_of, repository_of
 from batches.runs.transitions import move_run, move_task
 from batches.runs.trouble import NO_TROUBLE, columns_of, hold_others
 from batches.runs.waits import waited_columns
 from subagents import launcher
 from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskSpec
 from subagents.machine_faults import MachineFault, fault_of, full, probe
+from subagents.remotes import RemoteProblem
 from subagents.workspace import AlreadyMerged, MergeConflict, RefMoved, Repository, RepositoryProblem
 
 logger = logging.getLogger(__name__)
@@ -127,6 +129,8 @@ def record_step(run_id: int, context: TickContext, ends: Sequence[End] = (), mer
         run = LOCKED_RUN.first(run=run_id)
         if run is None:
             raise Run.DoesNotExist(f"run {run_id} is gone")
+        if not worker_hosts.is_owner(run):
+            return Acts()  # another host has taken it over: nothing of it is recorded or done here
         for end in ends:
             record_end(end, context.now)
         for one in merged:
@@ -533,12 +537,12 @@ def is_put_off(run: Run, now: datetime) -> bool:
 
 def _fault_of_places(project: Project) -> str:
     """The fault of the machine in the places that a run of the project writes to, in words; "" when all of them work."""
-    orchestration = OrchestrationFiles(project.repository).root
+    orchestration = OrchestrationFiles(folder_of(project)).root
     try:
         folders = (str(settings.CE_DATA_DIR), orchestration, repository_of(project).common_dir)
         return str(probe(folders) or full(folders) or "")
     except (SubagentError, OSError) as error:  # a repository that is gone is said by the attempt that needs it
-        return str(fault_of(error, (project.repository,)) or "")
+        return str(fault_of(error, (folder_of(project),)) or "")
 
 
 def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
@@ -611,10 +615,14 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str, outcomes: tuple[Ga
             commit, tree = repository.merge_of(run.branch, head_commit)
         else:
             commit, tree = outcome.commit, outcome.tree
+        if run.host:
+            worker_hosts.send_merge(repository, run, attempt.ref)
         return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree, "note_commit": note.commit})
     except RefMoved as busy:  # another git works on the branch, or was killed there: a stale lock is broken after some seconds
         logger.warning("batch=%s attempt=%s merge postponed: %s", run.batch.number, attempt.pk, busy)
         return None
+    except RemoteProblem as problem:  # it is merged here only; the next try finds the merge and pushes it
+        return Merged(attempt.pk, "", {}, fault=str(problem))
     except (SubagentError, OSError) as problem:
         if fault := fault_of(problem, (spec.repository,)):
             return Merged(attempt.pk, "", {}, fault=str(fault))

@@ -46,7 +46,8 @@ def retry(
 ) -> list[Task]:
     """Retry tasks and what they blocked, and reopen the run. Without `names`: all that failed or were cancelled, except dropped ones.
 
-    New commits of the base branch are brought in first, so that a person's fix counts. Earlier attempts are kept.
+    New commits of the base branch are brought in first, so that a person's fix counts, unless the run is on a worker host now.
+    Earlier attempts are kept. A run that has ended on a worker host goes on on the main host.
     With `resolution`, a checked commit, the named tasks are not executed again: that commit is judged instead.
     With `resume_session` an agent continues its last session and work where that is possible, else it starts afresh.
     The agents of the named tasks are told `remark` first; where no agent does the work, there is nobody to tell.
@@ -73,7 +74,9 @@ def retry(
             said = checked_remark(remark, str(changes.get("backend", run.backend)))
             told = {task.pk for task in chosen} if said else set()
             resolved = {task.pk for task in chosen} if resolution else set()
-            if not resolution:
+            if run.travel and resolution:
+                raise ServiceError(f"Run {run.number} is on the worker host {run.host}. Take the resolution once it has ended.")
+            if not resolution and not run.travel:
                 bring_in(run.batch)
             checks = _checks_of(tasks, chosen)
             chosen += checks
@@ -102,6 +105,7 @@ def retry(
             Run.objects.filter(pk=run.pk).update(gate_rules=rules, **columns)
             _choose_models(run, options)
             if not run.is_live:
+                Run.objects.filter(pk=run.pk).update(host="")  # it is here now, and so it goes on here
                 move_run(run, RunEvent.REOPEN, now=now, cause=actor.cause)
             for autopilot_run in run.autopilot_runs.open():
                 move_autopilot(autopilot_run, AutopilotState.GOING, now=now, cause=actor.cause)

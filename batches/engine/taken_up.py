@@ -28,6 +28,8 @@ CAUSE = "policy:taken up after a restore"
 TAKEN_UP = "Taken up: its folder was there already; the database, restored from a backup, did not know of it."
 TRAILER = "CE-Attempt"
 MERGED = "Taken up: the batch branch held its merge already; the database, restored from a backup, did not know of it."
+LEFT = "The worker host {host} was lost before this was merged and pushed. Another attempt does the work again."
+CAME = "The worker host {host} was lost after it had merged and pushed this."
 LOST = "Its folder is gone, as after a restore; its commits are kept as {ref}. Another attempt does the work again."
 
 
@@ -88,6 +90,23 @@ def settle_lost(attempt: Attempt, now: datetime, *, crashed: bool = False) -> bo
             Attempt.objects.filter(pk=attempt.pk, exited_at=None).update(**gone)
         Batch.objects.bump(run.batch_id)
     return True
+
+
+def settle_of_lost_host(attempt: Attempt, now: datetime) -> None:
+    """Settle a live attempt of a host that was lost, once its branch is here: what was merged counts, the rest is done again."""
+    run, left, came = attempt.task.run, LEFT.format(host=attempt.host), CAME.format(host=attempt.host)
+    repository = repository_of(run.batch)
+    merged = _merge(repository, run.branch, {attempt.ref: attempt.number}) if repository.reference(attempt.ref) else None
+    mine = Attempt.objects.filter(pk=attempt.pk, ended_at=None, merge_commit="")
+    with transaction.atomic():
+        if merged is None:
+            mine.update(exited_at=now, verdict=FailureReason.MACHINE_FAULT, message=left, head_commit="")
+        elif attempt.exited_at is None:
+            _record_merge(attempt, *merged[1:], now)
+            Attempt.objects.filter(pk=attempt.pk).update(message=came)
+        else:  # its result is recorded already
+            mine.update(verdict=SUCCESS, message=came, merge_commit=merged[1], merge_tree=merged[2])
+        Batch.objects.bump(run.batch_id)
 
 
 def _merge(repository: Repository, branch: str, refs: dict[str, int]) -> tuple[int, str, str, str] | None:

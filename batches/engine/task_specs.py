@@ -22,13 +22,14 @@ from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
 from batches.core.text.excerpt import telling_lines
+from batches.engine.lease import lease_file
 from batches.engine.repairs import ASK_FOR_REPAIR, ask_to_join, repair_words
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext
 from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, SignOff, Task
 from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
-from batches.repositories.repository import repository_of
+from batches.repositories.repository import folder_of, repository_of
 from batches.review.evidence import done_of, facts_of, record_of
 from subagents.agent_tools import ToolPolicy, read_servers
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
@@ -198,7 +199,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         goal="" if phase is None else phase.goal,
         attempt=attempt.number,
         token=attempt.token,
-        repository=batch.project.repository,
+        repository=folder_of(batch),
         base_commit=attempt.base_commit,
         batch_base=batch.base_commit,
         attempt_ref=attempt.ref,
@@ -215,6 +216,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
         policy=policy_of(batch.project),
         environment=environment_of(batch.project),
         instructions=instructions_of(batch.project, role),
+        lease=str(lease_file()) if settings.CE_WORKER else "",
         purse="" if run.backend in BACKENDS_WITHOUT_MODEL else str(Path(attempt.directory).parents[2] / PURSE),
     )
     if phase is None:

@@ -20,23 +20,25 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
 from batches.core.errors import ServiceError
-from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, steering, verifications
+from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, steering, verifications, worker_hosts
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
 from batches.engine.identity import check_identity, is_engine
+from batches.engine.lease import renew_dead_man
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
 from batches.engine.taken_up import settle_lost
 from batches.models import Attempt, AutopilotRun, Batch, Host, Project, Result, Run
 from batches.models.prepared import Prepared
 from batches.repositories.ownership import OWNER, OwnedByAnother, Owner, claim, this_installation
-from batches.repositories.repository import repository_of
+from batches.repositories.repository import folder_of, repository_of
 from batches.runs.transitions import move_task
 from subagents import launcher
 from subagents.contract import Heartbeat, SubagentError, TaskSpec
@@ -103,8 +105,12 @@ LIVE_ATTEMPTS: Prepared[Attempt] = Prepared(
         Attempt.objects.live().filter(host=host).select_related("task__run__batch__project").defer("log_tail", "spec", "heartbeat")
     )
 )
-LIVE_RUNS: Prepared[Run] = Prepared(lambda: Run.objects.live().select_related("batch__project"))
-UNREPORTED: Prepared[Run] = Prepared(lambda: Run.objects.filter(reported_at=None).select_related("batch__project", "created_by"))
+LIVE_RUNS: Prepared[Run] = Prepared(
+    lambda host, travel: Run.objects.live().filter(host=host, travel=travel).select_related("batch__project")
+)
+UNREPORTED: Prepared[Run] = Prepared(  # those that are at home
+    lambda travel: Run.objects.filter(reported_at=None, travel=travel).select_related("batch__project", "created_by")
+)
 TO_FOLLOW_UP: Prepared[int] = Prepared(
     lambda: AutopilotRun.objects.going().filter(run__state__in=sorted(ENDED_RUN_STATES), run__reported_at__isnull=False)
     .values_list("run", flat=True)
@@ -174,14 +180,16 @@ class Ticker:
         run_changes = self.observe_all(now, clock)
         if not self.advance_all(run_changes, clock):
             self.clean_up(now)
+        self.renew_lease(now, clock)
+        _mark_round(clock)
+        if settings.CE_WORKER:
+            return
         with isolate_errors("verifications cannot be advanced"):
             free = settings.CE_SLOTS - len(self.watched) - self.drafting
             self.verifying = verifications.advance_verifications(self.host, now, free)
         with isolate_errors("ideas cannot be advanced"):
             free = settings.CE_SLOTS - len(self.watched) - self.verifying
             self.drafting = drafting.advance_ideas(TickContext(now, clock, self.host, free, clock < self.patient_until))
-        self.renew_lease(now, clock)
-        _mark_round(clock)
 
     def wait(self, seconds: float) -> None:
         """Sleep until a watched process ends, at most `seconds`."""
@@ -314,7 +322,7 @@ class Ticker:
         """
         launched = False
         patient = clock < self.patient_until
-        for run in LIVE_RUNS.rows():
+        for run in LIVE_RUNS.rows(**worker_hosts.place()):
             version, last = self.advanced.get(run.pk, (-1, float("-inf")))
             if run.pk not in run_changes and run.batch.version == version and clock - last < ADVANCE_SECONDS:
                 continue
@@ -325,7 +333,7 @@ class Ticker:
                 continue  # its finished work cannot be merged now
             self.advanced[run.pk] = (run.batch.version, clock)
             free = settings.CE_SLOTS - len(self.watched) - self.verifying - self.drafting
-            slots = 0 if low_file_system(run.batch.project.repository) else free
+            slots = 0 if low_file_system(folder_of(run.batch)) else free
             context = TickContext(now, clock, self.host, slots, patient)
             with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
                 if not put_off and (owned := self.owned_by_another(run.batch.project)):
@@ -370,7 +378,10 @@ class Ticker:
                 log_throttled(f"batch={spec.batch_id} task={spec.name} attempt={spec.attempt} archive: {error}")
                 if fault_of(error) is not None:  # a full disk: the next round may succeed
                     self.ended.append(end)
-        unreported = UNREPORTED.rows()
+        if settings.CE_WORKER:  # the main host reports and follows up
+            attempt_results.fill_diffs_of_host(self.host)
+            return
+        unreported = UNREPORTED.rows(travel="")
         for run in unreported:
             if run.operation == Operation.EXECUTE:
                 with isolate_errors(f"run={run.pk}: a note of its gates cannot be written"):
@@ -405,9 +416,12 @@ class Ticker:
         self.renewed_clock = clock
         if not is_engine():
             raise NotTheEngine(f"{settings.CE_DATA_DIR} no longer drives the runs: another data directory was adopted. It stops here.")
-        lease = now + timedelta(seconds=LEASE_SECONDS)
-        columns = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "last_tick_at": now, "lease_until": lease, "facts": _facts()}
+        # By the clock of the database, which all hosts share.
+        times = {"last_tick_at": Now(), "lease_until": Now() + timedelta(seconds=LEASE_SECONDS)}
+        columns = {"pid": os.getpid(), "slots": settings.CE_SLOTS, "facts": _facts(), **times}
         Host.objects.update_or_create(name=self.host, defaults=columns, create_defaults={**columns, "started_at": now})
+        if settings.CE_WORKER:
+            renew_dead_man(clock)
 
     def _forget(self, pk: int) -> None:
         watched = self.watched.pop(pk, None)

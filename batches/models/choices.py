@@ -27,6 +27,16 @@ class Scheduling(models.TextChoices):
     DATAFLOW = "dataflow", "as soon as dependencies are merged"
 
 
+class Travel(models.TextChoices):
+    """Where the branch of a run for a worker host is: the main host sends it, the worker fetches it, works, and sends it home."""
+
+    OUTWARD = "outward", "to be sent by the main host"
+    SENT = "sent", "to be fetched by the worker host"
+    AWAY = "away", "on the worker host"
+    HOMEWARD = "homeward", "to be fetched by the main host"
+    LOST = "lost", "to be taken over by the main host"
+
+
 class OnConflict(models.TextChoices):
     WARN = "warn", "run anyway"
     SERIALIZE = "serialize", "one after the other"

@@ -147,6 +147,10 @@ class Project(models.Model):
     subagents = models.BooleanField(default=False, help_text="Whether Claude may use subagents.")
     web_search = models.BooleanField(default=False, help_text="Whether Claude may search the web.")
     web_fetch = models.BooleanField(default=False, help_text="Whether Claude may fetch pages.")
+    worker_hosts = models.TextField(blank=True, default="", help_text="Names of worker hosts that may execute its batches, one per line.")
+    remote = models.CharField(
+        max_length=1000, blank=True, default="", help_text="Where worker hosts fetch from and push to. Empty: the code host."
+    )
     demo = models.BooleanField(default=False, editable=False, help_text="A demonstration with made-up data. The repository does not exist.")
     notify_webhook_sealed = models.TextField(
         blank=True, editable=False, help_text="Encrypted, because a webhook address is often a secret."
@@ -170,6 +174,11 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def workers(self) -> list[str]:
+        """The names of the worker hosts that may execute its batches."""
+        return self.worker_hosts.split()
 
     @property
     def told_roles(self) -> list[str]:

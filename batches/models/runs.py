@@ -30,7 +30,7 @@ from batches.core.engine.states import (
 )
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, span_seconds
 from batches.models.batches import Batch, Phase, Stage
-from batches.models.choices import OnConflict, Scheduling, choices
+from batches.models.choices import OnConflict, Scheduling, Travel, choices
 from batches.models.processes import SupervisedProcess
 from batches.models.visibility import ConfinedManager
 from subagents.contract import Fault
@@ -111,6 +111,9 @@ class Run(models.Model):
     project_settings = models.JSONField(
         default=dict, blank=True, help_text="The project's settings at its start or last retry; what changed since reaches a retry."
     )
+    host = models.CharField(max_length=120, blank=True, default="", help_text="The worker host that executes it. Empty: the main host.")
+    travel = models.CharField(max_length=10, choices=Travel, blank=True, default="", help_text="Where its branch is on its way.")
+    turn = models.PositiveIntegerField(default=0, help_text="How often it has changed hosts.")
     fail_fast = models.BooleanField(default=False)
     gate_rules = models.JSONField(default=dict, blank=True, help_text="The project's own gates when the run started.")
     phase_limit_seconds = models.FloatField()
@@ -138,6 +141,7 @@ class Run(models.Model):
         indexes = [  # what the ticker asks for in every round, without a look at history
             models.Index(fields=["id"], condition=Q(state__in=sorted(LIVE_RUN_STATES)), name="live_runs"),
             models.Index(fields=["id"], condition=Q(reported_at__isnull=True), name="unreported_runs"),
+            models.Index(fields=["id"], condition=~Q(travel=""), name="travelling_runs"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["batch", "number"], name="run_number_once_per_batch"),
@@ -536,6 +540,8 @@ class Host(models.Model):
     """A machine that runs attempts, as last reported by its ticker."""
 
     name = models.CharField(max_length=120, unique=True)
+    directory = models.CharField(max_length=32, blank=True, default="", help_text="Of a worker host: the id of its data directory.")
+    place = models.TextField(blank=True, default="", help_text="Of a worker host: the path of its data directory.")
     pid = models.PositiveIntegerField(null=True, blank=True)
     slots = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.conf import settings
 
 from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions
 from batches.core.engine.pricing import MODELS
@@ -22,7 +23,7 @@ PHASE_MODELS_UP_TO = 200  # with more phases there is no model list per phase
 # Fields of the confirmation that keep what was entered while another choice draws it again.
 KEPT_CHOICES = (
     *("what", "backend", "model", "max_parallel", "budget_usd", "on_conflict", "timeout_minutes", "scheduling", "fail_fast"),
-    *("retry_model", "repairs", "phase_cap_usd"),
+    *("retry_model", "repairs", "phase_cap_usd", "host"),
 )
 INHERIT = [("", "The project's setting")]
 
@@ -126,6 +127,7 @@ class Execute(Described, forms.Form):
         required=False, min_value=0, max_value=MOST_REPAIRS, label="Repairs",
         help_text="How often an agent may repair its work after a failed gate. 0: never.",
     )  # fmt: skip
+    host = forms.ChoiceField(required=False, help_text="The machine that executes it. A later retry goes on on the main host.")
     what = forms.ChoiceField(required=False, label="What")
     sent = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)  # identifies this form, however often it is sent
 
@@ -161,6 +163,11 @@ class Execute(Described, forms.Form):
         shown = {"hx-target": "#execute-form", "hx-select": "#execute-form", "hx-swap": "outerHTML"}
         for name in ("project", "what", "backend", "model"):  # what the page says depends on them
             self.fields[name].widget.attrs |= again_from | shown
+        if of is not None and of.workers:
+            names = [settings.CE_HOST, *of.workers]
+            self.choose_from("host", [("", "the one with the least work"), *((name, visible(name)) for name in names)])
+        else:
+            del self.fields["host"]
         self._show_values(of)
 
     def _show_values(self, project: Project | None) -> None:
@@ -178,7 +185,9 @@ class Execute(Described, forms.Form):
     def rest(self) -> list[tuple[str, str]]:
         """(label, value) of the fields under "More", as they stand."""
         found = []
-        for name in ("on_conflict", "timeout_minutes", "scheduling", "fail_fast", "retry_model", "repairs", "phase_cap_usd"):
+        for name in ("on_conflict", "timeout_minutes", "scheduling", "fail_fast", "retry_model", "repairs", "phase_cap_usd", "host"):
+            if name not in self.fields:
+                continue
             field, value = self.fields[name], self[name].value()
             if isinstance(field.widget, forms.Select):
                 text = next((label for key, label in field.widget.choices if str(key) == ("" if value is None else str(value).lower())), "")
@@ -219,6 +228,7 @@ class Execute(Described, forms.Form):
             model=_model(data["model"]),
             retry_model=_model(data["retry_model"]),
             repairs=data["repairs"],
+            host=None if self.goes_on else data.get("host") or None,
             models={key: data[f"model-{key}"] for key in self.phase_keys if data[f"model-{key}"]},
             budget_usd=None if data["budget_usd"] is None else str(data["budget_usd"]),
             phase_cap_usd=None if data["phase_cap_usd"] is None else str(data["phase_cap_usd"]),

@@ -18,7 +18,7 @@ from batches.core.gates.project_gates import StandardGate
 from batches.integrations.forges.home import split_address
 from batches.integrations.forges.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url
-from batches.models import Installation, Project
+from batches.models import Host, Installation, Project
 from batches.repositories.ownership import refuse_owned, this_installation
 from subagents.contract import SubagentError
 from subagents.workspace import open_repository
@@ -29,7 +29,7 @@ PROJECT_SETTINGS = frozenset(
         *("name", "base_branch", "backend", "agent_command", "agent_resume"),
         *("max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
         *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
-        *("fail_fast", "require_review", "accept_context", "shared_context"),
+        *("fail_fast", "require_review", "accept_context", "shared_context", "worker_hosts", "remote"),
         *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
         *("setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"),
         *("effort", "fallback_model"),
@@ -85,8 +85,8 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     if unknown:
         raise ServiceError(f"Unknown project settings: {', '.join(sorted(unknown))}.")
     changes = dict(changes)
-    if changes.get("tool_paths", project.tool_paths) != project.tool_paths:
-        actor.require(ADD_PROJECT, None)  # what commands may read of this machine is no matter of one project
+    if any(changes.get(name, getattr(project, name)) != getattr(project, name) for name in ("tool_paths", "worker_hosts", "remote")):
+        actor.require(ADD_PROJECT, None)  # what commands may read of this machine, and which ones execute, is no matter of one project
     token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
     if token or forget:
         changes["linear_token_sealed"] = seal(token) if token else ""
@@ -94,6 +94,7 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     if token or forget:
         changes["forge_token_sealed"] = seal(token) if token else ""
     _check_forge(project, changes)
+    _check_hosts(project, changes)
     webhook, forget = str(changes.pop("notify_webhook", "")).strip(), changes.pop("notify_forget", False)
     if webhook or forget:
         changes["notify_webhook_sealed"] = seal(_checked_webhook(webhook)) if webhook else ""
@@ -140,6 +141,25 @@ def _check_forge(project: Project, changes: dict[str, object]) -> None:
     moved = bool(project.forge_address) and urlsplit(address)[:2] != urlsplit(project.forge_address)[:2]
     if moved and "forge_token_sealed" not in changes:
         changes["forge_token_sealed"] = ""  # a token is for the host that it was entered for
+
+
+def _check_hosts(project: Project, changes: dict[str, object]) -> None:
+    """Raises ServiceError for worker hosts that the project's work could not reach, naming the setting."""
+    if not {"worker_hosts", "remote", "forge"} & set(changes):
+        return
+    names = str(changes.get("worker_hosts", project.worker_hosts)).split()
+    if unknown := [name for name in names if not Host.objects.exclude(directory="").filter(name=name).exists()]:
+        known = ", ".join(Host.objects.exclude(directory="").values_list("name", flat=True)) or "none"
+        raise ServiceError(f"No worker host is called {', '.join(unknown)}. Known: {known}. One is known once it has been started.")
+    remote = str(changes.get("remote", project.remote)).strip()
+    if names and not remote and not changes.get("forge", project.forge):
+        raise ServiceError("Worker hosts have no repository of this project: set Remote, from which they clone, or its code host.")
+    if remote and not remote.startswith("/"):
+        try:
+            check_url(remote, private=settings.CE_FORGE_PRIVATE, what="The remote")
+        except WebhookError as problem:
+            raise ServiceError(str(problem)) from None
+    changes["remote"] = remote
 
 
 def _checked_webhook(address: str) -> str:

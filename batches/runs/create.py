@@ -5,15 +5,16 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions, dollars
-from batches.core.engine.states import Operation, Waiting
+from batches.core.engine.states import LIVE_RUN_STATES, Operation, Waiting
 from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
+from batches.models.choices import Travel
 from batches.runs.project_settings import current_settings
 from batches.runs.trouble import trouble_of_others
 
@@ -25,8 +26,9 @@ def new_run(
     actor: Actor,
     selection: str = "",
     forecast: Mapping[str, object] = MappingProxyType({}),
+    host: str = "",
 ) -> Run:
-    """Create a queued run of the batch; `forecast` are the columns of its forecast.
+    """Create a queued run of the batch; `forecast` are the columns of its forecast, `host` a worker host that is to execute it.
 
     Raises ServiceError when another run is live, or the batch is a demonstration.
     """
@@ -42,6 +44,8 @@ def new_run(
                 batch=batch,
                 number=number,
                 operation=operation,
+                host=host,
+                travel=Travel.OUTWARD if host else "",
                 selection=selection,
                 backend=options.backend or project.backend,
                 scheduling=options.scheduling or project.scheduling,
@@ -79,12 +83,15 @@ def _pause_of_others(backend: str) -> dict[str, object]:
 
 
 def refuse_busy(batch: Batch) -> None:
-    """Raises ServiceError when a run of the batch is live."""
-    live = batch.runs.live().first()
-    if live is not None:
-        raise ServiceError(
-            f"Batch {batch.number} is busy with run {live.number} ({live.get_operation_display()}). Wait for its end, or cancel it."
-        )
+    """Raises ServiceError when a run of the batch is live, or its work is still on its way from a worker host."""
+    busy = batch.runs.filter(Q(state__in=sorted(LIVE_RUN_STATES)) | ~Q(travel="")).first()
+    if busy is None:
+        return
+    if not busy.is_live:
+        raise ServiceError(f"The work of batch {batch.number} is on its way here from the worker host {busy.host}. Try again shortly.")
+    raise ServiceError(
+        f"Batch {batch.number} is busy with run {busy.number} ({busy.get_operation_display()}). Wait for its end, or cancel it."
+    )
 
 
 def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = "") -> Run:

@@ -26,6 +26,7 @@ class ExecuteOptions:
     models: Mapping[str, str] = field(default_factory=dict)  # {phase key: model}, overrides everything else
     budget_usd: str | None = None  # of the whole batch; text, so that it survives JSON
     phase_cap_usd: str | None = None
+    host: str | None = None  # of those that the project may use; None: the one with the least work
     repairs: int | None = None  # rounds of repair after a failed gate; 0: none
 
 

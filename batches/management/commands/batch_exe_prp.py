@@ -220,6 +220,7 @@ def add_how(parser: CommandParser) -> None:
     parser.add_argument("--phase-cap", metavar="USD", help="what one attempt may cost")
     parser.add_argument("--fail-fast", action="store_true", default=None, help="start nothing more once a phase has failed")
     parser.add_argument("--on-conflict", choices=OnConflict.values, help="what to do about phases that change the same file")
+    parser.add_argument("--host", help="which of the project's hosts executes it (default: the one with the least work)")
     parser.add_argument("--scheduling", choices=Scheduling.values, help="stages wait for each other, or phases for their dependencies")
 
 
@@ -237,6 +238,7 @@ def execute_options(options: dict[str, Any]) -> ExecuteOptions:
         model=_model(options["model"]),
         retry_model=_model(options["retry_model"]),
         repairs=options["repairs"],
+        host=options["host"],
         models=_phase_models(options["phase_model"]),
         budget_usd=options["budget"],
         phase_cap_usd=options["phase_cap"],

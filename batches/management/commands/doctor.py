@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -20,7 +21,7 @@ from batches.engine.preflight import IN_A_VENV, server_packages_seen
 from batches.engine.sandboxing import ELSEWHERE, sandbox_level, settings_above
 from batches.integrations.api_keys import BACKENDS_WITH_KEY, ENTER, api_key
 from batches.management.commands.up import TICKER_SILENT_SECONDS, ticker_mark
-from batches.models import Project
+from batches.models import Host, Project
 from ce_web.cluster import cluster_pid_file
 from ce_web.file_rights import OTHERS
 from subagents.backends import missing
@@ -78,6 +79,7 @@ def examine() -> Iterator[HealthCheck]:
     if database.ok:
         yield _key()
         yield _queue()
+        yield from _worker_hosts()
 
 
 def _python() -> HealthCheck:
@@ -180,6 +182,15 @@ def _workers() -> HealthCheck:
         return HealthCheck("workers", False, "no cluster is running on this host", START_AGAIN)
     found = max(0, sum(len(children_of(sentinel)) for sentinel in children_of(pid)) - 2)
     return HealthCheck("workers", found >= wanted, f"{found} of {wanted}, cluster {pid}", START_AGAIN)
+
+
+def _worker_hosts() -> Iterator[HealthCheck]:
+    """When each worker host of the database was heard of last."""
+    for host in Host.objects.exclude(directory="").annotate(now=Now()):
+        alive = host.lease_until is not None and host.lease_until > host.now
+        last = "never" if host.last_tick_at is None else f"{(host.now - host.last_tick_at).total_seconds():.0f} s ago"
+        way_out = "start it there with `manage.py up --no-web`; what it had under way is taken over meanwhile"
+        yield HealthCheck(f"host {host.name}", alive, f"worker host, {host.slots} slots, last heard of {last}", way_out)
 
 
 def _queue() -> HealthCheck:

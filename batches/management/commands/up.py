@@ -53,6 +53,8 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if options["no_web"] and options["no_cluster"]:
             raise CommandError("--no-web and --no-cluster together leave nothing to run.")
+        if settings.CE_WORKER and not options["no_web"]:
+            raise CommandError("A worker host (CE_WORKER) has no pages; the main host shows its work. Start it with: manage.py up --no-web")
         if problem := running.unwritable(Path(settings.CE_DATA_DIR)):
             raise CommandError(problem, returncode=EXIT_REFUSED)
         self.check()

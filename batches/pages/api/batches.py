@@ -21,7 +21,7 @@ from batches.pages.batches.detail import find_batch
 
 EXECUTE_NAMES = (
     *("what", "backend", "max_parallel", "timeout_minutes", "scheduling", "on_conflict", "fail_fast"),
-    *("model", "retry_model", "repairs", "models", "budget_usd", "phase_cap_usd"),
+    *("model", "retry_model", "repairs", "models", "budget_usd", "phase_cap_usd", "host"),
 )
 
 
@@ -99,6 +99,10 @@ def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     fields = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
     fields |= {f"model-{key}": str(value) for key, value in models.items()} | {"project": str(found.project_id)}
     form, last, _left = execute_form(found, fields, {})
+    if not fields.get("host"):
+        fields.pop("host", None)
+    elif "host" not in form.fields:
+        raise BadRequest("The project names no worker hosts: it runs on the main host.")
     if unknown := sorted(name for name in fields if name not in form.fields):
         raise BadRequest(f"These phases cannot be given a model: {', '.join(name.removeprefix('model-') for name in unknown)}.")
     if not form.is_valid():

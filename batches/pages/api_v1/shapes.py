@@ -395,6 +395,7 @@ class Execute(Body):
     models: Annotated[dict[str, str], Field(description="{phase key: model}", examples=[{"2a": "sonnet"}])] = {}
     budget_usd: Annotated[float | None, Field(gt=0, examples=[5])] = None
     phase_cap_usd: Annotated[float | None, Field(gt=0, examples=[1])] = None
+    host: Annotated[str | None, Field(description="Of those that the project may use; else the least busy.", examples=[None])] = None
 
 
 class Retry(Body):

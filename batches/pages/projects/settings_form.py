@@ -24,6 +24,7 @@ SETTING_GROUPS = (
     ("Money", ("budget_usd", "phase_cap_usd", "monthly_budget_usd")),
     ("Pace and limits", ("max_parallel", "scheduling", "phase_limit_minutes", "silence_seconds", "fail_fast")),
     ("Reviews and files", ("require_review", "accept_context", "undeclared_edits", "deletions", "protected_paths")),
+    ("Hosts", ("worker_hosts", "remote")),
     ("Network and tools", ("network", "allowed_hosts", "tool_paths")),
     ("Notifications", ("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail")),
     ("Linear", ("linear_team", "linear_token", "linear_forget")),
@@ -101,10 +102,12 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
+            *("worker_hosts", "remote"),
             *("linear_team", "notify_format", "notify_mail"),
         ]
         widgets = {
-            name: forms.Textarea(attrs={"rows": rows}) for name, rows in (("allowed_hosts", 2), ("tool_paths", 2), ("protected_paths", 6))
+            name: forms.Textarea(attrs={"rows": rows})
+            for name, rows in (("allowed_hosts", 2), ("tool_paths", 2), ("worker_hosts", 2), ("protected_paths", 6))
         }
         labels = {
             "answer_minutes": "Answer by itself after, minutes",
@@ -122,6 +125,8 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "network": "Network access for",
             "allowed_hosts": "Allowed hosts",
             "tool_paths": "Additional readable paths",
+            "worker_hosts": "Worker hosts",
+            "remote": "Remote",
             "fail_fast": "Stop at the first failure",
             "require_review": "Require a review before Execute",
             "accept_context": "Accept context updates at once",
@@ -144,6 +149,8 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "allowed_hosts": "One per line, such as pypi.org, *.example.org or git.example.org:8443. They are all that steps, gates, the "
             "set-up and agents can reach. Empty: who has network access reaches every host.",
             "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk. Absolute paths, one per line, read-only.",
+            "worker_hosts": "Names of machines that may execute its batches besides this one, one per line.",
+            "remote": "Through it work reaches worker hosts: a bare repository on a shared disk, or https. Empty: the code host.",
             "fail_fast": "Otherwise phases that do not depend on the failed one continue.",
             "require_review": "Execute only after a review approves the PRPs or a person overrules it.",
             "accept_context": "Otherwise a person accepts or rejects each update on its page.",
@@ -176,6 +183,10 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
         if len(lines) > MOST_PATTERNS:
             raise forms.ValidationError(f"These are {len(lines)} lines; at most {MOST_PATTERNS} are allowed.")
         return "\n".join(lines)
+
+    def clean_worker_hosts(self) -> str:
+        """One name per line."""
+        return "\n".join(stripped_lines(self.cleaned_data["worker_hosts"]))
 
     def clean_tool_paths(self) -> str:
         """One normalised absolute path per line, none of which exposes everything or CE Web's data."""

@@ -3,8 +3,10 @@
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
@@ -74,10 +76,48 @@ def test_a_second_host_takes_nothing_but_may_show_pages(places, settings):
     places[1].mkdir()
     settings.CE_DATA_DIR, settings.CE_HOST = places[1], "second"
     said = refused()
-    assert f"{places[0]} on first" in said and "up --no-cluster" in said and "same name" not in said
+    assert f"{places[0]} on first" in said and "CE_WORKER=1" in said and "up --no-cluster" in said and "same name" not in said
     check_identity(engine=False)
     settings.CE_HOST = "first"
     assert "This host has the same name (CE_HOST)" in refused()
+
+
+def test_a_worker_host_has_a_name_a_directory_and_a_row_of_its_own(places, settings, monkeypatch):
+    main, two = places
+    two.mkdir()
+    row, now = Installation.objects.get(), timezone.now()
+    settings.CE_WORKER, settings.CE_HOST, settings.CE_DATA_DIR = True, "worker", two
+    if connection.vendor == "sqlite":
+        assert "this database is SQLite" in refused()
+        monkeypatch.setattr(identity, "connection", SimpleNamespace(vendor="postgresql"))
+    settings.CE_HOST = "first"
+    assert f"The main host is called first, too ({main})" in refused()
+    settings.CE_HOST, settings.CE_DATA_DIR = "worker", main
+    assert "is the main host's data directory" in refused()
+    settings.CE_DATA_DIR = two
+    check_identity(engine=True)
+    check_identity(engine=True)
+    mine = Host.objects.get(name="worker")
+    assert mine.directory and mine.place == str(two) and is_engine() and Installation.objects.get().directory == row.directory
+    settings.CE_HOST = "renamed"
+    assert "belongs to the worker host worker: set CE_HOST=worker" in refused()
+    three = two.with_name("three")
+    three.mkdir()
+    settings.CE_HOST, settings.CE_DATA_DIR = "worker", three
+    assert f"There is a host called worker already ({two})" in refused()
+    Host.objects.update(lease_until=now + timedelta(seconds=20), last_tick_at=now)
+    with pytest.raises(WrongIdentity, match="A cluster on worker was alive"):
+        adopt(actor=ACTOR)
+    Host.objects.update(lease_until=None)
+    adopt(actor=ACTOR)
+    check_identity(engine=True)
+    settings.CE_DATA_DIR = two
+    assert not is_engine(), "the first one stops"
+    settings.CE_WORKER, settings.CE_HOST, settings.CE_DATA_DIR = False, "first", main
+    check_identity(engine=True)
+    Installation.objects.update(directory="")
+    settings.CE_WORKER, settings.CE_HOST = True, "worker"
+    assert "no main host yet" in refused()
 
 
 def test_another_secret_key_is_told_to_web_server_and_cluster(places, settings):
