@@ -36,6 +36,8 @@ DESTRUCTIVE = re.compile(
     r"(?:sudo|rm|rmdir|mv|dd|mkfs\S*|shutdown|reboot|kill|pkill|killall|truncate|chown|chmod)\b"
 )
 DELETES = re.compile(r"\bfind\b.*\s-(?:delete|exec(?:dir)?|ok)\b|\bsed\b.*\s(?:-\w*i\b|--in-place)")
+# Programs that act: what a step may be, and no gate.
+ACTS = _words("mkdir cp mv rm rmdir touch ln install chmod tar unzip zip wget pip pip3 apt-get patch rsync tee sleep perl")
 CONTROL = _words("if then else elif fi for while until do done case esac function select")
 CODE = _words("def class import from return const let var async await new public private static func fn type interface select insert")
 SIGNS = _words("= == := -> => : != <- +=")
@@ -113,6 +115,32 @@ def looks_like_a_command(span: str) -> bool:
         return words[0] in ALONE or (words[0].startswith("./") and not words[0].endswith("/"))
     described = len(parts) == 1 and len(words) > 2 and all(re.fullmatch(r"[A-Za-z,'’]+", word) for word in words)
     return not described or words[0] in CHECKERS
+
+
+# A step that is a command and nothing else, or one that says to run it.
+_WHOLE = re.compile(r"(?:(?:run|execute|call)\b[:\s]\s*)?(?P<ticks>`{1,2})(?P<span>[^`]+)(?P=ticks)\s*[.;]?", re.IGNORECASE)
+
+_IN_BIN = re.compile(r"(?:[\w.-]+/)*bin/[\w.+-]+$")
+_SHELLS = re.compile(r"""[>'"$]|\s-{1,2}\w""")  # what a command has, and a few names beside each other do not
+
+
+def command_of_step(text: str) -> str:
+    """The command that a step as a whole is, as in "`npm ci`" and "Run `npm ci`."; "" for prose, a name, a path or code."""
+    found = _WHOLE.fullmatch(text.strip())
+    if found is None:
+        return ""
+    span = found["span"].strip()
+    parts = parse(span)
+    if not parts or not NAME.fullmatch(parts[0].words[0]) or parts[0].words[0] in CODE:
+        return ""
+    words = parts[0].words
+    if len(words) > 1 and (words[1] in SIGNS or words[1] in CODE or words[1].startswith(("=", ":="))):
+        return ""
+    if len(parts) == 1 and len(words) == 1 and ">" not in span:
+        return span if words[0] in ALONE or _is_local(words) else ""
+    known = words[0] in CHECKERS | PREPARES | READERS | ACTS or words[0].startswith("./") or _IN_BIN.match(words[0])
+    return span if known or len(parts) > 1 or _SHELLS.search(span) else ""
+
 
 
 def why_not_run(span: str) -> str:

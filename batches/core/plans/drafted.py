@@ -13,8 +13,9 @@ from batches.core.plans.accounting import Account, ReadAs, UnreadKind
 from batches.core.plans.files import normalise
 from batches.core.plans.forecast import OWN_RUNS, FinishedPhase
 from batches.core.plans.globs import GlobRelation, glob_relation, is_glob
+from batches.core.plans.phases import step_of
 from batches.core.plans.render import render_plan
-from batches.core.plans.types import GateText, PhaseSpec, PlanSpec, StepSpec
+from batches.core.plans.types import GateText, PhaseSpec, PlanSpec
 from batches.core.text.words import counted
 
 MOST_QUESTIONS, MOST_ANSWERS = 5, 6
@@ -176,7 +177,7 @@ def _phase(
         complexity=complexity,
         files=paths,
         dependencies=tuple(map(str, known)),
-        steps=tuple(StepSpec(number, " ".join(text.split())) for number, text in enumerate(steps, start=1)),
+        steps=tuple(step_of(number, " ".join(text.split())) for number, text in enumerate(steps, start=1)),
         gates=tuple(GateText(gate) for gate in gates),
     )
 

@@ -12,7 +12,7 @@ from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
 from batches.core.plans.labels import GATE_NAMES, KEY, STEP_NAMES, WORD, Field
-from batches.core.plans.phases import Issues, check_commands, check_file, check_plan, check_work
+from batches.core.plans.phases import Issues, check_commands, check_file, check_plan, check_work, step_of
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import (
     GateText,
@@ -21,7 +21,6 @@ from batches.core.plans.types import (
     PlanIssue,
     PlanReading,
     PlanSpec,
-    StepSpec,
 )
 from batches.core.plans.values import read_complexity, read_hours
 from batches.core.text.words import counted
@@ -348,7 +347,7 @@ def _phase(key: str, item: dict[str, Any], line: int, place: int, names: PhaseNa
         files=tuple(files),
         dependencies=_dependencies(key, item, line, place, names, issues),
         steps=tuple(
-            StepSpec(number, text, commands, line)
+            step_of(number, text, commands, line)
             for number, (text, commands) in enumerate(_entries(_value_of(item, "steps"), Field.STEPS, key, line, issues), start=1)
         ),
         gates=tuple(GateText(text, False, line) for text, _ in _entries(_value_of(item, "gates"), Field.GATES, key, line, issues)),

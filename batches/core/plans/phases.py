@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from batches.core.gates.binding import understand
+from batches.core.gates.shell import command_of_step
 from batches.core.plans.accounting import Account, Accounting, ReadAs, Unread, UnreadKind
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import is_protected, paths_in, read_files, says_none
@@ -866,8 +867,14 @@ def _steps(section: Section, issues: Issues) -> tuple[StepSpec, ...]:
             issues.warning(line, IssueCode.NUMBERING_GAP, message, field=Field.STEPS, phase=key)
             break
     return tuple(
-        StepSpec(number, entry.text.strip(), entry.commands, entry.line, bool(entry.box)) for number, entry in enumerate(entries, start=1)
+        step_of(number, entry.text.strip(), entry.commands, entry.line, bool(entry.box)) for number, entry in enumerate(entries, start=1)
     )
+
+
+def step_of(number: int, text: str, commands: tuple[str, ...] = (), line: int = 0, done: bool = False) -> StepSpec:
+    """A step as it was written. Without commands of its own, a text that is a command in back-ticks and nothing else is its command."""
+    whole = () if commands else (command_of_step(text),)
+    return StepSpec(number, text, commands or tuple(filter(None, whole)), line, done)
 
 
 def _gates(section: Section, issues: Issues) -> tuple[GateText, ...]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from batches.core.gates.shell import command_of_step
 from batches.core.plans.types import PhaseSpec, PlanSpec
 
 
@@ -44,7 +45,7 @@ def _phase_text(phase: PhaseSpec, said: Mapping[str, str]) -> str:
             marker = f"{number}. "
             pad = " " * len(marker)
             lines.append(marker + ("[x] " if step.done else "") + _indented(step.text, len(marker)))
-            for command in step.commands:
+            for command in () if step.commands == (command_of_step(step.text),) else step.commands:
                 lines.append("\n".join(pad + line if line else "" for line in _fence(command).split("\n")))
     if phase.gates:
         lines += ["", "**Validation Gates**:"]

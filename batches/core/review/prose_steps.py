@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from batches.core.gates.shell import command_of_step
 from batches.core.plans.fill_in import place_for
 from batches.core.plans.types import PhaseSpec, Repair, apply_repair
 
+_SPAN = re.compile(r"`[^`]+`")
 _ITEM = re.compile(r"(?P<marker>\s*(?:[-*+]|[0-9]{1,9}[.)])\s+)\S")
 # A step that says to run one of the project's commands, by the name of the command; the first that fits counts.
 _SAYS = (
@@ -41,7 +43,10 @@ def prose_steps(phases: Sequence[PhaseSpec], lines: Sequence[str], commands: Map
 
 def _found(phase: PhaseSpec, number: int, text: str, line: int, lines: Sequence[str], commands: Mapping[str, str]) -> ProseStep:
     first = text.split("\n", 1)[0]
+    spoken = [command for span in _SPAN.findall(first) if (command := command_of_step(span))]
     command = next((commands.get(name, "") for name, pattern in _SAYS if pattern.search(first) and commands.get(name)), "")
+    if len(spoken) == 1:
+        command = spoken[0]
     return ProseStep(phase.key, number, line, command, _fence(number, line, lines, command))
 
 

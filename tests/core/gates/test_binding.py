@@ -3,6 +3,7 @@ import time
 import pytest
 
 from batches.core.gates.binding import bind_gate, bind_gates, understand
+from batches.core.gates.shell import command_of_step
 from subagents.contract import GateKind, GateSpec
 
 DECLARED = ("src/app.py", "tests/test_app.py")
@@ -211,3 +212,29 @@ def test_names_paths_descriptions_and_deeds_are_neither_run_nor_offered(span: st
 )
 def test_what_the_sentence_says_is_told_too(text: str, why: str) -> None:
     assert understand(1, text).why_not == why
+
+
+@pytest.mark.parametrize(
+    ("step", "command"),
+    [
+        ("`npm ci`", "npm ci"),
+        ("Run `npm run build`.", "npm run build"),
+        ('`echo "# Shop" > README.md && ls`', 'echo "# Shop" > README.md && ls'),
+        ("run: `./build.sh`", "./build.sh"),
+        ("`cp a b`", "cp a b"),
+        ("`.venv/bin/pip install -e .`", ".venv/bin/pip install -e ."),
+        ("`tool --all`", "tool --all"),
+        ("`src/a.py`", ""),
+        ("`src/a.py src/b.py`", ""),
+        ("`GET /users`", ""),
+        ("`user model`", ""),
+        ("`class Foo`", ""),
+        ("`x = 1`", ""),
+        ("`npm`", ""),
+        ("Create `src/a.py`", ""),
+        ("`npm ci` and `npm test`", ""),
+        ("Do not run `npm ci`", ""),
+    ],
+)
+def test_a_step_is_a_command_only_if_it_is_nothing_else(step: str, command: str):
+    assert command_of_step(step) == command

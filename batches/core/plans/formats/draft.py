@@ -17,9 +17,9 @@ from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
 from batches.core.plans.languages import PHASE, in_english
 from batches.core.plans.order import ABOUT_ORDER, ARROW, written_order, written_parallel
-from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work
+from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work, step_of
 from batches.core.plans.sections import MAX_PHASES
-from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat, StepSpec
+from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat
 from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 
@@ -234,7 +234,7 @@ class Draft:
                 message = f"{kind} of Phase {phase.key} has {count:,} items; at most {MAX_ITEMS:,} are read. Split the phase."
                 self.issues.error(phase.line, IssueCode.TOO_MANY_ITEMS, message, field=kind, phase=phase.key)
         steps = tuple(
-            StepSpec(at, step.text, line=step.line, done=step.done or phase.done)
+            step_of(at, step.text, line=step.line, done=step.done or phase.done)
             for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1)
         )
         gates = tuple(phase.gates[:MAX_ITEMS])
