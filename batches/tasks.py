@@ -122,6 +122,7 @@ def look_around() -> str:
     if not settings.CE_WORKER:
         merges.finish_merges()
         retention.bound_rows(now)
+    retention.tidy_projects(now)
     foreseen = predictions.predict_conflicts(settings.CE_HOST, now)
     kept_work.measure_checkouts(settings.CE_HOST, now)
     data = str(settings.CE_DATA_DIR)

@@ -4,10 +4,13 @@ A log may have a hundred megabytes. This module holds at most a chunk and a page
 a time limit and says how far it got. Line offsets are cached, and the cache is extended as a log grows.
 """
 
+import gzip
 import json
 import os
 import re
+import tempfile
 import time
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +35,7 @@ HITS = 2_000
 NEAR_LINES = 10_000  # up to this distance, reading on is faster than looking up the offset
 CACHE_SECONDS = 600
 NEEDLE_CHARACTERS = 200
+UNPACKED_BYTES = 1 << 30  # of a compressed file no more is read
 
 # Colour sequences as JSON writes them; they may stand between the letters of a word that is searched for.
 _WRITTEN_COLOUR = re.compile(r"\\u001b\[[0-9;:]*m", re.IGNORECASE)
@@ -274,13 +278,28 @@ def open_file_of(attempt: Attempt, ending: str) -> int | None:
             os.path.join(files.archive(run.batch.number, run.number, one, attempt.number), f"task-{one}.{ending}")
             for one in (name, attempt.task.name)  # the latter: put away when the files of every operation had that name
         )
-        if (found := open_regular(kept) or open_regular(before)) is not None:
+        if (found := open_regular(kept) or open_regular(before) or _open_compressed(f"{kept}.gz")) is not None:
             return found
         # Check after opening: if the next attempt starts meanwhile, the opened file is the archived one.
         found = open_regular(place)
         if found is not None and files.current_attempt(run.batch.number, name) != (run.number, attempt.number):
             os.close(found)
-            return open_regular(kept)
+            return open_regular(kept) or _open_compressed(f"{kept}.gz")
     except ContractError:
         return None
     return found
+
+
+def _open_compressed(path: str) -> int | None:
+    """A descriptor for what a compressed file holds, in a file without a name; None without one that can be read."""
+    packed = open_regular(path)
+    if packed is None:
+        return None
+    try:
+        with open(packed, "rb") as source, gzip.open(source) as unpacked, tempfile.TemporaryFile(dir=settings.CE_DATA_DIR) as plain:
+            while (data := unpacked.read(1 << 20)) and plain.tell() < UNPACKED_BYTES:
+                plain.write(data)
+            plain.flush()
+            return os.dup(plain.fileno())
+    except (OSError, EOFError, zlib.error):
+        return None

@@ -1,22 +1,35 @@
-"""Bound what grows for ever: sessions, the sign-in log, references of merged attempts. Nothing that is not merged is ever removed."""
+"""Bound what grows for ever: sessions, the sign-in log, references of merged attempts, logs. Nothing that is not merged is ever removed.
 
+A project may say after how many days its references go and its logs are compressed; then that happens by itself.
+"""
+
+import gzip
+import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.db.models import QuerySet
 
 from batches.core.engine.states import ENDED_RUN_STATES
-from batches.core.text.words import counted
+from batches.core.text.words import bytes_words, counted
 from batches.models import Attempt, AuditEvent, Project
-from batches.repositories.repository import checked_repository
-from subagents.contract import SubagentError
+from batches.repositories.repository import checked_repository, folder_of
+from subagents.contract import ContractError, OrchestrationFiles, SubagentError, task_file_name
 from subagents.workspace import RefMoved, branch_ref
 
 SIGN_INS = timedelta(days=180)
 REFERENCES = timedelta(days=30)
+WINDOW = timedelta(days=3)  # by itself only what has come of age since then is looked at; the command looks at all
+TIDY_SECONDS = 3600
+COMPRESSED = ".gz"
+SMALL_BYTES = 4096  # what a file takes on the disk anyway
 AT_ONCE = 5000  # rows in one statement, so that nobody waits for it
 
 
@@ -48,27 +61,91 @@ def _remove(rows: "QuerySet[AuditEvent] | QuerySet[Session]", dry_run: bool) -> 
     return rows.filter(pk__in=some).delete()[0] if some else 0
 
 
+def tidy_projects(now: datetime) -> list[Pruned]:
+    """Once an hour, for the projects that say so: drop references and compress logs of runs that have come of age."""
+    if not cache.add(f"tidied.{settings.CE_HOST}", 1, TIDY_SECONDS):
+        return []
+    found = []
+    for project in Project.objects.exclude(keep_days=None).order_by("pk"):
+        before = now - timedelta(days=project.keep_days or 0)
+        found += [_compress_of_project(project, before, before - WINDOW, dry_run=False)]
+        if not settings.CE_WORKER:
+            found += [_drop_of_project(project, before, before - WINDOW, dry_run=False)]
+    return [one for one in found if one.count]
+
+
+def compress_logs(now: datetime, *, older: timedelta = REFERENCES, dry_run: bool = False) -> Iterator[Pruned]:
+    """Compress logs and transcripts of this host's attempts whose run ended long ago, project by project. Pages read both forms."""
+    for project in Project.objects.order_by("pk"):
+        yield _compress_of_project(project, now - older, None, dry_run)
+
+
+def _ended(project: Project, before: datetime, after: datetime | None) -> QuerySet[Attempt]:
+    runs = {"task__run__state__in": sorted(ENDED_RUN_STATES), "task__run__reported_at__isnull": False, "task__run__travel": ""}
+    found = Attempt.objects.filter(**runs, task__run__batch__project=project, task__run__ended_at__lt=before)
+    found = found if after is None else found.filter(task__run__ended_at__gte=after)
+    return found.select_related("task__run__batch").defer("log_tail", "spec", "heartbeat")
+
+
+def _compress_of_project(project: Project, before: datetime, after: datetime | None, dry_run: bool) -> Pruned:
+    files, sizes, problem = OrchestrationFiles(folder_of(project)), Counter[str](), ""
+    count = 0
+    for attempt in _ended(project, before, after).filter(host=settings.CE_HOST).iterator():
+        run = attempt.task.run
+        name = task_file_name(attempt.task.name, run.operation)
+        try:
+            folder = files.archive(run.batch.number, run.number, name, attempt.number)
+            place = files.task(run.batch.number, name).spec.removesuffix("json")
+            for ending in ("log", "transcript.jsonl"):
+                saved = _compress(os.path.join(folder, f"task-{name}.{ending}"), f"{place}{ending}", dry_run)
+                sizes["saved"] += saved
+                count += saved > 0
+        except (OSError, ContractError) as error:
+            problem = str(error)
+    saved_words = "" if dry_run or not count else f", {bytes_words(sizes['saved'])} less"
+    return Pruned("log", count, problem, of=f"of {project.name}{saved_words}")
+
+
+def _compress(path: str, place: str, dry_run: bool) -> int:
+    """Replace a regular file by its compressed form; returns the bytes saved, or its size in a dry run; 0 where nothing is to be done.
+
+    `place` is where its task writes: a link to the same file, which goes, too. A kill in between leaves both forms, which is harmless.
+    """
+    if not os.path.isfile(path) or os.path.islink(path) or os.path.getsize(path) <= SMALL_BYTES:
+        return 0
+    before = os.stat(path)
+    if dry_run:
+        return before.st_size
+    draft = f"{path}{COMPRESSED}.{os.getpid()}"
+    with open(path, "rb") as source, gzip.open(draft, "wb", compresslevel=6) as target:
+        shutil.copyfileobj(source, target)
+    with open(draft, "rb") as written:
+        os.fsync(written.fileno())
+    os.replace(draft, f"{path}{COMPRESSED}")
+    if os.path.lexists(place) and os.path.samestat(os.lstat(place), before):
+        os.unlink(place)
+    os.unlink(path)
+    return max(1, before.st_size - os.path.getsize(f"{path}{COMPRESSED}"))
+
+
 def drop_references(now: datetime, *, older: timedelta = REFERENCES, dry_run: bool = False) -> Iterator[Pruned]:
     """Drop the references of attempts whose commits are in a batch branch and whose run ended long ago, project by project.
 
     A reference is dropped only at the commit that the row knows, and only if git shows that the batch branch contains it.
     """
     for project in Project.objects.order_by("pk"):
-        yield _drop_of_project(project, now - older, dry_run)
+        yield _drop_of_project(project, now - older, None, dry_run)
 
 
-def _drop_of_project(project: Project, before: datetime, dry_run: bool) -> Pruned:
+def _drop_of_project(project: Project, before: datetime, after: datetime | None, dry_run: bool) -> Pruned:
     what = f"of merged attempts in {project.name}"
-    merged = Attempt.objects.filter(task__run__batch__project=project, outcome=Attempt.Outcome.SUCCEEDED).exclude(merge_commit="")
-    ended = merged.filter(
-        task__run__state__in=sorted(ENDED_RUN_STATES), task__run__reported_at__isnull=False, task__run__ended_at__lt=before
-    )
+    ended = _ended(project, before, after).filter(outcome=Attempt.Outcome.SUCCEEDED).exclude(merge_commit="")
     count = 0
     try:
         repository = checked_repository(project)
         there = repository.references("refs/ce/attempts/")
         tips: dict[int, str] = {}
-        for attempt in ended.select_related("task__run__batch").defer("log_tail", "spec", "heartbeat").iterator():
+        for attempt in ended.iterator():
             if not attempt.head_commit or there.get(attempt.ref) != attempt.head_commit:
                 continue
             batch = attempt.task.run.batch

@@ -147,6 +147,12 @@ class Project(models.Model):
     subagents = models.BooleanField(default=False, help_text="Whether Claude may use subagents.")
     web_search = models.BooleanField(default=False, help_text="Whether Claude may search the web.")
     web_fetch = models.BooleanField(default=False, help_text="Whether Claude may fetch pages.")
+    keep_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="After so many days logs are compressed and references of merged work dropped. Empty: never by itself.",
+    )
     worker_hosts = models.TextField(blank=True, default="", help_text="Names of worker hosts that may execute its batches, one per line.")
     remote = models.CharField(
         max_length=1000, blank=True, default="", help_text="Where worker hosts fetch from and push to. Empty: the code host."

@@ -8,23 +8,28 @@ from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.engine.retention import REFERENCES, bound_rows, drop_references
+from batches.engine.retention import REFERENCES, bound_rows, compress_logs, drop_references
 
 
 class Command(BaseCommand):
-    help = "Remove ended sessions, old sign-ins, and references of attempts that were merged long ago. Nothing unmerged is removed."
+    help = "Remove ended sessions, old sign-ins, references of attempts merged long ago; compress old logs. Nothing unmerged goes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be removed; remove nothing")
-        parser.add_argument("--days", type=int, default=REFERENCES.days, help="keep references of runs that ended since then (default: 30)")
+        said = "of runs that ended since then references and plain logs are kept (default: 30)"
+        parser.add_argument("--days", type=int, default=REFERENCES.days, help=said)
 
     def handle(self, *args: Any, **options: Any) -> None:
         now, dry_run = timezone.now(), options["dry_run"]
         found = bound_rows(now, dry_run=dry_run)
-        found += drop_references(now, older=timedelta(days=max(0, options["days"])), dry_run=dry_run)
+        older = timedelta(days=max(0, options["days"]))
+        found += drop_references(now, older=older, dry_run=dry_run)
+        packed = list(compress_logs(now, older=older, dry_run=dry_run))
         verb = "Would remove" if dry_run else "Removed"
         for one in found:
             self.stdout.write(f"{verb} {one.words}.")
+        for one in packed:
+            self.stdout.write(f"{'Would compress' if dry_run else 'Compressed'} {one.words}.")
         removed = sum(one.count for one in found)
         if removed and not dry_run:
             what = "; ".join(one.words for one in found if one.count)

@@ -22,7 +22,7 @@ SETTING_GROUPS = (
     ("Agent", ("backend", "recipe", "agent_command", "agent_resume", "repairs", "answer_minutes", "shared_context")),
     ("Model", ("model", "retry_model")),
     ("Money", ("budget_usd", "phase_cap_usd", "monthly_budget_usd")),
-    ("Pace and limits", ("max_parallel", "scheduling", "phase_limit_minutes", "silence_seconds", "fail_fast")),
+    ("Pace and limits", ("max_parallel", "scheduling", "phase_limit_minutes", "silence_seconds", "fail_fast", "keep_days")),
     ("Reviews and files", ("require_review", "accept_context", "undeclared_edits", "deletions", "protected_paths")),
     ("Hosts", ("worker_hosts", "remote")),
     ("Network and tools", ("network", "allowed_hosts", "tool_paths")),
@@ -102,7 +102,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
             *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
             *("fail_fast", "require_review", "accept_context", "shared_context"),
-            *("worker_hosts", "remote"),
+            *("worker_hosts", "remote", "keep_days"),
             *("linear_team", "notify_format", "notify_mail"),
         ]
         widgets = {
@@ -125,6 +125,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "network": "Network access for",
             "allowed_hosts": "Allowed hosts",
             "tool_paths": "Additional readable paths",
+            "keep_days": "Keep plain logs for, days",
             "worker_hosts": "Worker hosts",
             "remote": "Remote",
             "fail_fast": "Stop at the first failure",
@@ -149,6 +150,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "allowed_hosts": "One per line, such as pypi.org, *.example.org or git.example.org:8443. They are all that steps, gates, the "
             "set-up and agents can reach. Empty: who has network access reaches every host.",
             "tool_paths": "Tools outside /usr and CE Web's own Python, such as /opt/jdk. Absolute paths, one per line, read-only.",
+            "keep_days": "Then logs are compressed, and references of merged work dropped. Empty: never by itself.",
             "worker_hosts": "Names of machines that may execute its batches besides this one, one per line.",
             "remote": "Through it work reaches worker hosts: a bare repository on a shared disk, or https. Empty: the code host.",
             "fail_fast": "Otherwise phases that do not depend on the failed one continue.",

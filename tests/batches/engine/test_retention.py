@@ -1,14 +1,18 @@
 """What is old goes; what is not merged stays, whatever its age."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.core.management import call_command
 from django.utils import timezone
 
-from batches.engine.retention import bound_rows, drop_references
-from batches.models import AuditEvent
+from batches.engine.log_reader import open_log
+from batches.engine.retention import bound_rows, compress_logs, drop_references, tidy_projects
+from batches.models import Attempt, AuditEvent
 from tests.batches.world import World, phase, plan, writes
 
 
@@ -47,3 +51,42 @@ def test_references_of_merged_attempts_go_after_a_while_and_never_one_that_the_b
     call_command("prune", "--days", "0")
     assert kept() == {"2", "3"}, "only phase 1 is in the branch"
     assert "Removed" in AuditEvent.objects.get(kind="site").what
+
+
+def test_old_logs_are_compressed_and_read_as_before(world: World, capsys):
+    said = "for n in $(seq 400); do echo line $n of what it says; done"
+    batch = world.generated(plan(phase("1", steps=(said,)), phase("2", steps=writes("2"))))
+    run = world.finish(world.execute(batch))
+    (attempt,) = world.attempts(run, "1")
+
+    def text() -> bytes:
+        with open_log(Attempt.objects.select_related("task__run__batch__project").get(pk=attempt.pk)) as log:
+            return b"".join(log.text())
+
+    def plain() -> list[str]:
+        return sorted(path.name for path in Path(world.repository, ".ce").rglob("task-1.log*"))
+
+    Attempt.objects.update(host=settings.CE_HOST)
+    before, files = text(), plain()
+    assert b"line 400 of what it says" in before and files == ["task-1.log", "task-1.log"]
+    call_command("prune", "--dry-run", "--days", "0")
+    assert f"Would compress 1 log of {world.project.name}." in capsys.readouterr().out and plain() == files
+    call_command("prune", "--days", "0")
+    assert "less." in capsys.readouterr().out and plain() == ["task-1.log.gz"]
+    assert text() == before
+    assert [one.count for one in compress_logs(timezone.now(), older=timedelta(0))] == [0], "once"
+
+
+def test_a_project_that_says_so_is_tidied_by_itself_once_an_hour(world: World):
+    batch = world.generated(plan(phase("1", steps=writes("1"))))
+    run = world.finish(world.execute(batch))
+    (attempt,) = world.attempts(run, "1")
+    now = timezone.now()
+    assert tidy_projects(now + timedelta(days=31)) == [], "no project says so"
+    type(world.project).objects.update(keep_days=30)
+    cache.clear()
+    assert tidy_projects(now + timedelta(days=29)) == [] and world.git("rev-parse", attempt.ref)
+    assert tidy_projects(now + timedelta(days=31)) == [], "within the hour nobody looks"
+    cache.clear()
+    (dropped,) = tidy_projects(now + timedelta(days=31))
+    assert dropped.words.startswith(f"{dropped.count} reference") and not world.git("for-each-ref", attempt.ref)
