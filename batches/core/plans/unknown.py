@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batches.core.plans.labels import KEY, Field, clean_title, field_named, read_label
+from batches.core.plans.phase_tables import find_phase_table
 from batches.core.plans.types import Repair
 from batches.core.text.words import counted
 
@@ -67,8 +68,12 @@ def look_for_phases(lines: Sequence[str]) -> Seen:
         seen.append(counted(boxes, "check-box", "check-boxes"))
     if numbers:
         seen.append(counted(numbers, "numbered item"))
+    table = find_phase_table(lines)
     repairs: tuple[Repair, ...] = ()
-    if chosen:
+    if table is not None and not (chosen and any(part.items for part in chosen)):
+        seen.append(f"a table whose {len(table.rows)} rows may be phases (line {table.line})")
+        repairs = table.repairs
+    elif chosen:
         repairs = (_as_phases(chosen, lines, at_once=False),)
         if len(chosen) > 1:
             repairs += (_as_phases(chosen, lines, at_once=True),)
