@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from batches.repositories.claude_commands import FILES, command_files
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT
 from tests.subagents.messages_api import Reply, Text, Turn, bash, messages_api, said
@@ -57,6 +59,25 @@ def shell(alone: Driver, tmp_path: Path):
     return run
 
 
+def plugin(shell, *command: str) -> str:
+    return shell(str(PROGRAM), "plugin", *command)
+
+
+def test_the_repository_is_a_marketplace_of_the_same_files(shell, tmp_path: Path):
+    for place in (ROOT, FILES):
+        assert "Validation passed" in plugin(shell, "validate", "--strict", str(place))
+    plugin(shell, "marketplace", "add", str(ROOT))
+    plugin(shell, "install", "ce@ce-web")
+    assert "MCP servers (1)  ce" in plugin(shell, "details", "ce")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    there = tmp_path / "home" / ".claude" / "plugins" / "cache" / "ce-web" / "ce" / version
+    commands = {f".claude/commands/{path.name}": path.read_bytes() for path in (there / "commands").iterdir()}
+    assert commands == {path: text for path, text in command_files().items() if path.startswith(".claude/commands/")}
+    # Names in the skill are tools and verbs that there are.
+    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", (there / "skills" / "batches" / "SKILL.md").read_text()))
+    assert named and named <= set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "mcp.md").read_text()))
+
+
 def test_the_four_commands_do_in_claude_code_what_their_names_promise(shell, alone: Driver, tmp_path: Path):
     source = tmp_path / "my-feature-plan.md"
     source.write_text(plan("Typed into Claude Code", phase("1", "true"), phase("2", "test -e /no-such-file", after="Phase 1")))
@@ -74,7 +95,9 @@ def test_the_four_commands_do_in_claude_code_what_their_names_promise(shell, alo
         assert "failed, 1 of 2 phases done" in executed and "[stage 1] Phase 1: succeeded in" in executed
         again = typed(f"/batch-exe-prp --batch {number} --retry-phase 2")
         assert "2 attempts" in again
-        assert "Verdict: " in typed(f"/batch-peer-review --batch {number} --before")
+        plugin(shell, "marketplace", "add", str(ROOT))
+        plugin(shell, "install", "ce@ce-web")
+        assert "Verdict: " in typed(f"/ce:batch-peer-review --batch {number} --before")
         assert f"ce/context-{number}" in typed(f"/batch-update-context --batch {number}")
     analyzer = ".ce/orchestration/dependency_analyzer.py"
     assert "Total stages: 2 | Max parallelism: 1 task/stage" in shell(analyzer, "analyze", f"batch-{number}.md")
