@@ -835,8 +835,9 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
 
 
 def _named(keys: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+    """“phase 3”, “phases 1, 2”, or the first three and how many more there are."""
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{'phase' if len(keys) == 1 else 'phases'} {', '.join(keys[:3])}{more}"
 
 
 def _gate_lines(attempts: Sequence[Attempt]) -> dict[int, str]:

@@ -20,9 +20,9 @@ class TimeLeft:
 
     @property
     def rounded(self) -> float:
-        """As coarse as it is approximate, so that a page does not change with each second."""
+        """As coarse as it is approximate, so that a page does not change with each second; never 0, for something is left."""
         step = 5 if self.seconds < 60 else 10 if self.seconds < 600 else 60
-        return round(self.seconds / step) * step
+        return max(1, round(self.seconds / step)) * step
 
 
 def pace_of(done: Iterable[tuple[float | None, float | None]], usual: float | None = None) -> float | None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from batches.engine.attempt_results import heartbeat_fields
 from batches.models import Attempt, Batch, Run
 from batches.pages.batches.board import read_board
+from batches.pages.batches.time_left import TimeLeft
 from subagents.contract import Heartbeat
 from tests.batches import builders
 
@@ -71,6 +72,7 @@ def test_the_time_left_moves_says_at_least_when_a_phase_is_overdue_and_unknown_w
     Attempt.objects.update(launched_at=timezone.now() - timedelta(minutes=4))
     later = board(batch).time_left
     assert first.seconds - 180 < later.seconds < first.seconds - 60 and not later.at_least
+    assert TimeLeft(1.5).rounded == 5, "something is left, so it is not 0"
     Attempt.objects.update(launched_at=timezone.now() - timedelta(minutes=30))
     overdue = board(batch).time_left
     assert overdue.at_least and 0 < overdue.seconds < later.seconds
