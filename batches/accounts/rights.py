@@ -39,7 +39,7 @@ RIGHTS = {
     "execute": Right("batch", "make, execute, retry, pause, cancel, review, regenerate, resolve, restore, clean up", EXECUTE_BATCH),
     "sign off": Right("gate", "sign off, withdraw, accept a phase that is not green", SIGN_OFF_GATE),
     "merge": Right("batch", "merge into its base branch, overrule a review, accept or reject an update of the context", MERGE_BATCH),
-    "administer": Right("project", "change settings, gates, environment, notifications, members", CHANGE_PROJECT),
+    "administer": Right("project", "change settings, gates, environment, notifications, members; archive it or a batch", CHANGE_PROJECT),
     "register": Right("project", "add (any repository that the server's user can read), set what commands may read", ADD_PROJECT, False),
     "settings": Right("installation", "change the backend of new projects, the API key", CHANGE_INSTALLATION, False),
     "people": Right("people, teams, audit trail", "add, change, end sessions and tokens, read", MANAGE_PEOPLE, False),

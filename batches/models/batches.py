@@ -71,6 +71,7 @@ class Batch(models.Model):
     version = models.PositiveBigIntegerField(default=1, help_text="Increased with every change that a page shows.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="Since when lists hide it. Empty: they show it.")
     asked_by = models.UUIDField(
         null=True,
         editable=False,

@@ -147,6 +147,7 @@ class Project(models.Model):
     subagents = models.BooleanField(default=False, help_text="Whether Claude may use subagents.")
     web_search = models.BooleanField(default=False, help_text="Whether Claude may search the web.")
     web_fetch = models.BooleanField(default=False, help_text="Whether Claude may fetch pages.")
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when lists hide it. Empty: they show it.")
     keep_days = models.PositiveIntegerField(
         null=True,
         blank=True,

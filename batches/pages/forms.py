@@ -36,7 +36,7 @@ class SeenProject(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic 
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SeenProject":
         made: SeenProject = super().__deepcopy__(memo)
-        made.queryset = Project.objects.all()  # asked anew for each form: what is seen depends on the request
+        made.queryset = Project.objects.filter(archived_at=None)  # asked anew for each form: what is seen depends on the request
         return made
 
     def label_from_instance(self, obj: Project) -> str:

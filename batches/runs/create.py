@@ -30,11 +30,14 @@ def new_run(
 ) -> Run:
     """Create a queued run of the batch; `forecast` are the columns of its forecast, `host` a worker host that is to execute it.
 
-    Raises ServiceError when another run is live, or the batch is a demonstration.
+    Raises ServiceError when another run is live, or the batch is archived or a demonstration.
     """
     project = batch.project
     if project.demo:
         raise ServiceError(f"Batch {batch.number} is a demonstration and cannot be executed.")
+    if batch.archived_at or project.archived_at:
+        name = f"Batch {batch.number}" if batch.archived_at else project.name
+        raise ServiceError(f"{name} is archived, so nothing starts there. Bring it back first, on its page.")
     own = current_settings(project)
     limit = project.phase_limit_seconds if options.timeout_minutes is None else options.timeout_minutes * 60
     number = (batch.runs.aggregate(highest=Max("number"))["highest"] or 0) + 1

@@ -196,7 +196,7 @@ class Figures(Shape):
     filters: Annotated[dict[str, Any], Field(examples=[{"period": "30d", "operation": "execute"}])]
 
 
-View = Literal["all", "running", "failed", "done", "ready", "cancelled"]
+View = Literal["all", "running", "failed", "done", "ready", "cancelled", "archived"]
 
 
 class Begun(Shape):

@@ -14,13 +14,15 @@ from batches.models.processes import UNPRICED
 from batches.pages.common import LARGEST_NUMBER, read_number
 
 # The filters of the list, by the latest run of each batch.
+_SHOWN = Q(archived_at=None, project__archived_at=None)
 VIEWS = {
-    "all": Q(),
-    "running": Q(run_state__in=sorted(LIVE_RUN_STATES)),
-    "failed": Q(run_state=RunState.FAILED),
-    "done": Q(run_state=RunState.SUCCEEDED) & ~Q(operation=Operation.GENERATE),
-    "ready": Q(run_state__isnull=True) | Q(run_state=RunState.SUCCEEDED, operation=Operation.GENERATE),
-    "cancelled": Q(run_state=RunState.CANCELLED),
+    "all": _SHOWN,
+    "running": _SHOWN & Q(run_state__in=sorted(LIVE_RUN_STATES)),
+    "failed": _SHOWN & Q(run_state=RunState.FAILED),
+    "done": _SHOWN & Q(run_state=RunState.SUCCEEDED) & ~Q(operation=Operation.GENERATE),
+    "ready": _SHOWN & (Q(run_state__isnull=True) | Q(run_state=RunState.SUCCEEDED, operation=Operation.GENERATE)),
+    "cancelled": _SHOWN & Q(run_state=RunState.CANCELLED),
+    "archived": Q(archived_at__isnull=False) | Q(project__archived_at__isnull=False),
 }
 
 

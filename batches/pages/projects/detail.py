@@ -18,6 +18,7 @@ from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
 from batches.pages.common import act, actor_of
 from batches.pages.projects.settings_form import ProjectSettings, fill_in
+from batches.projects.archive import archive_project
 from batches.projects.claude_commands import change_claude_commands
 from batches.projects.month import month_to_date
 from batches.projects.services import update_project
@@ -70,6 +71,18 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "plans": project.plans.defer("text")[:10],
     }
     return render(request, "projects/detail.html", context, status=400 if form.errors and not filled else 200)
+
+
+@require_POST
+def archive(request: HttpRequest, slug: str) -> HttpResponse:
+    """Archive the project; with `back` bring it back."""
+    project, back = get_object_or_404(Project, slug=slug), "back" in request.POST
+
+    def verb() -> str:
+        archive_project(project=project, actor=actor_of(request), back=back)
+        return "Lists show it again." if back else "Archived: lists hide it and its batches, and nothing was deleted."
+
+    return act(request, verb, reverse("batches:project_detail", args=[slug]))
 
 
 @require_POST

@@ -32,8 +32,11 @@ class ProjectNew(Described, forms.Form):
 
 @require_safe
 def project_list(request: HttpRequest) -> HttpResponse:
-    projects = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
-    return render(request, "projects/list.html", {"projects": projects})
+    """The projects; with ?archived=1 those that are archived."""
+    archived = bool(request.GET.get("archived"))
+    found = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
+    projects = [project for project in found if (project.archived_at is not None) is archived]
+    return render(request, "projects/list.html", {"projects": projects, "archived": archived, "others": len(found) - len(projects)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

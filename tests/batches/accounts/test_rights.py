@@ -97,6 +97,8 @@ ROWS |= {
     "batches:api_idea": {"GET": "see"},
     **{f"batches:api_idea_{verb}": {"POST": "write"} for verb in ("answer", "revise", "again", "stop", "undo")},
     "batches:api_batches": {"GET": SOME, "POST": "execute"},
+    "batches:archive": {"POST": "administer"},
+    "batches:project_archive": {"POST": "administer"},
     "batches:project_detail": {"GET": "see", "POST": "administer"},
     "batches:project_agents": {"GET": "administer", "POST": "administer"},
     "batches:project_tools": {"GET": "administer", "POST": "administer"},
