@@ -26,7 +26,7 @@ from batches.pages.batches import (
     transcript,
     verification,
 )
-from batches.pages.installation import health, settings
+from batches.pages.installation import find, health, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, idea, plans
 from batches.pages.projects import agents, code_host, environment, members, projects, tools
@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern] = [
     *api_urls.urlpatterns,
     path("", batch_list.home, name="home"),
     path("pulse/", pulse.pulse, name="pulse"),
+    path("find/", find.find, name="find"),
     path("batches/", batch_list.batch_list, name="list"),
     path("batches/<int:number>/", detail.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", detail.progress, name="progress"),

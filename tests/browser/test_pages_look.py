@@ -69,3 +69,26 @@ def test_hostile_text_runs_nothing(open_tab):
         tab.open(path)
     assert not asked
     assert Batch.objects.get().title in tab.open("/batches/1/").locator("h1").inner_text()
+
+
+def test_ctrl_k_goes_anywhere_and_does_what_the_page_offers_by_keys_alone(open_tab):
+    batch = builders.failed_batch(title="Word counts")
+    tab = open_tab()
+    page = tab.open("/metrics/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("word co")
+    page.locator("#palette-found .found[aria-selected=true]", has_text="Word counts").wait_for()
+    assert not violations(page)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/batches/{batch.number}/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("2a")  # on a batch's page its own phases
+    page.locator("#palette-found .found[aria-selected=true]", has_text="2a").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#palette").wait_for(state="hidden")
+    page.keyboard.press("Control+k")
+    page.locator("#palette-found .found", has_text="Retry").first.wait_for()
+    page.keyboard.press("Enter")  # nothing is chosen before a word is typed, so nothing is retried
+    page.keyboard.type("kept work")
+    page.keyboard.press("Enter")  # before the list has come: it goes where the list of these words begins
+    page.wait_for_url(f"**/batches/{batch.number}/kept/")

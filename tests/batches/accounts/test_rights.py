@@ -44,7 +44,7 @@ ROWS |= {
     f"batches:{name}": {"GET": SOME}
     for name in (
         *("home", "list", "pulse", "plans", "projects", "metrics", "metrics_all_json", "metrics_attempts", "metrics_csv", "metrics_json"),
-        *("compare", "health", "api_projects", "api_metrics"),
+        *("compare", "find", "health", "api_projects", "api_metrics"),
     )
 }
 ROWS |= {f"batches:api_{name}": {"POST": SOME} for name in ("validate", "analyze")}
