@@ -22,6 +22,7 @@ from batches.engine.disk_space import FREE_INODES, FileSystem, reported_file_sys
 from batches.integrations.api_keys import api_key
 from batches.models import Attempt, Host, Run
 
+FIRST = ("Database", "Disk", "Workers", "Ticker", "Sandbox", "Queue", "Work", "API key")  # what others follow from comes first
 TICK_LATE_SECONDS = 10.0  # manage.py up restarts the cluster after this time
 QUEUE_LATE_SECONDS = 60.0
 FREE_SPACE = "Free disk space: clean up kept work on the batches' pages, delete old data, or move CE_DATA_DIR."
@@ -78,6 +79,7 @@ def health(request: HttpRequest) -> HttpResponse:
     context = {
         "findings": findings,
         "worst": worst,
+        "first": next((one for name in FIRST for one in findings if (one.name, one.state) == (name, "error")), None),
         "hosts": hosts,
         "versions": list(_versions()),
         "data_directory": settings.CE_DATA_DIR,
