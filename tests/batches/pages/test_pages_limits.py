@@ -126,7 +126,7 @@ def test_metrics_show_what_was_waited_for(page):
         builders.finished_batch()
         Run.objects.filter(pk=Run.objects.latest("pk").pk).update(waited=waited)
     facts.rebuild(anew=True)
-    shown = page("/metrics/?period=all")
+    shown = page("/metrics/?period=all&section=time")
     assert "For a free slot" in shown and "For a rate limit" in shown
     assert "7 min 00 s in all" in shown
 
