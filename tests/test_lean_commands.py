@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.contrib.admin import site
 from django.contrib.admin.checks import check_admin_app
+from django.core.management import get_commands, load_command_class
 from django.urls import get_resolver
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,3 +51,9 @@ def test_ce_finds_the_api_without_the_addresses_of_the_pages() -> None:
 def test_the_administration_is_found_with_the_pages_and_django_finds_no_fault_in_it() -> None:
     assert get_resolver().resolve("/admin/batches/batch/")
     assert len(site._registry) > 20 and check_admin_app(None) == []
+
+
+@pytest.mark.parametrize("name", [name for name, of in get_commands().items() if of == "batches"])
+def test_no_command_loads_the_pages_to_check_them_before_it_begins(name: str) -> None:
+    asked = load_command_class("batches", name).requires_system_checks
+    assert asked != "__all__", f"manage.py {name} checks every page before it begins"

@@ -6,11 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.engine.backup import make_backup
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Write a backup into one file, while the installation runs: database, commits and references, contract files, logs, key."
 
     def add_arguments(self, parser: CommandParser) -> None:

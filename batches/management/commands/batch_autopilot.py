@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import autopilot, generation
@@ -19,6 +20,7 @@ from batches.plans.services import import_plan
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Run all operations for a plan or a batch. Stops if a verdict or a failure needs a person."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import retries
 from batches.engine.conflict_resolutions import ConflictView, conflict_of, drop_phase
@@ -14,6 +15,7 @@ from batches.models import Task
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Show the merge conflict of a phase and the commands to resolve it; --take merges a resolution, --drop drops the phase."
 
     def add_arguments(self, parser: CommandParser) -> None:

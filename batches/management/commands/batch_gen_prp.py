@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.engine.prp import Prp, prp_id
 from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
@@ -24,6 +25,7 @@ from subagents.contract import SubagentError
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Read a plan, create a batch from it and commit its PRP documents to the batch's branch."
 
     def add_arguments(self, parser: CommandParser) -> None:

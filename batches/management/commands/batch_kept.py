@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.text.words import bytes_words
 from batches.management.commands._waiting import find_batch
@@ -15,6 +16,7 @@ from batches.repositories.kept_work import clean_up, kept_attempts, measure_chec
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "List unmerged attempts of a batch with their checkouts. --restore creates a branch, --clean-up removes checkouts."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.text.words import counted
 from batches.engine import execution
@@ -13,6 +14,7 @@ from batches.repositories.merges import MergePreview, bring_in_base, merge_batch
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Merge a batch's branch into its base branch; a clean checkout of that branch is updated. Refuses unsafe merges."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.review.rules import ReviewTiming
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
@@ -14,6 +15,7 @@ from batches.review.services import review, usual_moment
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Review a batch by rules: structure, gates, conflicts and risk before execution; files, gates, drift and size after."
 
     def add_arguments(self, parser: CommandParser) -> None:

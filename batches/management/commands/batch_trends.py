@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from batches.checks import ENGINE
 from batches.core.errors import WrongChoice
 from batches.core.metrics.text import trends_text
 from batches.core.metrics.types import Filters
@@ -14,6 +15,7 @@ from batches.models import Project
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Show figures, findings and success criteria over the runs that ended within a period."
 
     def add_arguments(self, parser: CommandParser) -> None:

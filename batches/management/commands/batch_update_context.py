@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import ContextChange
@@ -13,6 +14,7 @@ from batches.review.services import update_context
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Propose updates of PRPs, CLAUDE.md and memory files after an execution, on ce/context-N."
 
     def add_arguments(self, parser: CommandParser) -> None:

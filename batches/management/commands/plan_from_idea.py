@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.text.words import counted, usd
 from batches.engine import ideas
@@ -19,6 +20,7 @@ from batches.plans.services import report_of
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Have the project's agent read the repository, ask its questions, and draft a plan. Prints the address of the plan."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.plans.templates import TemplateKind, template
 from batches.gates.shapes import shape_of_project
@@ -11,6 +12,7 @@ from batches.management.projects import find_project
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Print a plan to start from: a bug fix, a feature and so on. What only you can say is marked, and is an error of the plan."
 
     def add_arguments(self, parser: CommandParser) -> None:

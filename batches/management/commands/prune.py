@@ -8,10 +8,12 @@ from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.engine.retention import REFERENCES, bound_rows, compress_logs, drop_references
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Remove ended sessions, old sign-ins, references of attempts merged long ago; compress old logs. Nothing unmerged goes."
 
     def add_arguments(self, parser: CommandParser) -> None:

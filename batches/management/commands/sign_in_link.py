@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from batches.accounts import audit_log, second_steps
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
+from batches.checks import ENGINE
 from batches.core.text.words import counted
 from batches.management.commands.up import address
 from ce_web import running
@@ -18,6 +19,7 @@ PORT = 8000  # of `manage.py up`, unless it is told another
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Print a link that signs a user in once, without a password."
 
     def add_arguments(self, parser: CommandParser) -> None:

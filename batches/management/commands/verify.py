@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
+from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.gates.verification import report_text
 from batches.engine.verifications import ask_verification
@@ -13,6 +14,7 @@ from batches.management.commands._waiting import find_batch, wait_for_verificati
 
 
 class Command(BaseCommand):
+    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
     help = "Judge all recorded gates of a batch again, on fresh checkouts of their commits, and compare ledger, git notes and file."
 
     def add_arguments(self, parser: CommandParser) -> None:
