@@ -91,18 +91,37 @@ def prepare(spec: TaskSpec) -> None:
 
     Files that an earlier attempt left there are archived and removed first. Safe to repeat. Raises OSError, ContractError.
     """
-    if not os.path.isdir(spec.repository):  # never create a folder where somebody's repository was
-        raise FileNotFoundError(errno.ENOENT, "the repository does not exist", spec.repository)
+    _refuse_missing(spec)
     os.makedirs(spec.attempt_dir, mode=0o700, exist_ok=True)
     os.makedirs(os.path.dirname(spec.checkout), mode=0o700, exist_ok=True)
-    orchestration = OrchestrationFiles(spec.repository)
-    files = spec.files
-    os.makedirs(os.path.dirname(files.spec), exist_ok=True)
-    _archive_earlier(orchestration, spec)
-    data = dump_json(spec.to_json())
-    write_atomic(files.spec, data, durable=False)
+    data = _put_spec(spec)
     # Not synced: after a power cut the attempt has not started, and its row is written here again.
     write_atomic(os.path.join(spec.attempt_dir, "spec.json"), data, durable=False)
+
+
+def publish(spec: TaskSpec, result: TaskResult) -> None:
+    """Write and archive the contract's files of an attempt that took no process. Safe to repeat. Raises OSError, ContractError.
+
+    Not synced: rows say the same, and follow.
+    """
+    _refuse_missing(spec)
+    _put_spec(spec)
+    write_atomic(spec.files.result, dump_json(result.to_json()), durable=False)
+    OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
+
+
+def _refuse_missing(spec: TaskSpec) -> None:
+    if not os.path.isdir(spec.repository):  # never create a folder where somebody's repository was
+        raise FileNotFoundError(errno.ENOENT, "the repository does not exist", spec.repository)
+
+
+def _put_spec(spec: TaskSpec) -> bytes:
+    """Write the spec under `.ce/orchestration/`, and archive and remove what an earlier attempt left there; returns its bytes."""
+    os.makedirs(os.path.dirname(spec.files.spec), exist_ok=True)
+    _archive_earlier(OrchestrationFiles(spec.repository), spec)
+    data = dump_json(spec.to_json())
+    write_atomic(spec.files.spec, data, durable=False)
+    return data
 
 
 def _archive_earlier(orchestration: OrchestrationFiles, spec: TaskSpec) -> None:

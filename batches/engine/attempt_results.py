@@ -238,21 +238,7 @@ def _store_prompt(end: End) -> None:
 
 def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
     """Write the rows of an attempt's result and of its gates. In the caller's transaction."""
-    changed = (*result.files_created, *result.files_modified, *result.files_deleted)
-    Result.objects.create(
-        attempt=attempt,
-        data=result.to_json(),
-        status=result.status,
-        steps_completed=result.steps_completed,
-        total_steps=result.total_steps,
-        files_created=list(result.files_created),
-        files_modified=list(result.files_modified),
-        files_deleted=list(result.files_deleted),
-        undeclared=undeclared(spec.files_modified, changed) if spec.type == TaskType.EXECUTE else [],
-        looks=[look.to_json() for look in result.looks],
-        commits=list(result.commits),
-        diff=None if result.head_commit else "",
-    )
+    result_row(attempt, spec, result).save(force_insert=True)
     if not result.gates:
         return
     keys = {outcome.phase or spec.key for outcome in result.gates if outcome.origin == GateOrigin.PLAN}
@@ -285,6 +271,25 @@ def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
         )
         for gate, outcome in bound
         if gate is not None or (outcome.origin != GateOrigin.PLAN and outcome.text)
+    )
+
+
+def result_row(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> Result:
+    """The row of an attempt's result, not saved yet."""
+    changed = (*result.files_created, *result.files_modified, *result.files_deleted)
+    return Result(
+        attempt=attempt,
+        data=result.to_json(),
+        status=result.status,
+        steps_completed=result.steps_completed,
+        total_steps=result.total_steps,
+        files_created=list(result.files_created),
+        files_modified=list(result.files_modified),
+        files_deleted=list(result.files_deleted),
+        undeclared=undeclared(spec.files_modified, changed) if spec.type == TaskType.EXECUTE else [],
+        looks=[look.to_json() for look in result.looks],
+        commits=list(result.commits),
+        diff=None if result.head_commit else "",
     )
 
 

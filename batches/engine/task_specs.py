@@ -15,7 +15,7 @@ from django.conf import settings
 
 from batches.core.engine.decide import Launch
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
-from batches.core.engine.prp import render_prp
+from batches.core.engine.prp import Prp, render_prp
 from batches.core.engine.roles import ROLES
 from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
@@ -181,8 +181,8 @@ def model_of(run: Run, task: Task, failures: Sequence[tuple[str, str]]) -> str:
     return model_of_attempt(choice, failures)
 
 
-def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
-    """The spec of an attempt, as its process reads it."""
+def build_spec(run: Run, task: Task, attempt: Attempt, document: Prp | None = None) -> TaskSpec:
+    """The spec of an attempt, as its process reads it. `document` is what a generator writes, where it is known already."""
     batch, phase = run.batch, task.phase
     role, kind = ROLES[Operation(run.operation)]
     rules = GateRules.from_json(run.gate_rules)
@@ -240,7 +240,7 @@ def build_spec(run: Run, task: Task, attempt: Attempt) -> TaskSpec:
     if task.resolution:
         return replace_record(full, steps=(), payload={**full.payload, "start": task.resolution})
     if run.operation == Operation.GENERATE:
-        document = prp_of(batch, phase, attempt.launched_at)
+        document = document or prp_of(batch, phase, attempt.launched_at)
         return replace_record(full, payload={"path": document.path, "text": render_prp(document)})
     if run.operation == Operation.REVIEW:
         return replace_record(full, payload=_review_payload(run, phase, attempt))

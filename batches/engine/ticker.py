@@ -26,7 +26,7 @@ from django.utils import timezone
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
 from batches.core.errors import ServiceError
-from batches.engine import attempt_results, autopilot, drafting, orchestrator, reporting, steering, verifications, worker_hosts
+from batches.engine import attempt_results, autopilot, drafting, orchestrator, preparation, reporting, steering, verifications, worker_hosts
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.evidence import complete_notes
@@ -338,6 +338,9 @@ class Ticker:
             with isolate_errors(f"run={run.pk} cannot be advanced"), putting_off(run.pk, context):
                 if not put_off and (owned := self.owned_by_another(run.batch.project)):
                     orchestrator.put_off(run.pk, owned, context)
+                    continue
+                if not put_off and preparation.prepare(run, context):
+                    self.hurry = True  # more may wait, or the run may end
                     continue
                 progress = orchestrator.advance(run.pk, context, changed.ends, () if put_off else changed.unmerged)
                 for end in changed.ends:

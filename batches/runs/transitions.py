@@ -1,5 +1,6 @@
 """The only place that writes the state of runs, tasks and the autopilot, as the transition tables of the core allow."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -109,6 +110,27 @@ def move_task(
         for name, value in fields.items():
             setattr(task, name, value)
     return bool(moved)
+
+
+def move_tasks(tasks: Sequence[Movable], events: Sequence[TaskEvent], *, now: datetime, cause: str) -> bool:
+    """Move these tasks, all in the same state, through all of `events`. In the caller's transaction, which bumps the batch.
+
+    False, and nothing is written, when one of them is no longer in the state that was read. Raises TransitionRefused.
+    """
+    before = TaskState(tasks[0].state)
+    states = [before]
+    for event in events:
+        states.append(next_state(states[-1], event))
+    there = Task.objects.select_for_update(of=("self",)).filter(pk__in=[task.pk for task in tasks], state=before)
+    if len(there) != len(tasks):
+        return False
+    Task.objects.filter(pk__in=[task.pk for task in tasks]).update(state=states[-1], reason="", message="", changed_at=now)
+    Transition.objects.bulk_create(
+        Transition(run_id=task.run_id, task_id=task.pk, event=event, from_state=old, to_state=new, cause=cause, at=now)
+        for task in tasks
+        for event, old, new in zip(events, states, states[1:], strict=False)
+    )
+    return True
 
 
 def move_autopilot(

@@ -326,7 +326,7 @@ def test_a_success_without_a_row_is_found_again_after_a_restart_and_merged_once(
     run = world.finish(run)
     assert run.state == "succeeded"
     merges = world.git("log", "--merges", "--format=%s", batch.branch).split("\n")
-    assert sum("Merge phase 1" in subject for subject in merges) == 2  # the PRP, and the work
+    assert sum("Merge phase 1" in subject for subject in merges) == 1
     assert attempt is None or Result.objects.filter(attempt=attempt).count() == 1
 
 

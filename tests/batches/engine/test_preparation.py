@@ -1,6 +1,7 @@
 """What prepares a batch, or only looks at it, is never shown or left in place of its execution."""
 
 import json
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -10,14 +11,16 @@ from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, TaskState
 from batches.core.review.rules import ReviewTiming
-from batches.engine import generation, reporting, retries
-from batches.models import AutopilotRun, Run, Task
+from batches.engine import generation, preparation, reporting, retries
+from batches.models import Attempt, AutopilotRun, Run, Task
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.board import read_board
 from batches.plans.services import import_plan
+from batches.repositories.repository import repository_of
 from batches.review import services as review_services
+from subagents.contract import OrchestrationFiles
 from tests.batches.builders import make_batch, make_user
-from tests.batches.world import ACTOR, World, phase, plan, writes
+from tests.batches.world import ACTOR, SEED_FLOW, World, phase, plan, writes
 
 SHAPE = "1 -> 2a 2b -> 3"
 THREE = {"1": TaskState.SUCCEEDED, "2a": TaskState.SUCCEEDED, "2b": TaskState.SUCCEEDED, "3": TaskState.RUNNING}
@@ -110,3 +113,44 @@ def test_the_files_of_the_latest_execution_stay_whatever_looks_at_the_phases_lat
     kept = world.repository / ".ce/orchestration/completed-batches/batch-1"
     assert json.loads((kept / "run-2/task-2/attempt-1/task-2.result.json").read_text())["status"] == "failed"
     assert (kept / "run-3/task-2.review/attempt-1/task-2.review.log").exists()
+
+
+@pytest.mark.engine
+def test_work_orders_are_a_chain_of_commits_without_a_process(world: World):
+    world.git("gc", "-q")  # what lies in a pack takes an index
+    batch = world.generated(SEED_FLOW)
+    run = batch.runs.get()
+    attempts = list(Attempt.objects.filter(task__run=run).select_related("result").order_by("pk"))
+    assert run.state == "succeeded"
+    assert [attempt.pid for attempt in attempts] == [None] * 4
+    line = world.git("log", "--reverse", "--format=%H %P %s", f"{batch.base_commit}..{batch.branch}").split("\n")
+    assert [row.split()[0] for row in line] == [attempt.head_commit for attempt in attempts]
+    assert [row.split()[1] for row in line] == [batch.base_commit, *(attempt.head_commit for attempt in attempts[:-1])]
+    for attempt, row in zip(attempts, line, strict=True):
+        (path,) = attempt.result.files_created
+        assert attempt.spec["prp_id"] in row and attempt.spec["prp_id"] in path
+        assert world.git("show", f"{batch.branch}:{path}") == attempt.spec["payload"]["text"].strip()
+        assert attempt.result.diff.strip() == world.git("diff", attempt.base_commit, attempt.head_commit)
+        assert [move.event for move in attempt.task.transitions.all()] == ["launch", "succeed"]
+        kept = OrchestrationFiles(str(world.repository)).archive(batch.number, run.number, f"{attempt.task.name}.generate", 1)
+        assert json.loads((Path(kept) / f"task-{attempt.task.name}.generate.result.json").read_text()) == attempt.result.data
+
+
+@pytest.mark.engine
+def test_a_kill_between_work_orders_and_their_rows_costs_nothing(world: World):
+    made = import_plan(text=SEED_FLOW, file_name="plan.md", project=world.project, actor=ACTOR)
+    batch = generation.generate(plan=made, project=world.project, actor=ACTOR)
+    run = Run.objects.select_related("batch__project").get(batch=batch)
+    preparation.write(repository_of(batch), run, preparation.waiting(run))  # and here it dies
+    tip = world.git("rev-parse", batch.branch)
+    assert world.finish(run).state == "succeeded"
+    assert world.git("rev-parse", batch.branch) == tip
+    assert world.finish(world.execute(batch)).state == "succeeded"
+
+
+@pytest.mark.engine
+def test_what_keeps_work_orders_from_being_written_at_once_is_said_by_attempts(world: World):
+    world.commit("PRPs", "a file in the place of the folder")
+    batch = world.generated(plan(phase("1")))
+    attempt = Attempt.objects.get(task__run__batch=batch)
+    assert attempt.outcome == "failed" and attempt.pid is not None
