@@ -85,7 +85,8 @@ def ask_verification(*, batch: Batch, actor: Actor) -> Verification:
     try:
         checked_repository(batch)
         # Where the environments are that the gates were judged with.
-        last = Attempt.objects.filter(task__run__batch=batch).order_by("-pk").values_list("host", flat=True).first()
+        own = Attempt.objects.filter(task__run__batch=batch).exclude(host__in=Host.objects.exclude(directory="").values("name"))
+        last = own.order_by("-pk").values_list("host", flat=True).first()
         host = last if last and silence_of(last, timezone.now()) < GONE_SECONDS else settings.CE_HOST
         with transaction.atomic():
             made = Verification.objects.create(

@@ -18,7 +18,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
 from batches.models import Attempt, Batch
-from batches.repositories.repository import checked_repository
+from batches.repositories.repository import checked_repository, repository_of
 from subagents import launcher
 from subagents.checkout import Checkout
 from subagents.contract import SubagentError
@@ -102,7 +102,7 @@ def clean_up(*, batch: Batch, actor: Actor) -> CleanUp:
     """
     actor.require(EXECUTE_BATCH, batch.project)
     try:
-        repository = checked_repository(batch)
+        repository = repository_of(batch)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
     now, removed, freed = timezone.now(), 0, 0

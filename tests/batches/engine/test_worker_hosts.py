@@ -14,8 +14,10 @@ from django.utils import timezone
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import identity, orchestrator, retries, worker_hosts
 from batches.engine.ticker import Ticker
+from batches.engine.verifications import ask_verification, stop_verification
 from batches.models import Attempt, Host, Installation, Run
 from batches.projects.services import update_project
+from batches.repositories.kept_work import clean_up, measure_checkouts
 from batches.repositories.repository import checked_repository, folder_of
 from subagents import launcher
 from subagents.workspace import RepositoryProblem
@@ -212,6 +214,12 @@ def test_a_run_that_failed_there_is_retried_here(two):
     world.commit("before.txt", "1")
     run = world.execute(batch, host="worker")
     two.until(lambda: Run.objects.filter(pk=run.pk, reported_at__isnull=False).exists(), "the report")
+    assert ask_verification(batch=batch, actor=ACTOR).host == "test-host", "the main host verifies"
+    stop_verification(batch=batch, actor=ACTOR)
+    with two.worker():  # its folder is there, and is cleaned up there
+        (left,) = Attempt.objects.filter(task__run=run, checkout_removed_at=None)
+        measure_checkouts("worker", timezone.now())
+        assert Path(left.checkout).is_dir() and clean_up(batch=batch, actor=ACTOR).removed == 1 and not Path(left.checkout).exists()
     world.commit("ok", "")
     retries.retry(run=Run.objects.get(pk=run.pk), actor=ACTOR)
     assert world.finish(run).state == "succeeded" and run.host == ""
