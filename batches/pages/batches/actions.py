@@ -26,6 +26,8 @@ from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.pages.forms import KEPT_CHOICES, Execute
+from batches.plans.services import report_of
+from batches.review.plans import review_of_text
 
 GATES_SHOWN = 300
 
@@ -221,6 +223,8 @@ def execute(request: HttpRequest, number: int) -> HttpResponse:
             status = 400
         elif not form.errors:
             context["refusal"] = str(error)
+    if last is None:  # later the base branch is no longer what the phases start from
+        context["plan_review"] = review_of_text(batch.project, report_of(batch.plan), batch.plan.text)
     models = form.models(batch.project, list(left))
     context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
     context |= {"slots": options.max_parallel or batch.project.max_parallel, "budget": form.budget or batch.project.budget_usd}

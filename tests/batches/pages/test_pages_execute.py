@@ -23,6 +23,7 @@ def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, cl
     listed = page.text[page.text.index('id="gates-list"') :].partition("</details>")[0]
     assert "runs <code" in listed and "test -f part-1.txt" in listed, "what each gate of the batch runs"
     assert "is of version" not in page.text
+    assert page.context["plan_review"].new_files == ("part-1.txt", "part-2.txt") and 'id="review-box"' in page.text
     make_plan(project=world.project, first_version=batch.plan, version=2)
     said = "The plan has a version 2; the batch, with its phases and gates, is of version 1."
     assert said in client.get("/batches/1/execute/").text
@@ -36,6 +37,7 @@ def test_the_confirmation_previews_a_choice_and_changes_nothing(world: World, cl
 
     client.post("/batches/1/execute/", {"what": "stage:1"})
     assert world.finish(batch.runs.latest("number")).selection == "stage 1"
+    assert "plan_review" not in client.get("/batches/1/execute/").context
     client.post("/batches/1/execute/", {})
     run = world.finish(batch.runs.latest("number"))
     assert run.state == "failed"
