@@ -416,6 +416,14 @@ class MergeBody(Body):
     tip: Annotated[str | None, Field(description="That of the preview.", examples=[None])] = None
 
 
+class AskForPullRequest(Body):
+    replace: Annotated[bool, Field(description="Let the push replace what was pushed before.", examples=[False])] = False
+
+
+class GiveRemarks(Body):
+    remarks: Annotated[list[int] | None, Field(description="Ids of open remarks; null: all.", examples=[[3, 4]])] = None
+
+
 class Say(Body):
     text: Annotated[str, Field(examples=["Keep the old name."])]
 
@@ -762,6 +770,42 @@ class ReviewShape(Shape):
 class Reviews(Shape):
     items: list[ReviewShape]
     next: Next
+
+
+# Pull requests
+
+
+class PullRequestRemarkShape(Shape):
+    id: Annotated[int, Field(examples=[3])]
+    kind: Annotated[str, Field(examples=["comment"])]
+    author: Annotated[str, Field(examples=["ada"])]
+    trusted: Annotated[bool, Field(description="Whether its author may push to the repository.", examples=[True])]
+    url: Annotated[str | None, Field(examples=["https://github.com/ada/shop/pull/7#discussion_r1"])]
+    path: Annotated[str | None, Field(examples=["shop/export.py"])]
+    line: Annotated[int | None, Field(examples=[12])]
+    text: Annotated[str, Field(examples=["Close the file."])]
+    found_at: Moment
+
+
+class PullRequestShape(Shape):
+    """Without a pull request `status` is null, and what belongs to one is missing."""
+
+    batch_id: BatchNumber
+    branch: Annotated[str, Field(examples=["ce/batch-44"])]
+    base_branch: Annotated[str, Field(examples=["main"])]
+    note: Annotated[str | None, Field(description="What is known of the base branch there.", examples=[None])]
+    status: Annotated[str | None, Field(description="wanted, open, merged or closed.", examples=["open"])]
+    at_work: Annotated[bool, Field(description="Whether the host is being asked, or soon will be.", examples=[False])] = False
+    number: Annotated[int | None, Field(examples=[7])] = None
+    url: Annotated[str | None, Field(examples=["https://github.com/ada/shop/pull/7"])] = None
+    pushed_commit: Annotated[str | None, Field(examples=[None])] = None
+    merge_commit: Annotated[str | None, Field(examples=[None])] = None
+    error: Annotated[str | None, Field(examples=[None])] = None
+    checks_outcome: Annotated[str | None, Field(examples=["passed"])] = None
+    checks: Annotated[list[dict[str, Any]], Field(examples=[[{"name": "test", "outcome": "passed"}]])] = []
+    remarks: list[PullRequestRemarkShape] = []
+    next_try_at: Moment = None
+    looked_at: Moment = None
 
 
 # Webhooks

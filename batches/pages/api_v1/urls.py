@@ -3,7 +3,18 @@
 from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, path
 
-from batches.pages.api_v1 import batches, events, gates, ideas, metrics, phases, plans, projects, webhooks  # noqa: F401 -- they register
+from batches.pages.api_v1 import (  # noqa: F401 -- they register
+    batches,
+    events,
+    gates,
+    ideas,
+    metrics,
+    phases,
+    plans,
+    projects,
+    pull_requests,
+    webhooks,
+)
 from batches.pages.api_v1.application import guarded_urls, openapi
 
 app_name = "api_v1"
