@@ -1,6 +1,5 @@
 """The JSON API answered in this process: what the command `ce` uses on the machine of the installation, as the person at its shell."""
 
-import functools
 import io
 import json
 import logging
@@ -17,14 +16,14 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.engine import pull_requests
 from batches.management.commands._waiting import tick_until_done
-from batches.pages.api import urls as api_urls
+from batches.pages.api_v1.urls import urlpatterns
 from batches.pages.problems import PREFIX
 
-ADDRESSES = URLResolver(RegexPattern(r"^/"), api_urls.urlpatterns)
+ADDRESSES = URLResolver(RegexPattern(f"^{PREFIX}"), urlpatterns)
 
 
 def answer(method: str, path: str, query: Mapping[str, str], body: bytes, *, cause: str) -> tuple[int, dict[str, Any]]:
-    """Status and object of the API's answer. `path` begins with /api/; `cause` is the command's name in the audit trail."""
+    """Status and object of the API's answer. `path` begins with /api/v1/; `cause` is the command's name in the audit trail."""
     asked = WSGIRequest(
         {
             "REQUEST_METHOD": method,
@@ -38,20 +37,12 @@ def answer(method: str, path: str, query: Mapping[str, str], body: bytes, *, cau
         }
     )
     try:
-        found = (_version_1() if path.startswith(PREFIX) else ADDRESSES).resolve(path)
+        found = ADDRESSES.resolve(path)
     except Resolver404:
-        return 404, {"error": f"There is no {path}."}
-    view: Any = found.func  # of the API: an Endpoint, or version 1's Guard
+        return 404, {"detail": f"There is no {path}."}
+    view: Any = found.func  # a Guard
     reply = view.answer(asked, Actor.command(cause), found.kwargs)
     return reply.status_code, json.loads(reply.content)
-
-
-@functools.cache
-def _version_1() -> URLResolver:
-    """Loaded only for whoever asks version 1: its types take half a second."""
-    from batches.pages.api_v1.urls import urlpatterns
-
-    return URLResolver(RegexPattern(f"^{PREFIX}"), urlpatterns)
 
 
 def wait(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None:

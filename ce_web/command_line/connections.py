@@ -32,7 +32,7 @@ class Connection(Protocol):
     def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: JsonObject | bytes | None = None
     ) -> JsonObject:
-        """The object that the API answers. `path` begins behind /api/. Raises Refused with the API's sentence."""
+        """The object that the API answers. `path` begins behind /api/v1/. Raises Refused with the API's sentence."""
 
     def wait(self, done: Callable[[], bool], interrupted: str) -> None:
         """Until `done`. Ctrl-C prints `interrupted` and exits with 130: what was begun goes on."""
@@ -94,7 +94,7 @@ class Server:
         try:
             reply = httpx.request(
                 method,
-                f"{self.address}/api/{path}",
+                f"{self.address}/api/v1/{path}",
                 params=query,
                 content=content,
                 headers={"Authorization": f"Bearer {self.token}", "Accept": "application/json"},
@@ -113,7 +113,7 @@ class Server:
         if not isinstance(found, dict):
             raise Refused(f"{self.address} answers with status {reply.status_code} and no JSON object. Is it CE Web?")
         if reply.status_code >= 400:
-            raise Refused(str(found.get("error") or found.get("detail") or f"Status {reply.status_code}."))
+            raise Refused(str(found.get("detail") or f"Status {reply.status_code}."))
         return found
 
     def wait(self, done: Callable[[], bool], interrupted: str) -> None:
@@ -148,9 +148,9 @@ class Here:
         from batches.management import local_api
 
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        status, found = local_api.answer(method, f"/api/{path}", query or {}, content, cause="ce")
+        status, found = local_api.answer(method, f"/api/v1/{path}", query or {}, content, cause="ce")
         if status >= 400:
-            raise Refused(str(found.get("error") or found["detail"]))
+            raise Refused(str(found["detail"]))
         return found
 
     def wait(self, done: Callable[[], bool], interrupted: str) -> None:

@@ -20,6 +20,7 @@ SHELLS = ("bash", "zsh", "fish")
 ON_CONFLICT = ("warn", "serialize", "abort")  # as batches.core.engine names them; a test compares
 SCHEDULING = ("stages", "dataflow")
 WIDE = 400  # columns
+PAGE, LARGEST_PART = 50, 200  # items: of ce list, and the most that the API answers at once
 
 
 class Group(click.Group):
@@ -139,12 +140,23 @@ def _read(path: str) -> bytes:
 
 def _project(where: Connection, name: str) -> str:
     """The slug of the named project, or of the only one. Raises Refused with those that there are."""
-    projects = where.call("GET", "projects/")["projects"]
+    projects = sorted(_all_projects(where), key=lambda one: str(one["name"]))
     found = [one["slug"] for one in projects if not name or name in (one["slug"], one["name"])]
     if len(found) == 1:
         return str(found[0])
     known = ", ".join(one["slug"] for one in projects) or "none yet: add one in the browser"
     raise Refused(f"There is no project {name!r}; there is: {known}." if name else f"Choose a project with --project. There is: {known}.")
+
+
+def _all_projects(where: Connection) -> list[JsonObject]:
+    """Those that the token may see."""
+    found: list[JsonObject] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        part = where.call("GET", "projects/", query={"cursor": cursor, "limit": str(LARGEST_PART)})
+        found += part["items"]
+        cursor = part["next"]
+    return found
 
 
 def _plan_reader(name: str, plans: Sequence[str], as_json: bool) -> None:
@@ -186,8 +198,8 @@ def validate(plans: tuple[str, ...], as_json: bool) -> None:
 @click.option("--model", metavar="NAME", help="model of every phase")
 @click.option("--retry-model", metavar="NAME", help="model after a failed attempt")
 @click.option("--phase-model", multiple=True, metavar="K=NAME", help="model of this phase (repeatable)")
-@click.option("--budget", "budget_usd", metavar="USD", help="what the whole batch may cost")
-@click.option("--phase-cap", "phase_cap_usd", metavar="USD", help="what one attempt may cost")
+@click.option("--budget", "budget_usd", type=float, metavar="USD", help="what the whole batch may cost")
+@click.option("--phase-cap", "phase_cap_usd", type=float, metavar="USD", help="what one attempt may cost")
 @click.option("--fail-fast", is_flag=True, default=None, help="start nothing more once a phase has failed")
 @click.option("--on-conflict", type=click.Choice(ON_CONFLICT), help="what to do about phases that change the same file")
 @click.option("--scheduling", type=click.Choice(SCHEDULING), help="wait for a whole stage, or only for what a phase depends on")
@@ -264,7 +276,7 @@ def plan_of(number: int, as_json: bool) -> None:
 @_json
 def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
     """List batches, the newest first."""
-    found = _connection().call("GET", "batches/", query={"view": view, "q": search, "page": str(page)})
+    found = _page_of_batches(_connection(), {"view": view, "q": search}, page)
     if as_json:
         return _print(found)
     from rich.console import Console
@@ -285,6 +297,19 @@ def list_batches(view: str, search: str, page: int, as_json: bool) -> None:
     if found["pages"] > 1:
         say(f"Page {found['page']} of {found['pages']}; the next: ce list --page {found['page'] + 1}")
     return None
+
+
+def _page_of_batches(where: Connection, query: Mapping[str, str], wanted: int) -> JsonObject:
+    """{"count", "page", "pages", "batches"}: one page of PAGE batches; beyond the end, the last one."""
+    part = where.call("GET", "batches/", query={**query, "limit": str(PAGE)})
+    pages = max(1, -(-part["count"] // PAGE))
+    page = min(wanted, pages)
+    behind = PAGE  # items
+    while behind < page * PAGE and part["next"] is not None:
+        limit = min(LARGEST_PART, (page - 1) * PAGE - behind) or PAGE
+        part = where.call("GET", "batches/", query={**query, "limit": str(limit), "cursor": part["next"]})
+        behind += limit
+    return {"count": part["count"], "page": page, "pages": pages, "batches": part["items"]}
 
 
 @ce.command()
@@ -606,7 +631,7 @@ def mcp() -> None:
 
     def ask(method: str, path: str, query: Mapping[str, str], body: JsonObject | bytes | None) -> JsonObject:
         try:
-            return where.call(method, f"v1/{path}", query=query, body=body)
+            return where.call(method, path, query=query, body=body)
         except Refused as refusal:
             raise ToolRefused(str(refusal)) from refusal
 
@@ -676,7 +701,7 @@ def login(server: str) -> None:
     """Use a server from now on. Asks for a token: make one on its page “Your account”."""
     token = click.prompt("Token", hide_input=True, err=True).strip()
     server = server.rstrip("/")
-    projects = connect(server, token).call("GET", "projects/")["projects"]
+    projects = _all_projects(connect(server, token))
     say(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {keep(server, token)}.")
 
 

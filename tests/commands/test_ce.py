@@ -12,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from batches.models import OnConflict, Scheduling
+from ce_web.command_line import main
 from ce_web.command_line.connections import Refused, Server, connect, keep
 from ce_web.command_line.main import ON_CONFLICT, SCHEDULING, SHELLS, ce
 from ce_web.command_line.terminal import visible
+from tests.batches import builders
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT, free_port, wait_for
 
@@ -190,6 +192,18 @@ def test_a_login_is_kept_for_this_user_alone_and_a_token_goes_to_no_other_server
     path.write_text("{")
     with pytest.raises(Refused, match="cannot be read"):
         connect("", "")
+
+
+@pytest.mark.django_db
+def test_a_page_of_the_list_has_its_place_and_beyond_the_end_is_the_last_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(main, "PAGE", 2)
+    monkeypatch.setattr(main, "LARGEST_PART", 3)
+    numbers = sorted((builders.make_batch("1").number for _ in range(9)), reverse=True)
+    for wanted, page in ((1, 1), (2, 2), (4, 4), (5, 5), (8, 5)):
+        found = json.loads(CliRunner().invoke(ce, ["list", "--page", str(wanted), "--json"], catch_exceptions=False).output)
+        assert [one["batch_id"] for one in found.pop("batches")] == numbers[2 * page - 2 : 2 * page]
+        assert found == {"count": 9, "page": page, "pages": 5}
 
 
 def test_what_an_agent_wrote_gives_no_command_to_the_terminal():

@@ -60,7 +60,7 @@ def batches(
     def shown(rows: list[Batch]) -> Iterable[dict[str, Any]]:
         return (shared.row_json(request, row) for row in rows_of(rows))
 
-    return part_of(found, "number", cursor, limit, shown)
+    return {"count": found.count()} | part_of(found, "number", cursor, limit, shown)
 
 
 @api.post("batches/", response={201: Begun}, url_name="batches", tags=TAGS, summary="Make a batch")

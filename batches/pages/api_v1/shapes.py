@@ -76,6 +76,7 @@ class BatchRowShape(Shape):
 
 
 class Batches(Shape):
+    count: Annotated[int, Field(description="How many there are in all parts.", examples=[1])]
     items: list[BatchRowShape]
     next: Next
 
