@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import identity, orchestrator, retries, worker_hosts
+from batches.engine.snapshots import TickContext
 from batches.engine.ticker import Ticker
 from batches.engine.verifications import ask_verification, stop_verification
 from batches.models import Attempt, Host, Installation, Run
@@ -155,15 +156,20 @@ def test_a_lost_worker_is_taken_over_and_comes_back_to_nothing(two, tmp_path, mo
     assert hosts == {"1": "worker", "2": "test-host" if pushed == "nothing" else "worker", "3": "test-host"}
 
 
-def test_a_host_that_does_not_own_the_run_records_nothing(two, tmp_path):
+def test_a_host_that_does_not_own_the_run_records_nothing(two):
     world = two.world
-    run = world.execute(world.generated(WAITS.replace("{second}", str(tmp_path / "second"))), host="worker")
-    two.until(lambda: Attempt.objects.filter(task__run=run, task__name="2", pid__isnull=False).exists(), "phase 2 runs there")
-    before = list(run.tasks.values_list("name", "state"))
-    assert not orchestrator.record_step(run.pk, orchestrator.TickContext(timezone.now(), 0.0, "test-host", 8)).launches
+    run = world.execute(world.generated(SEED_FLOW), host="worker")
+    steps = orchestrator.record_step
+    assert not steps(run.pk, TickContext(timezone.now(), 0.0, "test-host", 8)).launches, "it is on its way: the main host has given it away"
+    with two.worker():
+        assert not steps(run.pk, TickContext(timezone.now(), 0.0, "worker", 8)).launches, "and the worker has not got it yet"
+    run.refresh_from_db()
+    assert run.state == "queued" and set(run.tasks.values_list("state", flat=True)) == {"pending"}
     with pytest.raises(ServiceError, match="busy with run 2"):
         world.execute(run.batch)
-    assert list(run.tasks.values_list("name", "state")) == before
+    Run.objects.filter(pk=run.pk).update(travel="away")
+    with two.worker():
+        assert worker_hosts.is_owner(Run.objects.get(pk=run.pk))
 
 
 def test_a_remote_that_does_not_answer_holds_the_run_up_and_says_why(two, tmp_path):
