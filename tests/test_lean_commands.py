@@ -27,6 +27,8 @@ print("loaded", json.dumps(sorted(sys.modules)))
     ("arguments", "not_loaded"),
     [
         (("batch_status", "--batch", "1"), ("batches.pages.urls", "batches.admin", "batches.engine.ticker", "batches.core.plans.analysis")),
+        (("batch_gen_prp", "--dry-run", "examples/plans/text-statistics.md"), ("batches.pages.urls", "batches.admin", "httpx")),
+        (("batch_exe_prp", "--batch", "1"), ("batches.pages.urls", "batches.admin", "httpx")),
         (("analyze", "examples/plans/text-statistics.md"), ("batches.models", "ce_web.settings")),
         (("validate", "examples/plans/text-statistics.md"), ("batches.models", "ce_web.settings")),
     ],

@@ -8,12 +8,13 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from batches.core.text.issue import IssueText, Said
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 REQUEST_SECONDS = 5.0  # for a whole response
 ANSWER_BYTES = 1_000_000
@@ -57,6 +58,8 @@ class Linear:
     """A connection; use as a context manager."""
 
     def __init__(self, token: str, address: str, *, seconds: float = REQUEST_SECONDS) -> None:
+        import httpx  # here: it brings a command line of its own, which takes a quarter of a command's start
+
         check_address(address)
         self._token, self._address, self._seconds = token, address, seconds
         local = urlsplit(address).hostname in LOOPBACK
@@ -117,6 +120,8 @@ class Linear:
         return Issue(str(node.get("identifier", ""))[:50], address)
 
     def _ask(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
+        import httpx
+
         end = time.monotonic() + self._seconds
         headers = {"Authorization": self._token, "Accept": "application/json"}
         try:
@@ -134,7 +139,7 @@ class Linear:
         except httpx.HTTPError as problem:
             raise LinearError(f"Linear could not be reached ({type(problem).__name__}).") from None
 
-    def _read(self, answer: httpx.Response, body: bytes) -> dict[str, Any]:
+    def _read(self, answer: "Response", body: bytes) -> dict[str, Any]:
         try:
             data = json.loads(body)
         except ValueError:

@@ -9,16 +9,18 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
 from django.conf import settings
 
 from batches.core.text.issue import IssueText, Said
 from batches.integrations.forges.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url, resolve
 from subagents.redaction import MASK
+
+if TYPE_CHECKING:
+    from httpx import Response
 
 REQUEST_SECONDS = 8.0  # for a whole answer
 ANSWER_BYTES = 4_000_000
@@ -53,6 +55,8 @@ class Connection:
     """Requests to one host with a person's token; use as a context manager. `base` is where the API begins."""
 
     def __init__(self, base: str, headers: Mapping[str, str], token: str, *, seconds: float = REQUEST_SECONDS) -> None:
+        import httpx  # here: it brings a command line of its own, which takes a quarter of a command's start
+
         self.place = checked_place(base)
         self._path, self._token, self._seconds = urlsplit(base).path.rstrip("/"), token, seconds
         self._headers = {**headers, "Host": urlsplit(base).netloc, "User-Agent": "CE-Web"}
@@ -65,6 +69,8 @@ class Connection:
 
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:
         """What the host answers as JSON (None for an empty answer). Raises ForgeError."""
+        import httpx
+
         place, end = self.place, time.monotonic() + self._seconds
         ip = f"[{place.ip}]" if ":" in place.ip else place.ip
         url = f"{'https' if place.secure else 'http'}://{ip}:{place.port}{self._path}{path}"
@@ -96,7 +102,7 @@ class Connection:
                 break
         return found
 
-    def _read(self, answer: httpx.Response, data: bytes) -> Any:
+    def _read(self, answer: "Response", data: bytes) -> Any:
         try:
             found = json.loads(data) if data else None
         except (ValueError, RecursionError):
