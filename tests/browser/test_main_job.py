@@ -152,6 +152,7 @@ def test_sample_plan_is_uploaded_executed_and_followed_to_its_end_without_a_relo
     row = page.locator("#figure-duration tbody tr", has=page.locator(f"a[href='/batches/{number}/']"))
     expect(row).to_contain_text("Text statistics")
     expect(row).to_contain_text("succeeded")
+    session.go("/metrics/?section=tokens")
     expect(page.locator("#figure-tokens")).to_contain_text("No attempt has reported tokens")
 
 
