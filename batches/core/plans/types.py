@@ -45,6 +45,7 @@ class IssueCode(StrEnum):
     UNREAD_LIST = "unread-list"
     UNREAD_GATE = "unread-gate"
     ALREADY_DONE = "already-done"
+    CALLED_OFF = "called-off"
     NO_ORDER = "no-order"
     BAD_JSON = "bad-json"
     UNFILLED_TEMPLATE = "unfilled-template"

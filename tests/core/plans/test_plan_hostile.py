@@ -62,6 +62,7 @@ CASES = [
     (plan(phase("1")) + "\n## Later\n\n- [ ] x\n", "unread-list", FIRST_ENDS + 3),
     (plan(phase("1", lists="\n\n**Risks**:\n- [ ] x\n" + LISTS)), "unread-list", 12),
     (plan(phase("1", lists="\n\n**Steps**:\n1. x\n\n**Validation**:\n```python\nx = 1\n```\n")), "unread-gate", 14),
+    (plan(phase("1", title="Work [SKIPPED]")), "called-off", 3),
     (plan(phase("1", lists="\n\n**Steps**:\n- [x] a\n- [ ] b\n\n**Gates**:\n- c\n")), "already-done", 12),
     ('[{"id": "1", "steps": ["a"]}, {"id": "2", "steps": ["b"]}]', "no-order", 0),
     # structure
@@ -155,6 +156,7 @@ WARNINGS = {
     "unread-list",
     "unread-gate",
     "already-done",
+    "called-off",
     "no-order",
 }
 

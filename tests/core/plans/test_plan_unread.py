@@ -313,3 +313,10 @@ def test_what_is_struck_through_is_neither_done_nor_judged_nor_declared():
     assert ([step.text for step in first.steps], [gate.text for gate in first.gates]) == (["a"], ["d"])
     struck = [text.split("\n").index(line) + 1 for line in ("- [ ] ~~b~~", "- <del>c</del>")]
     assert [piece.line for piece in reading.accounting.unread if "struck" in piece.why] == struck
+
+
+def test_a_phase_whose_heading_calls_it_off_is_warned_of_since_it_would_be_carried_out() -> None:
+    heads = ("B [SKIPPED]", "~~B~~", "B (deferred to next year)", "B [COMPLETED]", "B (skip list)", "B [a] ~ b")
+    for head, told in zip(heads, (True, True, True, False, False, False), strict=True):
+        reading = read_plan(f"# P\n\n## Phase 1: A\n- [ ] a\n\n## Phase 2: {head}\n- [ ] b\n")
+        assert [issue.phase for issue in reading.warnings if issue.code == "called-off"] == ["2"] * told, head
