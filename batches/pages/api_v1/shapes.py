@@ -56,6 +56,39 @@ class Projects(Shape):
     next: Next
 
 
+class SettingsBody(Body):
+    settings: Annotated[
+        dict[str, str | int | float | bool | list[str] | None],
+        Field(description="What changes, by name; all or nothing.", examples=[{"max_parallel": 2}]),
+    ]
+
+
+class SettingsShape(Shape):
+    project: Slug
+    settings: Annotated[
+        dict[str, Any],
+        Field(description="Every setting that is no secret. Dollars are text.", examples=[{"max_parallel": 4, "members_only": False}]),
+    ]
+
+
+class MemberBody(Body):
+    user: Annotated[str | None, Field(description="A person's name; or `team`.", examples=["ada"])] = None
+    team: Annotated[str | None, Field(examples=[None])] = None
+    role: Annotated[Literal["viewer", "author", "executor", "maintainer", "admin"], Field(examples=["executor"])]
+
+
+class MemberShape(Shape):
+    member: Annotated[int, Field(description="The id of the membership.", examples=[5])]
+    user: Annotated[str | None, Field(description="A person's name, or null for a team.", examples=["ada"])]
+    team: Annotated[str | None, Field(examples=[None])]
+    role: Annotated[str, Field(examples=["executor"])]
+
+
+class Members(Shape):
+    items: list[MemberShape]
+    next: Next
+
+
 class BatchRowShape(Shape):
     batch_id: BatchNumber
     title: Title

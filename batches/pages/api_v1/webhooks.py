@@ -1,34 +1,31 @@
 """Version 1: the webhook of a project, and what was sent to it."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 from django.http import HttpRequest
-from django.shortcuts import get_object_or_404
-from ninja import Path
 
-from batches.accounts.roles import CHANGE_PROJECT
 from batches.integrations.notifications import try_channels
 from batches.models import Notification, Project
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
+from batches.pages.api_v1.projects import Slug, administered
 from batches.pages.api_v1.shapes import Notifications, Tried, WebhookBody, WebhookShape
 from batches.projects.services import update_project
 
 TAGS = ["webhooks"]
-Slug = Annotated[str, Path(max_length=50, description="The slug of a project.", examples=["shop"])]
 
 
 @api.get("projects/{slug}/webhook/", response=WebhookShape, url_name="webhook", tags=TAGS, summary="Read the webhook")
 def webhook(request: HttpRequest, slug: Slug) -> dict[str, Any]:
     """Whether there is one. Its address is never told: it is often a secret."""
-    return _shown(_administered(request, slug))
+    return _shown(administered(request, slug))
 
 
 @api.put("projects/{slug}/webhook/", response=WebhookShape, url_name="webhook", tags=TAGS, summary="Set the webhook")
 def set_webhook(request: HttpRequest, slug: Slug, sent: WebhookBody) -> dict[str, Any]:
     """Where the end of a batch, and that it needs a person, is posted to."""
-    found = _administered(request, slug)
+    found = administered(request, slug)
     update_project(project=found, changes={"notify_webhook": sent.url, "notify_format": sent.format}, actor=actor_of(request))
     return _shown(found)
 
@@ -36,7 +33,7 @@ def set_webhook(request: HttpRequest, slug: Slug, sent: WebhookBody) -> dict[str
 @api.delete("projects/{slug}/webhook/", response=WebhookShape, url_name="webhook", tags=TAGS, summary="Delete the webhook")
 def delete_webhook(request: HttpRequest, slug: Slug) -> dict[str, Any]:
     """Nothing is posted any more."""
-    found = _administered(request, slug)
+    found = administered(request, slug)
     update_project(project=found, changes={"notify_forget": True}, actor=actor_of(request))
     return _shown(found)
 
@@ -44,13 +41,13 @@ def delete_webhook(request: HttpRequest, slug: Slug) -> dict[str, Any]:
 @api.post("projects/{slug}/webhook/test/", response=Tried, url_name="webhook_test", tags=TAGS, summary="Try the webhook")
 def test_webhook(request: HttpRequest, slug: Slug) -> dict[str, Any]:
     """Send a test message over each channel of the project: webhook and mail."""
-    return {"message": try_channels(project=_administered(request, slug), actor=actor_of(request))}
+    return {"message": try_channels(project=administered(request, slug), actor=actor_of(request))}
 
 
 @api.get("projects/{slug}/notifications/", response=Notifications, url_name="notifications", tags=TAGS, summary="List notifications")
 def notifications(request: HttpRequest, slug: Slug, cursor: Cursor = "", limit: Limit = 50) -> dict[str, Any]:
     """What was sent, or is to be sent, the newest first."""
-    rows = Notification.objects.filter(run__batch__project=_administered(request, slug)).select_related("run__batch")
+    rows = Notification.objects.filter(run__batch__project=administered(request, slug)).select_related("run__batch")
     return part_of(rows, "pk", cursor, limit, _sent)
 
 
@@ -58,13 +55,6 @@ def _sent(rows: list[Notification]) -> Iterable[dict[str, Any]]:
     for row in rows:
         about = {"batch_id": row.run.batch.number, "run": row.run.number, "event": row.event, "channel": row.channel, "text": row.text}
         yield about | {"created_at": row.created_at, "sent_at": row.sent_at, "tries": row.tries, "error": row.error or None}
-
-
-def _administered(request: HttpRequest, slug: str) -> Project:
-    """The project, for those who may change its settings. Raises Http404, PermissionDenied."""
-    found = get_object_or_404(Project, slug=slug)
-    actor_of(request).require(CHANGE_PROJECT, found)
-    return found
 
 
 def _shown(found: Project) -> dict[str, Any]:

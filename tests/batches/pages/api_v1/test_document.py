@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.models import Batch, Gate, Idea, Plan
+from batches.models import Batch, Gate, Idea, Membership, Plan
 from batches.pages.api_v1.urls import urlpatterns
 from batches.plans.services import import_plan
 from batches.projects.services import create_project
@@ -26,7 +26,7 @@ UNDERSTOOD = ("200", "201", "202", "409")
 def test_the_document_names_every_address():
     for pattern in urlpatterns:
         route = re.sub(r"<int:number>", "44", pattern.pattern._route).replace("<int:run>", "1").replace("<slug>", "shop")
-        route = route.replace("<int:pk>", "7").replace("<int:gate>", "12").replace("<key>", r"(?:1|2a)")
+        route = route.replace("<int:pk>", "7").replace("<int:gate>", "12").replace("<int:member>", "5").replace("<key>", r"(?:1|2a)")
         assert re.search(rf"/api/v1/{route}", TEXT), f"docs/api.md does not name {pattern.pattern._route}"
 
 
@@ -42,6 +42,8 @@ def test_every_call_can_be_pasted_as_it_is(live_server, repository: Path, tmp_pa
     if not Gate.objects.filter(pk=12).exists():
         gate = Gate.objects.filter(phase__batch=batch, phase__key="1").first()
         Gate.objects.create(pk=12, phase=gate.phase, position=99, text=gate.text, kind=gate.kind, spec=gate.spec)
+    builders.make_user("ada", admin=False)
+    Membership.objects.create(pk=5, project=project, user=builders.make_user("bob", admin=False), role="viewer")
     (tmp_path / "plan.md").write_text(builders.PLAN_TEXT)
     environment = os.environ | {"CE": live_server.url, "CE_TOKEN": Program(builders.make_user("root")).token}
     function = next(line for fence in FENCES for line in fence.splitlines() if line.startswith("api()"))

@@ -30,6 +30,11 @@ READ = (200, 200, 200, 200)
 TABLE = (
     ("/projects/", "GET", None, READ),
     ("/projects/test/", "GET", None, READ),
+    ("/projects/test/settings/", "GET", None, (403, 403, 403, 200)),
+    ("/projects/test/settings/", "PUT", {"settings": {"fail_fast": True}}, (403, 403, 403, 200)),
+    ("/projects/test/members/", "GET", None, (403, 403, 403, 200)),
+    ("/projects/test/members/", "PUT", {"user": "nobody", "role": "viewer"}, (403, 403, 403, 400)),
+    ("/projects/test/members/1/", "DELETE", None, (403, 403, 403, 404)),
     ("/projects/test/webhook/", "GET", None, (403, 403, 403, 200)),
     ("/projects/test/webhook/", "PUT", {"url": "https://hooks.example.org/ce"}, (403, 403, 403, 200)),
     ("/projects/test/webhook/", "DELETE", None, (403, 403, 403, 200)),
@@ -133,6 +138,39 @@ def test_every_operation_is_in_the_document_once_with_examples():
     assert document()["openapi"].startswith("3.1")
     shapes = document()["components"]["schemas"]
     assert shapes["BatchStatus"]["properties"]["batch_id"]["examples"] == [44]
+
+
+def test_settings_and_members_are_changed_as_their_pages_change_them(root, batch):
+    def change(status: int = 200, **settings: object) -> object:
+        answer = root("PUT", "/projects/test/settings/", {"settings": settings})
+        assert answer.status_code == status, answer.content
+        return answer.json()
+
+    before = root("GET", "/projects/test/settings/").json()["settings"]
+    wanted = {"budget_usd": "2.5", "network": "all", "web_fetch": True, "members_only": True}
+    wanted |= {"protected_paths": " a/ \n", "standard_gates": []}
+    after = change(**wanted)["settings"]
+    assert after == before | wanted | {"budget_usd": "2.500000", "protected_paths": "a/"}
+    for settings, said in (
+        ({"web_fetch": True, "network": "none"}, "web_fetch: The sandbox has no network"),
+        ({"fail_fast": "false"}, "fail_fast must be true or false."),
+        ({"max_parallel": True}, "max_parallel must be a number or null."),
+        ({"max_parallel": 0, "model": "x y"}, "max_parallel: "),
+        ({"forge_token": "secret"}, "There is no setting forge_token."),
+        ({"name": 3}, "name must be text."),
+        ({"standard_gates": "all"}, "standard_gates must be a list."),
+    ):
+        assert said in change(400, **settings)["detail"], settings
+    assert root("GET", "/projects/test/settings/").json()["settings"] == after
+
+    add("ada", "viewer")
+    made = root("PUT", "/projects/test/members/", {"user": "ada", "role": "author"}).json()
+    assert root("PUT", "/projects/test/members/", {"user": "ada", "role": "executor"}).json() == made | {"role": "executor"}
+    assert [(one["user"], one["role"]) for one in root("GET", "/projects/test/members/").json()["items"]] == [("ada", "executor")]
+    assert root("PUT", "/projects/test/members/", {"role": "author"}).status_code == 400
+    assert root("PUT", "/projects/test/members/", {"team": "admin", "role": "author"}).status_code == 409
+    assert root("DELETE", f"/projects/test/members/{made['member']}/").json()["role"] == "executor"
+    assert root("GET", "/projects/test/members/").json()["items"] == []
 
 
 def test_anybody_may_read_the_document(client):
