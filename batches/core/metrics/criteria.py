@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from batches.core.text.words import counted
+
 BATCHES_IN_A_ROW = 10
 MEAN_SECONDS = 3 * 3600.0
 TOKENS_BELOW = 0.40
@@ -63,6 +65,11 @@ class Criterion:
     since: date | None
     samples: int
     basis: str
+
+    @property
+    def rests_on(self) -> str:
+        """What it was computed from: "1 run", "12 runs after the baseline"."""
+        return counted(self.samples, self.basis.replace("runs", "run").replace("phases", "phase"), self.basis)
 
 
 def success_criteria(runs: Sequence[RunOutcome], saving: Saving) -> tuple[Criterion, ...]:

@@ -14,6 +14,7 @@ from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, Host, Phas
 from batches.pages.batches import detail
 from batches.pages.batches.board import read_board
 from batches.pages.batches.phase import TABS
+from batches.templatetags.ce import coded
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -345,3 +346,16 @@ def test_every_place_that_shows_a_phase_tells_the_colours_of_its_success_apart(c
         assert not re.search(r'data-state="succeeded"><span[^>]*>[^<]*</span>succeeded<', text), place
     stage = read_board(batch, batch.runs.get(), timezone.now()).stages[1]
     assert {card.state for card in stage.open_cards} == {"running"}  # what is at work or failed, not all that nobody checked
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Run `npm ci` first", "Run <code>npm ci</code> first"),
+        ("`a` and ``b``", "<code>a</code> and <code>b</code>"),
+        ("`<b>` & `x", "<code>&lt;b&gt;</code> &amp; `x"),
+        (None, ""),
+    ],
+)
+def test_what_stands_in_back_ticks_is_shown_as_code_and_nothing_else_is_markup(text, told):
+    assert coded(text) == told
