@@ -19,9 +19,16 @@ from batches.core.text.words import counted
 from batches.integrations.api_keys import api_key
 from batches.models import Installation, SettingChange
 from subagents.backends import BACKENDS
+from subagents.contract import EXACT_MODEL
 
 TRY_SECONDS = 10.0
-ANSWER_BYTES = 64 * 1024
+ANSWER_BYTES = 256 * 1024
+MOST_MODELS = 200
+
+
+def offered_models() -> list[str]:
+    """Ids of the models that the provider listed when the key was tested last; [] before that. Asks nobody."""
+    return list(Installation.objects.filter(pk=1).values_list("listed_models", flat=True).first() or [])
 
 
 def set_default_backend(*, backend: str, actor: Actor) -> None:
@@ -38,13 +45,13 @@ def keep_api_key(*, key: str, actor: Actor) -> None:
     key = key.strip()
     if not re.fullmatch(r"[!-~]{8,1000}", key):
         raise ServiceError("A key is 8 to 1000 visible ASCII characters, without spaces.")
-    _change({"api_key": seal(key)}, "API key", actor)
+    _change({"api_key": seal(key), "listed_models": []}, "API key", actor)  # another key may see other models
 
 
 def forget_api_key(*, actor: Actor) -> None:
     """Remove the stored key. Raises PermissionDenied."""
     actor.require(CHANGE_INSTALLATION, None)
-    _change({"api_key": ""}, "API key removed", actor)
+    _change({"api_key": "", "listed_models": []}, "API key removed", actor)
 
 
 def _change(values: dict[str, object], name: str, actor: Actor) -> None:
@@ -90,6 +97,8 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
     if not isinstance(body, dict) or "data" not in body:
         return Trial(False, f"{address} did not answer like the API.")
     listed = [str(model.get("id", "")) for model in body["data"] if isinstance(model, dict)]
+    ids = [one for one in listed if re.fullmatch(EXACT_MODEL, one)][:MOST_MODELS]
+    Installation.objects.update_or_create(pk=1, defaults={"listed_models": ids})
     models = f" It lists {counted(len(listed), 'model')}, such as {', '.join(listed[:3])}." if listed else " It lists no models."
     return Trial(True, f"The key works: asked for its models with the {key.kind} from {key.source}, {address} accepted it.{models}")
 

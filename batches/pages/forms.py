@@ -9,10 +9,12 @@ from django import forms
 from django.conf import settings
 
 from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions
-from batches.core.engine.pricing import MODELS
+from batches.core.engine.pricing import MODELS, check_model
+from batches.core.errors import WrongChoice
 from batches.core.plans.templates import ABOUT_CHARACTERS, TemplateKind
 from batches.core.text.words import visible
 from batches.engine.execution_plan import Planned, models_of
+from batches.integrations.installation import offered_models
 from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
 
@@ -62,6 +64,19 @@ class Described:
         field.choices = choices
 
 
+class ModelChoice(forms.ChoiceField):
+    """A model by its short name or exact id; the select offers the short names and what the provider listed."""
+
+    def valid_value(self, value: object) -> bool:
+        """Also an exact id that is not listed: programs may name one."""
+        if super().valid_value(value):
+            return True
+        try:
+            return bool(check_model(str(value)))
+        except WrongChoice:
+            return False
+
+
 class PlanText(forms.Form):
     """A plan as text, with the name of the file it came from."""
 
@@ -107,12 +122,12 @@ class Execute(Described, forms.Form):
         label="Stop at the first failure",
         widget=forms.Select(choices=[*INHERIT, ("true", "yes"), ("false", "no, continue where possible")]),
     )
-    model = forms.ChoiceField(
+    model = ModelChoice(
         required=False,
         choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES],
         help_text="By complexity: haiku for low and medium (sonnet for a retry of medium), sonnet for high.",
     )
-    retry_model = forms.ChoiceField(
+    retry_model = ModelChoice(
         required=False, choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES], label="Model for retries"
     )
     budget_usd = forms.DecimalField(
@@ -147,9 +162,10 @@ class Execute(Described, forms.Form):
         """
         super().__init__(*args, **kwargs)
         self.phase_keys = tuple(open_phases) if len(open_phases) <= PHASE_MODELS_UP_TO else ()
+        offered = [(name, name) for name in offered_models()]
         for key in self.phase_keys:
             widget = forms.Select(attrs={"aria-label": f"Model of phase {key}", "class": "select-s"})
-            self.fields[f"model-{key}"] = forms.ChoiceField(required=False, choices=[("", "as above"), *MODEL_CHOICES], widget=widget)
+            self.fields[f"model-{key}"] = ModelChoice(required=False, choices=[("", "as above"), *MODEL_CHOICES, *offered], widget=widget)
         retries = [(f"retry:{key}", f"Retry {key} and the phases that it blocked") for key in again]
         resume = [("resume", "Resume the last run: all failed, blocked and cancelled phases")] if retries else []
         self.choose_from("what", [
@@ -168,6 +184,8 @@ class Execute(Described, forms.Form):
             self.choose_from("host", [("", "the one with the least work"), *((name, visible(name)) for name in names)])
         else:
             del self.fields["host"]
+        for name in ("model", "retry_model"):
+            self.choose_from(name, [*self.fields[name].widget.choices, *offered])
         self._show_values(of)
 
     def _show_values(self, project: Project | None) -> None:

@@ -11,8 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
 from batches.accounts.sessions import is_confirmed
+from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
 from batches.engine.preflight import preflight_checks
+from batches.integrations.installation import offered_models
 from batches.integrations.notifications import TRIES, send_again, try_channels
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
@@ -60,6 +62,8 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "trend": [one for one in project.batches.with_state().order_by("-number")[:TREND_RUNS] if one.run_ended_at is not None][::-1],
         "checks": preflight_checks(project=project) if "checks" in request.GET else (),
         "project": project,
+        "model_names": tuple(MODELS),
+        "offered_models": offered_models,
         "form": form,
         "may_change": may_change,
         "may_merge": may(request.user, MERGE_BATCH, project),

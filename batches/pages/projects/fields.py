@@ -12,7 +12,7 @@ class ModelField(forms.CharField):
     """A model's short name or exact id; "" for none."""
 
     def __init__(self, **more: Any) -> None:
-        attributes = {"placeholder": ", ".join(MODELS), "autocomplete": "off", "spellcheck": "false"}
+        attributes = {"placeholder": ", ".join(MODELS), "list": "offered-models", "autocomplete": "off", "spellcheck": "false"}
         super().__init__(required=False, max_length=100, widget=forms.TextInput(attrs=attributes), **more)
 
     def clean(self, value: object) -> str:

@@ -10,7 +10,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
+from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
+from batches.integrations.installation import offered_models
 from batches.models import Project
 from batches.pages.common import actor_of
 from batches.projects.services import update_project
@@ -50,5 +52,6 @@ def settings_page(
             messages.success(request, f"Saved. {applies}")
             return redirect(f"batches:{name}", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
+    context |= {"model_names": tuple(MODELS), "offered_models": offered_models}  # asked only by the page that shows them
     context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}
     return render(request, f"projects/{name.removeprefix('project_')}.html", context, status=400 if form.errors and not looked else 200)

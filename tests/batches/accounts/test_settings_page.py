@@ -13,6 +13,7 @@ from batches.accounts.actor import Actor
 from batches.integrations import api_keys
 from batches.integrations.installation import keep_api_key, try_api_key
 from batches.models import Installation, SettingChange
+from batches.pages.forms import Execute
 from batches.projects.services import create_project
 from tests.batches import builders
 from tests.local_server import LocalServer, serving
@@ -168,6 +169,22 @@ def test_try_of_the_key_says_what_came_of_it(client, admin, api, answer, words):
     page = client.post("/settings/key/try/", follow=True).text
     assert words in page and KEY not in page
     assert seen == [("/v1/models?limit=1000", KEY)]
+
+
+def test_models_that_the_provider_lists_are_offered_and_an_exact_id_stays_possible(client, admin, api):
+    api.append(says(200, '{"data": [{"id": "claude-new-6"}, {"id": "<not a model>"}]}'))
+    batch = builders.failed_batch()
+    client.post("/settings/key/", {"key": KEY})
+    project = f"/projects/{batch.project.slug}"
+    pages = (f"{project}/?tab=settings", f"{project}/agents/", f"/batches/{batch.number}/execute/")
+    option = '<option value="claude-new-6">'
+    assert [option in client.get(page).text for page in pages] == [False] * 3
+    client.post("/settings/key/try/")
+    assert [option in client.get(page).text for page in pages] == [True] * 3
+    form = Execute({"model": "claude-other-7", "retry_model": "no model"}, of=batch.project)
+    assert "retry_model" in form.errors and "model" not in form.errors
+    client.post("/settings/key/", {"key": KEY + "2"})  # which may see others
+    assert [option in client.get(page).text for page in pages] == [False] * 3
 
 
 def test_try_ends_when_nothing_answers(client, admin, api):
