@@ -8,6 +8,7 @@ left behind, or in a state that it should not be in.
 
 import argparse
 import contextlib
+import math
 import os
 import random
 import shutil
@@ -195,7 +196,9 @@ class Campaign:
             return
         folder = self.chance.choice(sorted(there))
         self.restarted.add(str(folder))
-        shutil.rmtree(folder, ignore_errors=True)
+        # At once: a step that writes meanwhile would keep half a folder alive, and fail for a reason that says nothing of this.
+        taken = folder.rename(self.site.data / f"taken-away-{folder.name}")
+        shutil.rmtree(taken, ignore_errors=True)
         self.note(f"took away {folder.name}")
 
     def drop_sessions(self) -> None:
@@ -251,7 +254,7 @@ class Campaign:
         rows = [f"{'attack':<24}{'times':>7}{'p50 s':>8}{'p95 s':>8}{'max s':>8}"]
         for what, seconds in [*sorted(self.recoveries.items()), ("all", [one for some in self.recoveries.values() for one in some])]:
             ordered = sorted(seconds) or [0.0]
-            p95 = ordered[int(0.95 * (len(ordered) - 1))]
+            p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
             rows.append(f"{what:<24}{len(seconds):>7}{statistics.median(ordered):>8.2f}{p95:>8.2f}{ordered[-1]:>8.2f}")
         counts = Counter(next((kind for kind, words in KINDS.items() if any(word in one for word in words)), "wrong end") for one in wrong)
         rows.append(", ".join(f"{kind} {counts[kind]}" for kind in (*KINDS, "stuck", "wrong end")))

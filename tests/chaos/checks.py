@@ -18,7 +18,7 @@ def faults(site: Site, dump: list[dict], *, audited: bool = True) -> list[str]:
     found: list[str] = []
     for run in dump:
         label = f"batch {run['batch']} run {run['run']} ({run['operation']})"
-        found += [f"{label}: {fault}" for fault in (*unfinished(run), *illegal_moves(run), *merges(site, run))]
+        found += [f"{label}: {fault}" for fault in (*unfinished(run), *illegal_moves(run), *merges(site, run), *work_orders(site, run))]
         if audited and run["operation"] == "execute":
             found += [f"{label}: {fault}" for fault in audit(site, run)]
     return [*found, *repository(site, dump), *data_directory(site, dump)]
@@ -67,10 +67,30 @@ def merges(site: Site, run: dict) -> Iterator[str]:
         if winner is None:
             continue
         own = [row for row in merged if row[-1] in {attempt["ref"] for attempt in task["attempts"]}]
+        if not own and run["operation"] == "generate":
+            continue  # written at once with the others: see work_orders
         if len(own) != 1:
             yield f"phase {task['name']} was merged {len(own)} times"
         elif (own[0][0], own[0][2], own[0][3]) != (winner["merge_commit"], winner["head_commit"], winner["ref"]):
             yield f"phase {task['name']}: the branch has {own[0]}, the row {winner['merge_commit']} of {winner['ref']}"
+
+
+def work_orders(site: Site, run: dict) -> Iterator[str]:
+    """Each work order is on the branch by exactly one commit of its own, whether an attempt wrote it or all were written at once."""
+    if run["operation"] != "generate":
+        return
+    log = [line.split(" ", 1) for line in site.git("log", "--no-merges", "--format=%H %s", run["branch"]).split("\n")]
+    written = Counter(subject.partition(":")[0] for _, subject in log if ": Generate - " in subject)
+    if twice := sorted(name for name, times in written.items() if times > 1):
+        yield f"work orders written twice: {twice}"
+    phases = [task for task in run["tasks"] if task["kind"] == "phase" and task["state"] == "succeeded"]
+    if len(written) < len(phases):
+        yield f"{len(phases)} work orders are said to be written, and {len(written)} are on the branch"
+    known = {commit for commit, _ in log}
+    for task in phases:
+        for attempt in task["attempts"]:
+            if attempt["outcome"] == "succeeded" and attempt["head_commit"] not in known:
+                yield f"phase {task['name']}: its work order {attempt['head_commit']} is not on the branch"
 
 
 def audit(site: Site, run: dict) -> Iterator[str]:

@@ -176,8 +176,9 @@ def test_what_a_gate_leaves_behind_is_in_no_commit(world: World) -> None:
     assert user_git(world.project, "show", f"{spec.attempt_ref}:made") == "1"
 
 
-def test_checkout_that_vanishes_before_the_gates_is_a_clear_failure(world: World) -> None:
-    reason, errors = failure_of(world, steps=steps('cd / && rm -rf "$OLDPWD"'), gates=(command_gate("true"),))
+@pytest.mark.parametrize("then", ["true", "false"])
+def test_checkout_that_vanishes_before_the_gates_is_a_clear_failure(world: World, then: str) -> None:
+    reason, errors = failure_of(world, steps=steps(f'cd / && rm -rf "$OLDPWD"; {then}'), gates=(command_gate("true"),))
     assert reason == Failure.AGENT_ERROR
     assert "the checkout" in errors and "is gone" in errors
 
