@@ -180,7 +180,30 @@ def asks_a_person(turn: Turn) -> Reply:
     return [*(said(tool) for tool in told), said(finished())][min(turn.number, len(told))]
 
 
+def goes_astray(turn: Turn, *first: Tool) -> Reply:
+    """Begins with calls that are answered by an error or by very much, and then works."""
+    return said(*first) if turn.number == 0 else (*written(turn), said(finished()))[turn.number - 1]
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "tool_fails": lambda turn: goes_astray(turn, Tool("Edit", edit(turn))),
+    "tool_is_not_there": lambda turn: goes_astray(turn, Tool("Teleport", {"to": "main"})),
+    "tool_is_given_nonsense": lambda turn: goes_astray(turn, Tool("mcp__ce__step_done", {"number": "first"})),
+    "step_is_not_there": lambda turn: goes_astray(turn, done(7)),
+    "command_fails": lambda turn: goes_astray(turn, bash("echo no >&2; exit 3")),
+    "command_prints_a_lot": lambda turn: goes_astray(turn, bash("yes 0123456789 | head -c 2000000")),
+    "tools_at_once": lambda turn: goes_astray(turn, *(bash(f"echo {number}") for number in range(8))),
+    "says_a_lot": lambda turn: said(Text("word " * 40_000), finished()) if turn.number == 4 else (*written(turn), said())[turn.number],
+    "says_nothing": conversation(Reply(())),
+    "says_blanks": conversation(said(Text("  "))),
+    "server_error": conversation(Refused(500, "api_error", "Internal server error")),
+    "bad_gateway_once": lambda turn: Refused(502, "api_error", "Bad gateway") if turn.requests == 0 else passes(turn),
+    "forbidden": conversation(Refused(403, "permission_error", "Your key may not use this")),
+    "too_large": conversation(Refused(413, "request_too_large", "Request exceeds the maximum size")),
+    "prompt_too_long": conversation(Refused(400, "invalid_request_error", "prompt is too long: 250000 tokens > 200000 maximum")),
+    "cut_always": conversation(Reply((Text("I begin and"),), fault=CUT)),
+    "blocked": conversation(said(finished(status="blocked", steps=(), summary="There is no Python here."))),
+    "claims_steps": conversation(said(finished())),
     "asks_a_person": asks_a_person,
     "listens": listens,
     "repairs": repairs,

@@ -242,6 +242,42 @@ def test_scenario_ends_as_the_table_says(world: World, api: MessagesApi, scenari
     wait_for(lambda: not marked(spec.attempt_dir))
 
 
+WORKS = Ends("", "", 20_200, 0.00071185, 2)
+TOGETHER = {
+    **dict.fromkeys(("tool_fails", "tool_is_not_there", "tool_is_given_nonsense", "step_is_not_there"), WORKS),
+    **dict.fromkeys(("command_fails", "command_prints_a_lot", "bad_gateway_once"), WORKS),
+    "tools_at_once": Ends("", "", 20_249, 0.00073635, 2),
+    "says_a_lot": Ends("", "", 16_514, 0.0006488, 2),
+    "says_nothing": Ends("agent_error", "the agent gave no usable result: the structured result is not an object", 9_093, 0.0011583, 0),
+    "says_blanks": Ends("agent_error", "the agent gave no usable result: the structured result is not an object", 9_114, 0.0011688, 0),
+    "server_error": Ends("agent_error", "API Error: 500 Internal server error", None, None, 0, fault="overloaded"),
+    "forbidden": Ends("agent_error", "the API key was refused", None, None, 0, fault="key_refused"),
+    "too_large": Ends("agent_error", "Request too large", None, None, 0),
+    "prompt_too_long": Ends("agent_error", "Prompt is too long", None, None, 0),
+    "cut_always": Ends("agent_error", "the agent gave no usable result: the structured result is not an object", 18_529, 0.00130565, 0),
+    "blocked": Ends("agent_error", "the agent is blocked: There is no Python here.", 3_038, 0.0003896, 0),
+    "claims_steps": Ends("gate_failed", 'gate 1 "calc.py and its test exist" failed', 3_038, 0.0003896, 2),
+}
+
+
+def test_scenarios_that_run_beside_each_other_end_as_their_table_says(world: World, api: MessagesApi) -> None:
+    specs = {name: order(world, api, task_id=f"phase-{name}", key=name) for name in TOGETHER}
+    for name, spec in specs.items():
+        launcher.launch(spec.attempt_dir, f"fake-{name}")
+    wrong = []
+    for name, spec in specs.items():
+        result, expected = world.ended(spec, 120).result, TOGETHER[name]
+        assert result is not None, Path(spec.attempt_dir, "wrapper.err").read_text()
+        message = (result.errors or ("",))[0]
+        said = expected.message if message.startswith(expected.message) else message
+        cost = None if result.cost_usd is None else round(result.cost_usd, 10)
+        found = Ends(result.failure_reason, said, result.tokens_used, cost, result.steps_completed, result.fault)
+        if found != expected:
+            wrong.append((name, found))
+    assert not wrong
+    assert api.side_calls == 0
+
+
 def _sums(usages: list[dict[str, int]]) -> dict[str, int]:
     return {name: sum(usage[given] for usage in usages) for name, given in zip(USAGE_FIGURES, PROVIDER_FIGURES, strict=True)}
 
