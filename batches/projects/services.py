@@ -159,6 +159,9 @@ def _check_hosts(project: Project, changes: dict[str, object]) -> None:
             check_url(remote, private=settings.CE_FORGE_PRIVATE, what="The remote")
         except WebhookError as problem:
             raise ServiceError(str(problem)) from None
+    data = os.path.realpath(settings.CE_DATA_DIR)
+    if remote.startswith("/") and os.path.commonpath([os.path.realpath(remote), data]) == data:
+        raise ServiceError(f"{remote} lies in CE Web's data directory, where commands of plans write: choose another place.")
     changes["remote"] = remote
 
 

@@ -193,7 +193,7 @@ def test_a_remote_that_does_not_answer_holds_the_run_up_and_says_why(two, tmp_pa
     assert Run.objects.get(pk=run.pk).state == "succeeded" and phases_merged(world, batch.branch) == ["1"]
 
 
-def test_the_host_with_the_least_work_for_its_slots_is_chosen(two):
+def test_the_host_with_the_least_work_for_its_slots_is_chosen(two, settings):
     world, project = two.world, two.world.project
     batch = world.generated(plan(phase("1", steps=("sleep 60",))))
     assert worker_hosts.choose_host(project, None) == "", "the main host where both are idle"
@@ -202,7 +202,11 @@ def test_the_host_with_the_least_work_for_its_slots_is_chosen(two):
     assert worker_hosts.choose_host(project, None) == "worker"
     with pytest.raises(WrongChoice, match="does not run on gpu, but on: test-host, worker"):
         worker_hosts.choose_host(project, "gpu")
-    for wrong, sentence in (({"worker_hosts": "gpu"}, "No worker host is called gpu. Known: worker"), ({"remote": ""}, "set Remote")):
+    for wrong, sentence in (
+        ({"worker_hosts": "gpu"}, "No worker host is called gpu. Known: worker"),
+        ({"remote": ""}, "set Remote"),
+        ({"remote": f"{settings.CE_DATA_DIR}/checkouts/../checkouts/shop"}, "lies in CE Web's data directory"),
+    ):
         with pytest.raises(ServiceError, match=sentence):
             update_project(project=project, changes=wrong, actor=ACTOR)
     project.remote = ""
