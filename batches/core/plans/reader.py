@@ -8,7 +8,7 @@ together), json_plan (JSON input), formats (other tools' documents), fill_in (pl
 
 from dataclasses import replace
 
-from batches.core.plans.called_off import called_off
+from batches.core.plans.called_off import called_off, marked_steps
 from batches.core.plans.fill_in import places_to_fill_in, without_lines_of
 from batches.core.plans.formats import detect
 from batches.core.plans.json_plan import read_json_plan
@@ -56,7 +56,8 @@ def read_plan(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> PlanReadi
     reading = read(decoded.text)
     places = places_to_fill_in(decoded.text)
     errors = (*decoded.errors, *places, *without_lines_of(reading.errors, places))
-    warnings = (*decoded.warnings, *called_off(decoded.text, reading.plan.phases), *without_lines_of(reading.warnings, places))
+    not_to_do = (*called_off(decoded.text, reading.plan.phases), *marked_steps(decoded.text, reading.plan.phases))
+    warnings = (*decoded.warnings, *not_to_do, *without_lines_of(reading.warnings, places))
     return replace(
         reading,
         errors=tuple(sorted(errors, key=lambda issue: issue.line)),

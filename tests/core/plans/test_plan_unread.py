@@ -320,3 +320,15 @@ def test_a_phase_whose_heading_calls_it_off_is_warned_of_since_it_would_be_carri
     for head, told in zip(heads, (True, True, True, False, False, False), strict=True):
         reading = read_plan(f"# P\n\n## Phase 1: A\n- [ ] a\n\n## Phase 2: {head}\n- [ ] b\n")
         assert [issue.phase for issue in reading.warnings if issue.code == "called-off"] == ["2"] * told, head
+
+
+@pytest.mark.parametrize("head", ["## Phase 1: A", "### Task 1: A"])
+def test_steps_that_are_marked_as_called_off_or_begun_are_warned_of_since_they_would_be_done(head: str) -> None:
+    second = head.replace("1", "2")
+    text = f"# P\n\n{head}\n**Steps**:\n- [ ] a\n- [-] b\n- [-] c\n- [~] d\n- [ ] [-] e\n\n{second}\n**Steps**:\n- [>] f\n- g\n"
+    told = [(issue.code, issue.line, issue.message) for issue in read_plan(text).warnings if " marked as " in issue.message]
+    assert told == [
+        ("called-off", 6, "2 steps of Phase 1 are marked as called off ([-]). As written they are done: remove what is not to be."),
+        ("already-done", 8, "1 step of Phase 1 is marked as begun ([~]). As written it is done from the start."),
+        ("called-off", 13, "1 step of Phase 2 is marked as put off ([>]). As written it is done: remove what is not to be."),
+    ]
