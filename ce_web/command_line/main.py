@@ -203,6 +203,8 @@ def validate(plans: tuple[str, ...], as_json: bool) -> None:
 @click.option("--fail-fast", is_flag=True, default=None, help="start nothing more once a phase has failed")
 @click.option("--on-conflict", type=click.Choice(ON_CONFLICT), help="what to do about phases that change the same file")
 @click.option("--scheduling", type=click.Choice(SCHEDULING), help="wait for a whole stage, or only for what a phase depends on")
+@click.option("--dry-run", is_flag=True, help="show what would be done; change nothing")
+@click.option("--try-now", is_flag=True, help="try at once the machine or the provider that the batch waits for")
 @_waiting
 @_json
 def exe(
@@ -212,19 +214,25 @@ def exe(
     retry_phase: tuple[str, ...],
     resume: bool,
     phase_model: tuple[str, ...],
+    dry_run: bool,
+    try_now: bool,
     as_json: bool,
     detach: bool,
     at_most: float | None,
     **options: Any,
 ) -> None:
     """Execute a batch, stage by stage. Options that are left out are the project's."""
-    selections = (("--stage", stage), ("--phase", phase), ("--retry-phase", retry_phase), ("--resume", resume))
+    selections = (("--stage", stage), ("--phase", phase), ("--retry-phase", retry_phase), ("--resume", resume), ("--try-now", try_now))
     wanted = [name for name, given in selections if given]
     if len(wanted) > 1:
         raise click.UsageError(f"{wanted[0]} and {wanted[1]} exclude each other.")
     where = _connection()
     given = {name: value for name, value in options.items() if value is not None}
-    if retry_phase and not given and not phase_model:
+    if try_now:
+        if dry_run:
+            raise click.UsageError("--try-now and --dry-run exclude each other.")
+        begun = where.call("POST", f"batches/{number}/try-now/", body={})
+    elif retry_phase and not given and not phase_model and not dry_run:
         begun = where.call("POST", f"batches/{number}/retry/", body={"phases": list(retry_phase)})
     else:
         if len(retry_phase) > 1:
@@ -233,6 +241,9 @@ def exe(
         body = given | {"what": "resume" if resume else what}
         if phase_model:
             body["models"] = dict(_pair(text) for text in phase_model)
+        if dry_run:
+            told = where.call("POST", f"batches/{number}/preview/", body=body)
+            return _print(told) if as_json else say("\n".join([*told["lines"], "Nothing was changed."]))
         begun = where.call("POST", f"batches/{number}/execute/", body=body)
     _follow(where, begun, as_json=as_json, detach=detach, at_most=at_most, what="batch")
 

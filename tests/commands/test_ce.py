@@ -108,6 +108,9 @@ def test_a_batch_is_made_executed_read_reviewed_and_merged_from_a_terminal(termi
     assert [one["phase"] for one in terminal.json("diff", number)["phases"]] == ["1", "2"]
     assert "+++ b/made/1.txt" in terminal("diff", number, "1").stdout
 
+    assert terminal("exe", number, "--resume", "--dry-run").stdout == "Would try again: 2\nNothing was changed.\n"
+    assert terminal.json("exe", number, "--phase", "2", "--dry-run")["phases"] == ["2"]
+    assert "does not wait for the machine" in terminal("exe", number, "--try-now", code=1).stderr
     failed = terminal("batch-exe-prp", "--batch", number, "--retry-phase", "2", code=1)
     assert "2 attempts" in failed.stdout
     assert terminal.json("retry", number, "2", "--detach")["state"] == "running"

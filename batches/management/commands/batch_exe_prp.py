@@ -10,15 +10,8 @@ from batches.checks import ENGINE
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
-from batches.core.plans.forecast import DataflowSaving, RunForecast
-from batches.core.text.words import duration, usd
 from batches.engine import execution, retries, run_control, steering
-from batches.engine.execution_plan import (
-    ExecutionPlan,
-    forecast_of,
-    plan_execution,
-    saving_of,
-)
+from batches.engine.execution_plan import conflict_lines, model_lines, plan_execution, preview_lines
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
 from batches.runs.trouble import trouble_words
@@ -119,7 +112,7 @@ class Command(BaseCommand):
             return retries.resume(batch=batch, actor=actor, options=execute_options(options))
         plan = plan_execution(batch=batch, options=execute_options(options))
         run = execution.execute(batch=batch, actor=actor, options=execute_options(options))
-        for line in (*_models(plan), *_conflicts(plan), *(f"Note: {note}" for note in plan.notes)):
+        for line in (*model_lines(plan), *conflict_lines(plan), *(f"Note: {note}" for note in plan.notes)):
             self.stderr.write(line, str)
         return run
 
@@ -153,46 +146,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Would try again: {', '.join(names)}")
         else:
             plan = plan_execution(batch=batch, options=execute_options(options))
-            for number, phases in plan.stages:
-                parallel = " (parallel)" if len(phases) > 1 else ""
-                self.stdout.write(f"Stage {number}: {', '.join(f'{phase.prp_id} Phase {phase.key}' for phase in phases)}{parallel}")
-            for line in _models(plan):
-                self.stdout.write(line)
-            if plan.done:
-                self.stdout.write(f"Done already: {', '.join(plan.done)}")
-            for line in _conflicts(plan):
-                self.stdout.write(line)
-            for key, earlier in plan.after.items():
-                self.stdout.write(f"Phase {key} starts after {', '.join(earlier)} (one after the other)")
-            for gate in batch.project.gate_rules.project:
-                self.stdout.write(f"Gate of the project: {gate.command} ({gate.text}, {gate.often})")
-            if (saving := saving_of(batch, plan)) is not None:
-                self.stdout.write(f"Expected: {_saving_words(saving)}")
-            self.stdout.write(f"Forecast: {_forecast_words(forecast_of(batch, plan))}")
-            for note in plan.notes:
-                self.stdout.write(f"Note: {note}")
+            self.stdout.write("\n".join(preview_lines(batch, plan)))
         self.stdout.write("Nothing was changed.")
-
-
-def _forecast_words(told: RunForecast | None) -> str:
-    if told is None:
-        return "no data yet"
-    cost = f", {usd(told.cost_usd[0])} to {usd(told.cost_usd[1])}" if told.cost_usd else ""
-    low, high = (duration(seconds) for seconds in told.seconds)
-    return f"{low} to {high}{cost} (median to 90th percentile, from {told.runs} finished phases)"
-
-
-def _models(plan: ExecutionPlan) -> list[str]:
-    """The model of each phase, one line per model; none if no model is used."""
-    of: dict[str, list[str]] = {}
-    for key, choice in plan.models.items():
-        if choice.model:
-            of.setdefault(str(choice), []).append(key)
-    return [f"Model {choice}: {', '.join(keys)}" for choice, keys in of.items()]
-
-
-def _conflicts(plan: ExecutionPlan) -> list[str]:
-    return [f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}" for conflict in plan.conflicts]
 
 
 def _phase_models(given: list[str] | None) -> dict[str, str]:
@@ -244,13 +199,4 @@ def execute_options(options: dict[str, Any]) -> ExecuteOptions:
         models=_phase_models(options["phase_model"]),
         budget_usd=options["budget"],
         phase_cap_usd=options["phase_cap"],
-    )
-
-
-def _saving_words(saving: DataflowSaving) -> str:
-    source = "own history" if saving.from_history else "the plan's estimates"
-    gain = f"saves {duration(saving.seconds)}" if saving.seconds >= 1 else "saves nothing here"
-    return (
-        f"{duration(saving.stages_seconds)} stage by stage, {duration(saving.dataflow_seconds)} with --scheduling dataflow: "
-        f"{gain} ({saving.slots} at once, by {source})"
     )

@@ -11,13 +11,16 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RunState
+from batches.core.errors import NothingToDo
 from batches.engine import generation, reporting, retries, run_control, verifications
+from batches.engine.execution_plan import plan_execution, preview_lines
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
-from batches.models import Batch, Phase, Plan
+from batches.models import Batch, Phase, Plan, Run
 from batches.pages.api.endpoint import BadRequest, accepted, body_of, last_run, project_named, yes_or_no
 from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import BatchRow, rows_of, wanted_page
 from batches.pages.batches.detail import find_batch
+from batches.pages.forms import Execute
 
 EXECUTE_NAMES = (
     *("what", "backend", "max_parallel", "timeout_minutes", "scheduling", "on_conflict", "fail_fast"),
@@ -91,7 +94,36 @@ def report(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 
 def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Execute, with the fields of the confirmation page: "what" is "", "resume", "retry:2a", "stage:2" or "phase:2a"."""
-    found, data = find_batch(number), body_of(request, *EXECUTE_NAMES)
+    found = find_batch(number)
+    form, last = _execute_form_of(request, actor, found)
+    execute_or_resume(found, form, last, actor)
+    return accepted(request, found, last_run(found))
+
+
+def preview(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """What `execute` would do with the same body, as lines and by stage; changes nothing."""
+    found = find_batch(number)
+    form, last = _execute_form_of(request, actor, found)
+    if form.goes_on and last is not None:
+        names = retries.retry_preview(last, form.names, form.options())
+        if not names:
+            raise NothingToDo(f"Nothing to do: batch {number} has nothing that failed, was blocked or cancelled.")
+        return JsonResponse({"batch_id": number, "lines": [f"Would try again: {', '.join(names)}"], "phases": list(names)})
+    plan = plan_execution(batch=found, options=form.options())
+    return JsonResponse({"batch_id": number, "lines": preview_lines(found, plan), "phases": [phase.key for phase in plan.phases]})
+
+
+def try_now(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
+    """Try at once the machine or the provider that the last run waits for."""
+    found = find_batch(number)
+    run = last_run(found)
+    run_control.try_now(run=run, actor=actor)
+    return accepted(request, found, run)
+
+
+def _execute_form_of(request: HttpRequest, actor: Actor, found: Batch) -> tuple[Execute, Run | None]:
+    """The confirmation page's form, filled from the body, and the last execution. Raises BadRequest, PermissionDenied."""
+    data = body_of(request, *EXECUTE_NAMES)
     actor.require(EXECUTE_BATCH, found.project)
     models = data.pop("models", {})
     if not isinstance(models, dict):
@@ -107,8 +139,7 @@ def execute(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
         raise BadRequest(f"These phases cannot be given a model: {', '.join(name.removeprefix('model-') for name in unknown)}.")
     if not form.is_valid():
         raise BadRequest(" ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()))
-    execute_or_resume(found, form, last, actor)
-    return accepted(request, found, last_run(found))
+    return form, last
 
 
 def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:

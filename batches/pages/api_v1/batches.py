@@ -26,6 +26,7 @@ from batches.pages.api_v1.shapes import (
     Number,
     OfProject,
     PlanOfBatch,
+    Preview,
     Proposal,
     Report,
     Retried,
@@ -107,6 +108,18 @@ def run(request: HttpRequest, number: Number, run: RunPath) -> HttpResponse:
 def execute(request: HttpRequest, number: Number, sent: Execute) -> HttpResponse:
     """Carry out what is left of the batch, or a part of it. What is left out takes the project's setting."""
     return shared.execute(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/preview/", response=Preview, url_name="preview", tags=WORK, summary="Preview an execution")
+def preview(request: HttpRequest, number: Number, sent: Execute) -> HttpResponse:
+    """What *Execute* would do with the same body. Nothing is changed."""
+    return shared.preview(request, actor_of(request), number)
+
+
+@api.post("batches/{int:number}/try-now/", response={202: Begun}, url_name="try_now", tags=WORK, summary="Try now")
+def try_now(request: HttpRequest, number: Number) -> HttpResponse:
+    """Try at once the machine or the provider that the last run waits for."""
+    return shared.try_now(request, actor_of(request), number)
 
 
 @api.post("batches/{int:number}/retry/", response={202: Retried}, url_name="retry", tags=WORK, summary="Retry")

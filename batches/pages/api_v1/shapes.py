@@ -432,6 +432,14 @@ class Execute(Body):
     host: Annotated[str | None, Field(description="Of those that the project may use; else the least busy.", examples=[None])] = None
 
 
+class Preview(Shape):
+    """What an execution would do."""
+
+    batch_id: BatchNumber
+    lines: Annotated[list[str], Field(description="For people.", examples=[["Stage 1: PRP-44.1.1 Phase 1", "Forecast: no data yet"]])]
+    phases: Annotated[list[str], Field(description="Keys of the phases that would run.", examples=[["1", "2a"]])]
+
+
 class Retry(Body):
     phases: Annotated[list[str], Field(description="Keys; none: all that failed.", examples=[["2a"]])] = []
     remark: Annotated[str, Field(description="What the agents of the named phases are told first.", examples=[""])] = ""

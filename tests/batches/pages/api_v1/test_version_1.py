@@ -62,6 +62,8 @@ TABLE = (
     ("/batches/1/runs/", "GET", None, READ),
     ("/batches/1/runs/1/", "GET", None, READ),
     ("/batches/1/execute/", "POST", {}, (403, 403, 409, 409)),
+    ("/batches/1/preview/", "POST", {}, (403, 403, 200, 200)),
+    ("/batches/1/try-now/", "POST", None, (403, 403, 409, 409)),
     ("/batches/1/retry/", "POST", {}, (403, 403, 409, 409)),
     ("/batches/1/cancel/", "POST", None, (403, 403, 202, 202)),
     ("/batches/1/diff/", "GET", None, READ),
