@@ -32,9 +32,11 @@ from subagents.environment import allowed, way_out
 from subagents.files import sha256_hex
 from subagents.fork_server import AGENTS
 from subagents.fork_server_client import ForkServer
+from subagents.journal import timestamp
 from subagents.left_over import KEPT
 from subagents.procfs import boot_id, name_of, process_start, stat_fields
 from subagents.record import record
+from subagents.redaction import redact
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -106,6 +108,26 @@ def publish(spec: TaskSpec, result: TaskResult) -> None:
     """
     _refuse_missing(spec)
     _put_spec(spec)
+    at, done = timestamp(), f"{', '.join(result.prps_generated) or spec.name}: written at once with the others, without a process"
+    beat = Heartbeat(
+        task_id=spec.task_id,
+        status=str(result.status),
+        progress=done,
+        tokens_used=None,
+        elapsed_seconds=0.0,
+        last_update=at,
+        last_progress=at,
+        step=len(spec.steps),
+        total_steps=len(spec.steps),
+        cost_usd=None,
+        activity="document",
+        attempt=spec.attempt,
+        token=spec.token,
+        activity_since=at,
+    )
+    write_atomic(spec.files.heartbeat, dump_json(beat.to_json()), durable=False)
+    line = {"at": at, "level": "info", "kind": "document", "message": redact(done)}
+    write_atomic(spec.files.log, dump_json(line) + b"\n", durable=False)
     write_atomic(spec.files.result, dump_json(result.to_json()), durable=False)
     OrchestrationFiles(spec.repository).archive_task(spec.batch_id, spec.run, spec.name, spec.attempt)
 

@@ -40,7 +40,7 @@ def check_four_operations(repository: Path, n: int, *, accepted: bool) -> None:
     subjects = git(repository, "log", "--format=%s", branch).split("\n")
     for words in ("Generate - ", "Complete - "):
         assert sum(f": {words}" in subject and subject.startswith(f"PRP-{n}.") for subject in subjects) == 4, words
-    assert sum(f": Merge phase {key} - " in subject for key in ("1", "2a", "2b", "3") for subject in subjects) >= 8, "written and executed"
+    assert sum(f": Merge phase {key} - " in subject for key in ("1", "2a", "2b", "3") for subject in subjects) >= 4, "executed"
     assert f"PRP-{n}.2.1: Complete - Word frequencies" in subjects
     assert sum(subject.startswith(f"PRP-{n}: Review - ") for subject in subjects) == 2
     review = git(repository, "show", f"{branch}:PRPs/reviews/batch-{n}-review.md")
