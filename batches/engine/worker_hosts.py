@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 CLONE_SECONDS = 25.0  # less than a queued task may take
 WAIT_SECONDS = 15.0  # between two tries of a remote that did not answer
+FORGED = "See who pushes to refs/ce/travel/ there; cancel the batch and execute it again."
 NEITHER = "Set Remote in the project's settings: a path on a disk that all hosts share, or an https address. Or set its code host."
 
 
@@ -243,7 +244,7 @@ def _send_home(run: Run) -> None:
 
 def _come_home(run: Run) -> None:
     """Main host: fetch the branch and the attempts of a run that has ended; its report and what follows are made here."""
-    _fetch_home(run)
+    _fetch_home(run, ended=True)
     _move(run, "", turn=run.turn + 1)
     _tidy(run)
 
@@ -268,13 +269,21 @@ def _settle(run: Run) -> None:
     _move(run, "", turn=run.turn + 1)
 
 
-def _fetch_home(run: Run) -> None:
-    """Fetch what the worker host pushed. A branch that was moved here meanwhile is kept under refs/ce/archive/."""
+def _fetch_home(run: Run, *, ended: bool = False) -> None:
+    """Fetch what the worker host pushed. A branch that was moved here meanwhile is kept under refs/ce/archive/.
+
+    Raises ServiceError when what has `ended` there is not what the rows say: others may push to the remote, too.
+    """
     repository, remote = repository_of(run.batch), remote_of(run.batch.project)
     arrived, branch = f"refs/ce/arrived/batch-{run.batch.number}", branch_ref(run.branch)
     own = _attempts_of(run)
     fetch_refs(repository, remote, {_there(run): arrived, f"{_attempts_there(own)}*": f"{own}*"}, seconds=CLONE_SECONDS)
     there, here = repository.reference(arrived), repository.reference(branch)
+    if ended:
+        merged = set(Attempt.objects.filter(task__run=run).exclude(merge_commit="").values_list("merge_commit", flat=True))
+        known = there in merged or (here and repository.is_ancestor(there, here))
+        if not known or any(not repository.is_ancestor(commit, there) for commit in merged):
+            raise ServiceError(f"{remote.name} has another branch for this run than its merges say, so it is not taken over. {FORGED}")
     if here and here != there and repository.is_ancestor(there, here):
         return
     if here and not repository.is_ancestor(here, there):

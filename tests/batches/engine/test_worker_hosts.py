@@ -121,6 +121,29 @@ def test_a_run_goes_to_the_worker_and_comes_home_whole(two):
             checked_repository(world.project)
 
 
+def test_what_somebody_else_pushed_in_place_of_the_merges_does_not_come_home(two):
+    world = two.world
+    batch = world.generated(plan(phase("1", steps=writes("1"))))
+    run = world.execute(batch, host="worker")
+    two.until(lambda: Run.objects.filter(pk=run.pk, travel="homeward").exists(), "the end on the worker")
+    run.refresh_from_db()
+    there, remote = worker_hosts._there(run), ["git", "--git-dir", world.project.remote]
+    honest = subprocess.run([*remote, "rev-parse", there], capture_output=True, text=True, check=True).stdout.strip()
+    named = ["-c", "user.name=M", "-c", "user.email=m@example.org", "commit-tree", "-m", "PRP-1.1.1: Merge phase 1", "-p", honest]
+    forged = subprocess.run([*remote, *named, f"{honest}^{{tree}}"], capture_output=True, text=True, check=True).stdout.strip()
+    for tip in (forged, f"{honest}^"):
+        subprocess.run([*remote, "update-ref", there, tip], check=True)
+        Run.objects.filter(pk=run.pk).update(machine_fault_until=None)
+        worker_hosts.exchange()
+        run.refresh_from_db()
+        assert run.travel == "homeward" and "has another branch for this run than its merges say" in run.machine_fault
+        assert world.git("rev-parse", batch.branch) != forged and "part-1.txt" not in world.files_on(batch.branch)
+    subprocess.run([*remote, "update-ref", there, honest], check=True)
+    Run.objects.filter(pk=run.pk).update(machine_fault_until=None)
+    two.until(lambda: Run.objects.filter(pk=run.pk, reported_at__isnull=False).exists(), "the report")
+    assert world.git("rev-parse", batch.branch) == honest
+
+
 @pytest.mark.parametrize("pushed", ["nothing", "merged but not recorded"])
 def test_a_lost_worker_is_taken_over_and_comes_back_to_nothing(two, tmp_path, monkeypatch, pushed):
     world, second = two.world, tmp_path / "second"
