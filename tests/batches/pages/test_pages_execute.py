@@ -63,3 +63,23 @@ def test_a_form_that_is_sent_twice_makes_one_batch_and_another_form_another(worl
     form = client.get(address).context["form"]
     assert str(form["sent"].value()) in str(form["sent"])
     assert [send(form), send(form), send(client.get(address).context["form"])] == ["/batches/1/", "/batches/1/", "/batches/2/"]
+
+
+def test_a_second_tab_that_executes_the_same_plan_is_told_of_the_first(world: World, client):
+    """Nothing starts twice unseen: the person reads which batch began meanwhile, and sends the form again if another is meant."""
+    kept = import_plan(text=plan(phase("1")), file_name="plan.md", project=world.project, actor=ACTOR)
+    client.force_login(make_user())
+    address = f"/plans/{kept.pk}/execute/"
+
+    def filled(page) -> dict[str, object]:
+        form = page.context["form"]
+        return {"project": world.project.pk, "on_conflict": "warn", "sent": form["sent"].value(), "seen": page.context["newest"]}
+
+    one, other = client.get(address), client.get(address)
+    assert client.post(address, filled(one)).status_code == 302
+    told = client.post(address, filled(other))
+    assert (told.status_code, kept.batches.count()) == (409, 1)
+    assert "nothing was started now" in told.text and 'href="/batches/1/"' in told.text
+    assert client.post(address, filled(one)).url == "/batches/1/", "the first form, sent again, leads to its batch"
+    assert 'name="seen" value="1"' in told.text and client.post(address, filled(told)).url == "/batches/2/"
+    assert "has not ended" in client.get(address).text
