@@ -595,7 +595,7 @@ class Merged:
 def merge(attempt: Attempt, spec: TaskSpec, head_commit: str, outcomes: tuple[GateOutcome, ...]) -> Merged | None:
     """Merge the attempt's commits into the branch of its run, with a note of its gates. Safe to repeat: a second merge finds the first.
 
-    Returns None when the branch is busy: the next step tries again.
+    Returns None when the branch is busy, or the run is no longer this host's: the next step tries again, or finds that out.
     """
     run = attempt.task.run
     try:
@@ -615,8 +615,8 @@ def merge(attempt: Attempt, spec: TaskSpec, head_commit: str, outcomes: tuple[Ga
             commit, tree = repository.merge_of(run.branch, head_commit)
         else:
             commit, tree = outcome.commit, outcome.tree
-        if run.host:
-            worker_hosts.send_merge(repository, run, attempt.ref)
+        if run.host and not worker_hosts.send_merge(repository, attempt, commit):
+            return None
         return Merged(attempt.pk, commit, {"merge_commit": commit, "merge_tree": tree, "note_commit": note.commit})
     except RefMoved as busy:  # another git works on the branch, or was killed there: a stale lock is broken after some seconds
         logger.warning("batch=%s attempt=%s merge postponed: %s", run.batch.number, attempt.pk, busy)

@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 
 CLONE_SECONDS = 25.0  # less than a queued task may take
 WAIT_SECONDS = 15.0  # between two tries of a remote that did not answer
-FORGED = "See who pushes to refs/ce/travel/ there; cancel the batch and execute it again."
+FORGED = (
+    "{remote} has another branch for this run than its merges say, so it is not taken over. See who pushes to refs/ce/travel/ there. "
+    "The clone of the worker host has the right one: git push --force {address} {branch}:{there}."
+)
 NEITHER = "Set Remote in the project's settings: a path on a disk that all hosts share, or an https address. Or set its code host."
 
 
@@ -95,13 +98,22 @@ def _work(name: str) -> int:
     return runs + Attempt.objects.live().filter(task__run__host=name).count()
 
 
-def send_merge(repository: Repository, run: Run, ref: str) -> None:
-    """Bring the run's branch, and the attempt that was merged, to the remote before the merge is recorded. Raises RemoteProblem."""
+def send_merge(repository: Repository, attempt: Attempt, commit: str) -> bool:
+    """Bring the run's branch, and the attempt that was merged, to the remote before the merge `commit` is recorded.
+
+    The row first says which merge will come, since others may push there, too. False, and nothing is sent, when the run is no longer
+    this host's. Raises RemoteProblem.
+    """
+    run = attempt.task.run
+    mine = Run.objects.filter(pk=run.pk, turn=run.turn, **place())
+    if not Attempt.objects.filter(pk=attempt.pk, ended_at=None, task__run__in=mine).update(sent_commit=commit):
+        return False
     try:
         remote = remote_of(run.batch.project)
     except (ServiceError, ForgeError) as problem:
         raise RemoteProblem("unreachable", str(problem)) from problem
-    push_refs(repository, remote, {_there(run): branch_ref(run.branch), _attempts_there(ref): ref})
+    push_refs(repository, remote, {_there(run): branch_ref(run.branch), _attempts_there(attempt.ref): attempt.ref})
+    return True
 
 
 def _prefix() -> str:
@@ -244,7 +256,7 @@ def _send_home(run: Run) -> None:
 
 def _come_home(run: Run) -> None:
     """Main host: fetch the branch and the attempts of a run that has ended; its report and what follows are made here."""
-    _fetch_home(run, ended=True)
+    _fetch_home(run)
     _move(run, "", turn=run.turn + 1)
     _tidy(run)
 
@@ -254,36 +266,38 @@ def _take_over(run: Run) -> None:
 
     From here on the row says that the worker does not own it: it records nothing more, and what it still pushes nobody reads.
     """
-    if not _move(run, Travel.LOST, host=""):
-        return
-    logger.warning("batch=%s run=%s worker host %s is lost; taken over", run.batch.number, run.number, run.host)
-    lost = Run.objects.select_related("batch__project").get(pk=run.pk)
-    _settle(lost)
+    if _move(run, Travel.LOST, host=""):
+        logger.warning("batch=%s run=%s worker host %s is lost; taken over", run.batch.number, run.number, run.host)
 
 
 def _settle(run: Run) -> None:
-    """What the remote has of it counts; the other attempts that were under way are ended, and done again here."""
-    _fetch_home(run)
+    """What the remote has of it counts; the other attempts that were under way are ended, and done again here.
+
+    A run that is cancelled ends without the remote where that has another branch.
+    """
+    with suppress(*[ServiceError] if run.cancel_requested else []):
+        _fetch_home(run)
     for attempt in Attempt.objects.live().filter(task__run=run, merge_commit="").select_related("task__run__batch__project"):
         settle_of_lost_host(attempt, timezone.now())
     _move(run, "", turn=run.turn + 1)
 
 
-def _fetch_home(run: Run, *, ended: bool = False) -> None:
+def _fetch_home(run: Run) -> None:
     """Fetch what the worker host pushed. A branch that was moved here meanwhile is kept under refs/ce/archive/.
 
-    Raises ServiceError when what has `ended` there is not what the rows say: others may push to the remote, too.
+    Raises ServiceError when the branch there is not what the rows say: others may push to the remote, too.
     """
     repository, remote = repository_of(run.batch), remote_of(run.batch.project)
     arrived, branch = f"refs/ce/arrived/batch-{run.batch.number}", branch_ref(run.branch)
     own = _attempts_of(run)
     fetch_refs(repository, remote, {_there(run): arrived, f"{_attempts_there(own)}*": f"{own}*"}, seconds=CLONE_SECONDS)
     there, here = repository.reference(arrived), repository.reference(branch)
-    if ended:
-        merged = set(Attempt.objects.filter(task__run=run).exclude(merge_commit="").values_list("merge_commit", flat=True))
-        known = there in merged or (here and repository.is_ancestor(there, here))
-        if not known or any(not repository.is_ancestor(commit, there) for commit in merged):
-            raise ServiceError(f"{remote.name} has another branch for this run than its merges say, so it is not taken over. {FORGED}")
+    rows = Attempt.objects.filter(task__run=run)
+    merged = set(rows.exclude(merge_commit="").values_list("merge_commit", flat=True))
+    known = there in merged or rows.filter(sent_commit=there).exists() or (here and repository.is_ancestor(there, here))
+    if not known or any(not repository.is_ancestor(commit, there) for commit in merged):
+        words = FORGED.format(remote=remote.name, address=remote.address, branch=run.branch, there=_there(run))
+        raise ServiceError(words + (" Or cancel the run: then only what is here counts." if run.is_live else ""))
     if here and here != there and repository.is_ancestor(there, here):
         return
     if here and not repository.is_ancestor(here, there):

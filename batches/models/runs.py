@@ -373,6 +373,7 @@ class Attempt(SupervisedProcess):
     silence_seconds = models.FloatField(null=True, blank=True, help_text="The silence limit in force when it ended.")
     merge_commit = models.CharField(max_length=64, blank=True)
     merge_tree = models.CharField(max_length=64, blank=True)
+    sent_commit = models.CharField(max_length=64, blank=True, help_text="The merge that its worker host was about to push.")
     note_commit = models.CharField(max_length=64, blank=True, help_text="The commit whose git note tells of its gates.")
     merge_conflicts = models.JSONField(null=True, blank=True, help_text="Files with a merge conflict.")
     remark = models.TextField(blank=True, help_text="What a person told its agent first.")

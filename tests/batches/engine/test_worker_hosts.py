@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import identity, orchestrator, retries, worker_hosts
+from batches.engine import identity, orchestrator, retries, run_control, worker_hosts
 from batches.engine.snapshots import TickContext
 from batches.engine.ticker import Ticker
 from batches.engine.verifications import ask_verification, stop_verification
@@ -142,6 +142,45 @@ def test_what_somebody_else_pushed_in_place_of_the_merges_does_not_come_home(two
     Run.objects.filter(pk=run.pk).update(machine_fault_until=None)
     two.until(lambda: Run.objects.filter(pk=run.pk, reported_at__isnull=False).exists(), "the report")
     assert world.git("rev-parse", batch.branch) == honest
+
+
+@pytest.mark.parametrize("way_out", ["pushed again", "cancelled"])
+def test_a_takeover_believes_no_merge_that_the_rows_do_not_name(two, tmp_path, way_out):
+    world, second = two.world, tmp_path / "second"
+    batch = world.generated(WAITS.replace("{second}", str(second)))
+    run = world.execute(batch, host="worker")
+    two.until(lambda: Attempt.objects.filter(task__run=run, task__name="2", pid__isnull=False).exists(), "phase 2 runs there")
+    lost, run = Attempt.objects.get(task__run=run, task__name="2"), Run.objects.get(pk=run.pk)
+    there, remote = worker_hosts._there(run), ["git", "--git-dir", world.project.remote]
+
+    def at_the_remote(*arguments: str) -> str:
+        return subprocess.run([*remote, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    def commit(message: str, *parents: str) -> str:
+        named = ["-c", "user.name=M", "-c", "user.email=m@example.org", "commit-tree", "-m", message, f"{honest}^{{tree}}"]
+        return at_the_remote(*named, *(word for parent in parents for word in ("-p", parent)))
+
+    honest = at_the_remote("rev-parse", there)
+    work = commit("PRP-1.2.1: Complete", honest)
+    forged = commit(f"PRP-1.2.1: Merge phase 2\n\nCE-Attempt: {lost.ref}", honest, work)
+    at_the_remote("update-ref", worker_hosts._attempts_there(lost.ref), work)
+    at_the_remote("update-ref", there, forged)
+    two.lose()
+    two.until(lambda: bool(Run.objects.get(pk=run.pk).machine_fault), "the wait", worker=False)
+    run.refresh_from_db()
+    lost.refresh_from_db()
+    assert (run.travel, lost.verdict) == ("lost", "") and "has another branch for this run than its merges say" in run.machine_fault
+    second.touch()
+    if way_out == "cancelled":
+        run_control.cancel(run=run, actor=ACTOR)
+    else:
+        at_the_remote("update-ref", there, honest)
+    Run.objects.filter(pk=run.pk).update(machine_fault_until=None)
+    two.until(lambda: not Run.objects.get(pk=run.pk).travel, "the takeover", worker=False)
+    Run.objects.filter(pk=run.pk).update(machine_fault_until=timezone.now())
+    two.until(lambda: Run.objects.filter(pk=run.pk, reported_at__isnull=False).exists(), "the report", worker=False)
+    assert Run.objects.get(pk=run.pk).state == ("cancelled" if way_out == "cancelled" else "succeeded")
+    assert forged not in world.git("rev-list", batch.branch)
 
 
 @pytest.mark.parametrize("pushed", ["nothing", "merged but not recorded"])
