@@ -46,6 +46,7 @@ UNATTENDED = {
     "CI": "1",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+NAMED_BY_GO = "-test.v"  # in GOFLAGS of gates: `go test` names each test; go's other commands pass over it
 
 
 def for_commands(attempt_dir: str, checkout: str, own: str = "") -> dict[str, str]:

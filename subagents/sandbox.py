@@ -15,7 +15,7 @@ if __name__ == "__main__":  # a probe in a process of its own, see find_level
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from subagents.built_environment import ProjectEnvironment
-from subagents.environment import allowed, for_commands
+from subagents.environment import NAMED_BY_GO, allowed, for_commands
 from subagents.own_git import object_folders
 from subagents.processes import SIGKILL, ProgramMissing, run, stream
 from subagents.record import record, replace
@@ -121,6 +121,8 @@ def run_commands(
     environment = {**(network_variables(spec) if network else {}), **command_environment(spec, checkout, own), **(extra or {})}
     policy = policy_for(spec, checkout, network=network, own=own)
     level = spec.sandbox or "rlimit"
+    if gates:  # beside what the project says itself
+        environment["GOFLAGS"] = f"{environment.get('GOFLAGS', '')} {NAMED_BY_GO}".strip()
     inner, prepare = confine(level, policy, argv, checkout)
     clean = Redacted(on_output)
     exit_code, timed_out = stream(inner, environment, checkout, clean.add, seconds=seconds, prepare=prepare)

@@ -38,10 +38,9 @@ RUNNERS = tuple(
         ),
         (r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test", r"(#|ℹ) pass [1-9]", r"(#|ℹ) (skipped|todo) [1-9]|(#|ℹ) tests 0"),
         (r"(?:\S*/)?cargo\s+(?:\+\S+\s+)?(?:test|t)", r"test result: \w+\. [1-9]\d* passed", r"test result: \w+\. 0 passed"),
-        # With -v or -json it names each test: a package whose tests are all skipped, or that has ended itself, is "ok" too.
-        (r"(?:\S*/)?go\s+test\s(?:.*\s)?-(?:test\.)?v\b", r"--- PASS: ", r"--- SKIP: |no test files|no tests to run"),
+        # Gates have it name each test (environment.NAMED_BY_GO): a package whose tests are all skipped, or that ended itself, is "ok" too.
         (r"(?:\S*/)?go\s+test\s(?:.*\s)?-json\b", r'"Action":"pass",[^\n]*"Test":', r'"Action":"skip"|no test files|no tests to run'),
-        (r"(?:\S*/)?go\s+test", r"^ok\s+\S+\s+(?:[\d.]+s|\(cached\))(?!.*no tests to run)", r"no test files|no tests to run"),
+        (r"(?:\S*/)?go\s+test", r"--- PASS: |^Benchmark\S+\s+\d+\s", r"--- SKIP: |no test files|no tests to run"),
         (rf"{NODE}jest", r"^Tests:.*\b[1-9]\d* passed", r'^Tests:|No tests found|"numPassedTests": ?0\b'),
         (rf"{NODE}vitest", r"Tests\s+.*\b[1-9]\d* passed", r'Tests\s+\d|No test files found|"numPassedTests": ?0\b'),
         (rf"{NODE}mocha", r"\b[1-9]\d* passing", r'\b0 passing|\d+ pending|"passes": ?0\b'),
@@ -50,7 +49,7 @@ RUNNERS = tuple(
 # What it would say goes elsewhere, or it was asked for something else than tests.
 SAYS_NOTHING = re.compile(
     r"[>|]|\$\(|--(version|help|fixtures|markers|quiet|silent|no-run|json|reporter\S*)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
-    r"|\bgo\s+test\s(.*\s)?-c\b"
+    r"|\bgo\s+test\s(.*\s)?-(c\b|(test\.)?v=false\b)|\bGOFLAGS="
 )
 RUNS_NONE = re.compile(
     r"--(collect-only|co|setup-plan|listTests|list-tests)\b|\b(cargo|vitest)\b.*\s(--)?list\b|\bgo\s+test\s(.*\s)?-list\b"
@@ -65,6 +64,7 @@ NONE_RAN = re.compile(
             r"^No tests? (?:found|files found), exiting with code 0|^Tests:\s+\d+ (?:skipped|todo)\b|^\s*Tests\s+\d+ (?:skipped|todo)\b",
             r"^\s+0 passing \(|\"numPassedTests\": ?0\b|<testsuites?\b[^>]{0,500}\btests=\"0\"",  # mocha, JSON and JUnit reports
             r"^test result: ok\. 0 passed|\[no test files\]$|\[no tests to run\]$|^DONE 0 tests|^error: no tests to run",  # cargo, go
+            r"^ok  \t\S+\t(?:[\d.]+s|\(cached\))",  # go, where it names no test
             r"^0 (?:runs|tests|examples|successes)\b[ ,/]+0 (?:assertions|failures)|^There are no tests to run",  # Ruby, Elixir, Lua
             r"^Ran 0 tests containing 0 assertions|^Executed 0 tests|^Result: NOTESTS|^Files=0, Tests=0",  # Clojure, Swift, Perl
             r"^No tests executed!|^No tests ran\.|^No tests were found!!!",  # PHP, Dart, ctest
@@ -125,7 +125,7 @@ def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     runner = next((each for each in RUNNERS if each.command.search(command)), None)
     if runner is None:
         if NONE_RAN.search(said) and not SOME_RAN.search(said):
-            return unsure(outcome, "no test ran")
+            return unsure(outcome, "no test ran, or it names none that did")
         return outcome
     if RUNS_NONE.search(command):
         return unsure(outcome, "the command lists tests and runs none")

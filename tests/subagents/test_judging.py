@@ -9,6 +9,7 @@ import pytest
 
 from subagents import gates as gates_module
 from subagents import standard_gates as standard_module
+from subagents.built_environment import ProjectEnvironment
 from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus, TaskSpec, replace
 from subagents.files import dump_json
@@ -243,7 +244,12 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("test -f pytest.ini && pytest.sh", "", PASSED),
         ("make test", "", PASSED),
         ("cargo test", "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 3 ignored", UNVERIFIED),
-        ("go test ./...", "ok  \tshop/cart\t0.004s\n?   \tshop\t[no test files]", PASSED),
+        ("go test ./...", "--- PASS: TestX (0.00s)\nPASS\nok  \tshop/cart\t0.004s\n?   \tshop\t[no test files]", PASSED),
+        ("go test ./...", "ok  \tshop/cart\t0.004s", FAILED),
+        ("go test ./...", "--- SKIP: TestX (0.00s)\nPASS\nok  \tshop/cart\t0.004s", UNVERIFIED),
+        ("go test -bench . -run '^$'", "BenchmarkX-2  \t1000\t 12 ns/op\nPASS\nok  \tshop\t1.004s", PASSED),
+        ("go test -v=false ./...", "ok  \tshop/cart\t0.004s", PASSED),
+        ("GOFLAGS=-mod=vendor go test ./...", "ok  \tshop/cart\t0.004s", PASSED),
         ("go test ./...", "?   \tshop\t[no test files]", UNVERIFIED),
         ("go test -run Nothing ./...", "ok  \tshop/cart\t0.004s [no tests to run]", UNVERIFIED),
         ("npx jest --passWithNoTests", "No tests found, exiting with code 0", UNVERIFIED),
@@ -271,9 +277,9 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("cargo test --no-run", "  Executable unittests src/lib.rs", PASSED),
         ("make test", "?   \tshop\t[no test files]", UNVERIFIED),
         ("just test", "ok  \tx/a\t0.002s [no tests to run]", UNVERIFIED),
-        ("just test", "?   \tshop\t[no test files]\nok  \tx/a\t0.002s", PASSED),
+        ("just test", "?   \tshop\t[no test files]\nok  \tx/a\t0.002s", UNVERIFIED),
+        ("just test", "--- PASS: TestX (0.00s)\nok  \tx/a\t0.002s\nok  \tx/b\t0.001s", PASSED),
         ("go test -v ./...", "=== RUN   TestX\n--- SKIP: TestX (0.00s)\nPASS\nok  \tx/a\t0.002s", UNVERIFIED),
-        ("go test -v ./...", "ok  \tx/a\t0.004s", FAILED),
         ("go test -v ./...", "--- PASS: TestX (0.00s)\nPASS\nok  \tx/a\t0.004s", PASSED),
         ("go test -json ./...", '{"Action":"skip","Package":"x/a","Test":"TestX"}\n{"Action":"pass","Package":"x/a"}', UNVERIFIED),
         ("go test -json ./...", '{"Action":"pass","Package":"x/a","Test":"TestX"}', PASSED),
@@ -402,6 +408,13 @@ def test_python_tests_of_other_code_are_not_green(place) -> None:
 @pytest.mark.parametrize("name", ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "EDITOR", "VISUAL"])
 def test_an_editor_is_an_error_at_once(place, name: str) -> None:
     assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=f'test "${name}" = false; ! ${name} file'))[0].status == PASSED
+
+
+@pytest.mark.parametrize("own", ["", "-mod=readonly "])
+def test_go_is_asked_to_name_its_tests_beside_what_the_project_tells_it(place, own: str) -> None:
+    spec = ProjectEnvironment(variables=(("GOFLAGS", own.strip()),) if own else ()).given_to(place[0])
+    gate = GateSpec(1, "x", GateKind.COMMAND, command=f'test "$GOFLAGS" = "{own}-test.v"')
+    assert judge((spec, place[1]), gate)[0].status == PASSED
 
 
 def test_without_any_tests_the_gate_is_unverified(place) -> None:
