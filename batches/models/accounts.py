@@ -1,4 +1,4 @@
-"""The installation: its settings, API tokens, second steps, identities, audit log and notifications."""
+"""The installation: its settings, API tokens, second steps, identities, saved views, audit log and notifications."""
 
 from django.conf import settings
 from django.db import models
@@ -75,6 +75,21 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (…{self.ending})"
+
+
+class SavedView(models.Model):
+    """What a person narrowed and sorted the list of batches to, under a name. Nobody else sees it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
+    name = models.CharField(max_length=40)
+    query = models.CharField(max_length=600, blank=True, help_text="The list's query string, without the page.")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_view_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class KeptAnswer(models.Model):

@@ -11,11 +11,18 @@ from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
 from batches.accounts.actor import Actor
+from batches.core.engine.states import Operation
 from batches.core.errors import BatchError
 from batches.engine.disk_space import words_of_fault
 
 LARGEST_ID = 2**63 - 1
 LARGEST_NUMBER = 2**31 - 1  # of a batch, a version or a page
+OPERATIONS = {
+    Operation.EXECUTE: "Execute",
+    Operation.GENERATE: "Generate",
+    Operation.REVIEW: "Review",
+    Operation.UPDATE_CONTEXT: "Update context",
+}
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -40,6 +40,7 @@ urlpatterns: list[URLPattern] = [
     path("pulse/", pulse.pulse, name="pulse"),
     path("find/", find.find, name="find"),
     path("batches/", batch_list.batch_list, name="list"),
+    path("batches/views/", batch_list.saved_views, name="saved_views"),
     path("batches/<int:number>/", detail.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", detail.progress, name="progress"),
     path("batches/<int:number>/graph/", detail.graph, name="graph"),

@@ -276,6 +276,19 @@ def query(context: template.Context, **changes: object) -> str:
     return f"?{values.urlencode()}" if values else "?"
 
 
+@register.simple_tag(takes_context=True)
+def sort_head(context: template.Context, name: str, label: str) -> SafeString:
+    """The head of a column that the list can be sorted by: the largest first, then the smallest first, then as before."""
+    now = str(context.get("sort", ""))
+    following = {f"-{name}": name, name: ""}.get(now, f"-{name}")
+    direction = {f"-{name}": "descending", name: "ascending"}.get(now, "none")
+    arrow = {"descending": " ↓", "ascending": " ↑", "none": ""}[direction]
+    return format_html(
+        '<th scope="col" class="num" aria-sort="{}"><a class="sort" href="{}">{}<span aria-hidden="true">{}</span></a></th>',
+        *(direction, query(context, sort=following), label, arrow),
+    )
+
+
 @register.filter
 def listed(items: Sequence[object]) -> str:
     """The items separated by commas, or a dash."""

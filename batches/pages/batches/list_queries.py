@@ -1,11 +1,12 @@
-"""Database queries of the list of batches: filters, counts, phases and cost."""
+"""Database queries of the list of batches: filters, order, counts, phases and cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import Count, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
+from django.db.models.expressions import OrderBy
 
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
 from batches.models import Attempt, Batch, Phase, Task
@@ -32,8 +33,31 @@ def in_view(batches: BatchQuerySet, view: str) -> BatchQuerySet:
 
 
 def view_counts(batches: BatchQuerySet) -> dict[str, int]:
-    """How many batches match each filter."""
-    return batches.with_state().aggregate(**{name: Count("pk", filter=condition) for name, condition in VIEWS.items()})
+    """How many batches match each filter; requires `with_state`."""
+    return batches.aggregate(**{name: Count("pk", filter=condition) for name, condition in VIEWS.items()})
+
+
+def _sum_of(column: str) -> Subquery:
+    attempts = Attempt.objects.filter(task__run__batch=OuterRef("pk")).order_by().values("task__run__batch")
+    return Subquery(attempts.annotate(sum=Sum(column)).values("sum"))
+
+
+# What the list can be sorted by. A minus before the name: the largest or latest first.
+SORTS: dict[str, F | Subquery] = {"started": F("run_started_at"), "tokens": _sum_of("tokens_used"), "cost": _sum_of("cost_usd")}
+
+
+def read_sort(query: Mapping[str, str]) -> str:
+    """?sort=, such as `-cost`; empty, the newest batch first, for anything else."""
+    wanted = query.get("sort", "")
+    return wanted if wanted.removeprefix("-") in SORTS else ""
+
+
+def in_order(batches: BatchQuerySet, sort: str) -> BatchQuerySet:
+    """The batches in the order of `read_sort`; what is unknown comes last. Requires `with_state`."""
+    if not sort:
+        return batches
+    by = SORTS[sort.removeprefix("-")]
+    return batches.order_by(OrderBy(by, descending=sort.startswith("-"), nulls_last=True), "-number")
 
 
 def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
@@ -49,27 +73,34 @@ def search(batches: BatchQuerySet, text: str) -> BatchQuerySet:
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """What the list is narrowed to beside state and search: a project's slug, who made the batch, made on or after a day."""
+    """What the list is narrowed to beside state and search: a project's slug, who made the batch, what its latest run does,
+    made on or after a day."""
 
     project: str = ""
     by: str = ""
+    operation: str = ""
     since: date | None = None
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> "Narrowed":
-        """From ?project=, ?by= and ?since=; what cannot be read narrows nothing."""
+        """From ?project=, ?by=, ?operation= and ?since=; what cannot be read narrows nothing."""
         try:
             since = date.fromisoformat(query.get("since", ""))
         except ValueError:
             since = None
-        return cls(query.get("project", "")[:80], query.get("by", "")[:150], since)
+        operation = query.get("operation", "")
+        operation = operation if operation in list(Operation) else ""
+        return cls(query.get("project", "")[:80], query.get("by", "")[:150], operation, since)
 
     def of(self, batches: BatchQuerySet) -> BatchQuerySet:
+        """Requires `with_state`."""
         wanted = Q()
         if self.project:
             wanted &= Q(project__slug=self.project)
         if self.by:
             wanted &= Q(created_by__username=self.by)
+        if self.operation:
+            wanted &= Q(operation=self.operation)
         if self.since is not None:
             wanted &= Q(created_at__date__gte=self.since)
         return batches.filter(wanted)

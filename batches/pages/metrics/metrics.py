@@ -17,7 +17,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
-from batches.core.engine.states import Operation
 from batches.core.errors import WrongChoice
 from batches.core.metrics.charts import CHAPTERS, chapters, figures
 from batches.core.metrics.figures import Figure
@@ -28,16 +27,10 @@ from batches.core.metrics.values import bare
 from batches.core.text.csv import csv_of
 from batches.metrics import history
 from batches.models import Project
-from batches.pages.common import act, actor_of
+from batches.pages.common import OPERATIONS, act, actor_of
 from batches.projects import remedies
 
 PERIODS = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
-OPERATIONS = {
-    Operation.EXECUTE: "Execute",
-    Operation.GENERATE: "Generate",
-    Operation.REVIEW: "Review",
-    Operation.UPDATE_CONTEXT: "Update context",
-}
 SECTIONS = {"": "Overview"} | CHAPTERS
 HEADLINES = ("success_share", "seconds_median", "cost_per_batch", "tokens_per_phase", "error_share")
 PAGE_SIZE = 50

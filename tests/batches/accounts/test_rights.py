@@ -39,7 +39,7 @@ ROWS: dict[str, dict[str, str]] = {
 }
 ROWS |= {"batches:account": {"GET": SELF}, "batches:second_steps": {"GET": SELF, "POST": SELF}}
 ROWS |= {f"batches:{name}": {"POST": SELF} for name in ("own_password", "end_sessions", "token_revoke", "own_provider")}
-ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "preview", "preview_graph", "plan_repair", "plan_form")}
+ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "saved_views", "preview", "preview_graph", "plan_repair", "plan_form")}
 ROWS |= {
     f"batches:{name}": {"GET": SOME}
     for name in (

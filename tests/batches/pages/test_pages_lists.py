@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches.models import Batch
+from batches.models import Attempt, Batch
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.board import read_board, tick_words
 from tests.batches import builders
@@ -29,7 +29,44 @@ def test_batches_are_narrowed_by_project_person_and_date_and_the_counts_follow(c
     assert shown() == [theirs.number, mine.number]
     assert shown(project=shop.slug) == [mine.number] == shown(by="ada")
     assert shown(since=timezone.now().date().isoformat()) == [theirs.number]
+    assert shown(operation="execute") == [theirs.number, mine.number] and shown(operation="review") == []
     assert len(shown(since="0001-01-01")) == 2 == len(shown(since="no date")) and shown(by="nobody") == []
+
+
+def test_batches_are_sorted_by_a_column_with_the_unknown_last(client):
+    cheap, dear, unknown = (builders.make_batch(run_state="succeeded", states={"1": "succeeded"}, tokens=True) for _ in range(3))
+    for batch, cost in ((cheap, 1), (dear, 20), (unknown, None)):
+        Attempt.objects.filter(task__run__batch=batch).update(cost_usd=cost)
+    client.force_login(builders.make_user())
+
+    def shown(sort: str) -> list[int]:
+        return [row.batch.number for row in client.get("/batches/", {"sort": sort}).context["rows"]]
+
+    assert shown("-cost") == [dear.number, cheap.number, unknown.number]
+    assert shown("cost") == [cheap.number, dear.number, unknown.number]
+    assert shown("") == shown("nonsense") == [unknown.number, dear.number, cheap.number]
+    text = client.get("/batches/", {"sort": "-cost"}).text
+    assert 'aria-sort="descending"' in text and "?sort=cost" in text
+
+
+def test_a_person_saves_views_of_the_list_that_nobody_else_sees(client):
+    builders.failed_batch()
+    ada, grace = builders.make_user(), builders.make_user("grace")
+    client.force_login(ada)
+    here = client.get("/batches/", {"view": "failed", "sort": "-cost", "page": "1"}).context["here"]
+    assert here == "sort=-cost&view=failed"
+    client.post("/batches/views/", {"name": " Dear  failures ", "query": here})
+    page = client.get("/batches/?view=failed&sort=-cost")
+    assert page.context["this_view"].name == "Dear failures" and "Forget" in page.text
+    client.post("/batches/views/", {"name": "Dear failures", "query": "view=done&nonsense=1"})
+    assert list(ada.saved_views.values_list("query", flat=True)) == ["view=done"], "the same name replaces it"
+    client.force_login(grace)
+    client.post("/batches/views/", {"remove": str(ada.saved_views.get().pk)})
+    assert ada.saved_views.count() == 1 and client.get("/batches/").context["saved_views"] == []
+    client.force_login(ada)
+    client.post("/batches/views/", {"remove": str(ada.saved_views.get().pk)})
+    assert not ada.saved_views.exists()
+    assert "needs a name" in client.post("/batches/views/", {"name": " ", "query": ""}, follow=True).text
 
 
 def test_the_list_of_plans_shows_the_last_result_and_offers_execute(client):
