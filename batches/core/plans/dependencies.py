@@ -60,7 +60,8 @@ _WAITS = re.compile(
     re.IGNORECASE,
 )
 _NOT_AFTER = re.compile(
-    r"^\s*(?:is|are|was|were)?\s*(?:not|no\s+longer|n't|isn['\u2019]t|aren['\u2019]t)\s+(?:\w+\s+)?(?:needed|required|necessary|a\s+dependency|relevant)\b",
+    r"^\s*(?:does|do|need)s?(?:\s+not|n['\u2019]t)\b"
+    r"|^\s*(?:is|are|was|were)?\s*(?:not|no\s+longer|n't|isn['\u2019]t|aren['\u2019]t)\s+(?:\w+\s+)?(?:needed|required|necessary|a\s+dependency|relevant)\b",
     re.IGNORECASE,
 )
 # A phase that may run in parallel with another one does not wait for it.
@@ -86,7 +87,7 @@ _APART = re.compile(
     re.I,
 )
 _PART = re.compile(
-    r"\b(?:half|parts?|some|start|beginning|most)\s+of\s+(?:the\s+)?$|(?<!wait)(?<!waits)(?<!waiting)\s+for\s+(?:the\s+)?$"
+    r"\b(?:half|parts?|some|start|beginning|most)\s+of\s+(?:the\s+)?$|\b(?:starts?|begins?|runs?|in\s+parallel)\s+with\s+(?:the\s+)?$|(?<!wait)(?<!waits)(?<!waiting)\s+for\s+(?:the\s+)?$"
     r"|\bif\b|[%\u2190-\u21ff]|<-|->|=>|[0-9]",
     re.IGNORECASE,
 )
@@ -94,7 +95,8 @@ _PART = re.compile(
 _AFTER = re.compile(
     r"^['\u2019]?\s*(?:[%\u2190-\u21ff]|<[-=]|[-=]>)"
     r"|\b(?:uses?|using|relies|rely|follows?|following|after|later|afterwards|can|could|may|might|would|if|unless|optional(?:ly)?|starts?|begins?|started|"
-    r"parallel|simultaneous(?:ly)?|concurrent(?:ly)?|independent(?:ly)?|instead|supersedes?|replaces?|half|partly|partially|but|except|excluding|was|were)\b",
+    r"parallel|simultaneous(?:ly)?|concurrent(?:ly)?|independent(?:ly)?|instead|supersedes?|replaces?|half|partly|partially|but|except|excluding|was|were|"
+    r"beg[au]n|kicked\s+off|under\s?way|in\s+progress|ongoing|running|overlap(?:s|ping)?|recommended|preferred|helpful)\b",
     re.IGNORECASE,
 )
 _REASON = re.compile(
@@ -139,6 +141,7 @@ class References:
     excluded: list[int] = field(default_factory=list)  # phases that it says not to depend on
     turned: list[str] = field(default_factory=list)  # text that says which phases wait for this one, or denies without a sense
     unsure: list[str] = field(default_factory=list)  # text around a phase that may mean something else than waiting for it
+    loose: list[str] = field(default_factory=list)  # remarks in brackets that need not be waited for: “(optional)”, “(can overlap)”
 
 
 class PhaseNames:
@@ -282,6 +285,7 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
         if not nothing and value.strip():
             references.prose.append(value.strip())
         return references
+    references.loose.extend(found[0] for found in _LOOSE_REMARK.finditer(value))
     text = _read_groups(text, names, place, references)
     explaining = False
     for clause in _clauses(text):
@@ -309,6 +313,11 @@ def read_references(value: str, names: PhaseNames, place: int) -> References:
     return references
 
 
+_LOOSE_REMARK = re.compile(
+    r"\([^()]*\b(?:optional(?:ly)?|soft|overlap(?:s|ping)?|partial(?:ly)?|half|in\s+parallel|concurrent(?:ly)?|nice\s+to\s+have|recommended|preferred|ideally"
+    r"|(?:can|may|could)\s+(?:start|begin|run)|start(?:ed)?\s+is\s+enough|not\s+(?:strictly\s+)?(?:required|needed|blocking|necessary))\b[^()]*\)",
+    re.IGNORECASE,
+)
 _OTHER_UNIT = re.compile(
     r"\b(?:tasks?|steps?|story|stories|milestones?|epics?|stages?|parts?|sprints?|waves?|features?|chapters?|sections?|modules?)\s+#?(?P<key>[0-9]+(?:\.[0-9]+)*[a-z]?)\b",
     re.IGNORECASE,

@@ -84,10 +84,35 @@ def written_order(lines: Sequence[str], sections: Sequence[tuple[int, int]], nam
 
 
 _PARALLEL = re.compile(
-    r"^(?P<subject>[^:\u2013\u2014]{1,120}?)\s*[:\u2013\u2014-]?\s*\b(?:can|may|could|runs?)\s+(?:be\s+(?:done|run|built)\s+|run\s+|start\s+|proceed\s+)?"
-    r"in\s+parallel(?:\s+(?:with|to)\s+(?P<what>.+?))?[.!]?$",
+    r"^(?P<subject>[^:\u2013\u2014]{1,120}?)\s*[:\u2013\u2014-]?\s*\b(?:"
+    r"(?:can|may|could|runs?)\s+(?:be\s+(?:done|run|built)\s+|run\s+|start\s+|proceed\s+)?in\s+parallel(?:\s+(?:with|to)\s+(?P<with>.+?))?"
+    r"|(?:can|may|could)\s+(?:be\s+)?(?:\w+\s+)?(?:in\s+any\s+order|interleaved)(?:\s+(?:with|relative\s+to)\s+(?P<order>.+?))?"
+    r"|(?:(?:can|may|could)\s+)?overlaps?(?:\s+with\s+(?P<over>.+?))?"
+    r"|(?:(?:is|are)\s+)?(?:\w+\s+)?independent\s+(?:of|from)\s+(?:each\s+other|one\s+another|(?P<of>.+?))"
+    r"|(?:need|does|do)(?:\s+not|n['\u2019]t)\s+(?:need\s+to\s+|have\s+to\s+)?wait\s+for\s+(?P<wait>.+?)"
+    r")[.!]?$",
     re.I,
 )
+# Words that loosen an order: what they say is not “one after the other”, but something else than “at the same time” too.
+LOOSE = re.compile(
+    r"\b(?:can|could|may|might)\s+(?:\w+\s+)?(?:start|begin|run|proceed|be\s+\w+)\b[^.;]{0,60}\b(?:before|while|in\s+parallel|alongside)\b"
+    r"|\boverlap(?:s|ping)?\s+with\b|\b(?:can|may)\s+(?:\w+\s+)?overlap\b|\bin\s+any\s+order\b|\binterleav"
+    r"|\bindependent(?:ly)?\s+(?:of|from)\b|\bare\s+(?:\w+\s+)?independent\b(?!ly)"
+    r"|\bneed\s+not\s+wait\b|(?:\bnot|n['\u2019]t)\s+(?:(?:need|have|required?)\s+to\s+)?wait\b|\bno\s+need\s+to\s+wait\b|\bwithout\s+waiting\b"
+    r"|(?:^|\b(?:can|may)\s+(?:start|begin|run)\s+)(?:once|as\s+soon\s+as|when|after)\b[^.;]{0,60}\b(?:starts?|started|begins?|begun|under\s?way)\b",
+    re.I,
+)
+_UNITS = re.compile(
+    r"\b(?:phases?|tasks?|steps?|stor(?:y|ies)|stages?|milestones?|parts?|sprints?|epics?|waves?)\s+#?(?=[0-9A-Z])(?P<key>[0-9A-Za-z.]*[0-9A-Za-z])",
+    re.I,
+)
+
+
+def loose_sayings(lines: Sequence[str], names: PhaseNames) -> Iterator[tuple[int, str]]:
+    """(line, text) of what a document says outside code of a phase that need not wait: “Phase 3 may overlap with Phase 2”."""
+    for number, text in _sayings(lines, ((1, len(lines)),)):
+        if LOOSE.search(text) and any(names.key(found["key"]) is not None for found in _UNITS.finditer(text)):
+            yield number, text
 
 
 def written_parallel(
@@ -99,10 +124,11 @@ def written_parallel(
         found = _PARALLEL.match(text)
         if found is None:
             continue
+        what = next(filter(None, found.group("with", "order", "over", "of", "wait")), "")
         subjects = _all_named(found["subject"], names) or []
-        others = (_all_named(found["what"], names) or []) if found["what"] else []
+        others = (_all_named(what, names) or []) if what else []
         together = sorted({*subjects, *others})
-        if len(together) > 1 and subjects and (others or not found["what"]):
+        if len(together) > 1 and subjects and (others or not what):
             for place in together[1:]:
                 said.setdefault(place, (number, tuple(other for other in together if other < place)))
     return said

@@ -10,6 +10,7 @@ from batches.core.gates.binding import understand
 from batches.core.gates.shell import command_of_step
 from batches.core.plans.accounting import Account, Accounting, ReadAs, Unread, UnreadKind
 from batches.core.plans.dependencies import PhaseNames, read_references
+from batches.core.plans.drawings import Drawing, drawings_of
 from batches.core.plans.files import is_protected, paths_in, read_files, says_none
 from batches.core.plans.front_matter import read_front_matter
 from batches.core.plans.globs import MAX_GLOB_COMPARISONS, glob_comparisons, is_glob
@@ -130,7 +131,9 @@ def build_plan(text: str) -> PlanReading:
         [section.heading.alias for section in sections],
         {container.heading.key: parts for container, parts in document.containers},
     )
-    order = Order(by_numbering(names.keys), written_order(lines, document.about_order, names) if document.about_order else {})
+    drawings = drawings_of(lines, names)
+    drawn = {place: (drawing.line, before) for drawing in drawings for place, before in (drawing.before or {}).items()}
+    order = Order(by_numbering(names.keys), drawn | (written_order(lines, document.about_order, names) if document.about_order else {}))
     account = Account(lines)
     texts = _texts(lines, sections)
     phases = [_phase(section, place, names, order, lines, issues, texts[place]) for place, section in enumerate(sections)]
@@ -138,6 +141,10 @@ def build_plan(text: str) -> PlanReading:
         _phase(duplicate, names.key(duplicate.heading.key) or 0, names, order, lines, issues)
     _check_blocks(phases, sections, names, lines, issues)
     check_plan(phases, {section.heading.key: _dependency_line(section) for section in sections}, issues)
+    check_drawings(drawings, phases, all(Field.DEPENDENCIES in section.required() for section in sections), issues)
+    for drawing in drawings:
+        if drawing.before is not None:
+            account.mark(ReadAs.DEPENDENCIES, drawing.line, drawing.end)
     accounting = _account(account, document, sections, front.end, order)
     _say_unread_lists(accounting, document, sections, taken, lines, issues)
     plan = PlanSpec(title, tuple(phases), _overview(lines, sections, front.end))
@@ -727,6 +734,9 @@ def _dependencies(section: Section, place: int, names: PhaseNames, lines: Sequen
                     "Name only the phases that it waits for, and put a remark in brackets."
                 )
                 issues.error(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
+            for remark in references.loose if references.places else ():
+                message = f"Phase {key}: “{remark[:80]}” is a remark that nothing follows: the phase waits until what it names is done."
+                issues.warning(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=key)
             for prose in references.prose:
                 _add_unreadable(key, line, prose, names, issues)
     if none_line and dependencies:
@@ -934,3 +944,30 @@ def check_plan(phases: Sequence[PhaseSpec], line_of: dict[str, int], issues: Iss
         first = next(phase for phase in phases if any(is_glob(path) for path in phase.files))
         message = "The plan has too many globs among too many files to compare them all. Name directories instead."
         issues.error(first.line, IssueCode.TOO_MANY_GLOBS, message, field=Field.FILES, phase=first.key)
+
+
+def check_drawings(drawings: Sequence[Drawing], phases: Sequence[PhaseSpec], is_said: bool, issues: Issues) -> None:
+    """Warn of a drawing that shows an order that the plan does not keep, and of one that is not understood where it could have counted.
+
+    `is_said`: every phase says itself what it waits for.
+    """
+    needs = {phase.key: phase.dependencies for phase in phases}
+    for drawing in drawings:
+        if drawing.before is None:
+            if not is_said:
+                message = (
+                    "This drawing names phases, but what it says of their order is not understood, so the order is not taken from it. "
+                    "Write “Dependencies: Phase …” in each phase whose order differs."
+                )
+                issues.warning(drawing.line, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)
+            continue
+        for place, others in drawing.before.items():
+            key = phases[place].key
+            missing = [phases[other].key for other in others if not _waits_for(key, phases[other].key, needs)]
+            if missing:
+                message = (
+                    f"This drawing shows Phase {key} after Phase {missing[0]}, but Phase {key} does not wait for it. "
+                    f"Name Phase {missing[0]} in its Dependencies, or correct the drawing."
+                )
+                issues.warning(drawing.line, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES, phase=key)
+                break

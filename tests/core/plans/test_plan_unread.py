@@ -181,6 +181,14 @@ NAMES = PhaseNames(list("12345"), ["Setup", "Core", "Api", "Ui", "Docs"])
                 "Phase 1 statt Phase 2",
                 "не зависит от Phase 2",
                 "simultaneous with Phase 2",
+                "as soon as Phase 2 has begun",
+                "Phase 2 kicked off",
+                "Phase 2 does not need to be finished",
+                "starts with Phase 2",
+                "can start before Phase 2 is done",
+                "may overlap with Phase 2",
+                "in any order with Phase 2",
+                "once Phase 2 is started",
             )
         ),
     ],
@@ -189,6 +197,12 @@ def test_dependencies_are_understood_or_an_error(value, wanted):
     read = read_references(value, NAMES, 3)
     understood = not (read.prose or read.turned or read.undefined or read.unsure) and (read.places or read.says_none)
     assert (" ".join(sorted(NAMES.keys[place] for place in read.places)) if understood else None) == wanted
+
+
+@pytest.mark.parametrize("remark", ["(optional)", "(can start early)", "(may overlap)", "(started is enough)", "(half of it)"])
+def test_a_remark_in_brackets_that_loosens_a_dependency_is_told_since_nothing_follows_it(remark: str) -> None:
+    read = read_references(f"Phase 1 {remark}, Phase 2 (for the tables)", NAMES, 3)
+    assert (read.places, read.loose) == ([0, 1], [remark])
 
 
 @pytest.mark.parametrize(

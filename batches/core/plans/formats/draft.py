@@ -5,19 +5,20 @@ the number of steps, files from the paths in the steps, and the order from the o
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
+from batches.core.plans.drawings import Drawing, drawings_of
 from batches.core.plans.files import expand_braces, normalise, read_files
 from batches.core.plans.formats.document import Document, Item, one_line
 from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
 from batches.core.plans.languages import PHASE, in_english
-from batches.core.plans.order import ABOUT_ORDER, ARROW, written_order, written_parallel
-from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_plan, check_work, step_of
+from batches.core.plans.order import ABOUT_ORDER, ARROW, loose_sayings, written_order, written_parallel
+from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_drawings, check_plan, check_work, step_of
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat
 from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
@@ -189,12 +190,15 @@ class Draft:
     def finish(self) -> PlanReading:
         """The reading: the plan with what is assumed, the issues, and the account of the lines."""
         document, issues = self.document, self.issues
-        names = PhaseNames([phase.key for phase in self.phases], [phase.title for phase in self.phases])
+        keys = [phase.key for phase in self.phases]
+        names = PhaseNames(keys, [phase.title for phase in self.phases], groups=_groups(keys))
         places = {id(phase): place for place, phase in enumerate(self.phases)}
         for phase, value, line in self.waiting:
             self._depend(phase, places[id(phase)], value, line, names)
         said = {id(phase) for phase, _, _ in self.waiting}
-        self._read_order(names, said)
+        headings = [document.lines[phase.line - 1].lower() if phase.line > 0 else "" for phase in self.phases]
+        drawings = drawings_of(document.lines, names, headings)
+        self._read_order(names, said, drawings)
         if len(self.phases) > MAX_PHASES:
             message = f"The plan has {len(self.phases):,} phases; at most {MAX_PHASES:,} are read."
             issues.error(self.phases[MAX_PHASES].line, IssueCode.TOO_MANY_PHASES, message)
@@ -214,6 +218,7 @@ class Draft:
             check_commands(spec, issues, document.lines)
         self._ask_about_done()
         check_plan(phases, {phase.key: phase.line for phase in phases}, issues)
+        check_drawings(drawings, phases, all(Field.DEPENDENCIES not in spec.assumed for spec in phases), issues)
         extents = _extents(self.phases)
         overview = _outside(document, extents)
         reading = issues.reading(PlanSpec(self.title or "Plan", tuple(phases), overview))
@@ -234,8 +239,7 @@ class Draft:
                 message = f"{kind} of Phase {phase.key} has {count:,} items; at most {MAX_ITEMS:,} are read. Split the phase."
                 self.issues.error(phase.line, IssueCode.TOO_MANY_ITEMS, message, field=kind, phase=phase.key)
         steps = tuple(
-            step_of(at, step.text, line=step.line, done=step.done or phase.done)
-            for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1)
+            step_of(at, step.text, line=step.line, done=step.done or phase.done) for at, step in enumerate(phase.steps[:MAX_ITEMS], start=1)
         )
         gates = tuple(phase.gates[:MAX_ITEMS])
         if phase.done:
@@ -293,8 +297,8 @@ class Draft:
         order = self.order or ("order from the phases’ own dependencies" if self.waiting else "in the order written")
         return f"Read as {self.format}: {', '.join(counts)}, {order}"
 
-    def _read_order(self, names: PhaseNames, said: set[int]) -> None:
-        """Read what titles, and sections about the order outside the phases, say of phases that say nothing themselves."""
+    def _read_order(self, names: PhaseNames, said: set[int], drawings: Sequence[Drawing]) -> None:
+        """Read what titles, sections about the order outside the phases, and drawings say of phases that say nothing themselves."""
         free = [place for place, phase in enumerate(self.phases) if phase.dependencies is None and id(phase) not in said]
         for place in free:
             for found in _TITLE_ORDER.finditer(in_english(self.phases[place].title)):
@@ -307,8 +311,6 @@ class Draft:
             and ABOUT_ORDER.search(section.title)
             and not any(first <= section.end_line and section.line <= last for first, last in extents)
         ]
-        if not spans or not free:
-            return
         for place, (line, others) in written_order(self.document.lines, spans, names).items():
             starts_chain = not others and bool(place) and ARROW.search(self.document.lines[line - 1])  # “7 → 8” says nothing of 7
             if place in free and self.phases[place].dependencies is None and place not in self._beside and not starts_chain:
@@ -319,6 +321,21 @@ class Draft:
             if place in free and self.phases[place].dependencies is None and place not in self._beside:
                 self._beside[place] = list(others)
                 self.account.mark(ReadAs.DEPENDENCIES, line)
+        for drawing in drawings:
+            for place, others in (drawing.before or {}).items():
+                if place in free and self.phases[place].dependencies is None and place not in self._beside:
+                    self.phases[place].dependencies = [self.phases[other].key for other in others]
+                    self.account.mark(ReadAs.DEPENDENCIES, drawing.line, drawing.end)
+                    self.order = self.order or f"order from the drawing on line {drawing.line}"
+        if any(self.phases[place].dependencies is None and place not in self._beside for place in free):
+            self._say_loose(names)
+
+    def _say_loose(self, names: PhaseNames) -> None:
+        """Warn of sentences that loosen the order written, since they are not followed."""
+        for line, text in loose_sayings(self.document.lines, names):
+            if not self.account.is_marked(line):
+                message = f"“{text[:120]}” speaks of the order, but is not followed: phases that say nothing come one after the other."
+                self.issues.warning(line, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)
 
     def _note(self, place: int, value: str, names: PhaseNames) -> None:
         """Read what a title says of the order. Words that name no phase are a remark."""
@@ -335,22 +352,42 @@ class Draft:
     def _before(self) -> list[list[str]]:
         """For each phase that does not say what it waits for, the keys of those that the order written puts before it.
 
-        A phase that runs in parallel with another waits for what that one waits for; what follows them waits for both.
+        It follows all that is written above it, except what itself waits for it. A phase that runs in parallel with another waits
+        for what that one waits for; what follows them waits for both.
         """
+        places = {phase.key: place for place, phase in enumerate(self.phases)}
         before: list[list[str]] = []
-        beside: list[set[int]] = []  # for each place, the places before it that it runs in parallel with
+        ahead = any(places[key] > place for place, phase in enumerate(self.phases) for key in phase.dependencies or ())
+        ends: dict[str, None] = {}  # the phases above that no other one above waits for
         for place, phase in enumerate(self.phases):
             with_it = {other for other in self._beside.get(place, ()) if other < place}
             with_it |= {other for other in range(place) if place in self._beside.get(other, ())}
-            beside.append(with_it)
             if with_it and phase.dependencies is None:
                 keys = [key for other in sorted(with_it) for key in self._needs(other, before)]
-            elif place:
-                keys = [self.phases[other].key for other in sorted({place - 1, *beside[place - 1]})]
+            elif ahead and phase.dependencies is None:
+                keys = self._above_apart(place, before, places)
             else:
-                keys = []
+                keys = list(ends)
             before.append(list(dict.fromkeys(key for key in keys if key not in {self.phases[other].key for other in with_it})))
+            for key in self._needs(place, before):
+                ends.pop(key, None)
+            ends[phase.key] = None
         return before
+
+    def _above_apart(self, place: int, before: Sequence[list[str]], places: Mapping[str, int]) -> list[str]:
+        """The keys of the phases above a place that neither wait for it nor for each other: some phase waits for one further down."""
+        waiting_for: dict[int, list[int]] = {}
+        for other, phase in enumerate(self.phases):
+            for key in self._needs(other, before) if other < place else phase.dependencies or ():
+                waiting_for.setdefault(places[key], []).append(other)
+        after, open_places = {place}, [place]
+        while open_places:
+            for other in waiting_for.get(open_places.pop(), ()):
+                if other not in after:
+                    after.add(other)
+                    open_places.append(other)
+        above = [other for other in range(place) if other not in after]
+        return [self.phases[other].key for other in above if not set(waiting_for.get(other, ())) & set(above)]
 
     def _needs(self, place: int, before: Sequence[list[str]]) -> list[str]:
         said = self.phases[place].dependencies
@@ -366,6 +403,9 @@ class Draft:
         for name in references.undefined:
             message = f'Phase {phase.key} depends on "{name[:80]}", which does not exist.'
             self.issues.error(line, IssueCode.UNDEFINED_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
+        for remark in references.loose if references.places else ():
+            message = f"Phase {phase.key}: “{remark[:80]}” is a remark that nothing follows: the phase waits until what it names is done."
+            self.issues.warning(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
         doubt = bool(references.turned or references.unsure)
         if references.beside and not (found or doubt or phase.dependencies):
             self._beside.setdefault(place, []).extend(references.beside)
@@ -379,6 +419,17 @@ class Draft:
             self.issues.warning(line, IssueCode.UNREADABLE_DEPENDENCY, message, field=Field.DEPENDENCIES, phase=phase.key)
         if not self.account.is_marked(line):
             self.account.mark(ReadAs.DEPENDENCIES, line)
+
+
+def _groups(keys: Sequence[str]) -> dict[str, list[str]]:
+    """{“1”: [“1.1”, “1.2”]}: the parts that “Epic 1” means where no phase has that key."""
+    groups: dict[str, list[str]] = {}
+    known = set(keys)
+    for key in keys:
+        stem, dot, _ = key.rpartition(".")
+        if dot and stem not in known:
+            groups.setdefault(stem, []).append(key)
+    return groups
 
 
 def safe_key(key: str) -> str:

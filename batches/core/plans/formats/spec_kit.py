@@ -9,6 +9,7 @@ from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, Section, label_of, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
+from batches.core.plans.order import LOOSE
 from batches.core.plans.types import PlanReading
 
 NAME = "spec-kit"
@@ -25,6 +26,12 @@ _ROLES = {
 _NEEDS = re.compile(
     r"\b(?:depends?(?:\s+only)?\s+(?:up)?on|(?:can\s+)?(?:start|begin|run)s?\s+(?:only\s+)?after|after|requires?|needs?|blocked\s+by|waits?\s+for|follows?|builds?\s+on)\b",
     re.IGNORECASE,
+)
+_NOT_BEFORE = re.compile(
+    r"(?:not|n['\u2019]t|never)\s+(?:\w+\s+)?(?:start|begin|run|proceed)s?\s+(?:before|until|without)\b", re.IGNORECASE
+)
+_NOTHING = re.compile(
+    r"\bno\s+(?:\w+\s+)?dependenc|\bnothing\b|\bnone\b|\b(?:start|begin)s?\s+(?:immediately|at\s+once|right\s+away)\b", re.IGNORECASE
 )
 _BLOCKS = re.compile(r"\bblocks?\b|\b(?:must\s+(?:be\s+)?(?:complete[d]?|finish(?:ed)?|come)\s+)?before\b", re.IGNORECASE)
 _NOT = re.compile(
@@ -138,35 +145,40 @@ class _Order:
             return self._sentence(text, waits)
         if len(subject) > 1 and not re.search(r"stor(?:y|ies)\b.*\bphases?|\bphases\b|\+", head, re.IGNORECASE) and _STORY.search(head):
             subject = subject[:1]
-        for phase in subject:
-            waits.setdefault(phase.key, [])
-        for clause in _CLAUSE.split(rest):
-            self._clause(subject, clause, waits)
-        return True
+        understood = [self._clause(subject, clause, waits) for clause in _CLAUSE.split(rest)]
+        return any(understood)
 
     def _sentence(self, text: str, waits: dict[str, list[DraftPhase]]) -> bool:
         """A sentence such as “Phase 2 depends on Phase 1” or “US2 requires US1”."""
         for clause in _CLAUSE.split(text):
-            for pattern in (_NEEDS, _BLOCKS):
+            if not _NOT_BEFORE.search(clause) and (_NOT.search(clause) or LOOSE.search(clause)):
+                continue
+            for pattern in (_NOT_BEFORE, _NEEDS, _BLOCKS):
                 verb = pattern.search(clause)
                 subject = self._phases(clause[: verb.start()]) if verb else []
-                if verb and subject and not _NOT.search(clause):
-                    self._clause(subject, clause[verb.start() :], waits)
-                    return True
+                if verb and subject:
+                    return self._clause(subject, clause[verb.start() :], waits)
         return False
 
-    def _clause(self, subject: list[DraftPhase], clause: str, waits: dict[str, list[DraftPhase]]) -> None:
-        if _NOT.search(clause):
-            return
-        needs, blocks = _NEEDS.search(clause), _BLOCKS.search(clause)
+    def _clause(self, subject: list[DraftPhase], clause: str, waits: dict[str, list[DraftPhase]]) -> bool:
+        """Read what a clause says of the subject’s order; returns whether it says anything that is understood."""
+        not_before = _NOT_BEFORE.search(clause)
+        if not not_before and (_NOT.search(clause) or LOOSE.search(clause)):
+            nothing = bool(_NOTHING.search(clause))
+            for phase in subject if nothing else ():
+                waits.setdefault(phase.key, [])
+            return nothing
+        needs, blocks = not_before or _NEEDS.search(clause), _BLOCKS.search(clause)
         if needs and (not blocks or needs.start() < blocks.start()):
             named = self._phases(clause[needs.end() :])
             for phase in subject:
                 _add(waits, phase, [other for other in named if other is not phase])
-        elif blocks:
+            return True
+        if blocks:
             for other in self._phases(clause[blocks.end() :]):
                 if other not in subject:
                     _add(waits, other, subject)
+        return bool(blocks)
 
     def _phases(self, text: str) -> list[DraftPhase]:
         """The phases that a text names: by key, range, story, or the first word of their title."""

@@ -1,5 +1,7 @@
 """Plans as people and tools write them: other languages, bold lines as headings, odd spaces, order in titles and sections."""
 
+import pytest
+
 from batches.core.plans.reader import read_plan
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
 
@@ -81,6 +83,52 @@ def test_a_phase_in_parallel_with_another_waits_for_what_that_one_waits_for():
     assert {phase.key: phase.dependencies for phase in reading.plan.phases} == {"1": (), "2": ("1",), "3": ("1",), "4": ("2", "3")}
 
 
+@pytest.mark.parametrize(
+    ("saying", "waits", "is_told"),
+    [
+        ("Phase 3 may overlap with Phase 2", ["1"], False),
+        ("Phase 3 is independent of Phase 2", ["1"], False),
+        ("Phases 2 and 3 are independent of each other", ["1"], False),
+        ("Phase 2 and Phase 3 can be done in any order", ["1"], False),
+        ("Phase 3 does not need to wait for Phase 2", ["1"], False),
+        ("Phase 3 must not start before Phase 2 is done", ["2"], False),
+        ("Phase 3 can start before Phase 2 is done", ["2"], True),
+        ("Phase 3: can start before Phase 2 is done", ["2"], True),
+        ("Phase 3 can start once Phase 2 is started", ["2"], True),
+        ("Phase 3 and Phase 2 are independent", ["2"], True),
+    ],
+)
+@pytest.mark.parametrize("task", ["", "T00{} "])
+def test_sentences_that_loosen_the_order_are_understood_or_told(task: str, saying: str, waits: list[str], is_told: bool) -> None:
+    phases = "".join(f"## Phase {key}: Part {key}\n\n- [ ] {task.format(key)}Do it\n\n" for key in (1, 2, 3))
+    reading = read(f"# Plan\n\n{phases}## Dependencies & Execution Order\n\n- {saying}\n")
+    assert shape(reading) == {"1": ([], 1, 0), "2": (["1"], 1, 0), "3": (waits, 1, 0)}
+    assert bool([issue.line for issue in reading.warnings if issue.code == "no-order"]) is is_told
+
+
+def test_a_sentence_in_a_phase_that_loosens_the_order_is_told() -> None:
+    phases = "".join(f"## Phase {key}: Part {key}\n\n{'May overlap with Phase 1.' * (key == 2)}\n\n- [ ] Do it\n\n" for key in (1, 2))
+    assert [issue.line for issue in read(f"# Plan\n\n{phases}").warnings if issue.code == "no-order"] == [11]
+
+
+def test_what_says_no_order_follows_all_above_and_never_makes_a_circle() -> None:
+    stories = "".join(
+        f"### Story {key}: Part\n\nAs a reader, I want it.\n\n**Acceptance Criteria:**\n\n1. It is there\n\n"
+        f"{waits and '**Prerequisites:** ' + waits}\n\n"
+        for key, waits in (("1.1", ""), ("1.2", "Story 1.3"), ("1.3", ""), ("1.4", "Story 1.1"), ("1.5", ""), ("2.1", "Epic 1"))
+    )
+    reading = read(f"# Epics\n\n## Epic 1: Shelf\n\n{stories}")
+    assert not reading.errors
+    assert {phase.key: list(phase.dependencies) for phase in reading.plan.phases} == {
+        "1.1": [],
+        "1.2": ["1.3"],
+        "1.3": ["1.1"],
+        "1.4": ["1.1"],
+        "1.5": ["1.2", "1.4"],
+        "2.1": ["1.1", "1.2", "1.3", "1.4", "1.5"],
+    }
+
+
 def test_a_section_about_dependencies_gives_the_order_of_groups():
     reading = read("""
         # Tasks
@@ -160,8 +208,7 @@ def test_a_title_that_says_what_must_be_complete_is_not_done():
 
 def test_no_space_is_too_odd_and_no_box_is_lost():
     text = (
-        "# Plan\n\n##\u00a0Phase 1: A\n\n- [\u00a0] one\n-\u00a0[ ]\u00a0two\n- [ ] ~~three~~\n\n"
-        "## Phase 2: B\n\n- [ ] four\n\n[ ] five\n"
+        "# Plan\n\n##\u00a0Phase 1: A\n\n- [\u00a0] one\n-\u00a0[ ]\u00a0two\n- [ ] ~~three~~\n\n## Phase 2: B\n\n- [ ] four\n\n[ ] five\n"
     )
     reading = read_plan(text)
     assert shape(reading) == {"1": ([], 2, 0), "2": (["1"], 1, 0)}
