@@ -29,6 +29,7 @@ from subagents.backends.repository_tools import give_skills, read_agents
 from subagents.contract import EXACT_MODEL, USAGE_FIGURES, Failure, Fault, Role, SubagentError, replace
 from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
+from subagents.files import open_regular
 from subagents.network_access import variables
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import answer_schema, check_answer
@@ -105,6 +106,20 @@ def preload() -> None:
     with contextlib.suppress(SdkMissing):
         load_sdk()
         request_cost(DEFAULT_MODEL, dict.fromkeys(USAGE_FIGURES, 0))
+
+
+def bring_session(attempt_dir: str, name: str, place: str) -> None:
+    """Copy the file `name`, which holds a session, of an earlier attempt into the folder `place`; nothing where there is none.
+
+    The agent could write where it lies. No link is followed: it could lead to anything that the server's user may read.
+    """
+    there = os.path.join(os.path.realpath(attempt_dir), "claude", "projects")
+    for folder in os.listdir(there) if os.path.isdir(there) else ():
+        path = os.path.join(there, folder, name)
+        if os.path.realpath(path) == path and (descriptor := open_regular(path)) is not None:
+            os.makedirs(place, exist_ok=True)
+            with open(descriptor, "rb") as kept, open(os.path.join(place, name), "wb") as brought:
+                shutil.copyfileobj(kept, brought)
 
 
 class ClaudeBackend:
@@ -269,13 +284,8 @@ class _Session:
         os.makedirs(home, mode=0o700, exist_ok=True)
         earlier = self.spec.payload.get("resume")
         if self.spec.session and isinstance(earlier, dict):
-            there = os.path.join(str(earlier.get("attempt_dir", "")), "claude", "projects")
-            name = f"{os.path.basename(self.spec.session)}.jsonl"
             place = os.path.join(home, "projects", self.sdk.project_key_for_directory(self.checkout))
-            for folder in os.listdir(there) if os.path.isdir(there) else ():
-                if os.path.isfile(os.path.join(there, folder, name)):
-                    os.makedirs(place, exist_ok=True)
-                    shutil.copyfile(os.path.join(there, folder, name), os.path.join(place, name))
+            bring_session(str(earlier.get("attempt_dir", "")), f"{os.path.basename(self.spec.session)}.jsonl", place)
         return home
 
     def _resumable(self) -> bool:

@@ -21,7 +21,7 @@ from uuid import uuid4
 import pytest
 
 from subagents import inbox, launcher
-from subagents.backends.claude import NO_KEY, why_not
+from subagents.backends.claude import NO_KEY, bring_session, why_not
 from subagents.contract import USAGE_FIGURES, Failure, GateStatus, Role, TaskResult, TaskSpec, TaskType
 from subagents.credentials import offer
 from subagents.launcher import WRAPPER
@@ -34,6 +34,32 @@ from tests.subagents.scenarios import ASKED_ABOUT, GATES, HOSTILE, SCENARIOS, ST
 from tests.subagents.test_sandbox import HERE
 
 pytestmark = pytest.mark.process
+
+
+def test_a_session_is_continued_without_following_what_the_agent_put_in_its_place(tmp_path: Path) -> None:
+    canary, place = tmp_path / "secret_key", tmp_path / "new" / "projects" / "key"
+    canary.write_text("the server's")
+    elsewhere = tmp_path / "other" / "session.jsonl"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("another project's")
+    for number, hostile in enumerate(("file", "folder", "all", "pipe", "honest")):
+        projects = tmp_path / str(number) / "claude" / "projects"
+        (projects if hostile == "all" else projects / "key").parent.mkdir(parents=True)
+        if hostile == "all":
+            projects.symlink_to(tmp_path)
+        elif hostile == "folder":
+            (projects / "key").symlink_to(elsewhere.parent)
+        else:
+            (projects / "key").mkdir()
+        if hostile == "file":
+            (projects / "key" / "session.jsonl").symlink_to(canary)
+        elif hostile == "pipe":
+            os.mkfifo(projects / "key" / "session.jsonl")
+        elif hostile == "honest":
+            (projects / "key" / "session.jsonl").write_text("its own")
+        bring_session(str(tmp_path / str(number)), "session.jsonl", str(place))
+        assert (place / "session.jsonl").exists() == (hostile == "honest"), hostile
+    assert (place / "session.jsonl").read_text() == "its own"
 
 
 @pytest.fixture(scope="module", autouse=True)
