@@ -10,6 +10,7 @@ import re
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
+from subagents.environment import why_reserved
 from subagents.record import record
 from subagents.token_shapes import token_shapes
 
@@ -123,8 +124,10 @@ def _server(name: str, given: Any) -> ToolServer:
     for word in words:
         _no_token(name, "args", word)
     for variable in env:
-        if not VARIABLE.fullmatch(variable) or variable in ("HOME", "TMPDIR", "PATH", "CE_ATTEMPT", "LD_PRELOAD"):
-            raise ValueError(f"{name}: {variable[:60]} cannot be set: it is no variable's name, or CE Web sets it.")
+        if not VARIABLE.fullmatch(variable):
+            raise ValueError(f"{name}: {variable[:60]} is no name of a variable.")
+        if reason := why_reserved(variable):
+            raise ValueError(f"{name}: {variable} {reason}.")
     return ToolServer(name, command=words, env=env, required=required)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import marshal
 import os
 
+from subagents.environment import for_sandbox
 from subagents.files import write_atomic
 from subagents.folders import state_of
 from subagents.record import record, replace
@@ -52,7 +53,7 @@ class EnvironmentSettings:
             bool(given.get("network", True)),
             tuple(str(item) for item in given.get("bring_along", ())),
             tuple(str(item) for item in given.get("path", ())),
-            tuple((str(name), str(value)) for name, value in dict(given.get("variables", {})).items()),
+            tuple((str(name), str(value)) for name, value in for_sandbox(dict(given.get("variables", {}))).items()),
             tuple((str(name), str(at)) for name, at in dict(given.get("secrets", {})).items()),
         )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from subagents.environment import for_sandbox
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,7 @@ def signed(key: str, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]
 
 def secrets_for(use: str) -> dict[str, str]:
     """{name: value} of the project's secrets for one of USES: environment variables of the commands."""
-    return {secret["name"]: secret["value"] for secret in _given()["secrets"] if use in secret["uses"]}
+    return for_sandbox({secret["name"]: secret["value"] for secret in _given()["secrets"] if use in secret["uses"]})
 
 
 def all_secrets() -> list[str]:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ALLOWED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM")
 
@@ -14,6 +19,25 @@ WAY_OUT = (
     *(name.lower() for name in _PROXIES),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT"),
 )
+
+
+# What the dynamic loader and the C library read (ld.so(8), their list for programs with more rights than their caller): they tell
+# every program which code to load, and so bwrap and setpriv, which start outside of the sandbox or with more rights in it.
+_LOADS_CODE = re.compile(r"LD_\w+|GCONV_PATH|LOCPATH|NLSPATH|GLIBC_TUNABLES")
+# What CE Web sets for every command.
+_SET_BY_US = frozenset({"HOME", "TMPDIR", "PATH", "CE_ATTEMPT", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES"})
+
+
+def why_reserved(name: str) -> str:
+    """Why a project cannot give its commands a variable of this name, in words that follow on it; "" when it can."""
+    if _LOADS_CODE.fullmatch(name):
+        return "would load code into the programs that make the sandbox; set it in the command itself"
+    return "is set by CE Web; choose another name" if name in _SET_BY_US else ""
+
+
+def for_sandbox(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of a project's variables that may be set where the sandbox is made: what was stored is not trusted either."""
+    return {name: value for name, value in variables.items() if not _LOADS_CODE.fullmatch(name)}
 
 
 def allowed() -> dict[str, str]:

@@ -124,11 +124,22 @@ def _id(settings: EnvironmentSettings, repository: Repository, commit: str, user
         path = os.fsdecode(name)
         if path and any(fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(os.path.basename(path), glob) for glob in wanted):
             files.append([path, meta.decode("ascii")])
-    brought = [[path, _digest(os.path.join(user_folder, path))] for path in settings.bring_along]
+    brought = [[path, _digest(_own_file(user_folder, path))] for path in settings.bring_along]
     secrets = [list(pair) for pair in settings.secrets]
     parts = [FORMAT, settings.setup, settings.network, settings.path, settings.variables, list(sys.version_info[:3]), files, brought]
     parts += [secrets] if secrets else []
     return sha256_hex(json.dumps(parts).encode("utf-8", "surrogatepass"))
+
+
+def _own_file(folder: str, path: str) -> str:
+    """The place of a file that is to be brought along. Raises SetupFailed where a link leads to another place.
+
+    The link could be anybody's who commits, and lead to whatever the server's user may read.
+    """
+    place = os.path.join(os.path.realpath(folder), os.path.normpath(path))
+    if os.path.realpath(place) != place:
+        raise SetupFailed(f"{path} is to be brought along, but a link leads from there to another place: name the file itself")
+    return place
 
 
 def _digest(path: str) -> str:
@@ -165,7 +176,7 @@ def _build(
     made.create(commit)
     tracked = made.files()
     for path in settings.bring_along:
-        _bring(os.path.join(spec.repository, path), os.path.join(checkout, path))
+        _bring(_own_file(spec.repository, path), os.path.join(checkout, path))
     if settings.setup:
         _run(spec, settings, folder, checkout, reporter)
     for left in (os.path.join(checkout, ".git"), os.path.join(folder, "tmp"), os.path.join(folder, "bin")):

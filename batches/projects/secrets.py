@@ -15,13 +15,12 @@ from batches.core.errors import ServiceError
 from batches.models import Project, ProjectSecret
 from batches.models.prepared import Prepared
 from subagents.credentials import MOST_BYTES, USES
+from subagents.environment import why_reserved
 from subagents.redaction import SHORTEST, know
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VALUE_BYTES = 8 * 1024
 MOST = MOST_BYTES // VALUE_BYTES - 1  # so that all fit, with the key of the agents
-# What CE Web itself sets, or what would make commands load other code.
-FIXED = frozenset({"HOME", "TMPDIR", "PATH", "CE_ATTEMPT", "PYTHONPATH", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES", "LD_PRELOAD"})
 
 
 class SecretUnreadable(ServiceError):
@@ -91,8 +90,8 @@ def learn_secrets(project: Project) -> None:
 def _refusal(project: Project, name: str, value: str, uses: Sequence[str], exists: bool) -> str:
     if not NAME.fullmatch(name) or len(name) > 100:
         return "A secret's name is that of an environment variable, such as NPM_TOKEN."
-    if name in FIXED:
-        return f"{name} is set by CE Web; choose another name."
+    if reason := why_reserved(name):
+        return f"{name} {reason}."
     if name in {line.partition("=")[0].strip() for line in project.environment_variables.split("\n")}:
         return f"{name} is among the environment variables already; delete it there first."
     if not set(uses) or not set(uses) <= set(USES):

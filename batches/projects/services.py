@@ -21,6 +21,7 @@ from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Host, Installation, Project
 from batches.repositories.ownership import refuse_owned, this_installation
 from subagents.contract import SubagentError
+from subagents.environment import why_reserved
 from subagents.workspace import open_repository
 
 SECRET_CHARACTERS = 16  # a shorter one could be guessed from a signed message
@@ -105,6 +106,7 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     elif forget:
         changes["notify_secret_sealed"] = ""
     _check_gates(changes)
+    _check_environment(project, changes)
     changed = sorted(name for name, value in changes.items() if getattr(project, name) != value)
     branch = changes.get("base_branch", project.base_branch)
     if branch != project.base_branch:
@@ -182,6 +184,19 @@ def _check_gates(changes: Mapping[str, object]) -> None:
     names = changes.get("standard_gates", [])
     if not isinstance(names, list) or not set(names) <= set(StandardGate):
         raise ServiceError(f"Unknown standard gate. Choose some of: {', '.join(StandardGate)}.")
+
+
+def _check_environment(project: Project, changes: Mapping[str, object]) -> None:
+    """Raises ServiceError for a variable that commands cannot be given, and for files of CE Web's own that would be brought along."""
+    for line in str(changes.get("environment_variables", "")).splitlines():
+        name = line.partition("=")[0].strip()
+        if reason := why_reserved(name):
+            raise ServiceError(f"{name} {reason}.")
+    data, folder = os.path.realpath(settings.CE_DATA_DIR), os.path.realpath(project.repository)
+    for path in str(changes.get("bring_along", "")).splitlines():
+        whole = os.path.normpath(os.path.join(folder, path))
+        if ".ce" in path.split("/") or (f"{data}/".startswith(f"{folder}/") and f"{whole}/".startswith(f"{data}/")):
+            raise ServiceError(f"{path} belongs to CE Web and is not brought along.")
 
 
 def _repository_path(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from subagents import launcher
 from subagents.contract import Failure, GateKind, GateSpec, ResultStatus, StepPlan
+from subagents.credentials import USES
 from tests.subagents.conftest import World, user_git
 
 pytestmark = pytest.mark.process
@@ -102,6 +103,27 @@ def test_variables_name_the_environment_and_reach_gates(world: World) -> None:
     given = settings(world, 'echo built > "$STORE/mark"', variables={"STORE": "{environment}"})
     result = world.run(world.spec(environment=given, gates=(gate('grep -x built "$STORE/mark"'),))).result
     assert result is not None and result.status == ResultStatus.SUCCESS, result
+
+
+def test_no_variable_of_a_project_has_the_programs_that_make_the_sandbox_load_or_write_anything(world: World) -> None:
+    """The loader of bwrap, of setpriv, and of whatever else starts outside, obeys LD_*: it would write the file, or load code."""
+    told = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(world.data.parent / "loaded")}
+    given = settings(world, variables={**told, "STORE": "kept"})
+    secrets = [{"name": name, "value": value, "uses": list(USES)} for name, value in told.items()]
+    spec = world.spec(environment=given, steps=(StepPlan(1, "Work", ("true",)),), gates=(gate('test "$STORE" = kept'),))
+    launcher.launch(spec.attempt_dir, "", secrets)
+    result = world.ended(spec).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+    assert not list(world.data.parent.glob("loaded*"))
+
+
+def test_a_file_that_a_link_leads_to_is_not_brought_along(world: World, tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("the server's")
+    (world.project / ".env").symlink_to(tmp_path / "secret_key")
+    (world.project / "folder").symlink_to(tmp_path)
+    for path in (".env", "folder/secret_key"):
+        result = world.run(world.spec(environment=settings(world, "", bring_along=[path]), gates=(gate(f"cat {path}"),))).result
+        assert result is not None and "a link leads from there to another place" in str(result.errors), result
 
 
 @pytest.mark.parametrize("network", [True, False])

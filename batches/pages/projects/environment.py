@@ -18,8 +18,6 @@ from batches.pages.projects.fields import stripped_lines
 from batches.pages.projects.settings_page import USE_WORDS, settings_page
 from batches.projects.secrets import delete_secret, keep_secret
 
-FIXED_VARIABLES = frozenset({"HOME", "TMPDIR", "PATH", "CE_ATTEMPT", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES"})
-
 
 class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """What the commands of its steps and gates need besides the commit."""
@@ -55,14 +53,12 @@ class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg] 
         return self._paths("environment_path")
 
     def clean_environment_variables(self) -> str:
-        """NAME=VALUE in each line. What the server itself sets cannot be replaced."""
+        """NAME=VALUE in each line."""
         lines = stripped_lines(self.cleaned_data["environment_variables"])
         for line in lines:
             name = line.partition("=")[0].strip()
             if "=" not in line or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise forms.ValidationError(f"{line} is not of the form NAME=VALUE.")
-            if name in FIXED_VARIABLES:
-                raise forms.ValidationError(f"{name} is set by CE Web; choose another name.")
         return "\n".join(lines)
 
     def _paths(self, field: str) -> str:

@@ -49,12 +49,23 @@ def test_a_project_without_settings_has_no_environment(project):
         ("bring_along", "/etc/passwd", "is not a path inside the repository"),
         ("environment_path", "a/.git/hooks", "is not a path inside the repository"),
         ("environment_variables", "no equals sign", "is not of the form NAME=VALUE"),
+        ("bring_along", ".ce/orchestration/tasks/phase-1.json", "belongs to CE Web"),
         ("environment_variables", "HOME=/root", "HOME is set by CE Web"),
+        ("environment_variables", "LD_PRELOAD=/srv/code.so", "would load code into the programs that make the sandbox"),
+        ("environment_variables", "LD_LIBRARY_PATH={environment}/lib", "would load code into the programs that make the sandbox"),
     ],
 )
 def test_wrong_values_are_refused_with_the_reason(root, project, field, value, said):
     response = root.post(address(project), EMPTY | {field: value})
     assert response.status_code == 400 and said in response.text
+
+
+def test_ce_webs_data_is_not_brought_along_where_it_lies_in_the_repository(root, project, settings):
+    project.repository = str(settings.CE_DATA_DIR.parent)
+    project.save()
+    for path in (settings.CE_DATA_DIR.name, f"./{settings.CE_DATA_DIR.name}//secret_key"):
+        response = root.post(address(project), EMPTY | {"bring_along": path})
+        assert response.status_code == 400 and "belongs to CE Web" in response.text
 
 
 def test_looking_at_the_repository_fills_the_form_and_saves_nothing(root, project, tmp_path, monkeypatch):

@@ -60,6 +60,7 @@ def test_a_secret_can_be_added_replaced_given_to_others_and_deleted_and_is_never
     [
         ({"name": "A-B"}, "environment variable"),
         ({"name": "PATH"}, "set by CE Web"),
+        ({"name": "LD_AUDIT"}, "would load code"),
         ({"name": "CACHE"}, "among the environment variables already"),
         ({"value": "short"}, "at least 8 characters"),
         ({"value": "x" * 9000}, "at most 8192 bytes"),
