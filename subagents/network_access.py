@@ -10,7 +10,7 @@ import os
 import sys
 
 from subagents.contract import Connection, ContractError, load_json, read_bytes
-from subagents.environment import WAY_OUT, allowed, way_out
+from subagents.environment import allowed, way_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def proxy_socket(spec: TaskSpec) -> str:
         (os.POSIX_SPAWN_DUP2, listener.fileno(), LISTENER_FD),
     ]
     argv = [sys.executable, "-I", "-S", script, spec.attempt_dir]
-    environment = {name: value for name, value in allowed().items() if name not in WAY_OUT} | {"CE_ATTEMPT": spec.attempt_dir}
+    environment = {**allowed(), **way_out(), "CE_ATTEMPT": spec.attempt_dir}
     pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions)
     os.close(end)
     listener.close()

@@ -3,7 +3,8 @@
 `python -I -S network_proxy.py ATTEMPT_DIR`, with an end to wait for on standard input and a Unix socket that listens as the
 descriptor LISTENER_FD. Over that socket each sandbox passes what its programs connect to: the port of its own loopback
 (bwrap), or its sockets themselves (landlock, given_sockets.py). The proxy speaks CONNECT and plain HTTP. It resolves names itself,
-refuses addresses that are not public, and connects to the address that it has checked.
+refuses addresses that are not public, and connects to the address that it has checked. Where this machine reaches others through
+a proxy only, that one is asked to connect: it looks the names up once more, or alone.
 
 The name that a tunnel asks for is all that it knows: what is said inside, such as another Host or SNI, it cannot see.
 """
@@ -32,6 +33,7 @@ from subagents.journal import Journal
 from subagents.network_access import LISTENER_FD, NOTES
 from subagents.public_addresses import is_public
 from subagents.record import replace
+from subagents.ways_out import authorization, connect_to_proxy, proxy_for, tunnel_through
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +139,8 @@ class NetworkProxy:
         ours: set[tuple[str, int]] = set()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if writer.get_extra_info("peername") in ours:  # else it is some other program of this machine
+            if (name := writer.get_extra_info("peername")) in ours:  # else it is some other program of this machine
+                ours.discard(name)  # when it has ended, others may get its port
                 await self._begin(reader, writer)
             else:
                 writer.close()
@@ -192,7 +195,7 @@ class NetworkProxy:
             return
         host, port = plain_host(parts.hostname) or parts.hostname, parts.port or (443 if tunnel else 80)
         try:
-            there, back = await self._connect(host, port)
+            there, back, way = await self._connect(host, port, "https" if tunnel else "http")
         except Refusal as refusal:
             self._notes.began(host, port, refusal.reason)
             writer.write(_answer(refusal.status, f"{host}:{port} {refusal.reason}"))
@@ -207,6 +210,8 @@ class NetworkProxy:
                 path = parts._replace(scheme="", netloc="").geturl() or "/"
                 kept = [(name, value) for name, value in headers if name.lower() not in HOP_HEADERS]
                 netloc = parts.netloc.rpartition("@")[2]
+                if way:
+                    path, kept = f"http://{netloc}{path}", [*kept, *authorization(way)]
                 request = closing_head(f"{method} {path} HTTP/1.1", [("Host", netloc), *kept])
                 back.write(request)
                 counted[0] += len(request)
@@ -215,24 +220,29 @@ class NetworkProxy:
             back.close()
             self._notes.passed(key, counted[0], counted[1])
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect with a host of the list, at an address that was checked. Raises Refusal."""
+    async def _connect(self, host: str, port: int, scheme: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
+        """Connect with a host of the list, at an address that was checked; where there is a proxy for it, through that one, which is
+        named then: with the proxy itself for http. Raises Refusal."""
         if not is_allowed(host, port, self._allowed):
             raise Refusal(403, NOT_ALLOWED)
-        loop, problem = asyncio.get_running_loop(), "no answer"
+        loop, way, found = asyncio.get_running_loop(), proxy_for(scheme, host), []
         try:
             found = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), CONNECT_SECONDS)
         except (OSError, UnicodeError, TimeoutError):
-            raise Refusal(502, "has no address that can be found") from None
+            if not way:
+                raise Refusal(502, "has no address that can be found") from None
         addresses = sorted({str(entry[4][0]).partition("%")[0] for entry in found}, key=lambda one: (":" in one, one))
         for address in addresses:
             if not self._may_reach(address):
                 raise Refusal(403, f"leads to {address}, which is not in the public network")
-        for address in addresses:
+        name = f"[{host}]" if ":" in host else host
+        through = [tunnel_through(way, f"{name}:{port}") if scheme == "https" else connect_to_proxy(way)] if way else []
+        problem = "no answer"
+        for connecting in through or (asyncio.open_connection(address, port, limit=HEAD_BYTES) for address in addresses):
             try:
-                return await asyncio.wait_for(asyncio.open_connection(address, port, limit=HEAD_BYTES), CONNECT_SECONDS)
+                return *await asyncio.wait_for(connecting, CONNECT_SECONDS), way
             except (OSError, TimeoutError) as error:
-                problem = getattr(error, "strerror", None) or "no answer"
+                problem = getattr(error, "strerror", None) or str(error) or "no answer"
         raise Refusal(502, f"cannot be reached: {problem}")
 
     def _may_reach(self, address: str) -> bool:

@@ -8,23 +8,22 @@ the API's rate limits, which the program does not report. A request that may cos
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import hmac
 import json
 import os
 import secrets
 import socket
-import ssl
 import time
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from subagents.backends.door import TooDear
 from subagents.credentials import signed
 from subagents.files import ContractError
 from subagents.http_heads import HEAD_BYTES, NotHttp, closing_head, read_head, value_of
 from subagents.unix_sockets import listen_in
+from subagents.ways_out import tls, tunnel_through, way_out_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,32 +200,9 @@ class ApiProxy:
         port = self._api.port or (443 if self._context else 80)
         if not self._way_out:
             return await asyncio.open_connection(self._api.hostname, port, ssl=self._context, limit=HEAD_BYTES)
-        return await self._through(f"{self._api.hostname}:{port}")
-
-    async def _through(self, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the API through the proxy of this machine's environment. Raises OSError when the proxy refuses it."""
-        way = urlsplit(self._way_out)
-        encrypted = tls() if way.scheme == "https" else None
-        port = way.port or (443 if encrypted else 80)
-        reader, writer = await asyncio.open_connection(way.hostname, port, ssl=encrypted, limit=HEAD_BYTES)
-        try:
-            headers = [("Host", target)]
-            if way.username:
-                pair = f"{unquote(way.username)}:{unquote(way.password or '')}"
-                headers.append(("Proxy-Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}"))
-            lines = [f"CONNECT {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
-            writer.write("\r\n".join(lines).encode("latin-1"))
-            status_line, _ = read_head(await reader.readuntil(b"\r\n\r\n"))
-            if status_line.split()[1] != "200":
-                raise ConnectionRefusedError(f"the proxy {way.hostname} answered {' '.join(status_line.split()[1:])}")
-            if self._context is not None:
-                await writer.start_tls(self._context, server_hostname=self._api.hostname)
-        except (NotHttp, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            writer.close()
-            raise ConnectionRefusedError(f"the proxy {way.hostname} did not answer like one: {error}") from None
-        except BaseException:
-            writer.close()
-            raise
+        reader, writer = await tunnel_through(self._way_out, f"{self._api.hostname}:{port}")
+        if self._context is not None:
+            await writer.start_tls(self._context, server_hostname=self._api.hostname)
         return reader, writer
 
     def _request(self, line: str, headers: list[tuple[str, str]], length: int) -> bytes:
@@ -241,20 +217,6 @@ class ApiProxy:
             self._on_refused(status, None)
         elif status == 429:
             self._on_refused(status, reset_of(headers, time.time()))
-
-
-def way_out_to(scheme: str, host: str) -> str:
-    """The proxy through which this machine reaches a host by its environment (HTTPS_PROXY, NO_PROXY); "" for none.
-
-    Plain http is for this machine and its network, where no proxy stands.
-    """
-    if scheme != "https" or not any(name.lower() in ("https_proxy", "all_proxy") for name in os.environ):
-        return ""
-    from urllib.request import getproxies, proxy_bypass  # here: few machines have a proxy
-
-    proxies = getproxies()
-    found = proxies.get("https") or proxies.get("all") or ""
-    return "" if not found or proxy_bypass(host) else found if "://" in found else f"http://{found}"
 
 
 def reset_of(headers: Iterable[tuple[str, str]], now: float) -> float | None:
@@ -284,17 +246,6 @@ def _timestamp(text: str) -> float | None:
             if 0 <= found < 10**11:
                 return found
     return None
-
-
-def tls() -> ssl.SSLContext:
-    """The machine's certificates and, if certifi is installed, its list: a container may have no certificates."""
-    context = ssl.create_default_context()
-    try:
-        import certifi
-    except ImportError:
-        return context
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: Passing | None) -> None:

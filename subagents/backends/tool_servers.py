@@ -17,12 +17,12 @@ import socket
 
 from subagents.agent_tools import SECRET
 from subagents.allowed_hosts import allowed_host, is_allowed, plain_host
-from subagents.backends.api_proxy import tls, way_out_to
 from subagents.network_access import variables
 from subagents.processes import PR_SET_PDEATHSIG, SIGKILL, load_prctl
 from subagents.public_addresses import is_public
 from subagents.redaction import redact, redact_value
 from subagents.sandbox import command_environment, confine, policy_for
+from subagents.ways_out import tls, way_out_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -243,7 +243,10 @@ class ToolServers:
 
         way = way_out_to(scheme, host)
         transport = httpx2.AsyncHTTPTransport(verify=tls(), proxy=way or None)
-        if not way:
+        if way:  # the proxy looks the name up; where we can, too, it leads to nothing inside
+            with contextlib.suppress(socket.gaierror):
+                await _checked_address(host, port, private, plain=False)
+        else:
             transport._pool = httpcore2.AsyncConnectionPool(ssl_context=tls(), network_backend=Checked())
         timeout = httpx2.Timeout(CONNECT_SECONDS, read=ANSWER_SECONDS)
         headers = self._filled(server.headers)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from subagents.backends.api_proxy import ApiProxy, reset_of, way_out_to
+from subagents.backends.api_proxy import ApiProxy, reset_of
 from subagents.backends.door import Door
 from subagents.credentials import signed
 from subagents.purse import Purse
 from subagents.spending import UsageMeter
+from subagents.ways_out import way_out_to
 
 NOW = 1_790_000_000.0
 USED_UP = ("anthropic-ratelimit-tokens-remaining", "0")

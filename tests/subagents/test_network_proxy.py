@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from subagents import launcher
 from subagents.allowed_hosts import allowed_host, fault_of_host, is_allowed, plain_host
 from subagents.contract import Failure, GateKind, GateSpec, ResultStatus, TaskSpec
 from tests.local_server import LocalServer, serving
@@ -99,6 +101,65 @@ def said_by(world: World, script: str, level: str, hosts: list[str], **policy: o
     result = world.run(spec).result
     assert result is not None and result.status == ResultStatus.SUCCESS, [line["message"] for line in world.log(spec)]
     return user_git(world.project, "show", f"{spec.attempt_ref}:said.txt").split("\n"), spec
+
+
+COMPANY = """import asyncio, sys
+async def serve(reader, writer):
+    head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode()
+    method, target = head.split()[:2]
+    known = "Proxy-Authorization: Basic bWU6cGFzcw==" in head
+    print(method, target, known, flush=True)
+    host, _, port = target.removeprefix("http://").partition("/")[0].rpartition(":")
+    there, back = await asyncio.open_connection("127.0.0.1", int(port))  # it alone knows where registry.inside is
+    if method == "CONNECT":
+        writer.write(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+    else:
+        back.write(head.replace(f"http://{host}:{port}", "").replace("Proxy-Authorization: Basic bWU6cGFzcw==\\r\\n", "").encode())
+    async def pass_on(one, other):
+        while data := await one.read(65536):
+            other.write(data)
+        other.write_eof()
+    await asyncio.gather(pass_on(reader, back), pass_on(there, writer))
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("level", HERE)
+def test_allowed_hosts_are_reached_through_the_proxy_of_this_machine(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    company = subprocess.Popen([sys.executable, "-c", COMPANY], stdout=subprocess.PIPE, text=True)
+    assert company.stdout is not None
+    with company, web(tmp_path) as port, web(tmp_path, secure=True) as secure:
+        way = f"http://me:pass@127.0.0.1:{company.stdout.readline().strip()}"
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, way)
+        launcher.fork_server.close()  # the one that runs was started without them
+        (world.project / "cert.pem").write_bytes((tmp_path / "cert.pem").read_bytes())
+        user_git(world.project, "add", "cert.pem")
+        user_git(world.project, "commit", "-qm", "cert")
+        curl = "curl -sS --noproxy '' --max-time 20"
+        script = f"""
+            {{
+            {curl} http://registry.inside:{port}/plain
+            {curl} --cacert cert.pem https://localhost:{secure}/tunnel
+            {curl} -o /dev/null -w '%{{http_code}}\\n' http://127.0.0.2:{port}/
+            {curl} -o /dev/null -w '%{{http_code}}\\n' http://other.inside:{port}/
+            }} > said.txt; ! env | grep me:pass
+        """
+        hosts = [f"registry.inside:{port}", f"localhost:{secure}", f"127.0.0.2:{port}"]
+        said, _ = said_by(world, script, level, hosts, private=["127.0.0.1/32", "::1/128"])
+        company.terminate()
+        asked = company.stdout.read().split("\n")
+    launcher.fork_server.close()
+    assert said == ["GET /plain registry.inside None", "GET /tunnel localhost None", "403", "403"]
+    assert asked[:2] == [f"GET http://registry.inside:{port}/plain True", f"CONNECT localhost:{secure} True"] and not any(asked[2:])
 
 
 @pytest.mark.process
