@@ -3,6 +3,7 @@
 Both answer the same JSON API, so a verb has one text and one JSON shape wherever it runs.
 """
 
+import ipaddress
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 SETTINGS = "ce_web.settings"
 POLL_SECONDS = 1.0
@@ -47,7 +49,22 @@ def connect(server: str, token: str) -> Connection:
     token = token or os.environ.get("CE_TOKEN", "") or (kept.get("token", "") if kept.get("server") == server else "")
     if not token:
         raise Refused(f"{server} asks for a token: set CE_TOKEN, or run ce login {server}")
+    if _is_plain(server) and not (os.environ.get("CE_PLAIN_HTTP") == "1" or kept.get("plain_http") == server):
+        raise Refused(
+            f"{server} would be sent the token without encryption, for everybody on the way to read: use https://, or, in a network "
+            f"that you trust, ce login --plain-http {server} or CE_PLAIN_HTTP=1."
+        )
     return Server(server.rstrip("/"), token)
+
+
+def _is_plain(server: str) -> bool:
+    """Whether requests go unencrypted to another machine."""
+    parts = urlsplit(server)
+    try:
+        here = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        here = parts.hostname == "localhost"
+    return parts.scheme == "http" and not here
 
 
 def kept_file() -> Path:
@@ -64,17 +81,17 @@ def read_kept() -> dict[str, str]:
         return {}
     except (OSError, ValueError) as fault:
         raise Refused(f"{path} cannot be read ({fault}). Remove it, and run ce login again.") from fault
-    return {name: str(found.get(name, "")) for name in ("server", "token")} if isinstance(found, dict) else {}
+    return {name: str(found.get(name, "")) for name in ("server", "token", "plain_http")} if isinstance(found, dict) else {}
 
 
-def keep(server: str, token: str) -> Path:
-    """Keep server and token for this user alone."""
+def keep(server: str, token: str, *, plain_http: bool = False) -> Path:
+    """Keep server and token for this user alone; `plain_http`: it may be asked without encryption."""
     path = kept_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"server": server, "token": token}, file)
+        json.dump({"server": server, "token": token, **({"plain_http": server} if plain_http else {})}, file)
     return path
 
 

@@ -708,12 +708,17 @@ def _manage(name: str, *arguments: str) -> None:
 
 @ce.command()
 @click.argument("server")
-def login(server: str) -> None:
+@click.option("--plain-http", is_flag=True, help="send the token without encryption, in a network that you trust")
+def login(server: str, plain_http: bool) -> None:
     """Use a server from now on. Asks for a token: make one on its page “Your account”."""
-    token = click.prompt("Token", hide_input=True, err=True).strip()
     server = server.rstrip("/")
+    if plain_http:
+        os.environ["CE_PLAIN_HTTP"] = "1"
+    connect(server, "none")  # refused before a token is typed
+    token = click.prompt("Token", hide_input=True, err=True).strip()
     projects = _all_projects(connect(server, token))
-    say(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {keep(server, token)}.")
+    place = keep(server, token, plain_http=plain_http)
+    say(f"{server} knows this token; it sees {counted(len(projects), 'project')}. Kept in {place}.")
 
 
 @ce.command()

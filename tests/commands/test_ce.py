@@ -192,6 +192,16 @@ def test_a_login_is_kept_for_this_user_alone_and_a_token_goes_to_no_other_server
     assert connect("", "") == Server("http://127.0.0.1:9", "ce_secret")
     with pytest.raises(Refused, match=r"^http://127\.0\.0\.1:10 asks for a token: set CE_TOKEN, or run ce login"):
         connect("http://127.0.0.1:10", "")
+    for address in ("http://ce.example.org", "HTTP://10.1.2.3:8000", "http://127.0.0.1.example.org", "http://localhost@example.org"):
+        asked = CliRunner().invoke(ce, ["login", address], input="ce_secret\n")
+        assert asked.exit_code == 1 and "without encryption" in asked.output and "Token" not in asked.output
+        with pytest.raises(Refused, match="without encryption"):
+            connect(address, "ce_secret")
+    keep("http://ce.example.org", "ce_secret", plain_http=True)
+    assert connect("", "") == Server("http://ce.example.org", "ce_secret")
+    with pytest.raises(Refused, match="without encryption"):
+        connect("http://other.example.org", "ce_secret")
+    assert connect("http://[::1]:9", "x") and connect("http://localhost:9", "x") and connect("https://ce.example.org", "x")
     path.write_text("{")
     with pytest.raises(Refused, match="cannot be read"):
         connect("", "")
