@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 
+from subagents.cgroups import AttemptGroup
 from subagents.contract import (
     JSON_BYTES,
     RESULT,
@@ -87,11 +88,14 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
     read_end, write_end = os.pipe()
     own = os.getpid()
     journal.event("info", "started", f"attempt {spec.attempt} of {spec.task_id}", attempt=spec.attempt, pid=own)
+    group = AttemptGroup.of(int(spec.policy.get("memory_bytes", 0)), int(spec.policy.get("processes", 0)))
     pid = os.fork()
     if pid == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != own:
             os._exit(1)
+        if group is not None:
+            group.enter()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for descriptor in (lock, read_end, wake_read, wake_write):
@@ -99,7 +103,7 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
         run_attempt(spec, write_end, journal)  # never returns
     os.close(write_end)
     _reserve(attempt_dir)
-    Supervisor(spec, journal, began).watch(pid, read_end, wake_read)
+    Supervisor(spec, journal, began, group).watch(pid, read_end, wake_read)
 
 
 def _noted(number: int, frame: object) -> None:
@@ -109,8 +113,8 @@ def _noted(number: int, frame: object) -> None:
 class Supervisor:
     """What the wrapper knows of its runner, and the two contract files that only the wrapper writes."""
 
-    def __init__(self, spec: TaskSpec, journal: Journal, began: float) -> None:
-        self.spec, self.journal, self.began = spec, journal, began
+    def __init__(self, spec: TaskSpec, journal: Journal, began: float, group: AttemptGroup | None) -> None:
+        self.spec, self.journal, self.began, self.group = spec, journal, began, group  # without a group, memory is watched
         self.heartbeat = Heartbeat(
             task_id=spec.task_id,
             status="in_progress",
@@ -183,6 +187,10 @@ class Supervisor:
                 self._write_heartbeat("in_progress")
                 pending = False
         status = self._end_tree(runner)
+        if self.group is not None:
+            if self.failure is None and self.result is None and (used := self.group.killed()):
+                self.failure, self.memory_used = Failure.MEMORY_LIMIT, used
+            self.group.remove()
         if self.failure is not None and self.links is not None:
             self.kept = _keep_unfinished(self.spec, self.links, self.journal)
         self._finish(status)
@@ -204,7 +212,7 @@ class Supervisor:
         return now - self.began - self.waited - (now - self.asked_at if self.asked_at is not None else 0.0)
 
     def _next_memory_look(self) -> float:
-        if not self.memory_limit:
+        if not self.memory_limit or self.group is not None:
             return float("inf")
         return self.memory_looked_at + (HASTY_SECONDS if self.memory_used > self.memory_limit / 2 else MEMORY_SECONDS)
 

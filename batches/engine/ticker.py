@@ -489,9 +489,9 @@ def _facts() -> dict[str, object]:
         sandbox = sandbox_level().words()
     except (SandboxUnavailable, OSError) as error:
         sandbox = str(error)
-    started = os.environ.get(STARTUP_VARIABLE, "")
+    told = {"memory": os.environ.get(MEMORY_VARIABLE, ""), "at start": os.environ.get(STARTUP_VARIABLE, "")}
     disks = [one.to_json() for one in watched_file_systems()]
-    return {"file_systems": disks, "python": platform.python_version(), "sandbox": sandbox, "at start": started}
+    return {"file_systems": disks, "python": platform.python_version(), "sandbox": sandbox, **told}
 
 
 def _pidfd(pid: int) -> int:
@@ -501,6 +501,7 @@ def _pidfd(pid: int) -> int:
         return -1  # it has ended or never existed: the next round finds out
 
 
+MEMORY_VARIABLE = "CE_MEMORY_LIMIT"  # the same for how the memory of attempts is limited
 STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster passes its start-up report to its workers
 
 

@@ -17,6 +17,7 @@ from batches.engine.identity import WrongIdentity, check_identity
 from batches.tasks import enqueue_tick
 from ce_web import running
 from ce_web.cluster import EXIT_REFUSED, STOP_SECONDS, run_cluster
+from subagents import cgroups
 
 PATIENCE_SECONDS = STOP_SECONDS + 5  # a cluster whose `manage.py up` was killed is still stopping
 
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         os.environ[ticker.STARTUP_VARIABLE] = report
         self.stdout.write(report)
         self.stdout.flush()
+        os.environ[ticker.MEMORY_VARIABLE] = cgroups.prepare()
         keep_ticking(settings.CE_HOST)
         enqueue_tick()
         return run_cluster()

@@ -63,6 +63,11 @@ class HostRow:
         return str(self.host.facts.get("sandbox") or "")
 
     @property
+    def memory(self) -> str:
+        """How the memory of attempts is limited there."""
+        return str(self.host.facts.get("memory") or "")
+
+    @property
     def python(self) -> str:
         return str(self.host.facts.get("python") or "")
 
