@@ -556,7 +556,7 @@ class SectionReader:
             elif not current.inline:
                 current.entries.append(ListEntry("Run these commands", block.start + 1, (_command(block),), end=block.end))
         elif current.field is Field.GATES and _is_command(block) and not current.entries:
-            commands = _separate_commands(_command(block))
+            commands = separate_commands(_command(block))
             current.entries.extend(ListEntry(f"`{command}`", block.start + 2 + at) for at, command in commands)
             if commands:
                 current.covered += ((block.start + 1, block.end),)
@@ -572,12 +572,12 @@ class SectionReader:
 # What a label with its text on the same line says in full: a list below it is something else.
 _SAID_INLINE = frozenset({"checkpoint", "checkpoints", "independent test", "independent tests", "verify", "done when"})
 _SCRIPT = re.compile(
-    r"\\$|<<|^\s|^(?:if|for|while|until|case|function|do|done|fi|esac|then|else|export|cd|set|source)\b|[{(]\s*$|^\w+=|^[})]|`",
+    r"\\$|<<|^\s|^[^\"\n]*\"[^\"\n]*$|^(?:if|for|while|until|case|function|do|done|fi|esac|then|else|export|cd|set|source)\b|[{(]\s*$|^\w+=|^[})]|`|&$",
     re.MULTILINE,
 )
 
 
-def _separate_commands(script: str) -> list[tuple[int, str]]:
+def separate_commands(script: str) -> list[tuple[int, str]]:
     """The commands of a fence, each on its own line, with their offsets. [] for a script, whose lines mean nothing alone."""
     lines = [(at, line.strip()) for at, line in enumerate(script.split("\n")) if line.strip() and not line.lstrip().startswith("#")]
     if len(lines) > 1 and _SCRIPT.search(script):

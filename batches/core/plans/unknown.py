@@ -160,12 +160,14 @@ def _as_phases(chosen: Sequence[Part], lines: Sequence[str], at_once: bool) -> R
     heading_of = {part.line: place for place, part in enumerate(chosen)}
     keys = [part.key if own_keys else str(place) for place, part in enumerate(chosen, start=1)]
     ends = [part.line - 1 for part in chosen[1:]] + [len(lines)]
+    bullets = {_first_bullet(lines, part.line, end) for part, end in zip(chosen, ends, strict=True)}
+    last = max(last, *bullets)
     text: list[str] = []
     for number in range(first, last + 1):
         line = lines[number - 1]
         place = heading_of.get(number)
         if place is None:
-            text.append(line)
+            text += ["**Implementation Steps**:", line] if number in bullets else [line]
             continue
         part = chosen[place]
         text.append(f"{'#' * (part.level if 1 < part.level < 7 else 2 if part.level == 1 else 3)} Phase {keys[place]}: {part.title}")
@@ -184,3 +186,16 @@ def _as_phases(chosen: Sequence[Part], lines: Sequence[str], at_once: bool) -> R
     else:
         button = f"Read these as {count}, all at once" if at_once else f"Read these as {count}, one after the other"
     return Repair(first, "replace", "\n".join(text), button, last)
+
+
+def _first_bullet(lines: Sequence[str], after: int, end: int) -> int:
+    """The line (from 1) of the first list below a heading, if it is one of plain bullets without a label; 0 otherwise."""
+    for number in range(after + 1, end + 1):
+        line = lines[number - 1]
+        label = read_label(line.strip())
+        if _BOX.match(line) or _NUMBER_ITEM.match(line) or _FENCE.match(line) or (label is not None and label.field is not None):
+            return 0
+        if _BULLET.match(line):
+            inner = read_label(line.strip().lstrip("-*+ "))
+            return 0 if inner is not None and inner.field is not None else number
+    return 0

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from batches.core.plans.dependencies import PhaseNames, read_references
-from batches.core.plans.reader import apply_repair, read_plan
-from batches.core.plans.repairs import choices
+from batches.core.plans.reader import apply_repair, parse_plan, read_plan
+from batches.core.plans.repairs import choices, repair_all
 from batches.core.plans.values import read_hours
 from tests.core.plans.samples import FIELDS, LISTS, codes, one, phase, plan
 
@@ -306,6 +306,11 @@ def test_all_repairs_at_once_lead_to_a_plan_without_errors_that_says_what_is_ass
     assert (found.errors, proposal.errors) == ((), 0)
     assert {assumed for one_phase in found.plan.phases for assumed in one_phase.assumed} == {"Estimated Hours", "Complexity"}
     assert all(other.hours < proposal.hours for other in others)
+
+
+def test_plain_bullets_of_an_unknown_document_become_steps_and_no_dependencies():
+    text = repair_all("# Map\n\n## Features\n\n- Resize\n- Store\n\n## Links\n\nMore of them.\n\n- Join\n").text
+    assert [(list(phase.dependencies), len(phase.steps)) for phase in parse_plan(text).phases] == [([], 2), (["1"], 1)]
 
 
 def test_repairs_at_once_keep_the_order_of_the_numbers():

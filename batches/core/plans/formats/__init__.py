@@ -15,11 +15,14 @@ from batches.core.plans.formats import (
     kiro,
     openspec,
     outline,
+    prp,
     ralph,
     spec_kit,
     superpowers,
+    task_file,
     task_list,
     task_master,
+    task_master_text,
 )
 from batches.core.plans.formats.document import Document, phase_of
 from batches.core.plans.labels import Field, field_named
@@ -41,18 +44,21 @@ class Format:
 
 _MODULES = (
     task_master,
+    task_master_text,
     cursor,
     spec_kit,
     superpowers,
     humanlayer,
     gsd,
     ccpm,
+    task_file,
     bmad,
     kiro,
     openspec,
     agent_os,
     conductor,
     ralph,
+    prp,
     outline,
     task_list,
 )

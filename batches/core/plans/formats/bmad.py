@@ -7,7 +7,7 @@ from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.blocks import MarkdownBlock
 from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
-from batches.core.plans.formats.roles import PhaseReader, Role
+from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
 from batches.core.plans.types import GateText, IssueCode, PlanReading
 
 NAME = "BMAD"
@@ -46,6 +46,7 @@ def read(document: Document) -> PlanReading:
             _read_story(draft, phase, part)
         _default_step(draft, phase)
     _lonely_sections(draft, stories)
+    final_checks(draft)
     return draft.finish()
 
 

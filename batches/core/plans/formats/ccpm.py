@@ -26,7 +26,7 @@ def recognise(document: Document) -> bool:
 
 def read(document: Document) -> PlanReading:
     """The plan: a phase for each task. Tasks marked “parallel: true” wait only for the last task that is not parallel."""
-    return _read_task(document) if _is_task(document) else _read_epic(document)
+    return read_task(document, NAME) if _is_task(document) else _read_epic(document)
 
 
 def _section(document: Document, *names: str) -> Section | None:
@@ -110,9 +110,10 @@ def _is_task(document: Document) -> bool:
     )
 
 
-def _read_task(document: Document) -> PlanReading:
+def read_task(document: Document, name: str) -> PlanReading:
+    """The plan of a file that holds one task: one phase."""
     title = re.sub(r"^Task\s*:\s*", "", document.title, flags=re.IGNORECASE)
-    draft = Draft(document, NAME, title=title, order="one task")
+    draft = Draft(document, name, title=title, order="one task")
     phase = draft.phase("1", title, 0, 0)
     phase.line, phase.end_line = document.body + 1, len(document.lines)
     roles = {
@@ -123,6 +124,9 @@ def _read_task(document: Document) -> PlanReading:
         "dependencies": Role.NOTES,
         "effort estimate": Role.HOURS,
         "files affected": Role.FILES,
+        "checklist": Role.STEPS,
+        "effort": Role.HOURS,
+        "final summary": Role.NOTES,
     }
     for section in document.title_section.sections if document.title_section else document.root.sections:
         if folded(section.title) == "dependencies":
@@ -132,9 +136,9 @@ def _read_task(document: Document) -> PlanReading:
         phase.add_step(
             f"{title}: {' '.join(phase.goal.split())}" if phase.goal else title,
             phase.line,
-            str(document.meta.get("status")) in ("closed", "completed"),
+            str(document.meta.get("status")).lower() in ("closed", "completed", "done"),
         )
-    waits = document.meta.get("depends_on")
+    waits = document.meta.get("depends_on") or document.meta.get("dependencies")
     if waits:
         others = ", ".join(map(str, waits)) if isinstance(waits, list) else str(waits)
         message = f"This task waits for {others}, which are other files. Carry those out first."

@@ -107,6 +107,8 @@ def _phase(draft: Draft, task: _Task) -> None:
         draft.account.mark(ReadAs.STEP, head.line + 1, head.end_line)
         draft.account.mark(ReadAs.PHASE, head.line)
     else:
+        if details and all(part.optional for part in parts):  # what is not optional is told in the details
+            phase.add_step(_with_details(name, "\n".join(f"- {item.whole}" for item in details)), head.line, head.done)
         goal = [item.title for item in details if not _REFERENCE.match(item.text) and not _WAITS_BELOW.match(item.text)]
         phase.goal = "; ".join(goal)
         for item in details:

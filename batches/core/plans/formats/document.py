@@ -27,8 +27,9 @@ _LABEL = re.compile(
     r"|(?P<plain>(?=[^\W\d_])[^a-z\d_\W][\w'\u2019/& -]{1,48}?)(?P<note2>\s*\([^()\n]{0,80}\))?:(?=\s|$))\s*(?P<value>.*)$",
     re.DOTALL,
 )
+_BOXED_TITLE = re.compile(r"^`\[[\w ]{0,12}\]`\s+")
 _SEPARATOR = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
-_UNQUOTED = re.compile(r"^(?P<head>\s*(?:- +)?[\w-]+: +)(?P<value>(?![\"'\[{|>&*!]).*(?:: | #|:$).*)$")
+_UNQUOTED = re.compile(r"^(?P<head>\s*(?:- +)?[\w-]+: +)(?P<value>[@`%].*|(?![\"'\[{|>&*!]).*(?:: | #|:$).*)$")
 
 
 @dataclass(slots=True)
@@ -170,7 +171,7 @@ class Document:
             if block.kind == "heading":
                 while path[-1].level >= block.level:
                     path.pop().end_line = block.start
-                section = Section(" ".join(block.text.split()), block.level, block.start + 1, len(self.lines))
+                section = Section(_BOXED_TITLE.sub("", " ".join(block.text.split())), block.level, block.start + 1, len(self.lines))
                 path[-1].sections.append(section)
                 path.append(section)
             else:

@@ -18,7 +18,7 @@ from batches.core.plans.types import PlanReading
 NAME = "implementation plan"
 CLAUDE = "Claude Code plan"
 SIGN = re.compile(
-    rf"^(?:#{{1,5}} |\*\*)\W{{0,4}}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m|epic|wave|{PHASE})"
+    rf"^(?:#{{1,5}} |\*\*)(?:`\[[\w ]*\]`)?\W{{0,4}}(?:phase|stage|milestone|sprint|step|iteration|part|task|week|m|epic|wave|{PHASE})"
     r"(?:[ -]?#?\d| (?-i:[A-Z])\b)"
     r"|^#{1,4} (?:\d+\.\s+)?"
     r"(?:implementation|changes|file changes|files? to|critical files|steps|verification|proposed changes|approach|plan\b)",
@@ -52,6 +52,7 @@ _ROLES = {
         ),
         Role.STEPS,
     ),
+    "validate": Role.GATES,
     **dict.fromkeys(("effort estimate", "estimated effort", "time estimate"), Role.HOURS),
     **dict.fromkeys(
         ("outcome", "session start", "suggested progress marker", "phase completion", "target date", "current layout"), Role.NOTES

@@ -10,6 +10,8 @@ from batches.core.plans.blocks import MarkdownBlock
 from batches.core.plans.formats.document import Item, Section, folded, label_of, one_line, table_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.labels import FIELD_OF, Field
+from batches.core.plans.section_fields import separate_commands
+from batches.core.plans.types import IssueCode
 from batches.core.plans.values import read_hours
 
 _STEP_NAME = re.compile(r"(?:step|task)\s+[0-9]{1,3}[a-z]?(?:\.[0-9]+)*|[0-9]{1,3}\.[0-9]{1,3}")
@@ -135,11 +137,14 @@ _COMMON: dict[str, Role] = {
 }
 
 
-_GATE_NAME = re.compile(r".*\b(?:checkpoint|review boundary|review gate|exit gate|quality gate)s?")
+_GATE_NAME = re.compile(
+    r".*\b(?:definition of done|(?:validation|verification) checklist|checkpoint|review boundary|review gate|exit gate|quality gate)s?"
+)
 _DONE_STATUS = re.compile(r"(?:\u2705\s*)?(?:complete[d]?|done|shipped|merged)\b(?!\s*\d|\s*:)|\u2705", re.IGNORECASE)
 _NOTES_NAME = re.compile(
     r".*\b(?:risks?|out of scope|non-goals|references|notes|rollback|rollback plan|considerations|open questions|assumptions)"
 )
+_COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 _NUMBERED_BOLD = re.compile(r"^\*\*\d+(?:\.\d+)+[a-z]?[.:)]?\s+\S[^*\n]*\*\*")
 
 
@@ -235,7 +240,7 @@ class PhaseReader:
         label = label_of(text)
         if label is None:
             if self.role is Role.GOAL and not self.phase.goal:
-                self.phase.goal = text
+                self.phase.goal = _COMMENT.sub("", text)
                 self.draft.account.mark(ReadAs.FIELD, line, end_line)
             elif self.role in _ONE_VALUE:
                 if not (self.role is Role.FILES and self.phase.files):
@@ -389,13 +394,21 @@ class PhaseReader:
 
     def _code(self, block: MarkdownBlock) -> None:
         if self.role is Role.GATES and (not block.info or block.info.split()[0].lower() in ("sh", "bash", "shell", "zsh", "console")):
-            for at, line in enumerate(block.text.split("\n")):
-                command = line.strip().removeprefix("$ ").strip()
-                if command and not command.startswith("#"):
-                    self.phase.add_gate(f"`{command}` passes", block.start + 2 + at)
-            self.draft.account.mark(ReadAs.GATE, block.start + 1, block.end)
+            commands = separate_commands(re.sub(r"^\$ ", "", block.text, flags=re.MULTILINE))
+            for at, command in commands:
+                self.phase.add_gate(f"`{command}` passes", block.start + 2 + at)
+            if commands:
+                self.draft.account.mark(ReadAs.GATE, block.start + 1, block.end)
+            else:
+                self._script(block)
         else:
             self._mark_detail(block)
+
+    def _script(self, block: MarkdownBlock) -> None:
+        """A script among the gates: its lines mean nothing alone, and nobody has said when it succeeds."""
+        why = "A script is no gate: its lines mean nothing alone. Write one command a line, or call the script from a file."
+        self.draft.account.because(block.start + 1, why)
+        self.draft.issues.warning(block.start + 1, IssueCode.UNREAD_GATE, why, field=Field.GATES, phase=self.phase.key)
 
     def _mark_detail(self, block: MarkdownBlock) -> None:
         if self.role in (Role.STEPS, Role.DETAIL, Role.OPEN) and self.phase.steps:
@@ -416,11 +429,12 @@ def _is_alone(text: str) -> bool:
 
 
 def final_checks(draft: Draft) -> None:
-    """Check-boxes below a heading of checks (“Acceptance Criteria”) outside all phases hold at the end: gates of the last phase."""
+    """Check-boxes below a heading of checks (“Acceptance Criteria”) outside all phases hold at the end: gates of the phase above."""
     if not draft.phases:
         return
-    last = max(draft.phases, key=lambda phase: phase.line)
+    ordered = sorted(draft.phases, key=lambda phase: phase.line)
     for section in draft.document.sections:
+        last = next((phase for phase in reversed(ordered) if phase.line < section.line), ordered[-1])
         if any(phase.line <= section.line <= phase.end_line for phase in draft.phases) or role_of(section.title, {}) is not Role.GATES:
             continue
         for item in draft.document.items_in(section, deep=True):

@@ -1,5 +1,7 @@
 """Kiro, Agent OS, OpenSpec, Conductor and plain lists of boxes."""
 
+import pytest
+
 from batches.core.plans.formats import detect
 from batches.core.plans.reader import read_plan
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
@@ -197,3 +199,95 @@ def test_a_plan_of_ours_that_lost_its_headings_is_no_task_list():
     text = "**Estimated Hours**: 2\n**Complexity**: low\n\n**Validation Gates**:\n- [ ] It works\n- [ ] It is fast\n"
     reading = read_plan(text)
     assert reading.format is None and reading.errors  # its boxes are gates; as steps they would mean something else
+
+
+def test_a_task_whose_parts_are_all_optional_is_itself_a_step():
+    reading = read("""
+        # Implementation Plan
+
+        - [ ] 1. Add the picker
+          - Make src/Picker.vue
+          - Two dates
+          - _Requirements: 1.1_
+          - [ ]* 1.1 Write property tests
+        - [ ] 2. Use it
+          - [ ] 2.1 On the first page
+          - [ ]* 2.2 Write tests
+    """)
+    assert [[step.text.split("\n")[0] for step in phase.steps] for phase in reading.plan.phases] == [
+        ["Add the picker", "Write property tests (optional)"],
+        ["On the first page", "Write tests (optional)"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "head", ["id: BACK-7\ntitle: Add it\nstatus: To Do\nassignee: @ann\ndependencies: [BACK-6]", "name: Add it\nstatus: open"]
+)
+def test_the_file_of_one_task_is_one_phase(head):
+    reading = read(
+        f"---\n{head}\n---\n\n## Description\n\n<!-- BEGIN -->\nAdd it to the list.\n\n## Acceptance Criteria\n<!-- AC -->\n"
+        "- [ ] #1 It is there\n"
+        "- [ ] #2 It is quick\n\n## Implementation Notes\n\n- Was easy\n"
+    )
+    assert (name_of(reading), reading.plan.title, shape(reading)) == ("task file", "Add it", {"1": ([], 1, 2)})
+    assert reading.plan.phases[0].goal == "Add it to the list."
+    assert any("BACK-6" in issue.message for issue in reading.warnings) is ("BACK-6" in head)
+
+
+def test_a_prp_lists_its_tasks_in_a_fence():
+    reading = read("""
+        # Agent
+
+        ### Success Criteria
+        - [ ] It answers
+
+        ### List of tasks to be completed
+        ```yaml
+        Task 1: Set up
+        CREATE config/settings.py:
+          - PATTERN: as in main.py
+
+        Task 2: Search
+        CREATE tools/search.py:
+        ```
+
+        ## Validation Loop
+        ```bash
+        pytest -q
+        ```
+
+        ## Final validation Checklist
+        - [ ] All tests pass
+    """)
+    assert name_of(reading) == "PRP"
+    assert shape(reading) == {"1": ([], 1, 0), "2": (["1"], 1, 2)}
+    assert [phase.files for phase in reading.plan.phases] == [("config/settings.py", "main.py"), ("tools/search.py",)]
+
+
+def test_tasks_with_a_coded_box_in_their_heading_and_a_script_among_the_gates():
+    reading = read("""
+        # Feature: Merge
+
+        ### `[x]` Task 1: Remove it
+        - **ACTION**: delete `old/`
+        - **VALIDATE**: nothing names it
+
+        ### `[ ]` Task 2: Merge it
+        - **ACTION**: move `a.py`
+
+        ## Verification
+
+        ```bash
+        pytest -q
+        ruff check .
+        ```
+
+        ```bash
+        python -c "
+        print(1)
+        "
+        ```
+    """)
+    assert shape(reading) == {"1": ([], 1, 1), "2": (["1"], 1, 2)}
+    assert [phase.steps[0].done for phase in reading.plan.phases] == [True, False]
+    assert [issue.line for issue in reading.warnings if issue.code == "unread-gate"] == [17]

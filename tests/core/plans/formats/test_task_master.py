@@ -43,3 +43,46 @@ def test_one_tag_is_read_and_the_others_are_named():
 
 def test_json_of_another_shape_is_left_to_our_own_reader():
     assert detect(json.dumps({"items": [{"id": "1", "steps": ["a"], "subtasks": []}]})) is None
+
+
+TEXT = """\
+# Task ID: {id}
+# Title: Task {id}
+# Status: {status}
+# Dependencies: {needs}
+# Priority: high
+# Description: Do {id}
+# Details:
+Change `src/{id}.py`.
+
+# Test Strategy:
+Run it
+and look.
+"""
+PARTS = """
+# Subtasks:
+## 1. Write it [done]
+### Dependencies: None
+### Description: In src/a.py
+### Details:
+Mind the case.
+
+## 2. Link it [pending]
+### Dependencies: 3.1
+"""
+
+
+def test_the_text_of_tasks_is_read_as_the_json_is():
+    alone = read(TEXT.format(id=3, status="pending", needs="1 (done), 2") + PARTS)
+    assert (name_of(alone), alone.plan.title, shape(alone)) == ("Task Master", "Task 3", {"3": ([], 2, 1)})
+    assert [(step.line, step.done, step.text) for step in alone.plan.phases[0].steps] == [
+        (15, True, "Write it\nIn src/a.py\nMind the case."),
+        (21, False, "Link it"),
+    ]
+    assert alone.plan.phases[0].gates[0].text == "Run it and look."
+    assert any("waits for 1, 2, which are other files" in issue.message for issue in alone.warnings)
+    several = read(
+        "\n".join(TEXT.format(id=key, status=status, needs=needs) for key, status, needs in ((1, "done", "None"), (2, "deferred", "1")))
+    )
+    assert shape(several) == {"1": ([], 1, 1), "2": (["1"], 1, 1)}
+    assert several.plan.phases[0].steps[0].done and any("deferred" in issue.message for issue in several.warnings)
