@@ -114,7 +114,7 @@ class Supervisor:
     """What the wrapper knows of its runner, and the two contract files that only the wrapper writes."""
 
     def __init__(self, spec: TaskSpec, journal: Journal, began: float, group: AttemptGroup | None) -> None:
-        self.spec, self.journal, self.began, self.group = spec, journal, began, group  # without a group, memory is watched
+        self.spec, self.journal, self.began, self.group = spec, journal, began, group
         self.heartbeat = Heartbeat(
             task_id=spec.task_id,
             status="in_progress",
@@ -212,7 +212,7 @@ class Supervisor:
         return now - self.began - self.waited - (now - self.asked_at if self.asked_at is not None else 0.0)
 
     def _next_memory_look(self) -> float:
-        if not self.memory_limit or self.group is not None:
+        if not self.memory_limit:
             return float("inf")
         return self.memory_looked_at + (HASTY_SECONDS if self.memory_used > self.memory_limit / 2 else MEMORY_SECONDS)
 
