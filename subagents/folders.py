@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 
 TYPE_CHECKING = False
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
 def remove(folder: str) -> None:
     """Remove a folder whatever rights a program has left there; never follows a link. Raises OSError."""
+    import shutil  # here: every attempt imports this module, and it brings the compressors
 
     def make_way(function: object, path: str, error: object) -> None:
         above = os.path.dirname(path)

@@ -24,7 +24,7 @@ AGENTS = "agents"
 IDLE_SECONDS = 900.0  # the one for agents ends after this time without a request: it holds much memory
 ENV_START = 47  # the index of env_start in /proc/self/stat, counted after the command's name
 PRELOADED = (
-    *("ctypes", "json", "shlex", "traceback"),
+    *("ctypes", "difflib", "json", "shlex", "shutil", "traceback"),
     *("subagents.wrapper", "subagents.supervisor", "subagents.gates", "subagents.backends.steps", "subagents.sandbox"),
     *("resource", "subagents.landlock"),
     *("subagents.roles.executor", "subagents.roles.generator", "subagents.roles.stage_check"),

@@ -13,7 +13,6 @@ import fnmatch
 import json
 import os
 import re
-import shutil
 import sys
 import time
 
@@ -197,6 +196,8 @@ def _bring(source: str, target: str) -> None:
         raise SetupFailed(f"{source} is a folder; name the files that are to be brought along")
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if not os.path.lexists(target):
+        import shutil  # here: every attempt imports this module, and it brings the compressors
+
         shutil.copyfile(source, target)
         os.chmod(target, 0o444)
 

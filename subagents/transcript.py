@@ -6,8 +6,6 @@ masked as in the log. An entry is cut to a size, the whole to another, and each 
 
 from __future__ import annotations
 
-import difflib
-
 from subagents.appending import Appended
 from subagents.contract import EntryKind
 from subagents.files import clean_text, dump_json
@@ -108,5 +106,7 @@ def small_diff(path: str, before: str, after: str) -> str:
     old, new = before.splitlines(), after.splitlines()
     if len(old) + len(new) > DIFFED_LINES:
         return f"--- {path}\n+++ {path}\n@@ {len(old)} lines before, {len(new)} after: too long to compare @@\n"
+    import difflib  # here: every attempt imports this module, and few tell of an edit
+
     lines = difflib.unified_diff(old, new, path, path, n=CONTEXT_LINES, lineterm="")
     return "".join(f"{line}\n" for line in lines)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import time
 
 from subagents.files import MACHINE_ERRORS, SubagentError
@@ -934,6 +933,8 @@ class Repository:
 
     def _partial(self, said: str) -> RepositoryProblem:
         message = f"{self.path} is a partial clone, and objects that are needed are not in it. Fetch them: "
+        import shlex
+
         return RepositoryProblem("partial", f"{message}git -C {shlex.quote(self.path)} fetch --refetch --no-filter ({said})")
 
     def _is_partial(self) -> bool:
