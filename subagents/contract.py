@@ -574,7 +574,8 @@ class Heartbeat(_Message):
 class TaskResult(_Message):
     """How an attempt ended. `failure_reason` is "" on success, else a word of the closed list.
 
-    `report` is the role's own: executor {"summary"} where its agent gave one; reviewer {"findings", "document", "semantic"};
+    `report` is the role's own: executor {"summary"} where its agent gave one, with "comments": [{"number", "answer"}] where it dealt
+    with some of a person; reviewer {"findings", "document", "semantic"};
     context_updater {"path", "changed", "note"}; drafter {"answer"}.
     `usage` has the USAGE_FIGURES and "requests", each with "model", the figures and "cost_usd"; {} when no model was asked.
     A later attempt can continue `session`; `retry_at` (ISO 8601, with rate_limited) is when the provider accepts

@@ -88,7 +88,8 @@ END_WITH_RESULT = """- If something cannot be done, report `blocked` in the resu
 - Never claim anything that you have not verified.
 
 End with the structured result: `status` (`done` or `blocked`), for each step its number, whether it is done and a note,
-and a summary, which the agents of the phases that depend on this one are told."""
+and a summary, which the agents of the phases that depend on this one are told. If you were told numbered comments of a
+person, answer in `comments` each one that you have dealt with: its number, and what you did."""
 END_WITH_WORDS = """- If something cannot be done, say what is missing. Never claim anything that you have not verified.
 
 End with a few sentences: what you did, and which step is not done."""
@@ -111,6 +112,10 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
+def _may_have(schema: dict[str, Any], **properties: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def _list(of: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": of}
 
@@ -120,10 +125,13 @@ OPINIONS = ("holds", "does_not_hold", "cannot_tell")
 
 # The answer of each role's agent, as JSON schema.
 ANSWERS: dict[Role, dict[str, Any]] = {
-    Role.EXECUTOR: _object(
-        status=_text(enum=["done", "blocked"]),
-        steps=_list(_object(number={"type": "integer"}, done={"type": "boolean"}, note=_text())),
-        summary=_text(),
+    Role.EXECUTOR: _may_have(
+        _object(
+            status=_text(enum=["done", "blocked"]),
+            steps=_list(_object(number={"type": "integer"}, done={"type": "boolean"}, note=_text())),
+            summary=_text(),
+        ),
+        comments=_list(_object(number={"type": "integer"}, answer=_text())),
     ),
     Role.GENERATOR: _object(notes=_text()),
     Role.REVIEWER: _object(

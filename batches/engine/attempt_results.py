@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -15,7 +15,7 @@ from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
 from batches.engine.steering import deliver
-from batches.models import Attempt, AttemptPrompt, Gate, GateCheck, Result
+from batches.models import Attempt, AttemptPrompt, DiffComment, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
 from batches.projects.secrets import learn_secrets
@@ -239,6 +239,8 @@ def _store_prompt(end: End) -> None:
 def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
     """Write the rows of an attempt's result and of its gates. In the caller's transaction."""
     result_row(attempt, spec, result).save(force_insert=True)
+    if result.status == ResultStatus.SUCCESS and result.report.get("comments"):
+        _resolve_comments(attempt, result.report["comments"])
     if not result.gates:
         return
     keys = {outcome.phase or spec.key for outcome in result.gates if outcome.origin == GateOrigin.PLAN}
@@ -272,6 +274,14 @@ def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
         for gate, outcome in bound
         if gate is not None or (outcome.origin != GateOrigin.PLAN and outcome.text)
     )
+
+
+def _resolve_comments(attempt: Attempt, answers: list[dict[str, Any]]) -> None:
+    """Resolve the comments of people on the attempt's phase that its agent has answered. No other's: a number is only a claim."""
+    of_phase = DiffComment.objects.filter(attempt__task__phase=attempt.task.phase_id, at__lt=attempt.launched_at, resolved_at=None)
+    for one in answers:
+        said = {"answer": redact(one["answer"]), "resolved_at": timezone.now(), "resolved_name": "its agent"}
+        of_phase.filter(pk=one["number"]).update(**said)
 
 
 def result_row(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> Result:

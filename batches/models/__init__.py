@@ -14,7 +14,7 @@ from batches.models.accounts import (
 )
 from batches.models.batches import Batch, Conflict, Gate, LinearIssue, Phase, Stage
 from batches.models.choices import GateWhen, Network, OnConflict, Scheduling
-from batches.models.comments import DiffComment
+from batches.models.comments import DiffComment, ViewedFile
 from batches.models.facts import AttemptFact, RunFact, StageFact
 from batches.models.gates import GateCheck, GateOpinion, SignOff, Verification
 from batches.models.ideas import Idea, IdeaAttempt
@@ -75,5 +75,6 @@ __all__ = [
     "Task",
     "Transition",
     "Verification",
+    "ViewedFile",
     "check_agent_command",
 ]

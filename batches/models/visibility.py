@@ -52,6 +52,7 @@ PATHS = {
     "Result": "attempt__task__run__batch__project",
     "AttemptPrompt": "attempt__task__run__batch__project",
     "DiffComment": "attempt__task__run__batch__project",
+    "ViewedFile": "phase__batch__project",
     "Transition": "run__batch__project",
     "PredictedConflict": "run__batch__project",
     "GateCheck": "attempt__task__run__batch__project",

@@ -1,6 +1,6 @@
 """Files of a diff as tables, unified or split. Everything is escaped here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from django import template
@@ -8,26 +8,33 @@ from django.utils.safestring import SafeString, mark_safe
 
 from batches.core.text.diff import DiffFile, DiffLine, compared, side_by_side
 from batches.core.text.highlight import style_lines
+from batches.models import DiffComment
 from batches.templatetags.ce import shown
 
 register = template.Library()
 COLUMNS = '<col class="at"><col class="sign"><col>'
 SIGNS = {"add": "+", "del": "−"}
+Said = dict[tuple[int, bool], list[DiffComment]]  # by the line, and whether it is one before the change
 Styles = dict[int, Sequence[tuple[int, int, str]]]  # by the index of the line
 
 
 @register.simple_tag
-def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000) -> SafeString:
-    """At most `limit` lines of a file, with numbers, colours and changes inside lines; `mode` is unified or split."""
+def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000, comments: Sequence[DiffComment] = ()) -> SafeString:
+    """At most `limit` lines of a file, with numbers, colours, changes inside lines, and comments; `mode` is unified or split."""
     lines = compared(file.lines[:limit])
     styles = _styles(file.name, lines)
+    said: Said = {}
+    for one in comments:
+        said.setdefault((one.line, one.removed), []).append(one)
+    whole = "".join(_comment_row(one, 6) for one in said.pop((0, False), []))
     if mode == "split":
         places = {id(line): place for place, line in enumerate(lines)}
-        rows = "".join(_pair(left, right, places, styles) for left, right in side_by_side(lines))
-        rows = f"<colgroup>{COLUMNS * 2}</colgroup><tbody>{rows}</tbody>"
+        pairs = side_by_side(lines)
+        rows = "".join(_pair(left, right, places, styles) + _said((left, right), said, 6) for left, right in pairs)
+        rows = f"<colgroup>{COLUMNS * 2}</colgroup><tbody>{whole}{rows}</tbody>"
     else:
-        rows = "".join(_row(line, styles.get(place, ())) for place, line in enumerate(lines))
-        rows = f"<tbody>{rows}</tbody>"
+        rows = "".join(_row(line, styles.get(place, ())) + _said((line,), said, 4) for place, line in enumerate(lines))
+        rows = f"<tbody>{whole}{rows}</tbody>"
     return mark_safe(f'<table class="code-diff code-{"split" if mode == "split" else "unified"}">{rows}</table>')  # noqa: S308 -- rows are escaped where they are made
 
 
@@ -39,6 +46,25 @@ def _styles(name: str, lines: Sequence[DiffLine]) -> Styles:
         for place, styles in zip(side, style_lines(name, [lines[place].text for place in side]) or (), strict=False):
             found[place] = styles
     return found
+
+
+def _said(lines: Iterable[DiffLine | None], said: Said, columns: int) -> str:
+    """The comments on these lines, each once."""
+    if not said:
+        return ""
+    found = []
+    for line in lines:
+        if line is not None and line.kind in ("", "add", "del"):
+            found += said.pop((line.new or 0, False), []) if line.new else []
+            found += said.pop((line.old or 0, True), []) if line.old else []
+    return "".join(_comment_row(one, columns) for one in found)
+
+
+def _comment_row(one: DiffComment, columns: int) -> str:
+    done = f" · resolved by {shown(one.resolved_name)}" if one.resolved_at else ""
+    said = f'<span class="muted">{shown(one.name)}{done}</span><span class="remark-text">{shown(one.text)}</span>'
+    said += f'<span class="remark-text muted">{shown(one.answer)}</span>' if one.answer else ""
+    return f'<tr class="remark"><td colspan="{columns}">{said}</td></tr>'
 
 
 def _row(line: DiffLine, styles: Sequence[tuple[int, int, str]]) -> str:

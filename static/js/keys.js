@@ -1,4 +1,6 @@
 // Keys: everything they do can be done by pointer and Tab key as well; the list is in the dialog that "?" opens.
+import { reviewed } from "./logs.js";
+
 const ROWS = "main tbody tr, main .phase, main .rows > li, main .attention li, main details.stage > summary, main .diff > summary";
 const PLACES = { b: "/batches/", l: "/plans/", p: "/projects/", m: "/metrics/", h: "/health/" };
 let going = 0; // until when a letter after "g" counts
@@ -50,6 +52,7 @@ function press(key) {
     if (toggle) toggle.click();
     return Boolean(toggle);
   }
+  if ((key === "v" || key === "c") && reviewed(key)) return true;
   const link = document.querySelector(`a[data-key="${CSS.escape(key)}"]`);
   if (link) link.click();
   return Boolean(link);

@@ -101,7 +101,7 @@ export function showEntry() {
 window.addEventListener("hashchange", showEntry);
 
 document.addEventListener("click", function (event) {
-  const link = event.target.closest(".diff-list a");
+  const link = event.target.closest(".diff-list a, .file-tree a");
   const file = link && document.getElementById(link.hash.slice(1));
   if (file) file.open = true;
 });
@@ -115,12 +115,52 @@ document.addEventListener("click", function (event) {
   const cells = Array.from(cell.parentElement.querySelectorAll("td.at"));
   const newer = cells[cells.length - 1];
   const removed = !newer.textContent || (cell !== newer && cell.classList.contains("del"));
-  const name = file.querySelector(".diff-name").cloneNode(true);
-  name.querySelectorAll(".tag").forEach((tag) => tag.remove());
-  form.elements.file.value = name.textContent.trim();
-  form.elements.line.value = (removed ? cell : newer).textContent;
-  form.elements.removed.value = removed ? "1" : "";
+  name(file, (removed ? cell : newer).textContent, removed);
   form.elements.text.focus();
+});
+function name(file, line, removed) {
+  const fields = document.getElementById("comment-form").elements;
+  if (fields.attempt && file.dataset.attempt) fields.attempt.value = file.dataset.attempt;
+  fields.file.value = file.dataset.file;
+  fields.line.value = line;
+  fields.removed.value = removed ? "1" : "";
+}
+
+// Reviewing by key: the file that has the focus, else the first that can be seen.
+export function reviewed(key) {
+  const all = Array.from(document.querySelectorAll("details.diff"));
+  const file = document.activeElement.closest("details.diff") || all.find((one) => one.getBoundingClientRect().bottom > 120);
+  if (!file) return false;
+  if (key === "v") {
+    const button = file.querySelector("[data-viewed]");
+    if (button) button.click();
+    return Boolean(button);
+  }
+  if (!document.getElementById("comment-form")) return false;
+  name(file, "", false);
+  document.getElementById("comment-line").focus();
+  return true;
+}
+// A file that was viewed closes, and the next one that was not has the focus.
+document.addEventListener("click", function (event) {
+  const button = event.target.closest("button[data-viewed]");
+  if (!button || !window.htmx) return;
+  event.preventDefault();
+  const viewed = button.getAttribute("aria-pressed") !== "true";
+  const file = button.closest("details.diff");
+  const values = { mark: button.value.split(" ")[0] + (viewed ? "" : " not") };
+  window.htmx.ajax("POST", button.formAction, { source: button.form, target: button.form, swap: "none", values: values }).then(function () {
+    button.setAttribute("aria-pressed", String(viewed));
+    button.value = button.value.split(" ")[0] + (viewed ? " not" : "");
+    file.open = !viewed;
+    document.querySelector(`.file-tree a[href="#${file.id}"]`).toggleAttribute("data-viewed", viewed);
+    const marks = Array.from(document.querySelectorAll("button[data-viewed]"));
+    document.getElementById("viewed-count").textContent = marks.filter((one) => one.getAttribute("aria-pressed") === "true").length;
+    const next = viewed && marks.slice(marks.indexOf(button) + 1).find((one) => one.getAttribute("aria-pressed") !== "true");
+    const focused = next ? next.closest("summary") : file.querySelector("summary");
+    focused.focus({ preventScroll: true });
+    focused.scrollIntoView({ block: "nearest" });
+  });
 });
 
 export function selected(element) {

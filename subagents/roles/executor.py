@@ -15,9 +15,12 @@ from subagents.reporting import title_of
 from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem, attached_repository
 
 SUMMARY_CHARACTERS = 1_000
+MOST_COMMENTS = 200
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from subagents.clean_checkout import CleanCheckout
     from subagents.contract import StepPlan, TaskSpec
     from subagents.reporting import Reporter
@@ -260,11 +263,19 @@ class _Execution:
             retry_at=outcome.retry_at,
             sandbox=outcome.sandbox,
             fault=outcome.fault if failure == Failure.AGENT_ERROR else "",
-            report={"summary": str(outcome.answer["summary"])[:SUMMARY_CHARACTERS]} if "summary" in outcome.answer else {},
+            report=_report(outcome.answer),
             looks=self.looks,
             prompt_sha256=outcome.prompt_sha256,
             tools=outcome.tools,
         )
+
+
+def _report(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the agent says of its work: a summary, and which comments of people it has dealt with."""
+    if "summary" not in answer:
+        return {}
+    comments = [{**one, "answer": one["answer"][:SUMMARY_CHARACTERS]} for one in answer.get("comments", ())[:MOST_COMMENTS]]
+    return {"summary": answer["summary"][:SUMMARY_CHARACTERS], **({"comments": comments} if comments else {})}
 
 
 def gate_errors(gates: tuple[GateOutcome, ...]) -> tuple[str, ...]:

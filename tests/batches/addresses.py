@@ -44,7 +44,7 @@ class Objects:
 
     def values(self, name: str) -> dict[str, object]:
         """The arguments that the address called `name` may take."""
-        of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md", "comment")
+        of_attempt = ("log", "diff", "log_text", "transcript", "transcript_jsonl", "transcript_md", "comment", "viewed")
         rows = dict.fromkeys(of_attempt, self.attempt) | dict.fromkeys(("go_on", "leave"), self.chain)
         rows |= {"sign_off_gate": self.gate, "withdraw_sign_off": self.sign_off, "decide": self.conflict}
         rows |= dict.fromkeys(("retry_task", "stop_task", "say", "answer"), self.task)

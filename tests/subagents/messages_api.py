@@ -134,7 +134,7 @@ class MessagesApi:
         if output > body["max_tokens"]:  # as the API does, the answer is cut there
             output, reply = body["max_tokens"], replace(reply, stop_reason="max_tokens")
         usage = usage_of(number, output)
-        if reply.fault in (CUT, HANG):
+        if reply.fault in (CUT, HANG) and body.get("stream"):  # else it is whole, as `whole_message` writes it
             # What its first event told, and a third of the characters that arrived, which is how the agent's program guesses.
             arrived = sum(len(block.text) for block in reply.blocks if isinstance(block, Text)) if reply.fault == CUT else 0
             self.broken.append({**usage, "output_tokens": max(1, round(arrived / 3))})

@@ -6,15 +6,23 @@ from batches.core.text.diff import read_diff
 
 AROUND = 3  # lines before and after
 LIMIT = 200_000
+TOLD_CHARACTERS = 7_000  # of what an agent is told; a remark beside it fits
 SIGNS = {"add": "+", "del": "-"}
-Comment = tuple[str, int, bool, str, str]  # file, line, whether it is one before the change, code, text
+Comment = tuple[int, str, int, bool, str, str]  # number, file, line, whether it is one before the change, code, text
+
+
+def place_of(file: str, line: int, removed: bool) -> str:
+    """"a.py, line 3"; a comment on line 0 is one on the whole file."""
+    return f"{file}, line {line}{' before the change' if removed else ''}" if line else file
 
 
 def code_around(diff: str, file: str, line: int, removed: bool) -> str | None:
-    """The lines around line `line` of `file` as a diff; None when the diff does not show that line."""
+    """The lines around line `line` of `file` as a diff, "" for line 0; None when the diff does not show that line."""
     for one in read_diff(diff, limit=LIMIT).files:
         if one.name != file:
             continue
+        if line == 0:
+            return ""
         shown = [found for found in one.lines if found.kind in ("", "add", "del")]
         place = next((place for place, found in enumerate(shown) if (found.old if removed else found.new) == line), None)
         if place is not None:
@@ -24,10 +32,10 @@ def code_around(diff: str, file: str, line: int, removed: bool) -> str | None:
 
 
 def told_to_agent(comments: Iterable[Comment]) -> str:
-    """What the agent of the next attempt reads; "" without comments."""
-    parts = []
-    for file, line, removed, code, text in comments:
-        where = f"line {line} before the change" if removed else f"line {line}"
-        quoted = "\n".join(f"    {one}" for one in code.split("\n"))
-        parts.append(f"{file}, {where}: {text}\n\n{quoted}")
-    return "\n\n".join(["A person commented on lines of the diff of an earlier attempt:", *parts]) if parts else ""
+    """What the agent of the next attempt reads, without the code around where that would be too long; "" without comments."""
+    bare, quoted = [], []
+    for number, file, line, removed, code, text in comments:
+        bare.append(f"Comment {number}, {place_of(file, line, removed)}: {text}")
+        quoted.append("\n\n".join([bare[-1], *(["\n".join(f"    {one}" for one in code.split("\n"))] if code else [])]))
+    parts = quoted if sum(map(len, quoted)) <= TOLD_CHARACTERS else bare
+    return "\n\n".join(["A person commented on the diff of an earlier attempt:", *parts]) if parts else ""

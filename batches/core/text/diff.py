@@ -1,5 +1,6 @@
 """Unified diffs for a page: files, numbered lines, changes inside a line, both sides next to each other."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,12 @@ class DiffFile:
     lines: tuple[DiffLine, ...]
     added: int
     removed: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its name and lines: the same for the same change."""
+        text = "\n".join((self.name, *(f"{line.kind} {line.text}" for line in self.lines if line.kind != "hunk")))
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
     @property
     def what(self) -> str:

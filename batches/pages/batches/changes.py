@@ -1,6 +1,7 @@
-"""The changes of each phase of a batch, compared with what the plan declares."""
+"""The changes of a batch: of each phase, compared with what the plan declares, and all files of all phases in one diff with a tree."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -9,12 +10,16 @@ from django.views.decorators.http import require_safe
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.success import VERIFIED, PhaseSuccess, Success
 from batches.core.review.declared_changes import FileRow, compare_files
+from batches.core.text.diff import UnifiedDiff
+from batches.engine.diff_comments import comments_of
+from batches.engine.running_diffs import running_diff, watch
 from batches.metrics.successes import read_successes
-from batches.models import Attempt, Batch, Phase, Result, Task
+from batches.models import Attempt, Batch, DiffComment, Phase, Result, Task, ViewedFile
 from batches.pages.batches.detail import find_batch, may_execute, tab_head
-from batches.pages.batches.diffs import ShownDiff, diff_address, diff_mode, own_query, remember_mode, shown_diff
+from batches.pages.batches.diffs import OPEN_LINES, ShownDiff, ShownFile, diff_address, diff_mode, own_query, remember_mode, shown_diff
 
 FILES_SHOWN = 200
+TREE_FILES = 600  # more are not shown at once: a phase is chosen then
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ def read_changes(batch: Batch) -> list[PhaseChanges]:
     """Every phase in the plan's order, with its newest execution. Six queries."""
     tasks = {
         task.phase_id: task
-        for task in Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE).order_by("run__number")
+        for task in Task.objects.filter(run__batch=batch, run__operation=Operation.EXECUTE, kind=TaskKind.PHASE)
+        .select_related("run")
+        .order_by("run__number")
     }
     attempts = {
         attempt.task_id: attempt
@@ -91,18 +98,81 @@ def read_changes(batch: Batch) -> list[PhaseChanges]:
     return found
 
 
+@dataclass
+class Folder:
+    """A folder of the tree; `name` is its path from the folder above, which holds more than this one."""
+
+    name: str = ""
+    folders: list["Folder"] = field(default_factory=list)
+    files: list[tuple[str, ShownFile]] = field(default_factory=list)
+
+
+def tree_of(files: Iterable[ShownFile]) -> Folder:
+    """The files by folder, each with its name in there; a folder that holds nothing but a folder is one line with it."""
+    known = {"": Folder()}
+
+    def folder(path: str) -> Folder:
+        if path not in known:
+            known[path] = Folder(path.rpartition("/")[2])
+            folder(path.rpartition("/")[0]).folders.append(known[path])
+        return known[path]
+
+    for one in files:
+        path, _, name = one.file.name.rpartition("/")
+        folder(path).files.append((name, one))
+
+    def short(one: Folder) -> Folder:
+        one.folders = [short(inner) for inner in one.folders]
+        if one.name and not one.files and len(one.folders) == 1:
+            return Folder(f"{one.name}/{one.folders[0].name}", one.folders[0].folders, one.folders[0].files)
+        return one
+
+    return short(known[""])
+
+
+def read_diffs(request: HttpRequest, number: int, phases: Sequence[PhaseChanges], said: Sequence[DiffComment]) -> tuple[ShownDiff, bool]:
+    """(what these phases changed, by path, with what this person has viewed; whether that is all). A query, and one a phase."""
+    viewed = set(ViewedFile.objects.filter(user=request.user.pk, phase__batch__number=number).values_list("phase", "digest"))
+    mode, files, all_shown, room = diff_mode(request), list[ShownFile](), True, OPEN_LINES
+    for one in phases:
+        if one.attempt is None:
+            continue
+        if len(files) >= TREE_FILES:
+            all_shown = False
+            break
+        address, text = "", ""
+        if one.result is not None:
+            address = diff_address(number, one.attempt.pk)
+            text = Result.objects.values_list("diff", flat=True).get(pk=one.result.pk) or ""
+        elif one.attempt.ended_at is None:
+            watch(one.attempt.pk)
+            text = now.text if (now := running_diff(one.attempt)) is not None else ""
+        comments = [comment for comment in said if comment.attempt_id == one.attempt.pk]
+        found = shown_diff(text, mode, "", address, room=room, comments=comments).files
+        room -= sum(len(file.file.lines) for file in found if file.open)
+        all_shown = len(found) <= TREE_FILES - len(files)
+        for file in found[: TREE_FILES - len(files)]:
+            digest = file.file.digest
+            seen = (one.phase.pk, digest) in viewed
+            opened = file.open and not seen
+            files.append(replace(file, key=one.phase.key, attempt=one.attempt.pk, digest=digest, viewed=seen, open=opened))
+    files.sort(key=lambda file: (file.file.name.split("/"), file.key))
+    return ShownDiff(UnifiedDiff(tuple(file.file for file in files), 0), tuple(files), mode, own_query(request)), all_shown
+
+
 @require_safe
 def changes(request: HttpRequest, number: int) -> HttpResponse:
-    """Changed files by phase; with ?phase= also the diff of a phase."""
+    """Changed files by phase, and their diff: of all phases, or with ?phase= of one."""
     batch = find_batch(number)
     phases = read_changes(batch)
     total = {name: sum(one.counts[name] for one in phases) for name in ("created", "modified", "deleted", "undeclared")}
     wanted = request.GET.get("phase", "")
     chosen = next((one for one in phases if one.phase.key == wanted), None)
-    diff: ShownDiff | None = None
-    if chosen is not None and chosen.result is not None:
-        text = Result.objects.values_list("diff", flat=True).get(pk=chosen.result.pk) or ""
-        diff = shown_diff(text, diff_mode(request), own_query(request), diff_address(number, chosen.result.attempt_id))
+    said = list(DiffComment.objects.filter(attempt__in=[one.attempt.pk for one in phases if one.attempt]))
+    shown = phases if chosen is None else [chosen]
+    diff, all_shown = read_diffs(request, number, shown, said)
+    comments = comments_of(batch)
+    open_ones = [(one, own) for one in phases if (own := [note for note in comments if note.attempt.task.phase_id == one.phase.pk])]
     context = {
         "batch": batch,
         **tab_head(request, batch),
@@ -110,6 +180,12 @@ def changes(request: HttpRequest, number: int) -> HttpResponse:
         "total": total,
         "chosen": chosen,
         "diff": diff,
+        "tree": tree_of(diff.files),
+        "all_shown": all_shown,
+        "viewed": sum(one.viewed for one in diff.files),
+        "commented": [one for one in shown if one.attempt],
+        "said": open_ones,
+        "sendable": any(one.task.state == TaskState.SUCCEEDED and one.task.run.backend != "steps" for one, _ in open_ones if one.task),
         "executes": may_execute(request, batch.project),
         "files_shown": FILES_SHOWN,
     }

@@ -1,5 +1,6 @@
 """The diff of an attempt: a list of files. Small files are shown at once, large ones are loaded when opened."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -8,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from batches.core.text.diff import DiffFile, UnifiedDiff, read_diff
-from batches.models import Result
+from batches.models import DiffComment, Result
 from batches.pages.common import htmx, read_number
 
 MODES = ("unified", "split")
@@ -22,13 +23,25 @@ HEAVY = ("attempt__spec", "attempt__heartbeat", "attempt__log_tail")
 
 @dataclass(frozen=True, slots=True)
 class ShownFile:
-    """A file of a diff with its position from 1. `here`: its lines are on the page; otherwise they are loaded from `address`."""
+    """A file of a diff with its position from 1. `here`: its lines are on the page; otherwise they are loaded from `address`.
+
+    Among the changes of a batch, `key` and `attempt` say whose it is, and `viewed` that this person has viewed it.
+    """
 
     place: int
     file: DiffFile
     here: bool
     open: bool
     address: str
+    comments: tuple[DiffComment, ...] = ()
+    key: str = ""
+    attempt: int = 0
+    digest: str = ""
+    viewed: bool = False
+
+    @property
+    def element(self) -> str:
+        return f"diff-{self.attempt}-{self.place}" if self.attempt else f"diff-{self.place}"
 
     @property
     def left_out(self) -> int:
@@ -64,16 +77,27 @@ def own_query(request: HttpRequest) -> str:
     return f"?{values.urlencode()}&" if values else "?"
 
 
-def shown_diff(text: str, mode: str, query: str, address: str = "", *, chosen: int | None = None) -> ShownDiff:
+def shown_diff(
+    text: str,
+    mode: str,
+    query: str,
+    address: str = "",
+    *,
+    chosen: int | None = None,
+    room: int = OPEN_LINES,
+    comments: Sequence[DiffComment] = (),
+) -> ShownDiff:
     """What of a diff is on the page at once: files while there is room, and the chosen one. Without `address` all of it is."""
     diff = read_diff(text, limit=ALL_LINES)
-    files, room = [], OPEN_LINES
+    files = []
     for place, file in enumerate(diff.files, start=1):
         size = len(file.lines)
         opened = size <= min(room, FILE_LINES)
         room -= size if opened else 0
         here = not address or opened or place == chosen
-        files.append(ShownFile(place, file, here, opened or place == chosen, f"{address}?file={place}&view={mode}" if address else ""))
+        said = tuple(one for one in comments if one.file == file.name)
+        where = f"{address}?file={place}&view={mode}" if address else ""
+        files.append(ShownFile(place, file, here, opened or place == chosen, where, said))
     return ShownDiff(diff, tuple(files), mode, query)
 
 
@@ -88,7 +112,8 @@ def diff(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     result = get_object_or_404(results, attempt=pk, attempt__task__run__batch__number=number)
     chosen = read_number(request.GET.get("file"))
     mode = diff_mode(request)
-    shown = shown_diff(result.diff or "", mode, own_query(request), diff_address(number, pk), chosen=chosen)
+    said = list(DiffComment.objects.filter(attempt=pk))
+    shown = shown_diff(result.diff or "", mode, own_query(request), diff_address(number, pk), chosen=chosen, comments=said)
     if htmx(request):
         one = next((file for file in shown.files if file.place == chosen), None)
         if one is None:

@@ -22,7 +22,7 @@ from batches.core.gates.success import VERIFIED
 from batches.core.metrics.durations import attempt_seconds
 from batches.core.text.log_lines import LogLine, read_log
 from batches.core.text.state_styles import state_icon, state_word
-from batches.engine.diff_comments import open_comments
+from batches.engine.diff_comments import open_comments, resolved_comments
 from batches.engine.log_reader import is_here
 from batches.engine.running_diffs import running_diff, watch
 from batches.gates.ledger import read_ledger
@@ -363,17 +363,19 @@ def _tab_context(view: PhaseView, tab: str, mode: str) -> dict[str, object]:
     if tab == "log":
         lines: tuple[LogLine, ...] = read_log(view.chosen.log_tail, limit=LOG_SHOWN) if view.chosen else ()
         return {"lines": lines, "log_shown": 2 * LOG_SHOWN}
+    said = list(view.chosen.comments.all()) if tab == "diff" and view.chosen is not None else []
+    comments = {"comments": open_comments(view.phase), "resolved": resolved_comments(view.phase)} if tab == "diff" else {}
     if tab == "diff" and view.chosen is not None and view.chosen.ended_at is None:
         now = running_diff(view.chosen)
         query = f"?tab=diff&attempt={view.chosen.pk}&"
-        diff = None if now is None else shown_diff(now.text, mode, query)
-        return {"running": now, "here": is_here(view.chosen), "diff": diff, "comments": open_comments(view.phase)}
+        diff = None if now is None else shown_diff(now.text, mode, query, comments=said)
+        return {"running": now, "here": is_here(view.chosen), "diff": diff, **comments}
     if tab == "diff" and view.result is not None:
         address = diff_address(view.batch.number, view.result.attempt_id)
         query = f"?tab=diff&attempt={view.result.attempt_id}&"
-        diff = None if view.result.diff is None else shown_diff(view.result.diff, mode, query, address)
+        diff = None if view.result.diff is None else shown_diff(view.result.diff, mode, query, address, comments=said)
         files = files_of(view.phase, view.result) if view.is_execution else ()
-        return {"diff": diff, "files": files, "comments": open_comments(view.phase)}
+        return {"diff": diff, "files": files, **comments}
     if tab == "result" and view.result is not None:
         return {"result_json": json.dumps(view.result.data, indent=2, ensure_ascii=False)[:RESULT_CHARACTERS]}
     if tab == "attempts":

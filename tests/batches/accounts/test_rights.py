@@ -64,9 +64,10 @@ ROWS |= {
     for name in (
         *("bring_in", "judge_again", "autopilot", "go_on", "leave", "regenerate", "request_issues", "pause", "unpause", "cancel"),
         *("try_now", "restore_branch", "retry", "retry_task", "decide", "api_execute", "api_retry", "api_cancel"),
-        *("comment", "resolve_comment", "verify_stop", "api_verify_stop", "api_review", "api_bring_in", "api_judge"),
+        *("comment", "resolve_comment", "send_comments", "verify_stop", "api_verify_stop", "api_review", "api_bring_in", "api_judge"),
     )
 }
+ROWS |= {"batches:viewed": {"POST": "see"}}
 STEERING = ("stop_task", "api_stop", "repairs", "say", "api_say", "answer", "api_answer")
 ROWS |= {f"batches:{name}": {"POST": "execute"} for name in STEERING}
 ROWS |= {

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from batches.core.review.diff_comments import code_around, told_to_agent
-from batches.models import Attempt, DiffComment, Result, Run, Task
+from batches.models import Attempt, DiffComment, Project, Result, Run, Task
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
 
@@ -41,9 +41,12 @@ def test_a_line_is_quoted_with_what_is_around_it_on_both_sides():
     assert code_around(DIFF, "calc.py", 2, False) == " def add(a, b):\n-    return a - b\n+    return a + b\n # end"
     assert code_around(DIFF, "calc.py", 2, True) is not None
     assert code_around(DIFF, "calc.py", 9, False) is None and code_around(DIFF, "other.py", 2, False) is None
-    told = told_to_agent([("calc.py", 2, False, "+x", "Why?"), ("b.py", 1, True, "-y", "Keep it.")])
-    assert "calc.py, line 2: Why?\n\n    +x" in told and "b.py, line 1 before the change: Keep it." in told
+    told = told_to_agent([(7, "calc.py", 2, False, "+x", "Why?"), (8, "b.py", 1, True, "-y", "Keep it.")])
+    assert "Comment 7, calc.py, line 2: Why?\n\n    +x" in told and "b.py, line 1 before the change: Keep it." in told
     assert told_to_agent([]) == ""
+    assert "Comment 9, a.py: All of it." in told_to_agent([(9, "a.py", 0, False, "", "All of it.")])
+    many = told_to_agent([(line, "calc.py", line, False, "+x" * 400, "Why?") for line in range(1, 40)])
+    assert len(many) < 8_000 and "+x" not in many and "calc.py, line 39: Why?" in many, "the code is left out, no comment is"
 
 
 def test_a_comment_stays_open_until_a_person_resolves_it(client, attempt):
@@ -79,8 +82,33 @@ def test_a_retry_with_the_comments_tells_them_to_the_agent_after_the_remark(clie
     client.post(address, {"comments": "1", "remark": "Take care."})
     client.post(address, {"remark": "Take care."})
     with_comments, without = told
-    assert with_comments.startswith("Take care.\n\nA person commented on lines") and "calc.py, line 2: Why plus?" in with_comments
+    assert with_comments.startswith("Take care.\n\nA person commented on the diff") and "calc.py, line 2: Why plus?" in with_comments
     assert without == "Take care."
+
+
+def test_a_comment_without_a_line_is_one_on_the_file(client, attempt):
+    assert "Commented on calc.py." in say(client, attempt, line="").text
+    (one,) = DiffComment.objects.all()
+    assert (one.line, one.code, one.place) == (0, "", "calc.py")
+    assert "shows no file" in say(client, attempt, line="", file="other.py").text
+    assert client.get("/batches/1/changes/").text.count("Why plus?") == 2, "above the diff, and at its place in it"
+
+
+def test_comments_on_work_that_is_merged_are_worked_on_by_another_run(client, monkeypatch):
+    client.force_login(builders.make_user())
+    builders.finished_batch()
+    Run.objects.update(backend="command")
+    Project.objects.update(backend="command", agent_command="true")
+    attempt = Attempt.objects.get(task__name="2a")
+    address = reverse("batches:send_comments", args=[1])
+    assert "No done phase has an open comment" in client.post(address, follow=True).text
+    builders.make_comment(attempt, text="Say why.")
+    assert "Have agents work on those of done phases" in client.get("/batches/1/changes/").text
+    told = []
+    monkeypatch.setattr("batches.engine.diff_comments.execute_again", lambda **how: told.append(how["remarks"]) or Run.objects.first())
+    client.post(address)
+    ((key, text),) = told[0].items()
+    assert key == "2a" and text.startswith("Your work is merged.") and "src/part_1.py, line 3: Say why." in text
 
 
 def test_who_may_not_execute_sees_comments_and_no_form(client, attempt):

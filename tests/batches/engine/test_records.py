@@ -1,5 +1,6 @@
 """What a result says of the model's use ends in the attempt's columns, and what it does not say stays unknown."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,10 +11,10 @@ from batches.core.engine.pricing import input_cost
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.graph import analyse
 from batches.core.plans.reader import read_plan
-from batches.engine.attempt_results import End, record_end
+from batches.engine.attempt_results import End, record_end, store_result
 from batches.engine.task_specs import build_spec, earlier_failure, resumed_spec
 from batches.metrics import facts
-from batches.models import Attempt
+from batches.models import Attempt, DiffComment, Result
 from batches.plans.to_batch import create_phases
 from subagents.contract import Role, TaskResult, replace
 from subagents.launcher import Observation
@@ -59,6 +60,24 @@ def test_figures_session_and_sandbox_of_a_result_are_the_attempts():
 def test_figures_that_a_result_does_not_say_stay_unknown():
     attempt = ended(usage={"input_tokens": None})
     assert (attempt.input_tokens, attempt.cache_read_tokens, attempt.session, attempt.sandbox) == (None, None, "", "")
+
+
+def test_comments_on_its_phase_that_an_agent_has_dealt_with_are_resolved_by_its_answer():
+    batch = builders.failed_batch()
+    other, before = batch.phases.get(key="2a").tasks.get().attempts.get(), timezone.now() - timedelta(days=9)
+    live = builders.running_batch().runs.get()
+    attempt = Attempt.objects.live().filter(task__run=live).first()
+    mine, alien, later = (
+        builders.make_comment(attempt, at=before), builders.make_comment(other, at=before), builders.make_comment(attempt),
+    )  # fmt: skip
+    answers = [{"number": one.pk, "answer": "It is said now."} for one in (mine, alien, later)] + [{"number": 10**12, "answer": ""}]
+    spec = build_spec(live, attempt.task, attempt)
+    for status in ("failed", "success"):
+        assert not DiffComment.objects.exclude(resolved_at=None).exists()
+        store_result(attempt, spec, TaskResult(spec.task_id, spec.prp_id, status, 1, spec.token, report={"comments": answers}))
+        Result.objects.filter(attempt=attempt).delete()
+    assert DiffComment.objects.exclude(resolved_at=None).get() == mine, "of another phase, or after it began: not its own to resolve"
+    assert DiffComment.objects.get(pk=mine.pk).answer == "It is said now."
 
 
 def test_next_attempt_is_told_what_the_last_one_failed_of():
