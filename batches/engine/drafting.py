@@ -22,8 +22,8 @@ from django.db import IntegrityError, transaction
 
 from batches.accounts.actor import Actor
 from batches.core.engine import decide as core
-from batches.core.engine.budget import LEAST_USD, Budget
-from batches.core.engine.pricing import choose_model
+from batches.core.engine.budget import LEAST_USD, Budget, tighter
+from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model
 from batches.core.engine.states import FailureReason, RunState, TaskState
 from batches.core.errors import BatchError, ServiceError
 from batches.core.gates.project_gates import COMMAND_TEXTS
@@ -42,6 +42,7 @@ from batches.integrations.api_keys import key_for
 from batches.models import Idea, IdeaAttempt, Project, Run
 from batches.models.prepared import Prepared
 from batches.plans.services import finished_phases, import_plan
+from batches.projects.month import month_of
 from batches.repositories.repository import checked_repository
 from batches.runs.project_settings import current_settings
 from batches.runs.trouble import hold_backend
@@ -123,7 +124,7 @@ class _Drafting:
 
     def _snapshot(self) -> core.Snapshot:
         idea, attempt = self.idea, self.attempt
-        budget = None if idea.cap_usd is None else Budget(idea.cap_usd, idea.spent_usd(ended=True))
+        budget = self._budget()
         task = core.TaskView(
             name=NAME,
             stage=1,
@@ -196,8 +197,18 @@ class _Drafting:
             case core.Halt(reason=reason, message=message) if self.attempt is None:
                 _fail(self.idea, self._words(reason, message))
 
+    def _budget(self) -> Budget | None:
+        """The idea's cap, or what its project's month leaves of it; None without either."""
+        idea, project = self.idea, self.idea.project
+        month = None if project.backend in BACKENDS_WITHOUT_MODEL else month_of(project, self.context.now, idea=idea.pk)
+        return tighter(idea.cap_usd, idea.spent_usd(ended=True), month)
+
     def _words(self, reason: str, message: str) -> str:
         if reason == FailureReason.BUDGET:
+            budget = self._budget()
+            if budget is not None and budget.month is not None:
+                month = budget.month
+                return f"The project's monthly budget is reached: {usd(month.spent_usd)} of {usd(month.limit_usd)} is spent or set aside."
             return f"The cap is reached: {usd(self.idea.spent_usd())} of {usd(self.idea.cap_usd)} is spent. Raise it to try again."
         return message or attempt_results.SENTENCES.get(FailureReason(reason), "")
 

@@ -150,7 +150,7 @@ def budget_of(run: Run) -> Budget | None:
     monthly = None if run.backend in BACKENDS_WITHOUT_MODEL else run.batch.project.monthly_budget_usd
     if run.budget_usd is None and monthly is None:
         return None
-    month = None if monthly is None else month_of(run.batch.project, timezone.now(), run.pk)
+    month = None if monthly is None else month_of(run.batch.project, timezone.now(), run=run.pk)
     return tighter(run.budget_usd, Attempt.objects.filter(task__run__batch=run.batch_id).spent(), month)
 
 

@@ -48,8 +48,8 @@ def month_to_date(project: Project | None, now: datetime) -> MonthToDate:
     return MonthToDate(sum((usd for usd, _ in found), Decimal(0)), sum(unpriced for _, unpriced in found), limit)
 
 
-def month_of(project: Project, now: datetime, run: int) -> Month | None:
-    """The project's month as the engine needs it for a run: what is spent, and what is set aside for live attempts of other runs.
+def month_of(project: Project, now: datetime, *, run: int | None = None, idea: int | None = None) -> Month | None:
+    """The project's month as the engine needs it for a run or an idea: what is spent, and what is set aside for all other live attempts.
 
     None when the project has no monthly budget.
     """
@@ -57,12 +57,13 @@ def month_of(project: Project, now: datetime, run: int) -> Month | None:
         return None
     begin = month_start(now)
     attempts = Attempt.objects.filter(task__run__batch__project=project, launched_at__gte=begin)
-    ended = attempts.filter(ended_at__isnull=False).spent()
-    others = attempts.live().exclude(task__run=run)
+    ideas = IdeaAttempt.objects.filter(idea__project=project, launched_at__gte=begin)
+    asked = ideas.filter(ended_at__isnull=False, started_at__isnull=False).aggregate(total=Sum(Coalesce(F("cost_usd"), F("reserved_usd"))))
+    ended = attempts.filter(ended_at__isnull=False).spent() + (asked["total"] or Decimal(0))
     wanted = Greatest(Coalesce(F("cost_usd"), Decimal(0)), Coalesce(F("reserved_usd"), Decimal(0)))
-    live = others.aggregate(total=Sum(wanted))["total"] or Decimal(0)
-    ideas, _ = _spent(IdeaAttempt.objects.filter(idea__project=project), begin)
-    return Month(project.monthly_budget_usd, ended + live + ideas)
+    others = (attempts.live().exclude(task__run=run), ideas.filter(ended_at__isnull=True).exclude(idea=idea))
+    live = [rows.aggregate(total=Sum(wanted))["total"] or Decimal(0) for rows in others]
+    return Month(project.monthly_budget_usd, ended + sum(live))
 
 
 def _spent(rows: QuerySet[SupervisedProcess], begin: datetime) -> tuple[Decimal, int]:

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from batches.core.engine import decide as core
+from batches.core.engine.budget import Budget, Month
 from batches.core.metrics.types import Filters
 from batches.engine.drafting import _Drafting
 from batches.engine.snapshots import TickContext
@@ -62,3 +63,22 @@ def test_the_cost_of_ideas_stands_beside_that_of_runs_by_project():
     }
     assert {name: one.value for name, one in found.items()} == {"": 0.75, shop.slug: 0.75, other.slug: None}
     assert found[""].samples == 3 and found[other.slug].samples == 1
+
+
+def test_the_monthly_budget_of_a_project_stops_an_idea_too_and_counts_what_other_ideas_have_set_aside():
+    project = builders.make_project("Shop")
+    project.backend, project.monthly_budget_usd = "claude", Decimal(2)
+    project.save()
+    now = timezone.now()
+    builders.make_idea_attempt(builders.make_idea(project), cost_usd=None, reserved_usd=Decimal("0.5"), started_at=now, ended_at=now)
+    live = builders.make_idea_attempt(builders.make_idea(project), cost_usd=Decimal("0.1"), reserved_usd=Decimal("1.2"))
+    idea = builders.make_idea(project, wanted="revision", cap_usd=Decimal(5))
+    assert drafting(idea)._budget() == Budget(Decimal("0.3"), Decimal(0), Month(Decimal(2), Decimal("1.7")))
+    assert drafting(live.idea)._budget().month == Month(Decimal(2), Decimal("0.5")), "what it has set aside itself it may use"
+    project.monthly_budget_usd = Decimal("1.7")
+    project.save()
+    idea = Idea.objects.get(pk=idea.pk)
+    assert not drafting(idea).advance()
+    idea.refresh_from_db()
+    assert idea.problem == "The project's monthly budget is reached: $1.70 of $1.70 is spent or set aside." and not idea.wanted
+    assert not idea.attempts.exists()

@@ -67,7 +67,7 @@ def test_monthly_budget_of_a_project_limits_a_run_and_the_list_says_at_least(adm
     spent = 4 * ended.count()
     run.backend, run.budget_usd = "claude", None
     run.batch.project = project
-    assert month_of(project, now, run.pk) == Month(D(20), D(spent))
+    assert month_of(project, now, run=run.pk) == Month(D(20), D(spent))
     assert budget_of(run) == Budget(D(20), D(spent), Month(D(20), D(spent)))
     run.backend = "steps"
     assert budget_of(run) is None
