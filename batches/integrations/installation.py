@@ -10,6 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_INSTALLATION
@@ -29,6 +31,15 @@ MOST_MODELS = 200
 def offered_models() -> list[str]:
     """Ids of the models that the provider listed when the key was tested last; [] before that. Asks nobody."""
     return list(Installation.objects.filter(pk=1).values_list("listed_models", flat=True).first() or [])
+
+
+def listed_words() -> str:
+    """How old that list is, in a sentence; "" without one."""
+    listed, at = Installation.objects.filter(pk=1).values_list("listed_models", "listed_at").first() or ([], None)
+    if not listed:
+        return ""
+    when = f" {date_format(timezone.localtime(at), 'j F Y')}" if at else " some time ago"
+    return f"Exact ids are offered as the provider listed them{' on' if at else ''}{when}; testing the key renews the list."
 
 
 def set_default_backend(*, backend: str, actor: Actor) -> None:
@@ -98,7 +109,7 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
         return Trial(False, f"{address} did not answer like the API.")
     listed = [str(model.get("id", "")) for model in body["data"] if isinstance(model, dict)]
     ids = [one for one in listed if re.fullmatch(EXACT_MODEL, one)][:MOST_MODELS]
-    Installation.objects.update_or_create(pk=1, defaults={"listed_models": ids})
+    Installation.objects.update_or_create(pk=1, defaults={"listed_models": ids, "listed_at": timezone.now()})
     models = f" It lists {counted(len(listed), 'model')}, such as {', '.join(listed[:3])}." if listed else " It lists no models."
     return Trial(True, f"The key works: asked for its models with the {key.kind} from {key.source}, {address} accepted it.{models}")
 

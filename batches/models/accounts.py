@@ -14,6 +14,7 @@ class Installation(models.Model):
 
     default_backend = models.CharField(max_length=40, default="steps", help_text="The backend of new projects.")
     api_key = models.TextField(blank=True, help_text="Encrypted.")
+    listed_at = models.DateTimeField(null=True, blank=True, help_text="When the provider listed them.")
     listed_models = models.JSONField(default=list, blank=True, help_text="Ids of the models that the provider listed for the key.")
     # Which installation this is, and the one data directory whose cluster drives it (engine/identity.py); "" before the first start.
     identity = models.CharField(max_length=32, blank=True)

@@ -14,11 +14,11 @@ from batches.core.errors import WrongChoice
 from batches.core.plans.templates import ABOUT_CHARACTERS, TemplateKind
 from batches.core.text.words import visible
 from batches.engine.execution_plan import Planned, models_of
-from batches.integrations.installation import offered_models
+from batches.integrations.installation import listed_words, offered_models
 from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
 
-MODEL_CHOICES = [(name, name) for name in MODELS]
+COMPLEXITY_WORDS = "by complexity"
 BY_COMPLEXITY = "auto"  # the empty value means the project's setting
 PHASE_MODELS_UP_TO = 200  # with more phases there is no model list per phase
 
@@ -64,17 +64,26 @@ class Described:
         field.choices = choices
 
 
-class ModelChoice(forms.ChoiceField):
-    """A model by its short name or exact id; the select offers the short names and what the provider listed."""
+class ModelField(forms.CharField):
+    """A model by its short name or exact id, or "by complexity"; the page offers the short names and what the provider listed."""
 
-    def valid_value(self, value: object) -> bool:
-        """Also an exact id that is not listed: programs may name one."""
-        if super().valid_value(value):
-            return True
+    def __init__(self, **options: Any) -> None:
+        listed = {"list": "offered-models", "autocomplete": "off", "spellcheck": "false"}
+        super().__init__(required=False, max_length=100, widget=forms.TextInput(attrs=listed), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """As it is shown."""
+        return COMPLEXITY_WORDS if value == BY_COMPLEXITY else value
+
+    def clean(self, value: Any) -> str:
+        """BY_COMPLEXITY, a model, or "". Raises ValidationError."""
+        name = str(super().clean(value))
+        if name.lower() in ("", BY_COMPLEXITY, COMPLEXITY_WORDS):
+            return BY_COMPLEXITY if name else ""
         try:
-            return bool(check_model(str(value)))
-        except WrongChoice:
-            return False
+            return check_model(name)
+        except WrongChoice as problem:
+            raise forms.ValidationError(str(problem)) from problem
 
 
 class PlanText(forms.Form):
@@ -122,14 +131,8 @@ class Execute(Described, forms.Form):
         label="Stop at the first failure",
         widget=forms.Select(choices=[*INHERIT, ("true", "yes"), ("false", "no, continue where possible")]),
     )
-    model = ModelChoice(
-        required=False,
-        choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES],
-        help_text="By complexity: haiku for low and medium (sonnet for a retry of medium), sonnet for high.",
-    )
-    retry_model = ModelChoice(
-        required=False, choices=[*INHERIT, (BY_COMPLEXITY, "by complexity"), *MODEL_CHOICES], label="Model for retries"
-    )
+    model = ModelField(help_text="By complexity: haiku for low and medium (sonnet for a retry of medium), sonnet for high.")
+    retry_model = ModelField(label="Model for retries")
     budget_usd = forms.DecimalField(
         required=False, min_value=Decimal("0.01"), max_value=100_000, decimal_places=6, label="Budget for the batch, US dollars",
         help_text="Includes the cost of earlier runs of the batch. Nothing more starts when it is used up.",
@@ -162,10 +165,10 @@ class Execute(Described, forms.Form):
         """
         super().__init__(*args, **kwargs)
         self.phase_keys = tuple(open_phases) if len(open_phases) <= PHASE_MODELS_UP_TO else ()
-        offered = [(name, name) for name in offered_models()]
         for key in self.phase_keys:
-            widget = forms.Select(attrs={"aria-label": f"Model of phase {key}", "class": "select-s"})
-            self.fields[f"model-{key}"] = ModelChoice(required=False, choices=[("", "as above"), *MODEL_CHOICES, *offered], widget=widget)
+            self.fields[f"model-{key}"] = ModelField()
+            named = {"aria-label": f"Model of phase {key}", "class": "select-s", "placeholder": "as above"}
+            self.fields[f"model-{key}"].widget.attrs |= named
         retries = [(f"retry:{key}", f"Retry {key} and the phases that it blocked") for key in again]
         resume = [("resume", "Resume the last run: all failed, blocked and cancelled phases")] if retries else []
         self.choose_from("what", [
@@ -184,16 +187,17 @@ class Execute(Described, forms.Form):
             self.choose_from("host", [("", "the one with the least work"), *((name, visible(name)) for name in names)])
         else:
             del self.fields["host"]
-        for name in ("model", "retry_model"):
-            self.choose_from(name, [*self.fields[name].widget.choices, *offered])
+        self.model_names, self.offered_models = (COMPLEXITY_WORDS, *MODELS), offered_models()
+        if said := listed_words():
+            self.fields["model"].help_text += f" {said}"
         self._show_values(of)
 
     def _show_values(self, project: Project | None) -> None:
         """Say in each field what it stands at while it is left empty."""
         values = inherited(project)
-        for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd", "repairs"):
+        for name in ("max_parallel", "timeout_minutes", "budget_usd", "phase_cap_usd", "repairs", "model", "retry_model"):
             self.fields[name].widget.attrs["placeholder"] = values.get(name, "the project's setting")
-        for name in ("backend", "scheduling", "model", "retry_model"):
+        for name in ("backend", "scheduling"):
             _, *others = self.fields[name].widget.choices
             self.choose_from(name, [("", values.get(name, INHERIT[0][1])), *others])
         _, *others = self.fields["fail_fast"].widget.choices
@@ -247,7 +251,7 @@ class Execute(Described, forms.Form):
             retry_model=_model(data["retry_model"]),
             repairs=data["repairs"],
             host=None if self.goes_on else data.get("host") or None,
-            models={key: data[f"model-{key}"] for key in self.phase_keys if data[f"model-{key}"]},
+            models={key: data[f"model-{key}"] for key in self.phase_keys if data[f"model-{key}"] not in ("", BY_COMPLEXITY)},
             budget_usd=None if data["budget_usd"] is None else str(data["budget_usd"]),
             phase_cap_usd=None if data["phase_cap_usd"] is None else str(data["phase_cap_usd"]),
         )

@@ -112,7 +112,7 @@ def test_the_confirmation_says_which_model_each_phase_gets_and_takes_another_for
     assert answer.status_code == 400
     assert "greater than or equal to 0.01" in answer.text
     answer = client.post(f"/batches/{batch.number}/execute/", {"model": "gpt", "model-2a": "haiku"})
-    assert "gpt is not one of the available choices" in answer.text
+    assert "Unknown model &#x27;gpt&#x27;. Choose one of: haiku, sonnet, opus" in answer.text
 
 
 def test_prices_are_on_the_health_page(page):
