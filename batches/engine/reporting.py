@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batches.core.engine.autopilot_steps import AutopilotState
-from batches.core.engine.states import Operation, RunState, TaskKind, TaskState
+from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import GateState, count_states, count_words
 from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_words, success_words
 from batches.core.text.excerpt import excerpt
@@ -31,7 +31,9 @@ from subagents.machine_faults import fault_of
 
 JsonObject = dict[str, Any]
 
+WAITS = {Waiting.RATE_LIMIT: "for the provider", Waiting.MACHINE: "for the machine or the network"}
 LOOKS_BACK = (Operation.REVIEW, Operation.UPDATE_CONTEXT)  # their own success says nothing of the work that they look at
+HISTORY_LINES, HISTORY_WIDTH = 12, 400  # of a phase
 OUTPUT_LINES, OUTPUT_WIDTH = 12, 200  # how much output of a failed gate the report quotes
 
 
@@ -222,7 +224,39 @@ def _phase_result(
         **_activity(last),
         "question": _question(last),
         "repair": last.repair if last else "",
+        "history": history_of(tried),
     }
+
+
+def history_of(attempts: Sequence[Attempt]) -> list[str]:
+    """What happened to a phase, in sentences with times of the installation's zone: its attempts where there were several, questions.
+
+    Attempts that were put off one after the other for the same cause are one line. [] where the only attempt asked nothing.
+    """
+    told: list[tuple[str, str, str]] = []  # (when, which attempt, what happened)
+    for attempt in attempts:
+        if attempt.outcome == Attempt.Outcome.DEFERRED and told and told[-1][2] == f"put off: {attempt.message}":
+            told[-1] = (told[-1][0], f"{told[-1][1].partition(' to ')[0]} to {attempt.number}", told[-1][2])
+            continue
+        for one in attempt.questions:
+            answer = f"; {one['by'].partition(':')[2]}: {one['answer']}" if one.get("answer") else "; nobody has answered"
+            told.append((_clock_of(datetime.fromisoformat(one["at"])), f"attempt {attempt.number}", f"asked “{one['text']}”{answer}"))
+        if attempt.ended_at is not None:
+            told.append((_clock_of(attempt.ended_at), f"attempt {attempt.number}", _ending(attempt)))
+    if len(attempts) < 2 and not any(attempt.questions for attempt in attempts):
+        return []
+    return [" ".join(f"{when} {which}: {what}".split()) for when, which, what in told]
+
+
+def _ending(attempt: Attempt) -> str:
+    which = f"{attempt.repair}: " if attempt.repair else ""
+    words = {Attempt.Outcome.DEFERRED: "put off", Attempt.Outcome.REPAIRED: "failed, to be repaired"}
+    outcome = words.get(Attempt.Outcome(attempt.outcome), attempt.outcome) if attempt.outcome else "still at work"
+    return f"{which}{outcome}{f': {attempt.message}' if attempt.message else ''}"
+
+
+def _clock_of(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%H:%M:%S}"
 
 
 def _question(attempt: Attempt | None) -> JsonObject | None:
@@ -309,6 +343,8 @@ def report_text(run: Run, result: JsonObject) -> str:
                     lines.append(f"      answer: ce answer {run.batch.number} {entry['phase']} TEXT")
                 if entry["status"] != "success" and entry["message"]:
                     lines.append(f"      {entry['reason'] or entry['status']}: {entry['message']}")
+                history = entry.get("history", ())
+                lines += [f"      {text[:HISTORY_WIDTH]}" for text in history[-HISTORY_LINES:]]
                 lines += [f"      look: {text}" for text in entry["looks"]]
                 for gate in entry["failed_gates"]:
                     lines += [f"        | {line}" for line in gate["output"].splitlines()]
@@ -357,9 +393,11 @@ def _done_words(run: Run, result: JsonObject, done: int) -> str:
 
 
 def _waited_words(run: Run) -> str:
-    """What stands beside the duration: how long the run waited for a person; "" for less than a second."""
+    """What stands beside the duration: how long the run waited, for what; "" for less than a second."""
     seconds = run.person_seconds(run.ended_at or timezone.now())
-    return f", waited {duration(seconds)} for a person" if seconds >= 1 else ""
+    waits = [(name, run.waited.get(reason, 0.0)) for reason, name in WAITS.items()]
+    parts = [("for a person", seconds), *waits]
+    return "".join(f", waited {duration(spent)} {name}" for name, spent in parts if spent >= 1)
 
 
 def _gates_word(name: str, counts: dict[str, int]) -> str:

@@ -182,6 +182,13 @@ class PhaseResult(Shape):
     activity_since: Moment
     question: Annotated[Question | None, Field(description="What its agent asks a person now.")]
     repair: Annotated[str, Field(description="Which round of repair it is.", examples=["Repair 1 of 2 after gate 3"])]
+    history: Annotated[
+        list[str],
+        Field(
+            description="What happened in several attempts and with questions, a sentence each.",
+            examples=[["03:12:09 attempt 1: put off: the API cannot be reached"]],
+        ),
+    ]
 
 
 class ConflictShape(Shape):
