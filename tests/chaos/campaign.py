@@ -14,6 +14,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -93,6 +94,7 @@ class Campaign:
     story: list[str] = field(default_factory=list)
     restarted: set[str] = field(default_factory=set)  # checkouts that were taken away
     began: float = field(default_factory=time.monotonic)
+    enough: bool = False  # no further attack; what has begun ends, and the audit follows
 
     def note(self, text: str) -> None:
         self.story.append(f"{time.monotonic() - self.began:7.1f} s  {text}")
@@ -108,9 +110,13 @@ class Campaign:
                 self.retry(number, said)
                 live.append(number)
         if len(live) < at_once:
-            with contextlib.suppress(AssertionError):  # as above
-                self.batches.append(self.site.start_batch(self.site.audited_plan(len(self.batches) + 1, LAYERS, self.chance)))
-                self.note(f"batch {self.batches[-1]} started")
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):  # as above
+                self.site.start_batch(self.site.audited_plan(len(self.batches) + 1, LAYERS, self.chance))
+            # As the rows say: a command that was killed may have made one all the same.
+            known = len(self.batches)
+            self.batches = [number for (number,) in self.site.query("SELECT number FROM batches_batch ORDER BY number")]
+            for number in self.batches[known:]:
+                self.note(f"batch {number} started")
         return not live
 
     def retry(self, batch: int, said: str) -> None:
@@ -118,7 +124,7 @@ class Campaign:
             raise AssertionError(said)
         code = "from batches.engine.retries import retry; from batches.accounts.actor import Actor; from batches.models import Run; "
         code += f"retry(run=Run.objects.get(batch__number={batch:d}, operation='execute'), actor=Actor.command('chaos'))"
-        with contextlib.suppress(AssertionError):  # the command met one of the attacks: the next look tries again
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):  # the command met an attack: the next look tries again
             self.site.shell(code)
             self.note(f"batch {batch} retried: {said.splitlines()[-1][:120]}")
 
@@ -239,6 +245,8 @@ class Campaign:
         """Attack so often, let all runs end, stop; what the auditor finds."""
         self.site.start(seconds=PATIENCE)
         for attack in self.attacks(count):
+            if self.enough:
+                break
             until = time.monotonic() + self.chance.uniform(0.1, 0.8)
             while time.monotonic() < until:
                 self.go_on()
@@ -279,8 +287,8 @@ def main() -> int:
         forwarder = Forwarder(server.hostname or "127.0.0.1", server.port or 5432)
         who = f"{server.netloc.rpartition('@')[0]}@" if "@" in server.netloc else ""
         site.environment["DATABASE_URL"] = urlunsplit(server._replace(netloc=f"{who}127.0.0.1:{forwarder.port}"))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the table and the tidying up are worth having all the same
     campaign = Campaign(site, random.Random(seed), forwarder)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(campaign, "enough", True))  # audited all the same; SIGINT ends at once
     wrong: list[str] = []
     try:
         site.prepare()
