@@ -28,7 +28,7 @@ from batches.engine.run_control import unpause
 from batches.engine.steering import checked_remark, kept_remark
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
-from batches.runs.create import refuse_busy
+from batches.runs.create import refuse_archived, refuse_busy
 from batches.runs.project_settings import changed_settings
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError
@@ -63,6 +63,7 @@ def retry(
             run = Run.objects.select_for_update(of=("self",)).select_related("batch__project").get(pk=run.pk)
             latest = run.batch.runs.filter(operation=run.operation).order_by("-number").first()
             if not run.is_live:
+                refuse_archived(run.batch)
                 refuse_busy(run.batch)
             if latest is not None and latest.pk != run.pk:
                 raise ServiceError(f"Run {run.number} of batch {run.batch.number} is not its latest; retry there.")

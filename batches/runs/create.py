@@ -35,9 +35,7 @@ def new_run(
     project = batch.project
     if project.demo:
         raise ServiceError(f"Batch {batch.number} is a demonstration and cannot be executed.")
-    if batch.archived_at or project.archived_at:
-        name = f"Batch {batch.number}" if batch.archived_at else project.name
-        raise ServiceError(f"{name} is archived, so nothing starts there. Bring it back first, on its page.")
+    refuse_archived(batch)
     own = current_settings(project)
     limit = project.phase_limit_seconds if options.timeout_minutes is None else options.timeout_minutes * 60
     number = (batch.runs.aggregate(highest=Max("number"))["highest"] or 0) + 1
@@ -83,6 +81,13 @@ def _pause_of_others(backend: str) -> dict[str, object]:
     others = Run.objects.live().filter(backend=backend, rate_limited_since__lte=now, rate_limited_until__gt=now)
     until = others.aggregate(latest=Max("rate_limited_until"))["latest"]
     return {"rate_limited_since": now, "rate_limited_until": until} if until else {}
+
+
+def refuse_archived(batch: Batch) -> None:
+    """Raises ServiceError when the batch or its project is archived."""
+    if batch.archived_at or batch.project.archived_at:
+        name = f"Batch {batch.number}" if batch.archived_at else batch.project.name
+        raise ServiceError(f"{name} is archived, so nothing starts there. Bring it back first, on its page.")
 
 
 def refuse_busy(batch: Batch) -> None:
