@@ -67,6 +67,14 @@ class OrchestrationFiles:
         done = os.path.join(self.root, "completed-batches", f"batch-{batch:d}")
         return os.path.join(done, f"run-{run_number:d}", f"batch-{batch:d}.result.json")
 
+    def of_batch(self, batch: int) -> list[str]:
+        """Everything that lies here of a batch: folders and files, those that are there."""
+        places = [os.path.join(self.root, kind, f"batch-{batch:d}") for kind in ("tasks", "completed-batches")]
+        documents = os.path.join(self.root, "batches")
+        with contextlib.suppress(FileNotFoundError):
+            places += [os.path.join(documents, name) for name in os.listdir(documents) if name.startswith(f"batch-{batch:d}.")]
+        return [place for place in places if os.path.lexists(place)]
+
     def current_attempt(self, batch: int, name: str) -> tuple[int, int] | None:
         """The (run, attempt) of the task's current files; None when there are none, or when their spec cannot be read."""
         try:

@@ -529,6 +529,13 @@ class Repository:
                 return Merged(commit, tree)
         return self.merge(branch, commit, f"Merge {base_branch} into {branch}")
 
+    def on_no_branch(self, commits: Sequence[str]) -> frozenset[str]:
+        """Those of these commits that no branch contains. Raises GitError."""
+        if not commits:
+            return frozenset()
+        given = "".join(f"{commit}\n" for commit in dict.fromkeys(commits)).encode()
+        return frozenset(commits) & frozenset(text_of(self._out("rev-list", "--stdin", "--not", "--branches", given=given)).split())
+
     def delete_ref(self, ref: str, old: str) -> None:
         """Remove a reference of ours that is still at `old`. Raises RefMoved, GitError."""
         answer = self.git("update-ref", "-d", ref, old)

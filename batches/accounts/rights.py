@@ -40,7 +40,10 @@ RIGHTS = {
     "sign off": Right("gate", "sign off, withdraw, accept a phase that is not green", SIGN_OFF_GATE),
     "merge": Right("batch", "merge into its base branch, overrule a review, accept or reject an update of the context", MERGE_BATCH),
     "administer": Right("project", "change settings, gates, environment, notifications, members; archive it or a batch", CHANGE_PROJECT),
-    "register": Right("project", "add (any repository that the server's user can read), set what commands may read", ADD_PROJECT, False),
+    "delete": Right("batch, plan", "delete what is over; nothing that no branch has", CHANGE_PROJECT),
+    "register": Right(
+        "project", "add (any repository that the server's user can read), delete, set what commands may read", ADD_PROJECT, False
+    ),
     "settings": Right("installation", "change the backend of new projects, the API key", CHANGE_INSTALLATION, False),
     "people": Right("people, teams, audit trail", "add, change, end sessions and tokens, read", MANAGE_PEOPLE, False),
 }

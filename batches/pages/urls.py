@@ -29,7 +29,7 @@ from batches.pages.batches import (
 from batches.pages.installation import find, health, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, idea, plans
-from batches.pages.projects import agents, code_host, environment, members, projects, tools
+from batches.pages.projects import agents, code_host, deletion, environment, members, projects, tools
 from batches.pages.projects import detail as project
 from batches.pages.projects import gates as project_gates
 
@@ -67,6 +67,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/changes/", changes.changes, name="changes"),
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
     path("batches/<int:number>/archive/", kept_work.archive, name="archive"),
+    path("batches/<int:number>/delete/", deletion.delete_batch, name="delete"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),
     path("batches/<int:number>/pull-request/", pull_request.pull_request, name="pull_request"),
     path("batches/<int:number>/pull-request/remarks/", pull_request.remarks, name="pull_request_remarks"),
@@ -105,6 +106,7 @@ urlpatterns: list[URLPattern] = [
     path("plans/repair/", editor.plan_repair, name="plan_repair"),
     path("plans/form/", editor.plan_form, name="plan_form"),
     path("plans/<int:pk>/", plans.plan_detail, name="plan_detail"),
+    path("plans/<int:pk>/delete/", deletion.delete_plan, name="plan_delete"),
     path("plans/<int:pk>/edit/", editor.plan_edit, name="plan_edit"),
     path("plans/<int:pk>/graph/", plans.plan_graph, name="plan_graph"),
     path("plans/<int:pk>/checks/", plans.plan_checks, name="plan_checks"),
@@ -122,6 +124,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/forge/", code_host.project_forge, name="project_forge"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
     path("projects/<slug:slug>/archive/", project.archive, name="project_archive"),
+    path("projects/<slug:slug>/delete/", deletion.delete_project, name="project_delete"),
     path("projects/<slug:slug>/commands/", project.project_commands, name="project_commands"),
     path("projects/<slug:slug>/messages/<int:pk>/again/", project.message_again, name="message_again"),
     path("projects/<slug:slug>/test-message/", project.try_messages, name="try_messages"),

@@ -587,6 +587,36 @@ def trends(period: str, project: str, operation: str, as_json: bool) -> None:
     _print(found) if as_json else say(found["text"])
 
 
+@ce.command()
+@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.option("--plan", type=click.IntRange(min=1), metavar="ID", help="a saved plan with all its versions, instead of a batch")
+@click.option("--project", metavar="SLUG", help="a project with all that belongs to it, instead of a batch")
+@click.option("--dry-run", is_flag=True, help="say what would go, what stays, and what stands in the way")
+@click.option("--make-branches", is_flag=True, help="first make branches of commits that no branch has")
+@click.option("--yes", is_flag=True, help="do not ask")
+@_json
+def delete(number: int | None, plan: int | None, project: str | None, dry_run: bool, make_branches: bool, yes: bool, as_json: bool) -> None:
+    """Delete a batch, a plan or a project. Branches stay; what no branch has is never deleted."""
+    paths = [f"{kind}/{name}/" for kind, name in (("batches", number), ("plans", plan), ("projects", project)) if name]
+    if len(paths) != 1:
+        raise click.UsageError("Name one: the number of a batch, --plan or --project.")
+    if make_branches and not number:
+        raise click.UsageError("--make-branches is for a batch.")
+    where = _connection()
+    found = where.call("DELETE", paths[0], query={"dry_run": "1"})
+    if not as_json:
+        lines = [
+            f"  {word}: {said}" for word, kind in (("goes", "goes"), ("stays", "stays"), ("refused", "refusals")) for said in found[kind]
+        ]
+        say("\n".join([f"Delete {found['name']}?", *lines]))
+    if dry_run:
+        return _print(found) if as_json else say("Nothing was deleted.")
+    if not yes and not (sys.stdin.isatty() and click.confirm("This cannot be undone. Go on?", err=True)):
+        raise Refused("Nothing was deleted. To delete it, answer yes, or give --yes.")
+    found = where.call("DELETE", paths[0], query={"make_branches": "1"} if make_branches else {})
+    return _print(found) if as_json else say(f"Deleted {found['name']}.")
+
+
 # Repositories
 
 

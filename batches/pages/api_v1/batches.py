@@ -6,18 +6,21 @@ from typing import Annotated, Any, Literal
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query
 
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.models import Batch
 from batches.pages.api import batches as shared
 from batches.pages.api import merges, phases, reviews
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
-from batches.pages.api_v1.projects import named
+from batches.pages.api_v1.projects import named, told
 from batches.pages.api_v1.shapes import (
     Batches,
     BatchStatus,
     Begun,
     Decide,
+    DeletionShape,
     Diffs,
+    DryRun,
     Execute,
     MergeBody,
     Merged,
@@ -41,10 +44,12 @@ from batches.pages.batches import list_queries
 from batches.pages.batches.batch_list import rows_of
 from batches.pages.batches.detail import find_batch
 from batches.pages.common import LARGEST_NUMBER
+from batches.projects import deletion
 
 TAGS, WORK, AFTER = ["batches"], ["work"], ["after the execution"]
 Words = Annotated[str, Query(max_length=200, description="A number, or words of the title or project.", examples=["export"])]
 AsText = Annotated[Literal["", "1"], Query(description="1: add what the command prints.", examples=["1"])]
+MakeBranches = Annotated[Literal["", "1"], Query(description="1: first make branches of commits that no branch has.", examples=["1"])]
 OfPhase = Annotated[str, Query(max_length=40, description="The key of a phase; empty: all.", examples=["2a"])]
 RunPath = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, description="The number of a run in its batch.", examples=[1])]
 
@@ -74,6 +79,16 @@ def new_batch(request: HttpRequest, sent: NewBatch) -> HttpResponse:
 def batch(request: HttpRequest, number: Number, text: AsText = "") -> HttpResponse:
     """How far a batch is: its stages, phases, gates and cost."""
     return shared.batch(request, actor_of(request), number)
+
+
+@api.delete("batches/{int:number}/", response=DeletionShape, url_name="batch", tags=TAGS, summary="Delete a batch")
+def delete_batch(request: HttpRequest, number: Number, dry_run: DryRun = "", make_branches: MakeBranches = "") -> dict[str, Any]:
+    """Its runs, logs and figures. Branches stay; with commits that no branch has it is refused."""
+    found, actor = find_batch(number), actor_of(request)
+    actor.require(CHANGE_PROJECT, found.project)
+    if make_branches and not dry_run:
+        deletion.make_branches(batch=found, actor=actor)
+    return told(deletion.batch_deletion(found), lambda: deletion.delete_batch(batch=found, actor=actor), dry_run)
 
 
 @api.get("batches/{int:number}/plan/", response=PlanOfBatch, url_name="batch_plan", tags=TAGS, summary="Read a batch's plan")

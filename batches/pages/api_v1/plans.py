@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from ninja import Path, Query
 
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.models import Plan
 from batches.pages.api import plans as shared
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
-from batches.pages.api_v1.projects import named
-from batches.pages.api_v1.shapes import Analysis, OfProject, Plans, PlanWhole, SavedPlan, Validation
+from batches.pages.api_v1.projects import named, told
+from batches.pages.api_v1.shapes import Analysis, DeletionShape, DryRun, OfProject, Plans, PlanWhole, SavedPlan, Validation
 from batches.pages.common import LARGEST_ID
+from batches.projects import deletion
 
 TAGS = ["plans"]
 FileName = Annotated[str, Query(max_length=255, description="How the plan is called.", examples=["plan.md"])]
@@ -61,3 +64,11 @@ def analyze_plan(request: HttpRequest, project: OfProject = "") -> HttpResponse:
 def plan(request: HttpRequest, pk: Pk) -> HttpResponse:
     """A saved version: its text, its faults, and what a review says of it."""
     return shared.plan(request, actor_of(request), pk)
+
+
+@api.delete("plans/{int:pk}/", response=DeletionShape, url_name="plan", tags=TAGS, summary="Delete a saved plan")
+def delete_plan(request: HttpRequest, pk: Pk, dry_run: DryRun = "") -> dict[str, Any]:
+    """All versions of it. Refused while there is a batch of it."""
+    found, actor = get_object_or_404(Plan.objects.select_related("project"), pk=pk), actor_of(request)
+    actor.require(CHANGE_PROJECT, found.project)
+    return told(deletion.plan_deletion(found), lambda: deletion.delete_plan(plan=found, actor=actor), dry_run)

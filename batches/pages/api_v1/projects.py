@@ -1,6 +1,6 @@
 """Version 1: projects, their settings and members."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from django.contrib.auth.models import Group, User
@@ -8,14 +8,25 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Path
 
-from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.models import Membership, Project
 from batches.pages.api.endpoint import BadRequest
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
-from batches.pages.api_v1.shapes import MemberBody, Members, MemberShape, Projects, ProjectShape, SettingsBody, SettingsShape
+from batches.pages.api_v1.shapes import (
+    DeletionShape,
+    DryRun,
+    MemberBody,
+    Members,
+    MemberShape,
+    Projects,
+    ProjectShape,
+    SettingsBody,
+    SettingsShape,
+)
 from batches.pages.common import LARGEST_ID
 from batches.pages.projects.settings_by_name import change_settings, settings_of
+from batches.projects import deletion
 from batches.projects.members import remove_member, set_member
 
 TAGS = ["projects"]
@@ -34,6 +45,21 @@ def projects(request: HttpRequest, cursor: Cursor = "", limit: Limit = 50) -> di
 def project(request: HttpRequest, slug: str) -> dict[str, Any]:
     """One project."""
     return project_json(get_object_or_404(Project, slug=slug))
+
+
+@api.delete("projects/{slug}/", response=DeletionShape, url_name="project", tags=TAGS, summary="Delete a project")
+def delete_project(request: HttpRequest, slug: Slug, dry_run: DryRun = "") -> dict[str, Any]:
+    """With all its batches, plans and ideas. The repository stays."""
+    found, actor = get_object_or_404(Project, slug=slug), actor_of(request)
+    actor.require(ADD_PROJECT, None)
+    return told(deletion.project_deletion(found), lambda: deletion.delete_project(project=found, actor=actor), dry_run)
+
+
+def told(found: deletion.Deletion, verb: Callable[[], str], dry_run: str) -> dict[str, Any]:
+    """Delete, unless that is only asked about; the answer. Raises ServiceError."""
+    if not dry_run:
+        verb()
+    return {"name": found.name, "deleted": not dry_run, "goes": found.goes, "stays": found.stays, "refusals": found.refusals}
 
 
 @api.get("projects/{slug}/settings/", response=SettingsShape, url_name="settings", tags=TAGS, summary="Read the settings")

@@ -89,6 +89,20 @@ class Members(Shape):
     next: Next
 
 
+DryRun = Annotated[Literal["", "1"], Query(description="1: only tell what would happen.", examples=["1"])]
+Sentences = list[Annotated[str, Field(examples=["The branch ce/batch-44; main has all its commits."])]]
+
+
+class DeletionShape(Shape):
+    """What went, or what a deletion would do."""
+
+    name: Annotated[str, Field(examples=["batch 44, Export as JSON"])]
+    deleted: Annotated[bool, Field(description="Whether it was deleted; false when it was only asked about.")]
+    goes: Sentences
+    stays: Sentences
+    refusals: Annotated[Sentences, Field(description="Why it would be refused.")]
+
+
 class BatchRowShape(Shape):
     batch_id: BatchNumber
     title: Title
@@ -421,9 +435,7 @@ class NewBatch(Body):
 
 
 class Execute(Body):
-    what: Annotated[
-        str, Field(description='"" is all that is left; resume, retry:KEY, stage:N, phase:KEY.', examples=["stage:2"])
-    ] = ""
+    what: Annotated[str, Field(description='"" is all that is left; resume, retry:KEY, stage:N, phase:KEY.', examples=["stage:2"])] = ""
     backend: Annotated[str | None, Field(examples=["steps"])] = None
     max_parallel: Annotated[int | None, Field(ge=1, examples=[2])] = None
     timeout_minutes: Annotated[float | None, Field(gt=0, examples=[60])] = None

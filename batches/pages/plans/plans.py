@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from batches.accounts.access import may, may_anywhere
 from batches.accounts.rights import refusal
-from batches.accounts.roles import EXECUTE_BATCH, WRITE_PLANS
+from batches.accounts.roles import CHANGE_PROJECT, EXECUTE_BATCH, WRITE_PLANS
 from batches.core.engine.states import LIVE_RUN_STATES
 from batches.core.errors import BatchError
 from batches.core.plans.text_diff import diff_texts, lines_of
@@ -107,6 +107,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "bad_lines": {issue.line for issue in preview.errors},
         "batches": Batch.objects.filter(plan__in=Plan.objects.series_of(plan)).with_state().select_related("plan").order_by("-number")[:20],
         "decides": may(request.user, WRITE_PLANS, plan.project),
+        "deletes": may(request.user, CHANGE_PROJECT, plan.project),
         "executes": may_execute_plan(request, plan),
     }
     return render(request, "plans/detail.html", context)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
-from batches.accounts.roles import CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
 from batches.accounts.sessions import is_confirmed
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
@@ -66,6 +66,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "offered_models": offered_models,
         "form": form,
         "may_change": may_change,
+        "may_delete": may(request.user, ADD_PROJECT, None),
         "may_merge": may(request.user, MERGE_BATCH, project),
         "rules": project.gate_rules,
         "month": month_to_date(project, timezone.now()),

@@ -100,6 +100,8 @@ ROWS |= {
     "batches:api_batches": {"GET": SOME, "POST": "execute"},
     "batches:archive": {"POST": "administer"},
     "batches:project_archive": {"POST": "administer"},
+    **{f"batches:{name}": {"GET": "delete", "POST": "delete"} for name in ("delete", "plan_delete")},
+    "batches:project_delete": {"GET": "register", "POST": "register"},
     "batches:project_detail": {"GET": "see", "POST": "administer"},
     "batches:project_agents": {"GET": "administer", "POST": "administer"},
     "batches:project_tools": {"GET": "administer", "POST": "administer"},
