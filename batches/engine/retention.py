@@ -1,13 +1,16 @@
 """Bound what grows for ever: sessions, the sign-in log, references of merged attempts, logs. Nothing that is not merged is ever removed.
 
-A project may say after how many days its references go and its logs are compressed; then that happens by itself.
+A project may say after how many days its references go and its logs are compressed, and how many megabytes of logs stay; then
+that happens by itself.
 """
 
 import gzip
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +22,7 @@ from django.db.models import QuerySet
 
 from batches.core.engine.states import ENDED_RUN_STATES
 from batches.core.text.words import bytes_words, counted
-from batches.models import Attempt, AuditEvent, Project
+from batches.models import Attempt, AuditEvent, Project, Run
 from batches.repositories.repository import checked_repository, folder_of
 from subagents.contract import ContractError, OrchestrationFiles, SubagentError, task_file_name
 from subagents.workspace import RefMoved, branch_ref
@@ -29,6 +32,9 @@ REFERENCES = timedelta(days=30)
 WINDOW = timedelta(days=3)  # by itself only what has come of age since then is looked at; the command looks at all
 TIDY_SECONDS = 3600
 COMPRESSED = ".gz"
+FRESH = timedelta(days=1)  # logs of runs that ended since then stay, however large they are
+LOG = re.compile(r"completed-batches/batch-(\d+)/run-(\d+)/[^/]+/[^/]+/task-[^/]+\.(?:log|transcript\.jsonl)(?:\.gz)?$")
+MEGABYTE = 1_000_000
 SMALL_BYTES = 4096  # what a file takes on the disk anyway
 AT_ONCE = 5000  # rows in one statement, so that nobody waits for it
 
@@ -71,6 +77,7 @@ def tidy_projects(now: datetime) -> list[Pruned]:
         found += [_compress_of_project(project, before, before - WINDOW, dry_run=False)]
         if not settings.CE_WORKER:
             found += [_drop_of_project(project, before, before - WINDOW, dry_run=False)]
+    found += keep_to_size(now)
     return [one for one in found if one.count]
 
 
@@ -78,6 +85,47 @@ def compress_logs(now: datetime, *, older: timedelta = REFERENCES, dry_run: bool
     """Compress logs and transcripts of this host's attempts whose run ended long ago, project by project. Pages read both forms."""
     for project in Project.objects.order_by("pk"):
         yield _compress_of_project(project, now - older, None, dry_run)
+
+
+def keep_to_size(now: datetime, *, megabytes: int | None = None, dry_run: bool = False) -> Iterator[Pruned]:
+    """Remove the oldest logs and transcripts on this host, of projects that have more of them than their limit or `megabytes`."""
+    for project in Project.objects.order_by("pk"):
+        limit = project.keep_megabytes if megabytes is None else megabytes
+        if limit is not None:
+            yield _keep_of_project(project, limit * MEGABYTE, now, dry_run)
+
+
+def _keep_of_project(project: Project, limit: int, now: datetime, dry_run: bool) -> Pruned:
+    root = OrchestrationFiles(folder_of(project)).root
+    found, left, count, problem = sorted(_logs(root), reverse=True), 0, 0, ""
+    over = Run.objects.ended().filter(batch__project=project, reported_at__isnull=False, travel="", ended_at__lt=now - FRESH)
+    ended, freed = set(over.values_list("batch__number", "number")) if found else set(), 0
+    for _, size, path, batch, run in found:
+        left += size
+        if left <= limit or (batch, run) not in ended:
+            continue
+        try:
+            if not dry_run:
+                place = os.path.join(root, "tasks", f"batch-{batch}", os.path.basename(path))
+                if os.path.lexists(place) and os.path.samestat(os.lstat(place), os.lstat(path)):
+                    os.unlink(place)
+                os.unlink(path)
+        except OSError as error:
+            problem = str(error)
+            continue
+        left, freed, count = left - size, freed + size, count + 1
+    return Pruned("log", count, problem, of=f"of {project.name}{f', {bytes_words(freed)}' if count else ''}")
+
+
+def _logs(root: str) -> Iterator[tuple[float, int, str, int, int]]:
+    """(time of its end, bytes, path, batch, run) of each log and transcript that is archived."""
+    for folder, _, names in os.walk(os.path.join(root, "completed-batches")):
+        for name in names:
+            path = os.path.join(folder, name)
+            if (place := LOG.search(path)) is not None:
+                with suppress(OSError):
+                    about = os.lstat(path)
+                    yield about.st_mtime, about.st_size, path, int(place[1]), int(place[2])
 
 
 def _ended(project: Project, before: datetime, after: datetime | None) -> QuerySet[Attempt]:

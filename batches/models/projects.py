@@ -154,6 +154,12 @@ class Project(models.Model):
         validators=[MinValueValidator(1)],
         help_text="After so many days logs are compressed and references of merged work dropped. Empty: never by itself.",
     )
+    keep_megabytes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Above so many megabytes of logs the oldest are removed. Empty: no limit.",
+    )
     worker_hosts = models.TextField(blank=True, default="", help_text="Names of worker hosts that may execute its batches, one per line.")
     remote = models.CharField(
         max_length=1000, blank=True, default="", help_text="Where worker hosts fetch from and push to. Empty: the code host."

@@ -30,7 +30,7 @@ PROJECT_SETTINGS = frozenset(
         *("name", "base_branch", "backend", "agent_command", "agent_resume"),
         *("max_parallel", "phase_limit_minutes", "silence_seconds", "scheduling"),
         *("model", "retry_model", "repairs", "answer_minutes", "budget_usd", "phase_cap_usd", "monthly_budget_usd"),
-        *("fail_fast", "require_review", "accept_context", "shared_context", "worker_hosts", "remote", "keep_days"),
+        *("fail_fast", "require_review", "accept_context", "shared_context", "worker_hosts", "remote", "keep_days", "keep_megabytes"),
         *("undeclared_edits", "deletions", "protected_paths", "network", "allowed_hosts", "tool_paths"),
         *("setup_command", "setup_inputs", "setup_network", "bring_along", "environment_path", "environment_variables"),
         *("effort", "fallback_model"),

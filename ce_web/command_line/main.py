@@ -703,10 +703,12 @@ def backup(file: str | None, without_key: bool) -> None:
 
 @ce.command()
 @click.option("--dry-run", is_flag=True, help="say what would be removed; remove nothing")
-@click.option("--days", default=30, help="keep references of runs that ended since then")
-def prune(dry_run: bool, days: int) -> None:
-    """Remove ended sessions, old sign-ins, and references of attempts that were merged long ago."""
-    _manage("prune", "--days", str(days), *(["--dry-run"] if dry_run else []))
+@click.option("--days", default=30, help="keep references and plain logs of runs that ended since then")
+@click.option("--megabytes", type=click.IntRange(min=0), help="keep so many megabytes of logs of each project (default: its setting)")
+def prune(dry_run: bool, days: int, megabytes: int | None) -> None:
+    """Remove ended sessions, old sign-ins, references of attempts merged long ago, logs above a limit; compress old logs."""
+    more = [] if megabytes is None else ["--megabytes", str(megabytes)]
+    _manage("prune", "--days", str(days), *more, *(["--dry-run"] if dry_run else []))
 
 
 @ce.command()

@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from batches.engine.log_reader import open_log
-from batches.engine.retention import bound_rows, compress_logs, drop_references, tidy_projects
-from batches.models import Attempt, AuditEvent
+from batches.engine.retention import bound_rows, compress_logs, drop_references, keep_to_size, tidy_projects
+from batches.models import Attempt, AuditEvent, Run
 from tests.batches.world import World, phase, plan, writes
 
 
@@ -75,6 +75,32 @@ def test_old_logs_are_compressed_and_read_as_before(world: World, capsys):
     assert "less." in capsys.readouterr().out and plain() == ["task-1.log.gz"]
     assert text() == before
     assert [one.count for one in compress_logs(timezone.now(), older=timedelta(0))] == [0], "once"
+
+
+def test_the_oldest_logs_go_where_they_are_more_than_the_limit(world: World, capsys):
+    said = "head -c 700000 /dev/zero | tr '\\0' x | fold -w 2000"
+    kept = {}
+    for name in ("older", "newer", "fresh"):
+        run = world.finish(world.execute(world.generated(plan(phase("1", steps=(said, *writes(name)))))))
+        kept[run] = [path for path in Path(world.repository, ".ce").rglob("task-1.log") if f"batch-{run.batch.number}" in str(path)]
+        if name == "newer":
+            Run.objects.update(ended_at=timezone.now() - timedelta(days=2))
+
+    def there() -> list[bool]:
+        return [all(path.exists() for path in paths) for paths in kept.values()]
+
+    assert [one.count for one in keep_to_size(timezone.now())] == [], "no project says so"
+    type(world.project).objects.update(keep_megabytes=2)
+    call_command("prune", "--dry-run")
+    assert f"Would remove 1 log of {world.project.name}, " in capsys.readouterr().out and there() == [True, True, True]
+    cache.clear()
+    assert [one.count for one in tidy_projects(timezone.now())] == [1] and there() == [False, True, True]
+    call_command("prune", "--megabytes", "0")
+    assert there() == [False, False, True], "a run of today keeps its log, whatever the limit"
+    old = Attempt.objects.select_related("task__run__batch__project").filter(task__run__operation="execute").order_by("pk").first()
+    with open_log(old) as log:
+        assert b"xxx" in b"".join(log.text()), "the end of it is in the row"
+    assert not any(path.exists() for path in kept[next(iter(kept))])
 
 
 def test_a_project_that_says_so_is_tidied_by_itself_once_an_hour(world: World):
