@@ -74,14 +74,12 @@ def drawings_of(lines: Sequence[str], names: PhaseNames, words: Sequence[str] = 
 def _fences(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
     """(line of its first fence, language in lower case, lines inside) of each fenced block."""
     at = 0
-    while at < len(lines):
-        line = lines[at]
-        opened = _FENCE.match(line) if line.lstrip(" \t>")[:3] in ("```", "~~~") else None
-        if opened is None:
-            at += 1
+    starts = [at for at, line in enumerate(lines) if "```" in line or "~~~" in line]
+    for start in starts:
+        opened = _FENCE.match(lines[start])
+        if start < at or opened is None:
             continue
-        start = at
-        at += 1
+        at = start + 1
         while at < len(lines) and not lines[at].lstrip(" \t>").startswith(opened["marks"]):
             at += 1
         if at - start <= _MAX_LINES and all(len(one) <= _MAX_LINE for one in lines[start:at]):

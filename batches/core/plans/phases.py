@@ -141,7 +141,8 @@ def build_plan(text: str) -> PlanReading:
         _phase(duplicate, names.key(duplicate.heading.key) or 0, names, order, lines, issues)
     _check_blocks(phases, sections, names, lines, issues)
     check_plan(phases, {section.heading.key: _dependency_line(section) for section in sections}, issues)
-    check_drawings(drawings, phases, all(Field.DEPENDENCIES in section.required() for section in sections), issues)
+    if drawings:
+        check_drawings(drawings, phases, all(section.occurrences_of(Field.DEPENDENCIES) for section in sections), issues)
     for drawing in drawings:
         if drawing.before is not None:
             account.mark(ReadAs.DEPENDENCIES, drawing.line, drawing.end)

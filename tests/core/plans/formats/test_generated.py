@@ -191,6 +191,47 @@ def task_master(parts):
     return json.dumps({"master": {"tasks": tasks}}, indent=2).split("\n"), 1, True
 
 
+def task_master_text(parts):
+    lines = []
+    for place, part in enumerate(parts, start=1):
+        lines += [f"# Task ID: {place}", f"# Title: {part.title}", "# Status: pending"]
+        lines += [
+            f"# Dependencies: {', '.join(str(other + 1) for other in part.waits) or 'None'}",
+            "",
+            "# Test Strategy:",
+            part.gates[0],
+            "",
+        ]
+        lines += [
+            "# Subtasks:",
+            *(f"## {at}. {text} [{'done' if done else 'pending'}]" for at, (text, done) in enumerate(part.steps, 1)),
+            "",
+        ]
+    return lines, 1, True
+
+
+def prp(parts):
+    lines = ["# Made", "", "### List of tasks", "```yaml"]
+    for place, part in enumerate(parts, start=1):
+        lines += [f"Task {place}: {part.title}", *(f"  - {text}" for text, _ in part.steps), ""]
+    return [*lines, "```"], 0, False
+
+
+def drawn(parts):
+    """An outline whose order is drawn."""
+    lines, *_ = outline([Part(part.title, part.steps, (), ()) for part in parts])
+    arrows = [f"  P{other + 1} --> P{place}" for place, part in enumerate(parts, start=1) for other in part.waits]
+    nodes = [f"  P{place}[Phase {place}: {part.title}]" for place, part in enumerate(parts, start=1)]
+    return [*lines, "## Map", "", "```mermaid", "graph TD", *nodes, *arrows, "```"], 0, True
+
+
+def org(parts):
+    lines = ["#+TITLE: Made"]
+    for place, part in enumerate(parts, start=1):
+        lines += [f"* Phase {place}: {part.title}", *(f"** {'DONE' if done else 'TODO'} {text}" for text, done in part.steps)]
+    return lines, 0, False
+
+
 # The writer of each format, its name, and whether a step of the plan is written as a step (a story is one step).
 WRITERS = [
     (spec_kit, "spec-kit", True),
@@ -207,10 +248,14 @@ WRITERS = [
     (task_list, "task list", True),
     (ralph, "Ralph", False),
     (task_master, "Task Master", True),
+    (task_master_text, "Task Master", True),
+    (prp, "PRP", False),
+    (drawn, "implementation plan", True),
+    (org, "implementation plan", True),
 ]
 
 
-@pytest.mark.parametrize(("write", "name", "steps"), WRITERS, ids=[name for _, name, _ in WRITERS])
+@pytest.mark.parametrize(("write", "name", "steps"), WRITERS, ids=[write.__name__ for write, _, _ in WRITERS])
 @settings(max_examples=8, deadline=None)
 @given(parts=plans())
 def test_what_is_written_in_a_format_is_read_from_it(write, name, steps, parts):
