@@ -35,7 +35,10 @@ FOLLOWED = 4  # a script that calls a script that …
 SCRIPT_CHARACTERS = 200_000
 
 PYTHON_START = "sitecustomize.py usercustomize.py *.pth pyvenv.cfg"
-PYTEST = f"conftest.py pytest.ini .pytest.ini pytest.toml .pytest.toml tox.ini setup.cfg pyproject.toml .coveragerc .env* {PYTHON_START}"
+PYTEST = (  # entry_points.txt: of a package beside the tests, such as x.dist-info
+    f"conftest.py pytest.ini .pytest.ini pytest.toml .pytest.toml tox.ini setup.cfg pyproject.toml .coveragerc .env* entry_points.txt "
+    f"{PYTHON_START}"
+)
 SCRIPTS_JS = (
     "package.json .npmrc .yarnrc .yarnrc.yml .pnpmfile.?js pnpm-workspace.yaml bunfig.toml deno.json deno.jsonc import_map.json "
     "*.config.[jt]s *.config.[cm][jt]s *.conf.[jt]s *.conf.[cm][jt]s *.config.json .env* vitest.workspace.* stryker.conf.* wallaby.* "
@@ -164,6 +167,10 @@ CHECKS_ONLY = {
 LOADS = re.compile(r"\w*(ENV|OPT|OPTS|OPTIONS|STARTUP|MODULE|PLUGINS?|CONF|CONFIG\w*|RC|RCFILE|SETTINGS\w*|PRELOAD|ADDOPTS)")
 # A file that says what is expected.
 EXPECTED = re.compile(r"(?:^|[/._-])(schemas?|expected|golden|baseline)(?:[/._-]|$)", re.I)
+# What a script that judges may read beside itself: limits, lists, expected values.
+DATA = re.compile(r"[\w-][\w.-]*\.(?:json|jsonc|ya?ml|toml|ini|cfg|conf|txt|csv|tsv|xml|lst|list|rules|env)")
+PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+")
+LINK = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # all that a link's content is
 # They only look at files or move them: their arguments judge nothing.
 LOOKS = _words(
     """test [ [[ grep egrep fgrep rg ag find ls cat head tail wc sort uniq cut tr awk sed stat file rm cp mv ln mkdir touch tar
@@ -255,11 +262,20 @@ def judges_of(gate: GateSpec, read: Reader, command: str = "") -> Judges:
             commands = ["ruff check"]
         case _:
             return Judges()
+    return _read_through(commands, read).found()
+
+
+def commands_within(command: str, read: Reader) -> list[str]:
+    """The texts of the scripts, recipes and scripts of package.json that a command runs, as `judges_of` follows them."""
+    return _read_through([command], read).texts[1:]
+
+
+def _read_through(commands: Sequence[str], read: Reader) -> _Reading:
     reading = _Reading(read)
     for text in filter(None, commands):
         reading.text(text, "")
     reading.follow()
-    return reading.found()
+    return reading
 
 
 class _Reading:
@@ -274,6 +290,7 @@ class _Reading:
         self.listed: list[str] = []  # what was found in this text, as paths with *, for another command to run
         self.beside = ""  # the folder of the script that is read
         self.started_in: dict[str, str] = {}  # makefile that another one includes -> the folder of that one
+        self.texts: list[str] = []  # the commands that were read, script by script
         self.waiting: dict[str, set[str]] = {}  # script -> targets of it ("": all)
         self.seen: set[tuple[str, str]] = set()
 
@@ -295,6 +312,8 @@ class _Reading:
     def _content(self, path: str, text: str, targets: Sequence[str]) -> None:
         name, folder = posixpath.basename(path), posixpath.dirname(path)
         self.beside = folder
+        if LINK.fullmatch(text):
+            self._take(self.files, [text], folder, follow=True)
         if name == "package.json":
             for line in _npm_scripts(text, targets):
                 self.text(line, folder)
@@ -307,13 +326,17 @@ class _Reading:
         elif path.endswith((".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl")):
             self._program(path, text)
         else:
-            self.text(_expanded(text, folder), self.started_in.get(path, ""))
+            text = _expanded(text, folder)
+            self._take(self.files, filter(_is_data_of_tools, PATH.findall(text)), "")
+            self.text(text, self.started_in.get(path, ""))
         self.beside = ""
 
     def _program(self, path: str, text: str) -> None:
         """What a program that judges starts, and its helpers where it is a tool."""
         named = re.findall(r"""["']([\w./-]+)["']""", text)
         self._take(self.files, (word for word in named if word.endswith((".sh", ".bash")) or TEST_LIKE.search(word)), "", follow=True)
+        self._take(self.files, filter(_is_data_of_tools, named), "")
+        self.texts += [f"python -m {name}" for name in re.findall(r"\b(pytest|unittest)\.(?:main|TextTestRunner)\(", text)]
         for module in ("pytest", "unittest", "coverage", "jest", "vitest"):
             if re.search(rf"\b{module}\b", text):
                 self._tool(module, [], "")
@@ -322,6 +345,7 @@ class _Reading:
         folder = posixpath.dirname(path)
         if not TOOLS.search(folder):
             return
+        self._take(self.files, (f"{folder}/{word}" for word in named if DATA.fullmatch(word)), "")
         if path.endswith(".py"):
             for origin, names, plain in PYTHON_IMPORT.findall(text):
                 modules = [origin, *(f"{origin}.{name}" for name in re.split(r"[, ]+", names) if name), *re.split(r"[, ]+", plain)]
@@ -330,6 +354,8 @@ class _Reading:
                 self._helpers(folder, [name.replace(".", "/") for name in own])
         else:
             beside = re.findall(r"""(?:require\(|from\s|import\s*\(?)\s*["'](\.{1,2}/[\w./-]+)["']""", text)
+            if TEST_LIKE.search(path):  # what else a test loads is what it judges
+                beside = [name for name in beside if TOOLS.search(posixpath.dirname(posixpath.normpath(posixpath.join(folder, name))))]
             self._take(self.files, (name + ending for name in beside for ending in ("", ".js", ".mjs", ".cjs", ".ts")), folder, follow=True)
 
     def _helpers(self, folder: str, modules: Iterable[str]) -> None:
@@ -340,6 +366,7 @@ class _Reading:
     def text(self, text: str, folder: str) -> None:
         """Take in the commands of a line or a script that runs in `folder`."""
         self.listed = []
+        self.texts.append(text)
         for found in COMPARED.findall(text):
             self._take(self.files, re.findall(r"\$\(\s*(?:cat\s|<)\s*([^()\s]+)\s*\)", found), folder)
         for words in _commands(text):
@@ -496,7 +523,9 @@ class _Reading:
             named = [place for word in named if word != "discover" for place in _module_places(word)]
         named = [word for word in named if posixpath.normpath(word) != "."]
         self.tests |= {""} if not named else set()
-        self._take(self.tests, named, folder)
+        self._take(self.tests, named, folder, follow=True)
+        above = {place for name in named if name.endswith(".py") for place in _folders_above(posixpath.join(folder, name))}
+        self._take(self.files, (f"{place}/__init__.py" for place in above), "")
 
     def _npm(self, plain: Sequence[str], folder: str) -> None:
         script = next((word for word in plain if word not in ("run", "run-script", "exec", "x", "workspace", "-")), "")
@@ -555,7 +584,7 @@ class _Reading:
 # Programs in the folders of a project's dependencies are not its own.
 BIN = re.compile(r"(^|/)(vendor/bin|node_modules/\.bin|\.?venv/bin)/")
 # Two outputs of which one is compared with the other: [ "$(./run)" = "$(cat expected)" ]
-COMPARED = re.compile(r"""(?:\[{1,2}|\btest)\s[^;\n]*?\$\([^()\n]*\)[^;\n]*?(?:=|-eq|-ne)[^;\n]*?\$\([^()\n]*\)""")
+COMPARED = re.compile(r"""(?:\[{1,2}|\btest)\s[^;\n]*?\$\([^()\n]*\)[^;\n]*?(?:=|-[engl][qte])[^;\n]*?\$\([^()\n]*\)""")
 
 
 def _runs_what_is_listed(words: Sequence[str]) -> bool:
@@ -700,6 +729,16 @@ def _module_places(name: str) -> list[str]:
     return [*found[:4], *(place for place in found[4:] if TEST_LIKE.search(place))]
 
 
+def _is_data_of_tools(path: str) -> bool:
+    folder, name = posixpath.split(path)
+    return TOOLS.search(folder) is not None and DATA.fullmatch(name) is not None
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = posixpath.normpath(path).split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
 def _npm_scripts(text: str, names: Sequence[str]) -> list[str]:
     try:
         scripts = json.loads(text)["scripts"]
@@ -741,7 +780,7 @@ def _recipes(text: str, targets: Sequence[str]) -> str:
 
 def has_parts(path: str) -> bool:
     """Whether only a part of such a file may judge."""
-    return posixpath.basename(path) in (*PARTS, *OF_LINES, "setup.cfg", "tox.ini")
+    return posixpath.basename(path) in (*PARTS, *OF_LINES, "setup.cfg", "tox.ini", "__init__.py")
 
 
 def judging_part(path: str, text: str | None) -> object:
@@ -750,6 +789,8 @@ def judging_part(path: str, text: str | None) -> object:
     if text is None:
         return None
     try:
+        if name == "__init__.py":  # an empty one only makes a folder a package
+            return text.strip() or None
         if name == "package.json":
             return {key: value for key, value in json.loads(text).items() if key in PARTS[name]} or None
         if name in PARTS:

@@ -47,6 +47,11 @@ for t in tests/i/*.py; do python "$t"; done
     "conftest.py": 'pytest_plugins = (\n    "support.more",\n)\n',
     "tools/helped.py": "import json\nimport helper\nfrom calc import add\n",
     "tools/helped.js": "const helper = require('./helper')\n",
+    "tools/limits.py": "import json\nn = json.load(open('limits.json'))\nrules = open('ci/rules.yml')\nsubject = open('data/all.json')\n",
+    "ci/limit.sh": "max=$(cat ci/max.txt)\ntest $(wc -l < src/a.txt) -le $max\n",
+    "check": "ci/check.sh",
+    "tests/test_d.py": "from src.a import f\nfrom tests.help import holds\nholds(f(), open('tests/data/d.txt'), open('data/d.txt'))\n",
+    "tests/e.test.js": "const {f} = require('../src/e'); require('./help').holds(f)\n",
     "web/package.json": json.dumps({"scripts": {"check": "vitest run"}}),
 }
 
@@ -101,6 +106,21 @@ def role(command: str, path: str, kind: GateKind = GateKind.COMMAND) -> str:
         ("ruff check src && mypy src", "src/a.py", ""),
         ("diff -u expected.txt <(./run.sh)", "expected.txt", "script"),
         ("diff -u expected.txt <(./run.sh)", "run.sh", "script"),
+        # what lies beside them
+        ("python tools/limits.py", "tools/limits.json", "script"),
+        ("python tools/limits.py", "ci/rules.yml", "script"),
+        ("python tools/limits.py", "data/all.json", ""),
+        ("sh ci/limit.sh", "ci/max.txt", "script"),
+        ("sh ci/limit.sh", "src/a.txt", ""),
+        ("sh check", "ci/check.sh", "script"),  # a link
+        *((f"pytest tests/test_d.py{case}", "tests/help.py", "script") for case in ("", "::test_it")),
+        ("pytest tests/test_d.py", "tests/data/d.txt", "script"),
+        ("pytest tests/test_d.py", "tests/__init__.py", "script"),
+        ("python -m unittest tests.test_d", "tests/__init__.py", "script"),
+        *(("pytest tests/test_d.py", path, "") for path in ("src/a.py", "data/d.txt", "tests/test_e.py", "src/__init__.py")),
+        ("node --test tests/e.test.js", "tests/help.js", "script"),
+        ("node --test tests/e.test.js", "src/e.js", ""),
+        ("python -m pytest", "x-1.0.dist-info/entry_points.txt", "configuration"),
         # what is looked at does not judge
         ("test -f part.txt", "part.txt", ""),
         ("grep -q done notes/tests.md", "notes/tests.md", ""),
