@@ -18,12 +18,13 @@ from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, Gate
 from subagents.credentials import secrets_for
 from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS, clean_text
+from subagents.judges_files import SCRIPT_CHARACTERS, commands_within
 from subagents.machine_faults import filled_by, full
 from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.secret_scan import find_secrets
 from subagents.standard_gates import find_markers, find_oversized, parseable
-from subagents.told_of_tests import script_cannot_fail, scripts_of, told_of_tests, unsure
+from subagents.told_of_tests import script_cannot_fail, scripts_of, told_by_scripts, told_of_tests, unsure
 from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
@@ -314,7 +315,19 @@ class Judge:
             scripts = package.get("scripts") if isinstance(package, dict) else None
             if isinstance(scripts, dict) and (why := script_cannot_fail(scripts, name, outcome.command)):
                 return unsure(outcome, f"the script {name} of package.json cannot fail: {why}")
-        return outcome
+        if outcome.status != GateStatus.PASSED:
+            return outcome
+        return told_by_scripts(outcome, commands_within(outcome.command, self._texts))
+
+    def _texts(self, paths: Sequence[str]) -> dict[str, tuple[str]]:
+        """{path: its text} of the files of the checkout that a command runs."""
+        found = {}
+        for path in paths:
+            whole = os.path.realpath(os.path.join(self.checkout, path))
+            if _inside(self.checkout, whole) and os.path.isfile(whole):
+                with open(whole, encoding="utf-8", errors="replace") as file:
+                    found[path] = (file.read(SCRIPT_CHARACTERS),)
+        return found
 
     def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
         """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""

@@ -9,7 +9,7 @@ from subagents.record import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from subagents.contract import GateOutcome
 
@@ -24,7 +24,7 @@ class Runner:
 
 
 # Where a command begins: what only mentions a runner (`grep pytest setup.cfg`) starts none.
-BEGIN = r"(?:^|[;&(\n]|\b(?:then|do|else|exec|time|nice)\s)\s*(?:env\s+)?(?:\w+=\S*\s+)*(?:[\w.-]+\s+run\s+)?"
+BEGIN = r"(?:^|[;&()\n]|\b(?:then|do|else|exec|time|nice)\s)\s*(?:env\s+)?(?:\w+=\S*\s+)*(?:[\w.-]+\s+run\s+)?"
 MODULE = r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*?|coverage\s+run\s+(?:\S+\s+)*?)-m\s+"
 NODE = r"(?:(?:npx|bunx|pnpm|yarn)\s+(?:exec\s+|dlx\s+|-\S+\s+)*)?(?:\S*/)?"
 RUNNERS = tuple(
@@ -36,7 +36,17 @@ RUNNERS = tuple(
             r"Ran (?P<all>[1-9]\d*) tests?\b(?![\s\S]*\((?:[^()]*, )?(?:skipped|expected failures)=(?P=all)[,)])",
             r"(skipped|expected failures)=[1-9]|NO TESTS RAN",
         ),
-        (r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test", r"(#|ℹ) pass [1-9]", r"(#|ℹ) (skipped|todo) [1-9]|(#|ℹ) tests 0"),
+        (
+            r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*(?:\S*/)?)?manage\.py\s+test",
+            r"Ran [1-9]\d* tests?\b(?!\s+in [\s\S]*OK \(skipped)|[1-9]\d* passed in \d",
+            r"skipped|Ran 0 tests|NO TESTS RAN",
+        ),
+        # A file in which no test ran, because it has none or ended early, counts as one test of its name.
+        (
+            r"(?:\S*/)?node\s+(?:--\S+\s+)*?--test",
+            r"^\s*(?:ok \d+ - |[✔√] )(?!\S+\.[cm]?[jt]sx?(?: \(|\s*$))(?!.*# (?:SKIP|TODO)\b)",
+            r"(#|ℹ) (skipped|todo|pass) [1-9]|(#|ℹ) tests 0",
+        ),
         (r"(?:\S*/)?cargo\s+(?:\+\S+\s+)?(?:test|t)", r"test result: \w+\. [1-9]\d* passed", r"test result: \w+\. 0 passed"),
         # Gates have it name each test (environment.NAMED_BY_GO): a package whose tests are all skipped, or that ended itself, is "ok" too.
         (r"(?:\S*/)?go\s+test\s(?:.*\s)?-json\b", r'"Action":"pass",[^\n]*"Test":', r'"Action":"skip"|no test files|no tests to run'),
@@ -81,7 +91,8 @@ SOME_RAN = re.compile(
     + r"|^(?:=+ )?(?:\d+ [a-z]+, )*[1-9]\d* passed\b.* in \d"
     r"|^[1-9]\d* examples?, 0 failures|^\d+ (?:runs|tests), [1-9]\d* assertions|^[1-9]\d* tests?, 0 failures|^OK \([1-9]\d* tests?"
     r"|^Passed!\s+- Failed:\s+0, Passed:\s+[1-9]|^(?:\[INFO\] )?Tests run: [1-9]|tests passed, 0 tests failed out of [1-9]"
-    r"|^Files=\d+, Tests=[1-9]|^ok \d+\b(?!.*# (?:SKIP|TODO)\b)|^Executed [1-9]\d* tests?|^All tests passed!|^ ?[1-9]\d* pass$"
+    r"|^Files=\d+, Tests=[1-9]|^ok \d+\b(?!.*# (?:SKIP|TODO)\b)(?! - \S+\.[cm]?[jt]sx?\s*$)"
+    r"|^Executed [1-9]\d* tests?|^All tests passed!|^ ?[1-9]\d* pass$"
     r"|^ok \| [1-9]\d* passed|^[1-9]\d* successes? / 0 failures|^Ran [1-9]\d* tests? containing|^\s*Tasks:\s+[1-9]\d* successful",
     re.MULTILINE,
 )
@@ -109,7 +120,6 @@ QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|\\.""")
 
 def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     """The outcome of a command that ended well, as far as what it printed bears it out; every other one as it is.
-
     A runner that told of no test was ended by the code that it ran (`os._exit(0)`): failed. Where it ran none, or passed all
     over, or its failures were swallowed, nobody can say that it holds: unverified.
     """
@@ -132,11 +142,37 @@ def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     if runner.ran.search(said):
         return outcome
     if runner.passed_over.search(said):
-        return unsure(outcome, "no test ran: all were passed over")
+        return unsure(outcome, "no test ran, or none is named: all were passed over")
     if SAYS_NOTHING.search(command):
         return outcome
     note = "it ended well and told of no test that ran: something ended it before it was done"
     return replace(outcome, status=GateStatus.FAILED, note=note)
+
+
+# A script that does what its arguments say, and an argument that asks it for tests.
+DISPATCHES = re.compile(r"\$\{?[1@*]")
+ASKS_FOR_TESTS = re.compile(r"\b(?:tests?|specs?|checks?|verify|ci|unit|e2e)\b")
+
+
+def told_by_scripts(outcome: GateOutcome, within: Sequence[str]) -> GateOutcome:
+    """The outcome of a command that ended well, and runs a runner of tests by a script: unverified where no test is named.
+
+    `within` are the texts of what the command runs: scripts, recipes of make (`judges_files.commands_within`).
+    """
+    command, said = outcome.command, COLOURS.sub("", outcome.output)
+    if SOME_RAN.search(said) or any(runner.command.search(command) for runner in RUNNERS):
+        return outcome
+    found = [
+        (line.strip(" \t@-+"), runner)
+        for text in within
+        if not DISPATCHES.search(text) or ASKS_FOR_TESTS.search(command)
+        for line in text.split("\n")
+        for runner in RUNNERS
+        if runner.command.search(line.lstrip(" \t@-+"))
+    ]
+    if not found or any(SAYS_NOTHING.search(line) or runner.ran.search(said) for line, runner in found):
+        return outcome
+    return unsure(outcome, f"it runs `{found[0][0][:80]}`, and no test that ran is named: none did, or something ended it early")
 
 
 def unsure(outcome: GateOutcome, note: str) -> GateOutcome:

@@ -230,7 +230,13 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK (skipped=2)", UNVERIFIED),
         ("python -m unittest", "Ran 2 tests in 0.001s\n\nOK (skipped=1)", PASSED),
         ("python -m unittest", "Ran 12 tests in 0.001s\n\nOK (skipped=1, expected failures=12)", UNVERIFIED),
-        ("node --test", "# tests 2\n# pass 2", PASSED),
+        ("node --test", "ok 1 - adds\nok 2 - more\n# tests 2\n# pass 2", PASSED),
+        ("node --test", "# Subtest: /a/b.test.js\n    ok 1 - adds\nok 1 - /a/b.test.js\n# pass 1", PASSED),
+        ("node --test", "✔ adds (1.5ms)\nℹ tests 1\nℹ pass 1", PASSED),
+        ("node --test", "ok 1 - /a/b.test.js\n# tests 1\n# pass 1", UNVERIFIED),
+        ("node --test", "✔ b.test.mjs (1.5ms)\nℹ tests 1\nℹ pass 1", UNVERIFIED),
+        ("python manage.py test", "Found 2 test(s).\nRan 2 tests in 0.1s\n\nOK", PASSED),
+        ("./manage.py test shop", "", FAILED),
         ("node --test", "# tests 2\n# pass 0\n# fail 0\n# skipped 2", UNVERIFIED),
         ("node --test", "", FAILED),
         ("cargo test -q", "test result: ok. 1 passed", PASSED),
@@ -342,7 +348,7 @@ def test_an_npm_script_that_cannot_fail_proves_nothing(place, script: str, passe
     tools = place[1] / "tools"
     tools.mkdir()
     for name in ("npm", "jest"):
-        (tools / name).write_text("#!/bin/sh\nexit 0\n")
+        (tools / name).write_text("#!/bin/sh\necho 'Tests:       1 passed, 1 total'\n")
         (tools / name).chmod(0o755)
     write(place[1], package__json=json.dumps({"scripts": {"test": script, **others}}))
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command='PATH="$PWD/tools:$PATH"; npm test'))
@@ -408,6 +414,33 @@ def test_python_tests_of_other_code_are_not_green(place) -> None:
 @pytest.mark.parametrize("name", ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "EDITOR", "VISUAL"])
 def test_an_editor_is_an_error_at_once(place, name: str) -> None:
     assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=f'test "${name}" = false; ! ${name} file'))[0].status == PASSED
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("make test", {"Makefile": "test:\n\t@python -m pytest -q\n"}),
+        ("sh run.sh", {"run.sh": "set -e\npython -m unittest test_a\n"}),
+        ("./dev test", {"dev": "#!/bin/sh\ncase $1 in test) pytest -q;; lint) true;; esac\n"}),
+        ("npm test", {"package.json": '{"scripts": {"test": "node --test"}}', "a.test.js": "process.exit(0)\n"}),
+        ("python all.py", {"all.py": "import pytest\nraise SystemExit(pytest.main(['-q']))\n"}),
+    ],
+)
+def test_a_runner_behind_a_script_that_names_no_test_is_not_believed(place, command: str, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (place[1] / name).write_text(text)
+        (place[1] / name).chmod(0o755)
+    write(place[1], calc__py="import os\nos._exit(0)\n", test_a__py="import calc\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
+    assert (outcome.status, outcome.exit_code) == (UNVERIFIED, 0) and "no test that ran is named" in outcome.note
+    write(place[1], test_a__py="import unittest\n\n\nclass TestIt(unittest.TestCase):\n    def test_it(self):\n        pass\n")
+    (place[1] / "a.test.js").write_text("require('node:test')('adds', () => {})\n")
+    assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))[0].status == PASSED
+
+
+def test_a_script_that_runs_tests_only_when_it_is_asked_to_passes_without_them(place) -> None:
+    write(place[1], dev__sh="case $1 in test) pytest -q;; lint) true;; esac\n")
+    assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command="sh dev.sh lint"))[0].status == PASSED
 
 
 @pytest.mark.parametrize("own", ["", "-mod=readonly "])
