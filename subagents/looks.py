@@ -6,6 +6,7 @@ The rules are in judges_files.py, protected_paths.py and taken_back.py. This mod
 from __future__ import annotations
 
 import os
+from functools import cached_property
 
 from subagents.contract import GateKind, GateOrigin, GateStatus, Look, LookKind
 from subagents.judges_files import TEST_LIKE, has_parts, is_declared, judges_of, judging_part, with_judging_part
@@ -243,18 +244,21 @@ class Looker:
 
     def looks_at_others_work(self) -> list[Look]:
         """A look for each file in which the phase takes back, or deletes, what another phase of the batch did. Raises GitError."""
+        found: dict[tuple[str, str], Look] = {}
+        for key, path, (before, merged) in self.done_by_others:
+            if text := self._undone(path, before, merged, key):
+                found.setdefault((key, path), Look(LookKind.TAKEN_BACK, path, text, phase=key))
+        return sorted(found.values(), key=lambda look: look.path)
+
+    @cached_property
+    def done_by_others(self) -> list[tuple[str, str, tuple[Entry | None, Entry | None]]]:
+        """(phase, path, what it made of what) of merged work of other phases on the files that this one changed. Raises GitError."""
         base, began = self.spec.base_commit, self.spec.batch_base
         if not began or not self.entries:
             return []
-        found: dict[tuple[str, str], Look] = {}
-        for merge in self.repository.merges_between(began, base, list(self.entries)):
-            key = _phase_of(merge.attempt_ref, self.spec.batch_id)
-            if not key or key == self.spec.key:
-                continue
-            for path, (before, merged) in merge.changed.items():
-                if path in self.entries and (text := self._undone(path, before, merged, key)):
-                    found.setdefault((key, path), Look(LookKind.TAKEN_BACK, path, text, phase=key))
-        return sorted(found.values(), key=lambda look: look.path)
+        merges = self.repository.merges_between(began, base, list(self.entries))
+        rows = ((_phase_of(merge.attempt_ref, self.spec.batch_id), *change) for merge in merges for change in merge.changed.items())
+        return [(key, path, change) for key, path, change in rows if key and key != self.spec.key and path in self.entries]
 
     def _undone(self, path: str, before: Entry | None, merged: Entry | None, key: str) -> str:
         """In words what the phase undoes of what phase `key` did to the file; "" for nothing."""

@@ -64,8 +64,9 @@ def looks_at_the_batchs_judges(
     reporter: Reporter,
     known: Sequence[Look],
 ) -> list[Look]:
-    """Looks across the phases of the batch: at judges of others' gates that this phase changed undeclared, and at its own gates
-    that pass only by judges that an earlier phase changed so. `known` are the looks that there are already.
+    """Looks across the phases of the batch: at judges of others' gates that this phase changed undeclared, at its own gates that pass
+    only by judges that an earlier phase changed so, and at gates of merged phases that fail now that it changed their files.
+    `known` are the looks that there are already.
 
     Raises ContractError, GitError, OSError.
     """
@@ -86,7 +87,27 @@ def looks_at_the_batchs_judges(
             fails = any(outcome.status == GateStatus.FAILED for outcome in ended)
             words = f"by the version before, {'it fails' if fails else 'it passes'} on this work"
             again |= {(phase.key, path): words for path in paths}
-    return [*looker.looks_at_others_judges(found, again), *_by_earlier_phases(looker, others, outcomes, place, changed, reporter)]
+    looks = looker.looks_at_others_judges(found, again)
+    looks += _by_earlier_phases(looker, others, outcomes, place, changed, reporter)
+    return looks + _failing_now(looker, [phase for phase in others if phase.key not in {key for key, _ in again}], place, reporter)
+
+
+def _failing_now(looker: Looker, others: Sequence[ToldPhase], place: CleanCheckout | None, reporter: Reporter) -> list[Look]:
+    """Looks at gates of merged phases that fail on this phase's work, which changed files of theirs."""
+    changed: dict[str, str] = {}
+    for key, path, _ in looker.done_by_others if place is not None and any(phase.merged for phase in others) else ():
+        changed.setdefault(key, path)
+    looks: list[Look] = []
+    for phase in others:
+        if place is None or not phase.merged or phase.key not in changed:
+            continue
+        path, tree = changed[phase.key], looker.repository.tree(looker.result)
+        reporter.note("info", "judged_again", f"gates of phase {phase.key} judged on this work, which changes {path} after it")
+        for outcome in _judged(looker, place, tree, phase.gates, phase.files_modified, reporter, phase.key):
+            if outcome.status == GateStatus.FAILED:
+                text = f"{gate_named(outcome, f'phase {phase.key}')} fails on this work, which changes {path} after that phase"
+                looks.append(Look(LookKind.TAKEN_BACK, path, text, phase=phase.key))
+    return looks
 
 
 def _by_earlier_phases(

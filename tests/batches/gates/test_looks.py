@@ -178,10 +178,22 @@ def test_what_takes_back_or_deletes_another_phases_work_is_named(world: World, c
 GOES_ON = "printf '1\\nTWO\\n3\\n4\\n' > a.txt; rm new.txt"
 
 
+def test_who_changes_a_merged_phases_file_so_that_its_gate_fails_needs_a_look(world: World):
+    overwrites = "git sparse-checkout set --no-cone /b.txt; echo other > a.txt; echo x > b.txt"
+    text = plan(
+        phase("1", files="a.txt", steps=("echo honest > a.txt",), gates=("`grep -qx honest a.txt`", "`test -f a.txt`")),
+        phase("2", needs="1", files="a.txt, b.txt", steps=(overwrites,), gates=("`test -f b.txt`",)),
+    )
+    run = world.finish(world.execute(world.generated(text)))
+    [look] = looks(run, "2")
+    assert look["text"] == 'gate 1 of phase 1 "`grep -qx honest a.txt`" fails on this work, which changes a.txt after that phase'
+    assert (look["kind"], look["phase"], looks(run, "1")) == ("taken_back", "1", [])
+
+
 def test_going_on_from_another_phases_work_or_deleting_what_the_plan_says_asks_for_no_look(world: World):
     world.commit("a.txt", "1\n2\n3\n")
     text = plan(
-        phase("1", files="a.txt, new.txt", steps=("printf '1\\ntwo\\n3\\n' > a.txt; echo x > new.txt",)),
+        phase("1", files="a.txt, new.txt", steps=("printf '1\\ntwo\\n3\\n' > a.txt; echo x > new.txt",), gates=("`test -f a.txt`",)),
         phase("2", needs="1", files="a.txt, new.txt", steps=(GOES_ON,), gates=("`test -f a.txt`",)),
     )
     run = world.finish(world.execute(world.generated(text)))
