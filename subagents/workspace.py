@@ -319,9 +319,9 @@ class Repository:
 
     def default_branch(self) -> str:
         """The branch the user works on: what HEAD names, else main or master. Raises RepositoryProblem (detached)."""
-        named = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+        named = self.git("symbolic-ref", "--quiet", "HEAD")  # --short would tell a branch from a tag of its name
         if named.exit_code == 0:
-            return text_of(named.out)
+            return text_of(named.out).removeprefix("refs/heads/")
         for name in ("main", "master"):
             if name in self.branches():
                 return name
@@ -1031,6 +1031,7 @@ def _environment() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",  # a clone has none of the person's refs/replace/
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_AUTHOR_NAME": AUTHOR_NAME,
         "GIT_AUTHOR_EMAIL": AUTHOR_EMAIL,
