@@ -60,6 +60,7 @@ MOST_QUESTIONS, QUESTION_CHARACTERS, MOST_ANSWERS = 20, 4_000, 6
 LOOK_SECONDS = 0.5  # for an answer
 STEP_TOOL, GIT_TOOL = "mcp__ce__step_done", "mcp__ce__git"
 MAX_TURNS = 200
+MESSAGE_BYTES = 64 * 1024 * 1024  # of one message of the program; a file that it writes or reads is in one. The SDK's own is 1 MiB
 MAX_RETRIES = 4  # of one request, by the program, with growing pauses
 LONGEST_PAUSE_SECONDS = 60.0  # the engine, not the program, waits for a longer pause
 GRACE_SECONDS = 15.0  # before the wrapper's own limit, so that the work is kept
@@ -342,6 +343,7 @@ class _Session:
             },
             mcp_servers=servers,
             strict_mcp_config=True,
+            max_buffer_size=MESSAGE_BYTES,
             max_turns=int(spec.options.get("max_turns", MAX_TURNS)),
             max_budget_usd=spec.max_cost_usd,
             include_partial_messages=True,
