@@ -20,11 +20,20 @@ from tests.local_server import LocalServer, serving
 
 MODELS = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
 CUT, HANG, MALFORMED = "cut", "hang", "malformed"  # ways in which a stream goes wrong
+EMPTY, BROKEN, SLOW = "empty", "broken", "slow"  # no event at all; an event that tells of an error; pings, and pauses between the events
+PAUSE_SECONDS = 0.1  # of a slow stream
 
 
 @dataclass(frozen=True)
 class Text:
     """The model says something."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Thought:
+    """The model thinks."""
 
     text: str
 
@@ -54,15 +63,16 @@ def answer(**fields: Any) -> Tool:
 class Reply:
     """One answer of the model; `fault` is how its stream goes wrong, `output_tokens` None counts its blocks."""
 
-    blocks: tuple[Text | Tool, ...] = ()
+    blocks: tuple[Text | Thought | Tool, ...] = ()
     stop_reason: str = ""
     fault: str = ""
     output_tokens: int | None = None
+    read_tokens: int | None = None  # of the prompt from the cache; None follows from the turn
 
 
 @dataclass(frozen=True)
 class Refused:
-    """An HTTP error."""
+    """An HTTP error. Without a kind the message is the whole body, as a gateway's page is."""
 
     status: int
     kind: str
@@ -70,7 +80,7 @@ class Refused:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def said(*blocks: Text | Tool) -> Reply:
+def said(*blocks: Text | Thought | Tool) -> Reply:
     return Reply(tuple(blocks))
 
 
@@ -112,7 +122,9 @@ class MessagesApi:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     usages: list[dict[str, int]] = field(default_factory=list)
     broken: list[dict[str, int]] = field(default_factory=list)
+    charged: dict[str, list[dict[str, int]]] = field(default_factory=dict)  # both, by scenario
     side_calls: int = 0
+    met: set[str] = field(default_factory=set)  # what has gone wrong once
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -134,12 +146,19 @@ class MessagesApi:
         if output > body["max_tokens"]:  # as the API does, the answer is cut there
             output, reply = body["max_tokens"], replace(reply, stop_reason="max_tokens")
         usage = usage_of(number, output)
-        if reply.fault in (CUT, HANG) and body.get("stream"):  # else it is whole, as `whole_message` writes it
+        if reply.read_tokens is not None:
+            usage["cache_read_input_tokens"] = reply.read_tokens
+        if reply.fault == EMPTY and body.get("stream"):
+            return reply, usage  # nothing was produced
+        if reply.fault in (CUT, HANG, BROKEN) and body.get("stream"):  # else it is whole, as `whole_message` writes it
             # What its first event told, and a third of the characters that arrived, which is how the agent's program guesses.
-            arrived = sum(len(block.text) for block in reply.blocks if isinstance(block, Text)) if reply.fault == CUT else 0
-            self.broken.append({**usage, "output_tokens": max(1, round(arrived / 3))})
+            arrived = sum(len(block.text) for block in reply.blocks if isinstance(block, Text)) if reply.fault != HANG else 0
+            counted = {**usage, "output_tokens": max(1, round(arrived / 3))}
+            self.broken.append(counted)
         else:
+            counted = usage
             self.usages.append(usage)
+        self.charged.setdefault(key.removeprefix("fake-"), []).append(counted)
         return reply, usage
 
 
@@ -173,6 +192,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         for name, data in events(reply, usage, body["model"]):
+            if reply.fault == SLOW:
+                self.api.stopping.wait(PAUSE_SECONDS)
+                self.wfile.write(b'event: ping\ndata: {"type": "ping"}\n\n')
             self.wfile.write(f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode())
             self.wfile.flush()
         if reply.fault == HANG:
@@ -180,12 +202,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def fail(self, refused: Refused) -> None:
         data = {"type": "error", "error": {"type": refused.kind, "message": refused.message}}
-        self.send_json(refused.status, data, refused.headers)
+        self.send_json(refused.status, data if refused.kind else refused.message, refused.headers)
 
-    def send_json(self, status: int, value: dict[str, Any], headers: tuple[tuple[str, str], ...] = ()) -> None:
-        data = json.dumps(value).encode()
+    def send_json(self, status: int, value: dict[str, Any] | str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if isinstance(value, str) else "application/json")
         self.send_header("Content-Length", str(len(data)))
         for name, value in headers:
             self.send_header(name, value)
@@ -205,7 +227,7 @@ def whole_message(reply: Reply, usage: dict[str, int], model: str) -> dict[str, 
     """An answer that is not streamed."""
     content = [
         {"type": "text", "text": block.text}
-        if isinstance(block, Text)
+        if isinstance(block, Text | Thought)
         else {"type": "tool_use", "id": f"toolu_{time.monotonic_ns():x}", "name": block.name, "input": block.input}
         for block in reply.blocks
     ]
@@ -218,6 +240,8 @@ def reason_of(reply: Reply) -> str:
 
 def events(reply: Reply, usage: dict[str, int], model: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The server-sent events of one answer."""
+    if reply.fault == EMPTY:
+        return
     yield "message_start", {"message": message_of(model, {**usage, "output_tokens": 1})}
     if reply.fault == HANG:
         return
@@ -225,13 +249,20 @@ def events(reply: Reply, usage: dict[str, int], model: str) -> Iterator[tuple[st
         if isinstance(block, Text):
             yield "content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}}
             yield "content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": block.text}}
+        elif isinstance(block, Thought):
+            yield "content_block_start", {"index": index, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}
+            yield "content_block_delta", {"index": index, "delta": {"type": "thinking_delta", "thinking": block.text}}
+            yield "content_block_delta", {"index": index, "delta": {"type": "signature_delta", "signature": "c2lnbmVk"}}
         else:
             start = {"type": "tool_use", "id": f"toolu_{time.monotonic_ns():x}", "name": block.name, "input": {}}
             yield "content_block_start", {"index": index, "content_block": start}
             given = json.dumps(block.input)
-            for part in (given[: len(given) // 2], "" if reply.fault else given[len(given) // 2 :]):
+            for part in (given[: len(given) // 2], "" if reply.fault == MALFORMED else given[len(given) // 2 :]):
                 yield "content_block_delta", {"index": index, "delta": {"type": "input_json_delta", "partial_json": part}}
         if reply.fault == CUT:
+            return
+        if reply.fault == BROKEN:
+            yield "error", {"error": {"type": "overloaded_error", "message": "Overloaded"}}
             return
         yield "content_block_stop", {"index": index}
     delta = {"stop_reason": reason_of(reply), "stop_sequence": None}

@@ -1,16 +1,20 @@
 """What the stand-in's model does in each scenario, and a small phase for it to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subagents.contract import GateKind, GateSpec, StepPlan
 from tests.subagents.messages_api import (
+    BROKEN,
     CUT,
+    EMPTY,
     MALFORMED,
+    SLOW,
     Refused,
     Reply,
     Scenario,
     Text,
+    Thought,
     Tool,
     Turn,
     answer,
@@ -185,7 +189,86 @@ def goes_astray(turn: Turn, *first: Tool) -> Reply:
     return said(*first) if turn.number == 0 else (*written(turn), said(finished()))[turn.number - 1]
 
 
+def later(turn: Turn, refused: Refused) -> Reply | Refused:
+    """Works until the third request, and is refused from then on."""
+    return passes(turn) if turn.number < 2 else refused
+
+
+def once(turn: Turn, first: Reply | Refused) -> Reply | Refused:
+    """Goes wrong with the first request of its conversation, and works then."""
+    name = first.fault if isinstance(first, Reply) else str(first.status)
+    if name in turn.api.met:
+        return passes(turn)
+    turn.api.met.add(name)
+    return first
+
+
+def slowly(turn: Turn) -> Reply:
+    return replace(passes(turn), fault=SLOW)
+
+
+def thinks(turn: Turn) -> Reply:
+    """Thinks before each answer."""
+    reply = passes(turn)
+    return replace(reply, blocks=(Thought("I look at what is there. " * 40), *reply.blocks))
+
+
+def large_prompt(turn: Turn) -> Reply:
+    """One request is so large that its model costs more for it."""
+    reply = passes(turn)
+    return replace(reply, read_tokens=195_000) if turn.number == 1 else reply
+
+
+def falls_back(turn: Turn) -> Reply | Refused:
+    return passes(turn) if "sonnet" in turn.body["model"] else Refused(529, "overloaded_error", "Overloaded")
+
+
+PICTURE = "base64 -d > dot.png <<< iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+ODD = "\x1b[31mred\x1b[0m \u202egnp.exe <script>alert(1)</script> &amp; \u2028 \U0001f980"
+CREDIT = Refused(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.")
+
+
+def delegates(turn: Turn) -> Reply:
+    """Has a subagent of the repository look at what it wrote; the subagent's own conversation begins with its instruction."""
+    if "Look at calc.py" in turn.prompt:
+        return said(Tool("Read", {"file_path": f"{turn.cwd}/calc.py"})) if turn.number == 0 else said(Text("It adds."))
+    asked = Tool("Agent", {"description": "Look", "prompt": f"Look at calc.py in your own checkout: {turn.cwd}", "subagent_type": "tester"})
+    return [*written(turn), said(asked), said(finished())][turn.number]
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "thinks": thinks,
+    "slow_stream": slowly,
+    "large_prompt": large_prompt,
+    "falls_back": falls_back,
+    "delegates": delegates,
+    "empty_once": lambda turn: once(turn, Reply(fault=EMPTY)),
+    "error_in_the_stream": lambda turn: once(turn, Reply((Text("I begin and"),), fault=BROKEN)),
+    "page_of_a_gateway": lambda turn: once(turn, Refused(503, "", "<html><h1>503 Service Unavailable</h1></html>")),
+    "overloaded_once": lambda turn: once(turn, Refused(529, "overloaded_error", "Overloaded")),
+    "too_long_for_a_gateway": lambda turn: once(turn, Refused(504, "", "<html><h1>504 Gateway Time-out</h1></html>")),
+    "redirected": conversation(Refused(307, "", "", (("location", "https://elsewhere.example/v1/messages"),))),
+    "key_expires": lambda turn: later(turn, Refused(401, "authentication_error", "API key has expired")),
+    "credit_ends": lambda turn: later(turn, CREDIT),
+    "limited_later": lambda turn: later(turn, Refused(429, "rate_limit_error", "Too many requests", (("retry-after", "3600"),))),
+    "model_retires": lambda turn: later(turn, Refused(404, "not_found_error", "model: claude-haiku-5-5")),
+    "fails_later": lambda turn: later(turn, Refused(500, "api_error", "Internal server error")),
+    "refuses_later": lambda turn: passes(turn) if turn.number < 2 else Reply((Text("I will not."),), stop_reason="refusal"),
+    "command_is_denied": lambda turn: goes_astray(turn, bash("echo no")),
+    "nothing_fits": passes,
+    "by_a_bearer_token": passes,
+    "sees_a_picture": lambda turn: goes_astray(turn, bash(PICTURE), Tool("Read", {"file_path": f"{turn.cwd}/dot.png"})),
+    "writes_a_megabyte": lambda turn: goes_astray(turn, write(f"{turn.cwd}/large.txt", "0123456789\n" * 95_000)),
+    "commits_itself": lambda turn: goes_astray(turn, bash("git add -A; git commit -qm mine; git checkout -b mine; true")),
+    "leaves_a_process": lambda turn: goes_astray(turn, bash("setsid sleep 300 & echo left")),
+    "says_odd_characters": lambda turn: goes_astray(turn, bash(f"printf %s '{ODD}'"), Tool("Grep", {"pattern": ODD})),
+    "step_is_told_twice": lambda turn: goes_astray(turn, done(1), done(1)),
+    "is_out_of_time": lambda turn: goes_astray(turn, bash("sleep 120")),
+    "is_stopped_in_a_tool": lambda turn: goes_astray(turn, bash("touch begun; sleep 120")),
+    "is_told_meanwhile": listens,
+    "is_answered_by_rule": asks_a_person,
+    "asks_mcp_by_stdio": lambda turn: goes_astray(turn, Tool("mcp__tracker__write_note", {"text": "noted"})),
+    "asks_mcp_by_http": lambda turn: goes_astray(turn, Tool("mcp__search__find", {"words": "login"})),
     "tool_fails": lambda turn: goes_astray(turn, Tool("Edit", edit(turn))),
     "tool_is_not_there": lambda turn: goes_astray(turn, Tool("Teleport", {"to": "main"})),
     "tool_is_given_nonsense": lambda turn: goes_astray(turn, Tool("mcp__ce__step_done", {"number": "first"})),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.subagents.conftest import World, commit_files, marked, user_git, wait
 from tests.subagents.messages_api import HANG, MessagesApi, Reply, Turn, answer, messages_api, said, write
 from tests.subagents.scenarios import ASKED_ABOUT, GATES, HOSTILE, SCENARIOS, STEPS, Loot, done, finished, obeys
 from tests.subagents.test_sandbox import HERE
+from tests.subagents.test_tool_servers import AGENT, SECRET, SERVER, http_server
 
 pytestmark = pytest.mark.process
 
@@ -286,21 +287,109 @@ TOGETHER = {
 }
 
 
+ASTRAY, LATE = Ends("", "", 20_207, 0.00071535, 2), (6_214, 0.00045405, 1)
+MORE = {
+    **dict.fromkeys(("slow_stream", "page_of_a_gateway", "overloaded_once", "too_long_for_a_gateway", "by_a_bearer_token"), WORKS),
+    **dict.fromkeys(("command_is_denied", "commits_itself", "leaves_a_process", "asks_mcp_by_stdio", "asks_mcp_by_http"), WORKS),
+    **dict.fromkeys(("sees_a_picture", "says_odd_characters", "step_is_told_twice"), ASTRAY),
+    "writes_a_megabyte": WORKS,
+    "thinks": Ends("", "", 20_242, 0.00073285, 2),
+    "large_prompt": Ends("", "", 212_200, 0.01055565, 2),
+    "falls_back": Ends("", "", 20_200, 0.012607, 2),
+    "delegates": Ends("", "", 23_238, 0.00110145, 2),
+    "empty_once": Ends("", "", 20_200, ANY, 2),  # what had no answer is booked at its estimate, which follows from the prompt's size
+    "error_in_the_stream": Ends("", "", 23_215, 0.00108995, 2),
+    "redirected": Ends("agent_error", "API Error: Can't reach the API server", None, None, 0),
+    "key_expires": Ends("agent_error", "the API key was refused", *LATE, fault="key_refused"),
+    "credit_ends": Ends("agent_error", "Credit balance is too low", *LATE, fault="no_credit"),
+    "limited_later": Ends("rate_limited", "the API accepts no requests until 20", *LATE),
+    "model_retires": Ends("agent_error", "There's an issue with the selected model (claude-haiku-5-5).", *LATE, fault="unknown_model"),
+    "fails_later": Ends("agent_error", "API Error: 500 Internal server error", *LATE, fault="overloaded"),
+    "refuses_later": Ends("agent_error", "the model refused: API Error", 12_945, 0.00058015, 1),
+    "nothing_fits": Ends("budget", "the budget of $0.0001 for this attempt is used up", None, None, 0),
+    "is_out_of_time": Ends("phase_time_limit", "not done within 30 s; the work so far is kept", ANY, ANY, ANY),
+    "is_stopped_in_a_tool": Ends("cancelled", "cancelled", 3_038, 0.0003896, 0),
+    "is_told_meanwhile": Ends("", "", 20_193, 0.00070835, 2),
+    "is_answered_by_rule": Ends("", "", 20_193, 0.00070835, 2),
+}
+MORE_TIME = {"is_out_of_time": 30.0}
+TOOLS: dict[str, dict[str, object]] = {"command_is_denied": {"denied": ["Bash"]}, "delegates": {"subagents": True}}
+
+
+def orders(world: World, api: MessagesApi, http: str) -> Iterator[tuple[str, TaskSpec]]:
+    """The attempts of MORE; `http` is the address of an MCP server."""
+    program = world.data.parent / "tracker.py"
+    program.write_text(SERVER)
+    stdio = {"command": [sys.executable, str(program)], "env": {"TRACKER_TOKEN": "${TRACKER_TOKEN}"}, "required": True}
+    asked = {"url": http, "headers": {"Authorization": "Bearer ${TRACKER_TOKEN}"}, "required": True}
+    tools = {**TOOLS, "asks_mcp_by_stdio": {"servers": {"tracker": stdio}}, "asks_mcp_by_http": {"servers": {"search": asked}}}
+    for name in MORE:
+        options: dict[str, object] = {"base_url": api.address, "max_retries": 2, "private_networks": ["127.0.0.0/8"]}
+        options |= {"tools": tools[name]} if name in tools else {}
+        options |= {"fallback_model": "sonnet", "max_retries": 4} if name == "falls_back" else {}
+        changes: dict[str, object] = {"timeout_seconds": MORE_TIME.get(name, PATIENT_SECONDS)}
+        changes |= {"max_cost_usd": 0.0001} if name == "nothing_fits" else {}
+        changes |= {"gates": ()} if name in ("is_told_meanwhile", "is_answered_by_rule") else {}
+        changes |= {"policy": {"paths": [str(program)]}} if name == "asks_mcp_by_stdio" else {}
+        yield name, order(world, api, task_id=f"phase-{name}", key=name, options=options, **changes)
+
+
+def steer(world: World, name: str, spec: TaskSpec) -> None:
+    """What people do to a running attempt; safe to repeat."""
+    seen = world.seen(spec)
+    if name == "is_told_meanwhile" and Path(spec.checkout, "calc.py").exists():
+        inbox.put(spec.attempt_dir, inbox.Letter(0, "anna", "2026-01-01T10:00:00+00:00", "Take care."))
+    if name == "is_stopped_in_a_tool" and Path(spec.checkout, "begun").exists() and seen.started is not None:
+        with suppress(ProcessLookupError):
+            os.kill(seen.started.pid, SIGTERM)
+    if name == "is_answered_by_rule" and seen.heartbeat is not None and seen.heartbeat.question:
+        inbox.put_answer(spec.attempt_dir, int(seen.heartbeat.question["number"]), "Decide yourself.", "default answer")
+
+
+AT_ONCE, PATIENT_SECONDS = 12, 250.0
+
+
 def test_scenarios_that_run_beside_each_other_end_as_their_table_says(world: World, api: MessagesApi) -> None:
-    specs = {name: order(world, api, task_id=f"phase-{name}", key=name) for name in TOGETHER}
-    for name, spec in specs.items():
-        launcher.launch(spec.attempt_dir, f"fake-{name}")
-    wrong = []
-    for name, spec in specs.items():
-        result, expected = world.ended(spec, 120).result, TOGETHER[name]
-        assert result is not None, Path(spec.attempt_dir, "wrapper.err").read_text()
-        message = (result.errors or ("",))[0]
-        said = expected.message if message.startswith(expected.message) else message
-        cost = None if result.cost_usd is None else round(result.cost_usd, 10)
-        found = Ends(result.failure_reason, said, result.tokens_used, cost, result.steps_completed, result.fault)
-        if found != expected:
-            wrong.append((name, found))
-    assert not wrong
+    specs = {name: order(world, api, task_id=f"phase-{name}", key=name, timeout_seconds=PATIENT_SECONDS) for name in TOGETHER}
+    _end_as(world, api, specs, TOGETHER)
+
+
+def test_more_scenarios_beside_each_other_end_as_their_table_says(world: World, api: MessagesApi) -> None:
+    commit_files(world.project, {".claude/agents/tester.md": AGENT})
+    with http_server([]) as address:
+        _end_as(world, api, dict(orders(world, api, address)), MORE)
+
+
+def _end_as(world: World, api: MessagesApi, specs: dict[str, TaskSpec], table: dict[str, Ends]) -> None:
+    """Run all of them, some at once, and compare each with its row; what they used is what the provider charged."""
+    waiting, running, wrong = list(specs), list[str](), []
+    secrets = [{"name": "TRACKER_TOKEN", "value": SECRET, "uses": ["servers"]}]
+    until = time.monotonic() + 280
+    while waiting or running:
+        assert time.monotonic() < until, (running, waiting)
+        while waiting and len(running) < AT_ONCE:
+            running.append(waiting.pop(0))
+            key = f"{'Bearer ' if running[-1] == 'by_a_bearer_token' else ''}fake-{running[-1]}"
+            launcher.launch(specs[running[-1]].attempt_dir, key, secrets)
+        for name in list(running):
+            steer(world, name, specs[name])
+            seen = world.seen(specs[name])
+            if seen.started is None or seen.held:
+                continue
+            running.remove(name)
+            result, expected = seen.result, table[name]
+            assert result is not None, Path(specs[name].attempt_dir, "wrapper.err").read_text()
+            message = (result.errors or ("",))[0]
+            said = expected.message if message.startswith(expected.message) and (message == "") == (expected.message == "") else message
+            cost = None if result.cost_usd is None else round(result.cost_usd, 10)
+            found = Ends(result.failure_reason, said, result.tokens_used, cost, result.steps_completed, result.fault)
+            if found != expected:
+                wrong.append((name, found))
+            charged, counts = _sums(api.charged.get(name, [])), result.tokens_used or 0
+            if result.failure_reason not in (Failure.CANCELLED, Failure.PHASE_TIME_LIMIT) and sum(charged.values()) != counts:
+                wrong.append((name, f"charged {charged}, counted {result.usage}"))
+        time.sleep(0.05)
+    assert not wrong, "\n".join(map(str, wrong))
     assert api.side_calls == 0
 
 
