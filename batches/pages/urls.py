@@ -29,7 +29,7 @@ from batches.pages.batches import (
 from batches.pages.installation import find, health, settings
 from batches.pages.metrics import metrics
 from batches.pages.plans import editor, idea, plans
-from batches.pages.projects import agents, code_host, deletion, environment, members, projects, tools
+from batches.pages.projects import agents, code_host, deletion, environment, members, projects, set_up, tools
 from batches.pages.projects import detail as project
 from batches.pages.projects import gates as project_gates
 
@@ -116,6 +116,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/", projects.project_list, name="projects"),
     path("new-project/", projects.project_new, name="project_new"),
     path("projects/<slug:slug>/", project.project_detail, name="project_detail"),
+    path("projects/<slug:slug>/set-up/", set_up.project_set_up, name="project_set_up"),
     path("projects/<slug:slug>/environment/", environment.project_environment, name="project_environment"),
     path("projects/<slug:slug>/secrets/", environment.project_secret, name="project_secret"),
     path("projects/<slug:slug>/agents/", agents.project_agents, name="project_agents"),

@@ -168,6 +168,7 @@ def build_rows() -> list[Shot]:
         ("project-agents", f"/projects/{project.slug}/agents/"),
         ("project-tools", f"/projects/{project.slug}/tools/"),
         ("project-gates", f"/projects/{project.slug}/gates/"),
+        ("project-set-up", f"/projects/{project.slug}/set-up/"),
         ("project-environment", f"/projects/{project.slug}/environment/"),
         ("project-members", f"/projects/{project.slug}/members/"),
         ("project-forge", f"/projects/{project.slug}/forge/"),
@@ -313,6 +314,7 @@ def main(folder: Path, names: list[str]) -> None:
                     )
                     if shot.signed_in:
                         context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
+                    context.set_default_timeout(120_000)  # a busy machine draws slowly
                     page = context.new_page()
                     page.goto(address + shot.path)
                     page.screenshot(path=folder / f"{shot.name}.png", full_page=shot.whole)

@@ -51,5 +51,5 @@ def project_new(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"Added {project.name}.")
-            return redirect("batches:project_detail", project.slug)
+            return redirect("batches:project_set_up", project.slug)
     return render(request, "projects/new.html", {"form": form}, status=400 if form.errors else 200)

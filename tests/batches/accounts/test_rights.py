@@ -105,6 +105,7 @@ ROWS |= {
     "batches:project_detail": {"GET": "see", "POST": "administer"},
     "batches:project_agents": {"GET": "administer", "POST": "administer"},
     "batches:project_tools": {"GET": "administer", "POST": "administer"},
+    "batches:project_set_up": {"GET": "administer", "POST": "administer"},
     "batches:project_environment": {"GET": "administer", "POST": "administer"},
     "batches:project_gates": {"GET": "administer", "POST": "administer"},
     "batches:project_members": {"GET": "administer", "POST": "administer"},

@@ -1,0 +1,78 @@
+"""The set-up of a project that was just added: what its repository speaks for, in one form with one button."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from batches.accounts.access import may
+from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
+from batches.core.errors import BatchError
+from batches.gates.discovery import look_at_repository, propose_setup
+from batches.models import Project
+from batches.models.choices import BACKEND_CHOICES
+from batches.pages.common import actor_of
+from batches.pages.projects.environment import ProjectEnvironment
+from batches.pages.projects.gates import ProjectGates
+from batches.projects.services import update_project
+
+COMMANDS = ("lint", "test", "coverage")
+
+
+class ProjectSetUp(ProjectEnvironment):
+    """What most projects need to say before their first batch."""
+
+    backend = forms.ChoiceField(
+        choices=[(name, name) for name, _ in BACKEND_CHOICES if name != "command"],
+        label="Who does the steps",
+        help_text="“steps” runs the commands in the plan's steps, without a model. “claude” has an agent do them, and needs an API key. "
+        "Other agents: in the settings.",
+    )
+
+    class Meta(ProjectEnvironment.Meta):
+        fields = ["setup_command", "environment_variables", *(f"{name}_command" for name in COMMANDS), "backend"]
+        labels = ProjectEnvironment.Meta.labels | ProjectGates.Meta.labels
+        help_texts = ProjectEnvironment.Meta.help_texts | ProjectGates.Meta.help_texts
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
+    """The form, filled in with what the repository speaks for where nothing is set yet; POST saves it as it stands."""
+    project = get_object_or_404(Project, slug=slug)
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    proposed: dict[str, str] = {}
+    why: dict[str, str] = {}
+    unseen: tuple[str, ...] = ()
+    refusal = ""
+    try:
+        environment = propose_setup(project=project, actor=actor_of(request))
+        found = look_at_repository(project=project, actor=actor_of(request))
+    except BatchError as error:
+        refusal = str(error)
+    else:
+        if environment is not None:
+            proposed |= {"setup_command": environment.setup, "environment_variables": environment.variables}
+            why["setup_command"] = environment.why
+            unseen = tuple(path for path in environment.readable if path not in project.tool_paths.split("\n"))
+        for name in COMMANDS:
+            if (one := getattr(found, name)) is not None:
+                proposed[f"{name}_command"], why[f"{name}_command"] = one.command, one.why
+    initial = {name: text for name, text in proposed.items() if not getattr(project, name)}
+    form = ProjectSetUp(request.POST or None, instance=Project.objects.get(pk=project.pk), initial=initial)
+    opens = bool(unseen) and may(request.user, ADD_PROJECT, None)
+    if request.method == "POST" and form.is_valid():
+        changes: dict[str, object] = dict(form.cleaned_data)
+        if opens and form.cleaned_data["setup_command"]:
+            changes["tool_paths"] = "\n".join(filter(None, [project.tool_paths.strip(), *unseen]))
+        try:
+            update_project(project=project, changes=changes, actor=actor_of(request))
+        except BatchError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"{project.name} is set up. Write its first plan, or describe what you want.")
+            return redirect("batches:project_detail", project.slug)
+    context = {"project": project, "form": form, "why": why, "unseen": unseen, "opens": opens, "refusal": refusal}
+    return render(request, "projects/set_up.html", context, status=400 if form.errors else 200)
