@@ -1,12 +1,10 @@
-"""People: the administrators' pages, and everyone's own account."""
+"""The users of the installation: the administrators' pages."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
@@ -14,18 +12,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
-from batches.accounts import api_tokens, second_steps, sessions, users
-from batches.accounts.identities import identity_of
+from batches.accounts import second_steps, sessions, users
 from batches.accounts.rights import refusal
 from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
 from batches.core.text.words import counted
-from batches.models import ApiToken
-from batches.pages.accounts.forms import OwnPassword, TokenNew, UserChange, UserNew
-from batches.pages.accounts.sign_in import ask_to_confirm, confirmed, is_password_of, know_browser
+from batches.pages.accounts.forms import UserChange, UserNew
+from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
 
 
@@ -47,7 +42,7 @@ def for_administrators(view: Callable[..., HttpResponse]) -> Callable[..., HttpR
     return guarded
 
 
-def _base_url(request: HttpRequest) -> str:
+def base_url(request: HttpRequest) -> str:
     return request.build_absolute_uri("/")
 
 
@@ -67,7 +62,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
                 email=data["email"],
                 role=data["role"],
                 by_link=data["way"] == "link",
-                base_url=_base_url(request),
+                base_url=base_url(request),
                 actor=actor_of(request),
             )
         except BatchError as error:
@@ -128,7 +123,7 @@ def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     try:
         access = users.reset_access(
-            user=user, by_link=request.POST.get("way") != "password", base_url=_base_url(request), actor=actor_of(request)
+            user=user, by_link=request.POST.get("way") != "password", base_url=base_url(request), actor=actor_of(request)
         )
     except BatchError as error:
         messages.error(request, str(error))
@@ -143,77 +138,6 @@ def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpR
 # Everyone's own account
 
 
-@require_safe
-def account(request: HttpRequest) -> HttpResponse:
-    return _account(request)
-
-
-@sensitive_post_parameters()
-@require_POST
-def own_password(request: HttpRequest) -> HttpResponse:
-    user = _self(request)
-    if not user.has_usable_password() and not sessions.is_confirmed(request):
-        return ask_to_confirm(request)
-    form = OwnPassword(request.POST, user=user, is_right=lambda typed: is_password_of(request, user, typed))
-    if form.is_valid():
-        try:
-            users.change_own_password(user=user, password=form.cleaned_data["new"])
-        except BatchError as error:
-            form.add_error("new", str(error))
-        else:
-            update_session_auth_hash(request, user)
-            sessions.confirm(request)
-            messages.success(request, "Your password has been changed. Your other sessions have ended.")
-            return know_browser(redirect("batches:account"), user, request)
-    return _account(request, password_form=form)
-
-
-@require_POST
-@confirmed
-def token_new(request: HttpRequest) -> HttpResponse:
-    """Create a token. Its text is only in this response."""
-    form = TokenNew(request.POST)
-    if form.is_valid():
-        try:
-            data = form.cleaned_data
-            made, text = api_tokens.make_token(
-                name=data["name"], days=form.days, actor=actor_of(request), scope=data["scope"] or "read", project=data["project"]
-            )
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
-            return render(request, "accounts/token_made.html", {"token": made, "text": text, "address": _base_url(request)}, status=201)
-    return _account(request, token_form=form)
-
-
-@require_POST
-def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Revoke one's own token, or any as an administrator; for others it is not found."""
-    seen = ApiToken.objects.select_related("user")
-    if not request.user.has_perm(MANAGE_PEOPLE):
-        seen = seen.filter(user=_self(request))
-    token = get_object_or_404(seen, pk=pk)
-
-    def verb() -> str:
-        api_tokens.revoke_token(token=token, actor=actor_of(request))
-        return f"The token {token} no longer works."
-
-    mine = token.user_id == request.user.pk and "/users/" not in request.headers.get("Referer", "")
-    return act(request, verb, reverse("batches:account") if mine else reverse("batches:user", args=[token.user_id]))
-
-
-@require_POST
-def end_sessions(request: HttpRequest) -> HttpResponse:
-    """End one of one's own sessions (`session`), or all others."""
-    user, one = _self(request), request.POST.get("session", "")
-
-    def verb() -> str:
-        ended = users.end_sessions(user=user, only=one, keep_key=request.session.session_key, actor=actor_of(request))
-        return f"Signed out in {counted(ended, 'other place')}."
-
-    return act(request, verb, reverse("batches:account"))
-
-
 @require_POST
 @for_administrators
 def end_sessions_of(request: HttpRequest, pk: int) -> HttpResponse:
@@ -225,27 +149,3 @@ def end_sessions_of(request: HttpRequest, pk: int) -> HttpResponse:
         return f"{user.username} is signed out in {counted(ended, 'place')}."
 
     return act(request, verb, reverse("batches:user", args=[pk]))
-
-
-def _self(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # all pages except sign-in require a signed-in person
-    return request.user
-
-
-def _account(request: HttpRequest, password_form: OwnPassword | None = None, token_form: TokenNew | None = None) -> HttpResponse:
-    user = _self(request)
-    forms = (password_form or OwnPassword(user=user), token_form or TokenNew())
-    context = {
-        "role": users.role_of(user),
-        "password_form": forms[0],
-        "token_form": forms[1],
-        "tokens": user.api_tokens.select_related("project"),
-        "now": timezone.now(),
-        "sessions": sessions.sessions_of(user, request.session.session_key),
-        "end_sessions": reverse("batches:end_sessions"),
-        "second_steps": second_steps.steps_of(user).count(),
-        "provider": settings.CE_OIDC_ISSUER and settings.CE_OIDC_NAME,
-        "identity": identity_of(user),
-        "confirmed": sessions.is_confirmed(request),
-    }
-    return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -17,10 +17,10 @@ from batches.engine.execution_plan import plan_execution, preview_lines
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
 from batches.models import Batch, Phase, Plan, Run
 from batches.pages.api.endpoint import BadRequest, accepted, body_of, last_run, project_named, yes_or_no
-from batches.pages.batches.actions import execute_form, execute_or_resume
 from batches.pages.batches.batch_list import BatchRow, rows_of, wanted_page
 from batches.pages.batches.detail import find_batch
-from batches.pages.forms import Execute
+from batches.pages.batches.execute import execute_form, execute_or_resume
+from batches.pages.plans.execute_form import Execute
 
 EXECUTE_NAMES = (
     *("what", "backend", "max_parallel", "timeout_minutes", "scheduling", "on_conflict", "fail_fast"),

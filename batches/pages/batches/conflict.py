@@ -4,16 +4,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import BatchError, WrongChoice
-from batches.engine import retries
+from batches.engine import execution, retries
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
-from batches.models import Phase, Task
+from batches.models import Conflict, Phase, Task
 from batches.pages.batches.batch_states import latest_run
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.detail import find_batch, may_execute, page_of
 from batches.pages.common import act, actor_of
 
 
@@ -50,3 +50,14 @@ def _choose(request: HttpRequest, task: Task) -> str:
         ref = drop_phase(task=task, actor=actor_of(request))
         return f"Dropped. Its work is kept as {ref}."
     raise WrongChoice("A phase with a conflict can be retried, resolved by hand, or dropped.")
+
+
+@require_POST
+def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
+    conflict = get_object_or_404(Conflict, pk=pk, batch__number=number)
+
+    def verb() -> str:
+        execution.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
+        return f"Decided for {conflict.file}."
+
+    return act(request, verb, page_of(number))

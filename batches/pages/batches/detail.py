@@ -7,6 +7,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -14,6 +15,7 @@ from batches.accounts.access import may
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.remaining import longest_chain
 from batches.core.engine.states import Operation
+from batches.core.errors import ServiceError
 from batches.core.metrics.types import BatchView
 from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
@@ -28,6 +30,19 @@ STAGE_PAGE_SIZE = 100
 
 def find_batch(number: int) -> Batch:
     return get_object_or_404(Batch.objects.select_related("project", "plan", "created_by"), number=number)
+
+
+def page_of(number: int) -> str:
+    """The address of a batch's page."""
+    return reverse("batches:detail", args=[number])
+
+
+def run_of(batch: Batch) -> Run:
+    """The newest run of a batch. Raises ServiceError before the first."""
+    run = latest_run(batch)
+    if run is None:
+        raise ServiceError(f"Batch {batch.number} has not been started yet.")
+    return run
 
 
 def may_execute(request: HttpRequest, project: Project) -> bool:

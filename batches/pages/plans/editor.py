@@ -28,7 +28,7 @@ from batches.gates.shapes import shape_of_project, suggestions
 from batches.models import Idea, Plan, Project
 from batches.pages.common import actor_of, read_number
 from batches.pages.errors import too_large
-from batches.pages.forms import PlanText, TemplateStart
+from batches.pages.plans.editor_form import PlanText, TemplateStart
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.pages.uploads import is_too_large
 from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
@@ -111,14 +111,10 @@ def _save(request: HttpRequest, edited: Plan | None) -> HttpResponse:
         messages.info(request, f"Nothing was changed; version {edited.version} is still the latest.")
         return redirect("batches:plan_detail", edited.pk)
     try:
-        plan = import_plan(
-            text=source, file_name=name, project=project, actor=actor_of(request), edited=edited, decisions=decisions
-        )
+        plan = import_plan(text=source, file_name=name, project=project, actor=actor_of(request), edited=edited, decisions=decisions)
     except BatchError as error:
         form.add_error(None, str(error))
-        return _editor(
-            request, source if isinstance(source, str) else "", name, form=form, status=400, edited=edited, decisions=decisions
-        )
+        return _editor(request, source if isinstance(source, str) else "", name, form=form, status=400, edited=edited, decisions=decisions)
     return redirect("batches:plan_detail", plan.pk)
 
 

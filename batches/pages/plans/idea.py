@@ -18,7 +18,7 @@ from batches.engine.preflight import agent_lacking
 from batches.models import Idea, Project
 from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.errors import too_large
-from batches.pages.plans.forms import IdeaCap, IdeaNew
+from batches.pages.plans.idea_form import IdeaCap, IdeaNew
 from batches.pages.uploads import is_too_large
 
 LATEST, LOG_LINES, DIFF_LINES, ACCOUNT_SHOWN = 10, 60, 1_000, 500

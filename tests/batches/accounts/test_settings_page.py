@@ -13,7 +13,7 @@ from batches.accounts.actor import Actor
 from batches.integrations import api_keys
 from batches.integrations.installation import keep_api_key, try_api_key
 from batches.models import Installation, SettingChange
-from batches.pages.forms import Execute
+from batches.pages.plans.execute_form import Execute
 from batches.projects.services import create_project
 from tests.batches import builders
 from tests.local_server import LocalServer, serving

@@ -77,7 +77,7 @@ def test_what_is_no_comment_on_a_line_is_refused_in_a_sentence(client, attempt, 
 def test_a_retry_with_the_comments_tells_them_to_the_agent_after_the_remark(client, attempt, monkeypatch):
     say(client, attempt)
     told = []
-    monkeypatch.setattr("batches.pages.batches.actions.retries.retry_task", lambda **how: told.append(how["remark"]) or [attempt.task])
+    monkeypatch.setattr("batches.pages.batches.retry.retries.retry_task", lambda **how: told.append(how["remark"]) or [attempt.task])
     address = reverse("batches:retry_task", args=[1, attempt.task_id])
     client.post(address, {"comments": "1", "remark": "Take care."})
     client.post(address, {"remark": "Take care."})

@@ -1,172 +1,30 @@
-"""The buttons of a batch's page: each calls one service."""
+"""The Execute page of a batch: what remains to be done, and how."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
 
 from batches.accounts.actor import Actor
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RETRYABLE_TASK_STATES
-from batches.core.errors import BatchError, ServiceError
+from batches.core.errors import BatchError
 from batches.core.gates.binding import GateKind, how_checked
-from batches.core.text import words
-from batches.engine import autopilot, execution, generation, retries, run_control
-from batches.engine.diff_comments import told_comments
+from batches.engine import execution, retries
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
-from batches.models import AutopilotRun, Batch, Conflict, Phase, Plan, Run, Task
-from batches.pages.batches.batch_states import latest_run
+from batches.models import Batch, Phase, Run
 from batches.pages.batches.detail import find_batch, may_execute
-from batches.pages.common import act, actor_of
-from batches.pages.forms import KEPT_CHOICES, Execute
+from batches.pages.common import actor_of
+from batches.pages.plans.execute_form import KEPT_CHOICES, Execute
 from batches.plans.services import report_of
 from batches.review.plans import review_of_text
 
 GATES_SHOWN = 300
-
-
-def _page(number: int) -> str:
-    return reverse("batches:detail", args=[number])
-
-
-def _run_of(batch: Batch) -> Run:
-    run = latest_run(batch)
-    if run is None:
-        raise ServiceError(f"Batch {batch.number} has not been started yet.")
-    return run
-
-
-@require_POST
-def start_autopilot(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        autopilot_run = autopilot.start(batch=batch, actor=actor_of(request), options=ExecuteOptions())
-        return f"Autopilot started with run {autopilot_run.run.number} ({autopilot_run.run.get_operation_display()})."
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def go_on(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    autopilot_run = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
-
-    def verb() -> str:
-        autopilot.resume(autopilot_run=autopilot_run, actor=actor_of(request), reason=request.POST.get("reason", "")[:2000])
-        return "Resumed."
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def leave(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    autopilot_run = get_object_or_404(AutopilotRun.objects.select_related("batch"), pk=pk, batch__number=number)
-
-    def verb() -> str:
-        autopilot.stop(autopilot_run=autopilot_run, actor=actor_of(request))
-        return "The autopilot has ended; the current run continues."
-
-    return act(request, verb, _page(number))
-
-
-def _of_the_run(service: Callable[..., object], said: str) -> Callable[[HttpRequest, int], HttpResponse]:
-    """The page that asks `service` of the batch's newest run, and then says `said`."""
-
-    @require_POST
-    def page(request: HttpRequest, number: int) -> HttpResponse:
-        batch = find_batch(number)
-
-        def verb() -> str:
-            service(run=_run_of(batch), actor=actor_of(request))
-            return said
-
-        return act(request, verb, _page(number))
-
-    return page
-
-
-pause = _of_the_run(run_control.pause, "Paused: running phases finish, and no new ones start.")
-unpause = _of_the_run(run_control.unpause, "Resumed.")
-try_now = _of_the_run(run_control.try_now, "It is being tried; the batch continues if it works.")
-cancel = _of_the_run(run_control.cancel, "Cancelling: all running phases are being stopped.")
-
-
-@require_POST
-def retry(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        return _opened(retries.retry(run=_run_of(batch), actor=actor_of(request)))
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    batch = find_batch(number)
-    task = get_object_or_404(Task.objects.select_related("run__batch", "phase"), pk=pk, run__batch=batch)
-
-    def verb() -> str:
-        return _opened(retries.retry_task(task=task, actor=actor_of(request), **_how(request, task.phase, pk)))
-
-    page = _page(number)
-    if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):
-        page = reverse("batches:phase", args=[number, task.phase.key])
-    return act(request, verb, page)
-
-
-def _how(request: HttpRequest, phase: Phase | None, pk: int) -> dict[str, Any]:
-    """How a phase is to be retried: in its session or afresh, and what its agent is told first: a remark, open comments."""
-    remark = request.POST.get("remark") or request.POST.get(f"remark-{pk}", "")
-    if request.POST.get("comments") and phase is not None:
-        remark = f"{remark.strip()}\n\n{told_comments(phase)}"
-    return {"resume_session": request.POST.get("session") == "resume", "remark": remark}
-
-
-def _opened(tasks: list[Task]) -> str:
-    return f"Will be retried: {', '.join(task.name for task in tasks)}."
-
-
-@require_POST
-def regenerate(request: HttpRequest, number: int) -> HttpResponse:
-    """Regenerate from the latest version of the plan."""
-    batch = find_batch(number)
-
-    def verb() -> str:
-        plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
-        run = generation.regenerate(batch=batch, plan=plan, actor=actor_of(request))
-        return f"Run {run.number} regenerates the PRPs from version {plan.version} of the plan."
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def request_issues(request: HttpRequest, number: int) -> HttpResponse:
-    batch = find_batch(number)
-
-    def verb() -> str:
-        number_of_issues = generation.request_issues(batch=batch, actor=actor_of(request))
-        return f"{words.counted(number_of_issues, 'Linear issue')} will be created within seconds."
-
-    return act(request, verb, _page(number))
-
-
-@require_POST
-def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    conflict = get_object_or_404(Conflict, pk=pk, batch__number=number)
-
-    def verb() -> str:
-        execution.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
-        return f"Decided for {conflict.file}."
-
-    return act(request, verb, _page(number))
 
 
 def _chosen_before(run: Run | None) -> dict[str, str]:

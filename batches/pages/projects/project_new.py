@@ -1,17 +1,15 @@
-"""The list of projects, and adding one."""
+"""Adding a project."""
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from batches.accounts.rights import refusal
 from batches.accounts.roles import ADD_PROJECT
 from batches.core.errors import BatchError
-from batches.models import Project
 from batches.pages.common import actor_of
 from batches.pages.forms import Described
 from batches.projects.services import create_project
@@ -28,15 +26,6 @@ class ProjectNew(Described, forms.Form):
         label="Base branch",
         help_text="Batches start from it. Only “Merge into it” on a batch's page writes to it. Empty: the current branch.",
     )
-
-
-@require_safe
-def project_list(request: HttpRequest) -> HttpResponse:
-    """The projects; with ?archived=1 those that are archived."""
-    archived = bool(request.GET.get("archived"))
-    found = Project.objects.annotate(batch_count=Count("batches"), newest=Max("batches__number")).order_by("name")
-    projects = [project for project in found if (project.archived_at is not None) is archived]
-    return render(request, "projects/list.html", {"projects": projects, "archived": archived, "others": len(found) - len(projects)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
