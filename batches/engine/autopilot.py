@@ -18,7 +18,7 @@ from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep, O
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.errors import NothingToDo, ServiceError
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.engine import execution, retries
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications

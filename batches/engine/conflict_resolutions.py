@@ -10,10 +10,16 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
-from batches.core.engine.states import FailureReason, TaskEvent, TaskKind, TaskState, TransitionRefused
+from batches.core.engine.states import (
+    FailureReason,
+    TaskEvent,
+    TaskKind,
+    TaskState,
+    TransitionRefused,
+)
 from batches.core.errors import ServiceError
 from batches.core.text.diff import UnifiedDiff, read_diff
-from batches.models import Attempt, Batch, Task
+from batches.models import Attempt, Batch, Conflict, OnConflict, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.transitions import move_task
 from subagents.contract import SubagentError
@@ -161,3 +167,13 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
     except TransitionRefused as refused:
         raise ServiceError(str(refused)) from refused
     return ref
+
+
+def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
+    """Save a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
+    actor.require(EXECUTE_BATCH, conflict.batch.project)
+    if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
+        raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")
+    with transaction.atomic():
+        Conflict.objects.filter(pk=conflict.pk).update(decision=decision, decided_by=actor.user, decided_at=timezone.now())
+        Batch.objects.bump(conflict.batch_id)

@@ -26,7 +26,7 @@ from batches.engine.execution_plan import (
 )
 from batches.engine.steering import checked_remark
 from batches.engine.worker_hosts import choose_host
-from batches.models import Attempt, Batch, Conflict, OnConflict, Run, Task
+from batches.models import Attempt, Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.create import new_run, refuse_busy
 from batches.runs.transitions import move_autopilot
@@ -136,13 +136,3 @@ def _selection(options: ExecuteOptions) -> str:
     if options.phase is not None:
         return f"phase {options.phase}"
     return "" if options.stage is None else f"stage {options.stage}"
-
-
-def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
-    """Save a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH, conflict.batch.project)
-    if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
-        raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")
-    with transaction.atomic():
-        Conflict.objects.filter(pk=conflict.pk).update(decision=decision, decided_by=actor.user, decided_at=timezone.now())
-        Batch.objects.bump(conflict.batch_id)

@@ -21,7 +21,7 @@ from batches.core.plans.forecast import (
     forecast_run,
     ratios_of,
 )
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.core.text.words import counted, duration, usd
 from batches.engine.preflight import lost_in_git
 from batches.engine.sandboxing import refuse_allowed_hosts_without_sandbox, refuse_unsandboxed_agent

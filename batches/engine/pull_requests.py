@@ -17,7 +17,7 @@ from django.utils import timezone
 from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import NothingToDo, ServiceError
-from batches.core.review.rules import risk_of
+from batches.core.review.risk import risk_of
 from batches.core.text.pull_request import Told, body_of, title_of
 from batches.engine.pull_request_remarks import answer_automatically, keep_checks, keep_comments, link_to
 from batches.engine.reporting import batch_result

@@ -20,7 +20,9 @@ from batches.core.engine.roles import ROLES
 from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
-from batches.core.review.rules import ReviewTiming, capped, review_outcome, review_prp
+from batches.core.review.outcome_review import review_outcome
+from batches.core.review.plan_review import review_prp
+from batches.core.review.types import ReviewTiming, capped
 from batches.core.text.excerpt import telling_lines
 from batches.engine.lease import lease_file
 from batches.engine.repairs import ASK_FOR_REPAIR, ask_to_join, repair_words
@@ -31,9 +33,10 @@ from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.repositories.repository import folder_of, repository_of
 from batches.review.evidence import done_of, facts_of, record_of
-from subagents.agent_tools import ToolPolicy, read_servers
+from subagents.agent_tools import ToolPolicy
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
+from subagents.mcp_servers import read_servers
 from subagents.purse import FILE as PURSE
 from subagents.workspace import attached_repository
 
@@ -159,7 +162,7 @@ def earlier_failure(task: Task) -> str:
         shown = f"`{check.command}` ended with exit code {check.exit_code}" if check.command else check.note
         told = [f"{line}\n" for line in telling_lines(check.output[:-GATE_CHARACTERS], GATE_LINES)]
         printed = "".join([*told, "…\n"] if told else ()) + check.output[-GATE_CHARACTERS:]
-        parts.append(f"Gate \"{check.gate.text if check.gate else check.text}\": {shown}\n{printed}")
+        parts.append(f'Gate "{check.gate.text if check.gate else check.text}": {shown}\n{printed}')
     lines = [line for text in last.log_tail.split("\n")[-LOG_LINES:] if (line := _log_message(text))]
     if lines:
         parts.append("The last lines of its log:\n" + "\n".join(lines))

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from batches.core.review.rules import PASSING_VERDICTS, ReviewTiming, Severity, Verdict
+from batches.core.review.types import PASSING_VERDICTS, ReviewTiming, Severity, Verdict
 from batches.models.batches import Batch, Phase
 from batches.models.choices import choices
 from batches.models.runs import Run

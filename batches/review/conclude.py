@@ -9,19 +9,11 @@ from django.db import transaction
 
 from batches.core.engine.states import Operation, RunState
 from batches.core.gates.ledger import GateState, Opinion
+from batches.core.review.outcome_review import review_looks, review_other_gates
+from batches.core.review.plan_review import review_batch
 from batches.core.review.report import WORDS, ReportSection, render_report, report_path
-from batches.core.review.rules import (
-    PhaseFacts,
-    ReviewFinding,
-    ReviewTiming,
-    Severity,
-    Verdict,
-    judge,
-    review_batch,
-    review_looks,
-    review_other_gates,
-    risk_of,
-)
+from batches.core.review.risk import risk_of
+from batches.core.review.types import PhaseFacts, ReviewFinding, ReviewTiming, Severity, Verdict, judge
 from batches.core.text.words import counted
 from batches.gates.ledger import read_ledger
 from batches.metrics.successes import successes_of_phases

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from batches.core.engine.states import Operation, TaskState
 from batches.core.review.context_update import PhaseRecord
 from batches.core.review.drift import Drift, DriftEvidence, measure_drift
-from batches.core.review.rules import ConflictFacts, GateFact, Outcome, PhaseFacts
+from batches.core.review.types import ConflictFacts, GateFact, Outcome, PhaseFacts
 from batches.models import Attempt, Batch, Conflict, GateCheck, Phase, Result, Task
 from subagents.contract import GateKind
 

@@ -10,7 +10,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation, TaskState
 from batches.core.errors import ServiceError
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.models import Batch, ContextChange, Review, Run, Task
 from batches.repositories.repository import checked_repository
 from batches.runs.create import free_run, refuse_busy

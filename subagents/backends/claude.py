@@ -172,7 +172,7 @@ class _Session:
 
         from subagents.backends.api_proxy import ApiProxy
         from subagents.backends.door import Door
-        from subagents.backends.tool_servers import ToolServers
+        from subagents.backends.mcp_servers import ToolServers
 
         self.began = began
         self.policy = tools

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from subagents.agent_tools import ToolPolicy, fault_of_rule, read_servers
+from subagents.agent_tools import ToolPolicy, fault_of_rule
 from subagents.backends.repository_tools import front_of
+from subagents.mcp_servers import read_servers
 from subagents.spending import Request
 
 SERVERS = {

@@ -9,13 +9,13 @@ from typing import Any
 from batches.core.errors import BatchError
 from batches.core.gates.binding import GateKind, bind_gate
 from batches.core.percentile import percentile
-from batches.core.plans.accounting import Account, ReadAs, UnreadKind
 from batches.core.plans.files import normalise
 from batches.core.plans.forecast import OWN_RUNS, FinishedPhase
 from batches.core.plans.globs import GlobRelation, glob_relation, is_glob
 from batches.core.plans.phases import step_of
 from batches.core.plans.render import render_plan
 from batches.core.plans.types import GateText, PhaseSpec, PlanSpec
+from batches.core.plans.unread import Account, ReadAs, UnreadKind
 from batches.core.text.words import counted
 
 MOST_QUESTIONS, MOST_ANSWERS = 5, 6

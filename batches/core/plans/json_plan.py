@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.files import expand_braces, normalise
 from batches.core.plans.labels import GATE_NAMES, KEY, STEP_NAMES, WORD, Field
@@ -22,6 +21,7 @@ from batches.core.plans.types import (
     PlanReading,
     PlanSpec,
 )
+from batches.core.plans.unread import Account, ReadAs
 from batches.core.plans.values import read_complexity, read_hours
 from batches.core.text.words import counted
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from batches.core.gates.binding import understand
 from batches.core.gates.shell import command_of_step
-from batches.core.plans.accounting import Account, Accounting, ReadAs, Unread, UnreadKind
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.drawings import Drawing, drawings_of
 from batches.core.plans.files import is_protected, paths_in, read_files, says_none
@@ -16,6 +15,7 @@ from batches.core.plans.front_matter import read_front_matter
 from batches.core.plans.globs import MAX_GLOB_COMPARISONS, glob_comparisons, is_glob
 from batches.core.plans.graph import find_cycles
 from batches.core.plans.labels import DELIVERABLES, FIELD_OF, REQUIRED, Field, phase_heading
+from batches.core.plans.no_phases import look_for_phases
 from batches.core.plans.order import by_numbering, written_order
 from batches.core.plans.section_fields import UNLABELLED, FieldOccurrence, ListEntry, Section, mark_occurrence
 from batches.core.plans.sections import MAX_PHASES, Document, read_document
@@ -30,7 +30,7 @@ from batches.core.plans.types import (
     StepSpec,
     apply_repair,
 )
-from batches.core.plans.unknown import look_for_phases
+from batches.core.plans.unread import Account, Accounting, ReadAs, Unread, UnreadKind
 from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
-from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.blocks import ListItem, MarkdownBlock
 from batches.core.plans.files import names_no_file
 from batches.core.plans.labels import (
@@ -18,6 +17,7 @@ from batches.core.plans.labels import (
     label_name,
     read_label,
 )
+from batches.core.plans.unread import Account, ReadAs
 
 SHELL_LANGUAGES = frozenset({"", "sh", "bash", "shell", "console", "zsh"})
 _ADD_UP = frozenset({Field.FILES, Field.STEPS, Field.GATES})

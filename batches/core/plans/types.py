@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from batches.core.errors import BatchError
-from batches.core.plans.accounting import NO_ACCOUNTING, Accounting
+from batches.core.plans.unread import NO_ACCOUNTING, Accounting
 
 
 class IssueCode(StrEnum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from batches.core.errors import BatchError
 from batches.core.review.drift import Drift, band_of, mean_drift
-from batches.core.review.rules import GateFact
+from batches.core.review.types import GateFact
 from batches.core.text.markdown import inline, table_row
 
 CLAUDE_FILE = "CLAUDE.md"

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batches.core.review.rules import ReviewFinding, ReviewTiming, Risk, Verdict
+from batches.core.review.risk import Risk
+from batches.core.review.types import ReviewFinding, ReviewTiming, Verdict
 from batches.core.text.markdown import inline, table_row
 
 FOLDER = "PRPs/reviews"

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from batches.accounts.actor import Actor
 from batches.checks import ENGINE
 from batches.core.errors import ServiceError
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Review
 from batches.review.services import review, usual_moment

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from batches.core.engine.states import Operation
 from batches.core.gates.success import Success
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.pages.api_v1.pages import Next
 from batches.pages.common import LARGEST_NUMBER
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import BatchError, WrongChoice
-from batches.engine import execution, retries
+from batches.engine import conflict_resolutions, retries
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
 from batches.models import Conflict, Phase, Task
 from batches.pages.batches.batch_states import latest_run
@@ -57,7 +57,7 @@ def decide(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     conflict = get_object_or_404(Conflict, pk=pk, batch__number=number)
 
     def verb() -> str:
-        execution.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
+        conflict_resolutions.decide_conflict(conflict=conflict, decision=request.POST.get("decision", ""), actor=actor_of(request))
         return f"Decided for {conflict.file}."
 
     return act(request, verb, page_of(number))

@@ -11,7 +11,7 @@ from batches.accounts.access import may
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.models import Batch, Review
 from batches.pages.batches.detail import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of

@@ -8,7 +8,6 @@ from functools import cached_property
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.gates.binding import GateKind, GateSpec, Understood
-from batches.core.plans.accounting import Unread
 from batches.core.plans.analysis import DocumentReport, checks_of
 from batches.core.plans.conflicts import ConflictKind, FileConflict, conflict_id
 from batches.core.plans.forecast import (
@@ -27,6 +26,7 @@ from batches.core.plans.graph_layout import GraphLayout, lay_out
 from batches.core.plans.repairs import Proposal, choices
 from batches.core.plans.text_diff import lines_of
 from batches.core.plans.types import IssueCode, PhaseSpec, PlanIssue
+from batches.core.plans.unread import Unread
 from batches.core.review.plan_review import PlanReview
 from batches.engine.execution_plan import models_of
 from batches.models import PlanDecision, Project, Scheduling

@@ -5,8 +5,9 @@ from django import forms
 from batches.models import Project
 from batches.pages.forms import Described
 from batches.pages.projects.fields import stripped_lines
-from subagents.agent_tools import MOST_RULES, ToolServer, fault_of_rule, read_servers
+from subagents.agent_tools import MOST_RULES, fault_of_rule
 from subagents.allowed_hosts import allowed_host, is_allowed, plain_host
+from subagents.mcp_servers import ToolServer, read_servers
 
 MCP_EXAMPLE = """{
   "tracker": {"url": "https://tracker.example.org/mcp", "headers": {"Authorization": "Bearer ${TRACKER_TOKEN}"}},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batches.core.engine.execute_options import ExecuteOptions
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
 from batches.engine.task_specs import _options, claude_options, instructions_of

@@ -10,7 +10,7 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import Operation, TaskState
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.engine import generation, preparation, reporting, retries
 from batches.models import Attempt, AutopilotRun, Run, Task
 from batches.pages.batches.batch_states import latest_run

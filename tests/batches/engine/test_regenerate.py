@@ -4,7 +4,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from batches.core.errors import ServiceError
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.engine import generation
 from batches.models import Batch, Review
 from batches.plans.services import import_plan

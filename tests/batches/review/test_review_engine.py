@@ -10,7 +10,7 @@ from django.core.management import call_command
 from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
-from batches.core.review.rules import ReviewTiming
+from batches.core.review.types import ReviewTiming
 from batches.engine import generation, retries
 from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Finding, GateOpinion, Review, Run

@@ -1,6 +1,6 @@
 """Every line of a document is accounted for: what no reader marks is prose for the agent, or listed as unread."""
 
-from batches.core.plans.accounting import Account, ReadAs
+from batches.core.plans.unread import Account, ReadAs
 
 TEXT = """# Plan
 intro

@@ -14,7 +14,7 @@ from batches.core.review.context_update import (
     with_block,
 )
 from batches.core.review.drift import DriftEvidence, measure_drift
-from batches.core.review.rules import GateFact
+from batches.core.review.types import GateFact
 
 DRIFT = measure_drift(DriftEvidence(("a.py", "b.py"), ("a.py", "c.py"), (), 2, 2, 1.0, 1.0))
 GATES = (GateFact("x", True, "passed"),)

@@ -7,8 +7,8 @@ import pytest
 from batches.core.plans.analysis import analyse_document
 from batches.core.plans.types import apply_repair
 from batches.core.review.plan_review import BaseFiles, PlanReview, files_run, review_plan
-from batches.core.review.rules import Severity
 from batches.core.review.tree_names import TreeNames, is_slip
+from batches.core.review.types import Severity
 from tests.batches.builders import plan_text
 from tests.batches.world import phase, plan
 

@@ -5,22 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.core.review.drift import DriftEvidence, measure_drift
-from batches.core.review.rules import (
-    ConflictFacts,
-    GateFact,
-    Outcome,
-    PhaseFacts,
-    ReviewFinding,
-    RiskBand,
-    Severity,
-    Verdict,
-    judge,
-    review_batch,
-    review_other_gates,
-    review_outcome,
-    review_prp,
-    score_risk,
-)
+from batches.core.review.outcome_review import review_other_gates, review_outcome
+from batches.core.review.plan_review import review_batch, review_prp
+from batches.core.review.risk import RiskBand, score_risk
+from batches.core.review.types import ConflictFacts, GateFact, Outcome, PhaseFacts, ReviewFinding, Severity, Verdict, judge
 
 CLEAR = "Write the parser for the new header"
 LONG = " ".join(["word"] * 101)

@@ -3,12 +3,12 @@
 import re
 from bisect import bisect_right
 
-from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.blocks import MarkdownBlock
 from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
 from batches.core.plans.types import GateText, IssueCode, PlanReading
+from batches.core.plans.unread import ReadAs, UnreadKind
 
 NAME = "BMAD"
 SIGN = re.compile(r"^#{1,4} (?:Story|User Story) [\w.]*\d", re.MULTILINE)

@@ -2,11 +2,11 @@
 
 import re
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, Section, folded
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role
 from batches.core.plans.types import IssueCode, PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "CCPM"
 SIGN = re.compile(

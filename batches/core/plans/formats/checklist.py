@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, Section, label_of, one_line
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks, role_of
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NUMBER = re.compile(r"^(?:\*\*)?(?:(?:Task|Step)\s+)?(?P<number>\d+(?:\.\d+)*)(?:[.:)](?=\s|\*|$)|(?=\s))\s*(?:\*\*)?\s*", re.IGNORECASE)
 _GROUP = re.compile(r"^Task Group\s+\d+\s*[:.\u2013-]?\s*(?P<title>.*)$", re.IGNORECASE)

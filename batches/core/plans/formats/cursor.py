@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Section, folded
 from batches.core.plans.formats.draft import Draft, DraftPhase, safe_key
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "Cursor"
 SIGN = re.compile(r"^todos:|^#{2,4} To-?dos\b", re.MULTILINE | re.IGNORECASE)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from batches.core.plans.accounting import Account, ReadAs
 from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.drawings import Drawing, drawings_of
 from batches.core.plans.files import expand_braces, normalise, read_files
@@ -21,6 +20,7 @@ from batches.core.plans.order import ABOUT_ORDER, ARROW, loose_sayings, written_
 from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_drawings, check_plan, check_work, step_of
 from batches.core.plans.sections import MAX_PHASES
 from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat
+from batches.core.plans.unread import Account, ReadAs
 from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.formats.document import Document, Section, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, DraftStep
 from batches.core.plans.formats.roles import PhaseReader, Role
 from batches.core.plans.types import GateText, IssueCode, PlanReading
+from batches.core.plans.unread import ReadAs, UnreadKind
 
 NAME = "GSD"
 SIGN = re.compile(r"what must be TRUE|^<task\b|^\*\*Plans?(?::\*\*|\*\*:)", re.MULTILINE)

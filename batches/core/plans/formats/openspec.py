@@ -2,12 +2,12 @@
 
 import re
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.checklist import NUMBER
 from batches.core.plans.formats.document import Document, Item, Section, folded, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, assumed_files, step_text
 from batches.core.plans.formats.roles import final_checks
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "OpenSpec"
 SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why|Proposal)\b", re.MULTILINE)

@@ -7,13 +7,13 @@ verify it, it is one phase. A plan with the fields of our own format is never ta
 import re
 from collections.abc import Sequence
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Section, folded, label_of, phase_of, table_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, role_of
 from batches.core.plans.labels import Field, field_named
 from batches.core.plans.languages import PHASE
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "implementation plan"
 CLAUDE = "Claude Code plan"

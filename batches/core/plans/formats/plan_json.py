@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.formats.document import Document
 from batches.core.plans.formats.draft import Draft
+from batches.core.plans.unread import ReadAs, UnreadKind
 
 MAX_DEPTH = 40
 

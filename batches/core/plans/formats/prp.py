@@ -2,11 +2,11 @@
 
 import re
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Section, fences_in
 from batches.core.plans.formats.draft import Draft
 from batches.core.plans.formats.roles import final_checks
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "PRP"
 SIGN = re.compile(r"^#{1,4} .*\btasks\b.*$", re.MULTILINE | re.IGNORECASE)

@@ -4,12 +4,12 @@ import json
 import re
 from typing import Any
 
-from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.plan_json import JsonDraft, load, objects_in, text_of
 from batches.core.plans.formats.roles import PhaseReader, Role
 from batches.core.plans.types import IssueCode, PlanReading
+from batches.core.plans.unread import ReadAs, UnreadKind
 
 NAME = "Ralph"
 SIGN = re.compile(

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.blocks import MarkdownBlock
 from batches.core.plans.formats.document import Item, Section, folded, label_of, one_line, table_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.labels import FIELD_OF, Field
 from batches.core.plans.section_fields import separate_commands
 from batches.core.plans.types import IssueCode
+from batches.core.plans.unread import ReadAs
 from batches.core.plans.values import read_hours
 
 _STEP_NAME = re.compile(r"(?:step|task)\s+[0-9]{1,3}[a-z]?(?:\.[0-9]+)*|[0-9]{1,3}\.[0-9]{1,3}")

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Item, Section, label_of, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
 from batches.core.plans.order import LOOSE
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "spec-kit"
 SIGN = re.compile(r"^\s*[-*] \[[ xX]\] \**T(?:\d{3,4}|XXX)\b", re.MULTILINE)

@@ -5,11 +5,11 @@ A test run that is expected to pass is a step, and a gate too: its command must 
 
 import re
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Section
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "Superpowers"
 SIGN = re.compile(r"^#{2,4} Task \d+", re.MULTILINE)

@@ -2,11 +2,11 @@
 
 import re
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document, Section, folded
 from batches.core.plans.formats.draft import Draft
 from batches.core.plans.formats.roles import PhaseReader, Role, role_of
 from batches.core.plans.types import PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "task list"
 SIGN = re.compile(r"^\s*[-*+] \[[ xX]\] ", re.MULTILINE)

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from batches.core.plans.accounting import UnreadKind
 from batches.core.plans.formats.document import Document
 from batches.core.plans.formats.draft import DraftPhase, safe_key
 from batches.core.plans.formats.plan_json import JsonDraft, load, objects_in, text_of
 from batches.core.plans.labels import Field
 from batches.core.plans.types import IssueCode, PlanReading
+from batches.core.plans.unread import UnreadKind
 from batches.core.text.words import counted
 
 NAME = "Task Master"

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass, field
 
-from batches.core.plans.accounting import ReadAs
 from batches.core.plans.formats.document import Document
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.types import IssueCode, PlanReading
+from batches.core.plans.unread import ReadAs
 
 NAME = "Task Master"
 SIGN = re.compile(r"^# Task ID:[ \t]*\d", re.MULTILINE)

@@ -2,8 +2,8 @@
 
 from textwrap import dedent
 
-from batches.core.plans.accounting import ReadAs, UnreadKind
 from batches.core.plans.reader import PlanReading, read_plan
+from batches.core.plans.unread import ReadAs, UnreadKind
 
 # The ReadAs of a line is one of these where it says what to do, or how it shows.
 WORK = {ReadAs.STEP, ReadAs.GATE, ReadAs.PHASE, ReadAs.MENTION}

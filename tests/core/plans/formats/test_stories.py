@@ -2,7 +2,7 @@
 
 import json
 
-from batches.core.plans.accounting import UnreadKind
+from batches.core.plans.unread import UnreadKind
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
 
 

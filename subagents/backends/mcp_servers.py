@@ -15,8 +15,8 @@ import os
 import signal
 import socket
 
-from subagents.agent_tools import SECRET
 from subagents.allowed_hosts import allowed_host, is_allowed, plain_host
+from subagents.mcp_servers import SECRET
 from subagents.network_access import variables
 from subagents.processes import PR_SET_PDEATHSIG, SIGKILL, load_prctl
 from subagents.public_addresses import is_public
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from typing import Any
 
-    from subagents.agent_tools import ToolPolicy, ToolServer
+    from subagents.agent_tools import ToolPolicy
     from subagents.contract import TaskSpec
+    from subagents.mcp_servers import ToolServer
     from subagents.reporting import Reporter
 
 MESSAGE_BYTES = 8 * 1024 * 1024  # of one message of a server
