@@ -1,4 +1,4 @@
-"""The data of a batch's pages, read in a fixed number of queries."""
+"""What the live page of a batch shows, read in a fixed number of queries."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,20 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any
 
 from batches.core.engine.autopilot_steps import AutopilotState, AutopilotStep
-from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase, longest_chain, unblocked_by
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.gates.ledger import FILTERS, GateState, count_states
-from batches.core.gates.success import OPEN, SHORT, VERIFIED, PhaseSuccess, Success, accepted_words, success_words
-from batches.core.metrics.durations import Idle, running_since, stage_seconds
+from batches.core.gates.success import VERIFIED, Success, accepted_words, success_words
+from batches.core.metrics.durations import running_since
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.text.excerpt import excerpt
 from batches.core.text.log_lines import LogLine
 from batches.core.text.state_styles import state_icon, style_name
-from batches.core.text.words import duration, strip_ansi
 from batches.engine.disk_space import DATA_DIRECTORY, FileSystem, reported_file_systems
 from batches.gates.ledger import read_ledger
 from batches.metrics.successes import read_successes
@@ -29,7 +25,6 @@ from batches.models import (
     BaseMerge,
     Batch,
     Conflict,
-    GateCheck,
     Host,
     LinearIssue,
     Phase,
@@ -42,19 +37,18 @@ from batches.models import (
     Verification,
 )
 from batches.models.choices import FinishBy
-from batches.models.processes import UNPRICED
-from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck, why
+from batches.pages.batches.attention import ATTENTION_SHOWN, Attention, attention_of, gate_lines
+from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck
 from batches.pages.batches.merged_log import merged_log
+from batches.pages.batches.phase_cards import PhaseCard, StageCard, is_active, model_shown
+from batches.pages.batches.spending import Spending, spending_of, unpriced_of
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
+from batches.pages.batches.timeline import Timeline
 from batches.repositories.batch_branch import RESTORE_OPTION
 from batches.runs.trouble import trouble_words
 
-ATTENTION_SHOWN = 8
 PREDICTIONS_SHOWN = 100
-GATE_LINES_SHOWN = 6
-ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 CHAIN_SHOWN = 12  # phases of the critical path
-TIMELINE_UP_TO = 150  # phases; more would make the live page too heavy
 # Columns that the board does not need: there are many rows, and each column takes time.
 HEAVY = (
     *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
@@ -82,280 +76,6 @@ class Mark:
     attention: int  # number of things that need a person
     live: bool
     words: str
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseCard:
-    """A phase with its latest task and that task's latest attempt, or None."""
-
-    phase: Phase
-    task: Task | None
-    attempt: Attempt | None
-    late: bool
-    stuck: bool = False
-    model: str = ""  # of its attempt, else what it would get; "": none is used
-    prepares: bool = False  # its task writes its work order, and carries nothing out
-    behind: PhaseSuccess = VERIFIED  # the success of a phase that succeeded
-    pace: float | None = None  # seconds per planned hour, as in `time_left`
-    now: datetime | None = None
-
-    @property
-    def success(self) -> Success:
-        return self.behind.kind
-
-    @property
-    def word(self) -> str:
-        """What its pill says where that is more than its state's word."""
-        return self.behind.words if self.state == TaskState.SUCCEEDED else ""
-
-    @property
-    def looks(self) -> tuple[str, ...]:
-        """What a person should look at before the success is believed."""
-        return self.behind.looks if self.state == TaskState.SUCCEEDED and self.success == Success.NEEDS_LOOK else ()
-
-    @property
-    def can_be_accepted(self) -> bool:
-        return self.state == TaskState.SUCCEEDED and self.success in OPEN
-
-    @property
-    def state(self) -> str:
-        """Of its task; that its work order is written makes nothing of it done."""
-        if self.task is None or (self.prepares and self.task.state == TaskState.SUCCEEDED):
-            return "planned"
-        return self.task.state
-
-    @property
-    def shown_state(self) -> str:
-        """Its state as pages name it: silent and stuck ones are told apart from those at work."""
-        if self.state == TaskState.SUCCEEDED and self.success != Success.VERIFIED:
-            return self.success
-        if self.question is not None:
-            return "asks"
-        return "stale" if self.late else "stuck" if self.stuck else self.state
-
-    @property
-    def question(self) -> dict[str, Any] | None:
-        """What its agent waits to be told: {text, answers, at}."""
-        return self.attempt.open_question if self.attempt is not None and self.task is not None and self.task.is_live else None
-
-    @property
-    def look(self) -> str:
-        return style_name(self.shown_state)
-
-    @property
-    def element_id(self) -> str:
-        return f"phase-{self.phase.position}"
-
-    @property
-    def why(self) -> str:
-        if self.task is None:
-            return ""
-        if self.state == TaskState.BLOCKED:
-            return self.task.message or f"Waits for {self.task.blocked_by}, which failed"
-        return why(self.task.reason, self.task.message) if self.task.reason else self.task.message
-
-    @property
-    def elapsed(self) -> float | None:
-        return elapsed_of(self.attempt)
-
-    @property
-    def part(self) -> RemainingPhase:
-        """What is left of it."""
-        attempt = self.attempt if self.task is not None and self.task.is_live else None
-        so_far = (attempt.step, attempt.total_steps, self.ran) if attempt is not None else (None, None, None)
-        return RemainingPhase.begun(self.phase.key, self.phase.stage.number, self.phase.dependencies, self.phase.hours, *so_far)
-
-    @property
-    def ran(self) -> float | None:
-        """Seconds since the launch of an attempt that runs, as of `now`."""
-        if self.attempt is None or self.attempt.ended_at is not None or self.now is None:
-            return None
-        return max(0.0, (self.now - self.attempt.launched_at).total_seconds())
-
-    @property
-    def ran_percent(self) -> int | None:
-        """How much of the time that is likely has passed, at most 100; None if unknown."""
-        return None if self.ran is None or not self.forecast else min(100, int(100 * self.ran / self.forecast))
-
-    @property
-    def forecast(self) -> float | None:
-        """How many seconds it is likely to take; None if unknown."""
-        return self.pace * self.phase.hours if self.pace is not None and self.phase.hours else None
-
-    @property
-    def overdue(self) -> bool:
-        """Whether it has run for longer than is likely."""
-        return self.ran is not None and self.forecast is not None and self.ran > self.forecast
-
-
-def elapsed_of(attempt: Attempt | None) -> float | None:
-    """Seconds from launch to end of an ended attempt; None while it runs (the page's clock ticks) or when there is none."""
-    return None if attempt is None else attempt.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class StageCard:
-    """A stage: its phases, counts, and the check of its gates on the merged tree."""
-
-    stage: Stage
-    cards: tuple[PhaseCard, ...]
-    check: Task | None
-    active: bool
-    attempts: tuple[Attempt, ...] = ()  # all at its phases, in the runs that the cards show
-    idle: Idle = ()
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        return Counter("running" if card.late or card.stuck else card.look for card in self.cards)
-
-    @property
-    def state(self) -> str:
-        """The state of the stage, derived from its tasks by priority."""
-        states = {card.state for card in self.cards} | ({self.check.state} if self.check else set())
-        for state in (TaskState.RUNNING, TaskState.LAUNCHING, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED):
-            if state in states:
-                return state
-        if states <= {TaskState.SUCCEEDED}:
-            found = {card.success for card in self.cards}
-            return next((kind for kind in (*OPEN, Success.ACCEPTED) if kind in found), TaskState.SUCCEEDED)
-        return TaskState.PENDING if self.active or states - {"planned"} else "planned"
-
-    @property
-    def word(self) -> str:
-        """What its narrow pill says of a success that is not plain green."""
-        return SHORT[Success(self.state)] if self.state in SHORT else ""
-
-    @property
-    def done(self) -> int:
-        return sum(card.state == TaskState.SUCCEEDED for card in self.cards)
-
-    @property
-    def open_cards(self) -> tuple[PhaseCard, ...]:
-        """Phases shown as cards: running and failed ones, or all in a small stage."""
-        if not self.active:
-            return ()
-        if len(self.cards) <= 12:
-            return self.cards
-        return tuple(card for card in self.cards if card.late or card.stuck or card.look in {"running", "failed"})
-
-    @property
-    def rows(self) -> tuple[PhaseCard, ...]:
-        """Phases shown as lines. None for a large stage that is active."""
-        if self.active and len(self.cards) > ROWS_SHOWN:
-            return ()
-        carded = {card.phase.pk for card in self.open_cards}
-        return tuple(card for card in self.cards if card.phase.pk not in carded)[:ROWS_SHOWN]
-
-    @property
-    def rows_left(self) -> int:
-        return len(self.cards) - len(self.open_cards) - len(self.rows)
-
-    @property
-    def elapsed(self) -> float | None:
-        """Its duration in seconds; None while any of its phases has not ended."""
-        ended = [(one.launched_at, one.ended_at) for one in self.attempts if one.ended_at is not None]
-        complete = len(ended) == len(self.attempts) and all(card.attempt is not None for card in self.cards)
-        return stage_seconds(ended, self.idle) if complete else None
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Something that needs a person: a failure, silence, no progress, a failed stage check, a predicted conflict."""
-
-    element_id: str
-    state: str
-    title: str
-    key: str
-    text: str
-    task: Task | None
-    late_since: datetime | None = None
-    stuck_since: datetime | None = None
-    activity: str = ""  # of an agent that is stuck
-    lines: str = ""  # of what its first failed gate printed
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineBar:
-    """One attempt, in per cent of the time shown: its state, and words for who points at it."""
-
-    state: str
-    start: float
-    width: float
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineRow:
-    """A phase on the time axis: it waits from `wait_from` to `wait_to`, then come its attempts. A blocked one has none.
-
-    `stage` is the number of its stage where a new one begins, else 0.
-    """
-
-    card: PhaseCard
-    wait_from: float
-    wait_to: float
-    bars: tuple[TimelineBar, ...]
-    stage: int = 0
-
-    @property
-    def wait_width(self) -> float:
-        return max(0.0, self.wait_to - self.wait_from)
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineTick:
-    """A mark of the axis: where, in per cent, and its words, such as "5 min"."""
-
-    at: float
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """The batch's budget in US dollars; `reserved` is the unspent part of the live attempts' reservations."""
-
-    limit: Decimal
-    spent: Decimal
-    reserved: Decimal
-
-    @property
-    def left(self) -> Decimal:
-        return max(Decimal(0), self.limit - self.spent - self.reserved)
-
-    @property
-    def spent_width(self) -> str:
-        return self._width(self.spent)
-
-    @property
-    def reserved_width(self) -> str:
-        return self._width(min(self.reserved, max(Decimal(0), self.limit - self.spent)))
-
-    def _width(self, amount: Decimal) -> str:
-        return f"{min(100.0, 100 * float(amount / self.limit)) if self.limit else 100.0:.2f}%"
-
-
-def spending_of(run: Run | None, attempts: Sequence[Attempt]) -> Spending | None:
-    """The budget after all `attempts` of the batch; None if there is no budget.
-
-    If the cost of an ended attempt is unknown, its reservation counts, as in the engine.
-    """
-    if run is None or run.budget_usd is None:
-        return None
-    spent = reserved = Decimal(0)
-    for attempt in attempts:
-        known, kept = attempt.cost_usd or Decimal(0), attempt.reserved_usd or Decimal(0)
-        if attempt.ended_at is None:
-            spent, reserved = spent + known, reserved + max(Decimal(0), kept - known)
-        elif attempt.cost_usd is not None or attempt.started_at is not None:
-            spent += kept if attempt.cost_usd is None else known
-    return Spending(run.budget_usd, spent, reserved)
-
-
-def _unpriced(batch: Batch, attempts: Sequence[Attempt]) -> int:
-    """How many ended attempts have cost what nobody knows; asked of the database only when one may have."""
-    if not any(attempt.cost_usd is None and attempt.ended_at and attempt.model for attempt in attempts):
-        return 0
-    return Attempt.objects.filter(UNPRICED, task__run__batch=batch).count()
 
 
 @dataclass(frozen=True)
@@ -580,40 +300,7 @@ class Board:
 
     @cached_property
     def attention(self) -> list[Attention]:
-        found = []
-        for stage in self.stages:
-            for card in stage.cards:
-                if card.looks:
-                    text = f"{card.looks[0]}{f', and {len(card.looks) - 1} more' if len(card.looks) > 1 else ''}"
-                    found.append(Attention(f"why-{card.element_id}", "needs_look", card.phase.title, card.phase.key, text, card.task))
-                elif card.state == TaskState.FAILED and card.task:
-                    lines = self.gate_lines.get(card.attempt.pk, "") if card.attempt else ""
-                    name, phase = f"why-{card.element_id}", card.phase
-                    found.append(Attention(name, "failed", phase.title, phase.key, card.why, card.task, lines=lines))
-                elif card.question is not None:
-                    text = f"Its agent asks: {card.question['text']}"
-                    found.append(Attention(f"why-{card.element_id}", "asks", card.phase.title, card.phase.key, text, card.task))
-                elif card.late and card.attempt:
-                    seen = card.attempt.last_beat_at or card.attempt.launched_at
-                    found.append(Attention(f"why-{card.element_id}", "stale", card.phase.title, card.phase.key, "", card.task, seen))
-                elif card.stuck and card.attempt:
-                    since = card.attempt.last_progress_at
-                    name = f"why-{card.element_id}"
-                    doing = card.attempt.activity
-                    found.append(Attention(name, "stuck", card.phase.title, card.phase.key, "", card.task, None, since, doing))
-            if stage.check and stage.check.state == TaskState.FAILED:
-                name = f"Gates of stage {stage.stage.number} on the merged tree"
-                text = why(stage.check.reason, stage.check.message)
-                found.append(Attention(f"why-stage-{stage.stage.number}", "failed", name, "", text, stage.check))
-        met: dict[tuple[str, ...], list[str]] = {}
-        for one in self.foreseen:
-            met.setdefault(tuple(one.phases), []).append(one.file)
-        for keys, files in met.items():
-            title = f"Phases {' and '.join(keys)} will collide" if len(keys) > 1 else f"Phase {keys[0]} will collide with what is merged"
-            named = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-            text = f"{named}: as they stand now these cannot be merged. The later one would fail; a retry works on top of the other."
-            found.append(Attention(f"why-meet-{'-'.join(keys)}", "warning", title, "", text, None))
-        return found
+        return attention_of(self.stages, self.foreseen, self.gate_lines)
 
     @property
     def foreseen(self) -> list[PredictedConflict]:
@@ -691,73 +378,9 @@ class Board:
         return not self.is_live and not self.executing
 
     @cached_property
-    def timeline(self) -> list[TimelineRow]:
-        """Every phase that has begun or is blocked, by stage, on an axis from the first launch or the run's start to its end or now."""
-        if self.total > TIMELINE_UP_TO or self._span is None:
-            return []
-        zero, end = self._span
-        ends: dict[str, datetime | None] = {}
-        for card in self.cards:
-            if card.task is not None and card.attempt is not None:
-                ends[card.task.name] = card.attempt.ended_at
-        rows: list[TimelineRow] = []
-        for stage in self.stages:
-            tried: dict[int, list[Attempt]] = {}
-            for attempt in stage.attempts:
-                tried.setdefault(attempt.task_id, []).append(attempt)
-            begun = 0
-            for card in stage.cards:
-                attempts = tried.get(card.task.pk, []) if card.task is not None else []
-                if card.task is None or (not attempts and card.state != TaskState.BLOCKED):
-                    continue
-                ready = [moment for name in card.task.waits_for if (moment := ends.get(name))]
-                waits = self._at(max(ready, default=zero))
-                bars = tuple(self._bar(attempt, end) for attempt in attempts)
-                until = bars[0].start if bars else 100.0
-                rows.append(TimelineRow(card, min(waits, until), until, bars, 0 if begun else stage.stage.number))
-                begun += 1
-        return rows
-
-    @property
-    def timeline_ticks(self) -> list[TimelineTick]:
-        """At most seven marks of the axis, at whole seconds, minutes or hours."""
-        if not self._span:
-            return []
-        seconds = (self._span[1] - self._span[0]).total_seconds()
-        step = next((one for one in TICK_SECONDS if seconds / one <= 6), TICK_SECONDS[-1] * max(1, int(seconds / TICK_SECONDS[-1] / 6)))
-        return [TimelineTick(100 * at / seconds, tick_words(at)) for at in range(0, int(seconds) + 1, step)]
-
-    @cached_property
-    def _span(self) -> tuple[datetime, datetime] | None:
-        """From the first launch or the run's start to its end or to now; None before anything was launched."""
-        launched = [attempt.launched_at for stage in self.stages for attempt in stage.attempts]
-        if self.run is None or self.run.started_at is None or not launched:
-            return None
-        zero, end = min(self.run.started_at, *launched), self.run.ended_at or self.now
-        return (zero, end) if end > zero else None
-
-    def _at(self, moment: datetime) -> float:
-        assert self._span is not None
-        zero, end = self._span
-        return min(100.0, max(0.0, 100 * (moment - zero).total_seconds() / (end - zero).total_seconds()))
-
-    def _bar(self, attempt: Attempt, end: datetime) -> TimelineBar:
-        start = self._at(attempt.launched_at)
-        state = attempt.outcome or "running"
-        took = duration(((attempt.ended_at or end) - attempt.launched_at).total_seconds())
-        words = f"attempt {attempt.number}: {state.replace('_', ' ')}, {took}"
-        return TimelineBar(state, start, max(0.4, self._at(attempt.ended_at or end) - start), words)
-
-
-TICK_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
-
-
-def tick_words(seconds: int) -> str:
-    """ "0", "30 s", "5 min" or "2 h": a mark of a time axis."""
-    for unit, name in ((3600, "h"), (60, "min")):
-        if seconds and seconds % unit == 0:
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s" if seconds else "0"
+    def timeline(self) -> Timeline:
+        """Its rows and the marks of its axis."""
+        return Timeline(self.run, self.stages, self.now)
 
 
 def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool = True) -> Board:
@@ -805,7 +428,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
                 stage,
                 tuple(grouped[stage.pk]),
                 checks.get(stage.pk),
-                _is_active(grouped[stage.pk], checks.get(stage.pk), run),
+                is_active(grouped[stage.pk], checks.get(stage.pk), run),
                 tuple(attempt for card in grouped[stage.pk] if card.task for attempt in tried.get(card.task.pk, ())),
                 run.idle if run else (),
             )
@@ -815,7 +438,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         attempts=last,
         tokens=sum(tokens) if tokens else None,
         cost=sum(costs, Decimal(0)) if costs else None,
-        unpriced=_unpriced(batch, attempts),
+        unpriced=unpriced_of(batch, attempts),
         predictions=tuple(run.predictions.all()[:PREDICTIONS_SHOWN]) if run and with_log else (),
         base_merge=batch.base_merges.first() if with_log else None,
         pull_request=batch.pull_requests.first() if with_log and batch.project.forge else None,
@@ -825,7 +448,7 @@ def read_board(batch: Batch, run: Run | None, now: datetime, *, with_log: bool =
         pace=pace,
         gates=count_states(read_ledger(batch)) if with_log else {},
         verification=None if run is None or run.is_live or not with_log else batch.verifications.defer("spec", "result").first(),
-        gate_lines=_gate_lines([last[task.pk] for task in of_phase.values() if task.state == TaskState.FAILED and task.pk in last])
+        gate_lines=gate_lines([last[task.pk] for task in of_phase.values() if task.state == TaskState.FAILED and task.pk in last])
         if with_log
         else {},
         last_action=_last_action(batch) if with_log else None,
@@ -838,16 +461,6 @@ def _named(keys: Sequence[str]) -> str:
     """“phase 3”, “phases 1, 2”, or the first three and how many more there are."""
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return f"{'phase' if len(keys) == 1 else 'phases'} {', '.join(keys[:3])}{more}"
-
-
-def _gate_lines(attempts: Sequence[Attempt]) -> dict[int, str]:
-    """{attempt: an excerpt of what its first failed gate printed} of those that are shown; one query, none without a failure."""
-    shown = sorted(attempts, key=lambda attempt: attempt.pk)[:ATTENTION_SHOWN]
-    if not shown:
-        return {}
-    failed = GateCheck.objects.filter(attempt__in=[attempt.pk for attempt in shown], status="failed").order_by("-pk")
-    printed = dict(failed.values_list("attempt_id", "output"))
-    return {attempt: excerpt(strip_ansi(output), GATE_LINES_SHOWN) for attempt, output in printed.items()}
 
 
 ACTION_WORDS = {"retry": "Retried", "reopen": "Retried", "cancel": "Cancelled", "start": "Started", "drop": "Given up"}
@@ -882,21 +495,3 @@ def _autopilot_run(batch: Batch) -> AutopilotRun | None:
     """The latest autopilot run, if it runs all operations or has stopped."""
     latest = batch.autopilot_runs.select_related("run").first()
     return latest if latest is not None and (latest.whole or latest.state == AutopilotState.STOPPED) else None
-
-
-def model_shown(phase: Phase, task: Task | None, attempt: Attempt | None, run: Run | None) -> str:
-    """The model of the latest attempt, else the one that the run chooses; "" if none is used."""
-    if attempt is not None and (attempt.model or attempt.ended_at is None):
-        return attempt.model
-    if run is None or task is None:
-        return ""
-    return choose_model(run.backend, phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model).model
-
-
-def _is_active(cards: Sequence[PhaseCard], check: Task | None, run: Run | None) -> bool:
-    if run is None:
-        return False
-    live = {TaskState.LAUNCHING, TaskState.RUNNING}
-    if any(card.state in live for card in cards) or (check is not None and check.state in live):
-        return True
-    return any(card.state == TaskState.FAILED for card in cards)

@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from batches.models import Attempt, Batch
 from batches.pages.batches.batch_states import latest_run
-from batches.pages.batches.board import read_board, tick_words
+from batches.pages.batches.board import read_board
+from batches.pages.batches.timeline import tick_words
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db
@@ -92,11 +93,11 @@ def test_the_page_of_a_project_is_about_its_work_and_its_settings_stand_in_group
 def test_the_time_axis_shows_each_attempt_and_what_is_blocked():
     batch = builders.failed_batch()
     board = read_board(batch, latest_run(batch), timezone.now())
-    rows = {row.card.phase.key: row for row in board.timeline}
+    rows = {row.card.phase.key: row for row in board.timeline.rows}
     blocked = next(card.phase.key for card in board.cards if card.state == "blocked")
     assert not rows[blocked].bars and [bar.state for bar in rows["2a"].bars][-1] == "failed"
-    assert [row.stage for row in board.timeline if row.stage] == [1, 2, 3]
-    assert board.timeline_ticks[0].words == "0" and len(board.timeline_ticks) <= 7
+    assert [row.stage for row in board.timeline.rows if row.stage] == [1, 2, 3]
+    assert board.timeline.ticks[0].words == "0" and len(board.timeline.ticks) <= 7
     assert [tick_words(seconds) for seconds in (30, 300, 7200)] == ["30 s", "5 min", "2 h"]
 
 
