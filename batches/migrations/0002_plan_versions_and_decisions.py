@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('file', models.CharField(max_length=1000)),
                 ('kind', models.CharField(choices=[('same_stage', 'same stage'), ('cross_stage', 'unordered across stages'), ('ordered', 'ordered')], max_length=12)),
-                ('phases', models.JSONField(help_text='Keys of the phases that meet there; with others it is another conflict.')),
+                ('phases', models.JSONField(help_text='Keys of the phases in conflict. Other phases make another conflict.')),
                 ('decision', models.CharField(choices=[('warn', 'run anyway'), ('serialize', 'one after the other'), ('abort', 'do not start')], max_length=10)),
                 ('decided_at', models.DateTimeField()),
             ],
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='plan',
             name='first_version',
-            field=models.ForeignKey(blank=True, help_text='Empty: this one is the first.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='later_versions', to='batches.plan'),
+            field=models.ForeignKey(blank=True, help_text='Empty for the first version.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='later_versions', to='batches.plan'),
         ),
         migrations.AddField(
             model_name='plan',

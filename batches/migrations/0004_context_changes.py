@@ -16,17 +16,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='accept_context',
-            field=models.BooleanField(default=False, help_text='What an update of the context proposes is merged at once.'),
+            field=models.BooleanField(default=False, help_text='Merge proposed context updates at once.'),
         ),
         migrations.CreateModel(
             name='ContextChange',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('base_commit', models.CharField(help_text='Where the batch branch was when the update began.', max_length=64)),
+                ('base_commit', models.CharField(help_text="Commit of the batch's branch when the update began.", max_length=64)),
                 ('head_commit', models.CharField(blank=True, max_length=64)),
-                ('files', models.JSONField(blank=True, default=list, help_text='Paths that it changes.')),
+                ('files', models.JSONField(blank=True, default=list, help_text='Paths of the changed files.')),
                 ('diff', models.TextField(blank=True)),
-                ('notes', models.JSONField(blank=True, default=list, help_text='What was left alone, and why.')),
+                ('notes', models.JSONField(blank=True, default=list, help_text='What was not changed, and why.')),
                 ('decision', models.CharField(blank=True, choices=[('unchanged', 'nothing to change'), ('proposed', 'proposed'), ('accepted', 'accepted'), ('rejected', 'rejected')], max_length=10)),
                 ('decided_cause', models.CharField(blank=True, help_text='person:NAME, command:NAME or policy:RULE.', max_length=200)),
                 ('decided_at', models.DateTimeField(blank=True, null=True)),

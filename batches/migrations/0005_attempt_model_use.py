@@ -23,12 +23,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='input_tokens',
-            field=models.PositiveBigIntegerField(blank=True, help_text='Read by the model and not from a cache.', null=True),
+            field=models.PositiveBigIntegerField(blank=True, help_text='Input tokens that did not come from a cache.', null=True),
         ),
         migrations.AddField(
             model_name='attempt',
             name='model',
-            field=models.CharField(blank=True, help_text='The language model asked for; empty: none.', max_length=100),
+            field=models.CharField(blank=True, help_text='The language model. Empty if none is used.', max_length=100),
         ),
         migrations.AddField(
             model_name='attempt',
@@ -38,11 +38,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='sandbox',
-            field=models.CharField(blank=True, help_text='The sandbox level it ran in; empty: not known.', max_length=40),
+            field=models.CharField(blank=True, help_text='The sandbox level that it ran in. Empty if unknown.', max_length=40),
         ),
         migrations.AddField(
             model_name='attempt',
             name='session',
-            field=models.CharField(blank=True, help_text="The agent's session; a later attempt may go on with it.", max_length=100),
+            field=models.CharField(blank=True, help_text="The agent's session, which a later attempt may resume.", max_length=100),
         ),
     ]

@@ -14,20 +14,20 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='work_files',
-            field=models.JSONField(blank=True, help_text='{created, modified, deleted} as last seen while it ran.', null=True),
+            field=models.JSONField(blank=True, help_text='{created, modified, deleted}, as last seen while it ran.', null=True),
         ),
         migrations.CreateModel(
             name='PredictedConflict',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('file', models.CharField(max_length=4096)),
-                ('phases', models.JSONField(help_text='Keys of the phases, one or two.')),
+                ('phases', models.JSONField(help_text='Keys of the one or two phases.')),
                 ('seen_at', models.DateTimeField()),
-                ('gone_at', models.DateTimeField(blank=True, help_text='When it was no longer true, or the attempts had ended.', null=True)),
-                ('collided', models.BooleanField(help_text='Whether a merge really met it; unknown until merged.', null=True)),
+                ('gone_at', models.DateTimeField(blank=True, help_text='When the prediction was no longer true, or the attempts had ended.', null=True)),
+                ('collided', models.BooleanField(help_text='Whether the conflict really happened. Unknown until merged.', null=True)),
                 ('first', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='batches.attempt')),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to='batches.run')),
-                ('second', models.ForeignKey(blank=True, help_text="Empty: the batch's branch.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='batches.attempt')),
+                ('second', models.ForeignKey(blank=True, help_text="Empty if the conflict is with the batch's branch.", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='batches.attempt')),
             ],
             options={
                 'ordering': ['-seen_at', 'file'],

@@ -14,57 +14,57 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='fault',
-            field=models.CharField(blank=True, choices=[('transient', 'transient'), ('key_refused', 'key refused')], help_text='What kind of agent_error.', max_length=20),
+            field=models.CharField(blank=True, choices=[('transient', 'transient'), ('overloaded', 'overloaded'), ('unreachable', 'unreachable'), ('key_refused', 'key refused'), ('no_credit', 'no credit'), ('unknown_model', 'unknown model')], help_text='The kind of agent_error.', max_length=20),
         ),
         migrations.AddField(
             model_name='attempt',
             name='reserved_usd',
-            field=models.DecimalField(blank=True, decimal_places=6, help_text='Of the budget, at its launch; empty: nothing was to be kept.', max_digits=12, null=True),
+            field=models.DecimalField(blank=True, decimal_places=6, help_text='Amount of the budget reserved at launch. Empty if there was no budget.', max_digits=12, null=True),
         ),
         migrations.AddField(
             model_name='attempt',
             name='retry_at',
-            field=models.DateTimeField(blank=True, help_text='With rate_limited: when requests are taken again.', null=True),
+            field=models.DateTimeField(blank=True, help_text='After a rate limit: when requests are accepted again.', null=True),
         ),
         migrations.AddField(
             model_name='project',
             name='budget_usd',
-            field=models.DecimalField(blank=True, decimal_places=6, help_text='Of a batch, US dollars.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)]),
+            field=models.DecimalField(blank=True, decimal_places=6, help_text='The most that a batch may cost, in US dollars.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)]),
         ),
         migrations.AddField(
             model_name='project',
             name='model',
-            field=models.CharField(blank=True, help_text='Of every phase; empty: by its complexity.', max_length=100),
+            field=models.CharField(blank=True, help_text='The model for every phase. Empty: chosen by complexity.', max_length=100),
         ),
         migrations.AddField(
             model_name='project',
             name='phase_cap_usd',
-            field=models.DecimalField(blank=True, decimal_places=6, help_text='Of one attempt, US dollars.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)]),
+            field=models.DecimalField(blank=True, decimal_places=6, help_text='The most that one attempt may cost, in US dollars.', max_digits=12, null=True, validators=[django.core.validators.MinValueValidator(0)]),
         ),
         migrations.AddField(
             model_name='project',
             name='retry_model',
-            field=models.CharField(blank=True, help_text='After a failure of the work; empty: by complexity.', max_length=100),
+            field=models.CharField(blank=True, help_text='The model after a failed attempt. Empty: chosen by complexity.', max_length=100),
         ),
         migrations.AddField(
             model_name='run',
             name='budget_usd',
-            field=models.DecimalField(blank=True, decimal_places=6, help_text='Of the whole batch.', max_digits=12, null=True),
+            field=models.DecimalField(blank=True, decimal_places=6, help_text='The most that the whole batch may cost.', max_digits=12, null=True),
         ),
         migrations.AddField(
             model_name='run',
             name='model',
-            field=models.CharField(blank=True, help_text='Of every phase; empty: by its complexity.', max_length=100),
+            field=models.CharField(blank=True, help_text='The model for every phase. Empty: chosen by complexity.', max_length=100),
         ),
         migrations.AddField(
             model_name='run',
             name='parallel_limit',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='Lower than max_parallel since a rate limit.', null=True),
+            field=models.PositiveSmallIntegerField(blank=True, help_text='Set below max_parallel after a rate limit.', null=True),
         ),
         migrations.AddField(
             model_name='run',
             name='phase_cap_usd',
-            field=models.DecimalField(blank=True, decimal_places=6, help_text='Of one attempt.', max_digits=12, null=True),
+            field=models.DecimalField(blank=True, decimal_places=6, help_text='The most that one attempt may cost.', max_digits=12, null=True),
         ),
         migrations.AddField(
             model_name='run',
@@ -74,17 +74,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='rate_limited_until',
-            field=models.DateTimeField(blank=True, help_text='The latest pause; nothing is started until then.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Nothing starts before this time, because of a rate limit.', null=True),
         ),
         migrations.AddField(
             model_name='run',
             name='rate_limits',
-            field=models.PositiveIntegerField(default=0, help_text='Pauses since the last phase that succeeded.'),
+            field=models.PositiveIntegerField(default=0, help_text='Rate limits since the last successful phase.'),
         ),
         migrations.AddField(
             model_name='run',
             name='retry_model',
-            field=models.CharField(blank=True, help_text='After a failure of the work; empty: by complexity.', max_length=100),
+            field=models.CharField(blank=True, help_text='The model after a failed attempt. Empty: chosen by complexity.', max_length=100),
         ),
         migrations.AddField(
             model_name='run',
@@ -94,17 +94,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit')], help_text='Why the engine stopped all of it.', max_length=20),
+            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped the run.', max_length=20),
         ),
         migrations.AddField(
             model_name='run',
             name='waited',
-            field=models.JSONField(blank=True, default=dict, help_text='{what for: seconds} of the waits that are over.'),
+            field=models.JSONField(blank=True, default=dict, help_text='{reason: seconds} for the waits that have ended.'),
         ),
         migrations.AddField(
             model_name='run',
             name='waiting_for',
-            field=models.CharField(blank=True, choices=[('queue', 'queue'), ('slot', 'slot'), ('rate_limit', 'rate limit'), ('budget', 'budget'), ('person', 'person')], help_text='What keeps ready phases from starting.', max_length=12),
+            field=models.CharField(blank=True, choices=[('queue', 'queue'), ('slot', 'slot'), ('rate_limit', 'rate limit'), ('budget', 'budget'), ('person', 'person'), ('machine', 'machine')], help_text='What ready phases wait for.', max_length=12),
         ),
         migrations.AddField(
             model_name='run',
@@ -114,16 +114,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='model',
-            field=models.CharField(blank=True, help_text='Chosen for this phase; empty: as the run says.', max_length=100),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='outcome',
-            field=models.CharField(blank=True, choices=[('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('deferred', 'Deferred')], max_length=10),
-        ),
-        migrations.AlterField(
-            model_name='transition',
-            name='event',
-            field=models.CharField(choices=[('beat', 'beat'), ('block', 'block'), ('cancel', 'cancel'), ('defer', 'defer'), ('fail', 'fail'), ('launch', 'launch'), ('reopen', 'reopen'), ('retry', 'retry'), ('start', 'start'), ('succeed', 'succeed')], max_length=12),
+            field=models.CharField(blank=True, help_text="The model for this phase. Empty: the run's model.", max_length=100),
         ),
     ]

@@ -13,11 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='network',
-            field=models.CharField(choices=[('none', 'nothing'), ('steps', 'steps'), ('all', 'steps and gates')], default='none', help_text='What may reach the network.', max_length=5),
+            field=models.CharField(choices=[('none', 'nothing'), ('steps', 'steps'), ('all', 'steps and gates')], default='none', help_text='Which commands may reach the network.', max_length=5),
         ),
         migrations.AddField(
             model_name='project',
             name='tool_paths',
-            field=models.TextField(blank=True, help_text='Absolute paths that commands may read, one a line.'),
+            field=models.TextField(blank=True, help_text='Absolute paths that commands may read, one per line.'),
         ),
     ]

@@ -13,16 +13,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='dropped_ref',
-            field=models.CharField(blank=True, help_text='A person gave the phase up; its work is kept there.', max_length=200),
+            field=models.CharField(blank=True, help_text='Where the work is kept after a person dropped the phase.', max_length=200),
         ),
         migrations.AddField(
             model_name='task',
             name='resolution',
-            field=models.CharField(blank=True, help_text="A person's commit that the next attempt starts from and judges.", max_length=64),
-        ),
-        migrations.AlterField(
-            model_name='transition',
-            name='event',
-            field=models.CharField(choices=[('beat', 'beat'), ('block', 'block'), ('cancel', 'cancel'), ('defer', 'defer'), ('drop', 'drop'), ('fail', 'fail'), ('launch', 'launch'), ('reopen', 'reopen'), ('retry', 'retry'), ('start', 'start'), ('succeed', 'succeed')], max_length=12),
+            field=models.CharField(blank=True, help_text='A conflict resolution by a person: the commit that the next attempt judges.', max_length=64),
         ),
     ]

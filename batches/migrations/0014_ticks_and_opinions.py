@@ -18,9 +18,9 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('opinion', models.CharField(choices=[('holds', 'holds'), ('does_not_hold', 'does not hold'), ('not_judged', 'not judged')], max_length=14)),
-                ('evidence', models.TextField(blank=True, help_text='What it rests on, or why nothing was judged.')),
+                ('evidence', models.TextField(blank=True, help_text='The evidence for the opinion, or why there is none.')),
                 ('model', models.CharField(blank=True, max_length=80)),
-                ('attempt', models.ForeignKey(help_text='Whose work was looked at.', on_delete=django.db.models.deletion.CASCADE, related_name='gate_opinions', to='batches.attempt')),
+                ('attempt', models.ForeignKey(help_text='The attempt whose work was reviewed.', on_delete=django.db.models.deletion.CASCADE, related_name='gate_opinions', to='batches.attempt')),
                 ('gate', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='opinions', to='batches.gate')),
                 ('review', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gate_opinions', to='batches.review')),
             ],

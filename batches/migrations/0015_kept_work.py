@@ -13,16 +13,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='archive_ref',
-            field=models.CharField(blank=True, help_text='Where what it had not committed is kept.', max_length=300),
+            field=models.CharField(blank=True, help_text='The git reference that keeps uncommitted work.', max_length=300),
         ),
         migrations.AddField(
             model_name='attempt',
             name='checkout_bytes',
-            field=models.PositiveBigIntegerField(blank=True, help_text='What its folder takes; null: not measured.', null=True),
+            field=models.PositiveBigIntegerField(blank=True, help_text='Size of the checkout. Null if not measured.', null=True),
         ),
         migrations.AddField(
             model_name='attempt',
             name='checkout_removed_at',
-            field=models.DateTimeField(blank=True, help_text='When its folder was removed, or seen to be gone.', null=True),
+            field=models.DateTimeField(blank=True, help_text='When the checkout was removed or found missing.', null=True),
         ),
     ]

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='batch',
             name='edition',
-            field=models.PositiveIntegerField(default=1, help_text='How often its phases were made from a plan.'),
+            field=models.PositiveIntegerField(default=1, help_text='How many times the phases were created from a plan.'),
         ),
     ]

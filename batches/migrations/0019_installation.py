@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             name='Installation',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('default_backend', models.CharField(default='steps', help_text='Of projects that are made from now on.', max_length=40)),
+                ('default_backend', models.CharField(default='steps', help_text='The backend of new projects.', max_length=40)),
                 ('api_key', models.TextField(blank=True, help_text='Encrypted.')),
             ],
             options={

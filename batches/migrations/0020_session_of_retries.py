@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='resume_session',
-            field=models.BooleanField(default=False, help_text="The next attempt goes on with the agent's last session."),
+            field=models.BooleanField(default=False, help_text="The next attempt resumes the agent's last session."),
         ),
     ]

@@ -14,17 +14,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='notify_format',
-            field=models.CharField(choices=[('json', 'JSON with all facts'), ('slack', 'Slack (text only)')], default='json', max_length=5),
+            field=models.CharField(choices=[('json', 'JSON with all facts'), ('slack', 'Slack, with a button')], default='json', max_length=5),
         ),
         migrations.AddField(
             model_name='project',
             name='notify_mail',
-            field=models.CharField(blank=True, help_text='Mail addresses, separated by commas.', max_length=1000),
+            field=models.CharField(blank=True, help_text='Email addresses, separated by commas.', max_length=1000),
         ),
         migrations.AddField(
             model_name='project',
             name='notify_webhook_sealed',
-            field=models.TextField(blank=True, editable=False, help_text='Encrypted: such an address is often a secret.'),
+            field=models.TextField(blank=True, editable=False, help_text='Encrypted, because a webhook address is often a secret.'),
         ),
         migrations.CreateModel(
             name='Notice',

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='batch',
             name='asked_by',
-            field=models.UUIDField(editable=False, help_text='The form that asked for it: sent twice, it makes one.', null=True, unique=True),
+            field=models.UUIDField(editable=False, help_text='Identifies the form that created the batch, so that sending it twice creates one batch.', null=True, unique=True),
         ),
     ]

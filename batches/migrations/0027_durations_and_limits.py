@@ -85,11 +85,6 @@ class Migration(migrations.Migration):
                 blank=True, default=dict, help_text="The project's settings at its start or last retry; what changed since reaches a retry."
             ),
         ),
-        migrations.AlterField(
-            "runfact",
-            "seconds",
-            models.FloatField(help_text="Seconds from start to end, without the time that it waited for a person."),
-        ),
         migrations.RunPython(book_waiting, migrations.RunPython.noop),
         migrations.RunPython(keep_limits, migrations.RunPython.noop),
         migrations.RunPython(remove_facts, migrations.RunPython.noop),

@@ -40,29 +40,4 @@ class Migration(migrations.Migration):
             name='setup_network',
             field=models.BooleanField(default=True, help_text='Whether the set-up command may use the network.'),
         ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed')], help_text='Why the engine stopped it.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attemptfact',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='run',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed')], help_text='Why the engine stopped the run.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='task',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed')], max_length=20),
-        ),
     ]

@@ -35,39 +35,4 @@ class Migration(migrations.Migration):
             name='machine_seconds',
             field=models.FloatField(default=0),
         ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped it.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='waited_for',
-            field=models.CharField(blank=True, choices=[('queue', 'queue'), ('slot', 'slot'), ('rate_limit', 'rate limit'), ('budget', 'budget'), ('person', 'person'), ('machine', 'machine')], help_text='What it then waited for.', max_length=12),
-        ),
-        migrations.AlterField(
-            model_name='attemptfact',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='run',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped the run.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='run',
-            name='waiting_for',
-            field=models.CharField(blank=True, choices=[('queue', 'queue'), ('slot', 'slot'), ('rate_limit', 'rate limit'), ('budget', 'budget'), ('person', 'person'), ('machine', 'machine')], help_text='What ready phases wait for.', max_length=12),
-        ),
-        migrations.AlterField(
-            model_name='task',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('setup_failed', 'setup failed'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
     ]

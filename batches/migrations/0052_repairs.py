@@ -41,24 +41,4 @@ class Migration(migrations.Migration):
             name='rounds_usd',
             field=models.DecimalField(decimal_places=6, default=0, help_text='What they cost, as far as that is known.', max_digits=12),
         ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='outcome',
-            field=models.CharField(blank=True, choices=[('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('deferred', 'Deferred'), ('repaired', 'Repaired')], max_length=10),
-        ),
-        migrations.AlterField(
-            model_name='attemptfact',
-            name='outcome',
-            field=models.CharField(choices=[('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('deferred', 'Deferred'), ('repaired', 'Repaired')], max_length=10),
-        ),
-        migrations.AlterField(
-            model_name='ideaattempt',
-            name='outcome',
-            field=models.CharField(blank=True, choices=[('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('deferred', 'Deferred'), ('repaired', 'Repaired')], max_length=10),
-        ),
-        migrations.AlterField(
-            model_name='transition',
-            name='event',
-            field=models.CharField(choices=[('beat', 'beat'), ('block', 'block'), ('cancel', 'cancel'), ('defer', 'defer'), ('drop', 'drop'), ('fail', 'fail'), ('launch', 'launch'), ('reopen', 'reopen'), ('repair', 'repair'), ('retry', 'retry'), ('start', 'start'), ('succeed', 'succeed')], max_length=12),
-        ),
     ]

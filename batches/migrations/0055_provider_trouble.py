@@ -40,49 +40,4 @@ class Migration(migrations.Migration):
             name='trouble_until',
             field=models.DateTimeField(blank=True, help_text='When the provider is tried next.', null=True),
         ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='fault',
-            field=models.CharField(blank=True, choices=[('transient', 'transient'), ('overloaded', 'overloaded'), ('unreachable', 'unreachable'), ('key_refused', 'key refused'), ('no_credit', 'no credit'), ('unknown_model', 'unknown model')], help_text='The kind of agent_error.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attempt',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped it.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='attemptfact',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='ideaattempt',
-            name='fault',
-            field=models.CharField(blank=True, choices=[('transient', 'transient'), ('overloaded', 'overloaded'), ('unreachable', 'unreachable'), ('key_refused', 'key refused'), ('no_credit', 'no credit'), ('unknown_model', 'unknown model')], help_text='The kind of agent_error.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='ideaattempt',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='ideaattempt',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped it.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='run',
-            name='stop_reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], help_text='Why the engine stopped the run.', max_length=20),
-        ),
-        migrations.AlterField(
-            model_name='task',
-            name='reason',
-            field=models.CharField(blank=True, choices=[('timeout', 'timeout'), ('never_started', 'never started'), ('crashed', 'crashed'), ('bad_result', 'bad result'), ('gate_failed', 'gate failed'), ('merge_conflict', 'merge conflict'), ('agent_error', 'agent error'), ('rate_limited', 'rate limited'), ('budget', 'budget'), ('needs_agent', 'needs agent'), ('cancelled', 'cancelled'), ('phase_time_limit', 'phase time limit'), ('memory_limit', 'memory limit'), ('setup_failed', 'setup failed'), ('provider_fault', 'provider fault'), ('machine_fault', 'machine fault')], max_length=20),
-        ),
     ]

@@ -35,9 +35,4 @@ class Migration(migrations.Migration):
             name='place',
             field=models.TextField(blank=True, help_text='Its path.'),
         ),
-        migrations.AlterField(
-            model_name='auditevent',
-            name='kind',
-            field=models.CharField(choices=[('sign-in', 'sign-in'), ('user', 'people'), ('token', 'API tokens'), ('project', 'projects'), ('site', 'installation')], max_length=10),
-        ),
     ]

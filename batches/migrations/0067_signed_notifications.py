@@ -15,9 +15,4 @@ class Migration(migrations.Migration):
             name='notify_secret_sealed',
             field=models.TextField(blank=True, editable=False, help_text='What messages to the webhook are signed with. Encrypted; never shown.'),
         ),
-        migrations.AlterField(
-            model_name='project',
-            name='notify_format',
-            field=models.CharField(choices=[('json', 'JSON with all facts'), ('slack', 'Slack, with a button')], default='json', max_length=5),
-        ),
     ]
