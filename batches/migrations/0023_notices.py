@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='notify_mail',
-            field=models.CharField(blank=True, help_text='Email addresses, separated by commas.', max_length=1000),
+            field=models.CharField(blank=True, max_length=1000),
         ),
         migrations.AddField(
             model_name='project',

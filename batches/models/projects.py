@@ -36,7 +36,7 @@ class Project(models.Model):
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True)
     repository = models.CharField(max_length=1000, unique=True, help_text="Absolute path of the repository on this host.")
-    base_branch = models.CharField(max_length=200, help_text="The branch that batches start from. Only a merge of a batch writes to it.")
+    base_branch = models.CharField(max_length=200)
     backend = models.CharField(max_length=40, default="steps")
     agent_command = models.CharField(
         max_length=1000, blank=True, validators=[check_agent_command], help_text="The program and arguments for the backend “command”."
@@ -87,7 +87,7 @@ class Project(models.Model):
         validators=[MinValueValidator(0)],
         help_text="The most that all batches and ideas may cost in a calendar month, in US dollars.",
     )
-    silence_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the setting of the installation.")
+    silence_seconds = models.PositiveIntegerField(null=True, blank=True)
     fail_fast = models.BooleanField(default=False)
     scheduling = models.CharField(max_length=10, choices=Scheduling, default=Scheduling.STAGES)
     linear_team = models.CharField(max_length=20, blank=True, help_text="Key of the Linear team in which each PRP gets an issue.")
@@ -172,7 +172,7 @@ class Project(models.Model):
         blank=True, editable=False, help_text="What messages to the webhook are signed with. Encrypted; never shown."
     )
     notify_format = models.CharField(max_length=5, choices=NotifyFormat, default=NotifyFormat.JSON)
-    notify_mail = models.CharField(max_length=1000, blank=True, help_text="Email addresses, separated by commas.")
+    notify_mail = models.CharField(max_length=1000, blank=True)
     members_only = models.BooleanField(
         default=False, help_text="Only its members and administrators see it. Otherwise everybody does by the role of the account."
     )

@@ -31,7 +31,6 @@ WORDS: Mapping[Verdict, str] = {
 }
 _OF_SEVERAL = {Verdict.AGREES: "agree", Verdict.DIFFERS: "differ", Verdict.NEVER_RUN: "were never run"}
 AGREEMENT = (Verdict.AGREES, Verdict.UNVERIFIED)
-SHOWN_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,9 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
             "shared_context": "Start all agents with the same context",
         }
         help_texts = {
+            "base_branch": "The branch that batches start from. Only a merge of a batch writes to it.",
+            "silence_seconds": "Empty: the setting of the installation.",
+            "notify_mail": "Email addresses, separated by commas.",
             "answer_minutes": "An agent's question is then answered by itself. Empty: it waits for a person.",
             "repairs": "After a failed gate or a merge conflict the agent repairs its work, this often. 0: never.",
             "linear_team": "The team's key, such as ENG. Each PRP gets an issue there. Empty: no issues.",

@@ -12,7 +12,6 @@ from batches.core.plans.unread import ReadAs
 NAME = "OpenSpec"
 SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why|Proposal)\b", re.MULTILINE)
 _GROUP = re.compile(r"^(?P<number>\d+)\.\s+(?P<title>.*)$")
-_OPTIONAL = re.compile(r"\boptional\b|\bdeferred\b|\bfuture\b", re.IGNORECASE)
 
 
 _WHY = frozenset({"why", "motivation"})

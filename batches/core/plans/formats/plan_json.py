@@ -9,8 +9,6 @@ from batches.core.plans.formats.document import Document
 from batches.core.plans.formats.draft import Draft
 from batches.core.plans.unread import ReadAs, UnreadKind
 
-MAX_DEPTH = 40
-
 
 def load(text: str) -> Any:
     """The value of a JSON text, or None if it is none (then the reader of our own format says what is wrong with it)."""
