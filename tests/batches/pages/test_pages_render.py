@@ -153,7 +153,7 @@ def test_the_hosts_that_an_attempt_asked_for_are_on_its_page_and_the_refused_one
 @pytest.mark.parametrize(
     ("address", "most"),
     [
-        ("/batches/", 19),
+        ("/batches/", 20),
         ("/batches/1/", 26),
         ("/batches/1/progress/", 25),
         ("/batches/1/stages/2/", 16),
