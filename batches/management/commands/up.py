@@ -26,6 +26,7 @@ from subagents.procfs import busy_ticks, descendants
 
 TICKER_SILENT_SECONDS = 10.0  # the ticker touches its mark file four times a second; without a tick it must at least work
 LONGEST_START_SECONDS = 120.0  # a cluster that works, but has not ticked for so long since it started, hangs
+SLOWEST_START = 5  # doublings of it after starts that worked and were killed: a starved machine starts in an hour, or never
 LONGEST_ROUND_SECONDS = 600.0  # the same for a round of the ticker, in which git may have a huge merge to do
 GAP_SECONDS = 1.0  # when `up` itself stood still, this much of it counts as silence
 REAP_SECONDS = 10.0  # a killed process that is still there after this time is told
@@ -124,6 +125,7 @@ class Program:
     mark: Path | None = None
     silent_seconds: float = TICKER_SILENT_SECONDS
     start_seconds: float = LONGEST_START_SECONDS
+    slow_starts: int = 0  # in a row that worked and were killed; each doubles what the next may take
     process: subprocess.Popen[bytes] | None = None
     born: float = 0.0
     not_before: float = 0.0
@@ -165,6 +167,7 @@ class Program:
                 self.told = True
         elif self.mark is not None and (what := self._hangs(now)):
             say(f"{self.name}: its ticker {what}; killing it")
+            self.slow_starts += not self.ticked and self.idle <= self.silent_seconds
             self.killed = now
             self._kill_group()
 
@@ -174,12 +177,13 @@ class Program:
         self.idle += passed
         self.unmarked += passed
         if self._mark_changed():
-            self.ticked, self.idle, self.unmarked = True, 0.0, 0.0
+            self.ticked, self.idle, self.unmarked, self.slow_starts = True, 0.0, 0.0, 0
         elif self.idle > GAP_SECONDS and self._works():
             self.idle = 0.0
         if self.idle > self.silent_seconds:
             return f"is silent for {self.unmarked:.0f} s" if self.ticked else f"was never heard of in {self.unmarked:.0f} s"
-        if self.unmarked > (LONGEST_ROUND_SECONDS if self.ticked else self.start_seconds):
+        start_seconds = self.start_seconds * 2 ** min(self.slow_starts, SLOWEST_START)
+        if self.unmarked > (LONGEST_ROUND_SECONDS if self.ticked else start_seconds):
             return f"works, but has not ended {'a round' if self.ticked else 'its start'} for {self.unmarked:.0f} s"
         return ""
 
