@@ -196,7 +196,7 @@ def test_anybody_may_read_the_document(client):
         ("GET", "/batches/?limit=201", 400, "limit: Input should be less than"),
         ("GET", "/batches/999/", 404, "Not found."),
         ("GET", "/batches/99999999999/", 400, "number: Input should be less than"),
-        ("DELETE", "/batches/1/", 405, "This address takes GET, not DELETE."),
+        ("DELETE", "/metrics/", 405, "This address takes GET, not DELETE."),
         ("GET", "/metrics/?period=8", 400, "There is no period '8'"),
     ],
 )
