@@ -120,6 +120,7 @@ QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|\\.""")
 
 def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     """The outcome of a command that ended well, as far as what it printed bears it out; every other one as it is.
+
     A runner that told of no test was ended by the code that it ran (`os._exit(0)`): failed. Where it ran none, or passed all
     over, or its failures were swallowed, nobody can say that it holds: unverified.
     """
