@@ -1,4 +1,4 @@
-"""Bound what grows for ever: sessions, the sign-in log, references of merged attempts, logs. Nothing that is not merged is ever removed.
+"""Bound what grows for ever: sessions, the sign-in log, references of merged attempts, logs. No commit that is not merged is ever removed.
 
 A project may say after how many days its references go and its logs are compressed, and how many megabytes of logs stay; then
 that happens by itself.
@@ -169,6 +169,7 @@ def _compress(path: str, place: str, dry_run: bool) -> int:
         shutil.copyfileobj(source, target)
     with open(draft, "rb") as written:
         os.fsync(written.fileno())
+    os.utime(draft, ns=(before.st_atime_ns, before.st_mtime_ns))  # by size the oldest go first
     os.replace(draft, f"{path}{COMPRESSED}")
     if os.path.lexists(place) and os.path.samestat(os.lstat(place), before):
         os.unlink(place)

@@ -9,13 +9,14 @@ from batches.core.gates.binding import bind_gate
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.conflicts import FileConflict, conflict_id
 from batches.core.plans.types import PhaseSpec
-from batches.models import Batch, Conflict, Finding, Gate, Phase, PlanDecision, Stage, Task
+from batches.models import Batch, Conflict, Finding, Gate, Installation, Phase, PlanDecision, Stage, Task
 from subagents.contract import GateSpec
 
 
 def next_number(branches: Iterable[str]) -> int:
-    """The next free batch number: above every batch that is not a demonstration, and above every existing batch branch."""
+    """The next batch number: above every batch that is there or was deleted, demonstrations aside, and above every batch branch."""
     highest = Batch._base_manager.filter(project__demo=False).aggregate(highest=Max("number"))["highest"] or 0
+    highest = max(highest, Installation.objects.filter(pk=1).values_list("deleted_batch", flat=True).first() or 0)
     for name in branches:
         tail = name.removeprefix("ce/batch-")
         if tail.isascii() and tail.isdigit() and len(tail) < 9:

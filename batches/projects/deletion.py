@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from batches.accounts import audit_log
@@ -21,7 +22,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.core.text.words import counted
-from batches.models import Attempt, Batch, Phase, Plan, Project, PullRequest, Run
+from batches.models import Attempt, Batch, Idea, Installation, Phase, Plan, Project, PullRequest, Run
 from batches.repositories.ownership import OWNER, refuse_owned, this_installation
 from batches.repositories.repository import checked_repository
 from batches.runs.create import refuse_busy
@@ -91,6 +92,8 @@ def _batch_deletion(batch: Batch, kept: _Kept) -> Deletion:
     lonely = tuple(sorted(name for name, commit in references.items() if commit in kept.lonely))
     said = [f"{counted(batch.runs.count(), 'run')} and {counted(attempts.count(), 'attempt')} with logs, results, reviews and figures."]
     said += [f"{counted(len(references), 'reference')} to commits that are on a branch."] if references else []
+    if batch.project.monthly_budget_usd is not None and attempts.exclude(cost_usd=None).exists():
+        said.append("What it cost, also of this month's budget.")
     stays = list(_branch_words(kept.repository, batch)) if kept.repository else []
     stays += [f"Archives of files that were not committed, below {_folder(batch)}."] if any(_left_over(batch)) else []
     elsewhere = attempts.exclude(host=settings.CE_HOST).values_list("host", flat=True)
@@ -168,13 +171,19 @@ def delete_batch(*, batch: Batch, actor: Actor) -> str:
     actor.require(CHANGE_PROJECT, batch.project)
     batch_deletion(batch).check()
     with transaction.atomic():  # from here on nothing starts
-        Batch.objects.select_for_update().get(pk=batch.pk)
+        if not Batch.objects.select_for_update().filter(pk=batch.pk).exists():
+            raise ServiceError(f"Batch {batch.number} is deleted already.")
         refuse_busy(batch)
         Batch.objects.filter(pk=batch.pk, archived_at=None).update(archived_at=timezone.now())
     kept = _Kept.of(batch.project)
     found = _batch_deletion(batch, kept)
-    found.check()
-    _delete_batch(batch, kept, found, actor)
+    try:
+        found.check()
+        _delete_batch(batch, kept, found, actor)
+    except IntegrityError:
+        raise ServiceError(f"Something began with batch {batch.number} meanwhile. It is archived now.") from None
+    except ServiceError as problem:
+        raise ServiceError(f"{problem} Batch {batch.number} is archived now.") from problem
     return f"Deleted {found.name}."
 
 
@@ -188,13 +197,16 @@ def _delete_batch(batch: Batch, kept: _Kept, found: Deletion, actor: Actor) -> N
         if not batch.project.demo:
             _remove(_folder(batch), but=ARCHIVE)
     except (OSError, SubagentError, RefMoved) as problem:
-        raise ServiceError(f"Batch {batch.number} is archived, but not all its files could be removed: {problem}. Try again.") from problem
+        raise ServiceError(f"Not all files of batch {batch.number} could be removed: {problem}. Try again.") from problem
     with transaction.atomic():
         list(Run.objects.select_for_update().filter(batch=batch).values_list("pk"))  # a retry that was faster is seen now
         refuse_busy(batch)
         Run.objects.filter(batch=batch).delete()  # with tasks, attempts, moves and facts, which protect phases
         Phase.objects.filter(batch=batch).delete()
-        batch.delete()
+        if not batch.project.demo:  # so that no other batch gets its number
+            Installation.objects.get_or_create(pk=1)
+            Installation.objects.filter(pk=1, deleted_batch__lt=batch.number).update(deleted_batch=batch.number)
+        Batch.objects.filter(pk=batch.pk).delete()
         audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted {found.name}, of {batch.project.name}: {' '.join(found.goes)}")
 
 
@@ -227,14 +239,19 @@ def _remove(path: str, but: str = "") -> None:
 # Plans
 
 
+def _versions(series: Iterable[int]) -> QuerySet[Plan]:
+    """All versions of these plans, also those in projects that the request does not see."""
+    return Plan._base_manager.filter(Q(pk__in=series) | Q(first_version__in=series))
+
+
 def plan_deletion(plan: Plan) -> Deletion:
     """What deleting the plan would do: all its versions."""
-    versions = Plan.objects.series_of(plan)
+    versions = _versions([plan.series_id])
     numbers = list(Batch._base_manager.filter(plan__in=versions).order_by("number").values_list("number", flat=True))
     refusals = []
     if numbers:
         refusals.append(f"Delete what came of it first: batch {_some([str(number) for number in numbers])}.")
-    ideas = [idea for one in versions for idea in one.ideas.all()]
+    ideas = list(Idea._base_manager.filter(plan__in=versions))
     if any(idea.wanted for idea in ideas):
         refusals.append("An agent is at work on it. Wait for its end, or stop it.")
     stays = ("The idea that it was drafted from.",) if ideas else ()
@@ -243,19 +260,27 @@ def plan_deletion(plan: Plan) -> Deletion:
 
 
 def delete_plan(*, plan: Plan, actor: Actor) -> str:
-    """Delete all versions of a plan; returns what went. Raises ServiceError with what stands in the way, PermissionDenied."""
+    """Delete all versions of a plan; returns what went. Needs the right in the project of each version.
+
+    Raises ServiceError with what stands in the way, PermissionDenied.
+    """
     actor.require(CHANGE_PROJECT, plan.project)
-    with transaction.atomic():
-        found = plan_deletion(plan)
-        found.check()
-        _delete_versions(plan)
-        audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted {found.name}: {found.goes[0]}")
+    for other in _versions([plan.series_id]).exclude(project=plan.project_id).select_related("project"):
+        actor.require(CHANGE_PROJECT, other.project)
+    try:
+        with transaction.atomic():
+            found = plan_deletion(plan)
+            found.check()
+            _delete_versions([plan.series_id])
+            audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted {found.name}: {found.goes[0]}")
+    except IntegrityError:
+        raise ServiceError("A batch or a version was made of it meanwhile. Look again.") from None
     return f"Deleted {found.name}."
 
 
-def _delete_versions(plan: Plan) -> None:
-    Plan.objects.series_of(plan).exclude(first_version=None).delete()
-    Plan.objects.filter(pk=plan.series_id).delete()
+def _delete_versions(series: Iterable[int]) -> None:
+    _versions(series).exclude(first_version=None).delete()
+    _versions(series).delete()
 
 
 # Projects
@@ -269,17 +294,24 @@ def project_deletion(project: Project) -> Deletion:
     refusals += [said for one in each for said in one.refusals if said != kept.problem]
     if project.ideas.exclude(wanted="").exists():
         refusals.append("An agent is at work on an idea. Wait for its end, or stop it.")
-    elsewhere = Batch._base_manager.filter(plan__project=project).exclude(project=project).order_by("number")
+    versions = _versions(_series(project))
+    elsewhere = Batch._base_manager.filter(plan__in=versions).exclude(project=project).order_by("number")
     if numbers := [str(batch.number) for batch in elsewhere]:
         refusals.append(f"Delete what came of its plans in other projects first: batch {_some(numbers)}.")
+    if shared := sorted({plan.title for plan in versions.exclude(project=None).exclude(project=project)}):
+        refusals.append(f"Delete the plans first that have versions in other projects, too: {_some(shared)}.")
     attempts = Attempt.objects.filter(task__run__batch__project=project).count()
     goes = (
         f"{counted(len(each), 'batch', 'batches')} with {counted(attempts, 'attempt')}, logs, results, reviews and figures.",
-        f"{counted(project.plans.count(), 'version')} of plans, {counted(project.ideas.count(), 'idea')}.",
+        f"{counted(versions.count(), 'version')} of plans, {counted(project.ideas.count(), 'idea')}.",
         f"Its settings, {counted(project.secrets.count(), 'secret')}, {counted(project.memberships.count(), 'membership')}.",
     )
     stays = [f"The repository {project.repository} with all its branches."] if not project.demo else []
     return Deletion(project.name, goes, tuple(dict.fromkeys([*stays, *(said for one in each for said in one.stays)])), tuple(refusals))
+
+
+def _series(project: Project) -> set[int]:
+    return {plan.series_id for plan in Plan._base_manager.filter(project=project).only("first_version")}
 
 
 def delete_project(*, project: Project, actor: Actor) -> str:
@@ -299,10 +331,12 @@ def delete_project(*, project: Project, actor: Actor) -> str:
             _remove(str(path))
     except (OSError, SubagentError, RefMoved) as problem:
         raise ServiceError(f"{project.name} is archived, but not all its files could be removed: {problem}. Try again.") from problem
-    with transaction.atomic():
-        project_deletion(project).check()
-        for plan in project.plans.filter(first_version=None):
-            _delete_versions(plan)
-        project.delete()
-        audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted {found.name}: {' '.join(found.goes)}")
+    try:
+        with transaction.atomic():
+            project_deletion(project).check()
+            _delete_versions(_series(project))
+            project.delete()
+            audit_log.record(audit_log.Kind.PROJECT, actor.cause, f"Deleted {found.name}: {' '.join(found.goes)}")
+    except IntegrityError:
+        raise ServiceError(f"Something was made in {project.name} meanwhile. It is archived now. Look again.") from None
     return f"Deleted {found.name}."

@@ -1,5 +1,7 @@
 """The set-up of a project that was just added: what its repository speaks for, in one form with one button."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -25,11 +27,15 @@ class ProjectSetUp(ProjectEnvironment):
     """What most projects need to say before their first batch."""
 
     backend = forms.ChoiceField(
-        choices=[(name, name) for name, _ in BACKEND_CHOICES if name != "command"],
+        choices=BACKEND_CHOICES,
         label="Who does the steps",
         help_text="“steps” runs the commands in the plan's steps, without a model. “claude” has an agent do them, and needs an API key. "
         "Other agents: in the settings.",
     )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.choose_from("backend", [one for one in BACKEND_CHOICES if one[0] in (self.instance.backend, "steps", "claude")])
 
     class Meta(ProjectEnvironment.Meta):
         fields = ["setup_command", "environment_variables", *(f"{name}_command" for name in COMMANDS), "backend"]
@@ -61,6 +67,7 @@ def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
             if (one := getattr(found, name)) is not None:
                 proposed[f"{name}_command"], why[f"{name}_command"] = one.command, one.why
     initial = {name: text for name, text in proposed.items() if not getattr(project, name)}
+    why = {name: text for name, text in why.items() if name in initial}
     form = ProjectSetUp(request.POST or None, instance=Project.objects.get(pk=project.pk), initial=initial)
     opens = bool(unseen) and may(request.user, ADD_PROJECT, None)
     if request.method == "POST" and form.is_valid():

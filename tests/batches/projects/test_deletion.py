@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 from django.utils import timezone
 
+from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
 from batches.engine.retries import retry
-from batches.models import Attempt, AuditEvent, Batch, Plan, Project, Transition
+from batches.models import Attempt, AuditEvent, Batch, Membership, Plan, Project, Transition
+from batches.plans.to_batch import next_number
 from batches.projects import deletion
 from batches.projects.archive import archive_batch
 from batches.repositories.kept_work import clean_up, measure_checkouts
@@ -159,6 +162,27 @@ def test_a_batch_whose_repository_is_gone_can_be_deleted(db, tmp_path):
     batch = builders.make_batch(project=project_on(tmp_path / "gone"))
     deletion.delete_batch(batch=batch, actor=ACTOR)
     assert not Batch.objects.exists()
+    assert next_number([]) == batch.number + 1, "no other batch is ever called so"
+    with pytest.raises(ServiceError, match="is deleted already"):
+        deletion.delete_batch(batch=batch, actor=ACTOR)
+
+
+def test_a_plan_with_versions_in_two_projects_goes_with_the_right_in_both_and_with_no_project(db, repository):
+    one, other = project_on(repository), builders.make_project("Another")
+    first = builders.make_plan(project=one)
+    builders.make_plan(project=other, first_version=first, version=2)
+    with pytest.raises(ServiceError, match="Delete the plans first that have versions in other projects"):
+        deletion.delete_project(project=one, actor=ACTOR)
+    mia = builders.make_user("mia", admin=False)
+    Membership.objects.create(project=one, user=mia, role="admin")
+    with pytest.raises(PermissionDenied):
+        deletion.delete_plan(plan=first, actor=Actor.person(mia))
+    assert Plan.objects.count() == 2
+    deletion.delete_plan(plan=first, actor=ACTOR)
+    loose = builders.make_plan(project=None)
+    builders.make_plan(project=one, first_version=loose, version=2)
+    deletion.delete_project(project=one, actor=ACTOR)
+    assert not Plan.objects.exists(), "no version stays behind for everybody to read"
 
 
 def test_retry_starts_nothing_in_what_is_archived(db):

@@ -25,12 +25,15 @@ def test_adding_a_repository_leads_to_a_form_filled_in_from_its_files_and_one_bu
     assert (project.setup_command, project.test_command) == ("", ""), "looking saves nothing"
 
     form = page.context["form"]
-    sent = {name: form[name].value() or "" for name in form.fields} | {"lint_command": ""}
+    sent = {name: form[name].value() or "" for name in form.fields}
     assert client.post(added.url, sent).url == "/projects/other/"
     project.refresh_from_db()
     assert "pip install" in project.setup_command and "-r requirements.txt" in project.setup_command
-    assert (project.lint_command, project.test_command, project.backend) == ("", "python -m pytest -q", "steps")
-    assert client.get(added.url).context["form"]["setup_command"].value() == project.setup_command
+    assert (project.lint_command, project.test_command, project.backend) == ("ruff check .", "python -m pytest -q", "steps")
+    Project.objects.filter(pk=project.pk).update(backend="command")
+    again = client.get(added.url)
+    assert again.context["form"]["setup_command"].value() == project.setup_command and "Because of" not in again.text
+    assert ("command", "command") in again.context["form"].fields["backend"].choices, "what a project has is never changed unseen"
     refused = client.post(added.url, sent | {"environment_variables": "HOME=/x"})
     assert refused.status_code == 400 and "is set by CE Web" in refused.text
 
