@@ -525,7 +525,7 @@ class _Reading:
         self.tests |= {""} if not named else set()
         self._take(self.tests, named, folder, follow=True)
         above = {place for name in named if name.endswith(".py") for place in _folders_above(posixpath.join(folder, name))}
-        self._take(self.files, (f"{place}/__init__.py" for place in above), "")
+        self._take(self.files, (f"{place}/__init__.py" for place in above if TEST_LIKE.search(f"{place}/")), "")
 
     def _npm(self, plain: Sequence[str], folder: str) -> None:
         script = next((word for word in plain if word not in ("run", "run-script", "exec", "x", "workspace", "-")), "")

@@ -26,11 +26,12 @@ class Runner:
 # Where a command begins: what only mentions a runner (`grep pytest setup.cfg`) starts none.
 BEGIN = r"(?:^|[;&()\n]|\b(?:then|do|else|exec|time|nice)\s)\s*(?:env\s+)?(?:\w+=\S*\s+)*(?:[\w.-]+\s+run\s+)?"
 MODULE = r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*?|coverage\s+run\s+(?:\S+\s+)*?)-m\s+"
+DOTS = r"^[.sxX]*\.[.sxX]*\s+\[100%\]\s*$"  # all that pytest prints where its settings are quiet, too
 NODE = r"(?:(?:npx|bunx|pnpm|yarn)\s+(?:exec\s+|dlx\s+|-\S+\s+)*)?(?:\S*/)?"
 RUNNERS = tuple(
     Runner(re.compile(f"{BEGIN}(?:{command})(?![\\w./-])"), re.compile(ran, re.MULTILINE), re.compile(passed_over, re.MULTILINE))
     for command, ran, passed_over in (
-        (rf"(?:{MODULE}|\S*/)?(?:pytest|py\.test)", r"\d+ x?passed", r"\d+ (skipped|deselected|xfailed)|no tests (ran|collected)"),
+        (rf"(?:{MODULE}|\S*/)?(?:pytest|py\.test)", rf"\d+ x?passed|{DOTS}", r"\d+ (skipped|deselected|xfailed)|no tests (ran|collected)"),
         (
             rf"{MODULE}unittest",
             r"Ran (?P<all>[1-9]\d*) tests?\b(?![\s\S]*\((?:[^()]*, )?(?:skipped|expected failures)=(?P=all)[,)])",
@@ -38,7 +39,8 @@ RUNNERS = tuple(
         ),
         (
             r"(?:\S*/)?(?:python[\d.]*\s+(?:-\w+\s+)*(?:\S*/)?)?manage\.py\s+test",
-            r"Ran [1-9]\d* tests?\b(?!\s+in [\s\S]*OK \(skipped)|[1-9]\d* passed in \d",
+            r"Ran (?P<every>[1-9]\d*) tests?\b(?![\s\S]*\((?:[^()]*, )?(?:skipped|expected failures)=(?P=every)[,)])"
+            r"|[1-9]\d* passed\b.* in \d",
             r"skipped|Ran 0 tests|NO TESTS RAN",
         ),
         # A file in which no test ran, because it has none or ended early, counts as one test of its name.
@@ -58,7 +60,8 @@ RUNNERS = tuple(
 )
 # What it would say goes elsewhere, or it was asked for something else than tests.
 SAYS_NOTHING = re.compile(
-    r"[>|]|\$\(|--(version|help|fixtures|markers|quiet|silent|no-run|json|reporter\S*)\b|-(h|V|[a-z]*qq+)\b|-q .*-q\b|no:terminal"
+    r"[>|]|\$\(|--(version|help|fixtures|markers|quiet|silent|no-run|json|reporter\S*|no-summary|test-reporter\S*)\b|-(h|V|[a-z]*qq+)\b"
+    r"|-R\s|-q .*-q\b|no:terminal"
     r"|\bgo\s+test\s(.*\s)?-(c\b|(test\.)?v=false\b)|\bGOFLAGS="
 )
 RUNS_NONE = re.compile(
@@ -74,7 +77,6 @@ NONE_RAN = re.compile(
             r"^No tests? (?:found|files found), exiting with code 0|^Tests:\s+\d+ (?:skipped|todo)\b|^\s*Tests\s+\d+ (?:skipped|todo)\b",
             r"^\s+0 passing \(|\"numPassedTests\": ?0\b|<testsuites?\b[^>]{0,500}\btests=\"0\"",  # mocha, JSON and JUnit reports
             r"^test result: ok\. 0 passed|\[no test files\]$|\[no tests to run\]$|^DONE 0 tests|^error: no tests to run",  # cargo, go
-            r"^ok  \t\S+\t(?:[\d.]+s|\(cached\))",  # go, where it names no test
             r"^0 (?:runs|tests|examples|successes)\b[ ,/]+0 (?:assertions|failures)|^There are no tests to run",  # Ruby, Elixir, Lua
             r"^Ran 0 tests containing 0 assertions|^Executed 0 tests|^Result: NOTESTS|^Files=0, Tests=0",  # Clojure, Swift, Perl
             r"^No tests executed!|^No tests ran\.|^No tests were found!!!",  # PHP, Dart, ctest
@@ -88,7 +90,7 @@ NONE_RAN = re.compile(
 # What runners say of tests that passed, whoever started them. pytest's own word above is looser: here "1 passed" may be another's.
 SOME_RAN = re.compile(
     "|".join(f"(?:{runner.ran.pattern})" for runner in RUNNERS[1:])
-    + r"|^(?:=+ )?(?:\d+ [a-z]+, )*[1-9]\d* passed\b.* in \d"
+    + rf"|^(?:=+ )?(?:\d+ [a-z]+, )*[1-9]\d* passed\b.* in \d|{DOTS}"
     r"|^[1-9]\d* examples?, 0 failures|^\d+ (?:runs|tests), [1-9]\d* assertions|^[1-9]\d* tests?, 0 failures|^OK \([1-9]\d* tests?"
     r"|^Passed!\s+- Failed:\s+0, Passed:\s+[1-9]|^(?:\[INFO\] )?Tests run: [1-9]|tests passed, 0 tests failed out of [1-9]"
     r"|^Files=\d+, Tests=[1-9]|^ok \d+\b(?!.*# (?:SKIP|TODO)\b)(?! - \S+\.[cm]?[jt]sx?\s*$)"
@@ -152,6 +154,7 @@ def told_of_tests(outcome: GateOutcome) -> GateOutcome:
 
 # A script that does what its arguments say, and an argument that asks it for tests.
 DISPATCHES = re.compile(r"\$\{?[1@*]")
+NAMES_OF_FILES = re.compile(r"\S*(?:/|\.\w+)\S*")
 ASKS_FOR_TESTS = re.compile(r"\b(?:tests?|specs?|checks?|verify|ci|unit|e2e)\b")
 
 
@@ -166,7 +169,7 @@ def told_by_scripts(outcome: GateOutcome, within: Sequence[str]) -> GateOutcome:
     found = [
         (line.strip(" \t@-+"), runner)
         for text in within
-        if not DISPATCHES.search(text) or ASKS_FOR_TESTS.search(command)
+        if not DISPATCHES.search(text) or ASKS_FOR_TESTS.search(NAMES_OF_FILES.sub(" ", command))
         for line in text.split("\n")
         for runner in RUNNERS
         if runner.command.search(line.lstrip(" \t@-+"))

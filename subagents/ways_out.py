@@ -21,7 +21,8 @@ def proxy_for(scheme: str, host: str) -> str:
 
     proxies = getproxies()
     found = proxies.get(scheme) or proxies.get("all") or ""
-    return "" if not found or proxy_bypass(host) else found if "://" in found else f"http://{found}"
+    found = found if "://" in found or not found else f"http://{found}"
+    return found if found.startswith(("http://", "https://")) and not proxy_bypass(host) else ""  # SOCKS is not spoken here
 
 
 def way_out_to(scheme: str, host: str) -> str:
