@@ -22,7 +22,7 @@ from django.db import IntegrityError, transaction
 
 from batches.accounts.actor import Actor
 from batches.core.engine import decide as core
-from batches.core.engine.budget import LEAST_USD, Budget, tighter
+from batches.core.engine.budget import LEAST_USD, Budget, reservation, tighter
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model
 from batches.core.engine.states import FailureReason, RunState, TaskState
 from batches.core.errors import BatchError, ServiceError
@@ -34,7 +34,7 @@ from batches.engine.disk_space import low_file_system
 from batches.engine.ideas import versions_of
 from batches.engine.orchestrator import pause_backend
 from batches.engine.sandboxing import sandbox_level
-from batches.engine.snapshots import TickContext, process_view
+from batches.engine.snapshots import HISTORY, TickContext, process_view
 from batches.engine.task_specs import claude_options, instructions_of, policy_of
 from batches.engine.verifications import GONE_SECONDS, silence_of
 from batches.gates.discovery import proposal_of
@@ -133,7 +133,7 @@ class _Drafting:
             restarts=idea.restarts,
             not_before=idea.not_before,
             attempt=None if attempt is None else process_view(attempt, self.context),
-            reserve_usd=None if budget is None else max(LEAST_USD, budget.limit_usd - budget.spent_usd),
+            reserve_usd=None if budget is None else self._reserve(budget),
         )
         return core.Snapshot(
             state=RunState.RUNNING,
@@ -161,8 +161,8 @@ class _Drafting:
     def _apply(self, decision: core.Decision) -> None:
         now = self.context.now
         match decision:
-            case core.Launch(max_cost_usd=cap):
-                self._launch(cap)
+            case core.Launch(reserve_usd=reserve, max_cost_usd=cap):
+                self._launch(reserve, cap)
             case core.Stop(reason=reason, force=force):
                 self._stop(reason, force)
             case core.Succeed():
@@ -202,6 +202,15 @@ class _Drafting:
         idea, project = self.idea, self.idea.project
         month = None if project.backend in BACKENDS_WITHOUT_MODEL else month_of(project, self.context.now, idea=idea.pk)
         return tighter(idea.cap_usd, idea.spent_usd(ended=True), month)
+
+    def _reserve(self, budget: Budget) -> Decimal:
+        """All that the idea's cap leaves. Of the month only what earlier attempts cost, so that batches can start beside it."""
+        left = budget.limit_usd - budget.spent_usd
+        if budget.month is not None:
+            known = IdeaAttempt.objects.filter(idea__project=self.idea.project, cost_usd__gt=0, ended_at__isnull=False)
+            costs = [cost for cost in known.order_by("-pk").values_list("cost_usd", flat=True)[:HISTORY] if cost]
+            left = min(left, reservation(cap_usd=None, history_usd=costs or [LEAST_USD], limit_usd=left, max_parallel=1) or left)
+        return max(LEAST_USD, left)
 
     def _words(self, reason: str, message: str) -> str:
         if reason == FailureReason.BUDGET:
@@ -265,7 +274,7 @@ class _Drafting:
 
     # Its process
 
-    def _launch(self, cap: Decimal | None) -> None:
+    def _launch(self, reserve: Decimal | None, cap: Decimal | None) -> None:
         idea, context = self.idea, self.context
         repository = checked_repository(idea.project)
         repository.exclude()
@@ -285,10 +294,10 @@ class _Drafting:
             sandbox=sandbox_level().level,
             launched_at=context.now,
             launched_clock=context.clock,
-            reserved_usd=cap,
+            reserved_usd=reserve,
             model=choose_model(idea.project.backend, "high", of_run=idea.project.model).model,
         )
-        spec = self._spec(attempt, self._payload(list_files(repository, commit), commit))
+        spec = self._spec(attempt, self._payload(list_files(repository, commit), commit), cap)
         if last is not None and last.session and last.base_commit == commit and os.path.isdir(last.directory):
             spec = replace(spec, session=last.session, payload={**spec.payload, "resume": {"attempt_dir": last.directory}})
         attempt.spec = spec.to_json()
@@ -308,7 +317,7 @@ class _Drafting:
             told = {"exited_at": context.now, "verdict": verdict, "message": str(fault or f"It could not be launched: {error}")}
             IdeaAttempt.objects.filter(pk=attempt.pk).update(**told)
 
-    def _spec(self, attempt: IdeaAttempt, payload: dict[str, Any]) -> TaskSpec:
+    def _spec(self, attempt: IdeaAttempt, payload: dict[str, Any], cap: Decimal | None) -> TaskSpec:
         idea, project = self.idea, self.idea.project
         own = current_settings(project)
         options = claude_options(project)
@@ -339,7 +348,7 @@ class _Drafting:
             model=attempt.model,
             options=options,
             payload=payload,
-            max_cost_usd=None if attempt.reserved_usd is None else float(attempt.reserved_usd),
+            max_cost_usd=None if cap is None else float(cap),
             context_file=str(Path(attempt.directory).parent / f"context-{attempt.base_commit[:12]}.md") if project.shared_context else "",
             sandbox=attempt.sandbox,
             policy=policy_of(project),

@@ -8,11 +8,13 @@ from django.utils import timezone
 
 from batches.core.engine import decide as core
 from batches.core.engine.budget import Budget, Month
+from batches.core.engine.states import FailureReason
 from batches.core.metrics.types import Filters
 from batches.engine.drafting import _Drafting
 from batches.engine.snapshots import TickContext
 from batches.metrics import history
 from batches.models import Idea, Run
+from batches.projects.month import month_of
 from batches.runs.trouble import NO_TROUBLE
 from subagents.contract import Fault
 from tests.batches import builders
@@ -82,3 +84,32 @@ def test_the_monthly_budget_of_a_project_stops_an_idea_too_and_counts_what_other
     idea.refresh_from_db()
     assert idea.problem == "The project's monthly budget is reached: $1.70 of $1.70 is spent or set aside." and not idea.wanted
     assert not idea.attempts.exists()
+
+
+def test_an_idea_without_a_cap_may_spend_what_the_month_leaves_and_sets_aside_only_what_earlier_ones_cost():
+    project = builders.make_project("Shop")
+    project.backend, project.monthly_budget_usd = "claude", Decimal(200)
+    project.save()
+    now = timezone.now()
+
+    def launch(**given: object) -> core.Launch:
+        one = drafting(builders.make_idea(project, wanted="questions", **given))
+        (found,) = core.decide(one._snapshot(), now, one._policy())
+        return found
+
+    assert launch() == core.Launch("idea", Decimal("0.01"), Decimal(200))
+    assert launch(cap_usd=Decimal(5)) == core.Launch("idea", Decimal(5), Decimal(5))
+    idea = builders.make_idea(project, wanted="questions")
+    live = builders.make_idea_attempt(idea, reserved_usd=Decimal("0.01"), started_at=now, cost_usd=Decimal(200))
+    for cost, decisions in ((Decimal(200), []), (Decimal("200.01"), [core.Stop("idea", FailureReason.BUDGET, force=False)])):
+        live.cost_usd = cost
+        one = _Drafting(idea, live, TickContext(now, 0.0, "here", 1, True), 1)
+        assert list(core.decide(one._snapshot(), now, one._policy())) == decisions
+    live.ended_at, live.cost_usd = now, Decimal(2)
+    live.save()
+    assert launch() == core.Launch("idea", Decimal(2), Decimal(198))
+    builders.make_idea_attempt(idea, reserved_usd=Decimal(2), started_at=now)
+    assert month_of(project, now, run=0) == Month(Decimal(200), Decimal(4)), "a batch may start beside it"
+    live.cost_usd = Decimal("197.5")
+    live.save()
+    assert launch() == core.Launch("idea", Decimal("0.5"), Decimal("0.5")), "it begins while anything is left"

@@ -116,7 +116,11 @@ def test_a_phase_without_a_checkable_gate_gets_the_tests_of_the_project(world, a
 
 def test_no_question_is_no_stop(world, agent):
     agent(model.drafts(questions={"questions": []}))
+    world.project.monthly_budget_usd = 200
+    world.project.save()
     assert asked(world).plan is not None
+    first = IdeaAttempt.objects.order_by("number")[0]
+    assert (float(first.reserved_usd), first.spec["max_cost_usd"]) == (0.01, 200), "a batch that starts meanwhile has the month too"
 
 
 ENDS = {
