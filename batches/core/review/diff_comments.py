@@ -1,8 +1,11 @@
 """Comments on lines of a diff: the code around a line, and what an agent is told of them."""
 
+from bisect import bisect
 from collections.abc import Iterable
+from itertools import accumulate
 
 from batches.core.text.diff import read_diff
+from batches.core.text.words import counted
 
 AROUND = 3  # lines before and after
 LIMIT = 200_000
@@ -32,10 +35,20 @@ def code_around(diff: str, file: str, line: int, removed: bool) -> str | None:
 
 
 def told_to_agent(comments: Iterable[Comment]) -> str:
-    """What the agent of the next attempt reads, without the code around where that would be too long; "" without comments."""
+    """What the agent of the next attempt reads, without the code around where that would be too long; "" without comments.
+
+    The oldest that fit are told, and how many are not.
+    """
     bare, quoted = [], []
     for number, file, line, removed, code, text in comments:
         bare.append(f"Comment {number}, {place_of(file, line, removed)}: {text}")
         quoted.append("\n\n".join([bare[-1], *(["\n".join(f"    {one}" for one in code.split("\n"))] if code else [])]))
-    parts = quoted if sum(map(len, quoted)) <= TOLD_CHARACTERS else bare
+    parts = quoted if _fitting(quoted) == len(quoted) else bare[: _fitting(bare)]
+    if more := len(bare) - len(parts):
+        parts = [*parts, f"{counted(more, 'more comment')} {'is not told; it stays' if more == 1 else 'are not told; they stay'} open."]
     return "\n\n".join(["A person commented on the diff of an earlier attempt:", *parts]) if parts else ""
+
+
+def _fitting(parts: Iterable[str]) -> int:
+    """How many of the first parts may be told together, with an empty line between them."""
+    return bisect(list(accumulate(len(part) + 2 for part in parts)), TOLD_CHARACTERS)

@@ -4,6 +4,8 @@ import pytest
 from django.urls import reverse
 
 from batches.core.review.diff_comments import code_around, told_to_agent
+from batches.engine.diff_comments import AGAIN
+from batches.engine.steering import REMARK_CHARACTERS
 from batches.models import Attempt, DiffComment, Project, Result, Run, Task
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
@@ -47,6 +49,21 @@ def test_a_line_is_quoted_with_what_is_around_it_on_both_sides():
     assert "Comment 9, a.py: All of it." in told_to_agent([(9, "a.py", 0, False, "", "All of it.")])
     many = told_to_agent([(line, "calc.py", line, False, "+x" * 400, "Why?") for line in range(1, 40)])
     assert len(many) < 8_000 and "+x" not in many and "calc.py, line 39: Why?" in many, "the code is left out, no comment is"
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "first", "words"),
+    [
+        (7, 950, 7, ""),
+        (8, 1_000, 6, "2 more comments are not told; they stay open."),
+        (7, 1_000, 6, "1 more comment is not told; it stays open."),
+        (700, 1, 225, "475 more comments are not told; they stay open."),
+    ],
+)
+def test_comments_that_a_remark_cannot_hold_are_counted_and_the_oldest_are_told(count, size, first, words):
+    told = told_to_agent([(number, "a.py", number, False, "+x", "y" * size) for number in range(1, count + 1)])
+    assert len(f"{AGAIN}\n\n{told}") <= REMARK_CHARACTERS and told.endswith(words)
+    assert f"Comment {first}, " in told and (f"Comment {count}, " in told) == (not words)
 
 
 def test_a_comment_stays_open_until_a_person_resolves_it(client, attempt):
