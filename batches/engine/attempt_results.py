@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -239,8 +239,6 @@ def _store_prompt(end: End) -> None:
 def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
     """Write the rows of an attempt's result and of its gates. In the caller's transaction."""
     result_row(attempt, spec, result).save(force_insert=True)
-    if result.status == ResultStatus.SUCCESS and result.report.get("comments"):
-        _resolve_comments(attempt, result.report["comments"])
     if not result.gates:
         return
     keys = {outcome.phase or spec.key for outcome in result.gates if outcome.origin == GateOrigin.PLAN}
@@ -276,8 +274,11 @@ def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
     )
 
 
-def _resolve_comments(attempt: Attempt, answers: list[dict[str, Any]]) -> None:
-    """Resolve the comments of people on the attempt's phase that its agent has answered. No other's: a number is only a claim."""
+def resolve_comments(attempt: Attempt) -> None:
+    """Resolve the comments of people on a succeeded attempt's phase that its agent has answered. No other's: a number is only a claim."""
+    answers = Result.objects.filter(attempt=attempt).values_list("data__report__comments", flat=True).first()
+    if not answers:
+        return
     of_phase = DiffComment.objects.filter(attempt__task__phase=attempt.task.phase_id, at__lt=attempt.launched_at, resolved_at=None)
     for one in answers:
         said = {"answer": redact(one["answer"]), "resolved_at": timezone.now(), "resolved_name": "its agent"}

@@ -27,7 +27,7 @@ from batches.core.engine.states import (
 from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine import worker_hosts
-from batches.engine.attempt_results import End, record_end
+from batches.engine.attempt_results import End, record_end, resolve_comments
 from batches.engine.evidence import NoteOfMerge, outcomes_of
 from batches.engine.purses import keep_purse
 from batches.engine.repairs import base_of_repair
@@ -212,6 +212,7 @@ class _Writer:
             case core.Merge(name):
                 self.merges.append(self.attempts[self.tasks[name].pk])
             case core.Succeed(name):
+                resolve_comments(self.attempts[self.tasks[name].pk])
                 self._end_attempt(self.tasks[name], TaskEvent.SUCCEED, Attempt.Outcome.SUCCEEDED)
                 if self.run.rate_limits or self.run.machine_faults:
                     self._change(rate_limits=0, machine_faults=0)

@@ -13,7 +13,7 @@ class DiffComment(models.Model):
     """A comment on a line of the diff of an attempt, or on a file (line 0), before or after its end. `code` are the lines
     around it, as they were then.
 
-    It stays open, also over later attempts, until a person resolves it.
+    It stays open, also over later attempts, until a person resolves it or the agent of a succeeded one answers it.
     """
 
     attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="comments")

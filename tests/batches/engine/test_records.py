@@ -11,10 +11,12 @@ from batches.core.engine.pricing import input_cost
 from batches.core.plans.analysis import DocumentReport
 from batches.core.plans.graph import analyse
 from batches.core.plans.reader import read_plan
-from batches.engine.attempt_results import End, record_end, store_result
+from batches.engine.attempt_results import End, record_end
+from batches.engine.orchestrator import record_step
+from batches.engine.snapshots import TickContext
 from batches.engine.task_specs import build_spec, earlier_failure, resumed_spec
 from batches.metrics import facts
-from batches.models import Attempt, DiffComment, Result
+from batches.models import Attempt, DiffComment
 from batches.plans.to_batch import create_phases
 from subagents.contract import Role, TaskResult, replace
 from subagents.launcher import Observation
@@ -62,7 +64,8 @@ def test_figures_that_a_result_does_not_say_stay_unknown():
     assert (attempt.input_tokens, attempt.cache_read_tokens, attempt.session, attempt.sandbox) == (None, None, "", "")
 
 
-def test_comments_on_its_phase_that_an_agent_has_dealt_with_are_resolved_by_its_answer():
+@pytest.mark.parametrize("ends", ["failed", "collided", "merged"])
+def test_comments_on_its_phase_that_an_agent_has_dealt_with_are_resolved_once_its_work_is_merged(ends):
     batch = builders.failed_batch()
     other, before = batch.phases.get(key="2a").tasks.get().attempts.get(), timezone.now() - timedelta(days=9)
     live = builders.running_batch().runs.get()
@@ -72,12 +75,19 @@ def test_comments_on_its_phase_that_an_agent_has_dealt_with_are_resolved_by_its_
     )  # fmt: skip
     answers = [{"number": one.pk, "answer": "It is said now."} for one in (mine, alien, later)] + [{"number": 10**12, "answer": ""}]
     spec = build_spec(live, attempt.task, attempt)
-    for status in ("failed", "success"):
-        assert not DiffComment.objects.exclude(resolved_at=None).exists()
-        store_result(attempt, spec, TaskResult(spec.task_id, spec.prp_id, status, 1, spec.token, report={"comments": answers}))
-        Result.objects.filter(attempt=attempt).delete()
-    assert DiffComment.objects.exclude(resolved_at=None).get() == mine, "of another phase, or after it began: not its own to resolve"
-    assert DiffComment.objects.get(pk=mine.pk).answer == "It is said now."
+    said = {"status": "failed", "failure_reason": "gate_failed"} if ends == "failed" else {"status": "success", "head_commit": "b" * 40}
+    result = TaskResult(spec.task_id, spec.prp_id, attempt=1, token=spec.token, report={"comments": answers}, **said)
+    Attempt.objects.filter(pk=attempt.pk).update(merge_conflicts=["a.py"] if ends == "collided" else None)
+    context = TickContext(timezone.now(), 0.0, attempt.host, 0, patient=True)
+    record_step(live.pk, context, [End.of(attempt, spec, Observation(spec.files, False, None, None, None, None, result, None))])
+    if ends == "merged":
+        assert not DiffComment.objects.exclude(resolved_at=None).exists(), "its work is not merged yet"
+        Attempt.objects.filter(pk=attempt.pk).update(merge_commit="c" * 40)
+        record_step(live.pk, context)
+    attempt.refresh_from_db()
+    assert attempt.outcome == ("succeeded" if ends == "merged" else "failed"), attempt.message
+    resolved = DiffComment.objects.exclude(resolved_at=None).values_list("pk", "answer")
+    assert list(resolved) == ([(mine.pk, "It is said now.")] if ends == "merged" else []), "another phase's, or a later one, is not its own"
 
 
 def test_next_attempt_is_told_what_the_last_one_failed_of():
