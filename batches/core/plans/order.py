@@ -74,7 +74,9 @@ def written_order(lines: Sequence[str], sections: Sequence[tuple[int, int]], nam
             continue
         value = found["value"].strip()
         verb = _VERB.match(value)
-        needs = _all_named(_BLOCKS.sub("", verb["what"]), names, subject) if verb else [] if _NOTHING.match(value) else None
+        needs = _all_named(_BLOCKS.sub("", verb["what"]), names, subject) if verb else None
+        if verb is None and _NOTHING.match(value) and not _UNITS.search(value):  # “no dependencies other than Phase 2” has one
+            needs = []
         if needs is not None and said.setdefault(subject, (number, tuple(sorted(set(needs)))))[1] != tuple(sorted(set(needs))):
             unsure.add(subject)
     for place, (number, before_it) in drawn.items():
@@ -93,6 +95,8 @@ _PARALLEL = re.compile(
     r")[.!]?$",
     re.I,
 )
+# Behind “independent of Phase 3”, a condition that names another phase: “…, needs Phase 2”, “… once Phase 2 is done”.
+_MORE = re.compile(r"\b(?:but|only|needs?|requires?|depends?|waits?|once|after|until|when|before|if|as\s+soon)\b", re.I)
 # Words that loosen an order: what they say is not “one after the other”, but something else than “at the same time” too.
 LOOSE = re.compile(
     r"\b(?:can|could|may|might)\s+(?:\w+\s+)?(?:start|begin|run|proceed|be\s+\w+)\b[^.;]{0,60}\b(?:before|while|in\s+parallel|alongside)\b"
@@ -125,6 +129,8 @@ def written_parallel(
         if found is None:
             continue
         what = next(filter(None, found.group("with", "order", "over", "of", "wait")), "")
+        if _MORE.search(what):
+            continue
         subjects = _all_named(found["subject"], names) or []
         others = (_all_named(what, names) or []) if what else []
         together = sorted({*subjects, *others})

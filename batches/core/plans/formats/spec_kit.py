@@ -164,16 +164,21 @@ class _Order:
         """Read what a clause says of the subject’s order; returns whether it says anything that is understood."""
         not_before = _NOT_BEFORE.search(clause)
         if not not_before and (_NOT.search(clause) or LOOSE.search(clause)):
-            nothing = bool(_NOTHING.search(clause))
+            said = _NOTHING.search(clause)
+            nothing = bool(said and not re.search(r"\bphases?\s+\d", clause[said.end() :], re.IGNORECASE))  # “other than Phase 2”
             for phase in subject if nothing else ():
                 waits.setdefault(phase.key, [])
             return nothing
         needs, blocks = not_before or _NEEDS.search(clause), _BLOCKS.search(clause)
         if needs and (not blocks or needs.start() < blocks.start()):
             named = self._phases(clause[needs.end() :])
+            if not named and not _NOTHING.search(clause):
+                return False
             for phase in subject:
                 _add(waits, phase, [other for other in named if other is not phase])
             return True
+        if blocks and re.search(r"\bnothing\b", clause[: blocks.start()], re.IGNORECASE):
+            return False
         if blocks:
             for other in self._phases(clause[blocks.end() :]):
                 if other not in subject:

@@ -96,6 +96,15 @@ def test_a_phase_in_parallel_with_another_waits_for_what_that_one_waits_for():
         ("Phase 3: can start before Phase 2 is done", ["2"], True),
         ("Phase 3 can start once Phase 2 is started", ["2"], True),
         ("Phase 3 and Phase 2 are independent", ["2"], True),
+        ("**Phase 3**: Independent of Phase 2, needs Phase 1", ["2"], True),
+        ("Phase 3 is independent of Phase 2 but needs Phase 1", ["2"], True),
+        ("Phase 3 does not wait for Phase 2, only for Phase 1", ["2"], True),
+        ("Phase 3 can overlap with Phase 2 after Phase 1", ["2"], True),
+        ("Phase 3: can start immediately", [], False),
+        ("Phase 3: no dependencies other than Phase 2", ["2"], False),
+        ("Phase 3: can start immediately once Phase 2 is complete", ["2"], False),
+        ("Phase 3: None except Phase 2", ["2"], False),
+        ("Phase 3: nothing until Phase 2 is merged", ["2"], False),
     ],
 )
 @pytest.mark.parametrize("task", ["", "T00{} "])

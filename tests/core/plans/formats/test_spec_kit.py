@@ -103,6 +103,9 @@ def test_without_a_list_of_dependencies_phases_follow_each_other():
         ("- Phase 4 does not depend on Phase 3", "4", ["3"]),  # nothing is said, so it stays in order
         ("- Phase 1 → Phase 2 → Phase 4", "4", ["2"]),
         ("- US2 requires US1", "4", ["3"]),
+        ("- Polish (Final Phase): needs everything", "final", ["4"]),
+        ("- Polish (Final Phase): After all", "final", ["4"]),
+        ("- Phase 4: Nothing blocks it once Phase 2 is done", "2", ["1"]),
         ("- User stories: depend on Phase 2\n    - Final phase: cross-cutting work", "final", ["3", "4"]),  # its order is not said
     ],
 )
