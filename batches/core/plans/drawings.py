@@ -28,7 +28,16 @@ _NODE = re.compile(
     r"(?::::\w+)?\s*"
 )
 _LINK = re.compile(r"(?P<arrow><?(?:-+>|=+>|-\.+->)|-{3,}|={3,}|-\.+-|--+[ox](?=\s))(?:\|(?P<note>[^|\n]*)\|)?")
-_TURNED = re.compile(r"\b(?:depends|needs|requires|waits|after|blocked by)\b", re.IGNORECASE)
+_TURNED = re.compile(
+    r"(?:depends(?:\s+on)?|needs|requires|waits(?:\s+for)?|(?:(?:comes|runs|starts)\s+)?after|(?:is\s+)?blocked\s+by)", re.IGNORECASE
+)
+_MAY_TURN = re.compile(r"\b(?:depends|needs|requires|waits|after|blocked by)\b", re.IGNORECASE)
+_SUBGRAPH = re.compile(r"\s*subgraph\s+(?P<id>\w+)", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"\bphases\s+[0-9]|\bphase\s*[0-9].*\bphase\s*[0-9]|\bphase\s+[0-9.]+\s*(?:[-\u2013,&+]|and\b|to\b)\s*[0-9]"
+    r"|\bp[0-9]+\s*(?:[,&+]|and\b)\s*p[0-9]",
+    re.IGNORECASE,
+)
 _DOWN = re.compile(r"[\s|\u2502\u2503]*[\u2193\u25bcvV\u21d3][\s|\u2502\u2503\u2193\u25bcvV\u21d3]*|[\s|\u2502\u2503]+")
 _ACROSS = re.compile(r"\s*(?:[-\u2500\u2501=]*(?:>|\u25ba|\u25b6|\u2192|\u21d2)|\u27f6)\s*")
 _DRAWN = re.compile(r"[\u2190-\u21ff\u2500-\u257f\u25b2-\u25c5]|[-=]+>")
@@ -62,6 +71,9 @@ def drawings_of(lines: Sequence[str], names: PhaseNames, words: Sequence[str] = 
             continue
         named = {node: _phase(label, names, words) for node, label in edges.labels.items()}
         phases = {place for place in named.values() if place is not None}
+        around = {node for link in edges.links for node in link if node in edges.groups and named[node] is None}
+        if around or any(map(_SEVERAL.search, edges.labels.values())):
+            edges.is_clear = False
         if len(phases) > 1:
             found.append(
                 Drawing(line, line + len(body) + 1, _before(edges.links, named, len(phases) == len(names.keys)) if edges.is_clear else None)
@@ -89,16 +101,17 @@ def _fences(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
 
 @dataclass(slots=True)
 class _Edges:
-    """The nodes of a drawing with their texts, the arrows between them, and whether all of it was understood."""
+    """The nodes of a drawing with their texts, the arrows between them, boxes around nodes, and whether all of it was understood."""
 
     labels: dict[str, str]
     links: list[tuple[str, str]]
     is_clear: bool = True
+    groups: frozenset[str] = frozenset()
 
 
 def _edges(body: Sequence[str]) -> _Edges:
     """The nodes and arrows of mermaid or Graphviz."""
-    edges = _Edges({}, [])
+    edges = _Edges({}, [], groups=frozenset(found["id"] for found in map(_SUBGRAPH.match, body) if found))
     text = "\n".join(line for line in (_OPENING.sub("", one) for one in body) if not _NO_EDGE.match(line))
     text = _INLINE_NOTE.sub(lambda one: f"-->|{one['note']}|", text)
     for statement in re.split(r"[;\n]", text):
@@ -129,7 +142,10 @@ def _edges(body: Sequence[str]) -> _Edges:
         for number, link in enumerate(links[: len(groups) - 1]):
             if not link["arrow"].endswith(">") or link["arrow"].startswith("<"):
                 edges.is_clear = False
-            turned = bool(link["note"] and _TURNED.search(link["note"]))
+            note = (link["note"] or "").strip(' "')
+            turned = bool(_TURNED.fullmatch(note))
+            if not turned and _MAY_TURN.search(note):
+                edges.is_clear = False
             for first in groups[number]:
                 edges.links += [(second, first) if turned else (first, second) for second in groups[number + 1]]
     return edges
@@ -145,6 +161,8 @@ def _arrows(body: Sequence[str]) -> _Edges:
             is_down = True
             continue
         chain = [part.strip() for part in _ACROSS.split(line)]
+        if len(chain) == 1 and above and not is_down:
+            edges.is_clear = False
         if not all(chain) or any(_DRAWN.search(part) for part in chain):
             edges.is_clear = False
             chain = list(filter(None, chain))
@@ -173,12 +191,18 @@ def _phase(label: str, names: PhaseNames, words: Sequence[str]) -> int | None:
     if heading is not None and heading.key:
         place = names.key(heading.key)
         word = label.split()[0].lower().rstrip("0123456789.-#:")
-        if place is not None and (word in ("", "phase") or not words or word in words[place]):
+        if place is not None and (word in ("", "phase") or (bool(words) and word in words[place])):
             return place
         return None
-    short = _SHORT.fullmatch(label)
     titled = names.title(label)
-    return titled if titled is not None else names.key(short["key"].replace("_", ".") if short else label)
+    if titled is not None:
+        return titled
+    short = _SHORT.fullmatch(label)
+    if short is None:
+        return names.key(label)
+    place, letter = names.key(short["key"].replace("_", ".")), label[0].lower()
+    is_phase = letter == "p" or bool(words and place is not None and re.search(rf"\b{letter}[a-z]*[ #]*[0-9]", words[place]))
+    return place if is_phase else None
 
 
 def _before(links: Sequence[tuple[str, str]], named: Mapping[str, int | None], is_whole: bool) -> dict[int, tuple[int, ...]] | None:

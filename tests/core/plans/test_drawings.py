@@ -46,6 +46,13 @@ def test_the_order_that_a_drawing_shows_is_taken_where_phases_say_none(drawing: 
         "```mermaid\ngraph BT\n  P4 --> P3\n  P3 --> P2\n```",  # which of the two waits?
         "```mermaid\ngraph TD\n  P1 --> P2\n  P2 --> P1\n```",
         "```mermaid\ngraph TD\n  P1 --- P2\n```",
+        "```mermaid\ngraph TD\n  P1 -->|after merge| P2\n  P2 --> P3\n```",
+        '```mermaid\ngraph TD\n  P1 --> B["Phase 2 + Phase 3"]\n  B --> P4\n```',
+        '```mermaid\ngraph TD\n  P1 --> B["P2 & P3"]\n  B --> P4\n```',
+        "```mermaid\ngraph TD\n  subgraph one\n    P1 --> P2\n  end\n  one --> P3\n```",
+        "```\nPhase 1 → Phase 2, Phase 3 → Phase 4\n```",
+        "```\nPhase 1\n   ↓\nPhase 2\nPhase 3\n```",
+        "```\nPhase 1 → Phase 2 (parallel with Phase 3)\nPhase 3 → Phase 4\n```",
         "```\nPhase 1 ──┬──> Phase 2\n          └──> Phase 3\n```",
     ],
 )
@@ -58,9 +65,16 @@ def test_a_drawing_that_is_not_understood_is_told_and_changes_nothing(drawing: s
 
 def test_drawings_of_other_things_are_no_order() -> None:
     drawing = "```mermaid\ngraph TD\n  A[Client] --> B[Server]\n```\n\n```\nsrc/\n├── Phase.py\n└── core.py\n```\n"
+    drawing += "\n```\nStep 1 → Step 3\n```\n\n```mermaid\ngraph TD\n  S1 --> S3\n  T1 --> T4\n```\n"
     reading = read(f"# Plan\n\n{PHASES}## Design\n\n{drawing}")
     assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("2",), ("3",)]
     assert not [issue for issue in reading.warnings if issue.code is IssueCode.NO_ORDER]
+
+
+def test_a_box_around_nodes_that_is_a_phase_is_its_node() -> None:
+    drawing = "```mermaid\ngraph TD\n  subgraph P1 [Phase 1]\n    A --> B\n  end\n  P1 --> P2\n  P1 --> P3\n```\n"
+    reading = read(f"# Plan\n\n{PHASES}## Overview\n\n{drawing}")
+    assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("1",), ("2", "3")]
 
 
 def test_our_own_format_takes_a_drawing_for_what_is_missing_and_is_told_where_the_two_differ() -> None:
@@ -69,6 +83,8 @@ def test_our_own_format_takes_a_drawing_for_what_is_missing_and_is_told_where_th
     reading = read_plan(silent)
     assert not reading.errors
     assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("1",)]
+    steps = "```\nStep 1 → Step 3\n```\n"
+    assert [phase.dependencies for phase in read_plan(silent.replace(drawing, steps)).plan.phases] == [(), (), ()]
     said = [OURS.format(key=key, dependencies=f"**Dependencies**: {needs}\n") for key, needs in ((1, "None"), (2, "Phase 1"), (3, "None"))]
     (told,) = [issue for issue in read_plan("# Plan\n\n" + "".join(said) + drawing).warnings if issue.code is IssueCode.NO_ORDER]
     assert "Phase 3 after Phase 1" in told.message
