@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from batches.core.plans.labels import phase_heading
+
 _ORG = re.compile(
     r"(?P<stars>\*+)[ \t]+(?:(?P<state>TODO|NEXT|STARTED|WAITING|DONE|CANCELLED)[ \t]+)?"
     r"(?:\[#[A-Z]\][ \t]+)?(?P<title>\S.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$"
@@ -15,6 +17,7 @@ _ORG_LEFT_OUT = re.compile(r"[ \t]*(?:#\+\w+:|:\w+:|(?:SCHEDULED|DEADLINE|CLOSED
 _BOXES = {"DONE": "x", "CANCELLED": "-", "STARTED": "~"}
 _RULE = re.compile(r"(?P<mark>[=\-~^\"'*+#.:`_])(?P=mark){2,}[ \t]*$")
 _ATX = re.compile(r"^#{1,6} \S", re.MULTILINE)
+_FIRST_TITLE = re.compile(r"\A# \S[^\n]*\n")  # as the repair “Add a title” puts it above a plan in org-mode
 _IS_RULED = re.compile(r"^[^\s#>|`*+-].*\n(?:={3,}|-{3,}|~{3,}|\^{3,}|\"{3,})[ \t]*$", re.MULTILINE)
 _NUMBER = re.compile(r"^([ \t]*)#\.[ \t]+")
 MAX_LINES = 20_000
@@ -22,9 +25,9 @@ MAX_LINES = 20_000
 
 def in_markdown(text: str) -> str | None:
     """The text with its headings, boxes and code in markdown; None for one that is neither org-mode nor has underlined titles."""
-    if _ATX.search(text[:100_000]):
-        return None
     is_org = bool(_IS_ORG.search(text[:100_000]))
+    if _ATX.search((_FIRST_TITLE.sub("", text) if is_org else text)[:100_000]):
+        return None
     if not is_org and len(_IS_RULED.findall(text[:100_000])) < 2:
         return None
     lines = text.split("\n")
@@ -34,11 +37,16 @@ def in_markdown(text: str) -> str | None:
 
 
 def _from_org(lines: Sequence[str]) -> list[str]:
-    """A heading with a state and no heading below it is a box; any other heading is a heading."""
+    """A heading with a state is a box, if no heading with a state stands below it and it is no “Phase 1”; any other is a heading.
+
+    One without a state below a box belongs to its text.
+    """
     found = [(at, head) for at, line in enumerate(lines) if (head := _ORG.match(line))]
-    outer = {at for (at, head), (_, below) in pairwise(found) if len(below["stars"]) > len(head["stars"])}
+    outer = {at for (at, head), (_, below) in pairwise(found) if len(below["stars"]) > len(head["stars"]) and below["state"]}
+    outer |= {at for at, head in found if (heading := phase_heading(head["title"])) is not None and heading.says_phase}
     heads = dict(found)
     text = []
+    box = 0  # the stars of the box above; 0 outside one
     for at, line in enumerate(lines):
         head, code = heads.get(at), _ORG_CODE.match(line)
         if title := _ORG_TITLE.match(line):
@@ -51,8 +59,12 @@ def _from_org(lines: Sequence[str]) -> list[str]:
             text.append(line)
         elif head["state"] and at not in outer:
             text.append(f"- [{_BOXES.get(head['state'], ' ')}] {head['title']}")
+            box = len(head["stars"])
+        elif box and not head["state"] and len(head["stars"]) > box:
+            text.append(f"  {head['title']}")
         else:
             text.append(f"{'#' * min(len(head['stars']) + 1, 6)} {head['title']}")
+            box = 0
     return text
 
 

@@ -38,6 +38,14 @@ def test_a_flat_org_list_is_a_task_list() -> None:
     assert (name_of(reading), shape(reading)) == ("task list", {"1": ([], 3, 0)})
 
 
+def test_notes_below_a_step_in_org_mode_lose_no_step_and_a_title_above_changes_nothing() -> None:
+    text = "* TODO Phase 1: Tables\nAll of them.\n** TODO Build them\n*** Notes\n** TODO Test them\n* TODO Phase 2: Pages\nOf the shop.\n"
+    reading = read(f"# Move the shop\n{text}")
+    assert reading.plan.title == "Move the shop"
+    assert [phase.key for phase in reading.plan.phases] == ["1", "2"]
+    assert [step.line for step in reading.plan.phases[0].steps] == [4, 6]
+
+
 @pytest.mark.parametrize(("top", "below", "over"), [("=", "-", ""), ("#", "=", "#"), ("*", "~", "*")])
 def test_underlined_titles_are_headings_in_the_order_of_their_marks(top: str, below: str, over: str) -> None:
     head = f"{over * 12}\nMove it all\n{top * 12}\n".lstrip("\n")

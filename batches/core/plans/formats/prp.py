@@ -10,7 +10,7 @@ from batches.core.plans.unread import ReadAs
 
 NAME = "PRP"
 SIGN = re.compile(r"^#{1,4} .*\btasks\b.*$", re.MULTILINE | re.IGNORECASE)
-_TASK = re.compile(r"Task (?P<key>\d+[a-z]?)\s*[:.-]\s*(?P<title>\S.*)$", re.IGNORECASE)
+_TASK = re.compile(r"Task (?P<key>\d+[a-z]?)\s*(?:[:.-]\s*(?P<title>.*))?$", re.IGNORECASE)  # without a title, the next line is it
 _LIST = re.compile(r"\btasks\b", re.IGNORECASE)
 
 
@@ -24,8 +24,12 @@ def read(document: Document) -> PlanReading:
     draft = Draft(document, NAME, tasks="step")
     for line, end in _tasks(document):
         named = _TASK.match(document.lines[line - 1].strip())
-        phase = draft.phase(named["key"] if named else "", named["title"] if named else "", line, end)
-        phase.add_step(f"{phase.title}\n{document.text_between(line + 1, end)}", line, end_line=end)
+        below = document.text_between(line + 1, end).strip()
+        title = (named["title"] if named else "") or ""
+        if not title:
+            title, _, below = below.partition("\n")
+        phase = draft.phase(named["key"] if named else "", title, line, end)
+        phase.add_step(f"{title}\n{below}", line, end_line=end)
         draft.account.mark(ReadAs.STEP, line + 1, end)
     draft.title = draft.title or next((section.title for section in document.sections), "PRP")
     final_checks(draft)

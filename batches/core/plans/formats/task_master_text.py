@@ -63,7 +63,7 @@ def _tasks(lines: list[str]) -> list[_Task]:
     into: list[str] = []
     for number, line in enumerate(lines, start=1):
         named = _FIELD.match(line)
-        if named and (named["name"] == "Task ID" or tasks):
+        if named and (named["name"] == "Task ID" or (tasks and named["name"] not in tasks[-1].fields)):  # a second one is text
             if named["name"] == "Task ID":
                 tasks.append(_Task(number))
             into = tasks[-1].fields.setdefault(named["name"], [])

@@ -264,6 +264,16 @@ def test_a_prp_lists_its_tasks_in_a_fence():
     assert [phase.files for phase in reading.plan.phases] == [("config/settings.py", "main.py"), ("tools/search.py",)]
 
 
+@pytest.mark.parametrize("second", ["Task 2:", "Task 2"])
+def test_a_task_of_a_prp_without_a_title_has_the_next_line_as_title(second):
+    reading = read(f"# Agent\n\n## Tasks\n\n```yaml\nTask 1: Set up\nCREATE a.py\n\n{second}\nSearch\nCREATE b.py\n\nTask 3:\nTell\n```\n")
+    assert [(phase.key, phase.title, phase.steps[0].text) for phase in reading.plan.phases] == [
+        ("1", "Set up", "Set up\nCREATE a.py"),
+        ("2", "Search", "Search\nCREATE b.py"),
+        ("3", "Tell", "Tell"),
+    ]
+
+
 def test_tasks_with_a_coded_box_in_their_heading_and_a_script_among_the_gates():
     reading = read("""
         # Feature: Merge

@@ -85,4 +85,6 @@ def test_the_text_of_tasks_is_read_as_the_json_is():
         "\n".join(TEXT.format(id=key, status=status, needs=needs) for key, status, needs in ((1, "done", "None"), (2, "deferred", "1")))
     )
     assert shape(several) == {"1": ([], 1, 1), "2": (["1"], 1, 1)}
+    titled = read(TEXT.format(id=1, status="pending", needs="None").replace("Change", "# Title: Of the page\nChange"))
+    assert (titled.plan.phases[0].title, titled.plan.phases[0].steps[0].text) == ("Task 1", "# Title: Of the page\nChange `src/1.py`.")
     assert several.plan.phases[0].steps[0].done and any("deferred" in issue.message for issue in several.warnings)
