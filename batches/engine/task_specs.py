@@ -21,7 +21,7 @@ from batches.core.engine.states import Operation
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.outcome_review import review_outcome
-from batches.core.review.plan_review import review_prp
+from batches.core.review.prp_review import review_prp
 from batches.core.review.types import ReviewTiming, capped
 from batches.core.text.excerpt import telling_lines
 from batches.engine.lease import lease_file

@@ -10,7 +10,7 @@ from django.db import transaction
 from batches.core.engine.states import Operation, RunState
 from batches.core.gates.ledger import GateState, Opinion
 from batches.core.review.outcome_review import review_looks, review_other_gates
-from batches.core.review.plan_review import review_batch
+from batches.core.review.prp_review import review_batch
 from batches.core.review.report import WORDS, ReportSection, render_report, report_path
 from batches.core.review.risk import risk_of
 from batches.core.review.types import PhaseFacts, ReviewFinding, ReviewTiming, Severity, Verdict, judge

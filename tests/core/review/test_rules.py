@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batches.core.review.drift import DriftEvidence, measure_drift
 from batches.core.review.outcome_review import review_other_gates, review_outcome
-from batches.core.review.plan_review import review_batch, review_prp
+from batches.core.review.prp_review import review_batch, review_prp
 from batches.core.review.risk import RiskBand, score_risk
 from batches.core.review.types import ConflictFacts, GateFact, Outcome, PhaseFacts, ReviewFinding, Severity, Verdict, judge
 
