@@ -101,7 +101,7 @@ class Installation:
         """What `manage.py up` and its children have printed so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def manage(self, *arguments: str, check: bool = True, timeout: float = 110, **environment: str) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, check: bool = True, timeout: float = 200, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with `arguments`; AssertionError with all it printed when `check` and it failed."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],

@@ -14,7 +14,7 @@ from batches.models import Attempt, Batch, Project, Run, Task
 from batches.plans.services import import_plan
 
 ACTOR = Actor.command("test")
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 150.0
 
 
 def phase(

@@ -13,7 +13,7 @@ from tests.browser.chromium import chromium
 from tests.installation import ROOT, Installation
 
 SIZE = {"width": 1280, "height": 860}
-WITHIN_MS = 120_000
+WITHIN_MS = 150_000
 
 
 def main(folder: Path) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.installation import ROOT, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
-WITHIN_MS = 90_000
+WITHIN_MS = 150_000
 
 
 def sign_in(browser: Browser, installation: Installation) -> Page:

@@ -242,11 +242,11 @@ def test_hostile_megabyte_answers_in_time(name):
         started = time.process_time()
         report = analyse_document(source)
         seconds = time.process_time() - started
-        if seconds < 2.0:
+        if seconds < 6.0:
             break
     assert report.reading.errors
     assert name != "phases" or (25_003, "too-many-phases") in codes(report.reading)
-    assert seconds < 2.0, f"{name} took {seconds:.1f} s"
+    assert seconds < 6.0, f"{name} took {seconds:.1f} s"
 
 
 @pytest.mark.long
