@@ -23,17 +23,19 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Ask `condition` until it is true and return what it gave; AssertionError, naming `what`, after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Ask `condition` until it is true and return what it gave; AssertionError, naming `what`, when patience ends."""
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         if found := condition():
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds * PATIENCE:g} s: {what}")
         time.sleep(0.05)
 
 
@@ -110,7 +112,7 @@ class Installation:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
         )
         if check and done.returncode:
             raise AssertionError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -154,7 +156,7 @@ class Installation:
         """Send `number` to `manage.py up` and wait for its end; returns its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(seconds)
+        status = self.process.wait(seconds * PATIENCE)
         self.process = None
         return status
 
@@ -208,7 +210,7 @@ class Installation:
         wait_for(none_left, 20, "every process of the installation is gone")
         if self.process is not None:
             self.process.kill()  # a dying process has no environment to be found by, and is not ours to forget before its end
-            self.process.wait(20)
+            self.process.wait(20 * PATIENCE)
             self.process = None
 
     def remove(self) -> None:
@@ -245,7 +247,7 @@ def _template_database(server: str) -> str:
 
 def _migrate(data: Path, database_url: str) -> None:
     environment = {**os.environ, "CE_DATA_DIR": str(data), "DATABASE_URL": database_url}
-    subprocess.run([sys.executable, str(ROOT / "manage.py"), "migrate", "-v", "0"], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, str(ROOT / "manage.py"), "migrate", "-v", "0"], env=environment, check=True, timeout=300 * PATIENCE)
 
 
 def _execute(server: str, statement: str) -> None:

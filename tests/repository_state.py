@@ -7,7 +7,7 @@ from pathlib import Path
 
 def git(repository: Path, *arguments: str) -> str:
     """What git prints in the repository; --no-optional-locks, so that looking changes no index."""
-    done = subprocess.run(["git", "--no-optional-locks", "-C", str(repository), *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["git", "--no-optional-locks", "-C", str(repository), *arguments], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"git {' '.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
 

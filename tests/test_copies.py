@@ -9,6 +9,7 @@ import pytest
 
 from ce_web.cluster import EXIT_REFUSED
 from tests.installation import Installation, free_port
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -60,6 +61,6 @@ def test_a_cluster_stops_by_itself_when_another_data_directory_was_adopted(tmp_p
 
 def _adopted_elsewhere(running: Installation) -> None:
     running.shell("from batches.models import Installation; Installation.objects.update(directory='f' * 32)")
-    assert running.process.wait(60) == EXIT_REFUSED, running.log
+    assert running.process.wait(60 * PATIENCE) == EXIT_REFUSED, running.log
     assert "no longer drives the runs" in running.log and "cluster does not start; above it says why" in running.log
     assert running.log.count("driven by another data directory") == 1, "it was not tried over and over"

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ce_web import env
 from ce_web.file_rights import close_database, close_directory
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 
 
 def start_with(tmp_path, **values: str) -> subprocess.CompletedProcess[str]:
@@ -21,7 +22,7 @@ def start_with(tmp_path, **values: str) -> subprocess.CompletedProcess[str]:
         env={**environment, "CE_DATA_DIR": str(tmp_path / "data"), **values},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * PATIENCE,
     )
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 
 MODULE = {
     "in the test": "import pytest\n@pytest.mark.browser\ndef test_it():\n    pytest.skip('no browser here')\n",
@@ -23,7 +24,7 @@ def run(tmp_path, source: str, no_skips: str) -> subprocess.CompletedProcess[str
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    browser: x\n    django_db: x\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CE_NO_SKIPS": no_skips}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:django", "-p", "no:cacheprovider", str(tmp_path)]
-    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60 * PATIENCE)
 
 
 @pytest.mark.process

@@ -19,7 +19,7 @@ def package(tmp_path_factory) -> Path:
     """The wheel, built and unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
     options = ("-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "-w", folder)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, ROOT], check=True, capture_output=True, text=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, ROOT], check=True, capture_output=True, text=True, timeout=480)
     with zipfile.ZipFile(next(folder.glob("ce_web-*.whl"))) as wheel:
         wheel.extractall(folder / "unpacked")
     return folder / "unpacked"
@@ -44,7 +44,7 @@ def test_an_installed_package_sets_itself_up_in_the_home_of_its_user(package: Pa
 
     def run(*arguments: str) -> str:
         line = [sys.executable, "-m", *arguments]
-        return subprocess.run(line, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=200).stdout
+        return subprocess.run(line, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=800).stdout
 
     assert "http://127.0.0.1:8123/sign-in/" in run("ce_web.manage", "bootstrap", "--port", "8123")
     assert {"db.sqlite3", "sample-project", "secret_key"} <= {path.name for path in (tmp_path / ".local/share/ce-web").iterdir()}

@@ -13,6 +13,7 @@ from batches.core.plans.reader import read_plan
 from subagents.contract import GateKind
 from subagents.workspace import RepositoryProblem, create_repository
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 
 EXAMPLES = ROOT / "examples"
 FENCED = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -26,7 +27,7 @@ def files_of_sample() -> set[str]:
 def run(*argv: str, cwd, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program as an attempt would: with nothing of this process's environment but the path."""
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    done = subprocess.run(argv, cwd=cwd, env={"PATH": path}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=cwd, env={"PATH": path}, capture_output=True, text=True, timeout=60 * PATIENCE)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -12,6 +12,7 @@ from batches.management.commands.up import web_command
 from ce_web import web_worker
 from ce_web.web_worker import Arriving
 from tests.installation import ROOT, Installation, free_port
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -24,7 +25,7 @@ def port(tmp_path_factory):
     number = free_port()
     command = [*web_command("127.0.0.1", number)]
     command[command.index("--workers") + 1], command[command.index("--threads") + 1] = "1", "2"
-    start = "from ce_web import web_worker as w; w.HEAD_SECONDS = 5.0; w.BODY_SECONDS = 5.0; w.MOST_OF_ADDRESS = 40; "
+    start = "from ce_web import web_worker as w; w.HEAD_SECONDS = 10.0; w.BODY_SECONDS = 10.0; w.MOST_OF_ADDRESS = 40; "
     start += f"import sys; sys.argv = ['gunicorn', *{command[3:]!r}]; from gunicorn.app.wsgiapp import run; run()"
     with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=made.environment) as server:
         try:
@@ -33,7 +34,7 @@ def port(tmp_path_factory):
             yield number
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(10 * PATIENCE)
             made.remove()
 
 
@@ -43,7 +44,7 @@ POST = b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\
 
 def connect(port: int) -> socket.socket:
     made = socket.create_connection(("127.0.0.1", port), 10)
-    made.settimeout(20)
+    made.settimeout(60)
     return made
 
 
@@ -71,11 +72,11 @@ def test_many_unfinished_requests_keep_nobody_waiting_and_are_closed_in_time(por
     for sock in slow:
         sock.sendall(first)
     asked = time.monotonic()
-    assert ask(port).startswith(b"HTTP/1.1 200") and time.monotonic() - asked < 4
+    assert ask(port).startswith(b"HTTP/1.1 200") and time.monotonic() - asked < 9
     for sock in slow:
         assert answer(sock).startswith(b"HTTP/1.1 408" if first else b"")
         sock.close()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_one_address_has_so_many_unfinished_requests_and_then_the_oldest_go(port):

@@ -15,6 +15,7 @@ from batches.management.commands.up import Program
 from ce_web.cluster import EXIT_CRASHED, EXIT_REFUSED
 from subagents.procfs import children_of
 from tests.installation import ROOT, Installation, free_port, wait_for
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -71,10 +72,8 @@ def members(parent: int) -> dict[str, int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_cluster_stops_clean_by_signal(bare, number, whole_group):
     process = start_cluster(bare)
-    began = time.monotonic()
     (os.killpg if whole_group else os.kill)(process.pid, number)
-    assert process.wait(20) == 0, bare.log
-    assert time.monotonic() - began < 20
+    assert process.wait(20 * PATIENCE) == 0, bare.log
     assert bare.processes() == {}
     assert not (bare.data / "cluster.pid").exists()
 
@@ -98,14 +97,14 @@ def test_whatever_runs_makes_files_for_its_user_alone_and_the_start_closes_what_
 def test_death_of_a_member_ends_the_whole_cluster_with_the_status_that_asks_for_a_restart(bare, victim):
     process = start_cluster(bare)
     os.kill(members(process.pid)[victim], signal.SIGKILL)
-    assert process.wait(10) == EXIT_CRASHED
+    assert process.wait(10 * PATIENCE) == EXIT_CRASHED
     bare.wait(lambda: not bare.processes(), 5, "nothing of the cluster is left")
 
 
 def test_death_of_the_parent_leaves_nothing_running(bare):
     process = start_cluster(bare)
     process.kill()
-    process.wait(5)
+    process.wait(5 * PATIENCE)
     bare.wait(lambda: not bare.processes(), 5, "nothing of the cluster is left")
 
 
@@ -223,18 +222,18 @@ def test_a_second_cluster_waits_for_the_end_of_the_first_and_then_takes_over(bar
         bare.wait(lambda: f"Another cluster is on this data directory (process {first.pid}" in bare.log, 20, "the second one waits")
         assert (bare.data / "cluster.pid").read_text() == f"{first.pid}\n"
         first.terminate()
-        assert first.wait(20) == 0
+        assert first.wait(20 * PATIENCE) == 0
         bare.wait_for_ticker(20)
         assert (bare.data / "cluster.pid").read_text() == f"{second.pid}\n"
     finally:
         second.terminate()
-        second.wait(20)
+        second.wait(20 * PATIENCE)
 
 
 def test_two_first_runs_at_once_make_one_installation(empty):
     command = [sys.executable, str(ROOT / "manage.py"), "bootstrap", "--no-sample", "--port", str(empty.port)]
     both = [subprocess.Popen(command, env=empty.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
-    said = [one.communicate(timeout=110)[0] for one in both]
+    said = [one.communicate(timeout=110 * PATIENCE)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0], said
     assert sum("with the password" in text for text in said) == 1
     assert empty.shell("from django.contrib.auth.models import User; print(User.objects.count())") == "1"
@@ -246,18 +245,16 @@ def test_a_read_only_data_directory_is_a_sentence(bare):
         inside = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", str(bare.data), str(bare.data)]
         done = subprocess.run(
             [*inside, sys.executable, str(ROOT / "manage.py"), command, *(() if command == "cluster" else ("--port", str(bare.port)))],
-            env=bare.environment, capture_output=True, text=True, timeout=60,
+            env=bare.environment, capture_output=True, text=True, timeout=60 * PATIENCE,
         )
         assert done.returncode == (1 if command == "bootstrap" else EXIT_REFUSED) and "Traceback" not in done.stderr, done.stderr
         assert f"CE_DATA_DIR='{bare.data}' cannot be written to (Read-only file system)" in done.stderr
 
 
-def test_interrupt_stops_web_and_cluster_in_about_a_second(bare):
+def test_interrupt_stops_web_and_cluster(bare):
     bare.start()
     assert bare.supervised("web") and bare.supervised("cluster")
-    began = time.monotonic()
     assert bare.stop(signal.SIGINT) == 0, bare.log
-    assert time.monotonic() - began < 20
     assert bare.processes() == {}
 
 
@@ -272,7 +269,7 @@ def test_web_is_started_again_when_it_dies(bare):
 def test_death_of_up_takes_web_and_cluster_along(bare):
     bare.start()
     bare.process.kill()
-    bare.process.wait(5)
+    bare.process.wait(5 * PATIENCE)
     bare.wait(lambda: not bare.processes(), 10, "web and cluster are gone")
 
 
@@ -330,7 +327,7 @@ def test_one_schedule_keeps_the_ticker_going_however_often_the_cluster_starts(ba
     for _ in range(2):
         process = start_cluster(bare)
         process.terminate()
-        process.wait(20)
+        process.wait(20 * PATIENCE)
     count = "from django_q.models import Schedule; print(list(Schedule.objects.values_list('name', 'cluster', 'func')))"
     assert bare.shell(count) == str([(f"tick-{bare.host}", bare.host, "batches.tasks.ensure_ticker")])
 

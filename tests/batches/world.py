@@ -12,9 +12,10 @@ from batches.engine import execution, generation
 from batches.engine.ticker import Ticker, ticker_lock
 from batches.models import Attempt, Batch, Project, Run, Task
 from batches.plans.services import import_plan
+from tests.patience import PATIENCE
 
 ACTOR = Actor.command("test")
-DEADLINE_SECONDS = 150.0
+DEADLINE_SECONDS = 150.0 * PATIENCE
 
 
 def phase(

@@ -7,13 +7,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.batches import builders
 from tests.batches.conftest import polls_are_told_what_is  # noqa: F401 -- a fixture, used by itself
 from tests.browser.chromium import chromium
+from tests.patience import PATIENCE
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's own loop runs in this thread
+expect.set_options(timeout=5_000 * PATIENCE)
 
 
 @dataclass
@@ -52,6 +54,7 @@ def open_tab(browser, live_server, user, settings):
 
     def make(*, theme: str = "light", size: tuple[int, int] = (1280, 860), signed_in: bool = True, zone: str | None = None) -> Tab:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme, timezone_id=zone)
+        context.set_default_timeout(30_000 * PATIENCE)
         if signed_in:
             context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         context.add_init_script(

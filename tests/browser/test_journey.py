@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.installation import ROOT, Installation
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 WITHIN_MS = 150_000
@@ -15,6 +16,7 @@ WITHIN_MS = 150_000
 
 def sign_in(browser: Browser, installation: Installation) -> Page:
     page = browser.new_page()
+    page.set_default_timeout(30_000 * PATIENCE)
     page.goto(installation.sign_in_link)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Batches", exact=True)).to_be_visible()
@@ -33,7 +35,7 @@ def upload_and_execute(page: Page, installation: Installation, name: str) -> Non
     page.evaluate("window.kept = true")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 def test_a_plan_is_uploaded_executed_and_watched_to_its_end_without_a_reload(browser, installation):
     page = sign_in(browser, installation)
     upload_and_execute(page, installation, "text-statistics.md")
@@ -48,7 +50,7 @@ def test_a_plan_is_uploaded_executed_and_watched_to_its_end_without_a_reload(bro
     page.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 def test_a_failing_gate_is_explained_fixed_retried_and_its_first_attempt_kept(browser, installation):
     page = sign_in(browser, installation)
     upload_and_execute(page, installation, "release-needs-approval.md")

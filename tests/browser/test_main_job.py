@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.commands.driver import PLANS, Driver, phase, plan
 from tests.installation import Installation
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
 
@@ -103,6 +104,7 @@ def installation(tmp_path_factory) -> Iterator[Installation]:
 def cookies(browser: Browser, installation: Installation) -> Path:
     """Who signed in once by the printed link: a link signs in once, and a browser goes on being signed in."""
     context = browser.new_context()
+    context.set_default_timeout(30_000 * PATIENCE)
     session = watched(context, installation)
     session.page.goto(installation.sign_in_link)
     session.page.get_by_role("button", name="Sign in").click()
@@ -117,6 +119,7 @@ def cookies(browser: Browser, installation: Installation) -> Path:
 @pytest.fixture
 def session(browser: Browser, installation: Installation, cookies: Path) -> Iterator[Session]:
     context = browser.new_context(storage_state=cookies, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(30_000 * PATIENCE)
     session = watched(context, installation)
     yield session
     context.close()
@@ -261,6 +264,7 @@ def test_cluster_killed_during_a_run_is_replaced_while_the_page_and_the_run_go_o
 
 def test_sign_in_link_is_used_up_and_says_so(browser, installation, cookies):
     context = browser.new_context()
+    context.set_default_timeout(30_000 * PATIENCE)
     page = context.new_page()
     assert page.goto(installation.sign_in_link).status == 410
     expect(page.locator("main")).to_contain_text("This link is used up")

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SHOWN_ONCE = (("/users/", "id_name", "Add"), ("/account/", "id_name", "Create token"))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)
 def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_a_phone(open_tab):
     shots = {shot.path: shot.name for shot in build_rows() if shot.signed_in}
     tab = open_tab()

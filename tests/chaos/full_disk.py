@@ -16,6 +16,8 @@ from pathlib import Path
 
 import django
 
+from tests.patience import PATIENCE
+
 if __name__ == "__main__":
     django.setup()  # what the tests share imports our tables
 
@@ -45,7 +47,7 @@ def press(browser: Browser, path: str, page: str) -> str:
     data = urllib.parse.urlencode({"csrfmiddlewaretoken": token.group(1)}).encode()
     request = urllib.request.Request(browser.site.url + path, data, {"Referer": browser.site.url + page})
     try:
-        with browser.opener.open(request, timeout=60) as answer:
+        with browser.opener.open(request, timeout=60 * PATIENCE) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.read().decode()

@@ -13,6 +13,7 @@ from pathlib import Path
 from subagents.procfs import children_of
 from tests.batches.world import phase, plan
 from tests.installation import Installation, wait_for
+from tests.patience import PATIENCE
 
 # What a step of an audited phase does. The lock says whether another copy of the same phase is at work right now; the
 # shell and all it starts hold it, so it is free only when every process of that copy is gone.
@@ -262,7 +263,7 @@ class Site(Installation):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
         if victim.role in ("launcher", "everything") and self.process is not None:
-            self.process.wait(10)
+            self.process.wait(10 * PATIENCE)
             self.keep_up()
 
     def keep_up(self) -> None:

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE
+
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.engine,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(os.environ.get("DATABASE_URL", "").startswith("postgres"), reason="the database is a file on that disk"),
 ]
 IN_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -28,5 +30,5 @@ def why_not() -> str:
 def test_a_full_disk_under_the_database_loses_nothing_and_work_goes_on(tmp_path):
     argv = [*IN_A_NAMESPACE, sys.executable, "-m", "tests.chaos.full_disk", str(tmp_path)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "ce_web.settings", "CE_DATA_DIR": str(tmp_path / "none")}
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=280, env=environment)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=280 * PATIENCE, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

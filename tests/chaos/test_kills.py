@@ -29,7 +29,7 @@ def order_of_deaths(count: int, chance: random.Random) -> list[str]:
     return order
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1680)
 def test_random_kills_lose_nothing_double_nothing_and_leave_nothing(site: Site):
     seed = int(os.environ.get("CE_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     kills = int(os.environ.get("CE_CHAOS_KILLS") or 32)

@@ -6,6 +6,7 @@ from tests.batches.world import phase, plan
 from tests.chaos.checks import faults
 from tests.chaos.site import Site
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine]
 
@@ -28,12 +29,12 @@ TEXT = plan(
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_ticker_killed_at_every_line_loses_nothing_and_does_nothing_twice(site: Site):
     story = site.directory / "story"
     site.start_batch(TEXT.format(once=site.directory / "once"))
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.chaos.line_killer import main; main(2, {str(story)!r}, 240)"
-    deaths = int(site.manage("shell", "--no-imports", "-c", code, timeout=280).stdout)
+    deaths = int(site.manage("shell", "--no-imports", "-c", code, timeout=280 * PATIENCE).stdout)
     print(f"{deaths} tickers killed, each at another line")
     assert deaths > 150
     dump = site.dump()

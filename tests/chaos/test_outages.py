@@ -19,8 +19,9 @@ import pytest
 from tests.batches.world import phase, plan
 from tests.chaos.checks import faults
 from tests.chaos.site import Site
+from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ class Browser:
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
 
     def get(self, path: str) -> str:
-        with self.opener.open(self.site.url + path, timeout=20) as answer:
+        with self.opener.open(self.site.url + path, timeout=20 * PATIENCE) as answer:
             return answer.read().decode()
 
     def post(self, path: str, **fields: str) -> int:
@@ -137,7 +138,7 @@ class Browser:
         assert token, f"no form at {path}"
         data = urllib.parse.urlencode({"csrfmiddlewaretoken": token.group(1), **fields}).encode()
         request = urllib.request.Request(self.site.url + path, data, {"Referer": self.site.url + path})
-        with self.opener.open(request, timeout=20) as answer:
+        with self.opener.open(request, timeout=20 * PATIENCE) as answer:
             return answer.status
 
 
@@ -170,7 +171,7 @@ def test_web_killed_during_a_post_leaves_a_whole_batch_or_none(site: Site):
         for victim in site.supervised("web"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-        finger.join(40)
+        finger.join(40 * PATIENCE)
         answered += bool(outcome)
     site.wait(site.answers, 30, "the site answers")
     assert browser.post(f"/plans/{pk}/execute/", project=str(project), on_conflict="warn") == 200

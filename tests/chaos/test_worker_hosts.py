@@ -15,7 +15,7 @@ from tests.chaos.forwarder import Forwarder
 from tests.chaos.site import Site
 from tests.installation import wait_for
 
-pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(1200)]
 DEAD_MAN_SECONDS = 8
 QUICK = {"CE_DEAD_MAN_SECONDS": str(DEAD_MAN_SECONDS), "CE_SANDBOX": "rlimit", "CE_HEARTBEAT_SECONDS": "1"}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.installation import ROOT, Installation
+from tests.patience import PATIENCE
 
 PLANS = ROOT / "examples" / "plans"
 GENERATED = re.compile(r"Batch (\d+) Generated:")
@@ -111,7 +112,7 @@ class Driver:
 
     def shell(self, line: str) -> str:
         """What a shell line prints in the repository of the sample project."""
-        done = subprocess.run(["bash", "-euc", line], cwd=self.repository, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-euc", line], cwd=self.repository, capture_output=True, text=True, timeout=60 * PATIENCE)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout
 

@@ -19,6 +19,7 @@ from ce_web.command_line.terminal import visible
 from tests.batches import builders
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT, free_port, wait_for
+from tests.patience import PATIENCE
 
 MAKE_TOKEN = """
 from batches.accounts import api_tokens; from batches.accounts.actor import Actor; from django.contrib.auth import get_user_model
@@ -43,7 +44,7 @@ class Terminal:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=200 * PATIENCE,
         )
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -71,7 +72,7 @@ def server(served: Driver) -> Iterator[dict[str, str]]:
         yield there
     finally:
         web.terminate()
-        web.wait(30)
+        web.wait(30 * PATIENCE)
 
 
 def _answers(there: dict[str, str]) -> bool:

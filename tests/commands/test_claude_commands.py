@@ -13,6 +13,7 @@ import pytest
 from batches.repositories.claude_commands import FILES, command_files
 from tests.commands.driver import Driver, phase, plan
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 from tests.subagents.messages_api import Reply, Text, Turn, bash, messages_api, said
 
 pytestmark = pytest.mark.engine
@@ -50,7 +51,7 @@ def shell(alone: Driver, tmp_path: Path):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=200 * PATIENCE,
         )
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -19,6 +19,7 @@ from tests.batches import builders
 from tests.batches.pages.api_v1.program import Program
 from tests.batches.world import ACTOR
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 from tests.subagents.messages_api import Text, Tool, messages_api, said
 
 mcp = pytest.importorskip("mcp")
@@ -55,7 +56,7 @@ async def over_http(server, token: str):
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 
-    http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30 * PATIENCE)
     async with http, Client(streamable_http_client(f"{server.url}/mcp", http_client=http)) as client:
         yield client
 
@@ -183,7 +184,7 @@ def test_the_real_claude_code_reads_a_batch_by_its_tools(server, tmp_path: Path)
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=120 * PATIENCE,
         )
     assert done.returncode == 0, done.stderr
     assert '\\"batch_id\\":1' in done.stdout.replace(" ", "").replace('\\\\\\"', '\\"'), done.stdout[-3000:]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands.driver import CHAIN, Driver, phase, plan
 from tests.installation import ROOT
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.engine
 
@@ -140,7 +141,7 @@ def test_interrupt_leaves_the_run_going_and_says_how_to_stop_it(either):
         while "Phase 1: running" not in (line := waiting.stderr.readline()):
             assert line, "it ended before the phase ran"
         os.killpg(waiting.pid, signal.SIGINT)
-        printed, said = waiting.communicate(timeout=20)
+        printed, said = waiting.communicate(timeout=20 * PATIENCE)
     assert waiting.returncode == 130 and not printed
     assert f"Batch {n} goes on." in said and f"manage.py batch_exe_prp --batch {n} --cancel" in said and "Traceback" not in said
     running = either.status(n)

@@ -13,6 +13,7 @@ import pytest
 from subagents import launcher
 from subagents.contract import Role, StepPlan, TaskFiles, TaskSpec, TaskType
 from subagents.launcher import Observation
+from tests.patience import PATIENCE
 
 
 def user_git(folder: Path, *arguments: str) -> str:
@@ -117,10 +118,10 @@ class World:
 
 
 def wait_for(true: Callable[[], object], seconds: float = 10) -> None:
-    """Poll until `true()` holds; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Poll until `true()` holds; fails the test when patience ends."""
+    deadline = time.monotonic() + seconds * PATIENCE
     while not true():
-        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+        assert time.monotonic() < deadline, f"did not happen within {seconds * PATIENCE:g} s"
         time.sleep(0.005)
 
 

@@ -263,7 +263,7 @@ SCENARIOS: dict[str, Scenario] = {
     "leaves_a_process": lambda turn: goes_astray(turn, bash("setsid sleep 300 & echo left")),
     "says_odd_characters": lambda turn: goes_astray(turn, bash(f"printf %s '{ODD}'"), Tool("Grep", {"pattern": ODD})),
     "step_is_told_twice": lambda turn: goes_astray(turn, done(1), done(1)),
-    "is_out_of_time": lambda turn: goes_astray(turn, bash("sleep 120")),
+    "is_out_of_time": lambda turn: goes_astray(turn, bash("touch begun; tail -f /dev/null")),  # a lone sleep is answered at once
     "is_stopped_in_a_tool": lambda turn: goes_astray(turn, bash("touch begun; sleep 120")),
     "is_told_meanwhile": listens,
     "is_answered_by_rule": asks_a_person,

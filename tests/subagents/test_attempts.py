@@ -32,6 +32,7 @@ from subagents.contract import (
 from subagents.processes import RESET_SIGNALS
 from subagents.procfs import boot_id
 from subagents.supervisor import fit_result
+from tests.patience import PATIENCE
 from tests.subagents.conftest import World, commit_files, marked, steps, user_git, wait_for
 
 pytestmark = pytest.mark.process
@@ -397,23 +398,22 @@ def test_processes_left_in_the_background_end_with_the_attempt(world: World) -> 
 
 
 def test_time_limit_kills_the_tree_and_is_its_own_reason(world: World) -> None:
-    began = time.monotonic()
     seen = world.run(spec := world.spec(steps=steps(HANGING), timeout_seconds=0.5))
     assert seen.result is not None and seen.result.failure_reason == Failure.PHASE_TIME_LIMIT
     assert "not done within 0.5 s: Step 1 of 1: Do thing 1" in seen.result.errors[0]
-    assert time.monotonic() - began < 5
+    assert seen.result.elapsed_seconds < 20
     assert marked(spec.attempt_dir) == []
 
 
 def test_an_attempt_outlives_its_hosts_lease_only_while_that_is_renewed(world: World, tmp_path: Path) -> None:
-    lease, began = tmp_path / "lease", time.monotonic()
-    lease.write_text(f"{began + 60}\n")
+    lease = tmp_path / "lease"
+    lease.write_text(f"{time.monotonic() + 600}\n")
     kept = world.run(world.spec(steps=steps("echo done > done.txt"), lease=str(lease)))
     assert kept.result is not None and kept.result.status == ResultStatus.SUCCESS
     lease.write_text(f"{time.monotonic() + 0.5}\n")
     seen = world.run(world.spec(steps=steps(HANGING), lease=str(lease)))
     assert seen.result is not None and seen.result.failure_reason == Failure.MACHINE_FAULT
-    assert "has lost the database" in seen.result.errors[0] and time.monotonic() - began < 30
+    assert "has lost the database" in seen.result.errors[0] and seen.result.elapsed_seconds < 20
 
 
 def test_cancel_ends_the_whole_tree_and_gives_it_a_chance_to_clean_up(world: World) -> None:
@@ -432,7 +432,7 @@ def test_cancel_kills_what_ignores_it_after_five_seconds(world: World) -> None:
     began = time.monotonic()
     launcher.stop(spec.attempt_dir, force=False)
     seen = world.ended(spec)
-    assert 4 < time.monotonic() - began < 8
+    assert 4 < time.monotonic() - began < 8 * PATIENCE
     assert seen.result is not None and seen.result.failure_reason == Failure.CANCELLED
     assert marked(spec.attempt_dir) == []
 
@@ -632,7 +632,7 @@ def test_wrapper_that_meets_a_look_of_the_host_at_the_lock_starts_all_the_same(w
     process = launcher.start(spec.attempt_dir)
     wait_for(lambda: f"{process.pid}" in os.listdir("/proc") and "lock" in str(_open_files(process.pid)))
     os.close(lock)
-    assert process.wait(10) == 0
+    assert process.wait(10 * PATIENCE) == 0
     assert world.seen(spec).result is not None
 
 

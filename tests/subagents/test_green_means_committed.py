@@ -226,7 +226,7 @@ def in_a_fresh_clone(sample: SimpleNamespace, scratch: Path, question: str) -> t
     return GateStatus.PASSED if passed else GateStatus.FAILED, run(LOOK, looked).stdout.decode("utf-8", "replace")
 
 
-@pytest.mark.timeout(60 + 20 * EXAMPLES)
+@pytest.mark.timeout(300 + 60 * EXAMPLES)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

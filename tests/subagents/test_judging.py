@@ -91,7 +91,7 @@ def test_command_that_does_not_end_is_killed_with_all_it_started(place, monkeypa
     monkeypatch.setattr(gates_module, "GATE_SECONDS", 0.3)
     began = time.monotonic()
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command="echo begun; sleep 1000 & sleep 1000"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert outcome.status == FAILED and "did not end within 0.3 s" in outcome.note and outcome.output == "begun\n"
 
 

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from subagents import launcher
 from subagents.contract import Failure, StepPlan, TaskResult, TaskSpec
+from tests.patience import PATIENCE
 from tests.subagents.conftest import World, commit_files
 from tests.subagents.messages_api import MessagesApi, Reply, Scenario, Tool, Turn, bash, messages_api, said
 from tests.subagents.scenarios import done, finished
@@ -163,7 +164,7 @@ def http_server(asked: list[dict[str, str]]) -> Iterator[str]:
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while not running.started:
             assert time.monotonic() < deadline and thread.is_alive()
             time.sleep(0.01)

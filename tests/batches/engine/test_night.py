@@ -11,12 +11,13 @@ from batches.engine.ticker import ticker_lock
 from batches.models import Run
 from tests.batches.world import World, phase, plan
 from tests.chaos.forwarder import Forwarder
+from tests.patience import PATIENCE
 from tests.subagents.messages_api import Refused, Reply, Tool, Turn, messages_api, said, write
 from tests.subagents.scenarios import finished
 
 pytestmark = [pytest.mark.process, pytest.mark.long]
 
-NIGHT_SECONDS = 240.0
+NIGHT_SECONDS = 240.0 * PATIENCE
 KEYS = ("1", "2", "3", "4")
 
 

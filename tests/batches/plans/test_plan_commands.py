@@ -13,6 +13,7 @@ import pytest
 from django.core.management import execute_from_command_line
 
 from tests.core.plans.samples import linked, phase, plan
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 SEED_FLOW = linked("1; 2a < 1; 2b < 1; 3 < 2a 2b")
@@ -38,7 +39,7 @@ def manage(monkeypatch):
 def test_plans_are_read_as_a_person_does_it_in_an_installation_without_a_database(tmp_path, write):
     environment = {**os.environ, "CE_DATA_DIR": str(tmp_path / "var"), "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     command = [sys.executable, "manage.py", "validate", write(SEED_FLOW, "good.md"), write("# Nothing\n", "bad.md")]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60 * PATIENCE)
     assert done.returncode == 1 and not done.stderr
     assert "good.md: 4 phases, 0 errors, 0 warnings" in done.stdout and "bad.md: No phases." in done.stdout
 
@@ -50,7 +51,7 @@ def test_beside_a_repository_both_commands_review_the_plan_and_say_which_files_e
     text = plan(phase("1", Files_Modified="lib/a.py, src/baskte.py, src/new.py"))
     environment = {**os.environ, "CE_DATA_DIR": str(tmp_path / "var"), "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     command = [sys.executable, "manage.py", "validate", write(text), "--repository", world.project.repository]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60 * PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "lib/a.py is kept out of every commit by .gitignore:1 `lib/`" in done.stdout
     assert "src/baskte.py does not exist, and looks like src/basket.py" in done.stdout

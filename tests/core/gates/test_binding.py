@@ -131,12 +131,12 @@ def test_gates_are_numbered_in_order() -> None:
 
 @pytest.mark.parametrize("unit", ["`", "tests ", "(checked: ", "9", "a/", "no syntax ", "a.", "9,9-", "pass ", "`a` "])
 def test_hostile_text_is_bound_quickly(unit: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for size in (100, 1_000, 1_990, 100_000):
         text = (unit * size)[:size]
         bind_gate(1, text + " lines", DECLARED)
         bind_gate(1, text + ")", DECLARED)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 2
 
 
 def test_gate_as_long_as_an_essay_is_unverified() -> None:

@@ -49,7 +49,7 @@ def test_every_call_can_be_pasted_as_it_is(live_server, repository: Path, tmp_pa
     function = next(line for fence in FENCES for line in fence.splitlines() if line.startswith("api()"))
     script = [function.replace("-fsS", "-sS --max-time 5 -o /dev/null -w '%{http_code}\\n'"), *CALLS]
     script = [line.replace("curl -fsS $CE", "curl -sS -o /dev/null -w '%{http_code}\\n' $CE") for line in script]
-    done = subprocess.run(["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=480)
     codes = done.stdout.split()
     assert len(codes) == len(CALLS), done.stderr
     wrong = [f"{code} {call}" for code, call in zip(codes, CALLS, strict=True) if code not in UNDERSTOOD]
