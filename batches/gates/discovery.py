@@ -23,8 +23,12 @@ def propose_setup(*, project: Project, actor: Actor) -> EnvironmentProposal | No
     actor.require(CHANGE_PROJECT, project)
     try:
         repository = checked_repository(project)
+        commit = repository.branch_commit(project.base_branch)
+        files = list_files(repository, commit)
+        found = proposal_of(repository, commit, files)
+        commands = [one.command for one in (found.lint, found.test, found.coverage) if one is not None]
         lacking = [tool for tool in FETCHED_TOOLS if shutil.which(tool) is None]
-        return propose_environment(list_files(repository, repository.branch_commit(project.base_branch)), lacking, _rust_place())
+        return propose_environment(files, lacking, _rust_place(), commands)
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
 

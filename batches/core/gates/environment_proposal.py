@@ -1,5 +1,6 @@
 """What builds a project's environment, proposed from the files of its repository. Nothing is run."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _INSTALL = "bin/python -m pip install --quiet --disable-pip-version-check"
 PIP = f"python3 -m venv .venv && .venv/{_INSTALL}"
 # Programs that a proposal may name and that Python or Node can bring along where the machine lacks them.
 FETCHED_TOOLS = ("uv", "poetry", "pipenv", "pnpm", "yarn")
+# Programs of Python that proposed gates start, each a package of the same name; with "coverage" pytest needs its plug-in.
+PYTHON_TOOLS = {"pytest": "pytest", "ruff": "ruff", "mypy": "mypy", "flake8": "flake8", "coverage": "coverage", "--cov": "pytest-cov"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,17 @@ class RustPlace:
 
 
 def propose_environment(
-    files: Sequence[str], lacking: Collection[str] = (), rust: RustPlace | None = None
+    files: Sequence[str], lacking: Collection[str] = (), rust: RustPlace | None = None, commands: Sequence[str] = ()
 ) -> EnvironmentProposal | None:
     """The set-up that the lock files and manifests of the top folder speak for, one part for each language; None without any.
 
     `lacking`: which of FETCHED_TOOLS this machine does not have; the set-up installs those it needs for itself.
     `rust`: where its cargo is; None without one.
+    `commands`: those of the gates that are proposed beside it; pip installs the tools that they start.
     """
     top = {path for path in files if "/" not in path}
-    parts = [part for part in (_python(top, lacking), _node(top, lacking), _rust(top, rust), _go(top), _ruby(top)) if part is not None]
+    python = _python(top, lacking, _tools(commands))
+    parts = [part for part in (python, _node(top, lacking), _rust(top, rust), _go(top), _ruby(top)) if part is not None]
     if not parts:
         return None
     variables = "\n".join(part.variables for part in parts if part.variables)
@@ -58,7 +63,13 @@ def _fetched(tool: str, lacking: Collection[str], *, variables: str = "") -> str
     return f"python3 -m venv .tools && .tools/{_INSTALL} {tool} && {before}.tools/bin/{tool}"
 
 
-def _python(top: set[str], lacking: Collection[str]) -> EnvironmentProposal | None:
+def _tools(commands: Sequence[str]) -> str:
+    """The packages of PYTHON_TOOLS that `commands` start, as words for pip."""
+    words = {word.partition("=")[0] for command in commands for word in re.split(r"[\s;&|]+", command)}
+    return " ".join(package for word, package in PYTHON_TOOLS.items() if word in words)
+
+
+def _python(top: set[str], lacking: Collection[str], tools: str) -> EnvironmentProposal | None:
     requirements = sorted(name for name in top if name.startswith("requirements") and name.endswith(".txt"))
     if "uv.lock" in top:  # the tests' requirements may stand in an extra or in a group
         return EnvironmentProposal(f"{_fetched('uv', lacking)} sync --frozen --all-extras --all-groups", "", "uv.lock")
@@ -70,10 +81,12 @@ def _python(top: set[str], lacking: Collection[str]) -> EnvironmentProposal | No
     if requirements:
         listed = " ".join(f"-r {name}" for name in requirements)
         own = " -e ." if "pyproject.toml" in top or "setup.py" in top else ""
-        return EnvironmentProposal(f"{PIP} {listed}{own}", "", ", ".join(requirements))
+        # Apart from the requirements: where those have hashes, pip refuses what has none.
+        beside = f" && .venv/{_INSTALL} {tools}" if tools else ""
+        return EnvironmentProposal(f"{PIP} {listed}{own}{beside}", "", ", ".join(requirements))
     if "pyproject.toml" in top or "setup.py" in top:
         name = "pyproject.toml" if "pyproject.toml" in top else "setup.py"
-        return EnvironmentProposal(f"{PIP} pytest -e .", "", name)
+        return EnvironmentProposal(f"{PIP} {tools or 'pytest'} -e .", "", name)
     return None
 
 

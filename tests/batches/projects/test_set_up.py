@@ -28,7 +28,7 @@ def test_adding_a_repository_leads_to_a_form_filled_in_from_its_files_and_one_bu
     sent = {name: form[name].value() or "" for name in form.fields}
     assert client.post(added.url, sent).url == "/projects/other/"
     project.refresh_from_db()
-    assert "pip install" in project.setup_command and "-r requirements.txt" in project.setup_command
+    assert "-r requirements.txt" in project.setup_command and project.setup_command.endswith("pytest ruff"), "what the gates start, too"
     assert (project.lint_command, project.test_command, project.backend) == ("ruff check .", "python -m pytest -q", "steps")
     Project.objects.filter(pk=project.pk).update(backend="command")
     again = client.get(added.url)

@@ -59,3 +59,26 @@ def test_the_set_up_installs_the_tool_that_the_machine_lacks(lock, tool, brought
     assert lacking is not None and brought in lacking.setup
     there = propose_environment([lock])
     assert there is not None and ".tools" not in there.setup and "npx" not in there.setup
+
+
+@pytest.mark.parametrize(
+    ("commands", "installed"),
+    [
+        ((), "pytest -e ."),
+        (("ruff check .", "python -m pytest -q --cov=shop"), "pytest ruff pytest-cov -e ."),
+        (("mypy src && ruff check .",), "ruff mypy -e ."),
+    ],
+)
+def test_the_set_up_installs_the_tools_that_the_proposed_gates_start(commands, installed):
+    found = propose_environment(["pyproject.toml"], commands=commands)
+    assert found is not None and found.setup.endswith(f"--disable-pip-version-check {installed}")
+
+
+def test_tools_are_installed_apart_from_requirements_that_may_have_hashes():
+    found = propose_environment(["requirements.txt"], commands=["ruff check ."])
+    assert found is not None and found.setup.split(" && ")[1:] == [
+        ".venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt",
+        ".venv/bin/python -m pip install --quiet --disable-pip-version-check ruff",
+    ]
+    alone = propose_environment(["requirements.txt"])
+    assert alone is not None and alone.setup.count("pip install") == 1
