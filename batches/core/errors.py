@@ -13,5 +13,9 @@ class WrongChoice(ServiceError):
     """The choice does not exist or makes no sense, whatever the state of the batch."""
 
 
+class MadeMeanwhile(ServiceError):
+    """Another batch of the plan was made since the person looked. Asked again with that number as the newest, it is done."""
+
+
 class NothingToDo(ServiceError):
     """Everything asked for is done already."""

@@ -17,7 +17,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
     Operation,
 )
-from batches.core.errors import NothingToDo, ServiceError
+from batches.core.errors import MadeMeanwhile, NothingToDo, ServiceError
 from batches.core.plans.analysis import DocumentReport
 from batches.core.text.words import counted
 from batches.engine.execution_plan import (
@@ -43,6 +43,7 @@ def generate(
     then: ExecuteOptions | None = None,
     full_autopilot: bool = False,
     asked_by: UUID | None = None,
+    newest: int | None = None,
 ) -> Batch:
     """Create a batch from the plan on the project, and the run that writes its PRPs.
 
@@ -51,7 +52,8 @@ def generate(
 
     With `then` the execution follows once the PRPs are written; with `full_autopilot` also the reviews before and after it
     and the update of the context. `asked_by` identifies the submitted form: submitting it twice returns the same batch.
-    Raises ServiceError, PermissionDenied.
+    `newest`: the highest number of the plan's batches that the person has seen, 0 for none.
+    Raises ServiceError, PermissionDenied; MadeMeanwhile where a batch of the plan is newer than `newest`.
     """
     actor.require(EXECUTE_BATCH, project)
     if asked_by is not None and (existing := Batch.objects.filter(asked_by=asked_by).first()):
@@ -64,6 +66,12 @@ def generate(
         repository.refuse_missing_objects(base_commit)
         repository.exclude()
         with transaction.atomic():
+            if newest is not None:
+                Plan.objects.select_for_update(of=("self",)).get(pk=plan.pk)  # of two forms at once the later one waits here
+                for made in Batch.objects.filter(plan=plan, number__gt=newest):
+                    if asked_by is not None and made.asked_by == asked_by:
+                        return made
+                    raise MadeMeanwhile(f"Batch {made.number} of this plan was made after you opened this page.")
             batch = Batch.objects.create(
                 number=next_number(repository.branches()),
                 project=project,

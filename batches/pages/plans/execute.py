@@ -1,7 +1,5 @@
 """The Execute page of a plan: the confirmation; POST makes the batch."""
 
-from collections.abc import Iterable
-
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import LIVE_RUN_STATES
-from batches.core.errors import BatchError
+from batches.core.errors import BatchError, MadeMeanwhile
 from batches.engine import generation
 from batches.models import Batch, Plan, Project
 from batches.pages.common import actor_of, read_number
@@ -40,12 +38,11 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
         open_phases=[phase.key for phase in preview.phases],
     )
     status, slots = 200, project.max_parallel if project else 4
-    made = list(Batch.objects.filter(plan=plan).with_state().select_related("created_by").order_by("-number")[:20])
-    unseen = _made_since(request, made)
+    seen, unseen = read_number(request.POST.get("newest"), least=0), False
     if request.method == "POST" and form.is_valid():
         slots = form.cleaned_data["max_parallel"] or form.cleaned_data["project"].max_parallel
     if request.method == "POST" and not ("dry_run" in request.POST and form.is_valid()):
-        if form.is_valid() and not unseen:
+        if form.is_valid():
             sent = form.cleaned_data["sent"]
             if sent and Batch.objects.filter(asked_by=sent).exists():
                 messages.info(request, "This form was already sent; this is the batch that it created. Open the plan to create another.")
@@ -57,15 +54,19 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
                     then=form.options(),
                     full_autopilot="autopilot" in request.POST,
                     asked_by=sent,
+                    newest=seen,
                 )
+            except MadeMeanwhile:
+                unseen = True  # another tab or person: sent again, the form knows that batch, and that is the person's yes
             except BatchError as error:
                 form.add_error(None, str(error))
             else:
                 return redirect("batches:detail", batch.number)
         status = 409 if unseen else 400
     context: dict[str, object] = {"plan": plan, "preview": preview, "form": form, "saving": preview.saving(slots)}
-    context |= {"newest": made[0].number if made else 0, "unseen": unseen}
-    context |= {"beside": unseen or [batch for batch in made if batch.run_state in LIVE_RUN_STATES]}
+    made = list(Batch.objects.filter(plan=plan).with_state().select_related("created_by").order_by("-number")[:20])
+    beside = [one for one in made if (one.number > seen if unseen and seen is not None else one.run_state in LIVE_RUN_STATES)]
+    context |= {"newest": made[0].number if made else 0, "unseen": unseen, "beside": beside}
     context |= {"project": project, "title": plan.title}
     models = form.models(project, preview.phases)
     context |= {"models": models, "uses_model": any(choice != "no model" for _, choice, _ in models)}
@@ -74,15 +75,6 @@ def plan_execute(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {"expected_usd": forecast.cost_usd if forecast else None, "expected_seconds": forecast.chain_seconds if forecast else None}
     context |= {"budget": form.budget or (project.budget_usd if project else None)}
     return render(request, "plans/execute.html", context, status=status)
-
-
-def _made_since(request: HttpRequest, made: Iterable[Batch]) -> list[Batch]:
-    """Those of `made` that began after the form was shown: another tab or person executed the same plan.
-
-    The form says with `seen` which was the newest then. Sent again, it knows them all, and that is the person's yes.
-    """
-    seen, sent = read_number(request.POST.get("seen"), least=0), request.POST.get("sent", "")
-    return [batch for batch in made if seen is not None and batch.number > seen and str(batch.asked_by) != sent]
 
 
 def _project_asked(wanted: str | None, plan: Plan) -> Project | None:

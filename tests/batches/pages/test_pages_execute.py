@@ -1,7 +1,11 @@
 """The confirmation of an execution: what can be chosen there, on a real repository."""
 
+from uuid import uuid4
+
 import pytest
 
+from batches.core.errors import MadeMeanwhile
+from batches.engine import generation
 from batches.plans.services import import_plan
 from tests.batches.builders import make_plan, make_user
 from tests.batches.world import ACTOR, World, phase, plan
@@ -73,7 +77,7 @@ def test_a_second_tab_that_executes_the_same_plan_is_told_of_the_first(world: Wo
 
     def filled(page) -> dict[str, object]:
         form = page.context["form"]
-        return {"project": world.project.pk, "on_conflict": "warn", "sent": form["sent"].value(), "seen": page.context["newest"]}
+        return {"project": world.project.pk, "on_conflict": "warn", "sent": form["sent"].value(), "newest": page.context["newest"]}
 
     one, other = client.get(address), client.get(address)
     assert client.post(address, filled(one)).status_code == 302
@@ -81,5 +85,16 @@ def test_a_second_tab_that_executes_the_same_plan_is_told_of_the_first(world: Wo
     assert (told.status_code, kept.batches.count()) == (409, 1)
     assert "nothing was started now" in told.text and 'href="/batches/1/"' in told.text
     assert client.post(address, filled(one)).url == "/batches/1/", "the first form, sent again, leads to its batch"
-    assert 'name="seen" value="1"' in told.text and client.post(address, filled(told)).url == "/batches/2/"
+    assert 'name="newest" value="1"' in told.text and client.post(address, filled(told)).url == "/batches/2/"
     assert "has not ended" in client.get(address).text
+
+
+def test_a_form_that_was_opened_before_another_batch_of_its_plan_makes_none(world: World):
+    """Also where both are sent at the same moment: the later one waits for the rows of the first."""
+    kept = import_plan(text=plan(phase("1")), file_name="plan.md", project=world.project, actor=ACTOR)
+    made = generation.generate(plan=kept, project=world.project, actor=ACTOR, newest=0, asked_by=uuid4())
+    with pytest.raises(MadeMeanwhile, match=f"Batch {made.number} of this plan"):
+        generation.generate(plan=kept, project=world.project, actor=ACTOR, newest=0, asked_by=uuid4())
+    again = generation.generate(plan=kept, project=world.project, actor=ACTOR, newest=0, asked_by=made.asked_by)
+    assert (again, kept.batches.count()) == (made, 1)
+    assert generation.generate(plan=kept, project=world.project, actor=ACTOR, newest=made.number) != made
