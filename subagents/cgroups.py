@@ -102,9 +102,14 @@ class AttemptGroup:
         except OSError:
             return None
 
-    def enter(self) -> None:
-        """Put this process into it, and so all that it starts. Raises OSError."""
-        _write(self.path, "cgroup.procs", "0")
+    def take(self, pid: int) -> bool:
+        """Put process `pid` into it, and so all that it starts; False, and the group is gone, where the kernel refuses that."""
+        try:
+            _write(self.path, "cgroup.procs", str(pid))
+        except OSError:
+            self.remove()
+            return False
+        return True
 
     def killed(self) -> int:
         """How many bytes were in use when the kernel killed it for that; 0 when it did not."""

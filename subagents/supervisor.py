@@ -89,19 +89,24 @@ def _supervise(attempt_dir: str, lock: int, began: float) -> None:
     own = os.getpid()
     journal.event("info", "started", f"attempt {spec.attempt} of {spec.task_id}", attempt=spec.attempt, pid=own)
     group = AttemptGroup.of(int(spec.policy.get("memory_bytes", 0)), int(spec.policy.get("processes", 0)))
+    go_read, go_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != own:
             os._exit(1)
-        if group is not None:
-            group.enter()
+        os.close(go_write)
+        os.read(go_read, 1)  # starts nothing before it is in its group
+        os.close(go_read)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for descriptor in (lock, read_end, wake_read, wake_write):
             os.close(descriptor)
         run_attempt(spec, write_end, journal)  # never returns
-    os.close(write_end)
+    if group is not None and not group.take(pid):
+        group = None  # then memory is watched
+    for descriptor in (write_end, go_read, go_write):
+        os.close(descriptor)
     _reserve(attempt_dir)
     Supervisor(spec, journal, began, group).watch(pid, read_end, wake_read)
 

@@ -73,3 +73,10 @@ def test_this_machine_says_how_memory_is_limited_and_keeps_to_it() -> None:
     divided = bool(own) and any(room_in(folder, root) for folder in (own, os.path.dirname(own)) if folder.startswith(root))
     if not divided:  # else it would move this process
         assert cgroups.prepare() == f"watched, {cgroups.NO_ROOM}" and AttemptGroup.of(1 << 30, 0) is None
+
+
+def test_a_group_that_takes_no_process_goes_and_memory_is_watched(tmp_path: Path) -> None:
+    group = object.__new__(AttemptGroup)
+    group.path, group.memory = str(tmp_path / "attempt-1"), 1 << 30
+    (tmp_path / "attempt-1").mkdir()
+    assert not group.take(os.getpid()) and not (tmp_path / "attempt-1").exists()
