@@ -35,7 +35,7 @@ def delete_batch(request: HttpRequest, number: int) -> HttpResponse:
         request,
         lambda: deletion.batch_deletion(batch),
         lambda: deletion.delete_batch(batch=batch, actor=actor_of(request)),
-        back=back,
+        back=(back, f"Batch {number}"),
         here=here,
         after=reverse("batches:list"),
     )
@@ -50,7 +50,7 @@ def delete_plan(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         lambda: deletion.plan_deletion(plan),
         lambda: deletion.delete_plan(plan=plan, actor=actor_of(request)),
-        back=reverse("batches:plan_detail", args=[pk]),
+        back=(reverse("batches:plan_detail", args=[pk]), plan.title),
         here=reverse("batches:plan_delete", args=[pk]),
         after=reverse("batches:plans"),
     )
@@ -65,7 +65,7 @@ def delete_project(request: HttpRequest, slug: str) -> HttpResponse:
         request,
         lambda: deletion.project_deletion(project),
         lambda: deletion.delete_project(project=project, actor=actor_of(request)),
-        back=reverse("batches:project_detail", args=[slug]),
+        back=(reverse("batches:project_detail", args=[slug]), project.name),
         here=reverse("batches:project_delete", args=[slug]),
         after=reverse("batches:projects"),
     )
@@ -77,8 +77,9 @@ def _require(request: HttpRequest, permission: str, project: Project | None) -> 
 
 
 def _page(
-    request: HttpRequest, asked: Callable[[], deletion.Deletion], verb: Callable[[], str], *, back: str, here: str, after: str
+    request: HttpRequest, asked: Callable[[], deletion.Deletion], verb: Callable[[], str], *, back: tuple[str, str], here: str, after: str
 ) -> HttpResponse:
+    """`back`: (address, words) of the page that led here."""
     if request.method == "POST":
         gone = False
 
@@ -92,4 +93,4 @@ def _page(
         if gone:
             answer["HX-Redirect" if "HX-Redirect" in answer else "Location"] = after
         return answer
-    return render(request, "projects/deletion.html", {"deletion": asked(), "back": back})
+    return render(request, "projects/deletion.html", {"deletion": asked(), "back": back[0], "back_name": back[1]})

@@ -81,5 +81,5 @@ def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, f"{project.name} is set up. Write its first plan, or describe what you want.")
             return redirect("batches:project_detail", project.slug)
-    context = {"project": project, "form": form, "why": why, "unseen": unseen, "opens": opens, "refusal": refusal}
+    context = {"project": project, "form": form, "why": why, "unseen": unseen, "opens": opens, "refusal": refusal, "proposed": proposed}
     return render(request, "projects/set_up.html", context, status=400 if form.errors else 200)

@@ -33,6 +33,7 @@ def test_adding_a_repository_leads_to_a_form_filled_in_from_its_files_and_one_bu
     Project.objects.filter(pk=project.pk).update(backend="command")
     again = client.get(added.url)
     assert again.context["form"]["setup_command"].value() == project.setup_command and "Because of" not in again.text
+    assert "What the project has now." in again.text
     assert ("command", "command") in again.context["form"].fields["backend"].choices, "what a project has is never changed unseen"
     refused = client.post(added.url, sent | {"environment_variables": "HOME=/x"})
     assert refused.status_code == 400 and "is set by CE Web" in refused.text
