@@ -12,6 +12,18 @@ from batches.core.plans.reader import PhaseSpec, PlanIssue, PlanReading, read_pl
 from batches.core.plans.source import MAX_PLAN_BYTES
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause garbage collection. Reading creates many objects that all stay alive; collecting would cost a tenth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentReport:
     """A reading and, if its dependencies have no cycle, the analysis of its phases."""
@@ -25,6 +37,7 @@ class DocumentReport:
         """Whether the plan has no error."""
         return not self.reading.errors
 
+    @_collector_paused()
     def to_json(self) -> dict[str, Any]:
         """The object that `analyze --json` prints."""
         analysis, read_format = self.analysis, self.reading.format
@@ -74,18 +87,6 @@ def checks_of(phase: PhaseSpec) -> tuple[Understood, ...]:
 
 def _issue_json(issue: PlanIssue) -> dict[str, Any]:
     return {"line": issue.line, "code": issue.code.value, "field": issue.field, "phase": issue.phase, "message": issue.message}
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause garbage collection. Reading creates many objects that all stay alive; collecting would cost a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def analyse_document(source: str | bytes, max_bytes: int = MAX_PLAN_BYTES) -> DocumentReport:

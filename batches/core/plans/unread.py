@@ -129,7 +129,10 @@ class Account:
             inside[first - 1 : last] = b"\x01" * (min(last, len(lines)) - first + 1)
         at = 0
         while (at := marks.find(0, at)) >= 0:
-            at = self._sort(at, bool(inside[at]))
+            if lines[at]:
+                at = self._sort(at, bool(inside[at]))
+            else:  # a third of all lines
+                marks[at] = ReadAs.BLANK
         for piece in self._unread:
             marks[piece.line - 1 : piece.end_line] = bytes(piece.end_line - piece.line + 1)
         return Accounting(bytes(marks), tuple(sorted(self._unread, key=lambda piece: piece.line)))

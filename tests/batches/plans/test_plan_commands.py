@@ -99,6 +99,12 @@ def test_analyze_json_is_the_object_of_the_contract(manage, write):
     assert (report["total_hours"], report["longest_chain_hours"]) == (8.0, 6.0)
 
 
+def test_json_of_a_large_plan_is_not_indented(manage, write):
+    small, large = (manage("analyze", write(linked("; ".join(map(str, range(1, count))))), "--json").stdout for count in (4, 1_003))
+    assert small.count("\n") > 60 and large.count("\n") == 1
+    assert len(json.loads(large)["phases"]) == 1_002
+
+
 def test_conflicts_are_shown_with_the_cost_of_running_one_after_the_other(manage, write):
     path = write(plan(phase("1"), phase("2")))
     for command in ("analyze", "validate"):
