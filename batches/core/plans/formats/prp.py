@@ -47,5 +47,6 @@ def _tasks(document: Document) -> list[tuple[int, int]]:
 
 
 def _fences(document: Document, section: Section) -> list[tuple[int, int]]:
-    """The lines inside the fences of a section."""
-    return [(fence.start + 2, max(fence.start + 2, fence.end - 1)) for fence in fences_in(section.blocks) if fence.kind == "fence"]
+    """The lines inside the fences of a section, of those that have some."""
+    inside = ((fence.start + 2, fence.end - 1) for fence in fences_in(section.blocks) if fence.kind == "fence")
+    return [(first, last) for first, last in inside if first <= last]

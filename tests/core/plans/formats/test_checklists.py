@@ -301,3 +301,9 @@ def test_tasks_with_a_coded_box_in_their_heading_and_a_script_among_the_gates():
     assert shape(reading) == {"1": ([], 1, 1), "2": (["1"], 1, 2)}
     assert [phase.steps[0].done for phase in reading.plan.phases] == [True, False]
     assert [issue.line for issue in reading.warnings if issue.code == "unread-gate"] == [17]
+
+
+@pytest.mark.parametrize("fence", ["```", "```\n```", "```\n\n```"])
+def test_a_list_of_tasks_may_be_empty(fence):
+    """A fence at the very end of a document, which nothing closes, has no lines at all."""
+    assert name_of(read(f"# A\n\n## Tasks\n\n{fence}")) != "PRP"
