@@ -367,5 +367,5 @@ def test_first_run_again_makes_nothing_twice_and_prints_a_fresh_link_until_someb
 
 
 def test_wait_for_tells_what_it_waited_for():
-    with pytest.raises(AssertionError, match=r"not within 0\.1 s: the moon"):
+    with pytest.raises(AssertionError, match=r"not within 0\.4 s: the moon"):
         wait_for(lambda: False, 0.1, "the moon")

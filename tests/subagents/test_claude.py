@@ -340,7 +340,9 @@ def steer(world: World, name: str, spec: TaskSpec) -> None:
     seen = world.seen(spec)
     if name == "is_told_meanwhile" and Path(spec.checkout, "calc.py").exists():
         inbox.put(spec.attempt_dir, inbox.Letter(0, "anna", "2026-01-01T10:00:00+00:00", "Take care."))
-    if name == "is_stopped_in_a_tool" and Path(spec.checkout, "begun").exists() and seen.started is not None:
+    # Its answer has been read to the end, so that what it cost is known.
+    counted = seen.heartbeat is not None and seen.heartbeat.tokens_used == MORE["is_stopped_in_a_tool"].tokens
+    if name == "is_stopped_in_a_tool" and Path(spec.checkout, "begun").exists() and seen.started is not None and counted:
         with suppress(ProcessLookupError):
             os.kill(seen.started.pid, SIGTERM)
     if name == "is_answered_by_rule" and seen.heartbeat is not None and seen.heartbeat.question:
