@@ -50,6 +50,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/", detail.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", detail.progress, name="progress"),
     path("batches/<int:number>/graph/", detail.graph, name="graph"),
+    path("batches/<int:number>/timeline/", detail.timeline, name="timeline"),
     path("batches/<int:number>/stages/<int:stage_number>/", detail.stage_detail, name="stage"),
     path("batches/<int:number>/phases/<str:key>/", phase.phase_detail, name="phase"),
     path("batches/<int:number>/attempts/<int:pk>/log/", log.log, name="log"),

@@ -1,7 +1,7 @@
 // Keys: everything they do can be done by pointer and Tab key as well; the list is in the dialog that "?" opens.
 import { reviewed } from "./logs.js";
 
-const ROWS = "main tbody tr, main .phase, main .rows > li, main .attention li, main details.stage > summary, main .diff > summary";
+const ROWS = "main tbody tr, main .phase, main .rows > li, main .attention li, main details.stage > summary, main .diff > summary, main .plot-row:has(a)";
 const PLACES = { b: "/batches/", l: "/plans/", p: "/projects/", m: "/metrics/", h: "/health/" };
 let going = 0; // until when a letter after "g" counts
 

@@ -80,17 +80,32 @@ function afterSwap() {
   showMark();
   say();
 }
-// The graph, once it is there, follows what the stages say, a little later and not each time.
-let graphTimer = 0;
+// The graph and a long timeline, once they are there, follow what the stages say, a little later and not each time.
+const DRAWN = { graph: 3000, "timeline-plot": 6000 };
+const timers = {};
 document.addEventListener("htmx:oobAfterSwap", function () {
-  const box = document.getElementById("graph-box");
-  if (graphTimer || !box || !box.open || !box.querySelector("svg")) return;
-  graphTimer = setTimeout(function () {
-    graphTimer = 0;
-    window.htmx.trigger("#graph", "ce:graph");
-  }, 3000);
+  for (const [id, wait] of Object.entries(DRAWN)) {
+    const place = document.getElementById(id);
+    if (timers[id] || !place || !place.querySelector("svg") || !place.closest("details[open]")) continue;
+    timers[id] = setTimeout(function () {
+      timers[id] = 0;
+      window.htmx.trigger(place, "ce:draw");
+    }, wait);
+  }
 });
-document.addEventListener("htmx:beforeSwap", (event) => event.detail.target.id === "graph" && remember(event.detail.target));
+let folds = [];
+document.addEventListener("htmx:beforeSwap", function (event) {
+  const now = event.detail.target;
+  if (!DRAWN[now.id]) return;
+  remember(now);
+  folds = Array.from(now.querySelectorAll("details[id]"), (one) => [one.id, one.open]);
+});
+document.addEventListener("htmx:afterSwap", function () {
+  for (const [id, open] of folds.splice(0)) {
+    const one = document.getElementById(id);
+    if (one) one.open = open;
+  }
+});
 function keepOpen(now, next) {
   [now, ...now.querySelectorAll("details[id]")].forEach(function (old) {
     if (old.tagName !== "DETAILS" || old.dataset.touched !== "true") return;

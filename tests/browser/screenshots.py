@@ -127,6 +127,7 @@ def build_rows() -> list[Shot]:
         ("batch-500", f"/batches/{wide.number}/"),
         ("batch-graph", f"/batches/{live.number}/graph/"),
         ("batch-graph-500", f"/batches/{wide.number}/graph/"),
+        ("batch-timeline-500", f"/batches/{wide.number}/timeline/"),
         ("phase-log", f"/batches/{live.number}/phases/2b/"),
         ("phase-gates", f"/batches/{failed.number}/phases/2a/?tab=gates"),
         ("phase-spec", f"/batches/{failed.number}/phases/2a/?tab=spec"),

@@ -1,6 +1,7 @@
-"""The live page of a batch: the page, its updates for polls, a whole stage, the graph."""
+"""The live page of a batch: the page, its updates for polls, a whole stage, the graph, the timeline."""
 
 import time
+from dataclasses import replace
 from datetime import datetime
 
 from django.core.paginator import Paginator
@@ -23,7 +24,8 @@ from batches.models import Batch, Project, Run
 from batches.pages.batches.batch_states import batch_state, latest_run, version_of
 from batches.pages.batches.board import Board, read_board
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
-from batches.pages.common import htmx
+from batches.pages.batches.timeline import ZOOMS
+from batches.pages.common import htmx, read_number
 
 STAGE_PAGE_SIZE = 100
 
@@ -153,6 +155,19 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     if htmx(request):
         return render(request, "parts/_graph.html", context)
     return render(request, "batches/graph.html", context | tab_head(request, batch))
+
+
+@require_safe
+def timeline(request: HttpRequest, number: int) -> HttpResponse:
+    """The timeline, `zoom` times as wide as the page: a fragment for htmx, otherwise a page."""
+    batch = find_batch(number)
+    board = read_board(batch, latest_run(batch), timezone.now(), with_log=False)
+    wanted = read_number(request.GET.get("zoom"))
+    drawn = replace(board.timeline, zoom=wanted if wanted in ZOOMS else 1)
+    context = {"batch": batch, "timeline": drawn}
+    if htmx(request):
+        return render(request, "batches/_timeline_whole.html", context)
+    return render(request, "batches/timeline.html", context | tab_head(request, batch))
 
 
 def planned_path(board: Board) -> tuple[str, ...]:

@@ -93,12 +93,27 @@ def test_the_page_of_a_project_is_about_its_work_and_its_settings_stand_in_group
 def test_the_time_axis_shows_each_attempt_and_what_is_blocked():
     batch = builders.failed_batch()
     board = read_board(batch, latest_run(batch), timezone.now())
-    rows = {row.card.phase.key: row for row in board.timeline.rows}
+    rows = {row.card.phase.key: row for stage in board.timeline.drawn for row in stage.rows}
     blocked = next(card.phase.key for card in board.cards if card.state == "blocked")
     assert not rows[blocked].bars and [bar.state for bar in rows["2a"].bars][-1] == "failed"
-    assert [row.stage for row in board.timeline.rows if row.stage] == [1, 2, 3]
+    assert [stage.card.stage.number for stage in board.timeline.drawn] == [1, 2, 3] and all(stage.opened for stage in board.timeline.drawn)
     assert board.timeline.ticks[0].words == "0" and len(board.timeline.ticks) <= 7
     assert [tick_words(seconds) for seconds in (30, 300, 7200)] == ["30 s", "5 min", "2 h"]
+
+
+def test_a_long_timeline_waits_outside_the_live_page_and_shows_every_phase_at_each_width(client):
+    batch = builders.wide_batch(60)
+    client.force_login(builders.make_user())
+    address = f"/batches/{batch.number}/timeline/"
+    live = client.get(f"/batches/{batch.number}/").text
+    assert f'hx-get="{address}"' in live and "plot-row" not in live
+    drawn = client.get(address).context["timeline"]
+    begun = sum(card.attempt is not None for stage in drawn.stages for card in stage.cards)
+    assert begun > 30 and sum(len(stage.rows) for stage in drawn.drawn) == begun
+    assert [stage.opened for stage in drawn.drawn] == [False, True], "what has ended is folded"
+    wide = client.get(address, {"zoom": "16"}, headers={"HX-Request": "true"})
+    assert wide.context["timeline"].zoom == 16 and "<html" not in wide.text and len(wide.context["timeline"].ticks) > len(drawn.ticks)
+    assert client.get(address, {"zoom": "3"}).context["timeline"].zoom == 1
 
 
 def test_rows_of_the_administration_are_filtered_by_batch_and_lead_to_the_page(client):
