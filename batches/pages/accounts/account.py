@@ -62,7 +62,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
         except BatchError as error:
             form.add_error(None, str(error))
         else:
-            return render(request, "accounts/token_made.html", {"token": made, "text": text, "address": base_url(request)}, status=201)
+            return render(request, "accounts/api_token.html", {"token": made, "text": text, "address": base_url(request)}, status=201)
     return _account(request, token_form=form)
 
 
@@ -115,4 +115,4 @@ def _account(request: HttpRequest, password_form: OwnPassword | None = None, tok
         "identity": identity_of(user),
         "confirmed": sessions.is_confirmed(request),
     }
-    return render(request, "accounts/account.html", context, status=400 if any(form.errors for form in forms) else 200)
+    return render(request, "accounts/your_account.html", context, status=400 if any(form.errors for form in forms) else 200)

@@ -63,7 +63,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         "csv_query": urlencode({name: value for name, value in request.GET.items() if name != "page" and value}),
         "kinds": KINDS,
     }
-    return render(request, "accounts/audit.html", context, status=200 if valid else 400)
+    return render(request, "accounts/audit_trail.html", context, status=200 if valid else 400)
 
 
 @require_safe

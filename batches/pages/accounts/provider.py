@@ -99,7 +99,7 @@ def own_provider(request: HttpRequest) -> HttpResponse:
     except ServiceError as error:
         messages.error(request, str(error))
         return redirect("batches:account")
-    return render(request, "accounts/provider_go.html", {"address": address, "provider": settings.CE_OIDC_NAME})
+    return render(request, "accounts/connect_account.html", {"address": address, "provider": settings.CE_OIDC_NAME})
 
 
 def _begin(request: HttpRequest, why: str, onward: str) -> str:

@@ -73,7 +73,7 @@ def show_wait(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
         seconds = math.ceil(getattr(request, "sign_in_wait", 0))
         if not seconds:
             return response
-        refused = render(request, "accounts/wait.html", {"seconds": seconds}, status=429)
+        refused = render(request, "accounts/too_many_tries.html", {"seconds": seconds}, status=429)
         refused["Retry-After"] = str(seconds)
         return refused
 
@@ -95,7 +95,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         wrong = True
     provider = settings.CE_OIDC_NAME if settings.CE_OIDC_ISSUER and identity_of(user) else ""
     context = {"next": onward, "wrong": wrong, "has_password": user.has_usable_password(), "provider": provider}
-    return render(request, "accounts/confirm.html", context, status=400 if wrong else 200)
+    return render(request, "accounts/confirm_it_is_you.html", context, status=400 if wrong else 200)
 
 
 def is_password_of(request: HttpRequest, user: User, typed: str) -> bool:

@@ -27,7 +27,7 @@ def team_list(request: HttpRequest) -> HttpResponse:
             reverse("batches:teams"),
         )
     context = {"teams": all_teams(), "people": User.objects.filter(is_active=True).order_by("username")}
-    return render(request, "accounts/team_list.html", context)
+    return render(request, "accounts/teams.html", context)
 
 
 @require_POST

@@ -72,7 +72,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now()))
     everybody = User.objects.prefetch_related("groups").annotate(token_count=Count("api_tokens", filter=working)).order_by("username")
     context = {"form": form, "users": [(one, users.role_of(one)) for one in everybody]}
-    return render(request, "accounts/user_list.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/people.html", context, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -101,7 +101,7 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "sessions": sessions.sessions_of(user, request.session.session_key),
         "end_sessions": reverse("batches:end_sessions_of", args=[user.pk]),
     }
-    return render(request, "accounts/user_detail.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/person.html", context, status=400 if form.errors else 200)
 
 
 @require_POST
@@ -132,7 +132,7 @@ def user_reset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _access_page(request: HttpRequest, access: users.Access, what: str) -> HttpResponse:
-    return render(request, "accounts/user_access.html", {"access": access, "what": what}, status=201)
+    return render(request, "accounts/person_access.html", {"access": access, "what": what}, status=201)
 
 
 # Everyone's own account

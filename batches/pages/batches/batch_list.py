@@ -105,7 +105,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
     news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
-    return render(request, "batches/_list_rows_since.html", context | {"news": news})
+    return render(request, "batches/_list_of_batches_since.html", context | {"news": news})
 
 
 def _query_of(asked: QueryDict) -> str:

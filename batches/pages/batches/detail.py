@@ -29,6 +29,22 @@ from batches.pages.common import htmx, read_number
 
 STAGE_PAGE_SIZE = 100
 
+# The live fragments of a batch's page: the id of each, and its template.
+LIVE = {
+    "announce": "batches/_announce_phases_done.html",
+    "mark": "batches/_browser_tab.html",
+    "head": "batches/_title_and_actions.html",
+    "autopilot": "batches/_autopilot.html",
+    "report": "batches/_run_report.html",
+    "banners": "batches/_what_holds_it_up.html",
+    "status": "batches/_done_cost_and_time_left.html",
+    "gate-counts": "batches/_gates_and_verified.html",
+    "attention": "batches/_needs_attention.html",
+    "place": "batches/_against_forecast.html",
+    "issues": "batches/_linear_issues.html",
+    "conflicts": "batches/_file_conflicts.html",
+}
+
 
 def find_batch(number: int) -> Batch:
     return get_object_or_404(Batch.objects.select_related("project", "plan", "created_by"), number=number)
@@ -63,7 +79,7 @@ def batch_detail(request: HttpRequest, number: int) -> HttpResponse:
     context = {"batch": batch, "run": run, "version": version, "now": now, "live": not version.endswith("-end"), "fragments": fragments}
     context["over"] = version.endswith("-end")
     context["state"] = batch_state(run.operation, run.state, run.paused, run.stop_reason)[0] if run else "planned"
-    return render(request, "batches/detail.html", context)
+    return render(request, "batches/batch.html", context)
 
 
 @require_safe
@@ -110,16 +126,14 @@ def fragments_of(batch: Batch, run: Run | None, now: datetime, version: str, exe
 
 def render_fragments(board: Board, executes: bool) -> dict[str, str]:
     context = {"board": board, "mark": board.mark, "batch": board.batch, "run": board.run, "executes": executes, "place": place_of(board)}
-    parts: tuple[str, ...] = ("announce", "mark", "head", "autopilot", "report", "banners", "status", "gate-counts", "attention")
-    parts += ("place", "issues", "conflicts")
-    fragments: dict[str, str] = {name: render_to_string(f"batches/_{name.replace('-', '_')}.html", context) for name in parts}
+    fragments: dict[str, str] = {name: render_to_string(template, context) for name, template in LIVE.items()}
     for stage in board.stages:
         name = f"stage-{stage.stage.number}"
         fragments[name] = render_to_string("batches/_stage.html", context | {"stage": stage})
         for card in stage.open_cards:
             fragments[f"{name}/{card.element_id}"] = render_to_string("batches/_phase_card.html", context | {"card": card})
     fragments["timeline"] = render_to_string("batches/_timeline.html", context)
-    fragments["log"] = render_to_string("batches/_log.html", context)
+    fragments["log"] = render_to_string("batches/_log_of_running_phases.html", context)
     return fragments
 
 

@@ -118,7 +118,7 @@ def _since(request: HttpRequest, attempt: Attempt, found: Log, after: int) -> Ht
         return HttpResponse(status=STOP_POLLING if attempt.ended_at is not None or not found.complete else 204)
     lines = found.page(max(after + 1, total - FOLLOWED_LINES + 1), FOLLOWED_LINES)
     context = {"lines": lines, "size": found.size, "total": total, "last": lines[-1].number if lines else after}
-    return render(request, "batches/_log_since.html", context)
+    return render(request, "batches/_log_lines_since.html", context)
 
 
 @require_safe

@@ -339,13 +339,13 @@ def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, may_s
     }
     body = context | _tab_context(view, tab, mode)
     fragments: dict[str, str] = {
-        "mark": render_to_string("batches/_mark.html", {"mark": view.mark}),
-        "phase-head": render_to_string("batches/_phase_head.html", context),
+        "mark": render_to_string("batches/_browser_tab.html", {"mark": view.mark}),
+        "phase-head": render_to_string("batches/_phase_state.html", context),
         "phase-tabs": render_to_string("batches/_phase_tabs.html", context),
-        "phase-body": render_to_string(f"batches/_tab_{tab}.html", body),
+        "phase-body": render_to_string(f"batches/_phase_{tab}.html", body),
     }
     if body.get("lines"):
-        fragments["phase-body/phase-log"] = render_to_string("batches/_phase_log.html", body)
+        fragments["phase-body/phase-log"] = render_to_string("batches/_phase_log_lines.html", body)
     return fragments
 
 

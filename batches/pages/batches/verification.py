@@ -36,7 +36,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
     silent = silence_of(one.host, timezone.now()) if one is not None and one.is_open else 0.0
     silence = silent if silent >= GONE_SECONDS else None
     if htmx(request) and one is not None and one.is_open:
-        return render(request, "batches/_verify_progress.html", {"batch": batch, "one": one, "silence": silence})
+        return render(request, "batches/_verification_progress.html", {"batch": batch, "one": one, "silence": silence})
     if htmx(request):
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     document = one.result if one is not None else None
@@ -54,7 +54,7 @@ def verify(request: HttpRequest, number: int) -> HttpResponse:
         "words": WORDS,
         "agreement": AGREEMENT,
     }
-    return render(request, "batches/verify.html", context)
+    return render(request, "batches/verification.html", context)
 
 
 @require_POST

@@ -33,4 +33,4 @@ def metrics_attempts(request: HttpRequest) -> HttpResponse:
         "back": _address("batches:metrics", filters.query()),
         "wide": _address("batches:metrics_attempts", filters.query()),
     }
-    return render(request, "metrics/attempts.html", context)
+    return render(request, "metrics/attempts_behind_a_figure.html", context)

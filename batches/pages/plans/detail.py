@@ -62,7 +62,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "deletes": may(request.user, CHANGE_PROJECT, plan.project),
         "executes": may_execute_plan(request, plan),
     }
-    return render(request, "plans/detail.html", context)
+    return render(request, "plans/plan.html", context)
 
 
 @require_safe
@@ -87,8 +87,8 @@ def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, object] = {"plan": plan, "project": project, "preview": preview, "checks": checks, "troubles": troubles}
     context |= {"errors": sum(check.state == "error" for check in checks), "verdict": "verdict" in request.GET}
     if not htmx(request):
-        return render(request, "plans/checks.html", context)
-    return render(request, "plans/_checks_brief.html" if "brief" in request.GET else "plans/_checks.html", context)
+        return render(request, "plans/preflight.html", context)
+    return render(request, "plans/_preflight_ready.html" if "brief" in request.GET else "plans/_preflight.html", context)
 
 
 @require_POST
@@ -115,7 +115,7 @@ def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
     old = by_number.get(read_number(request.GET.get("from")) or 0, earlier)
     texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
     context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
-    return render(request, "plans/diff.html", context)
+    return render(request, "plans/version_changes.html", context)
 
 
 def may_execute_plan(request: HttpRequest, plan: Plan) -> bool:

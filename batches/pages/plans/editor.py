@@ -143,7 +143,7 @@ def _save_all(request: HttpRequest, uploads: "list[UploadedFile[Any]]", project:
     kept = sum(one.plan is not None for one in outcomes)
     status = 200 if kept else 413 if all(is_too_large(upload) for upload in uploads) else 400
     context = {"outcomes": outcomes, "kept": kept, "refused": len(outcomes) - kept}
-    return render(request, "plans/uploaded.html", context, status=status)
+    return render(request, "plans/uploaded_plans.html", context, status=status)
 
 
 def _save_one(request: HttpRequest, upload: "UploadedFile[Any]", project: Project | None) -> Uploaded:

@@ -77,7 +77,7 @@ def _form(request: HttpRequest, form: IdeaNew, status: int = 200) -> HttpRespons
         "none_can": len(lacking) == len(projects),
         "latest": Idea.objects.select_related("project", "plan")[:LATEST],
     }
-    return render(request, "plans/idea_new.html", context, status=status)
+    return render(request, "plans/describe_what_you_want.html", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -93,4 +93,4 @@ def _page(
         if gone:
             answer["HX-Redirect" if "HX-Redirect" in answer else "Location"] = after
         return answer
-    return render(request, "projects/deletion.html", {"deletion": asked(), "back": back[0], "back_name": back[1]})
+    return render(request, "projects/delete.html", {"deletion": asked(), "back": back[0], "back_name": back[1]})

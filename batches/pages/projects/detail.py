@@ -75,7 +75,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }
-    return render(request, "projects/detail.html", context, status=400 if form.errors and not filled else 200)
+    return render(request, "projects/project.html", context, status=400 if form.errors and not filled else 200)
 
 
 @require_POST

@@ -41,4 +41,4 @@ def project_new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"Added {project.name}.")
             return redirect("batches:project_set_up", project.slug)
-    return render(request, "projects/new.html", {"form": form}, status=400 if form.errors else 200)
+    return render(request, "projects/add_project.html", {"form": form}, status=400 if form.errors else 200)
