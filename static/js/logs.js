@@ -129,10 +129,11 @@ function name(file, line, removed) {
 // Reviewing by key: the file that has the focus, else the first that can be seen.
 export function reviewed(key) {
   const all = Array.from(document.querySelectorAll("details.diff"));
-  const file = document.activeElement.closest("details.diff") || all.find((one) => one.getBoundingClientRect().bottom > 120);
+  const one = document.activeElement.closest(".diff-one");
+  const file = one ? one.querySelector("details.diff") : all.find((one) => one.getBoundingClientRect().bottom > 120);
   if (!file) return false;
   if (key === "v") {
-    const button = file.querySelector("[data-viewed]");
+    const button = file.parentElement.querySelector("button[data-viewed]");
     if (button) button.click();
     return Boolean(button);
   }
@@ -147,7 +148,7 @@ document.addEventListener("click", function (event) {
   if (!button || !window.htmx) return;
   event.preventDefault();
   const viewed = button.getAttribute("aria-pressed") !== "true";
-  const file = button.closest("details.diff");
+  const file = button.nextElementSibling;
   const values = { mark: button.value.split(" ")[0] + (viewed ? "" : " not") };
   window.htmx.ajax("POST", button.formAction, { source: button.form, target: button.form, swap: "none", values: values }).then(function () {
     button.setAttribute("aria-pressed", String(viewed));
@@ -157,7 +158,7 @@ document.addEventListener("click", function (event) {
     const marks = Array.from(document.querySelectorAll("button[data-viewed]"));
     document.getElementById("viewed-count").textContent = marks.filter((one) => one.getAttribute("aria-pressed") === "true").length;
     const next = viewed && marks.slice(marks.indexOf(button) + 1).find((one) => one.getAttribute("aria-pressed") !== "true");
-    const focused = next ? next.closest("summary") : file.querySelector("summary");
+    const focused = (next ? next.nextElementSibling : file).querySelector("summary");
     focused.focus({ preventScroll: true });
     focused.scrollIntoView({ block: "nearest" });
   });

@@ -36,5 +36,6 @@ def test_a_person_views_file_after_file_and_says_what_should_change(open_tab, tr
     expect(page.locator("tr.remark")).to_contain_text("Why two?")
     assert DiffComment.objects.get().attempt == other
     expect(page.locator("#viewed-count")).to_have_text("1")
+    page.wait_for_load_state()  # keys are heard from then on
     page.keyboard.press("s")
     expect(page.locator(".code-split")).not_to_have_count(0)
