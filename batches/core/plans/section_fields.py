@@ -149,8 +149,9 @@ def _item_text(lines: Sequence[str], item: ListItem, dropped: Iterable[MarkdownB
 
 
 def _is_command(block: MarkdownBlock) -> bool:
+    """Whether it is a fence of a shell language; an empty one would run as a command that does nothing."""
     language = block.info.split(maxsplit=1)[0].strip("{}.").lower() if block.info else ""
-    return block.kind == "fence" and language in SHELL_LANGUAGES
+    return block.kind == "fence" and language in SHELL_LANGUAGES and bool(block.text.strip())
 
 
 def _command(block: MarkdownBlock) -> str:

@@ -376,6 +376,13 @@ def test_shell_fences_of_a_step_are_its_commands():
     assert "x = 1" in steps[2].text
 
 
+def test_an_empty_fence_is_no_command():
+    """It would run, do nothing and succeed."""
+    steps = "\n\n**Implementation Steps**:\n1. Build it\n   ```sh\n\n   ```\n\n**Validation Gates**:\n- [ ] It works\n"
+    [read] = read_plan(plan(phase(lists=steps))).plan.phases
+    assert [step.commands for step in read.steps] == [()]
+
+
 def test_a_step_that_is_a_command_in_back_ticks_is_its_own_and_a_fence_wins():
     body = "**Steps**:\n1. `npm ci`\n2. `npm ci`\n   ```sh\n   npm install\n   ```\n3. Look at `npm ci`\n"
     assert [step.commands for step in one(body).plan.phases[0].steps] == [("npm ci",), ("npm install",), ()]
