@@ -275,9 +275,9 @@ BAD = (
     (few_modules_start_processes, "batches/engine/ticker.py", "from subagents.processes import run"),
     (few_modules_start_processes, "subagents/contract.py", "import os\nos.execv('/bin/sh', [])"),
     (few_modules_start_processes, "batches/engine/ticker.py", "import os\nos.killpg(1, 9)"),
-    (pages_read_rows_only, "batches/pages/plans/detail.py", "from subagents.contract import Heartbeat"),
-    (pages_read_rows_only, "batches/pages/plans/detail.py", "def f(path):\n    return path.read_text()"),
-    (pages_read_rows_only, "batches/pages/plans/detail.py", "def f(path):\n    return open(path)"),
+    (pages_read_rows_only, "batches/pages/plans/plan.py", "from subagents.contract import Heartbeat"),
+    (pages_read_rows_only, "batches/pages/plans/plan.py", "def f(path):\n    return path.read_text()"),
+    (pages_read_rows_only, "batches/pages/plans/plan.py", "def f(path):\n    return open(path)"),
     (one_module_sends_tasks, "batches/engine/run_control.py", "from django_q.tasks import async_task"),
     (one_module_sends_tasks, "batches/engine/ticker.py", "import django_q.tasks"),
     (one_module_writes_states, "batches/engine/run_control.py", "def f(task):\n    task.state = 'failed'"),
@@ -296,7 +296,7 @@ GOOD = (
     ("batches/tasks.py", "from django_q.tasks import async_task\nfrom batches.engine import ticker"),
     ("batches/runs/transitions.py", "def f(self):\n    self.update(state='failed')"),
     ("batches/engine/ticker.py", "def f(tasks):\n    return tasks.filter(state='failed').update(message='')"),
-    ("batches/pages/plans/detail.py", "from batches.engine import run_control\nfrom batches.models import Batch"),
+    ("batches/pages/plans/plan.py", "from batches.engine import run_control\nfrom batches.models import Batch"),
 )
 
 

@@ -25,7 +25,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from batches.core.errors import ServiceError
 from batches.core.text.words import bytes_words, counted
-from batches.engine.identity import fingerprint
+from batches.engine.data_directory import fingerprint
 from batches.models import Project
 from batches.repositories.ownership import OWNER, this_installation
 from batches.repositories.repository import checked_repository

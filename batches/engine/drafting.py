@@ -42,10 +42,10 @@ from batches.integrations.api_keys import key_for
 from batches.models import Idea, IdeaAttempt, Project, Run
 from batches.models.prepared import Prepared
 from batches.plans.services import finished_phases, import_plan
-from batches.projects.month import month_of
+from batches.projects.monthly_budget import month_of
 from batches.repositories.repository import checked_repository
 from batches.runs.project_settings import current_settings
-from batches.runs.trouble import hold_backend
+from batches.runs.provider_trouble import hold_backend
 from subagents import launcher
 from subagents.contract import OrchestrationFiles, Role, SubagentError, TaskSpec, TaskType, replace
 from subagents.documents import list_files

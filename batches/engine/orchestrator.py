@@ -28,7 +28,7 @@ from batches.core.plans.conflicts import covering_entries
 from batches.core.review import declared_changes
 from batches.engine import worker_hosts
 from batches.engine.attempt_results import End, record_end, resolve_comments
-from batches.engine.evidence import NoteOfMerge, outcomes_of
+from batches.engine.gate_notes import NoteOfMerge, outcomes_of
 from batches.engine.purses import keep_purse
 from batches.engine.repairs import base_of_repair
 from batches.engine.snapshots import TaskRow, TickContext, policy_of, stage_merges, take_snapshot, task_rows
@@ -41,8 +41,8 @@ from batches.models.prepared import Prepared
 from batches.projects.secrets import SecretUnreadable, secrets_of_task
 from batches.repositories.batch_branch import LOST, refuse_moved, with_way_out
 from batches.repositories.repository import folder_of, repository_of
+from batches.runs.provider_trouble import NO_TROUBLE, columns_of, hold_others
 from batches.runs.transitions import move_run, move_task
-from batches.runs.trouble import NO_TROUBLE, columns_of, hold_others
 from batches.runs.waits import waited_columns
 from subagents import launcher
 from subagents.contract import GateOutcome, OrchestrationFiles, SubagentError, TaskSpec

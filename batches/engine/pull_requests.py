@@ -28,7 +28,7 @@ from batches.integrations.notifications import site_address
 from batches.models import Batch, PullRequest
 from batches.repositories.merges import not_ready
 from batches.repositories.repository import checked_repository
-from batches.review.evidence import facts_of
+from batches.review.phase_facts import facts_of
 from subagents.contract import SubagentError
 from subagents.remotes import RemoteProblem, push_branch
 

@@ -16,7 +16,7 @@ from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_wor
 from batches.core.text.excerpt import excerpt
 from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import counted, duration, tokens, usd_sum
-from batches.engine.evidence import write_evidence
+from batches.engine.gate_notes import write_evidence
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
 from batches.integrations import notifications
@@ -24,7 +24,7 @@ from batches.metrics.facts import record_runs
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, BaseMerge, Batch, GateCheck, LinearIssue, Phase, PullRequest, Run, Task
 from batches.models.processes import UNPRICED
-from batches.review.conclude import conclude_review
+from batches.review.conclude_review import conclude_review
 from batches.review.context_updates import conclude_context
 from subagents.contract import GATE_LISTS, GateOrigin, OrchestrationFiles, task_file_name, write_atomic
 from subagents.machine_faults import fault_of

@@ -21,7 +21,7 @@ from batches.core.engine.states import TaskKind, TaskState
 from batches.core.errors import ServiceError
 from batches.core.text.words import counted
 from batches.engine.backup import KEY, MANIFEST, POSTGRESQL, SQLITE, Manifest, ProjectPart, digest_of
-from batches.engine.identity import adopt, fingerprint, identity_file
+from batches.engine.data_directory import adopt, fingerprint, identity_file
 from batches.models import Attempt, Host, Run
 from ce_web.postgresql_programs import ProgramFailed, load
 from subagents.contract import OrchestrationFiles, SubagentError

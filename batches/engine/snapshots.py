@@ -19,8 +19,8 @@ from batches.core.gates.project_gates import GateRules, When
 from batches.models import Attempt, Gate, Phase, Result, Run, Task
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
-from batches.projects.month import month_of
-from batches.runs.trouble import trouble_of
+from batches.projects.monthly_budget import month_of
+from batches.runs.provider_trouble import trouble_of
 from subagents.contract import GateKind
 
 HISTORY = 200  # an estimate uses this many of the latest attempts

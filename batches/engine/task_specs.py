@@ -32,7 +32,7 @@ from batches.models import Attempt, Batch, Gate, Phase, Project, Result, Run, Si
 from batches.models.prepared import Prepared
 from batches.plans.prp_document import issue_front_matter, prp_of
 from batches.repositories.repository import folder_of, repository_of
-from batches.review.evidence import done_of, facts_of, record_of
+from batches.review.phase_facts import done_of, facts_of, record_of
 from subagents.agent_tools import ToolPolicy
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record

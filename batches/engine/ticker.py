@@ -28,9 +28,9 @@ from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operatio
 from batches.core.errors import ServiceError
 from batches.engine import attempt_results, autopilot, drafting, orchestrator, preparation, reporting, steering, verifications, worker_hosts
 from batches.engine.attempt_results import End
+from batches.engine.data_directory import check_identity, is_engine
 from batches.engine.disk_space import low_file_system, watched_file_systems
-from batches.engine.evidence import complete_notes
-from batches.engine.identity import check_identity, is_engine
+from batches.engine.gate_notes import complete_notes
 from batches.engine.lease import renew_dead_man
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits

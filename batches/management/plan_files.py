@@ -61,7 +61,7 @@ def _reviewer(options: Mapping[str, Any]) -> Callable[[DocumentReport, str], Pla
     if not options["repository"] and not options["project"]:
         return None
     from batches.management.projects import find_project  # here: without these options no installation is needed, nor loaded
-    from batches.review.plans import review_beside, review_of_text
+    from batches.review.plan_review import review_beside, review_of_text
 
     if options["repository"]:
         path, branch = str(options["repository"]), str(options["base"])

@@ -17,7 +17,7 @@ class Installation(models.Model):
     listed_at = models.DateTimeField(null=True, blank=True, help_text="When the provider listed them.")
     listed_models = models.JSONField(default=list, blank=True, help_text="Ids of the models that the provider listed for the key.")
     deleted_batch = models.PositiveIntegerField(default=0, help_text="The highest number of a deleted batch. No batch gets it again.")
-    # Which installation this is, and the one data directory whose cluster drives it (engine/identity.py); "" before the first start.
+    # Which installation this is, and the one data directory whose cluster drives it (engine/data_directory.py); "" before the first start.
     identity = models.CharField(max_length=32, blank=True)
     key_fingerprint = models.CharField(max_length=16, blank=True, help_text="Of the secret key; says nothing about it.")
     directory = models.CharField(max_length=32, blank=True, help_text="Id of the data directory of the cluster.")

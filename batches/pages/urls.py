@@ -2,17 +2,17 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages.accounts import account, audit, provider, second_step, teams, users
+from batches.pages.accounts import audit_trail, people, provider, second_step, teams, your_account
 from batches.pages.api import urls as api_urls
 from batches.pages.batches import (
     autopilot,
+    batch,
     batch_list,
     changes,
     comments,
     compare,
     conflict,
     context_update,
-    detail,
     diffs,
     execute,
     gates,
@@ -32,11 +32,9 @@ from batches.pages.batches import (
 )
 from batches.pages.installation import find, health, settings
 from batches.pages.metrics import attempts, metrics
-from batches.pages.plans import detail as plan
-from batches.pages.plans import editor, idea, plan_list
+from batches.pages.plans import editor, idea, plan, plan_list
 from batches.pages.plans import execute as execute_plan
-from batches.pages.projects import agents, code_host, deletion, environment, members, project_list, project_new, set_up, tools
-from batches.pages.projects import detail as project
+from batches.pages.projects import add_project, agents, code_host, deletion, environment, members, project, project_list, set_up, tools
 from batches.pages.projects import gates as project_gates
 
 app_name = "batches"
@@ -47,11 +45,11 @@ urlpatterns: list[URLPattern] = [
     path("find/", find.find, name="find"),
     path("batches/", batch_list.batch_list, name="list"),
     path("batches/views/", batch_list.saved_views, name="saved_views"),
-    path("batches/<int:number>/", detail.batch_detail, name="detail"),
-    path("batches/<int:number>/progress/", detail.progress, name="progress"),
-    path("batches/<int:number>/graph/", detail.graph, name="graph"),
-    path("batches/<int:number>/timeline/", detail.timeline, name="timeline"),
-    path("batches/<int:number>/stages/<int:stage_number>/", detail.stage_detail, name="stage"),
+    path("batches/<int:number>/", batch.batch_detail, name="detail"),
+    path("batches/<int:number>/progress/", batch.progress, name="progress"),
+    path("batches/<int:number>/graph/", batch.graph, name="graph"),
+    path("batches/<int:number>/timeline/", batch.timeline, name="timeline"),
+    path("batches/<int:number>/stages/<int:stage_number>/", batch.stage_detail, name="stage"),
     path("batches/<int:number>/phases/<str:key>/", phase.phase_detail, name="phase"),
     path("batches/<int:number>/attempts/<int:pk>/log/", log.log, name="log"),
     path("batches/<int:number>/attempts/<int:pk>/diff/", diffs.diff, name="diff"),
@@ -121,7 +119,7 @@ urlpatterns: list[URLPattern] = [
     path("plans/<int:pk>/diff/", plan.plan_diff, name="plan_diff"),
     path("plans/<int:pk>/execute/", execute_plan.plan_execute, name="plan_execute"),
     path("projects/", project_list.project_list, name="projects"),
-    path("new-project/", project_new.project_new, name="project_new"),
+    path("new-project/", add_project.project_new, name="project_new"),
     path("projects/<slug:slug>/", project.project_detail, name="project_detail"),
     path("projects/<slug:slug>/set-up/", set_up.project_set_up, name="project_set_up"),
     path("projects/<slug:slug>/environment/", environment.project_environment, name="project_environment"),
@@ -147,21 +145,21 @@ urlpatterns: list[URLPattern] = [
     path("settings/key/", settings.keep_key, name="keep_key"),
     path("settings/key/forget/", settings.forget_key, name="forget_key"),
     path("settings/key/try/", settings.try_key, name="try_key"),
-    path("users/", users.user_list, name="users"),
-    path("users/<int:pk>/", users.user_detail, name="user"),
-    path("users/<int:pk>/active/", users.user_active, name="user_active"),
-    path("users/<int:pk>/sessions/", users.end_sessions_of, name="end_sessions_of"),
-    path("users/<int:pk>/reset/", users.user_reset, name="user_reset"),
+    path("users/", people.user_list, name="users"),
+    path("users/<int:pk>/", people.user_detail, name="user"),
+    path("users/<int:pk>/active/", people.user_active, name="user_active"),
+    path("users/<int:pk>/sessions/", people.end_sessions_of, name="end_sessions_of"),
+    path("users/<int:pk>/reset/", people.user_reset, name="user_reset"),
     path("teams/", teams.team_list, name="teams"),
     path("teams/<int:pk>/", teams.team_change, name="team_change"),
-    path("audit/", audit.audit, name="audit"),
-    path("audit.csv", audit.audit_csv, name="audit_csv"),
-    path("account/", account.account, name="account"),
-    path("account/password/", account.own_password, name="own_password"),
-    path("account/sessions/", account.end_sessions, name="end_sessions"),
+    path("audit/", audit_trail.audit, name="audit"),
+    path("audit.csv", audit_trail.audit_csv, name="audit_csv"),
+    path("account/", your_account.account, name="account"),
+    path("account/password/", your_account.own_password, name="own_password"),
+    path("account/sessions/", your_account.end_sessions, name="end_sessions"),
     path("account/second-steps/", second_step.second_steps, name="second_steps"),
     path("account/provider/", provider.own_provider, name="own_provider"),
-    path("account/tokens/", account.token_new, name="token_new"),
-    path("tokens/<int:pk>/revoke/", account.token_revoke, name="token_revoke"),
+    path("account/tokens/", your_account.token_new, name="token_new"),
+    path("tokens/<int:pk>/revoke/", your_account.token_revoke, name="token_revoke"),
     path("health/", health.health, name="health"),
 ]

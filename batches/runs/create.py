@@ -16,7 +16,7 @@ from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
 from batches.models.choices import Travel
 from batches.runs.project_settings import current_settings
-from batches.runs.trouble import trouble_of_others
+from batches.runs.provider_trouble import trouble_of_others
 
 
 def new_run(

@@ -19,7 +19,7 @@ from batches.core.engine.states import (
     next_state,
 )
 from batches.models import Attempt, AutopilotRun, Batch, Run, RunFact, StageFact, Task, Transition
-from batches.runs.trouble import NO_TROUBLE
+from batches.runs.provider_trouble import NO_TROUBLE
 from batches.runs.waits import waited_columns
 
 

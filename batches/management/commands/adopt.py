@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from batches.accounts.actor import Actor
 from batches.checks import ENGINE
-from batches.engine.identity import WrongIdentity, adopt
+from batches.engine.data_directory import WrongIdentity, adopt
 from ce_web import running
 
 

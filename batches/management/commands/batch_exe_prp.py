@@ -14,7 +14,7 @@ from batches.engine import execution, retries, run_control, steering
 from batches.engine.execution_plan import conflict_lines, model_lines, plan_execution, preview_lines
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
-from batches.runs.trouble import trouble_words
+from batches.runs.provider_trouble import trouble_words
 from subagents.backends import BACKENDS
 
 

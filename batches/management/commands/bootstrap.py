@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
-from batches.engine.identity import WrongIdentity, check_identity
+from batches.engine.data_directory import WrongIdentity, check_identity
 from batches.management.commands.up import address, refuse_port_in_use
 from batches.models import Project
 from batches.plans.services import import_plan

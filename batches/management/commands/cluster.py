@@ -13,7 +13,7 @@ from django_q.models import Schedule
 
 from batches.checks import ENGINE
 from batches.engine import ticker
-from batches.engine.identity import WrongIdentity, check_identity
+from batches.engine.data_directory import WrongIdentity, check_identity
 from batches.tasks import enqueue_tick
 from ce_web import running
 from ce_web.cluster import EXIT_REFUSED, STOP_SECONDS, run_cluster

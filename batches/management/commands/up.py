@@ -19,7 +19,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from batches.engine.identity import WrongIdentity, check_identity
+from batches.engine.data_directory import WrongIdentity, check_identity
 from ce_web import running
 from ce_web.cluster import EXIT_REFUSED, die_with_parent
 from subagents.procfs import busy_ticks, descendants

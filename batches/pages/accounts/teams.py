@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.users import ROLES
-from batches.pages.accounts.users import for_administrators
+from batches.pages.accounts.people import for_administrators
 from batches.pages.common import act, actor_of, read_number
 from batches.projects import members
 

@@ -17,8 +17,8 @@ from batches.engine.execution_plan import plan_execution, preview_lines
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
 from batches.models import Batch, Phase, Plan, Run
 from batches.pages.api.endpoint import BadRequest, accepted, body_of, last_run, project_named, yes_or_no
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_list import BatchRow, rows_of, wanted_page
-from batches.pages.batches.detail import find_batch
 from batches.pages.batches.execute import execute_form, execute_or_resume
 from batches.pages.plans.execute_form import Execute
 

@@ -9,7 +9,7 @@ from batches.accounts.roles import MERGE_BATCH
 from batches.engine import execution
 from batches.models import Batch
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
 
 METHODS = {"ff": True, "no_ff": False}

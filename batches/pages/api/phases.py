@@ -14,8 +14,8 @@ from batches.engine.reporting import generated_summary
 from batches.engine.transcript_reader import WINDOW, open_transcript, wanted_needle
 from batches.models import Attempt, Phase, Run, Task
 from batches.pages.api.endpoint import BadRequest
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.changes import read_changes
-from batches.pages.batches.detail import find_batch
 from batches.pages.batches.transcript import attempts as of_phases
 from batches.pages.common import read_number
 

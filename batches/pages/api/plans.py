@@ -11,7 +11,7 @@ from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.models import Plan
 from batches.pages.api.endpoint import BadRequest, project_named
 from batches.plans.services import import_plan, report_of
-from batches.review.plans import review_of_text
+from batches.review.plan_review import review_of_text
 
 
 def plan(request: HttpRequest, actor: Actor, pk: int) -> JsonResponse:

@@ -10,7 +10,7 @@ from batches.engine.pull_request_remarks import give_remarks, open_remarks
 from batches.engine.pull_requests import ask_for_pull_request, is_asked_soon
 from batches.models import Batch, PullRequest, PullRequestRemark
 from batches.pages.api.endpoint import BadRequest, accepted, body_of, yes_or_no
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 
 
 def pull_request(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:

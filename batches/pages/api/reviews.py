@@ -11,7 +11,7 @@ from batches.core.review.types import ReviewTiming
 from batches.gates.sign_offs import REASON_CHARACTERS
 from batches.models import Batch, ContextChange
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.review.context_updates import accept_context, reject_context
 from batches.review.services import review as begin_review
 from batches.review.services import update_context, usual_moment

@@ -9,8 +9,8 @@ from batches.core.errors import ServiceError
 from batches.engine import steering
 from batches.models import Batch, Phase, Run, Task
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_states import latest_run
-from batches.pages.batches.detail import find_batch
 
 
 def stop(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonResponse:

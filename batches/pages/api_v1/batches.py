@@ -41,8 +41,8 @@ from batches.pages.api_v1.shapes import (
     View,
 )
 from batches.pages.batches import list_queries
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_list import rows_of
-from batches.pages.batches.detail import find_batch
 from batches.pages.common import LARGEST_NUMBER
 from batches.projects import deletion
 

@@ -22,8 +22,8 @@ from batches.models import Batch
 from batches.models.visibility import seeing, sight_now
 from batches.pages.api_v1.application import api
 from batches.pages.api_v1.shapes import Number
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_states import latest_run, version_of
-from batches.pages.batches.detail import find_batch
 from batches.pages.problems import PROBLEM_TYPE, problem
 
 STREAMS = 3  # of a web process, which has eight threads

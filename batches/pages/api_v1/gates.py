@@ -14,7 +14,7 @@ from batches.models import Gate, GateCheck, Phase, Review
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.shapes import Accept, Gates, Number, Reviews, SignedOffGate
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.pages.common import LARGEST_ID
 
 TAGS = ["gates and findings"]

@@ -29,7 +29,7 @@ from batches.pages.api_v1.shapes import (
     Told,
     TranscriptPart,
 )
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.pages.common import LARGEST_ID
 
 TAGS, STEER = ["phases"], ["steering"]

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.engine import autopilot
 from batches.models import AutopilotRun
-from batches.pages.batches.detail import find_batch, page_of
+from batches.pages.batches.batch import find_batch, page_of
 from batches.pages.common import act, actor_of
 
 

@@ -45,7 +45,7 @@ from batches.pages.batches.spending import Spending, spending_of, unpriced_of
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
 from batches.pages.batches.timeline import Timeline
 from batches.repositories.batch_branch import RESTORE_OPTION
-from batches.runs.trouble import trouble_words
+from batches.runs.provider_trouble import trouble_words
 
 PREDICTIONS_SHOWN = 100
 CHAIN_SHOWN = 12  # phases of the critical path

@@ -15,7 +15,7 @@ from batches.engine.diff_comments import comments_of
 from batches.engine.running_diffs import running_diff, watch
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, Batch, DiffComment, Phase, Result, Task, ViewedFile
-from batches.pages.batches.detail import find_batch, may_execute, tab_head
+from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.batches.diffs import OPEN_LINES, ShownDiff, ShownFile, diff_address, diff_mode, own_query, remember_mode, shown_diff
 
 FILES_SHOWN = 200

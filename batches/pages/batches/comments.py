@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from batches.engine.diff_comments import add_comment, mark_viewed, resolve_comment, send_comments
 from batches.models import Attempt, DiffComment
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.pages.common import LARGEST_NUMBER, act, actor_of, htmx, read_number
 
 HEAVY = ("spec", "heartbeat", "log_tail")

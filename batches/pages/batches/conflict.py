@@ -12,8 +12,8 @@ from batches.core.errors import BatchError, WrongChoice
 from batches.engine import conflict_resolutions, retries
 from batches.engine.conflict_resolutions import conflict_of, drop_phase
 from batches.models import Conflict, Phase, Task
+from batches.pages.batches.batch import find_batch, may_execute, page_of
 from batches.pages.batches.batch_states import latest_run
-from batches.pages.batches.detail import find_batch, may_execute, page_of
 from batches.pages.common import act, actor_of
 
 

@@ -11,7 +11,7 @@ from batches.accounts.rights import refusal
 from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.models import ContextChange
-from batches.pages.batches.detail import find_batch, may_execute, tab_head
+from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.batches.diffs import diff_mode, own_query, remember_mode, shown_diff
 from batches.pages.common import act, actor_of
 from batches.review.context_updates import accept_context, reject_context

@@ -18,11 +18,11 @@ from batches.core.gates.binding import GateKind, how_checked
 from batches.engine import execution, retries
 from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
 from batches.models import Batch, Phase, Run
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.common import actor_of
 from batches.pages.plans.execute_form import KEPT_CHOICES, Execute
 from batches.plans.services import report_of
-from batches.review.plans import review_of_text
+from batches.review.plan_review import review_of_text
 
 GATES_SHOWN = 300
 

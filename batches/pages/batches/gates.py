@@ -16,7 +16,7 @@ from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
 from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase, sign_off, withdraw_sign_off
 from batches.models import Gate, GateCheck, Phase, SignOff
-from batches.pages.batches.detail import find_batch, tab_head
+from batches.pages.batches.batch import find_batch, tab_head
 from batches.pages.common import act, actor_of
 
 PAGE_SIZE = 100

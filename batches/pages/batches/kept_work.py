@@ -11,7 +11,7 @@ from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.text.words import bytes_words
 from batches.models import Attempt
-from batches.pages.batches.detail import find_batch, may_execute, tab_head
+from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of, read_number
 from batches.projects.archive import archive_batch
 from batches.repositories.kept_work import clean_up, kept_attempts, restore

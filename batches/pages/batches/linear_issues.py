@@ -5,7 +5,7 @@ from django.views.decorators.http import require_POST
 
 from batches.core.text import words
 from batches.engine import generation
-from batches.pages.batches.detail import find_batch, page_of
+from batches.pages.batches.batch import find_batch, page_of
 from batches.pages.common import act, actor_of
 
 

@@ -12,8 +12,8 @@ from batches.core.errors import BatchError
 from batches.core.gates.success import success_words
 from batches.engine import execution
 from batches.metrics.successes import successes_of_batches
+from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.batches.changes import read_changes
-from batches.pages.batches.detail import find_batch, may_execute
 from batches.pages.common import act, actor_of
 from batches.repositories.batch_branch import find_loss, restore_branch
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge

@@ -13,7 +13,7 @@ from batches.core.text.words import counted
 from batches.engine.pull_request_remarks import give_remarks, open_remarks, set_aside
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request, is_asked_soon, pull_request_refusal
 from batches.metrics.successes import successes_of_batches
-from batches.pages.batches.detail import find_batch, may_execute
+from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.common import act, actor_of, read_number
 
 REFUSAL = "Opening a pull request requires the role executor, or maintainer as a member of the project."

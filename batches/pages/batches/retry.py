@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from batches.engine import generation, retries
 from batches.engine.diff_comments import told_comments
 from batches.models import Phase, Plan, Task
-from batches.pages.batches.detail import find_batch, page_of, run_of
+from batches.pages.batches.batch import find_batch, page_of, run_of
 from batches.pages.common import act, actor_of
 
 

@@ -13,7 +13,7 @@ from batches.accounts.roles import EXECUTE_BATCH, MERGE_BATCH
 from batches.core.errors import WrongChoice
 from batches.core.review.types import ReviewTiming
 from batches.models import Batch, Review
-from batches.pages.batches.detail import find_batch, may_execute, tab_head
+from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of
 from batches.review import services as review_services
 from batches.review.services import overrule_review, usual_moment

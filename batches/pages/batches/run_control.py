@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
 from batches.engine import run_control
-from batches.pages.batches.detail import find_batch, page_of, run_of
+from batches.pages.batches.batch import find_batch, page_of, run_of
 from batches.pages.common import act, actor_of
 
 

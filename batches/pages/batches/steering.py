@@ -11,8 +11,8 @@ from batches.core.errors import ServiceError, WrongChoice
 from batches.engine import steering
 from batches.engine.repairs import set_repairs
 from batches.models import Task
+from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_states import latest_run
-from batches.pages.batches.detail import find_batch
 from batches.pages.common import act, actor_of, read_number
 
 

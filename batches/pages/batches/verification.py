@@ -13,7 +13,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.gates.verification import AGREEMENT, WORDS, summary
 from batches.engine.verifications import GONE_SECONDS, ask_verification, latest_verification, silence_of, stop_verification
 from batches.models import Verification
-from batches.pages.batches.detail import find_batch, may_execute, tab_head
+from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of, htmx
 
 PAGE_SIZE = 100

@@ -24,7 +24,7 @@ from batches.models.choices import BACKEND_CHOICES
 from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.forms import Described
-from batches.projects.month import month_to_date
+from batches.projects.monthly_budget import month_to_date
 
 CHANGES_SHOWN = 20
 

@@ -27,7 +27,7 @@ from batches.core.text.csv import csv_of
 from batches.metrics import history
 from batches.models import Project
 from batches.pages.common import OPERATIONS, act, actor_of
-from batches.projects import remedies
+from batches.projects.apply_remedy import apply_remedy as apply_to_project
 
 PERIODS = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
 SECTIONS = {"": "Overview"} | CHAPTERS
@@ -204,6 +204,6 @@ def apply_remedy(request: HttpRequest) -> HttpResponse:
         back = reverse("batches:metrics")
 
     def verb() -> str:
-        return remedies.apply_remedy(code=request.POST.get("code", ""), project=project, params=params, actor=actor_of(request))
+        return apply_to_project(code=request.POST.get("code", ""), project=project, params=params, actor=actor_of(request))
 
     return act(request, verb, back)

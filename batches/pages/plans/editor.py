@@ -32,7 +32,7 @@ from batches.pages.plans.editor_form import PlanText, TemplateStart
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.pages.uploads import is_too_large
 from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
-from batches.review.plans import review_of_text
+from batches.review.plan_review import review_of_text
 
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")
 DECISIONS_KEPT = 500  # most decisions in one form

@@ -13,8 +13,8 @@ from batches.core.errors import BatchError, MadeMeanwhile
 from batches.engine import generation
 from batches.models import Batch, Plan, Project
 from batches.pages.common import actor_of, read_number
-from batches.pages.plans.detail import may_execute_plan, preview_of
 from batches.pages.plans.execute_form import KEPT_CHOICES, Execute
+from batches.pages.plans.plan import may_execute_plan, preview_of
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -8,7 +8,7 @@ from batches.models import Project
 from batches.models.choices import Effort
 from batches.pages.forms import Described
 from batches.pages.projects.fields import ModelField
-from batches.pages.projects.settings_page import settings_page
+from batches.pages.projects.group_of_settings import settings_page
 
 MOST_INSTRUCTIONS = 8_000
 

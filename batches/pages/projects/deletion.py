@@ -13,7 +13,7 @@ from batches.accounts.rights import refusal
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
 from batches.core.text.words import counted
 from batches.models import Plan, Project
-from batches.pages.batches.detail import find_batch
+from batches.pages.batches.batch import find_batch
 from batches.pages.common import act, actor_of
 from batches.projects import deletion
 

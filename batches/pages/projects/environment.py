@@ -15,7 +15,7 @@ from batches.pages.accounts.sign_in import confirmed
 from batches.pages.common import act, actor_of
 from batches.pages.forms import Described
 from batches.pages.projects.fields import stripped_lines
-from batches.pages.projects.settings_page import USE_WORDS, settings_page
+from batches.pages.projects.group_of_settings import USE_WORDS, settings_page
 from batches.projects.secrets import delete_secret, keep_secret
 
 

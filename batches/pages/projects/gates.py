@@ -10,7 +10,7 @@ from batches.gates.discovery import look_at_repository
 from batches.models import Project
 from batches.pages.common import actor_of
 from batches.pages.forms import Described
-from batches.pages.projects.settings_page import settings_page
+from batches.pages.projects.group_of_settings import settings_page
 
 
 class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only

@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 
-from batches.pages.projects.settings_page import settings_page
+from batches.pages.projects.group_of_settings import settings_page
 from batches.pages.projects.tools_form import ProjectTools
 
 

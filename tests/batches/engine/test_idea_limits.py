@@ -14,8 +14,8 @@ from batches.engine.drafting import _Drafting
 from batches.engine.snapshots import TickContext
 from batches.metrics import history
 from batches.models import Idea, Run
-from batches.projects.month import month_of
-from batches.runs.trouble import NO_TROUBLE
+from batches.projects.monthly_budget import month_of
+from batches.runs.provider_trouble import NO_TROUBLE
 from subagents.contract import Fault
 from tests.batches import builders
 

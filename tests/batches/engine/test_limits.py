@@ -24,8 +24,8 @@ from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs import create
+from batches.runs.provider_trouble import hold_others, trouble_words
 from batches.runs.transitions import move_task
-from batches.runs.trouble import hold_others, trouble_words
 from subagents.contract import TaskResult
 from subagents.launcher import Observation
 from tests.batches import builders

@@ -14,7 +14,7 @@ from batches.engine import retries, run_control
 from batches.metrics import facts, history
 from batches.models import Attempt, AttemptFact, Project, Run
 from batches.pages.metrics.metrics import PageLinks
-from batches.projects import remedies
+from batches.projects.apply_remedy import apply_remedy
 from batches.runs.create import new_run
 from tests.batches.builders import failed_batch, make_batch, make_project, make_user
 from tests.batches.world import ACTOR, World, phase, plan
@@ -80,7 +80,7 @@ def test_the_finding_about_a_limit_is_over_once_it_was_raised_and_comes_back_wit
     (found,) = [one for one in history.read_history(ALL, timezone.now()).findings if one.code == "phase_time_limit_common"]
     assert "ran into the limit of 60 min" in found.evidence
     params = dict(found.remedy.params)
-    said = remedies.apply_remedy(code=found.remedy.code, project=project, params=params, actor=Actor.person(make_user()))
+    said = apply_remedy(code=found.remedy.code, project=project, params=params, actor=Actor.person(make_user()))
     assert "so does the next retry" in said
     assert not [one for one in history.read_history(ALL, timezone.now()).findings if "phase_time_limit" in one.code]
     AttemptFact.objects.update(limit_seconds=5400)

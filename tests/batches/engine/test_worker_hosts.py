@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import identity, orchestrator, retries, run_control, worker_hosts
+from batches.engine import data_directory, orchestrator, retries, run_control, worker_hosts
 from batches.engine.snapshots import TickContext
 from batches.engine.ticker import Ticker
 from batches.engine.verifications import ask_verification, stop_verification
@@ -49,7 +49,7 @@ class Two:
 
     def start(self) -> None:
         with self.worker():
-            identity._settle_worker(Installation.objects.get(), None)
+            data_directory._settle_worker(Installation.objects.get(), None)
             self.ticker.round()
 
     def worker_round(self) -> None:

@@ -24,7 +24,7 @@ from batches.core.percentile import MoreThan
 from batches.metrics import demo, facts, history
 from batches.models import Attempt, AttemptFact, Batch, GateCheck, Project, Result, Run, RunFact, StageFact, Task
 from batches.plans.to_batch import next_number
-from batches.projects import remedies
+from batches.projects.apply_remedy import apply_remedy
 from batches.projects.members import set_member
 from batches.runs.create import new_run
 from tests.batches.builders import make_batch, make_project, make_user
@@ -287,26 +287,26 @@ def test_a_remedy_changes_one_setting_for_whoever_may_and_says_so(settings):
     settings.CE_PHASE_LIMIT_SECONDS = 1800.0
     project = make_project()
     actor = Actor.person(make_user())
-    said = remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
+    said = apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     project.refresh_from_db()
     assert project.phase_limit_minutes == 90
     assert said.startswith("Phase limit minutes of Sample project: 90 instead of the installation's.")
-    remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "60"}, actor=actor)
+    apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "60"}, actor=actor)
     assert project.phase_limit_seconds == 3600  # whatever the installation's is
-    remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
+    apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     Project.objects.filter(pk=project.pk).update(max_parallel=1)
-    said = remedies.apply_remedy(code="more_at_once", project=project, params={"phases": "15"}, actor=actor)
+    said = apply_remedy(code="more_at_once", project=project, params={"phases": "15"}, actor=actor)
     assert ": 15 instead of 1." in said  # and not of "on", which is equal to 1
     Project.objects.filter(pk=project.pk).update(shared_context=False)
-    assert ": on instead of off." in remedies.apply_remedy(code="share_context", project=project, params={}, actor=actor)
+    assert ": on instead of off." in apply_remedy(code="share_context", project=project, params={}, actor=actor)
     with pytest.raises(ServiceError, match="already 90"):
-        remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
+        apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "90"}, actor=actor)
     with pytest.raises(WrongChoice, match="from 1 to 10080"):
-        remedies.apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "-1"}, actor=actor)
+        apply_remedy(code="raise_phase_limit", project=project, params={"minutes": "-1"}, actor=actor)
     with pytest.raises(ServiceError, match="nothing to apply"):
-        remedies.apply_remedy(code="replan", project=project, params={}, actor=actor)
+        apply_remedy(code="replan", project=project, params={}, actor=actor)
     with pytest.raises(PermissionDenied):
-        remedies.apply_remedy(code="share_context", project=project, params={}, actor=Actor.person(make_user("bob", admin=False)))
+        apply_remedy(code="share_context", project=project, params={}, actor=Actor.person(make_user("bob", admin=False)))
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from batches.core.gates.ledger import GateState, count_states
 from batches.gates.ledger import read_ledger
 from batches.gates.sign_offs import sign_off
 from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, Result, SignOff, Task
-from batches.review.conclude import conclude_review
+from batches.review.conclude_review import conclude_review
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db

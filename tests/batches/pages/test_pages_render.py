@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.metrics import facts
 from batches.models import Attempt, Batch, Conflict, Gate, GateCheck, Host, Phase, Plan, Project, Result, Run, SignOff, Task
-from batches.pages.batches import detail
+from batches.pages.batches import batch as batch_page
 from batches.pages.batches.board import read_board
 from batches.pages.batches.phase import TABS
 from batches.templatetags.ce import coded
@@ -244,7 +244,7 @@ def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     version = re.search(r'name="v" value="([^"]+)"', client.get(f"/batches/{batch.number}/").text).group(1)
     Batch.objects.bump(batch.pk)
     made = []
-    monkeypatch.setattr(detail, "render_fragments", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
+    monkeypatch.setattr(batch_page, "render_fragments", lambda board, executes: made.append(1) or {"head": "<p id='head'></p>"})
     for _ in range(100):
         assert client.get(f"/batches/{batch.number}/progress/", {"v": version}, headers={"HX-Request": "true"}).status_code == 200
     assert made == [1]

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from batches.models import Attempt, GateCheck
-from batches.review.conclude import other_gates
-from batches.review.evidence import changed_lines, done_of, done_of_phases
+from batches.review.conclude_review import other_gates
+from batches.review.phase_facts import changed_lines, done_of, done_of_phases
 from tests.batches import builders
 
 pytestmark = pytest.mark.django_db

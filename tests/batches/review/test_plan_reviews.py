@@ -8,7 +8,7 @@ import pytest
 from batches.core.plans.analysis import analyse_document
 from batches.models import Plan
 from batches.repositories import base_tree
-from batches.review.plans import review_of_text
+from batches.review.plan_review import review_of_text
 from subagents import workspace
 from tests.batches import builders
 from tests.batches.world import phase, plan

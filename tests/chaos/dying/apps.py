@@ -26,7 +26,7 @@ class DyingConfig(AppConfig):
             return
         from django.db.backends.base.base import BaseDatabaseWrapper
 
-        from batches.engine import evidence, orchestrator
+        from batches.engine import gate_notes, orchestrator
         from subagents import references
         from subagents.workspace import Repository
 
@@ -34,7 +34,7 @@ class DyingConfig(AppConfig):
         _wrap(os, "rename", "rename")
         _wrap(Repository, "merge", "merge")
         _wrap(orchestrator, "launch", "launch")
-        _wrap(evidence, "drafted", "note")
+        _wrap(gate_notes, "drafted", "note")
         _wrap(references, "_note", "note")
 
 

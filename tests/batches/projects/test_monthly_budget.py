@@ -10,7 +10,7 @@ from batches.core.engine.budget import Budget, Month, tighter
 from batches.core.text.words import usd_sum
 from batches.engine.snapshots import budget_of
 from batches.models import Attempt
-from batches.projects.month import month_of, month_start, month_to_date
+from batches.projects.monthly_budget import month_of, month_start, month_to_date
 from tests.batches import builders
 
 D = Decimal

@@ -19,7 +19,7 @@ from batches.gates.ledger import read_ledger
 from batches.metrics.successes import successes_of_phases
 from batches.models import Batch, Finding, GateOpinion, Phase, Result, Review, Run
 from batches.repositories.repository import repository_of
-from batches.review.evidence import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
+from batches.review.phase_facts import Conclusion, Done, conflicts_of, done_of_phases, facts_of, longest_chain
 from subagents.contract import SubagentError
 from subagents.documents import commit_documents
 from subagents.machine_faults import fault_of

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
-from batches.engine import identity
-from batches.engine.identity import WrongIdentity, adopt, check_identity, is_engine
+from batches.engine.data_directory import WrongIdentity, adopt, check_identity, is_engine
 from batches.models import AuditEvent, Host, Installation
 from batches.repositories.ownership import OWNER, Owner, claim, this_installation
 from batches.repositories.repository import repository_of
@@ -89,7 +88,7 @@ def test_a_worker_host_has_a_name_a_directory_and_a_row_of_its_own(places, setti
     settings.CE_WORKER, settings.CE_HOST, settings.CE_DATA_DIR = True, "worker", two
     if connection.vendor == "sqlite":
         assert "this database is SQLite" in refused()
-        monkeypatch.setattr(identity, "connection", SimpleNamespace(vendor="postgresql"))
+        monkeypatch.setattr("batches.engine.data_directory.connection", SimpleNamespace(vendor="postgresql"))
     settings.CE_HOST = "first"
     assert f"The main host is called first, too ({main})" in refused()
     settings.CE_HOST, settings.CE_DATA_DIR = "worker", main
@@ -183,7 +182,7 @@ def test_a_run_waits_while_its_repository_belongs_to_another_installation(world,
     run.refresh_from_db()
     assert "belongs to another CE Web installation (/there on there)" in run.machine_fault
     assert not world.attempts(run, "1")
-    assert identity.is_engine()
+    assert is_engine()
     claim(repository_of(world.project), this_installation(), by_force=True)
     type(run).objects.filter(pk=run.pk).update(machine_fault_until=timezone.now())
     assert world.finish(run).state == "succeeded", run.report

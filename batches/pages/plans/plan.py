@@ -16,7 +16,7 @@ from batches.models import Batch, Plan, Project
 from batches.pages.common import act, actor_of, htmx, read_number
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
-from batches.review.plans import review_of_text
+from batches.review.plan_review import review_of_text
 
 SOURCE_LINES = 5_000  # shown of a plan; the page says if there are more
 VERSIONS_SHOWN = 100

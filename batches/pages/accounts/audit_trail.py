@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from batches.accounts.audit_trail import KINDS, TrailFilter, read_trail
 from batches.core.text.csv import csv_of
-from batches.pages.accounts.users import refuse_others
+from batches.pages.accounts.people import refuse_others
 from batches.pages.common import read_number
 
 PAGE_SIZE, LAST_PAGE = 50, 100

@@ -18,8 +18,8 @@ from batches.core.errors import BatchError
 from batches.core.text.words import counted
 from batches.models import ApiToken
 from batches.pages.accounts.forms import OwnPassword, TokenNew
+from batches.pages.accounts.people import base_url
 from batches.pages.accounts.sign_in import ask_to_confirm, confirmed, is_password_of, know_browser
-from batches.pages.accounts.users import base_url
 from batches.pages.common import act, actor_of
 
 

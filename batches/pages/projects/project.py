@@ -22,7 +22,7 @@ from batches.pages.common import act, actor_of
 from batches.pages.projects.settings_form import ProjectSettings, fill_in
 from batches.projects.archive import archive_project
 from batches.projects.claude_commands import change_claude_commands
-from batches.projects.month import month_to_date
+from batches.projects.monthly_budget import month_to_date
 from batches.projects.services import update_project
 
 TREND_RUNS = 30
