@@ -52,7 +52,8 @@ from batches.models import (
 )
 from batches.models.visibility import PATHS
 from batches.pages.common import LARGEST_NUMBER, read_number
-from batches.review.services import review, update_context, usual_moment
+from batches.review.begin_context_update import update_context
+from batches.review.begin_review import review, usual_moment
 
 BATCHES_OFFERED = 50
 MESSAGES_SHOWN = 20

@@ -69,7 +69,7 @@ class Installation:
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "First"], check=True)
         self.manage("migrate", "-v", "0")
         code = (
-            "from batches.projects.services import create_project; from batches.accounts.actor import Actor; "
+            "from batches.projects.add_project import create_project; from batches.accounts.actor import Actor; "
             f"p = create_project(name='bench', repository={str(repository)!r}, actor=Actor.command('bench')); "
             f"p.max_parallel = {parallel}; p.save()"
         )

@@ -23,8 +23,11 @@ from batches.engine import execution, retries
 from batches.engine.execution_plan import latest_review
 from batches.integrations import notifications
 from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
-from batches.review.services import overrule_review, review, update_context
-from batches.runs.create import open_autopilot, refuse_busy
+from batches.review.begin_context_update import update_context
+from batches.review.begin_review import review
+from batches.review.overrule_verdict import overrule_review
+from batches.runs.busy import refuse_busy
+from batches.runs.create import open_autopilot
 from batches.runs.transitions import move_autopilot
 
 MOMENT_OF = {AutopilotStep.REVIEW_BEFORE: ReviewTiming.BEFORE, AutopilotStep.REVIEW_AFTER: ReviewTiming.AFTER}

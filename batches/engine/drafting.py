@@ -41,7 +41,8 @@ from batches.gates.discovery import proposal_of
 from batches.integrations.api_keys import key_for
 from batches.models import Idea, IdeaAttempt, Project, Run
 from batches.models.prepared import Prepared
-from batches.plans.services import finished_phases, import_plan
+from batches.plans.finished_phases import finished_phases
+from batches.plans.versions import import_plan
 from batches.projects.monthly_budget import month_of
 from batches.repositories.repository import checked_repository
 from batches.runs.project_settings import current_settings

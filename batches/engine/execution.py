@@ -28,7 +28,8 @@ from batches.engine.steering import checked_remark
 from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Run, Task
 from batches.repositories.merges import bring_in
-from batches.runs.create import new_run, refuse_busy
+from batches.runs.busy import refuse_busy
+from batches.runs.create import new_run
 from batches.runs.transitions import move_autopilot
 from subagents.contract import SubagentError
 

@@ -27,7 +27,7 @@ from batches.engine.preflight import lost_in_git
 from batches.engine.sandboxing import refuse_allowed_hosts_without_sandbox, refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
 from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Review, Scheduling, Task
-from batches.plans.services import finished_phases
+from batches.plans.finished_phases import finished_phases
 from batches.repositories.repository import checked_repository
 from subagents.backends import BACKENDS
 from subagents.contract import USAGE_FIGURES, SubagentError

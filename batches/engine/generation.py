@@ -26,10 +26,12 @@ from batches.engine.execution_plan import (
 from batches.engine.remote_base import look_at_base
 from batches.integrations import linear_issues
 from batches.models import Batch, LinearIssue, Plan, Project, Run
-from batches.plans.services import decisions_of, report_of
+from batches.plans.conflict_decisions import decisions_of
+from batches.plans.read_plan import report_of
 from batches.plans.to_batch import create_conflicts, create_phases, next_number, replace_phases
 from batches.repositories.repository import checked_repository
-from batches.runs.create import free_run, open_autopilot, refuse_busy
+from batches.runs.busy import refuse_busy
+from batches.runs.create import free_run, open_autopilot
 from batches.runs.transitions import move_autopilot
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref

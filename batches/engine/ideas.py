@@ -16,7 +16,7 @@ from batches.core.text.issue import document_of
 from batches.engine.preflight import agent_lacking
 from batches.integrations.trackers import read_issue
 from batches.models import Idea, Plan, Project
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
 from subagents.documents import list_files

@@ -28,7 +28,7 @@ from batches.engine.run_control import unpause
 from batches.engine.steering import checked_remark, kept_remark
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
-from batches.runs.create import refuse_archived, refuse_busy
+from batches.runs.busy import refuse_archived, refuse_busy
 from batches.runs.project_settings import changed_settings
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError

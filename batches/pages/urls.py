@@ -1,10 +1,11 @@
-"""URLs of the pages. A fragment has one word for its name, URL, template and element id."""
+"""URLs of the pages. A fragment has one word for its name, URL and element id."""
 
 from django.urls import URLPattern, path
 
-from batches.pages.accounts import audit_trail, people, provider, second_step, teams, your_account
+from batches.pages.accounts import api_tokens, audit_trail, people, provider, second_step, teams, your_account
 from batches.pages.api import urls as api_urls
 from batches.pages.batches import (
+    archive,
     autopilot,
     batch,
     batch_list,
@@ -23,18 +24,37 @@ from batches.pages.batches import (
     phase,
     pull_request,
     pulse,
+    regenerate,
+    repairs,
+    restore_branch,
     retry,
     review,
     run_control,
-    steering,
+    say_to_agent,
+    sign_off_and_accept,
+    stop_phase,
     transcript,
     verification,
 )
-from batches.pages.installation import find, health, settings
+from batches.pages.installation import api_key, find, health, settings
 from batches.pages.metrics import attempts, metrics
-from batches.pages.plans import editor, idea, plan, plan_list
+from batches.pages.plans import editor, idea, plan, plan_list, preflight, version_changes
 from batches.pages.plans import execute as execute_plan
-from batches.pages.projects import add_project, agents, code_host, deletion, environment, members, project, project_list, set_up, tools
+from batches.pages.projects import (
+    add_project,
+    agents,
+    claude_commands,
+    code_host,
+    deletion,
+    environment,
+    members,
+    notifications,
+    project,
+    project_list,
+    set_up,
+    tools,
+)
+from batches.pages.projects import archive as archive_project
 from batches.pages.projects import gates as project_gates
 
 app_name = "batches"
@@ -63,21 +83,21 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/attempts/<int:pk>/transcript.md", transcript.transcript_md, name="transcript_md"),
     path("batches/<int:number>/gates/", gates.gate_ledger, name="gates"),
     path("batches/<int:number>/gates.csv", gates.gate_csv, name="gates_csv"),
-    path("batches/<int:number>/gates/<int:pk>/tick/", gates.sign_off_gate, name="sign_off_gate"),
-    path("batches/<int:number>/phases/<str:key>/accept/", gates.accept, name="accept_phase"),
-    path("batches/<int:number>/ticks/<int:pk>/withdraw/", gates.withdraw, name="withdraw_sign_off"),
+    path("batches/<int:number>/gates/<int:pk>/tick/", sign_off_and_accept.sign_off_gate, name="sign_off_gate"),
+    path("batches/<int:number>/phases/<str:key>/accept/", sign_off_and_accept.accept, name="accept_phase"),
+    path("batches/<int:number>/ticks/<int:pk>/withdraw/", sign_off_and_accept.withdraw, name="withdraw_sign_off"),
     path("batches/<int:number>/verify/", verification.verify, name="verify"),
     path("batches/<int:number>/verify/stop/", verification.verify_stop, name="verify_stop"),
     path("batches/<int:number>/verify.json", verification.verify_json, name="verify_json"),
     path("batches/<int:number>/changes/", changes.changes, name="changes"),
     path("batches/<int:number>/kept/", kept_work.kept, name="kept"),
-    path("batches/<int:number>/archive/", kept_work.archive, name="archive"),
+    path("batches/<int:number>/archive/", archive.archive, name="archive"),
     path("batches/<int:number>/delete/", deletion.delete_batch, name="delete"),
     path("batches/<int:number>/merge/", merge.merge, name="merge"),
     path("batches/<int:number>/pull-request/", pull_request.pull_request, name="pull_request"),
     path("batches/<int:number>/pull-request/remarks/", pull_request.remarks, name="pull_request_remarks"),
     path("batches/<int:number>/bring-in/", merge.bring_in, name="bring_in"),
-    path("batches/<int:number>/restore-branch/", merge.restore, name="restore_branch"),
+    path("batches/<int:number>/restore-branch/", restore_branch.restore, name="restore_branch"),
     path("batches/<int:number>/judge-again/", merge.judge_again, name="judge_again"),
     path("batches/<int:number>/phases/<str:key>/conflict/", conflict.conflict, name="conflict"),
     path("batches/<int:number>/execute/", execute.execute, name="execute"),
@@ -88,7 +108,7 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/autopilot/", autopilot.start_autopilot, name="autopilot"),
     path("batches/<int:number>/autopilot/<int:pk>/", autopilot.go_on, name="go_on"),
     path("batches/<int:number>/autopilot/<int:pk>/leave/", autopilot.leave, name="leave"),
-    path("batches/<int:number>/regenerate/", retry.regenerate, name="regenerate"),
+    path("batches/<int:number>/regenerate/", regenerate.regenerate, name="regenerate"),
     path("batches/<int:number>/issues/", linear_issues.request_issues, name="request_issues"),
     path("batches/<int:number>/pause/", run_control.pause, name="pause"),
     path("batches/<int:number>/unpause/", run_control.unpause, name="unpause"),
@@ -96,10 +116,10 @@ urlpatterns: list[URLPattern] = [
     path("batches/<int:number>/cancel/", run_control.cancel, name="cancel"),
     path("batches/<int:number>/retry/", retry.retry, name="retry"),
     path("batches/<int:number>/tasks/<int:pk>/retry/", retry.retry_task, name="retry_task"),
-    path("batches/<int:number>/repairs/", steering.repairs, name="repairs"),
-    path("batches/<int:number>/tasks/<int:pk>/say/", steering.say, name="say"),
-    path("batches/<int:number>/tasks/<int:pk>/answer/", steering.answer, name="answer"),
-    path("batches/<int:number>/tasks/<int:pk>/stop/", steering.stop_task, name="stop_task"),
+    path("batches/<int:number>/repairs/", repairs.repairs, name="repairs"),
+    path("batches/<int:number>/tasks/<int:pk>/say/", say_to_agent.say, name="say"),
+    path("batches/<int:number>/tasks/<int:pk>/answer/", say_to_agent.answer, name="answer"),
+    path("batches/<int:number>/tasks/<int:pk>/stop/", stop_phase.stop_task, name="stop_task"),
     path("batches/<int:number>/conflicts/<int:pk>/", conflict.decide, name="decide"),
     path("plans/", plan_list.plan_list, name="plans"),
     path("plans/new/", editor.plan_new, name="plan_new"),
@@ -114,9 +134,9 @@ urlpatterns: list[URLPattern] = [
     path("plans/<int:pk>/delete/", deletion.delete_plan, name="plan_delete"),
     path("plans/<int:pk>/edit/", editor.plan_edit, name="plan_edit"),
     path("plans/<int:pk>/graph/", plan.plan_graph, name="plan_graph"),
-    path("plans/<int:pk>/checks/", plan.plan_checks, name="plan_checks"),
+    path("plans/<int:pk>/checks/", preflight.plan_checks, name="plan_checks"),
     path("plans/<int:pk>/conflicts/", plan.plan_decide, name="plan_decide"),
-    path("plans/<int:pk>/diff/", plan.plan_diff, name="plan_diff"),
+    path("plans/<int:pk>/diff/", version_changes.plan_diff, name="plan_diff"),
     path("plans/<int:pk>/execute/", execute_plan.plan_execute, name="plan_execute"),
     path("projects/", project_list.project_list, name="projects"),
     path("new-project/", add_project.project_new, name="project_new"),
@@ -129,11 +149,11 @@ urlpatterns: list[URLPattern] = [
     path("projects/<slug:slug>/gates/", project_gates.project_gates, name="project_gates"),
     path("projects/<slug:slug>/forge/", code_host.project_forge, name="project_forge"),
     path("projects/<slug:slug>/members/", members.project_members, name="project_members"),
-    path("projects/<slug:slug>/archive/", project.archive, name="project_archive"),
+    path("projects/<slug:slug>/archive/", archive_project.archive, name="project_archive"),
     path("projects/<slug:slug>/delete/", deletion.delete_project, name="project_delete"),
-    path("projects/<slug:slug>/commands/", project.project_commands, name="project_commands"),
-    path("projects/<slug:slug>/messages/<int:pk>/again/", project.message_again, name="message_again"),
-    path("projects/<slug:slug>/test-message/", project.try_messages, name="try_messages"),
+    path("projects/<slug:slug>/commands/", claude_commands.project_commands, name="project_commands"),
+    path("projects/<slug:slug>/messages/<int:pk>/again/", notifications.message_again, name="message_again"),
+    path("projects/<slug:slug>/test-message/", notifications.try_messages, name="try_messages"),
     path("metrics/", metrics.metrics, name="metrics"),
     path("metrics/all.json", metrics.metrics_all_json, name="metrics_all_json"),
     path("metrics/attempts/", attempts.metrics_attempts, name="metrics_attempts"),
@@ -142,9 +162,9 @@ urlpatterns: list[URLPattern] = [
     path("metrics/<slug:name>.json", metrics.metrics_json, name="metrics_json"),
     path("compare/", compare.compare, name="compare"),
     path("settings/", settings.installation, name="settings"),
-    path("settings/key/", settings.keep_key, name="keep_key"),
-    path("settings/key/forget/", settings.forget_key, name="forget_key"),
-    path("settings/key/try/", settings.try_key, name="try_key"),
+    path("settings/key/", api_key.keep_key, name="keep_key"),
+    path("settings/key/forget/", api_key.forget_key, name="forget_key"),
+    path("settings/key/try/", api_key.try_key, name="try_key"),
     path("users/", people.user_list, name="users"),
     path("users/<int:pk>/", people.user_detail, name="user"),
     path("users/<int:pk>/active/", people.user_active, name="user_active"),
@@ -159,7 +179,7 @@ urlpatterns: list[URLPattern] = [
     path("account/sessions/", your_account.end_sessions, name="end_sessions"),
     path("account/second-steps/", second_step.second_steps, name="second_steps"),
     path("account/provider/", provider.own_provider, name="own_provider"),
-    path("account/tokens/", your_account.token_new, name="token_new"),
-    path("tokens/<int:pk>/revoke/", your_account.token_revoke, name="token_revoke"),
+    path("account/tokens/", api_tokens.token_new, name="token_new"),
+    path("tokens/<int:pk>/revoke/", api_tokens.token_revoke, name="token_revoke"),
     path("health/", health.health, name="health"),
 ]

@@ -10,7 +10,7 @@ from batches.core.engine.pricing import check_model
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.metrics.findings import APPLIED, RemedyCode
 from batches.models import Project
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 
 # {remedy: (the project's setting, the parameter that holds its new value, least, most)}
 _NUMBERS = {

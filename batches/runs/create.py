@@ -5,16 +5,17 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotStep
 from batches.core.engine.execute_options import ExecuteOptions, dollars
-from batches.core.engine.states import LIVE_RUN_STATES, Operation, Waiting
+from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
 from batches.models.choices import Travel
+from batches.runs.busy import refuse_archived
 from batches.runs.project_settings import current_settings
 from batches.runs.provider_trouble import trouble_of_others
 
@@ -81,25 +82,6 @@ def _pause_of_others(backend: str) -> dict[str, object]:
     others = Run.objects.live().filter(backend=backend, rate_limited_since__lte=now, rate_limited_until__gt=now)
     until = others.aggregate(latest=Max("rate_limited_until"))["latest"]
     return {"rate_limited_since": now, "rate_limited_until": until} if until else {}
-
-
-def refuse_archived(batch: Batch) -> None:
-    """Raises ServiceError when the batch or its project is archived."""
-    if batch.archived_at or batch.project.archived_at:
-        name = f"Batch {batch.number}" if batch.archived_at else batch.project.name
-        raise ServiceError(f"{name} is archived, so nothing starts there. Bring it back first, on its page.")
-
-
-def refuse_busy(batch: Batch) -> None:
-    """Raises ServiceError when a run of the batch is live, or its work is still on its way from a worker host."""
-    busy = batch.runs.filter(Q(state__in=sorted(LIVE_RUN_STATES)) | ~Q(travel="")).first()
-    if busy is None:
-        return
-    if not busy.is_live:
-        raise ServiceError(f"The work of batch {batch.number} is on its way here from the worker host {busy.host}. Try again shortly.")
-    raise ServiceError(
-        f"Batch {batch.number} is busy with run {busy.number} ({busy.get_operation_display()}). Wait for its end, or cancel it."
-    )
 
 
 def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = "") -> Run:

@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 
 from batches.models import Attempt
-from batches.projects.services import create_project
+from batches.projects.add_project import create_project
 from subagents import launcher
 from tests.batches.world import ACTOR, World
 

@@ -3,7 +3,7 @@
 import pytest
 
 from batches.models import Batch
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.batches.builders import make_user
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

@@ -11,7 +11,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.engine import execution, generation
 from batches.engine.ticker import Ticker, ticker_lock
 from batches.models import Attempt, Batch, Project, Run, Task
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.patience import PATIENCE
 
 ACTOR = Actor.command("test")

@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import expect
 
 from batches.models import Plan
-from batches.plans.services import report_of
-from batches.projects.services import create_project
+from batches.plans.read_plan import report_of
+from batches.projects.add_project import create_project
 from tests.batches.conftest import repository  # noqa: F401 -- a fixture, used by its name
 from tests.batches.world import ACTOR, World, phase, plan
 from tests.browser.axe import violations

@@ -75,7 +75,7 @@ class Site(Installation):
         (self.user_repository / "draft.txt").write_text("Not added.\n")
         self.git("status", "--porcelain")  # the index's times are settled by this
         self.shell(
-            "from batches.projects.services import create_project; from batches.accounts.actor import Actor; "
+            "from batches.projects.add_project import create_project; from batches.accounts.actor import Actor; "
             f"create_project(name='Chaos', repository={str(self.user_repository)!r}, actor=Actor.command('chaos'))"
         )
         self.user_state = self.state_of_user()
@@ -128,7 +128,7 @@ class Site(Installation):
         """Generate a batch of the plan and let its execution follow; returns its number."""
         code = (
             "from batches.core.engine.execute_options import ExecuteOptions; from batches.engine.generation import generate; "
-            "from batches.plans.services import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
+            "from batches.plans.versions import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
             f"actor = Actor.command('chaos'); made = import_plan(text={text!r}, file_name='plan.md', "
             "project=Project.objects.get(), actor=actor); "
             "print(generate(plan=made, project=Project.objects.get(), actor=actor, "

@@ -13,7 +13,7 @@ import pytest
 
 from batches.engine import run_control
 from batches.models import Attempt, Project, Run
-from batches.projects.services import create_project
+from batches.projects.add_project import create_project
 from subagents import launcher
 from tests.batches.engine.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes

@@ -149,7 +149,7 @@ def test_web_killed_during_a_post_leaves_a_whole_batch_or_none(site: Site):
     text = plan(phase("1", steps=("mkdir -p parts; echo 1 > parts/1.txt",), files="parts/1.txt"))
     pk = int(
         site.shell(
-            "from batches.plans.services import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
+            "from batches.plans.versions import import_plan; from batches.accounts.actor import Actor; from batches.models import Project; "
             f"print(import_plan(text={text!r}, file_name='p.md', project=Project.objects.get(), actor=Actor.command('x')).pk)"
         )
     )

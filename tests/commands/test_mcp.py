@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from batches.pages.api_v1.application import document
-from batches.plans.services import import_plan
-from batches.projects.services import create_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
 from ce_web.mcp.tools import BY_NAME, PROMPTS, RESOURCES, TOOLS
 from tests.batches import builders
 from tests.batches.pages.api_v1.program import Program

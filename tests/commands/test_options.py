@@ -191,7 +191,7 @@ def test_with_two_projects_one_is_asked_for_and_taken_by_its_name_or_slug(instal
     driver = Driver(installation)
     subprocess.run(["git", "clone", "-q", str(driver.repository), str(tmp_path / "other")], check=True)
     installation.shell(
-        "from batches.projects.services import create_project; from batches.accounts.actor import Actor\n"
+        "from batches.projects.add_project import create_project; from batches.accounts.actor import Actor\n"
         f"create_project(name='Other one', repository={str(tmp_path / 'other')!r}, actor=Actor.command('test'))"
     )
     path = str(ROOT / "examples" / "plans" / "file-conflict.md")

@@ -16,7 +16,7 @@ from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, read_plan_file
 from batches.management.projects import find_project
 from batches.models import AutopilotRun, Batch
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 
 
 class Command(BaseCommand):

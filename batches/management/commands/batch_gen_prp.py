@@ -19,7 +19,7 @@ from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import conflict_lines, issue_line
 from batches.management.projects import find_project
 from batches.models import Batch, Project
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from batches.repositories.repository import checked_repository
 from subagents.contract import SubagentError
 

@@ -11,7 +11,7 @@ from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Review
-from batches.review.services import review, usual_moment
+from batches.review.begin_review import review, usual_moment
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import ContextChange
-from batches.review.services import update_context
+from batches.review.begin_context_update import update_context
 
 
 class Command(BaseCommand):

@@ -17,8 +17,8 @@ from batches.accounts.sign_in_links import make_link
 from batches.engine.data_directory import WrongIdentity, check_identity
 from batches.management.commands.up import address, refuse_port_in_use
 from batches.models import Project
-from batches.plans.services import import_plan
-from batches.projects.services import create_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
 from ce_web import running
 from subagents.workspace import create_repository
 

@@ -16,7 +16,7 @@ from batches.management.commands.batch_gen_prp import read_plan_file
 from batches.management.plan_files import issue_line
 from batches.management.projects import find_project
 from batches.models import Idea
-from batches.plans.services import report_of
+from batches.plans.read_plan import report_of
 
 
 class Command(BaseCommand):

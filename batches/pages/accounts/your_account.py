@@ -1,37 +1,34 @@
-"""A person's own account: password, sessions and API tokens."""
+"""A person's own account: password and sessions."""
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from batches.accounts import api_tokens, second_steps, sessions, users
+from batches.accounts import second_steps, sessions, users
 from batches.accounts.identities import identity_of
-from batches.accounts.roles import MANAGE_PEOPLE
 from batches.core.errors import BatchError
 from batches.core.text.words import counted
-from batches.models import ApiToken
 from batches.pages.accounts.forms import OwnPassword, TokenNew
-from batches.pages.accounts.people import base_url
-from batches.pages.accounts.sign_in import ask_to_confirm, confirmed, is_password_of, know_browser
+from batches.pages.accounts.sign_in import ask_to_confirm, is_password_of, know_browser
 from batches.pages.common import act, actor_of
 
 
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    return _account(request)
+    return account_page(request)
 
 
 @sensitive_post_parameters()
 @require_POST
 def own_password(request: HttpRequest) -> HttpResponse:
-    user = _self(request)
+    user = self_of(request)
     if not user.has_usable_password() and not sessions.is_confirmed(request):
         return ask_to_confirm(request)
     form = OwnPassword(request.POST, user=user, is_right=lambda typed: is_password_of(request, user, typed))
@@ -45,47 +42,13 @@ def own_password(request: HttpRequest) -> HttpResponse:
             sessions.confirm(request)
             messages.success(request, "Your password has been changed. Your other sessions have ended.")
             return know_browser(redirect("batches:account"), user, request)
-    return _account(request, password_form=form)
-
-
-@require_POST
-@confirmed
-def token_new(request: HttpRequest) -> HttpResponse:
-    """Create a token. Its text is only in this response."""
-    form = TokenNew(request.POST)
-    if form.is_valid():
-        try:
-            data = form.cleaned_data
-            made, text = api_tokens.make_token(
-                name=data["name"], days=form.days, actor=actor_of(request), scope=data["scope"] or "read", project=data["project"]
-            )
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
-            return render(request, "accounts/api_token.html", {"token": made, "text": text, "address": base_url(request)}, status=201)
-    return _account(request, token_form=form)
-
-
-@require_POST
-def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Revoke one's own token, or any as an administrator; for others it is not found."""
-    seen = ApiToken.objects.select_related("user")
-    if not request.user.has_perm(MANAGE_PEOPLE):
-        seen = seen.filter(user=_self(request))
-    token = get_object_or_404(seen, pk=pk)
-
-    def verb() -> str:
-        api_tokens.revoke_token(token=token, actor=actor_of(request))
-        return f"The token {token} no longer works."
-
-    mine = token.user_id == request.user.pk and "/users/" not in request.headers.get("Referer", "")
-    return act(request, verb, reverse("batches:account") if mine else reverse("batches:user", args=[token.user_id]))
+    return account_page(request, password_form=form)
 
 
 @require_POST
 def end_sessions(request: HttpRequest) -> HttpResponse:
     """End one of one's own sessions (`session`), or all others."""
-    user, one = _self(request), request.POST.get("session", "")
+    user, one = self_of(request), request.POST.get("session", "")
 
     def verb() -> str:
         ended = users.end_sessions(user=user, only=one, keep_key=request.session.session_key, actor=actor_of(request))
@@ -94,13 +57,13 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
     return act(request, verb, reverse("batches:account"))
 
 
-def _self(request: HttpRequest) -> User:
+def self_of(request: HttpRequest) -> User:
     assert isinstance(request.user, User)  # all pages except sign-in require a signed-in person
     return request.user
 
 
-def _account(request: HttpRequest, password_form: OwnPassword | None = None, token_form: TokenNew | None = None) -> HttpResponse:
-    user = _self(request)
+def account_page(request: HttpRequest, password_form: OwnPassword | None = None, token_form: TokenNew | None = None) -> HttpResponse:
+    user = self_of(request)
     forms = (password_form or OwnPassword(user=user), token_form or TokenNew())
     context = {
         "role": users.role_of(user),

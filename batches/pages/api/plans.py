@@ -10,7 +10,8 @@ from batches.accounts.actor import Actor
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.models import Plan
 from batches.pages.api.endpoint import BadRequest, project_named
-from batches.plans.services import import_plan, report_of
+from batches.plans.read_plan import report_of
+from batches.plans.versions import import_plan
 from batches.review.plan_review import review_of_text
 
 

@@ -12,9 +12,10 @@ from batches.gates.sign_offs import REASON_CHARACTERS
 from batches.models import Batch, ContextChange
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
 from batches.pages.batches.batch import find_batch
+from batches.review.begin_context_update import update_context
+from batches.review.begin_review import review as begin_review
+from batches.review.begin_review import usual_moment
 from batches.review.context_updates import accept_context, reject_context
-from batches.review.services import review as begin_review
-from batches.review.services import update_context, usual_moment
 
 
 def review(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:

@@ -11,7 +11,7 @@ from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.projects import Slug, administered
 from batches.pages.api_v1.shapes import Notifications, Tried, WebhookBody, WebhookShape
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 
 TAGS = ["webhooks"]
 

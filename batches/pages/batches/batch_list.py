@@ -32,7 +32,7 @@ from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
 from batches.pages.common import OPERATIONS, act, htmx, read_number
-from batches.plans.services import SAMPLE
+from batches.plans.versions import SAMPLE
 
 PAGE_SIZE = 50
 VIEWS_EACH = 20  # saved views of a person

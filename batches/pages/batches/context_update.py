@@ -14,8 +14,8 @@ from batches.models import ContextChange
 from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.batches.diffs import diff_mode, own_query, remember_mode, shown_diff
 from batches.pages.common import act, actor_of
+from batches.review.begin_context_update import update_context
 from batches.review.context_updates import accept_context, reject_context
-from batches.review.services import update_context
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -21,7 +21,7 @@ from batches.models import Batch, Phase, Run
 from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.common import actor_of
 from batches.pages.plans.execute_form import KEPT_CHOICES, Execute
-from batches.plans.services import report_of
+from batches.plans.read_plan import report_of
 from batches.review.plan_review import review_of_text
 
 GATES_SHOWN = 300

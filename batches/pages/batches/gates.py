@@ -1,4 +1,4 @@
-"""The gate ledger of a batch as a page and as CSV, and what a person says about a gate that no rule can check."""
+"""The gate ledger of a batch, as a page and as CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
 from batches.accounts.access import may
 from batches.accounts.roles import SIGN_OFF_GATE
 from batches.core.gates.ledger import FILTERS, Entry, count_states, ledger_csv
 from batches.gates.ledger import outputs_of, read_ledger
-from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase, sign_off, withdraw_sign_off
-from batches.models import Gate, GateCheck, Phase, SignOff
+from batches.models import GateCheck, SignOff
 from batches.pages.batches.batch import find_batch, tab_head
-from batches.pages.common import act, actor_of
 
 PAGE_SIZE = 100
 
@@ -49,13 +46,13 @@ def gate_ledger(request: HttpRequest, number: int) -> HttpResponse:
         "lines": [_line(entry, outputs) for entry in page.object_list],
         "total": len(entries),
         "may_sign_off": may(request.user, SIGN_OFF_GATE, batch.project),
-        "history": _history().filter(attempt__task__run__batch=batch).order_by("-pk")[:100],
+        "history": history_of_sign_offs().filter(attempt__task__run__batch=batch).order_by("-pk")[:100],
         "rules": batch.project.gate_rules,
     }
     return render(request, "batches/gates.html", context)
 
 
-def _history() -> QuerySet[SignOff]:
+def history_of_sign_offs() -> QuerySet[SignOff]:
     return SignOff.objects.select_related("gate__phase__batch", "attempt__task__phase__batch")
 
 
@@ -79,48 +76,3 @@ def gate_csv(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponse(
         ledger_csv(chosen), content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
-
-
-@require_POST
-def sign_off_gate(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    gate = get_object_or_404(Gate.objects.select_related("phase__batch"), pk=pk, phase__batch__number=number)
-
-    def verb() -> str:
-        made = sign_off(gate=gate, reason=request.POST.get(f"sign-off-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        return f"Signed off by {made.name}: the name, the time and the reason stay beside the gate."
-
-    return act(request, verb, _back(request, gate))
-
-
-@require_POST
-def accept(request: HttpRequest, number: int, key: str) -> HttpResponse:
-    """Accept a phase as it is, with a reason, in the person's name."""
-    phase = get_object_or_404(Phase.objects.select_related("batch"), key=key, batch=find_batch(number))
-
-    def verb() -> str:
-        made = accept_phase(phase=phase, reason=request.POST.get("accept", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        return f"Accepted by {made.name}: the name, the time and the reason stay beside the phase."
-
-    return act(request, verb, reverse("batches:phase", args=[number, phase.key]))
-
-
-@require_POST
-def withdraw(request: HttpRequest, number: int, pk: int) -> HttpResponse:
-    one = get_object_or_404(_history(), pk=pk, attempt__task__run__batch=find_batch(number))
-
-    def verb() -> str:
-        withdraw_sign_off(sign_off=one, reason=request.POST.get(f"withdraw-{pk}", "")[:REASON_CHARACTERS], actor=actor_of(request))
-        what = "the gate is unverified again" if one.gate else "the phase is open again"
-        return f"Withdrawn: {what}, and both words stay in the history."
-
-    return act(request, verb, _back(request, one))
-
-
-def _back(request: HttpRequest, about: Gate | SignOff) -> str:
-    """To the page that the form stood on: the phase's own, or the ledger."""
-    number, key = about.phase.batch.number, about.phase.key
-    if isinstance(about, SignOff) and about.gate is None:
-        return reverse("batches:phase", args=[number, key])
-    if request.GET.get("from") == "phase":
-        return f"{reverse('batches:phase', args=[number, key])}?tab=gates"
-    return reverse("batches:gates", args=[number])

@@ -5,7 +5,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
@@ -13,22 +13,9 @@ from batches.core.text.words import bytes_words
 from batches.models import Attempt
 from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of, read_number
-from batches.projects.archive import archive_batch
 from batches.repositories.kept_work import clean_up, kept_attempts, restore
 
 PAGE_SIZE = 50
-
-
-@require_POST
-def archive(request: HttpRequest, number: int) -> HttpResponse:
-    """Archive the batch; with `back` bring it back."""
-    batch, back = find_batch(number), "back" in request.POST
-
-    def verb() -> str:
-        archive_batch(batch=batch, actor=actor_of(request), back=back)
-        return "Lists show it again." if back else "Archived: lists hide it, and nothing of it was deleted."
-
-    return act(request, verb, reverse("batches:kept", args=[number]))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -15,7 +15,7 @@ from batches.metrics.successes import successes_of_batches
 from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.batches.changes import read_changes
 from batches.pages.common import act, actor_of
-from batches.repositories.batch_branch import find_loss, restore_branch
+from batches.repositories.batch_branch import find_loss
 from batches.repositories.merges import bring_in_base, merge_batch, preview_merge
 
 
@@ -62,18 +62,6 @@ def judge_again(request: HttpRequest, number: int) -> HttpResponse:
     def verb() -> str:
         execution.judge_again(batch=batch, actor=actor_of(request))
         return "The gates are being judged again, on the current branch."
-
-    return act(request, verb, reverse("batches:detail", args=[number]))
-
-
-@require_POST
-def restore(request: HttpRequest, number: int) -> HttpResponse:
-    """Put the batch's branch back where it was before somebody deleted or moved it."""
-    batch = find_batch(number)
-
-    def verb() -> str:
-        commit = restore_branch(batch=batch, actor=actor_of(request))
-        return f"{batch.branch} is at {commit[:12]} again. Retry what failed meanwhile."
 
     return act(request, verb, reverse("batches:detail", args=[number]))
 

@@ -1,4 +1,4 @@
-"""The buttons that retry: all failed phases, one phase, or the PRPs from the latest version of the plan."""
+"""The buttons that retry: all failed phases, or one."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from batches.engine import generation, retries
+from batches.engine import retries
 from batches.engine.diff_comments import told_comments
-from batches.models import Phase, Plan, Task
+from batches.models import Phase, Task
 from batches.pages.batches.batch import find_batch, page_of, run_of
 from batches.pages.common import act, actor_of
 
@@ -48,16 +48,3 @@ def _how(request: HttpRequest, phase: Phase | None, pk: int) -> dict[str, Any]:
 
 def _opened(tasks: list[Task]) -> str:
     return f"Will be retried: {', '.join(task.name for task in tasks)}."
-
-
-@require_POST
-def regenerate(request: HttpRequest, number: int) -> HttpResponse:
-    """Regenerate from the latest version of the plan."""
-    batch = find_batch(number)
-
-    def verb() -> str:
-        plan = Plan.objects.series_of(batch.plan).order_by("-version")[0]
-        run = generation.regenerate(batch=batch, plan=plan, actor=actor_of(request))
-        return f"Run {run.number} regenerates the PRPs from version {plan.version} of the plan."
-
-    return act(request, verb, page_of(number))

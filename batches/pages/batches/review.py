@@ -15,8 +15,9 @@ from batches.core.review.types import ReviewTiming
 from batches.models import Batch, Review
 from batches.pages.batches.batch import find_batch, may_execute, tab_head
 from batches.pages.common import act, actor_of
-from batches.review import services as review_services
-from batches.review.services import overrule_review, usual_moment
+from batches.review import begin_review
+from batches.review.begin_review import usual_moment
+from batches.review.overrule_verdict import overrule_review
 
 SCORES_PAGE_SIZE = 100
 
@@ -53,7 +54,7 @@ def _start(request: HttpRequest, batch: Batch) -> HttpResponse:
         moment = request.POST.get("moment", "")
         if moment not in set(ReviewTiming):
             raise WrongChoice(f"Unknown review {moment!r}. Reviews: {', '.join(ReviewTiming)}.")
-        run = review_services.review(batch=batch, actor=actor_of(request), moment=ReviewTiming(moment))
+        run = begin_review.review(batch=batch, actor=actor_of(request), moment=ReviewTiming(moment))
         return f"Run {run.number} reviews batch {batch.number}."
 
     return act(request, verb, reverse("batches:review", args=[batch.number]))

@@ -9,26 +9,21 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from batches.accounts.roles import CHANGE_INSTALLATION
 from batches.core.engine import pricing
-from batches.core.errors import ServiceError
 from batches.core.text import words
 from batches.integrations.api_keys import api_key
-from batches.integrations.installation import forget_api_key, keep_api_key, set_default_backend, try_api_key
+from batches.integrations.installation_settings import set_default_backend
 from batches.models import Host, Installation, SettingChange
 from batches.models.choices import BACKEND_CHOICES
-from batches.pages.accounts.sign_in import confirmed
-from batches.pages.common import act, actor_of
+from batches.pages.common import actor_of
 from batches.pages.forms import Described
 from batches.projects.monthly_budget import month_to_date
 
 CHANGES_SHOWN = 20
-
-
 View = Callable[[HttpRequest], HttpResponse]
 
 
@@ -73,49 +68,10 @@ def installation(request: HttpRequest) -> HttpResponse:
         set_default_backend(backend=form.cleaned_data["default_backend"], actor=actor_of(request))
         messages.success(request, "Saved.")
         return redirect("batches:settings")
-    return _page(request, form, ApiKeyForm(), 400 if form.errors else 200)
+    return settings_page(request, form, ApiKeyForm(), 400 if form.errors else 200)
 
 
-@require_POST
-@for_admins
-@confirmed
-def keep_key(request: HttpRequest) -> HttpResponse:
-    form = ApiKeyForm(request.POST)
-    if not form.is_valid():
-        row = Installation.objects.filter(pk=1).first() or Installation(pk=1)
-        return _page(request, InstallationForm(initial={"default_backend": row.default_backend}), form, 400)
-
-    def verb() -> str:
-        keep_api_key(key=form.cleaned_data["key"], actor=actor_of(request))
-        return "The key is stored, encrypted."
-
-    return act(request, verb, reverse("batches:settings"))
-
-
-@require_POST
-@for_admins
-@confirmed
-def forget_key(request: HttpRequest) -> HttpResponse:
-    def verb() -> str:
-        forget_api_key(actor=actor_of(request))
-        return "The stored key has been deleted."
-
-    return act(request, verb, reverse("batches:settings"))
-
-
-@require_POST
-@for_admins
-def try_key(request: HttpRequest) -> HttpResponse:
-    def verb() -> str:
-        trial = try_api_key(actor=actor_of(request))
-        if not trial.works:
-            raise ServiceError(trial.said)
-        return trial.said
-
-    return act(request, verb, reverse("batches:settings"))
-
-
-def _page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, status: int) -> HttpResponse:
+def settings_page(request: HttpRequest, form: InstallationForm, key_form: ApiKeyForm, status: int) -> HttpResponse:
     key = api_key()
     context = {
         "form": form,

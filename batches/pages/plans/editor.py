@@ -31,7 +31,10 @@ from batches.pages.errors import too_large
 from batches.pages.plans.editor_form import PlanText, TemplateStart
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
 from batches.pages.uploads import is_too_large
-from batches.plans.services import SAMPLE, decisions_of, finished_phases, import_plan, report_of
+from batches.plans.conflict_decisions import decisions_of
+from batches.plans.finished_phases import finished_phases
+from batches.plans.read_plan import report_of
+from batches.plans.versions import SAMPLE, import_plan
 from batches.review.plan_review import review_of_text
 
 DECISION_FIELD = re.compile(r"decision-([0-9a-f]{24})")

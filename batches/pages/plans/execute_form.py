@@ -12,7 +12,7 @@ from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.text.words import visible
 from batches.engine.execution_plan import Planned, models_of
-from batches.integrations.installation import listed_words, offered_models
+from batches.integrations.offered_models import listed_words, offered_models
 from batches.models import OnConflict, Project, Scheduling
 from batches.models.choices import BACKEND_CHOICES
 from batches.pages.forms import BY_COMPLEXITY, COMPLEXITY_WORDS, Described, ModelField, SeenProject

@@ -1,4 +1,4 @@
-"""A saved plan: a version with its decisions, its checks, and the differences between versions."""
+"""A saved plan: its analysis, its decisions, its versions and its batches."""
 
 from collections.abc import Mapping
 
@@ -10,19 +10,20 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.accounts.access import may, may_anywhere
 from batches.accounts.roles import CHANGE_PROJECT, EXECUTE_BATCH, WRITE_PLANS
-from batches.core.plans.text_diff import diff_texts, lines_of
-from batches.engine.preflight import preflight_checks
-from batches.models import Batch, Plan, Project
-from batches.pages.common import act, actor_of, htmx, read_number
+from batches.core.plans.text_diff import lines_of
+from batches.models import Batch, Plan
+from batches.pages.common import act, actor_of, htmx
 from batches.pages.plans.preview import Preview, models_chosen, schedule_of
-from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, report_of
+from batches.plans.conflict_decisions import decide_plan_conflicts, decisions_of
+from batches.plans.finished_phases import finished_phases
+from batches.plans.read_plan import report_of
 from batches.review.plan_review import review_of_text
 
 SOURCE_LINES = 5_000  # shown of a plan; the page says if there are more
 VERSIONS_SHOWN = 100
 
 
-def _versions(plan: Plan) -> QuerySet[Plan]:
+def versions_of(plan: Plan) -> QuerySet[Plan]:
     """All versions of the series, latest first, without their texts."""
     return Plan.objects.series_of(plan).defer("text").select_related("created_by").order_by("-version")
 
@@ -48,7 +49,7 @@ def plan_detail(request: HttpRequest, pk: int) -> HttpResponse:
     plan = get_object_or_404(Plan.objects.select_related("project", "created_by"), pk=pk)
     preview = preview_of(plan, reviewed=True)
     lines = lines_of(plan.text)
-    versions = list(_versions(plan).annotate(used=Count("batches"))[:VERSIONS_SHOWN])
+    versions = list(versions_of(plan).annotate(used=Count("batches"))[:VERSIONS_SHOWN])
     context = {
         "plan": plan,
         "preview": preview,
@@ -73,24 +74,6 @@ def plan_graph(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, template, {"plan": plan, "preview": preview_of(plan)})
 
 
-@require_safe
-def plan_checks(request: HttpRequest, pk: int) -> HttpResponse:
-    """The environment checks of a project for this plan; ?project= and ?backend= as chosen on the confirmation page."""
-    plan = get_object_or_404(Plan.objects.select_related("project"), pk=pk)
-    wanted = read_number(request.GET.get("project"))
-    project = plan.project if wanted is None else get_object_or_404(Project, pk=wanted)
-    decisions = {key: one.decision for key, one in decisions_of(plan).items()}
-    preview = Preview(report_of(plan), decisions=decisions)
-    prose, files = [phase.key for phase in preview.prose_phases], [path for phase in preview.phases for path in phase.files]
-    checks = preflight_checks(project=project, backend=request.GET.get("backend", ""), prose_phases=prose, files=files)
-    troubles = [check for check in checks if check.state in ("error", "warning")]
-    context: dict[str, object] = {"plan": plan, "project": project, "preview": preview, "checks": checks, "troubles": troubles}
-    context |= {"errors": sum(check.state == "error" for check in checks), "verdict": "verdict" in request.GET}
-    if not htmx(request):
-        return render(request, "plans/preflight.html", context)
-    return render(request, "plans/_preflight_ready.html" if "brief" in request.GET else "plans/_preflight.html", context)
-
-
 @require_POST
 def plan_decide(request: HttpRequest, pk: int) -> HttpResponse:
     """Save a decision about a conflict of this version."""
@@ -102,20 +85,6 @@ def plan_decide(request: HttpRequest, pk: int) -> HttpResponse:
         return f"Decided for {conflict.file}."
 
     return act(request, verb, reverse("batches:plan_detail", args=[pk]) + "#conflicts-title")
-
-
-@require_safe
-def plan_diff(request: HttpRequest, pk: int) -> HttpResponse:
-    """The changes between two versions: ?from= and ?to= are version numbers; the default is the last two."""
-    plan = get_object_or_404(Plan.objects.defer("text"), pk=pk)
-    versions = list(_versions(plan))
-    by_number = {one.version: one for one in versions}
-    new = by_number.get(read_number(request.GET.get("to")) or 0, plan)
-    earlier = next((one for one in versions if one.version < new.version), new)
-    old = by_number.get(read_number(request.GET.get("from")) or 0, earlier)
-    texts = dict(Plan.objects.filter(pk__in=[old.pk, new.pk]).values_list("pk", "text"))
-    context = {"plan": plan, "versions": versions, "old": old, "new": new, "diff": diff_texts(texts[old.pk], texts[new.pk])}
-    return render(request, "plans/version_changes.html", context)
 
 
 def may_execute_plan(request: HttpRequest, plan: Plan) -> bool:

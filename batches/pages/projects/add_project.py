@@ -12,7 +12,7 @@ from batches.accounts.roles import ADD_PROJECT
 from batches.core.errors import BatchError
 from batches.pages.common import actor_of
 from batches.pages.forms import Described
-from batches.projects.services import create_project
+from batches.projects.add_project import create_project
 
 
 class ProjectNew(Described, forms.Form):

@@ -16,7 +16,7 @@ from batches.models.choices import FinishBy, ForgeKind
 from batches.pages.accounts.sign_in import ask_to_confirm
 from batches.pages.common import actor_of
 from batches.pages.forms import Described
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 
 
 class ProjectForge(Described, forms.Form):

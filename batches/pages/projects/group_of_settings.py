@@ -12,10 +12,10 @@ from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
-from batches.integrations.installation import offered_models
+from batches.integrations.offered_models import offered_models
 from batches.models import Project
 from batches.pages.common import actor_of
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 
 USE_WORDS = (
     *(("setup", "Set-up command"), ("steps", "Steps"), ("gates", "Gates")),

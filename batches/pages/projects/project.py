@@ -1,4 +1,4 @@
-"""The page of a project: its work, its settings, and buttons for its messages and commands."""
+"""The page of a project: its work and its settings."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
@@ -14,20 +14,16 @@ from batches.accounts.sessions import is_confirmed
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
 from batches.engine.preflight import preflight_checks
-from batches.integrations.installation import offered_models
-from batches.integrations.notifications import TRIES, send_again, try_channels
+from batches.integrations.notifications import TRIES
+from batches.integrations.offered_models import offered_models
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
-from batches.pages.common import act, actor_of
+from batches.pages.common import actor_of
 from batches.pages.projects.settings_form import ProjectSettings, fill_in
-from batches.projects.archive import archive_project
-from batches.projects.claude_commands import change_claude_commands
+from batches.projects.change_settings import update_project
 from batches.projects.monthly_budget import month_to_date
-from batches.projects.services import update_project
 
 TREND_RUNS = 30
-
-
 SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_secret", "notify_forget")
 
 
@@ -76,51 +72,3 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "plans": project.plans.defer("text")[:10],
     }
     return render(request, "projects/project.html", context, status=400 if form.errors and not filled else 200)
-
-
-@require_POST
-def archive(request: HttpRequest, slug: str) -> HttpResponse:
-    """Archive the project; with `back` bring it back."""
-    project, back = get_object_or_404(Project, slug=slug), "back" in request.POST
-
-    def verb() -> str:
-        archive_project(project=project, actor=actor_of(request), back=back)
-        return "Lists show it again." if back else "Archived: lists hide it and its batches, and nothing was deleted."
-
-    return act(request, verb, reverse("batches:project_detail", args=[slug]))
-
-
-@require_POST
-def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
-    """Send a test notification over the project's channels."""
-    project = get_object_or_404(Project, slug=slug)
-    return act(
-        request,
-        lambda: try_channels(project=project, actor=actor_of(request)),
-        reverse("batches:project_detail", args=[project.slug]),
-    )
-
-
-@require_POST
-def message_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Send one notification of the project once more."""
-    project = get_object_or_404(Project, slug=slug)
-    notice = get_object_or_404(Notification.objects.select_related("run__batch__project"), pk=pk, run__batch__project=project)
-
-    def verb() -> str:
-        send_again(notice=notice, actor=actor_of(request))
-        return f"It is sent again by {notice.get_channel_display()}."
-
-    return act(request, verb, reverse("batches:project_detail", args=[project.slug]))
-
-
-@require_POST
-def project_commands(request: HttpRequest, slug: str) -> HttpResponse:
-    """Install or renew the commands for Claude Code in the repository, or remove them."""
-    project = get_object_or_404(Project, slug=slug)
-    remove = request.POST.get("do") == "remove"
-    return act(
-        request,
-        lambda: change_claude_commands(project=project, actor=actor_of(request), remove=remove).words,
-        reverse("batches:project_detail", args=[project.slug]),
-    )

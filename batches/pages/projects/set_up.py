@@ -18,7 +18,7 @@ from batches.models.choices import BACKEND_CHOICES
 from batches.pages.common import actor_of
 from batches.pages.projects.environment import ProjectEnvironment
 from batches.pages.projects.gates import ProjectGates
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 
 COMMANDS = ("lint", "test", "coverage")
 

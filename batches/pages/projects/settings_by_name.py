@@ -15,8 +15,8 @@ from batches.pages.projects.environment import ProjectEnvironment
 from batches.pages.projects.gates import ProjectGates
 from batches.pages.projects.settings_form import ProjectSettings
 from batches.pages.projects.tools_form import ProjectTools
+from batches.projects.change_settings import update_project
 from batches.projects.members import set_members_only
-from batches.projects.services import update_project
 
 # Later forms ask for what earlier ones allow: pages are fetched only with the network. Secrets and the code host are in none.
 FORMS: "tuple[type[forms.ModelForm[Project]], ...]" = (ProjectSettings, ProjectAgents, ProjectTools, ProjectEnvironment, ProjectGates)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.accounts.audit_trail import SOURCES, TrailFilter, read_trail
-from batches.integrations.installation import set_default_backend
+from batches.integrations.installation_settings import set_default_backend
 from batches.models import AuditEvent, BaseMerge, Transition
 from tests.batches import builders
 from tests.batches.accounts.test_users import add

@@ -15,7 +15,7 @@ from batches.models import Attempt, AuditEvent, Batch, Membership, Plan
 from batches.models.visibility import PATHS, ConfinedManager, seeing
 from batches.plans.to_batch import next_number
 from batches.projects import members
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
 

@@ -11,10 +11,11 @@ from django.db import connection
 
 from batches.accounts.actor import Actor
 from batches.integrations import api_keys
-from batches.integrations.installation import keep_api_key, try_api_key
+from batches.integrations.api_key_test import try_api_key
+from batches.integrations.installation_settings import keep_api_key
 from batches.models import Installation, SettingChange
 from batches.pages.plans.execute_form import Execute
-from batches.projects.services import create_project
+from batches.projects.add_project import create_project
 from tests.batches import builders
 from tests.local_server import LocalServer, serving
 

@@ -13,7 +13,7 @@ from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
 from batches.engine.task_specs import _options, claude_options, instructions_of
 from batches.integrations.api_keys import ENTER
-from batches.review.services import review
+from batches.review.begin_review import review
 from subagents.contract import Role
 from tests.batches.world import ACTOR, World, phase, plan
 

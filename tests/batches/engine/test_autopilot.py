@@ -12,7 +12,7 @@ from batches.core.errors import ServiceError
 from batches.engine import autopilot, generation, run_control
 from batches.engine.ticker import Ticker
 from batches.models import AutopilotRun, Batch, Run
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
 pytestmark = pytest.mark.process

@@ -4,7 +4,7 @@ import pytest
 
 from batches.engine import retries
 from batches.models import GateCheck
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

@@ -7,7 +7,7 @@ from django.utils.html import strip_tags
 
 from batches.engine import orchestrator, retries
 from batches.models import Attempt
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from subagents.contract import TaskSpec
 from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes

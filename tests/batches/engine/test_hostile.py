@@ -12,7 +12,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.engine import generation, reporting, retries, ticker
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.batches.engine.test_engine import _carrying as carrying
 from tests.batches.world import ACTOR, World, phase, plan, writes
 from tests.installation import wait_for

@@ -15,7 +15,7 @@ from batches.core.errors import ServiceError
 from batches.core.plans.drafted import NOT_SAID
 from batches.engine import ideas
 from batches.models import Host, Idea, IdeaAttempt, Plan, Project
-from batches.plans.services import report_of
+from batches.plans.read_plan import report_of
 from subagents import launcher
 from tests.batches.world import ACTOR, World
 from tests.subagents import ideas as model

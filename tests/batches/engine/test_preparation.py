@@ -15,9 +15,9 @@ from batches.engine import generation, preparation, reporting, retries
 from batches.models import Attempt, AutopilotRun, Run, Task
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.board import read_board
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from batches.repositories.repository import repository_of
-from batches.review import services as review_services
+from batches.review import begin_review
 from subagents.contract import OrchestrationFiles
 from tests.batches.builders import make_batch, make_user
 from tests.batches.world import ACTOR, SEED_FLOW, World, phase, plan, writes
@@ -99,7 +99,7 @@ def test_the_files_of_the_latest_execution_stay_whatever_looks_at_the_phases_lat
     for key, status in (("1", "success"), ("2", "failed")):
         assert json.loads(before[f"task-{key}.result.json"])["status"] == status
     assert json.loads(before["task-2.json"])["type"] == "execute"
-    world.finish(review_services.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER))
+    world.finish(begin_review.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER))
     own = ("json", "hb", "result.json", "log")
     assert {name: (folder / name).read_bytes() for name in before} == before
     for ending in own:

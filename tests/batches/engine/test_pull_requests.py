@@ -20,8 +20,9 @@ from batches.engine.remote_base import look_at_base
 from batches.integrations.forges.home import Home, home_of, split_address
 from batches.integrations.forges.types import ForgeError
 from batches.models import Batch, Project, PullRequest, PullRequestRemark, Result
-from batches.plans.services import import_plan
-from batches.projects.services import create_project, update_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
+from batches.projects.change_settings import update_project
 from subagents.remotes import Remote
 from subagents.workspace import open_repository
 from tests.batches import builders

@@ -7,9 +7,9 @@ from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.engine import generation
 from batches.models import Batch, Review
-from batches.plans.services import import_plan
-from batches.projects.services import update_project
-from batches.review.services import review
+from batches.plans.versions import import_plan
+from batches.projects.change_settings import update_project
+from batches.review.begin_review import review
 from tests.batches.builders import make_user
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

@@ -17,7 +17,7 @@ from batches.engine.snapshots import TickContext
 from batches.engine.ticker import Ticker
 from batches.engine.verifications import ask_verification, stop_verification
 from batches.models import Attempt, Host, Installation, Run
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from batches.repositories.kept_work import clean_up, measure_checkouts
 from batches.repositories.repository import checked_repository, folder_of
 from subagents import launcher

@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from batches.core.errors import ServiceError
 from batches.models import Project
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

@@ -13,7 +13,7 @@ from batches.integrations import linear_issues
 from batches.integrations.linear import Linear, LinearError, check_address, reset_seconds
 from batches.models import Batch, LinearIssue, Project
 from batches.plans.prp_document import prp_of
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from tests.batches.builders import make_batch, make_user
 from tests.batches.linear_server import TOKEN, LinearServer, as_usual, created_and_lost, hangs, limited, refused
 from tests.batches.world import ACTOR, SEED_FLOW, World

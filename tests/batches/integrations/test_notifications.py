@@ -16,7 +16,7 @@ from batches.core.errors import ServiceError
 from batches.engine import reporting
 from batches.integrations import notifications, webhook
 from batches.models import AutopilotRun, Notification, Project, Run
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
 from tests.batches import builders
 from tests.local_server import LocalServer, serving
 

@@ -13,8 +13,8 @@ from batches.accounts.actor import Actor
 from batches.engine import generation
 from batches.models import Idea, Plan, Run, Transition
 from batches.pages.urls import urlpatterns
-from batches.plans.services import import_plan
-from batches.projects.services import create_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
 from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.accounts.test_users import add

@@ -3,7 +3,7 @@
 import pytest
 
 from batches.models import Idea, Project
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.batches import builders
 from tests.batches.pages.test_api import Program
 from tests.batches.world import ACTOR

@@ -6,7 +6,7 @@ import pytest
 
 from batches.core.errors import MadeMeanwhile
 from batches.engine import generation
-from batches.plans.services import import_plan
+from batches.plans.versions import import_plan
 from tests.batches.builders import make_plan, make_user
 from tests.batches.world import ACTOR, World, phase, plan
 

@@ -13,7 +13,9 @@ from batches.core.plans.analysis import checks_of
 from batches.core.plans.conflicts import conflict_id
 from batches.models import Batch, Plan, PlanDecision
 from batches.pages.uploads import LimitedUpload
-from batches.plans.services import decide_plan_conflicts, import_plan, report_of
+from batches.plans.conflict_decisions import decide_plan_conflicts
+from batches.plans.read_plan import report_of
+from batches.plans.versions import import_plan
 from tests.batches import builders
 from tests.batches.world import ACTOR, phase, plan, writes
 

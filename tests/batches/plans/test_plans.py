@@ -17,7 +17,10 @@ from batches.engine.execution_plan import plan_execution
 from batches.engine.preflight import preflight_checks
 from batches.metrics import facts
 from batches.models import Attempt, Conflict, Host, Plan, PlanDecision
-from batches.plans.services import decide_plan_conflicts, decisions_of, finished_phases, import_plan, report_of
+from batches.plans.conflict_decisions import decide_plan_conflicts, decisions_of
+from batches.plans.finished_phases import finished_phases
+from batches.plans.read_plan import report_of
+from batches.plans.versions import import_plan
 from tests.batches import builders
 from tests.batches.world import ACTOR, phase, plan, writes
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batches.core.errors import ServiceError
-from batches.projects.services import create_project
+from batches.projects.add_project import create_project
 from batches.repositories import claude_commands
 from subagents.workspace import open_repository
 from tests.batches import builders

@@ -6,9 +6,9 @@ from django.core.management import call_command
 
 from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
-from batches.projects.services import update_project
+from batches.projects.change_settings import update_project
+from batches.review.begin_context_update import update_context
 from batches.review.context_updates import accept_context, reject_context
-from batches.review.services import update_context
 from tests.batches.review.test_review_engine import users_own
 from tests.batches.world import ACTOR, World, phase, plan, writes
 

@@ -14,10 +14,11 @@ from batches.core.review.types import ReviewTiming
 from batches.engine import generation, retries
 from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Finding, GateOpinion, Review, Run
-from batches.plans.services import import_plan
-from batches.projects.services import update_project
-from batches.review import services as review_services
-from batches.review.services import overrule_review, usual_moment
+from batches.plans.versions import import_plan
+from batches.projects.change_settings import update_project
+from batches.review import begin_review
+from batches.review.begin_review import usual_moment
+from batches.review.overrule_verdict import overrule_review
 from tests.batches.world import ACTOR, SEED_FLOW, World, phase, plan, writes
 
 pytestmark = pytest.mark.process
@@ -28,7 +29,7 @@ REPORT = "PRPs/reviews/batch-1-review.md"
 
 
 def reviewed(world: World, batch: Batch, moment: ReviewTiming) -> tuple[Run, Review]:
-    run = world.finish(review_services.review(batch=batch, actor=ACTOR, moment=moment))
+    run = world.finish(begin_review.review(batch=batch, actor=ACTOR, moment=moment))
     return run, Review.objects.get(run=run)
 
 
@@ -202,7 +203,7 @@ def test_the_command_prints_the_verdict_and_ends_with_1_when_it_does_not_approve
 def test_a_review_is_refused_where_there_is_nothing_to_judge(world: World):
     batch = world.generated(SOUND)
     with pytest.raises(ServiceError, match="No phase of batch 1 has been executed yet"):
-        review_services.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER)
+        begin_review.review(batch=batch, actor=ACTOR, moment=ReviewTiming.AFTER)
     assert usual_moment(batch) is ReviewTiming.BEFORE
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from batches.models import Batch, Gate, Idea, Membership, Plan
 from batches.pages.api_v1.urls import urlpatterns
-from batches.plans.services import import_plan
-from batches.projects.services import create_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
 from tests.batches import builders
 from tests.batches.pages.api_v1.program import Program
 from tests.batches.world import ACTOR

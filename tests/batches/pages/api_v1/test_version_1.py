@@ -16,8 +16,8 @@ from batches.pages.api.urls import urlpatterns as old_addresses
 from batches.pages.api_v1 import events
 from batches.pages.api_v1.application import document
 from batches.pages.api_v1.urls import urlpatterns
-from batches.plans.services import import_plan
-from batches.projects.services import create_project
+from batches.plans.versions import import_plan
+from batches.projects.add_project import create_project
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
 from tests.batches.pages.api_v1.program import Program, let_go

@@ -1,4 +1,4 @@
-"""Settings of the whole installation, and a test of the API key. Each change records who made it and when."""
+"""Test the API key of the agents by asking for the list of models."""
 
 import json
 import re
@@ -9,66 +9,19 @@ from http.client import HTTPException
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_INSTALLATION
-from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.core.text.words import counted
 from batches.integrations.api_keys import api_key
-from batches.models import Installation, SettingChange
-from subagents.backends import BACKENDS
+from batches.models import Installation
 from subagents.contract import EXACT_MODEL
 
 TRY_SECONDS = 10.0
 ANSWER_BYTES = 256 * 1024
 MOST_MODELS = 200
-
-
-def offered_models() -> list[str]:
-    """Ids of the models that the provider listed when the key was tested last; [] before that. Asks nobody."""
-    return list(Installation.objects.filter(pk=1).values_list("listed_models", flat=True).first() or [])
-
-
-def listed_words() -> str:
-    """How old that list is, in a sentence; "" without one."""
-    listed, at = Installation.objects.filter(pk=1).values_list("listed_models", "listed_at").first() or ([], None)
-    if not listed:
-        return ""
-    when = f" {date_format(timezone.localtime(at), 'j F Y')}" if at else " some time ago"
-    return f"Exact ids are offered as the provider listed them{' on' if at else ''}{when}; testing the key renews the list."
-
-
-def set_default_backend(*, backend: str, actor: Actor) -> None:
-    """Set the backend of new projects. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION, None)
-    if backend not in BACKENDS:
-        raise ServiceError(f"Unknown backend {backend!r}. Backends: {', '.join(BACKENDS)}.")
-    _change({"default_backend": backend}, "default backend", actor)
-
-
-def keep_api_key(*, key: str, actor: Actor) -> None:
-    """Store a key, encrypted. It is never shown again. Raises ServiceError, PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION, None)
-    key = key.strip()
-    if not re.fullmatch(r"[!-~]{8,1000}", key):
-        raise ServiceError("A key is 8 to 1000 visible ASCII characters, without spaces.")
-    _change({"api_key": seal(key), "listed_models": []}, "API key", actor)  # another key may see other models
-
-
-def forget_api_key(*, actor: Actor) -> None:
-    """Remove the stored key. Raises PermissionDenied."""
-    actor.require(CHANGE_INSTALLATION, None)
-    _change({"api_key": "", "listed_models": []}, "API key removed", actor)
-
-
-def _change(values: dict[str, object], name: str, actor: Actor) -> None:
-    with transaction.atomic():
-        Installation.objects.update_or_create(pk=1, defaults=values)
-        SettingChange.objects.create(cause=actor.cause, name=name)
 
 
 @dataclass(frozen=True, slots=True)
