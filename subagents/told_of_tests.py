@@ -152,8 +152,13 @@ def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     return replace(outcome, status=GateStatus.FAILED, note=note)
 
 
-# A script that does what its arguments say, and an argument that asks it for tests.
-DISPATCHES = re.compile(r"\$\{?[1@*]")
+# A script that does what its arguments say: it compares one of them, keeps it for later, or runs it. One that only hands them on
+# to its runner does the same whatever they are. Then, what asks it for tests.
+DISPATCHES = re.compile(
+    r"""\b(?:case|if|elif|while|for|test)\b[^\n]*\$\{?[1-9@*]|\[[^\n]*\$\{?[1-9@*][^\n]*\]|\b\w+=["']?\$\{?[1-9@*]"""
+    r"""|(?:^|[;&|]|\bexec|\beval|\bthen|\bdo)[ \t]*["']?\w*\$\{?[1-9@*]""",
+    re.MULTILINE,
+)
 NAMES_OF_FILES = re.compile(r"\S*(?:/|\.\w+)\S*")
 ASKS_FOR_TESTS = re.compile(r"\b(?:tests?|specs?|checks?|verify|ci|unit|e2e)\b")
 

@@ -430,6 +430,8 @@ def test_an_editor_is_an_error_at_once(place, name: str) -> None:
         ("sh run.sh", {"run.sh": "set -e\npython -m unittest test_a\n"}),
         ("./dev test", {"dev": "#!/bin/sh\ncase $1 in test) pytest -q;; lint) true;; esac\n"}),
         ("npm test", {"package.json": '{"scripts": {"test": "node --test"}}', "a.test.js": "process.exit(0)\n"}),
+        ("sh run.sh a", {"run.sh": "set -e\npython -m pytest -q test_$1.py\n"}),
+        ("sh run.sh -q", {"run.sh": "set -e\npython -m pytest \"$@\" test_a.py\n"}),
         ("python all.py", {"all.py": "import pytest\nraise SystemExit(pytest.main(['-q']))\n"}),
     ],
 )
@@ -445,8 +447,19 @@ def test_a_runner_behind_a_script_that_names_no_test_is_not_believed(place, comm
     assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))[0].status == PASSED
 
 
-def test_a_script_that_runs_tests_only_when_it_is_asked_to_passes_without_them(place) -> None:
-    write(place[1], dev__sh="case $1 in test) pytest -q;; lint) true;; esac\n")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "case $1 in test) pytest -q;; lint) true;; esac",
+        "verb=$1\ncase $verb in test) pytest -q;; lint) true;; esac",
+        'if [ "$1" = full ]; then pytest -q; fi',
+        'all() { pytest -q; }\nlint() { true; }\n"$@"',
+        "on_all() { pytest -q; }\non_lint() { true; }\non_$1",
+        'for one in "$@"; do test $one != all || pytest -q; done',
+    ],
+)
+def test_a_script_that_runs_tests_only_when_it_is_asked_to_passes_without_them(place, script: str) -> None:
+    write(place[1], dev__sh=f"{script}\n")
     assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command="sh dev.sh lint"))[0].status == PASSED
 
 
