@@ -33,8 +33,9 @@ TEXT = plan(
 def test_ticker_killed_at_every_line_loses_nothing_and_does_nothing_twice(site: Site):
     story = site.directory / "story"
     site.start_batch(TEXT.format(once=site.directory / "once"))
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.chaos.line_killer import main; main(2, {str(story)!r}, 240)"
-    deaths = int(site.manage("shell", "--no-imports", "-c", code, timeout=280 * PATIENCE).stdout)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.chaos.line_killer import main; "
+    code += f"main(2, {str(story)!r}, {240 * PATIENCE})"
+    deaths = int(site.manage("shell", "--no-imports", "-c", code, timeout=300 * PATIENCE).stdout)
     print(f"{deaths} tickers killed, each at another line")
     assert deaths > 150
     dump = site.dump()
