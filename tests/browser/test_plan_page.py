@@ -228,8 +228,8 @@ def test_axe_finds_nothing_on_any_page_of_a_plan_also_on_a_phone(open_tab):
     found, overflowing = {}, {}
     for path in paths:
         page = tab.open(path)
-        if page.locator("#environment").count():
-            expect(page.locator("#environment .no-js")).to_have_count(0)  # the look at the environment has answered
+        if page.locator("#preflight").count():
+            expect(page.locator("#preflight .no-js")).to_have_count(0)  # the preflight check has answered
         if faults := violations(page):
             found[path] = faults
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:

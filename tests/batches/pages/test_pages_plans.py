@@ -1,4 +1,4 @@
-"""The plan's pages: choices about conflicts, versions and their differences, several files at once, the environment."""
+"""The plan's pages: choices about conflicts, versions and their differences, several files at once, the preflight check."""
 
 import re
 from html import unescape
@@ -208,7 +208,7 @@ def test_of_a_file_past_the_limit_nothing_is_held(settings):
     assert (made.size, made.read()) == (17, b"")
 
 
-def test_the_environment_is_a_fragment_for_the_chosen_project(client, ada):
+def test_the_preflight_check_is_a_fragment_for_the_chosen_project(client, ada):
     project = builders.make_project()
     made = builders.make_plan(project=None)
     assert "no project chosen yet" in client.get(f"/plans/{made.pk}/checks/", headers={"HX-Request": "true"}).text
@@ -338,11 +338,11 @@ def test_a_plan_without_a_project_is_never_executed_on_one_that_nobody_chose(cli
     assert first.name in chosen.text
 
 
-def test_a_plan_is_not_shown_green_over_undecided_conflicts_or_errors_of_the_environment(client):
+def test_a_plan_is_not_shown_green_over_undecided_conflicts_or_errors_of_the_preflight_check(client):
     conflict = builders.make_plan(CLASH, project=builders.make_project())
     client.force_login(builders.make_user())
     page = client.get(f"/plans/{conflict.pk}/").text
     assert 'id="verdict" data-state="stale"' in " ".join(page.split()) and "to decide" in page
     checks = " ".join(client.get(f"/plans/{conflict.pk}/checks/?verdict=1", headers={"HX-Request": "true"}).text.split())
     assert 'id="verdict" data-state="failed"' in checks, "its repository does not exist"
-    assert "it cannot run" in checks and "of the environment" in checks
+    assert "it cannot run" in checks and "of the preflight check" in checks
