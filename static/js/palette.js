@@ -45,7 +45,7 @@ function offer(event) {
     });
     list.prepend(option);
   });
-  if (!options().length) list.textContent = "Nothing is called so.";
+  if (!options().length) list.textContent = list.dataset.nothing;
   choose(text ? options()[0] : null); // without a word nothing is meant
   if (waits) go();
 }
