@@ -41,6 +41,20 @@ def test_no_sentence_stands_in_two_templates():
     assert {sentence: names for sentence, names in places.items() if len(names) > 1} == {}
 
 
+SHAPES = {"banners", "box", "brief", "detail", "foot", "head", "info", "item", "mark", "misc", "part", "place", "row", "rows", "status"}
+
+
+def shapes(name: str) -> set[str]:
+    """The words in the name of a template that say where something stands on a page, and not what it says."""
+    return set(name.removesuffix(".html").strip("_").split("_")) & SHAPES
+
+
+def test_a_template_is_called_by_what_it_says():
+    """Who has seen words on a page finds their file by its name: `_repairs` and `_disk_nearly_full`, not `_banners`."""
+    assert {path.name: found for path in TEMPLATES if (found := shapes(path.name))} == {}
+    assert shapes("_list_foot.html") == {"foot"}
+
+
 @pytest.mark.parametrize(
     ("written", "sent"),
     [
