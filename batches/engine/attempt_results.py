@@ -14,7 +14,7 @@ from batches.core.engine.decide import SUCCESS
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
-from batches.engine.steering import deliver
+from batches.engine.messages_to_agents import deliver
 from batches.models import Attempt, AttemptPrompt, DiffComment, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess

@@ -24,7 +24,7 @@ from batches.engine.execution_plan import (
     plan_execution,
     refuse_unreviewed,
 )
-from batches.engine.steering import checked_remark
+from batches.engine.messages_to_agents import checked_remark
 from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Run, Task
 from batches.repositories.merges import bring_in

@@ -15,7 +15,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import Operation
 from batches.core.errors import BatchError, NothingToDo, WrongChoice
 from batches.engine.execution import execute_again
-from batches.engine.steering import REMARK_CHARACTERS
+from batches.engine.messages_to_agents import REMARK_CHARACTERS
 from batches.integrations.forges.types import CheckOutcome, Comment, RemoteCheck
 from batches.models import Batch, PullRequest, PullRequestRemark, Result, Run
 

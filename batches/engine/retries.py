@@ -24,8 +24,8 @@ from batches.engine.execution_plan import (
     changes_of_run,
     chosen_models,
 )
+from batches.engine.messages_to_agents import checked_remark, kept_remark
 from batches.engine.run_control import unpause
-from batches.engine.steering import checked_remark, kept_remark
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.busy import refuse_archived, refuse_busy

@@ -26,7 +26,18 @@ from django.utils import timezone
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason, Operation, TaskEvent, TaskState
 from batches.core.errors import ServiceError
-from batches.engine import attempt_results, autopilot, drafting, orchestrator, preparation, reporting, steering, verifications, worker_hosts
+from batches.engine import (
+    agent_questions,
+    attempt_results,
+    autopilot,
+    drafting,
+    messages_to_agents,
+    orchestrator,
+    preparation,
+    reporting,
+    verifications,
+    worker_hosts,
+)
 from batches.engine.attempt_results import End
 from batches.engine.data_directory import check_identity, is_engine
 from batches.engine.disk_space import low_file_system, watched_file_systems
@@ -280,11 +291,11 @@ class Ticker:
         if observation.started is None:
             return
         if any(one["read_at"] is None for one in attempt.messages):
-            steering.deliver(attempt, now)
+            messages_to_agents.deliver(attempt, now)
         if attempt.questions:
-            steering.pass_answers(attempt, now)
+            agent_questions.pass_answers(attempt, now)
         if observation.heartbeat is not None and observation.heartbeat.question:
-            steering.note_question(attempt, observation.heartbeat.question, now)
+            agent_questions.note_question(attempt, observation.heartbeat.question, now)
         changes: dict[str, object] = {}
         if attempt.started_at is None:
             started_at = attempt_results.wall_time(observation.started.started_at)

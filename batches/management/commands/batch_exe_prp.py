@@ -10,8 +10,10 @@ from batches.checks import ENGINE
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
-from batches.engine import execution, retries, run_control, steering
+from batches.engine import agent_questions, execution, messages_to_agents, retries, run_control
 from batches.engine.execution_plan import conflict_lines, model_lines, plan_execution, preview_lines
+from batches.engine.stop_phase import stop_phase
+from batches.engine.task_by_name import task_of
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
 from batches.runs.provider_trouble import trouble_words
@@ -79,17 +81,17 @@ class Command(BaseCommand):
             return run
         if options["answer"]:
             run, (key, text) = batch.runs.latest("number"), options["answer"]
-            steering.answer(task=steering.task_of(run, key), text=text, actor=actor)
+            agent_questions.answer(task=task_of(run, key), text=text, actor=actor)
             self.stdout.write("The agent is told, and goes on.")
             return run
         if options["say"]:
             run, (key, text) = batch.runs.latest("number"), options["say"]
-            told = steering.say(task=steering.task_of(run, key), text=text, actor=actor)
+            told = messages_to_agents.say(task=task_of(run, key), text=text, actor=actor)
             self.stdout.write("The agent is told at its next turn." if told else "Kept: the next attempt is told first.")
             return run
         if options["stop_phase"]:
             run = batch.runs.latest("number")
-            steering.stop_phase(task=steering.task_of(run, options["stop_phase"]), actor=actor)
+            stop_phase(task=task_of(run, options["stop_phase"]), actor=actor)
             return run
         if options["try_now"]:
             run = batch.runs.latest("number")
@@ -123,13 +125,13 @@ class Command(BaseCommand):
                 raise ServiceError(f"Batch {batch.number} has no run that could be cancelled.")
             self.stdout.write(f"Would cancel run {live.number} ({live.get_operation_display()}) and end all its processes.")
         elif options["answer"]:
-            task = steering.task_of(batch.runs.latest("number"), options["answer"][0])
+            task = task_of(batch.runs.latest("number"), options["answer"][0])
             self.stdout.write(f"Would answer the agent of phase {task.name}: {options['answer'][1]}")
         elif options["say"]:
-            task = steering.task_of(batch.runs.latest("number"), options["say"][0])
+            task = task_of(batch.runs.latest("number"), options["say"][0])
             self.stdout.write(f"Would say to the agent of phase {task.name}: {options['say'][1]}")
         elif options["stop_phase"]:
-            task = steering.task_of(batch.runs.latest("number"), options["stop_phase"])
+            task = task_of(batch.runs.latest("number"), options["stop_phase"])
             if not task.is_live:
                 raise ServiceError(f"Phase {task.name} is {task.state}; only a running phase can be stopped.")
             self.stdout.write(f"Would stop phase {task.name} and keep its work so far; the others go on.")

@@ -6,7 +6,9 @@ from django.shortcuts import get_object_or_404
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
-from batches.engine import steering
+from batches.engine import agent_questions, messages_to_agents
+from batches.engine.stop_phase import stop_phase
+from batches.engine.task_by_name import task_of
 from batches.models import Batch, Phase, Run, Task
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
 from batches.pages.batches.batch import find_batch
@@ -17,7 +19,7 @@ def stop(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespo
     """Stop one running phase; the others go on."""
     body_of(request)
     found, run, task = _phase_of(actor, number, key)
-    steering.stop_phase(task=task, actor=actor)
+    stop_phase(task=task, actor=actor)
     return accepted(request, found, run, phase=task.name)
 
 
@@ -28,7 +30,7 @@ def say(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRespon
     text = data.get("text", "")
     if not isinstance(text, str):
         raise BadRequest("text must be text: what the agent is told.")
-    told = steering.say(task=task, text=text, actor=actor)
+    told = messages_to_agents.say(task=task, text=text, actor=actor)
     return accepted(request, found, run, phase=task.name, told=told)
 
 
@@ -39,7 +41,7 @@ def answer(request: HttpRequest, actor: Actor, number: int, key: str) -> JsonRes
     text = data.get("text", "")
     if not isinstance(text, str):
         raise BadRequest("text must be text: the answer.")
-    steering.answer(task=task, text=text, actor=actor)
+    agent_questions.answer(task=task, text=text, actor=actor)
     return accepted(request, found, run, phase=task.name)
 
 
@@ -51,4 +53,4 @@ def _phase_of(actor: Actor, number: int, key: str) -> tuple[Batch, Run, Task]:
     run = latest_run(found)
     if run is None:
         raise ServiceError(f"Batch {found.number} has no run.")
-    return found, run, steering.task_of(run, key)
+    return found, run, task_of(run, key)

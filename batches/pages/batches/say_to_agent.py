@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from batches.engine import steering
+from batches.engine import agent_questions, messages_to_agents
 from batches.models import Task
 from batches.pages.batches.batch import find_batch
 from batches.pages.common import act, actor_of
@@ -26,7 +26,7 @@ def say(request: HttpRequest, number: int, pk: int) -> HttpResponse:
     task, page = task_on_page(request, number, pk)
 
     def verb() -> str:
-        if steering.say(task=task, text=request.POST.get("message", ""), actor=actor_of(request)):
+        if messages_to_agents.say(task=task, text=request.POST.get("message", ""), actor=actor_of(request)):
             return f"The agent of phase {task.name} is told at its next turn."
         return f"Kept: the next attempt of phase {task.name} is told first."
 
@@ -40,7 +40,7 @@ def answer(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
     def verb() -> str:
         text = request.POST.get("suggested") or request.POST.get("answer", "")
-        steering.answer(task=task, text=text, actor=actor_of(request))
+        agent_questions.answer(task=task, text=text, actor=actor_of(request))
         return f"The agent of phase {task.name} is told, and goes on."
 
     return act(request, verb, page)

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from batches.core.review.diff_comments import code_around, told_to_agent
 from batches.engine.diff_comments import AGAIN
-from batches.engine.steering import REMARK_CHARACTERS
+from batches.engine.messages_to_agents import REMARK_CHARACTERS
 from batches.models import Attempt, DiffComment, Project, Result, Run, Task
 from tests.batches import builders
 from tests.batches.accounts.test_users import add

@@ -7,7 +7,8 @@ import pytest
 from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import retries, steering
+from batches.engine import agent_questions, messages_to_agents, retries
+from batches.engine.stop_phase import stop_phase
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Notification, Run, Transition
 from subagents import inbox
@@ -29,9 +30,9 @@ def test_a_stopped_phase_keeps_its_work_says_by_whom_and_leaves_the_others_alone
     attempt = world.running(run, "1")
     written = Path(attempt.checkout, "part-1.txt")
     world.until(lambda: written.exists() and written.read_text() == "begun\n", "the work of the step")
-    steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+    stop_phase(task=world.task(run, "1"), actor=ACTOR)
     with pytest.raises(ServiceError, match="is being stopped already"):
-        steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+        stop_phase(task=world.task(run, "1"), actor=ACTOR)
     world.ticker = Ticker("test-host")
     world.finish(run)
     assert world.states(run) == {"1": "cancelled", "2": "succeeded", "3": "blocked"} | _check(run)
@@ -42,7 +43,7 @@ def test_a_stopped_phase_keeps_its_work_says_by_whom_and_leaves_the_others_alone
     assert world.git("show", f"{attempt.ref}:part-1.txt") == "begun" and attempt.head_commit == world.git("rev-parse", attempt.ref)
     assert Transition.objects.get(task=stopped, event="cancel").cause == ACTOR.cause
     with pytest.raises(ServiceError, match="only a running phase can be stopped"):
-        steering.stop_phase(task=stopped, actor=ACTOR)
+        stop_phase(task=stopped, actor=ACTOR)
     world.commit("go", "")
     retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.finish(run).state == "succeeded"
@@ -52,12 +53,12 @@ def test_what_a_person_says_reaches_the_inbox_of_a_running_agent_once_and_is_not
     """Also over a new ticker; the program of this attempt is a shell, and the test reads in its place."""
     run = world.execute(world.generated(TWO))
     attempt = world.running(run, "1")
-    assert not steering.say(task=world.task(run, "1"), text="Later.", actor=ACTOR), "the backend steps takes no messages"
+    assert not messages_to_agents.say(task=world.task(run, "1"), text="Later.", actor=ACTOR), "the backend steps takes no messages"
     Run.objects.filter(pk=run.pk).update(backend="claude")
     for text in ("First.", "  $(touch x)\n"):
-        assert steering.say(task=world.task(run, "1"), text=text, actor=ACTOR)
+        assert messages_to_agents.say(task=world.task(run, "1"), text=text, actor=ACTOR)
     with pytest.raises(WrongChoice, match="1 to 8000 characters"):
-        steering.say(task=world.task(run, "1"), text=" ", actor=ACTOR)
+        messages_to_agents.say(task=world.task(run, "1"), text=" ", actor=ACTOR)
     found: list[inbox.Letter] = []
     world.until(lambda: not found.extend(inbox.take(attempt.directory)) and _read(attempt) == 2, "both are read")
     assert [one.text for one in found] == ["First.", "$(touch x)"]
@@ -66,7 +67,7 @@ def test_what_a_person_says_reaches_the_inbox_of_a_running_agent_once_and_is_not
     assert inbox.take(attempt.directory) == [], "nothing is said twice"
     attempt.refresh_from_db()
     assert [(one["text"], one["by"]) for one in attempt.messages] == [("First.", ACTOR.cause), ("$(touch x)", ACTOR.cause)]
-    steering.stop_phase(task=world.task(run, "1"), actor=ACTOR)
+    stop_phase(task=world.task(run, "1"), actor=ACTOR)
     world.finish(run)
     retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.task(run, "1").remark == "Later.", "what was kept is told to the next attempt"
@@ -78,21 +79,21 @@ def test_a_question_waits_for_a_person_with_the_clocks_stopped_and_is_answered_o
     attempt = world.running(run, "1")
     world.until(lambda: world.task(run, "2").state == "succeeded", "the other phase")
     with pytest.raises(ServiceError, match="asks nothing now"):
-        steering.answer(task=world.task(run, "1"), text="Yes", actor=ACTOR)
+        agent_questions.answer(task=world.task(run, "1"), text="Yes", actor=ACTOR)
     world.project.notify_mail = "anna@example.org"
     world.project.save()
     attempt = Attempt.objects.select_related("task__run__batch__project").get(pk=attempt.pk)
     for _ in range(2):
-        steering.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80", "8080"]}, timezone.now())
+        agent_questions.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80", "8080"]}, timezone.now())
     assert [one["text"] for one in attempt.questions] == ["Which port?"]
     [told] = Notification.objects.filter(run=run)
     assert told.event == Notification.Event.PERSON and told.text.endswith("Phase 1 asks: Which port?")
     world.until(lambda: Run.objects.get(pk=run.pk).waiting_for == "person", "waiting for a person")
     attempt.refresh_from_db()
     assert attempt.open_question is not None
-    steering.answer(task=world.task(run, "1"), text=" 8080 ", actor=ACTOR)
+    agent_questions.answer(task=world.task(run, "1"), text=" 8080 ", actor=ACTOR)
     with pytest.raises(ServiceError, match="asks nothing now"):
-        steering.answer(task=world.task(run, "1"), text="80", actor=ACTOR)
+        agent_questions.answer(task=world.task(run, "1"), text="80", actor=ACTOR)
     world.ticker = Ticker("test-host")
     world.until(lambda: inbox.answer_to(attempt.directory, 0) is not None, "the answer is there")
     assert inbox.answer_to(attempt.directory, 0) == ("8080", ACTOR.cause.partition(":")[2])
@@ -101,15 +102,15 @@ def test_a_question_waits_for_a_person_with_the_clocks_stopped_and_is_answered_o
 def test_a_question_that_nobody_answers_is_answered_by_rule_only_where_the_project_says_so(world: World):
     run = world.execute(world.generated(TWO))
     attempt = Attempt.objects.select_related("task__run__batch__project").get(pk=world.running(run, "1").pk)
-    steering.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80"]}, timezone.now() - timedelta(minutes=30))
+    agent_questions.note_question(attempt, {"number": 0, "text": "Which port?", "answers": ["80"]}, timezone.now() - timedelta(minutes=30))
     for minutes, answered in ((None, False), (31, False), (29, True)):
         attempt.task.run.batch.project.answer_minutes = minutes
-        steering.pass_answers(attempt, timezone.now())
+        agent_questions.pass_answers(attempt, timezone.now())
         attempt.refresh_from_db(fields=["questions"])
         assert (attempt.open_question is None) == answered
     assert attempt.questions[0]["by"] == "policy:default answer"
     assert "take your first suggestion: 80." in attempt.questions[0]["answer"]
-    steering.pass_answers(attempt, timezone.now())
+    agent_questions.pass_answers(attempt, timezone.now())
     assert inbox.answer_to(attempt.directory, 0)[1] == "default answer"
 
 
