@@ -43,6 +43,7 @@ from batches.engine.data_directory import check_identity, is_engine
 from batches.engine.disk_space import low_file_system, watched_file_systems
 from batches.engine.gate_notes import complete_notes
 from batches.engine.lease import renew_dead_man
+from batches.engine.remove_checkouts import remove_checkouts
 from batches.engine.sandboxing import sandbox_level
 from batches.engine.snapshots import TickContext, has_commits
 from batches.engine.taken_up import settle_lost
@@ -406,7 +407,7 @@ class Ticker:
             self.unreported[run.pk] = time.monotonic()
             with isolate_errors(f"run={run.pk} cannot be reported"):
                 attempt_results.fill_diffs(Result.objects.filter(attempt__task__run=run))
-                self._remove_checkouts(run)
+                remove_checkouts(run, self.host)
                 reporting.finish(run, now)
                 del self.unreported[run.pk]
         # A separate loop: if the ticker is killed between report and follow-up, the next one finds the run here.
@@ -414,15 +415,6 @@ class Ticker:
             with isolate_errors(f"run={run_id} cannot be followed up"):
                 autopilot.follow_up(run_id, now)
         attempt_results.fill_diffs_of_host(self.host)
-
-    def _remove_checkouts(self, run: Run) -> None:
-        """Remove checkouts left behind when the ticker died between recording a success and cleaning up."""
-        for attempt in Attempt.objects.filter(task__run=run, host=self.host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
-            if os.path.isdir(attempt.checkout):
-                try:
-                    launcher.remove_checkout(TaskSpec.from_json(attempt.spec))
-                except (OSError, SubagentError) as error:
-                    logger.error("attempt=%s checkout not removed: %s", attempt.pk, error)
 
     def renew_lease(self, now: datetime, clock: float) -> None:
         if clock - self.renewed_clock < LEASE_RENEWAL_SECONDS:

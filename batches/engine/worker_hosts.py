@@ -23,6 +23,7 @@ from django.utils import timezone
 from batches.core.engine.states import ENDED_RUN_STATES, FailureReason
 from batches.core.errors import ServiceError, WrongChoice
 from batches.core.text.words import duration
+from batches.engine.remove_checkouts import remove_checkouts
 from batches.engine.taken_up import LEFT, settle_of_lost_host
 from batches.integrations.forges.connection import checked_place
 from batches.integrations.forges.home import home_of, is_configured
@@ -31,7 +32,7 @@ from batches.models import Attempt, Batch, Host, Installation, Project, Run
 from batches.models.choices import Travel
 from batches.repositories.repository import folder_of, repository_of
 from subagents import launcher
-from subagents.contract import SubagentError, TaskSpec
+from subagents.contract import SubagentError
 from subagents.remotes import Remote, RemoteProblem, clone_at, fetch_refs, push_refs
 from subagents.workspace import RefMoved, Repository, branch_ref
 
@@ -247,10 +248,7 @@ def _send_home(run: Run) -> None:
     refs = repository.references(_attempts_of(run))
     given = {_attempts_there(ref): ref for ref in refs} | {_there(run): branch_ref(run.branch)}
     push_refs(repository, remote_of(run.batch.project), given, seconds=CLONE_SECONDS)
-    for attempt in Attempt.objects.filter(task__run=run, host=settings.CE_HOST, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
-        if os.path.isdir(attempt.checkout):
-            with suppress(OSError, SubagentError):
-                launcher.remove_checkout(TaskSpec.from_json(attempt.spec))
+    remove_checkouts(run, settings.CE_HOST)
     _move(run, Travel.HOMEWARD)
 
 
