@@ -1,6 +1,9 @@
 """Templates can be read and reviewed like code, and what is only for their readers is not sent."""
 
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,6 +13,19 @@ from ce_web.template_loader import squeeze
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+
+
+def test_a_worker_has_imported_and_compiled_all_pages_before_its_first_visitor(tmp_path):
+    program = (
+        "import sys, ce_web.wsgi; from django.template import engines; from django.urls import get_resolver;"
+        "print(len(engines['django'].engine.template_loaders[0].get_template_cache), 'batches.pages.batches.detail' in sys.modules,"
+        " 'batches' in get_resolver().namespace_dict)"
+    )
+    own = {"CE_DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "DJANGO_SETTINGS_MODULE": "ce_web.settings"}
+    environment = os.environ | own
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    compiled, imported, addresses = found.stdout.split()
+    assert int(compiled) >= len(TEMPLATES) and (imported, addresses) == ("True", "True")
 
 
 def test_lines_are_short():
