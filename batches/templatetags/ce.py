@@ -198,16 +198,15 @@ def item(mapping: Mapping[object, object], key: object) -> object:
 
 @register.simple_tag
 def age(moment: datetime | None, mode: str = "", limit: float = 0) -> SafeString:
-    """The time since `moment`, updated by the browser; mode "ago" appends the word."""
+    """The time since `moment`, updated by the browser; mode "ago" appends the word. Late after half of `limit` seconds."""
     if not moment:
         return SafeString(words.UNKNOWN)
     seconds = max(0.0, (timezone.now() - moment).total_seconds())
     return format_html(
-        '<time datetime="{}" data-age="{}" data-limit="{}" title="{}">{}{}</time>',
-        moment.isoformat(),
+        '<time datetime="{}" data-age="{}"{}>{}{}</time>',
+        words.stamp(moment),
         mode or "span",
-        f"{limit:g}",
-        timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z"),
+        format_html(' data-limit="{}"', f"{limit:g}") if limit else "",
         words.duration(float(int(seconds))) if seconds >= 10 else f"{int(seconds)} s",
         " ago" if mode == "ago" else "",
     )
@@ -221,7 +220,7 @@ def countdown(until: datetime | None) -> SafeString:
     seconds = max(0.0, (until - timezone.now()).total_seconds())
     return format_html(
         '<time datetime="{}" data-age="until">{}</time>',
-        until.isoformat(),
+        words.stamp(until),
         words.duration(float(int(seconds))) if seconds >= 10 else f"{int(seconds)} s",
     )
 
@@ -235,7 +234,7 @@ def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
     if not at:
         return SafeString(words.UNKNOWN)
     text = timezone.localtime(at).strftime(FORMS[form])
-    return format_html('<time datetime="{}" data-form="{}">{}</time>', at.isoformat(), form, text)
+    return format_html('<time datetime="{}" data-form="{}">{}</time>', words.stamp(at), form, text)
 
 
 @register.simple_tag
@@ -246,7 +245,7 @@ def when(at: datetime | None) -> SafeString:
     local, seconds = timezone.localtime(at), max(0.0, (timezone.now() - at).total_seconds())
     text = words.ago(seconds) or local.strftime(FORMS["Y-m-d H:i"])
     title = local.strftime("%Y-%m-%d %H:%M:%S %Z")
-    return format_html('<time datetime="{}" data-age="when" title="{}">{}</time>', at.isoformat(), title, text)
+    return format_html('<time datetime="{}" data-age="when" title="{}">{}</time>', words.stamp(at), title, text)
 
 
 @register.simple_tag

@@ -30,7 +30,7 @@ def _line(line: LogLine, who: bool) -> str:
         number = f'<a class="ln" href="?line={line.number}#L{line.number}" aria-label="Line {line.number}">{line.number}</a>'
     at = "<span></span>"
     if line.at:
-        at = f'<time class="at" datetime="{escape(line.at.isoformat())}" data-form="H:i:s">{timezone.localtime(line.at):%H:%M:%S}</time>'
+        at = f'<time class="at" datetime="{words.stamp(line.at)}" data-form="H:i:s">{timezone.localtime(line.at):%H:%M:%S}</time>'
     named = _named(line.who) if who else ""
     return f'<li{name} data-level="{escape(words.visible(line.kind))}">{number}{at}{named}<span class="what">{_text(line)}</span></li>'
 

@@ -6,6 +6,7 @@ Unknown is always "—", never 0. Nothing here escapes HTML; templates do that.
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 UNKNOWN = "—"
@@ -72,6 +73,11 @@ def duration(seconds: float | None) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def stamp(moment: datetime) -> str:
+    """A point in time for programs, to the second: "2026-08-31T22:30:00Z"."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def ago(seconds: float) -> str:

@@ -20,7 +20,7 @@ from batches.core.errors import ServiceError
 from batches.core.metrics.types import BatchView
 from batches.core.plans.graph_layout import lay_out
 from batches.metrics import history
-from batches.models import Batch, Project, Run
+from batches.models import Batch, Project, Run, Task
 from batches.pages.batches.batch_states import batch_state, latest_run, version_of
 from batches.pages.batches.board import Board, read_board
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, fetch_page, remember, updates_since
@@ -163,7 +163,7 @@ def graph(request: HttpRequest, number: int) -> HttpResponse:
     cards = {card.phase.key: card for card in board.cards}
     stages = [[card.phase.key for card in stage.cards] for stage in board.stages]
     path = board.critical_path or planned_path(board)
-    chosen = {key: card.task.after for key, card in cards.items() if card.task is not None}
+    chosen = dict(Task.objects.filter(pk__in=[card.task.pk for card in board.cards if card.task]).values_list("name", "after"))
     layout = lay_out(stages, {key: card.phase.dependencies for key, card in cards.items()}, list(path), chosen)
     context = {"batch": batch, "board": board, "layout": layout, "cards": cards}
     if htmx(request):

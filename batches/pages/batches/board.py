@@ -54,9 +54,15 @@ HEAVY = (
     *("spec", "heartbeat", "log_tail", "work_files", "merge_conflicts", "token", "host", "directory", "checkout", "ref", "session"),
     *("base_commit", "head_commit", "tree", "merge_commit", "merge_tree", "archive_ref", "checkout_bytes", "checkout_removed_at"),
     *("launched_clock", "relaunched_clock", "beat_clock", "stop_clock", "pid", "exit_code", "verdict", "fault", "stop_reason"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "retry_at", "ready_at", "waited_for", "sandbox"),
+    *("phase_limit_seconds", "silence_seconds", "sent_commit", "note_commit", "remark", "remark_cause", "messages", "message"),
+    "elapsed_seconds",
 )
 HEAVY_OF_PHASE = ("goal", "hours_text", "files", "steps")
-HEAVY_OF_TASK = ("after", "covers", "resolution", "not_before", "restarts")
+HEAVY_OF_TASK = (
+    *("after", "covers", "resolution", "not_before", "restarts", "resume_session", "remark", "remark_cause", "repairs"),
+    *("rounds_seconds", "rounds_usd", "changed_at", "dropped_ref"),
+)
 
 STEP_WORDS: Mapping[AutopilotStep, str] = {
     AutopilotStep.GENERATE: "Generate",
@@ -132,7 +138,7 @@ class Board:
     def cards(self) -> list[PhaseCard]:
         return [card for stage in self.stages for card in stage.cards]
 
-    @property
+    @cached_property
     def counts(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
         for stage in self.stages:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from batches.core.engine.pricing import choose_model
@@ -24,7 +25,7 @@ from batches.pages.batches.batch_states import why
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PhaseCard:
     """A phase with its latest task and that task's latest attempt, or None."""
 
@@ -57,14 +58,14 @@ class PhaseCard:
     def can_be_accepted(self) -> bool:
         return self.state == TaskState.SUCCEEDED and self.success in OPEN
 
-    @property
+    @cached_property
     def state(self) -> str:
         """Of its task; that its work order is written makes nothing of it done."""
         if self.task is None or (self.prepares and self.task.state == TaskState.SUCCEEDED):
             return "planned"
         return self.task.state
 
-    @property
+    @cached_property
     def shown_state(self) -> str:
         """Its state as pages name it: silent and stuck ones are told apart from those at work."""
         if self.state == TaskState.SUCCEEDED and self.success != Success.VERIFIED:
@@ -78,7 +79,7 @@ class PhaseCard:
         """What its agent waits to be told: {text, answers, at}."""
         return self.attempt.open_question if self.attempt is not None and self.task is not None and self.task.is_live else None
 
-    @property
+    @cached_property
     def look(self) -> str:
         return style_name(self.shown_state)
 
@@ -133,7 +134,7 @@ def elapsed_of(attempt: Attempt | None) -> float | None:
     return None if attempt is None else attempt.seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageCard:
     """A stage: its phases, counts, and the check of its gates on the merged tree."""
 
@@ -144,7 +145,7 @@ class StageCard:
     attempts: tuple[Attempt, ...] = ()  # all at its phases, in the runs that the cards show
     idle: Idle = ()
 
-    @property
+    @cached_property
     def counts(self) -> Mapping[str, int]:
         return Counter("running" if card.late or card.stuck else card.look for card in self.cards)
 
@@ -169,7 +170,7 @@ class StageCard:
     def done(self) -> int:
         return sum(card.state == TaskState.SUCCEEDED for card in self.cards)
 
-    @property
+    @cached_property
     def open_cards(self) -> tuple[PhaseCard, ...]:
         """Phases shown as cards: running and failed ones, or all in a small stage."""
         if not self.active:

@@ -238,6 +238,13 @@ def test_the_list_and_the_page_say_the_same_time_left(client, ada):
     assert "Finishing this unblocks 1" in client.get("/batches/1/").text
 
 
+@pytest.mark.parametrize("part", ["", "graph/", "timeline/", "stages/2/"])
+def test_the_number_of_queries_does_not_grow_with_the_phases(client, ada, django_assert_max_num_queries, part):
+    batch = builders.wide_batch(60)
+    with django_assert_max_num_queries(40):
+        assert client.get(f"/batches/{batch.number}/{part}").status_code == 200
+
+
 @pytest.mark.long
 def test_a_hundred_watchers_cost_one_rendering(client, ada, monkeypatch):
     batch = builders.running_batch()
