@@ -17,7 +17,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import BatchError, ServiceError
 from batches.core.text.words import visible
-from batches.engine import autopilot, execution, generation, retries, run_control
+from batches.engine import autopilot, execution, generation, pause_and_cancel, retries
 from batches.engine.conflict_resolutions import drop_phase, resolution_branch
 from batches.models import (
     ApiToken,
@@ -227,7 +227,7 @@ class BatchAdmin(ReadOnlyAdmin):
 @for_each("Cancel selected runs", "batch")
 def cancel_selected(run: Run, actor: Actor) -> str:
     """Cancel the selected runs and end all their processes."""
-    run_control.cancel(run=run, actor=actor)
+    pause_and_cancel.cancel(run=run, actor=actor)
     return "is being cancelled."
 
 

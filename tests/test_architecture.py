@@ -265,22 +265,22 @@ BAD = (
     (levels_point_down, "batches/models/runs.py", "from batches.runs import transitions"),
     (levels_point_down, "batches/accounts/roles.py", "from batches.metrics import facts"),
     (levels_point_down, "batches/core/plans/graph.py", "from batches.models import Phase"),
-    (levels_point_down, "batches/engine/run_control.py", "def f():\n    from batches.tasks import enqueue_tick"),
+    (levels_point_down, "batches/engine/pause_and_cancel.py", "def f():\n    from batches.tasks import enqueue_tick"),
     (levels_point_down, "batches/engine/ticker.py", "import batches.pages.urls"),
     (every_folder_has_a_level, "batches/helpers.py", "x = 1"),
     (one_module_runs_git, "subagents/gates.py", "run(['git', 'status'])"),
     (one_module_runs_git, "batches/engine/ticker.py", "argv = ('/usr/bin/git', 'log')"),
     (one_module_runs_git, "subagents/launcher.py", "import os\nos.system('git gc')"),
-    (few_modules_start_processes, "batches/engine/run_control.py", "import subprocess"),
+    (few_modules_start_processes, "batches/engine/pause_and_cancel.py", "import subprocess"),
     (few_modules_start_processes, "batches/engine/ticker.py", "from subagents.processes import run"),
     (few_modules_start_processes, "subagents/contract.py", "import os\nos.execv('/bin/sh', [])"),
     (few_modules_start_processes, "batches/engine/ticker.py", "import os\nos.killpg(1, 9)"),
     (pages_read_rows_only, "batches/pages/plans/plan.py", "from subagents.contract import Heartbeat"),
     (pages_read_rows_only, "batches/pages/plans/plan.py", "def f(path):\n    return path.read_text()"),
     (pages_read_rows_only, "batches/pages/plans/plan.py", "def f(path):\n    return open(path)"),
-    (one_module_sends_tasks, "batches/engine/run_control.py", "from django_q.tasks import async_task"),
+    (one_module_sends_tasks, "batches/engine/pause_and_cancel.py", "from django_q.tasks import async_task"),
     (one_module_sends_tasks, "batches/engine/ticker.py", "import django_q.tasks"),
-    (one_module_writes_states, "batches/engine/run_control.py", "def f(task):\n    task.state = 'failed'"),
+    (one_module_writes_states, "batches/engine/pause_and_cancel.py", "def f(task):\n    task.state = 'failed'"),
     (one_module_writes_states, "batches/engine/ticker.py", "def f(tasks):\n    tasks.filter(pk=1).update(state='failed')"),
     (one_module_writes_states, "batches/engine/ticker.py", "def f(tasks):\n    tasks.bulk_update(tasks, fields=['state'])"),
     (one_module_writes_states, "batches/admin.py", "def f(run):\n    setattr(run, 'state', 'failed')"),
@@ -296,7 +296,7 @@ GOOD = (
     ("batches/tasks.py", "from django_q.tasks import async_task\nfrom batches.engine import ticker"),
     ("batches/runs/transitions.py", "def f(self):\n    self.update(state='failed')"),
     ("batches/engine/ticker.py", "def f(tasks):\n    return tasks.filter(state='failed').update(message='')"),
-    ("batches/pages/plans/plan.py", "from batches.engine import run_control\nfrom batches.models import Batch"),
+    ("batches/pages/plans/plan.py", "from batches.engine import pause_and_cancel\nfrom batches.models import Batch"),
 )
 
 
@@ -335,9 +335,9 @@ def test_no_module_breaks_a_rule_and_none_import_each_other():
 
 
 def test_a_circle_is_found_also_inside_a_function():
-    first = Module("batches/gates/ledger.py", "from batches.gates import sign_offs")
-    second = Module("batches/gates/sign_offs.py", "def f():\n    from batches.gates.ledger import entries")
-    assert import_circles([first, second]) == [["batches.gates.ledger", "batches.gates.sign_offs"]]
+    first = Module("batches/gates/ledger.py", "from batches.gates import sign_offs_and_acceptances")
+    second = Module("batches/gates/sign_offs_and_acceptances.py", "def f():\n    from batches.gates.ledger import entries")
+    assert import_circles([first, second]) == [["batches.gates.ledger", "batches.gates.sign_offs_and_acceptances"]]
 
 
 def test_a_module_is_called_by_what_it_does():

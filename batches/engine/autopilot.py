@@ -20,7 +20,7 @@ from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.errors import NothingToDo, ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.engine import execution, retries
-from batches.engine.execution_plan import latest_review
+from batches.engine.required_review import latest_review
 from batches.integrations import notifications
 from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
 from batches.review.begin_context_update import update_context

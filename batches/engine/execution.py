@@ -17,14 +17,10 @@ from batches.core.engine.states import (
     TaskKind,
 )
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine.execution_plan import (
-    ExecutionPlan,
-    forecast_columns,
-    forecast_of,
-    plan_execution,
-    refuse_unreviewed,
-)
+from batches.engine.execution_forecast import forecast_columns, forecast_of
+from batches.engine.execution_plan import ExecutionPlan, plan_execution
 from batches.engine.messages_to_agents import checked_remark
+from batches.engine.required_review import refuse_unreviewed
 from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Run, Task
 from batches.repositories.merges import bring_in

@@ -2,34 +2,22 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol
 
-from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions, dollars
+from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS, ModelChoice, check_model, choose_model
 from batches.core.engine.states import Operation, TaskState
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.core.plans.conflicts import ConflictKind
-from batches.core.plans.forecast import (
-    DataflowSaving,
-    Ratios,
-    RunForecast,
-    Schedule,
-    expected_cost,
-    expected_saving,
-    forecast_run,
-    ratios_of,
-)
-from batches.core.review.types import ReviewTiming
-from batches.core.text.words import counted, duration, usd
+from batches.core.text.words import counted
+from batches.engine.execute_options import _check_options
 from batches.engine.preflight import lost_in_git
+from batches.engine.required_review import review_refusal
 from batches.engine.sandboxing import refuse_allowed_hosts_without_sandbox, refuse_unsandboxed_agent
 from batches.integrations.api_keys import lacking
-from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Review, Scheduling, Task
-from batches.plans.finished_phases import finished_phases
+from batches.models import Batch, Conflict, OnConflict, Phase, Plan, Project, Scheduling, Task
 from batches.repositories.repository import checked_repository
-from subagents.backends import BACKENDS
 from subagents.contract import USAGE_FIGURES, SubagentError
 from subagents.spending import request_cost
 from subagents.workspace import branch_ref
@@ -153,125 +141,6 @@ def _dropped_note(keys: Sequence[str]) -> tuple[str, ...]:
     return (f"{_names(keys)}: dropped, or waiting for a dropped phase. Execute a dropped phase by its name.",) if keys else ()
 
 
-def saving_of(batch: Batch, plan: ExecutionPlan) -> DataflowSaving | None:
-    """What dataflow scheduling would save over stages for this plan; None when hours are unknown."""
-    ratios = ratios_of(finished_phases(), batch.project_id)
-    stage_of = {phase.key: phase.stage.number for phase in plan.phases}
-    in_order = sorted(plan.phases, key=lambda phase: phase.position)
-    return expected_saving(in_order, stage_of, ratios, plan.options.max_parallel or batch.project.max_parallel, plan.after)
-
-
-def cost_of(batch: Batch, plan: ExecutionPlan) -> tuple[float, float] | None:
-    """The likely cost of the plan in dollars, (median, 90th percentile); None without enough history."""
-    ratios = Ratios(finished_phases(), batch.project_id)
-    known = {phase.key: ratios.of(phase.complexity, plan.models[phase.key].model) for phase in plan.phases}
-    return expected_cost(plan.phases, {key: ratio for key, ratio in known.items() if ratio is not None}) if plan.phases else None
-
-
-def forecast_of(batch: Batch, plan: ExecutionPlan) -> RunForecast | None:
-    """How long the plan will take and what it will cost, from own history; None without history or hours."""
-    project, options = batch.project, plan.options
-    schedule = Schedule(
-        slots=options.max_parallel or project.max_parallel,
-        by_stage=(options.scheduling or project.scheduling) == Scheduling.STAGES,
-    )
-    in_order = sorted(plan.phases, key=lambda phase: phase.position)
-    return forecast_run(
-        in_order,
-        {phase.key: phase.stage.number for phase in plan.phases},
-        Ratios(finished_phases(), batch.project_id),
-        schedule,
-        plan.after,
-        {key: choice.model for key, choice in plan.models.items()},
-    )
-
-
-def forecast_columns(forecast: RunForecast | None) -> dict[str, object]:
-    """The columns of a run that keep the forecast made at its start."""
-    if forecast is None:
-        return {}
-    low, high = forecast.cost_usd or (None, None)
-    return {
-        "forecast_seconds": forecast.seconds[0],
-        "forecast_p90_seconds": forecast.seconds[1],
-        "forecast_usd": None if low is None else round(Decimal(low), 6),
-        "forecast_p90_usd": None if high is None else round(Decimal(high), 6),
-        "forecast_runs": forecast.runs,
-        "forecast_hours": forecast.planned_hours,
-    }
-
-
-def review_refusal(batch: Batch) -> str:
-    """Why the batch may not be executed yet, if its project requires a review first; "" when it may."""
-    if not batch.project.require_review:
-        return ""
-    way = f"Review it on its page, or: ce review {batch.number} --before"
-    last = latest_review(batch, ReviewTiming.BEFORE)
-    if last is None:
-        return f"{batch.project.name} requires a review before Execute, and batch {batch.number} has none yet. {way}."
-    if not last.passes:
-        verdict = f"The review of batch {batch.number} says: {last.get_verdict_display()}."
-        return f"{verdict} Fix what it names, decide and review again, or overrule it on its page."
-    return ""
-
-
-def latest_review(batch: Batch, moment: ReviewTiming) -> Review | None:
-    """The latest review of the PRPs as they are now (before) or of the code (after) that has a verdict."""
-    generated = batch.runs.filter(operation=Operation.GENERATE).order_by("-number").values_list("number", flat=True).first() or 0
-    known = Review.objects.filter(run__batch=batch, moment=moment, run__number__gt=generated).exclude(verdict="")
-    return known.select_related("run").order_by("-run__number").first()
-
-
-def refuse_unreviewed(batch: Batch) -> None:
-    """Raises ServiceError when the project requires a review that the batch lacks."""
-    if refusal := review_refusal(batch):
-        raise ServiceError(refusal)
-
-
-def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
-    """The columns of an existing run that `options` change. Raises WrongChoice for options that are fixed at its start."""
-    _check_options(options)
-    fixed = [name for name in ("stage", "phase", "on_conflict", "scheduling", "host") if getattr(options, name) is not None]
-    if fixed:
-        raise WrongChoice(f"These options are fixed when a run starts and cannot change now: {', '.join(fixed).replace('_', '-')}.")
-    limit = None if options.timeout_minutes is None else options.timeout_minutes * 60
-    wanted = {
-        "max_parallel": options.max_parallel,
-        "backend": options.backend,
-        "model": options.model,
-        "retry_model": options.retry_model,
-        "budget_usd": None if options.budget_usd is None else dollars(options.budget_usd, "The budget"),
-        "phase_cap_usd": None if options.phase_cap_usd is None else dollars(options.phase_cap_usd, "The cap of a phase"),
-        "fail_fast": options.fail_fast,
-        "repairs": options.repairs,
-        "phase_limit_seconds": limit,
-    }
-    changes = {name: value for name, value in wanted.items() if value is not None}
-    return changes | ({"parallel_limit": None} if "max_parallel" in changes else {})
-
-
-def _check_options(options: ExecuteOptions) -> None:
-    if options.backend is not None and options.backend not in BACKENDS:
-        raise WrongChoice(f"Unknown backend {options.backend!r}. Choose one of: {', '.join(BACKENDS)}.")
-    for name in (options.model, options.retry_model, *options.models.values()):
-        if name:
-            check_model(name)
-    if options.budget_usd is not None:
-        dollars(options.budget_usd, "The budget")
-    if options.phase_cap_usd is not None:
-        dollars(options.phase_cap_usd, "The cap of a phase")
-    if options.repairs is not None and not 0 <= options.repairs <= MOST_REPAIRS:
-        raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
-    if options.max_parallel is not None and not 1 <= options.max_parallel <= 256:
-        raise WrongChoice("The number of phases in parallel is from 1 to 256.")
-    if options.timeout_minutes is not None and not 0 < options.timeout_minutes <= 7 * 24 * 60:
-        raise WrongChoice("The time limit of a phase is more than 0 minutes and at most a week.")
-    if options.scheduling is not None and options.scheduling not in Scheduling.values:
-        raise WrongChoice(f"Unknown scheduling {options.scheduling!r}. Choose one of: {', '.join(Scheduling.values)}.")
-    if options.on_conflict is not None and options.on_conflict not in OnConflict.values:
-        raise WrongChoice(f"Unknown choice for conflicts. Choose one of: {', '.join(OnConflict.values)}.")
-
-
 def _choose(batch: Batch, phases: list[Phase], options: ExecuteOptions) -> list[Phase]:
     if options.phase is not None:
         found = find_phase(phases, options.phase)
@@ -349,48 +218,3 @@ def _notes(batch: Batch, backend: str, needs_agent: Sequence[str], phases: Seque
 
 def _names(keys: Sequence[str]) -> str:
     return f"Phase {keys[0]}" if len(keys) == 1 else f"Phases {', '.join(keys)}"
-
-
-def preview_lines(batch: Batch, plan: ExecutionPlan) -> list[str]:
-    """What the execution would do, for people: stages, models, conflicts, the project's gates, what to expect."""
-    stages = [
-        f"Stage {number}: {', '.join(f'{phase.prp_id} Phase {phase.key}' for phase in phases)}{' (parallel)' if len(phases) > 1 else ''}"
-        for number, phases in plan.stages
-    ]
-    done = [f"Done already: {', '.join(plan.done)}"] if plan.done else []
-    after = [f"Phase {key} starts after {', '.join(earlier)} (one after the other)" for key, earlier in plan.after.items()]
-    gates = [f"Gate of the project: {gate.command} ({gate.text}, {gate.often})" for gate in batch.project.gate_rules.project]
-    saving = saving_of(batch, plan)
-    expected = [f"Expected: {_saving_words(saving)}"] if saving is not None else []
-    told = [f"Forecast: {_forecast_words(forecast_of(batch, plan))}", *(f"Note: {note}" for note in plan.notes)]
-    return [*stages, *model_lines(plan), *done, *conflict_lines(plan), *after, *gates, *expected, *told]
-
-
-def _forecast_words(told: RunForecast | None) -> str:
-    if told is None:
-        return "no data yet"
-    cost = f", {usd(told.cost_usd[0])} to {usd(told.cost_usd[1])}" if told.cost_usd else ""
-    low, high = (duration(seconds) for seconds in told.seconds)
-    return f"{low} to {high}{cost} (median to 90th percentile, from {told.runs} finished phases)"
-
-
-def model_lines(plan: ExecutionPlan) -> list[str]:
-    """The model of each phase, one line per model; none if no model is used."""
-    of: dict[str, list[str]] = {}
-    for key, choice in plan.models.items():
-        if choice.model:
-            of.setdefault(str(choice), []).append(key)
-    return [f"Model {choice}: {', '.join(keys)}" for choice, keys in of.items()]
-
-
-def conflict_lines(plan: ExecutionPlan) -> list[str]:
-    return [f"Conflict: phases {', '.join(conflict.phases)} change {conflict.file}" for conflict in plan.conflicts]
-
-
-def _saving_words(saving: DataflowSaving) -> str:
-    source = "own history" if saving.from_history else "the plan's estimates"
-    gain = f"saves {duration(saving.seconds)}" if saving.seconds >= 1 else "saves nothing here"
-    return (
-        f"{duration(saving.stages_seconds)} stage by stage, {duration(saving.dataflow_seconds)} with --scheduling dataflow: "
-        f"{gain} ({saving.slots} at once, by {source})"
-    )

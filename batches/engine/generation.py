@@ -20,9 +20,7 @@ from batches.core.engine.states import (
 from batches.core.errors import MadeMeanwhile, NothingToDo, ServiceError
 from batches.core.plans.analysis import DocumentReport
 from batches.core.text.words import counted
-from batches.engine.execution_plan import (
-    plan_execution,
-)
+from batches.engine.execution_plan import plan_execution
 from batches.engine.remote_base import look_at_base
 from batches.integrations import linear_issues
 from batches.models import Batch, LinearIssue, Plan, Project, Run

@@ -14,7 +14,7 @@ from batches.core.errors import ServiceError
 from batches.core.plans.drafted import IdeaRequest
 from batches.core.text.issue import document_of
 from batches.engine.preflight import agent_lacking
-from batches.integrations.trackers import read_issue
+from batches.integrations.issue_trackers import read_issue
 from batches.models import Idea, Plan, Project
 from batches.plans.versions import import_plan
 from batches.repositories.repository import checked_repository

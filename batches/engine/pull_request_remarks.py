@@ -16,7 +16,7 @@ from batches.core.engine.states import Operation
 from batches.core.errors import BatchError, NothingToDo, WrongChoice
 from batches.engine.execution import execute_again
 from batches.engine.messages_to_agents import REMARK_CHARACTERS
-from batches.integrations.forges.types import CheckOutcome, Comment, RemoteCheck
+from batches.integrations.code_hosts.types import CheckOutcome, Comment, RemoteCheck
 from batches.models import Batch, PullRequest, PullRequestRemark, Result, Run
 
 TEXT_CHARACTERS = 4_000

@@ -22,8 +22,8 @@ from batches.core.text.pull_request import Told, body_of, title_of
 from batches.engine.pull_request_remarks import answer_automatically, keep_checks, keep_comments, link_to
 from batches.engine.reporting import batch_result
 from batches.gates.ledger import read_ledger
-from batches.integrations.forges.home import Home, home_of, is_configured
-from batches.integrations.forges.types import Forge, ForgeError, Request, RequestState
+from batches.integrations.code_hosts.home import Home, home_of, is_configured
+from batches.integrations.code_hosts.types import Forge, ForgeError, Request, RequestState
 from batches.integrations.notifications import site_address
 from batches.models import Batch, PullRequest
 from batches.repositories.merges import not_ready

@@ -1,8 +1,8 @@
 """Whether the base branch here is as the code host has it: fetched before a batch starts, and said where it is not."""
 
 from batches.core.text.words import counted
-from batches.integrations.forges.home import home_of, is_configured
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.home import home_of, is_configured
+from batches.integrations.code_hosts.types import ForgeError
 from batches.models import Project
 from subagents.remotes import RemoteProblem, fetch_branch
 from subagents.workspace import Repository

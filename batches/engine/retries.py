@@ -20,12 +20,10 @@ from batches.core.engine.states import (
 )
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
 from batches.engine.conflict_resolutions import check_resolution
-from batches.engine.execution_plan import (
-    changes_of_run,
-    chosen_models,
-)
+from batches.engine.execute_options import changes_of_run
+from batches.engine.execution_plan import chosen_models
 from batches.engine.messages_to_agents import checked_remark, kept_remark
-from batches.engine.run_control import unpause
+from batches.engine.pause_and_cancel import unpause
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.busy import refuse_archived, refuse_busy

@@ -25,9 +25,9 @@ from batches.core.errors import ServiceError, WrongChoice
 from batches.core.text.words import duration
 from batches.engine.remove_checkouts import remove_checkouts
 from batches.engine.taken_up import LEFT, settle_of_lost_host
-from batches.integrations.forges.connection import checked_place
-from batches.integrations.forges.home import home_of, is_configured
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.connection import checked_place
+from batches.integrations.code_hosts.home import home_of, is_configured
+from batches.integrations.code_hosts.types import ForgeError
 from batches.models import Attempt, Batch, Host, Installation, Project, Run
 from batches.models.choices import Travel
 from batches.repositories.repository import folder_of, repository_of

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from batches.core.errors import ServiceError
-from batches.integrations.forges.home import split_address
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.home import split_address
+from batches.integrations.code_hosts.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Project
 

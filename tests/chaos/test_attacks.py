@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine import run_control
+from batches.engine import pause_and_cancel
+from batches.engine.try_now import try_now
 from batches.models import Attempt, Project, Run
 from batches.projects.add_project import create_project
 from subagents import launcher
@@ -77,7 +78,7 @@ def put_off(world: World, run: Run, says: str) -> Run:
 
 def goes_on(world: World, run: Run) -> None:
     """The machine works again: the run ends right, and nothing of it was a failure."""
-    run_control.try_now(run=run, actor=ACTOR)
+    try_now(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "succeeded", run.report
     assert run.waited.get("machine", 0) > 0 and not run.machine_fault
@@ -100,7 +101,7 @@ def test_full_disk_at_the_launch_puts_the_batch_off_and_it_goes_on_when_there_is
         run = world.execute(batch)
         filler = fill(folder)
         run = put_off(world, run, f"No space left on device: the file system at {folder} has 0.0 of 16.8 MB free")
-        run_control.try_now(run=run, actor=ACTOR)
+        try_now(run=run, actor=ACTOR)
         first = run.machine_fault_until
         world.until(lambda: Run.objects.filter(pk=run.pk, machine_fault_until__gt=first).exists(), "a try in vain")
         assert Attempt.objects.filter(task__run=run).count() == 1, "a try of the machine costs no attempt"
@@ -170,7 +171,7 @@ def test_result_that_the_repositorys_disk_has_no_room_for_counts_all_the_same(wo
         run = world.execute(world.generated(plan(phase("1", steps=("sleep 600",)))))
         attempt = world.running(run, "1")
         filler = fill(world.repository)
-        run_control.cancel(run=run, actor=ACTOR)
+        pause_and_cancel.cancel(run=run, actor=ACTOR)
         world.until(lambda: Run.objects.filter(pk=run.pk, state="cancelled").exists(), "the end of the run")
         assert Path(attempt.directory, "result.json").exists()
         assert world.attempts(run, "1")[0].reason == "cancelled"
@@ -189,7 +190,7 @@ def test_step_that_fills_the_disk_fails_itself_only(world: World, settings):
         assert world.states(run) == {"1": "failed", "2": "pending"}
         assert "No space left" in world.task(run, "1").message, world.task(run, "1").message
         Path(world.attempts(run, "1")[0].checkout, "big").unlink()
-        run_control.try_now(run=run, actor=ACTOR)
+        try_now(run=run, actor=ACTOR)
         assert world.states(world.finish(run)) == {"1": "failed", "2": "succeeded"}
 
 

@@ -10,10 +10,12 @@ from batches.checks import ENGINE
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import NothingToDo, ServiceError, WrongChoice
-from batches.engine import agent_questions, execution, messages_to_agents, retries, run_control
-from batches.engine.execution_plan import conflict_lines, model_lines, plan_execution, preview_lines
+from batches.engine import agent_questions, execution, messages_to_agents, pause_and_cancel, retries
+from batches.engine.execution_plan import plan_execution
+from batches.engine.execution_preview import conflict_lines, model_lines, preview_lines
 from batches.engine.stop_phase import stop_phase
 from batches.engine.task_by_name import task_of
+from batches.engine.try_now import try_now
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.models import Batch, OnConflict, Run, Scheduling
 from batches.runs.provider_trouble import trouble_words
@@ -77,7 +79,7 @@ class Command(BaseCommand):
         actor = Actor.command("batch_exe_prp")
         if options["cancel"]:
             run = batch.runs.latest("number")
-            run_control.cancel(run=run, actor=actor)
+            pause_and_cancel.cancel(run=run, actor=actor)
             return run
         if options["answer"]:
             run, (key, text) = batch.runs.latest("number"), options["answer"]
@@ -95,7 +97,7 @@ class Command(BaseCommand):
             return run
         if options["try_now"]:
             run = batch.runs.latest("number")
-            run_control.try_now(run=run, actor=actor)
+            try_now(run=run, actor=actor)
             return run
         if options["retry_phase"]:
             last = batch.runs.executions().order_by("-number").first()

@@ -12,9 +12,11 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import RunState
 from batches.core.errors import NothingToDo
-from batches.engine import generation, reporting, retries, run_control, verifications
-from batches.engine.execution_plan import plan_execution, preview_lines
-from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase
+from batches.engine import generation, pause_and_cancel, reporting, retries, verifications
+from batches.engine.execution_plan import plan_execution
+from batches.engine.execution_preview import preview_lines
+from batches.engine.try_now import try_now as try_run_now
+from batches.gates.sign_offs_and_acceptances import REASON_CHARACTERS, accept_phase
 from batches.models import Batch, Phase, Plan, Run
 from batches.pages.api.endpoint import BadRequest, accepted, body_of, last_run, project_named, yes_or_no
 from batches.pages.batches.batch import find_batch
@@ -117,7 +119,7 @@ def try_now(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     """Try at once the machine or the provider that the last run waits for."""
     found = find_batch(number)
     run = last_run(found)
-    run_control.try_now(run=run, actor=actor)
+    try_run_now(run=run, actor=actor)
     return accepted(request, found, run)
 
 
@@ -162,7 +164,7 @@ def retry(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
 def cancel(request: HttpRequest, actor: Actor, number: int) -> JsonResponse:
     found, _ = find_batch(number), body_of(request)
     run = last_run(found)
-    run_control.cancel(run=run, actor=actor)
+    pause_and_cancel.cancel(run=run, actor=actor)
     return accepted(request, found, run)
 
 

@@ -8,7 +8,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
-from batches.gates.sign_offs import REASON_CHARACTERS
+from batches.gates.sign_offs_and_acceptances import REASON_CHARACTERS
 from batches.models import Batch, ContextChange
 from batches.pages.api.endpoint import BadRequest, accepted, body_of
 from batches.pages.batches.batch import find_batch

@@ -20,7 +20,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.operation import Operation
 
-from batches.accounts import kept_answers
+from batches.accounts import idempotency_keys
 from batches.accounts.actor import Actor
 from batches.core.errors import BatchError, WrongChoice
 from batches.models import ApiToken
@@ -86,19 +86,19 @@ class Guard:
 def _once(request: HttpRequest, token: ApiToken, key: str, view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """What `view` answers; what it answered before, if the same request comes once more with its key."""
     try:
-        found = kept_answers.begin(token, key, request.method or "", request.get_full_path(), request.body, timezone.now())
+        found = idempotency_keys.begin(token, key, request.method or "", request.get_full_path(), request.body, timezone.now())
     except WrongChoice as error:
         return problem(400, str(error))
     except BatchError as error:
         return problem(409, str(error))
-    if isinstance(found, kept_answers.Kept):
+    if isinstance(found, idempotency_keys.Kept):
         return HttpResponse(found.body, status=found.status, content_type=found.content_type, headers={"Idempotency-Replayed": "true"})
     said = view()  # when it breaks, the row stays: nobody knows what was done
     assert isinstance(said, HttpResponse)
     if 200 <= said.status_code < 300:
-        kept_answers.keep(found, said.status_code, said.content.decode(), said.headers["Content-Type"])
+        idempotency_keys.keep(found, said.status_code, said.content.decode(), said.headers["Content-Type"])
     else:
-        kept_answers.drop(found)
+        idempotency_keys.drop(found)
     return said
 
 

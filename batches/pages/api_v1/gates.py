@@ -9,7 +9,7 @@ from ninja import Path, Query
 
 from batches.core.gates.ledger import Check, Entry
 from batches.gates.ledger import outputs_of, read_ledger
-from batches.gates.sign_offs import REASON_CHARACTERS, sign_off
+from batches.gates.sign_offs_and_acceptances import REASON_CHARACTERS, sign_off
 from batches.models import Gate, GateCheck, Phase, Review
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of

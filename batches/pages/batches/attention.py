@@ -13,7 +13,7 @@ from batches.models import (
     PredictedConflict,
     Task,
 )
-from batches.pages.batches.batch_states import why
+from batches.pages.batches.failure_reasons import why
 from batches.pages.batches.phase_cards import StageCard
 
 ATTENTION_SHOWN = 8

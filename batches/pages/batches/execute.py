@@ -16,7 +16,8 @@ from batches.core.engine.states import RETRYABLE_TASK_STATES
 from batches.core.errors import BatchError
 from batches.core.gates.binding import GateKind, how_checked
 from batches.engine import execution, retries
-from batches.engine.execution_plan import cost_of, forecast_of, plan_execution, saving_of
+from batches.engine.execution_forecast import cost_of, forecast_of, saving_of
+from batches.engine.execution_plan import plan_execution
 from batches.models import Batch, Phase, Run
 from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.common import actor_of

@@ -26,15 +26,16 @@ from batches.engine.diff_comments import open_comments, resolved_comments
 from batches.engine.log_reader import is_here
 from batches.engine.running_diffs import running_diff, watch
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import acceptances_of
+from batches.gates.sign_offs_and_acceptances import acceptances_of
 from batches.metrics.successes import read_successes
 from batches.models import Attempt, AttemptPrompt, Batch, Gate, GateCheck, Phase, Result, Run, SignOff, Task, Transition
 from batches.pages.batches import transcript
 from batches.pages.batches.batch import find_batch, may_execute
-from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of, why
+from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, version_of
 from batches.pages.batches.board import Mark
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
+from batches.pages.batches.failure_reasons import why
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.batches.phase_cards import PhaseCard, model_shown
 from batches.pages.batches.time_left import pace_of, usual_pace

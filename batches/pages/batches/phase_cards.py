@@ -20,7 +20,7 @@ from batches.models import (
     Stage,
     Task,
 )
-from batches.pages.batches.batch_states import why
+from batches.pages.batches.failure_reasons import why
 
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 

@@ -5,7 +5,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from batches.gates.sign_offs import REASON_CHARACTERS, accept_phase, sign_off, withdraw_sign_off
+from batches.gates.sign_offs_and_acceptances import REASON_CHARACTERS, accept_phase, sign_off, withdraw_sign_off
 from batches.models import Gate, Phase, SignOff
 from batches.pages.batches.batch import find_batch
 from batches.pages.batches.gates import history_of_sign_offs

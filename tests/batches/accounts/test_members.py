@@ -10,7 +10,7 @@ from batches.accounts.access import may, sight_of
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.errors import ServiceError
-from batches.engine import run_control
+from batches.engine import pause_and_cancel
 from batches.models import Attempt, AuditEvent, Batch, Membership, Plan
 from batches.models.visibility import PATHS, ConfinedManager, seeing
 from batches.plans.to_batch import next_number
@@ -57,7 +57,7 @@ def test_who_is_no_member_finds_it_in_no_list_no_figure_and_no_search(client, cl
     members.set_member(project=closed, who=eve, role="viewer", actor=Actor("test"))
     assert client.get("/batches/1/").status_code == 200
     with pytest.raises(PermissionDenied):
-        run_control.cancel(run=Batch.objects.get(number=1).runs.get(), actor=Actor.person(User.objects.get(pk=eve.pk)))
+        pause_and_cancel.cancel(run=Batch.objects.get(number=1).runs.get(), actor=Actor.person(User.objects.get(pk=eve.pk)))
 
 
 def test_a_team_gives_its_people_the_role_and_takes_it_back(closed):

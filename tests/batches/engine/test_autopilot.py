@@ -9,7 +9,7 @@ from batches.accounts.actor import Actor
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError
-from batches.engine import autopilot, generation, run_control
+from batches.engine import autopilot, generation, pause_and_cancel
 from batches.engine.ticker import Ticker
 from batches.models import AutopilotRun, Batch, Run
 from batches.plans.versions import import_plan
@@ -91,7 +91,7 @@ def test_cancelling_its_run_ends_the_chain(world: World):
     autopilot_run = begun(world, plan(phase("1", steps=("sleep 60",), gates=GATES)))
     world.until(lambda: AutopilotRun.objects.get(pk=autopilot_run.pk).step == "execute")
     run = autopilot_run.batch.runs.executions().get()
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     world.finish(run)
     autopilot_run.refresh_from_db()
     assert autopilot_run.state == AutopilotState.CANCELLED

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine import retries, run_control
+from batches.engine import pause_and_cancel, retries
 from batches.engine.execution_plan import plan_execution
 from batches.metrics import facts
 from batches.models import Attempt, AttemptFact, GateCheck, Result, Run, RunFact, Transition
@@ -149,7 +149,7 @@ def test_an_agent_that_is_stuck_is_told_apart_from_one_that_is_silent(world: Wor
     world.until(lambda: look() == ([], [attempt.pk]), "no progress")
     attempt.refresh_from_db()
     assert attempt.last_beat_at > attempt.last_progress_at
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     assert world.task(world.finish(run), "1").reason == "cancelled"
     assert _carrying(attempt.directory) == []
 
@@ -175,7 +175,7 @@ def test_cancel_ends_every_process_of_the_run_and_starts_nothing_more(world: Wor
     text = plan(phase("1", steps=("setsid sleep 300 & sleep 300",)), phase("2", needs="1", steps=writes("2")))
     run = world.execute(world.generated(text))
     attempt = world.running(run, "1")
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "cancelled"
     assert world.states(run) == {"1": "cancelled", "2": "cancelled"}
@@ -186,11 +186,11 @@ def test_pause_lets_what_runs_finish_and_starts_nothing(world: World):
     text = plan(phase("1", steps=("test -e ../go || sleep 0.5; echo x > part-1.txt",)), phase("2", needs="1", steps=writes("2")))
     run = world.execute(world.generated(text))
     world.running(run, "1")
-    run_control.pause(run=run, actor=ACTOR)
+    pause_and_cancel.pause(run=run, actor=ACTOR)
     world.until(lambda: world.states(run)["1"] == "succeeded")
     world.ticker.round()
     assert world.states(run)["2"] == "pending"
-    run_control.unpause(run=run, actor=ACTOR)
+    pause_and_cancel.unpause(run=run, actor=ACTOR)
     assert world.finish(run).state == "succeeded"
 
 
@@ -357,10 +357,10 @@ def test_a_repository_that_vanishes_meanwhile_fails_the_phase_with_its_name_and_
     batch = world.generated(plan(phase("1", steps=writes("1")), phase("2", needs="1", steps=writes("2"))))
     run = world.execute(batch)
     world.until(lambda: world.states(run)["1"] == "succeeded")
-    run_control.pause(run=run, actor=ACTOR)
+    pause_and_cancel.pause(run=run, actor=ACTOR)
     world.repository.rename(world.repository.with_name("elsewhere"))
     world.until(lambda: not Attempt.objects.live().filter(task__run=run).exists())
-    run_control.unpause(run=run, actor=ACTOR)
+    pause_and_cancel.unpause(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "failed"
     last = world.task(run, "2")

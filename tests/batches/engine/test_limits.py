@@ -15,13 +15,15 @@ from django.utils import timezone
 
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import orchestrator, retries, run_control
+from batches.engine import orchestrator, retries
 from batches.engine import ticker as engine_ticker
 from batches.engine.attempt_results import End
 from batches.engine.disk_space import FileSystem, words_of_fault
-from batches.engine.execution_plan import changes_of_run, plan_execution
+from batches.engine.execute_options import changes_of_run
+from batches.engine.execution_plan import plan_execution
 from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
+from batches.engine.try_now import try_now
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs import create
 from batches.runs.provider_trouble import hold_others, trouble_words
@@ -221,7 +223,7 @@ def test_a_refused_key_lets_all_runs_of_the_backend_wait_and_fails_no_phase(wide
     assert create.trouble_of_others("command")["trouble"] == "key_refused"
     step(run, end(run, "2", "agent_error", message="The API key was refused", fault="key_refused"))
     assert run.trouble_holds == 1, "what two attempts meet counts once"
-    run_control.try_now(run=run, actor=ACTOR)
+    try_now(run=run, actor=ACTOR)
     assert states(step(run, later=200)) == {"1": "launching", "2": "pending", "3": "pending"}, "one tries for all"
     Attempt.objects.live().filter(task__run=run).update(started_at=NOW, pid=1, tokens_used=5)
     step(run, later=201)
@@ -241,7 +243,7 @@ def test_minutes_without_network_use_up_no_restart(wide):
     assert Task.objects.get(run=run, name="1").restarts == 0
     with pytest.raises(ServiceError, match="does not wait"):
         Run.objects.filter(pk=run.pk).update(trouble="")
-        run_control.try_now(run=run, actor=ACTOR)
+        try_now(run=run, actor=ACTOR)
 
 
 def test_an_overload_is_tried_again_with_a_back_off_and_not_for_ever(wide):

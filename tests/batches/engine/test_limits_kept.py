@@ -10,7 +10,7 @@ from batches.core.metrics.charts import figures
 from batches.core.metrics.text import trends_text
 from batches.core.metrics.types import Filters, Spread
 from batches.core.percentile import MoreThan
-from batches.engine import retries, run_control
+from batches.engine import pause_and_cancel, retries
 from batches.metrics import facts, history
 from batches.models import Attempt, AttemptFact, Project, Run
 from batches.pages.metrics.metrics import PageLinks
@@ -125,7 +125,7 @@ def test_the_engine_keeps_the_limits_in_force_with_each_attempt(world: World):
     Project.objects.update(phase_limit_minutes=1, silence_seconds=33)
     retries.retry(run=run, actor=ACTOR)
     world.running(run, "1")
-    run_control.cancel(run=Run.objects.get(pk=run.pk), actor=ACTOR)
+    pause_and_cancel.cancel(run=Run.objects.get(pk=run.pk), actor=ACTOR)
     world.finish(run)
     kept = AttemptFact.objects.filter(run=run).order_by("number").values_list("reason", "limit_seconds", "silence_seconds")
     first = kept[0]

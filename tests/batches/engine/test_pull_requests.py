@@ -17,8 +17,8 @@ from batches.engine import generation, pull_requests
 from batches.engine.pull_request_remarks import give_remarks, link_to, open_remarks
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request
 from batches.engine.remote_base import look_at_base
-from batches.integrations.forges.home import Home, home_of, split_address
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.home import Home, home_of, split_address
+from batches.integrations.code_hosts.types import ForgeError
 from batches.models import Batch, Project, PullRequest, PullRequestRemark, Result
 from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
@@ -237,7 +237,7 @@ def test_trouble_of_the_server_is_waited_for_longer_and_longer(batch, forge, ser
 
 
 def test_a_server_that_hangs_is_left_after_the_time_limit(batch, forge, served, monkeypatch):
-    from batches.integrations.forges.connection import Connection
+    from batches.integrations.code_hosts.connection import Connection
 
     assert Connection.__init__.__kwdefaults__ == {"seconds": 8.0}
     monkeypatch.setitem(Connection.__init__.__kwdefaults__, "seconds", 0.3)

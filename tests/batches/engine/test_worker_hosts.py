@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.core.errors import ServiceError, WrongChoice
-from batches.engine import data_directory, orchestrator, retries, run_control, worker_hosts
+from batches.engine import data_directory, orchestrator, pause_and_cancel, retries, worker_hosts
 from batches.engine.snapshots import TickContext
 from batches.engine.ticker import Ticker
 from batches.engine.verifications import ask_verification, stop_verification
@@ -172,7 +172,7 @@ def test_a_takeover_believes_no_merge_that_the_rows_do_not_name(two, tmp_path, w
     assert (run.travel, lost.verdict) == ("lost", "") and "has another branch for this run than its merges say" in run.machine_fault
     second.touch()
     if way_out == "cancelled":
-        run_control.cancel(run=run, actor=ACTOR)
+        pause_and_cancel.cancel(run=run, actor=ACTOR)
     else:
         at_the_remote("update-ref", there, honest)
     Run.objects.filter(pk=run.pk).update(machine_fault_until=None)

@@ -11,7 +11,7 @@ from batches.accounts.roles import EXECUTOR, VIEWER
 from batches.core.errors import ServiceError
 from batches.core.gates.success import Success
 from batches.engine import reporting
-from batches.gates.sign_offs import accept_phase, withdraw_sign_off
+from batches.gates.sign_offs_and_acceptances import accept_phase, withdraw_sign_off
 from batches.metrics.successes import successes_of_batches
 from batches.models import Batch, GateCheck, Phase, Result, Task
 from batches.repositories.merges import open_looks

@@ -5,7 +5,7 @@ import pytest
 from batches.accounts.actor import Actor
 from batches.core.errors import ServiceError
 from batches.engine import reporting
-from batches.gates.sign_offs import accept_phase
+from batches.gates.sign_offs_and_acceptances import accept_phase
 from batches.models import Result
 from batches.repositories.merges import merge_batch
 from subagents.protected_paths import usual_patterns

@@ -7,7 +7,7 @@ import pytest
 from batches.accounts.sealed import seal
 from batches.core.errors import ServiceError
 from batches.core.text.issue import CHARACTERS, IssueText, Said, document_of
-from batches.integrations.trackers import read_issue
+from batches.integrations.issue_trackers import read_issue
 from batches.models import Project
 from tests.batches import builders
 from tests.batches.forge_servers import ForgeServer, GiteaServer, GitHubServer, GitLabServer, answers

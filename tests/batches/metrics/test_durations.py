@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from batches.core.engine.states import Operation, RunEvent, RunState, TaskEvent
 from batches.core.metrics.types import Filters
-from batches.engine import reporting, retries, run_control
+from batches.engine import pause_and_cancel, reporting, retries
 from batches.metrics import facts, history
 from batches.models import Attempt, Batch, Run, RunFact, StageFact
 from batches.pages.batches.batch_states import latest_run
@@ -156,12 +156,12 @@ def test_a_paused_run_waits_for_a_person_only_once_nothing_of_it_is_at_work(worl
     slow = plan(phase("1", steps=("sleep 0.6; echo 1 > part-1.txt",)), phase("2", needs="Phase 1", steps=writes("2")))
     run = world.execute(world.generated(slow))
     world.running(run, "1")
-    run_control.pause(run=run, actor=ACTOR)
+    pause_and_cancel.pause(run=run, actor=ACTOR)
     world.until(lambda: Run.objects.get(pk=run.pk).waiting_for == "person", "the wait for a person")
     first = world.attempts(run, "1")[0]
     waiting_since = Run.objects.get(pk=run.pk).waiting_since
     assert waiting_since >= first.ended_at
-    run_control.unpause(run=Run.objects.get(pk=run.pk), actor=ACTOR)
+    pause_and_cancel.unpause(run=Run.objects.get(pk=run.pk), actor=ACTOR)
     run = world.finish(run)
     ((since, _until),) = run.idle
     assert since == waiting_since.isoformat()

@@ -13,7 +13,7 @@ from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
 from batches.core.engine.states import TaskKind
 from batches.core.gates.ledger import GateState, count_states
 from batches.gates.ledger import read_ledger
-from batches.gates.sign_offs import sign_off
+from batches.gates.sign_offs_and_acceptances import sign_off
 from batches.models import Attempt, Batch, Gate, GateCheck, GateOpinion, Result, SignOff, Task
 from batches.review.conclude_review import conclude_review
 from tests.batches import builders

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from batches.core.errors import ServiceError
-from batches.engine import retries, run_control
+from batches.engine import pause_and_cancel, retries
 from batches.engine.ticker import Ticker
 from batches.models import Attempt, Run, Transition
 from tests.batches.engine.test_hostile import Hasty
@@ -47,7 +47,7 @@ def test_retry_of_a_run_that_is_being_cancelled_is_refused_not_swallowed(world: 
     text = plan(phase("1", steps=("false",)), phase("2", steps=("trap '' TERM; sleep 60",)))
     run = world.execute(world.generated(text))
     world.until(lambda: world.states(run)["1"] == "failed" and world.states(run)["2"] == "running")
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     with pytest.raises(ServiceError, match="being cancelled"):
         retries.retry(run=run, actor=ACTOR, names=["1"])
     assert world.finish(run).state == "cancelled"
@@ -58,11 +58,11 @@ def test_retry_of_a_run_that_is_being_cancelled_is_refused_not_swallowed(world: 
 def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: World):
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)))))
     world.running(run, "1")
-    run_control.cancel(run=run, actor=ACTOR)
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     world.finish(run)
     assert Transition.objects.filter(run=run, event="cancel").count() == 2  # the phase, and the run
-    for action in (run_control.cancel, run_control.pause, run_control.unpause):
+    for action in (pause_and_cancel.cancel, pause_and_cancel.pause, pause_and_cancel.unpause):
         with pytest.raises(ServiceError, match="is already cancelled"):
             action(run=run, actor=ACTOR)
 
@@ -70,13 +70,13 @@ def test_cancel_pressed_twice_cancels_once_and_is_refused_afterwards(world: Worl
 def test_pause_then_cancel_ends_the_run(world: World):
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)), phase("2", steps=writes("2")))))
     world.running(run, "1")
-    run_control.pause(run=run, actor=ACTOR)
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.pause(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     assert world.finish(run).state == "cancelled"
     retries.retry(run=run, actor=ACTOR)
     run.refresh_from_db()
     assert (run.paused, run.cancel_requested) == (False, False)
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     world.finish(run)
 
 
@@ -85,7 +85,7 @@ def test_work_that_was_done_when_cancel_was_pressed_is_merged_and_counts(world: 
     run = world.execute(batch)
     attempt = world.running(run, "1")
     wait_for(lambda: os.path.exists(f"{attempt.directory}/exit.json"), 20, "the attempt has ended")
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     assert world.finish(run).state == "cancelled"
     assert world.states(run) == {"1": "succeeded", "2": "cancelled"}
     assert "part-1.txt" in world.files_on(batch.branch)
@@ -95,12 +95,12 @@ def test_phase_retried_and_cancelled_over_and_over_has_one_attempt_at_a_time(wor
     run = world.execute(world.generated(plan(phase("1", steps=("sleep 60",)))))
     for _ in range(3):
         attempt = world.running(run, "1")
-        run_control.cancel(run=run, actor=ACTOR)
+        pause_and_cancel.cancel(run=run, actor=ACTOR)
         assert world.finish(run).state == "cancelled"
         assert not os.path.exists(f"/proc/{attempt.pid}")
         retries.retry(run=run, actor=ACTOR)
     assert Attempt.objects.live().filter(task__run=run).count() <= 1
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     world.finish(run)
 
 
@@ -126,12 +126,12 @@ def test_batch_branch_that_is_deleted_is_named_and_work_goes_on_once_it_is_back(
     batch = world.generated(plan(phase("1", steps=(UNTIL_TOLD.format(go, "1"),)), phase("2", needs="1", steps=writes("2"))))
     run = world.execute(batch)
     world.running(run, "1")
-    run_control.pause(run=run, actor=ACTOR)
+    pause_and_cancel.pause(run=run, actor=ACTOR)
     go.touch()
     world.until(lambda: world.states(run)["1"] == "succeeded")
     tip = world.git("rev-parse", batch.branch)
     world.git("branch", "-q", "-D", batch.branch)
-    run_control.unpause(run=run, actor=ACTOR)
+    pause_and_cancel.unpause(run=run, actor=ACTOR)
     run = world.finish(run)
     assert run.state == "failed" and f"has no branch {batch.branch}" in world.task(run, "2").message
     with pytest.raises(ServiceError, match=f"has no branch {batch.branch}"):

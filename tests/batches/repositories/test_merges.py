@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from batches.accounts.actor import Actor
 from batches.core.errors import NothingToDo, ServiceError
-from batches.engine import execution, retries, run_control
+from batches.engine import execution, pause_and_cancel, retries
 from batches.models import BaseMerge, Batch
 from batches.repositories.merges import bring_in_base, finish_merges, merge_batch, preview_merge
 from tests.batches import builders
@@ -89,7 +89,7 @@ def test_a_live_run_and_a_person_without_the_right_are_refused(world: World):
     world.running(run, "1")
     with pytest.raises(ServiceError, match="busy with run"):
         merge_batch(batch=made, actor=ACTOR)
-    run_control.cancel(run=run, actor=ACTOR)
+    pause_and_cancel.cancel(run=run, actor=ACTOR)
     world.finish(run)
     with pytest.raises(PermissionDenied):
         merge_batch(batch=made, actor=Actor.person(builders.make_user("vic", admin=False)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from batches.engine import retries, run_control
+from batches.engine import pause_and_cancel, retries
 from batches.engine.predictions import predict_conflicts
 from batches.models import Batch, PredictedConflict, Run
 from batches.tasks import look_around
@@ -93,7 +93,7 @@ def test_the_minutes_task_looks_and_harms_nothing_when_there_is_nothing(world: W
     assert look_around() == "0 conflicts predicted"
     pair = Pair(world)
     assert look_around() == "1 conflicts predicted"
-    run_control.cancel(run=pair.run, actor=ACTOR)
+    pause_and_cancel.cancel(run=pair.run, actor=ACTOR)
     world.finish(pair.run)
     assert [(row.collided, row.gone_at is not None) for row in pair.rows()] == [(None, True)]
     assert look_around() == "0 conflicts predicted"

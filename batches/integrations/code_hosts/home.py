@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from batches.accounts.sealed import Unreadable, unseal
-from batches.integrations.forges.connection import checked_place
-from batches.integrations.forges.gitea import Gitea
-from batches.integrations.forges.github import GitHub
-from batches.integrations.forges.gitlab import GitLab
-from batches.integrations.forges.types import Forge, ForgeError
+from batches.integrations.code_hosts.connection import checked_place
+from batches.integrations.code_hosts.gitea import Gitea
+from batches.integrations.code_hosts.github import GitHub
+from batches.integrations.code_hosts.gitlab import GitLab
+from batches.integrations.code_hosts.types import Forge, ForgeError
 from batches.models import Project
 from batches.models.choices import ForgeKind
 from subagents.remotes import Remote

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
-from batches.integrations.forges.pulls import Pulls
-from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
+from batches.integrations.code_hosts.connection import Connection, issue_of, part_of, rows_of
+from batches.integrations.code_hosts.pulls import Pulls
+from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
 
 OUTCOMES = {"success": CheckOutcome.PASSED, "pending": CheckOutcome.PENDING, "warning": CheckOutcome.NEUTRAL}
 PAGE, PAGES = 50, 20  # the list of pull requests cannot be asked for a branch

@@ -5,8 +5,8 @@ import re
 from batches.core.errors import ServiceError
 from batches.core.text.issue import IssueText
 from batches.integrations import linear_issues
-from batches.integrations.forges.home import home_of, is_configured
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.home import home_of, is_configured
+from batches.integrations.code_hosts.types import ForgeError
 from batches.models import Project
 
 NUMBER = re.compile(r"#([0-9]{1,12})")

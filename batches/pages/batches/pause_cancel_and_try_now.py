@@ -5,7 +5,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from batches.engine import run_control
+from batches.engine import pause_and_cancel
+from batches.engine.try_now import try_now as try_run_now
 from batches.pages.batches.batch import find_batch, page_of, run_of
 from batches.pages.common import act, actor_of
 
@@ -26,7 +27,7 @@ def _of_the_run(service: Callable[..., object], said: str) -> Callable[[HttpRequ
     return page
 
 
-pause = _of_the_run(run_control.pause, "Paused: running phases finish, and no new ones start.")
-unpause = _of_the_run(run_control.unpause, "Resumed.")
-try_now = _of_the_run(run_control.try_now, "It is being tried; the batch continues if it works.")
-cancel = _of_the_run(run_control.cancel, "Cancelling: all running phases are being stopped.")
+pause = _of_the_run(pause_and_cancel.pause, "Paused: running phases finish, and no new ones start.")
+unpause = _of_the_run(pause_and_cancel.unpause, "Resumed.")
+try_now = _of_the_run(try_run_now, "It is being tried; the batch continues if it works.")
+cancel = _of_the_run(pause_and_cancel.cancel, "Cancelling: all running phases are being stopped.")

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.forges.connection import Connection, issue_of, part_of, rows_of
-from batches.integrations.forges.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
+from batches.integrations.code_hosts.connection import Connection, issue_of, part_of, rows_of
+from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 DEVELOPER = 30  # the access level that may push
 OUTCOMES = {"success": CheckOutcome.PASSED, "failed": CheckOutcome.FAILED} | dict.fromkeys(

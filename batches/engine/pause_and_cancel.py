@@ -1,4 +1,4 @@
-"""Cancel, pause and unpause a run; try a machine that failed it."""
+"""Pause, resume or cancel a run."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -31,19 +31,6 @@ def pause(*, run: Run, actor: Actor) -> None:
 def unpause(*, run: Run, actor: Actor) -> None:
     """Continue after a pause. Raises ServiceError, PermissionDenied."""
     _set_paused(run, actor, False)
-
-
-def try_now(*, run: Run, actor: Actor) -> None:
-    """Try at once what the run waits for: a machine that was at fault, or a provider in trouble. Raises ServiceError, PermissionDenied."""
-    actor.require(EXECUTE_BATCH, run.batch.project)
-    now = timezone.now()
-    with transaction.atomic():
-        live = Run.objects.live().filter(pk=run.pk)
-        machine = live.exclude(machine_fault="").update(machine_fault_until=now)
-        provider = live.exclude(trouble="").update(trouble_until=now)
-        if not machine and not provider:
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} does not wait for the machine or the provider.")
-        Batch.objects.bump(run.batch_id)
 
 
 def _set_paused(run: Run, actor: Actor, paused: bool) -> None:

@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from batches.integrations.forges.connection import Connection, part_of
-from batches.integrations.forges.types import ForgeError, Request, RequestState
+from batches.integrations.code_hosts.connection import Connection, part_of
+from batches.integrations.code_hosts.types import ForgeError, Request, RequestState
 
 
 class Pulls(ABC):

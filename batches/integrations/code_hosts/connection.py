@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from batches.core.text.issue import IssueText, Said
-from batches.integrations.forges.types import ForgeError
+from batches.integrations.code_hosts.types import ForgeError
 from batches.integrations.webhook import WebhookError, check_url, resolve
 from subagents.redaction import MASK
 
