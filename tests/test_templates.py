@@ -18,7 +18,7 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 def test_a_worker_has_imported_and_compiled_all_pages_before_its_first_visitor(tmp_path):
     program = (
         "import sys, ce_web.wsgi; from django.template import engines; from django.urls import get_resolver;"
-        "print(len(engines['django'].engine.template_loaders[0].get_template_cache), 'batches.pages.batches.detail' in sys.modules,"
+        "print(len(engines['django'].engine.template_loaders[0].get_template_cache), 'batches.pages.batches.batch' in sys.modules,"
         " 'batches' in get_resolver().namespace_dict)"
     )
     own = {"CE_DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "DJANGO_SETTINGS_MODULE": "ce_web.settings"}
