@@ -106,6 +106,7 @@ _ADDS = re.compile(r"[,;.\n]|\s(?:and|&|\+|plus|as\s+well\s+as|along\s+with|in\s
 _ADDED = re.compile(r"[(\[](\s*(?:and|plus|also|&|\+|as\s+well\s+as)\s[^()\[\]]*)[)\]]", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _SPELLED = re.compile(rf"(?:{KEY})")
+_CODED = re.compile(r"[A-Za-z]{1,8}-?[0-9]{1,4}[a-z]?")
 
 
 @lru_cache(maxsize=16)
@@ -152,10 +153,15 @@ class PhaseNames:
     ) -> None:
         """`aliases` are what the document calls each phase (“Final Phase”; "" for “Phase KEY”); `groups` {key: keys of its parts}."""
         self.keys = tuple(keys)
-        self._alias_of = {alias.lower(): key for alias, key in zip(aliases, keys, strict=False) if alias}
+        coded = [key for key in keys if _CODED.fullmatch(key) and not _SPELLED.fullmatch(key)]  # “WP01”, “US-001” mean nothing else
+        self._alias_of = {
+            alias.lower(): key for alias, key in [*zip(coded, coded, strict=True), *zip(aliases, keys, strict=False)] if alias
+        }
         longest_first = sorted(self._alias_of, key=len, reverse=True)
         self._aliases = (
-            re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first[:500]))})(?![\w])", re.IGNORECASE) if longest_first else None
+            re.compile(rf"(?<![\w/-])(?<!phase )(?<!phases )(?:{'|'.join(map(re.escape, longest_first[:500]))})(?!\w)", re.IGNORECASE)
+            if longest_first
+            else None
         )
         self._titles = titles
         self._by_key: dict[str, int] = {}
@@ -171,7 +177,7 @@ class PhaseNames:
         self.groups = {group.lower(): [self._by_key[key.lower()] for key in parts] for group, parts in (groups or {}).items()}
 
     def spelled(self, text: str) -> str:
-        """The text with the document's own names of phases (“Final Phase”) written as “Phase KEY”."""
+        """The text with the document's own names of phases (“Final Phase”, “WP01”) written as “Phase KEY”."""
         return self._aliases.sub(lambda found: f"Phase {self._alias_of[found.group().lower()]}", text) if self._aliases else text
 
     def key(self, name: str) -> int | None:

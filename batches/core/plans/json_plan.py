@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from batches.core.plans.dependencies import PhaseNames, read_references
@@ -172,11 +173,17 @@ def read_json_plan(text: str) -> PlanReading:
         # Without any key, the place in the list is the key.
         items = [{"id": str(place), **item} if isinstance(item, dict) else item for place, item in enumerate(items, start=1)]
     drafts = _drafts(items, lines, issues)
-    if len(drafts) > 1 and not any(name in item for _, item, _ in drafts for name in _NAMES["dependencies"]):
-        message = "No phase has “dependencies”, so all of them run at once. If they come one after the other, write them."
+    in_order = len(drafts) > 1 and not any(name in item for _, item, _ in drafts for name in _NAMES["dependencies"])
+    if in_order:
+        message = (
+            "No phase has “dependencies”, so they come one after the other, as written. Write “dependencies”: [] where one waits for none."
+        )
         issues.warning(0, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)
     names = PhaseNames([key for key, _, _ in drafts], [_one_line(item, "title") for _, item, _ in drafts])
     phases = [_phase(key, item, line, place, names, issues) for place, (key, item, line) in enumerate(drafts)]
+    if in_order:
+        said = Field.DEPENDENCIES
+        phases[1:] = [replace(two, dependencies=(one.key,), assumed=(*two.assumed, said)) for one, two in pairwise(phases)]
     check_plan(phases, {phase.key: phase.line for phase in phases}, issues)
     sections = {line: json.dumps(item, ensure_ascii=False, indent=1) for _, item, line in drafts} if len(drafts) <= _WITH_SECTIONS else {}
     phases = [replace(phase, section=sections.get(phase.line, "")) for phase in phases] if len(set(lines)) == len(lines) else phases

@@ -397,7 +397,8 @@ def read_label(line: str) -> Label | None:
                 return Label(None, head.strip(), value)
             return Label(field_named(head), head.strip(), (tail.strip() + " " + value).strip())
         if not colon and not bold["colon"] and value:
-            return None
+            named = field_named(inside[:-1]) if inside.endswith(".") else None  # “**Goal.** Export the data”
+            return Label(named, inside[:-1], value) if named else None
         if len(bold["mark"]) == 1 and not (colon or bold["colon"]):
             return None
         return Label(field_named(head), head.strip(), value, bool(colon or bold["colon"]))

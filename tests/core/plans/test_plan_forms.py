@@ -3,9 +3,10 @@
 import pytest
 
 from batches.core.gates.binding import bind_gate
+from batches.core.plans.dependencies import PhaseNames, read_references
 from batches.core.plans.reader import apply_repair, read_plan
 from subagents.contract import GateKind
-from tests.core.plans.samples import LISTS, codes, one, phase, plan
+from tests.core.plans.samples import LISTS, codes, linked, one, phase, plan
 
 
 def keys(text):
@@ -572,3 +573,24 @@ def test_one_click_keeps_the_choice_in_the_text_and_the_command_runs(command: st
     assert not reading.warnings and not reading.errors
     gate = bind_gate(2, reading.plan.phases[0].gates[1].text)
     assert (gate.kind, gate.command) == (GateKind.COMMAND, command)
+
+
+@pytest.mark.parametrize("said", ["Phase A-12 and A-13 (both)", "`A-12`, `A-13`.", "A-12/A-13", "Phases A-12 and A-13", "after A-12, A-13"])
+def test_a_key_of_letters_and_number_is_a_phase_wherever_it_stands(said):
+    names = PhaseNames(["A-12", "A-13", "A-14"], ["Base", "Feed", "Page"])
+    read_as = read_references(said, names, 2)
+    assert read_as.places == [0, 1] and not (read_as.prose or read_as.undefined or read_as.unsure)
+
+
+def test_a_label_may_end_with_a_full_stop():
+    text = linked("1; 2 < 1")
+    dotted = text.replace("**Goal**:", "**Goal.**").replace("**Dependencies**:", "**Dependencies.**")
+    assert dotted != text and read_plan(dotted).plan == read_plan(text).plan
+
+
+def test_json_that_says_nothing_of_the_order_keeps_the_order_written():
+    reading = read_plan('{"items": [{"id": "1", "steps": ["a"]}, {"id": "2", "steps": ["b"]}, {"id": "3", "steps": ["c"]}]}')
+    assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("2",)]
+    assert [phase.assumed for phase in reading.plan.phases] == [(), ("Dependencies",), ("Dependencies",)]
+    said = read_plan('{"items": [{"id": "1", "steps": ["a"], "dependencies": []}, {"id": "2", "steps": ["b"]}]}')
+    assert [phase.dependencies for phase in said.plan.phases] == [(), ()]

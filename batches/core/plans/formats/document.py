@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from batches.core.plans.blocks import ListItem, MarkdownBlock, TooIntricate, nested_fences, read_blocks
-from batches.core.plans.labels import PhaseHeading, clean_title, phase_heading
+from batches.core.plans.labels import PhaseHeading, clean_title, field_named, phase_heading
 
 MAX_FRONT_MATTER = 64 * 1024
 _MAX_DEPTH = 12
@@ -136,6 +136,8 @@ def label_of(text: str) -> Label | None:
         return Label(_folded(head), f"{tail.strip()} {value}".strip(), True)
     if found["colon"] or not value:
         return Label(_folded(inside), value, True)
+    if inside.endswith(".") and field_named(inside[:-1]):  # “**Goal.** Export the data”
+        return Label(_folded(inside[:-1]), value, True)
     return None
 
 
