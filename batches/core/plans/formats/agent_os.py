@@ -7,7 +7,7 @@ from batches.core.plans.formats.document import Document
 from batches.core.plans.types import PlanReading
 
 NAME = "Agent OS"
-SIGN = re.compile(r"^\s*[-*] \[[ xX]\] (?:\*\*)?\d+[. ]", re.MULTILINE)
+SIGN = re.compile(r"^\s*[-*] \[[ xX]\] (?:\*\*)?\d+[. ]|^\d+[.)] +\S.*\n(?:[ \t]*\n)?[ \t]+[-*] \[[ xX]\] ", re.MULTILINE)
 
 
 def recognise(document: Document) -> bool:

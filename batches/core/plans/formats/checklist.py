@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batches.core.plans.formats.document import Document, Item, Section, label_of, one_line
+from batches.core.plans.formats.document import Document, Item, Section, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase, step_text
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks, role_of
 from batches.core.plans.types import PlanReading
@@ -41,8 +41,10 @@ class _Task:
 
 
 def numbered(document: Document) -> int:
-    """How many top-level boxes have a whole number."""
-    return sum(len(task.number.split(".")) == 1 for task in _tasks(document) if task.number)
+    """How many top-level boxes have a whole number; 0 if most have none, and only begin with one (“9 files are moved”)."""
+    tasks = _tasks(document)
+    found = [int(task.number) for task in tasks if task.number.isdecimal()]
+    return len(found) if found and min(found) < 3 and 2 * len(found) >= len(tasks) else 0
 
 
 def read_checklist(document: Document, name: str) -> PlanReading:
@@ -57,14 +59,15 @@ def read_checklist(document: Document, name: str) -> PlanReading:
 def _tasks(document: Document) -> list[_Task]:
     tasks: list[_Task] = []
     heads: list[Section] = []
+    divided = any(phase_of(section.title) for section in document.sections)  # then a number alone is no task: “1. Delete the scripts”
     for section in (document.root, *document.sections):
         if role_of(section.title, {}) is Role.GATES:
             continue
         for item in document.items_in(section):
-            if not item.has_box:
+            if not item.has_box and (divided or item.number is None or not any(below.has_box for below in item.items)):
                 continue
             found = NUMBER.match(item.text)
-            number = re.sub(r"^(\d+)\.0$", r"\1", found["number"]) if found else ""
+            number = re.sub(r"^(\d+)\.0$", r"\1", found["number"]) if found else "" if item.has_box else str(item.number)
             parent, _, part = number.partition(".")
             if part and tasks and tasks[-1].number == parent:
                 tasks[-1].parts.append(item)  # written beside its task, not below it

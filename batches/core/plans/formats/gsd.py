@@ -52,7 +52,7 @@ def _details(document: Document) -> list[Section]:
 
 def _read_roadmap(document: Document) -> PlanReading:
     draft = Draft(document, NAME, tasks="plan")
-    done = _summary(draft)
+    done = _summary(draft, {heading.key for section in _details(document) if (heading := phase_of(section.title))})
     finished = {key for key, ticked in done.items() if ticked}
     for section in _details(document):
         heading = phase_of(section.title)
@@ -79,8 +79,8 @@ def _read_roadmap(document: Document) -> PlanReading:
     return draft.finish()
 
 
-def _summary(draft: Draft) -> dict[str, bool]:
-    """The list of phases above the details: which are ticked. It says again what the details say."""
+def _summary(draft: Draft, detailed: set[str]) -> dict[str, bool]:
+    """The list of phases above the details: which are ticked. It says again what the details say of those that are `detailed`."""
     done: dict[str, bool] = {}
     inside = [(section.line, section.end_line) for section in _details(draft.document)]
     for section in (draft.document.root, *draft.document.sections):
@@ -95,7 +95,11 @@ def _summary(draft: Draft) -> dict[str, bool]:
                 draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
             elif item.has_box and named:
                 done[named["key"]] = item.done
-                draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
+                if named["key"] in detailed:
+                    draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
+                else:
+                    why = "Of this phase there are no details here" + (", and it is done." if item.done else ", so it is not read as one.")
+                    draft.account.because(item.line, why)
             elif item.has_box and (ranged := re.match(r"\**Phases?\s+(\d+)\s*[-\u2013]\s*(\d+)", item.text)):
                 done.update({str(key): item.done for key in range(int(ranged[1]), min(int(ranged[2]), int(ranged[1]) + 500) + 1)})
                 draft.account.mark(ReadAs.MENTION, item.line, item.end_line)
@@ -126,7 +130,8 @@ def _plans(draft: Draft, phase: DraftPhase) -> None:
 
 
 def _is_plan(document: Document) -> bool:
-    return bool(re.search(r"^<tasks?\b", document.text, re.MULTILINE)) and ("plan" in document.meta or "<objective>" in document.text)
+    named = bool({"plan", "files_modified", "must_haves"} & document.meta.keys()) or "<objective>" in document.text
+    return named and bool(re.search(r"^<tasks?\b", document.text, re.MULTILINE))
 
 
 def _element(text: str, name: str) -> str:
@@ -142,7 +147,7 @@ def _read_plan(document: Document) -> PlanReading:
     name = f"{meta.get('phase', '')} {meta.get('plan', '')}".strip()
     draft = Draft(document, NAME, title=document.title or (f"GSD plan {name}" if name else "GSD plan"), tasks="task", order="one plan")
     key = re.sub(r"^(\d+(?:\.\d+)?).*$", r"\1", str(meta.get("phase", "")))
-    title = objective.split("\n")[0].rstrip(".") or name
+    title = objective.split("\n")[0].rstrip(".") or name or document.title
     phase = draft.phase(f"{key}-{meta.get('plan', '1')}" if key else "1", title, 1, len(document.lines))
     phase.line, phase.goal = document.body + 1, objective
     files = meta.get("files_modified")

@@ -10,12 +10,16 @@ from batches.core.plans.types import PlanReading
 from batches.core.plans.unread import ReadAs
 
 NAME = "OpenSpec"
-SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why|Proposal)\b", re.MULTILINE)
+SIGN = re.compile(r"^## \d+\. |^#{1,3} (?:What Changes|Why|(?:Change )?Proposal)\b", re.MULTILINE)
 _GROUP = re.compile(r"^(?P<number>\d+)\.\s+(?P<title>.*)$")
 
 
 _WHY = frozenset({"why", "motivation"})
-_WHAT = frozenset({"what changes", "proposal"})
+_WHAT = frozenset({"what changes", "proposal", "what"})
+_TITLED = re.compile(r"^(?:change(?: proposal)?|proposal)\s*:\s*", re.IGNORECASE)
+# In a document that calls itself a proposal:
+_ALSO_WHY = frozenset({"goal", "problem", "problem statement", "summary", "context", "background", "intent"})
+_ALSO_WHAT = frozenset({"changes", "proposed changes", "proposed solution", "solution", "implementation approach"})
 
 
 def recognise(document: Document) -> bool:
@@ -55,11 +59,23 @@ def _read_tasks(document: Document) -> PlanReading:
 
 def _is_proposal(document: Document) -> bool:
     names = {folded(section.title) for section in document.sections}
-    return bool(names & _WHAT and names & _WHY) and not any(phase_of(section.title) for section in document.sections)
+    why, what = _reasons_and_changes(document)
+    return bool(names & what and names & why) and not any(phase_of(section.title) for section in document.sections)
+
+
+def _reasons_and_changes(document: Document) -> tuple[frozenset[str], frozenset[str]]:
+    """The headings of a proposal that say why, and those that say what changes: the first of these kinds that the document has."""
+    if not _TITLED.match(document.title):
+        return _WHY, _WHAT
+    names = [folded(section.title) for section in document.sections]
+    why = next((name for name in names if name in _WHY), None) or next((name for name in names if name in _ALSO_WHY), "")
+    what = next((name for name in names if name in _WHAT), None) or next((name for name in names if name in _ALSO_WHAT), "")
+    return frozenset({why}), frozenset({what})
 
 
 def _read_proposal(document: Document) -> PlanReading:
-    titled = re.sub(r"^(?:change(?: proposal)?|proposal)\s*:\s*", "", document.title, flags=re.IGNORECASE)
+    titled = _TITLED.sub("", document.title)
+    why, what = _reasons_and_changes(document)
     draft = Draft(document, NAME, tasks="change")
     title = titled if titled and titled.lower() not in ("proposal", "change proposal") else "OpenSpec change"
     phase = draft.phase("1", title, 0, 0)
@@ -67,11 +83,11 @@ def _read_proposal(document: Document) -> PlanReading:
     phase.end_line = len(document.lines)
     for section in document.sections:
         name = folded(section.title)
-        if name in _WHY:
+        if name in why:
             first = next((block for block in section.blocks if block.kind == "paragraph"), None)
             phase.goal = first.text if first else ""
             draft.account.mark(ReadAs.FIELD, section.line, section.end_line)
-        elif name in _WHAT:
+        elif name in what:
             draft.account.mark(ReadAs.FIELD, section.line)
             for item in document.items_in(section, deep=True):
                 draft.step(phase, item)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from batches.core.plans.formats.document import Document, Section, folded, label_of, phase_of, table_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
-from batches.core.plans.formats.roles import PhaseReader, Role, role_of
+from batches.core.plans.formats.roles import PART, PhaseReader, Role, role_of
 from batches.core.plans.labels import Field, field_named
 from batches.core.plans.languages import PHASE
 from batches.core.plans.types import PlanReading
@@ -31,10 +31,10 @@ _KIND = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"^(?:feature|option|part|[A-Z]{1,4})[ -]?\d+\b", re.IGNORECASE)
-_PART = re.compile(r"^(?:\d+(?:\.\d+)*[A-Za-z]?|[A-Z])[.:)]\s+\S|^Step\s+\d", re.IGNORECASE)
 _BOLD_LINE = re.compile(r"^\*\*(?P<text>[^*\n]{3,120})\*\*:?[ \t]*(?P<note>\([^()\n]{1,80}\))?[ \t]*$", re.MULTILINE)
 _ROLES = {
-    **dict.fromkeys(("objective", "problem", "outcome"), Role.GOAL),
+    **dict.fromkeys(("objective", "problem", "outcome", "intent"), Role.GOAL),
+    "file targets": Role.FILES,
     **dict.fromkeys(
         (
             "tdd approach",
@@ -103,6 +103,7 @@ _CHECKS = frozenset(
         "success criteria",
         "definition of done",
         "acceptance criteria",
+        "acceptance tests",
         "validation",
         "how to verify",
         "verification steps",
@@ -169,7 +170,7 @@ def read(document: Document) -> PlanReading:
             phase = draft.phase(key, title, section.line, section.end_line)
             boxes = any(item.has_box for item in document.items_in(section, deep=True))
             PhaseReader(draft, phase, _ROLES, heading_role=lambda part: _part_role(document, part), only_boxes=boxes).read(section)
-            if not phase.steps and not phase.gates:  # it says in prose what is to do, and the agent reads it whole
+            if not phase.steps and (kind in ("step", "task") or not phase.gates):  # prose says what is to do, and the agent reads it whole
                 phase.add_step(phase.title, section.line, phase.done)
     else:
         _read_whole(draft)
@@ -198,12 +199,19 @@ def _as_heading(found: re.Match[str]) -> str:
 
 
 def _phases(document: Document) -> list[Section]:
-    """The headings that divide the document: those of the kind and level that occurs most, if there is work below them."""
+    """The headings that divide the document: those of the kind and level that occurs most, if there is work below them.
+
+    Where they stand twice, those below a heading of checks (“Acceptance tests”) say how each is checked.
+    """
     groups: dict[tuple[str, int], list[Section]] = {}
     for section in document.sections:
         named = _KIND.match(section.title)
         if named and section is not document.title_section:
             groups.setdefault((named["kind"].lower(), section.level), []).append(section)
+    checks = {below.line for section in document.sections if _name(section) in _CHECKS for below in section.walk()}
+    for group, sections in groups.items():
+        if len({_key(section) for section in sections}) < len(sections):
+            groups[group] = [section for section in sections if section.line not in checks]
     filled = {
         group: [section for section in sections if _has_work(section)]
         for group, sections in groups.items()
@@ -223,16 +231,40 @@ def _has_work(section: Section) -> bool:
 
 
 def _part_role(document: Document, section: Section) -> Role | None:
-    """A numbered sub-heading (“1A. Delete …”) is a step; where it has boxes of its own, those are the steps."""
-    if not _PART.match(section.title) or role_of(section.title, _ROLES) is not None:
+    """A numbered sub-heading (“1A. Delete …”) is a step; where it has steps of its own, those are the steps."""
+    if not PART.match(section.title) or role_of(section.title, _ROLES) is not None:
         return None
-    return Role.STEPS if any(item.has_box for item in document.items_in(section, deep=True)) else Role.STEP
+    return Role.STEPS if _has_steps(document, section) else Role.STEP
+
+
+def _has_steps(document: Document, section: Section) -> bool:
+    """Whether steps stand below a sub-heading: smaller parts, boxes that are no gates, or a list with a label of steps."""
+    for part in section.walk():
+        if part is not section and PART.match(part.title):
+            return True
+        role = role_of(part.title, _ROLES) if part is not section else None
+        for block in part.blocks:
+            label = label_of(block.text.strip()) if block.kind == "paragraph" else None
+            if label is not None:
+                role = role_of(label.name, _ROLES)
+            for item in document.items_of(block) if block.kind == "list" else ():
+                named = label_of(item.text)
+                if (item.has_box and role is not Role.GATES) or role is Role.STEPS:
+                    return True
+                if named is not None and item.items and role_of(named.name, _ROLES) is Role.STEPS:
+                    return True
+    return False
 
 
 def _is_ours(document: Document) -> bool:
     """Whether a phase has fields of our own format: hours, complexity or dependencies, or two of any kind."""
+    inside = 0  # the last line of the phase that was looked at: what its tasks say of themselves are no fields of a phase
     for section in document.sections:
         named = _KIND.match(section.title)
+        if phase_of(section.title) is not None:
+            inside = section.end_line
+        elif section.line <= inside and PART.match(section.title):
+            continue
         if (not named and phase_of(section.title) is None) or (named and re.fullmatch(PHASE, named["kind"], re.IGNORECASE)):
             continue
         found = {field for part in section.sections if (field := field_named(part.title)) is not None}
@@ -306,13 +338,21 @@ def _finished(draft: Draft) -> None:
 
 
 def _final_checks(draft: Draft, phases: Sequence[Section]) -> None:
-    """What the document says of verification outside its phases holds at the end: gates of the last phase."""
+    """What the document says of verification outside its phases holds at the end: gates of the last phase, or of the one it names."""
     last: DraftPhase = draft.phases[-1]
+    by_key = {phase.key: phase for phase in draft.phases} if len(phases) > 1 else {}
     for section in _checks(draft.document):
         if any(phase.line <= section.line <= phase.end_line for phase in phases) or draft.account.is_marked(section.line):
             continue
         draft.account.mark(ReadAs.FIELD, section.line)
-        _Gates(draft, last, _ROLES, role=Role.GATES).read(section)
+        named = [(below, by_key.get(_key(below))) for below in section.sections]
+        if not all(phase for _, phase in named):
+            _Gates(draft, last, _ROLES, role=Role.GATES).read(section)
+            continue
+        _Gates(draft, last, _ROLES, role=Role.GATES).blocks(section.blocks)
+        for below, phase in named:
+            draft.account.mark(ReadAs.MENTION, below.line)
+            _Gates(draft, phase or last, _ROLES, role=Role.GATES).read(below)
 
 
 class _Gates(PhaseReader):

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line
+from batches.core.plans.formats.document import Document, Section, folded, label_of, one_line, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.plan_json import JsonDraft, load, objects_in, text_of
 from batches.core.plans.formats.roles import PhaseReader, Role
@@ -13,14 +13,21 @@ from batches.core.plans.unread import ReadAs, UnreadKind
 
 NAME = "Ralph"
 SIGN = re.compile(
-    r'"(?:userStories|acceptanceCriteria|user_stories|passes)"\s*:|^#{2,4} \**(?:US|FR|Story)[- ]?\d+|^## .*\bPriority\b',
+    r'"(?:userStories|acceptanceCriteria|user_stories|stories|passes)"\s*:'
+    r"|^#{2,4} (?:\[[ xX]\] )?\**(?:US|FR|Story)[- ]?\d+|^## .*\bPriority\b",
     re.MULTILINE | re.IGNORECASE,
 )
-_STORY = re.compile(r"^\**(?P<key>US-?\d+[a-z]?)\**\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE)
+_STORY = re.compile(r"^(?:\[[ xX]\]\s+)?\**(?P<key>US-?\d+[a-z]?)\**\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE)
 _PRIORITY = re.compile(r"^(?:high|medium|low|critical|urgent|normal|p[0-4])(?:est)?\b.*$|.*\bpriority\b", re.IGNORECASE)
 _RECORD = re.compile(r"^(?:completed|done|finished|discovered|notes|summary)\b", re.IGNORECASE)
 _ITEM_TASK = re.compile(r"^\**Task\s+\d+[a-z]?\s*[:.\u2013-]\s*", re.IGNORECASE)
 _LISTS = ("userStories", "user_stories", "stories", "features", "items", "tasks", "prd")
+_CRITERIA = ("acceptanceCriteria", "acceptance_criteria", "acceptance", "steps")
+_RANKS = {
+    word: rank
+    for rank, words in enumerate(("p0 critical highest urgent", "p1 high", "p2 medium normal", "p3 low", "p4 lowest"))
+    for word in words.split()
+}
 _KNOWN = frozenset(
     {
         "id",
@@ -28,6 +35,7 @@ _KNOWN = frozenset(
         "description",
         "acceptanceCriteria",
         "acceptance_criteria",
+        "acceptance",
         "priority",
         "passes",
         "notes",
@@ -68,9 +76,8 @@ def _stories_of(data: Any) -> list[dict[str, Any]]:
     )
     if not isinstance(stories, list) or not stories or not all(isinstance(story, dict) for story in stories):
         return []
-    is_ralph = (
-        isinstance(data, dict) and (data.get("userStories") or data.get("user_stories")) and all(story.get("id") for story in stories)
-    )
+    named = isinstance(data, dict) and (data.get("userStories") or data.get("user_stories") or data.get("stories"))
+    is_ralph = named and all(story.get("id") for story in stories)
     has_passes = all("passes" in story and (story.get("description") or story.get("title")) for story in stories)
     return stories if is_ralph or has_passes else []
 
@@ -87,10 +94,14 @@ def _read_json(document: Document, data: dict[str, Any]) -> PlanReading:
     places = [*objects_in(document.text, name), *[(1, 1)] * len(stories)]
     commands = data.get("verificationCommands")
     checks = [f"`{text_of(command)}` passes" for command in commands.values() if text_of(command)] if isinstance(commands, dict) else []
+    worded = all(str(story.get("priority", "")).lower() in _RANKS for story in stories)
     ranked: list[tuple[float, int, dict[str, Any], tuple[int, int]]] = []
     for place, (story, lines) in enumerate(zip(stories, places, strict=False)):
         priority = story.get("priority")
-        rank = float(priority) if isinstance(priority, (int, float)) and not isinstance(priority, bool) else float(place + 1)
+        if worded:
+            rank = float(_RANKS[str(priority).lower()])
+        else:
+            rank = float(priority) if isinstance(priority, (int, float)) and not isinstance(priority, bool) else float(place + 1)
         ranked.append((rank, place, story, lines))
     for _, _, story, (first, last) in sorted(ranked, key=lambda entry: entry[:2]):
         named = str(story.get("id") or "")
@@ -101,7 +112,7 @@ def _read_json(document: Document, data: dict[str, Any]) -> PlanReading:
         phase.goal = text_of(story.get("description")) or text_of(story.get("story"))
         step = "\n".join(filter(None, (f"{phase.title}: {phase.goal}" if phase.goal else phase.title, text_of(story.get("notes")))))
         phase.add_step(step, first, done)
-        criteria = story.get("acceptanceCriteria") or story.get("acceptance_criteria") or story.get("steps")
+        criteria = next((story[name] for name in _CRITERIA if story.get(name)), None)
         for criterion in [*(criteria if isinstance(criteria, list) else [criteria] if criteria else []), *checks]:
             phase.add_gate(" ".join(text_of(criterion).split()), first, done)
         for path in story["files"] if isinstance(story.get("files"), list) else ():
@@ -136,11 +147,15 @@ def _passed(story: dict[str, Any]) -> bool:
 
 
 def _story_sections(document: Document) -> list[Section]:
+    divided = any(phase_of(section.title) for section in document.sections)  # then boxes alone are the steps of its phases
     return [
         section
         for section in document.sections
         if _STORY.match(section.title)
-        and re.search(r"Acceptance Criteria", document.text_between(section.line, section.end_line), re.IGNORECASE)
+        and (
+            re.search(r"Acceptance Criteria", document.text_between(section.line, section.end_line), re.IGNORECASE)
+            or (not divided and any(item.has_box for item in document.items_in(section, deep=True)))
+        )
     ]
 
 

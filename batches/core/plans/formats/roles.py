@@ -14,6 +14,9 @@ from batches.core.plans.types import IssueCode
 from batches.core.plans.unread import ReadAs
 from batches.core.plans.values import read_hours
 
+PART = re.compile(
+    r"^(?:\d+(?:\.\d+)*[A-Za-z]?|[A-Z])[.:)]\s+\S|^Step\s+\d|^(?:Task\s+)?\d+\.\d+[A-Za-z]?[.:)]?\s+\S|^Task\s+\d", re.IGNORECASE
+)  # a sub-heading that is a step
 _STEP_NAME = re.compile(r"(?:step|task)\s+[0-9]{1,3}[a-z]?(?:\.[0-9]+)*|[0-9]{1,3}\.[0-9]{1,3}")
 
 
@@ -43,6 +46,7 @@ class Role(Enum):
 
 
 _ONE_VALUE = (Role.FILES, Role.DEPENDENCIES, Role.HOURS, Role.COMPLEXITY)  # a paragraph below them is the value, and ends them
+_OF_A_STEP = (Role.DEPENDENCIES, Role.HOURS, Role.COMPLEXITY)  # below a step they speak of the step, not of its phase
 _OF_FIELD = {
     Field.GOAL: Role.GOAL,
     Field.HOURS: Role.HOURS,
@@ -140,6 +144,7 @@ _COMMON: dict[str, Role] = {
 _GATE_NAME = re.compile(
     r".*\b(?:definition of done|(?:validation|verification) checklist|checkpoint|review boundary|review gate|exit gate|quality gate)s?"
 )
+_OF_ONE_PHASE = re.compile(r"^(?:phase|stage|milestone|sprint|step|task)\s+\d+(?:\.\d+)*\s+(?=[^\W\d_])")  # “Phase 1 Exit Criteria”
 _DONE_STATUS = re.compile(r"(?:\u2705\s*)?(?:complete[d]?|done|shipped|merged)\b(?!\s*\d|\s*:)|\u2705", re.IGNORECASE)
 _NOTES_NAME = re.compile(
     r".*\b(?:risks?|out of scope|non-goals|references|notes|rollback|rollback plan|considerations|open questions|assumptions)"
@@ -150,7 +155,7 @@ _NUMBERED_BOLD = re.compile(r"^\*\*\d+(?:\.\d+)+[a-z]?[.:)]?\s+\S[^*\n]*\*\*")
 
 def role_of(name: str, own: Mapping[str, Role]) -> Role | None:
     """The role of a label or heading, by a format's own names first and then by those common to all; None if it has none."""
-    name = folded(name)
+    name = _OF_ONE_PHASE.sub("", folded(name))
     role = own.get(name, _COMMON.get(name))
     if role is not None:
         return role
@@ -175,6 +180,7 @@ class PhaseReader:
     only_boxes: bool = False  # where there are boxes, lists without are explanations, unless a label says otherwise
     role: Role = Role.OPEN
     labelled: bool = False  # whether an unknown label stands above what comes
+    in_part: bool = False  # below a sub-heading that is a step, or holds some
 
     def read(self, section: Section, include_heading: bool = False) -> None:
         """Read a section and those below it. The heading itself is that of the phase, unless `include_heading`."""
@@ -202,6 +208,7 @@ class PhaseReader:
                 self._mark_detail(block)
 
     def _heading(self, section: Section) -> None:
+        self.in_part = bool(PART.match(section.title))
         role = self.heading_role(section) if self.heading_role is not None else None
         role = role if role is not None else role_of(section.title, self.roles)
         if role is Role.STEP:
@@ -265,7 +272,7 @@ class PhaseReader:
             return
         if label.name == "scope" and label.value:  # a sentence about the phase; only a list below “Scope” is its steps
             return
-        if self.role is Role.DETAIL and role in (Role.GOAL, Role.STEPS, Role.NOTES):
+        if (self.role is Role.DETAIL and role in (Role.GOAL, Role.STEPS, Role.NOTES)) or self._is_of_a_step(role):
             self.draft.account.mark(ReadAs.STEP, line, end_line)
             return
         if role is not Role.NOTES:
@@ -274,6 +281,10 @@ class PhaseReader:
             self._value(role, label.value, line, end_line)
         else:  # what it names stands below
             self.role, self.labelled = role, False
+
+    def _is_of_a_step(self, role: Role | None) -> bool:
+        """Whether a label speaks of the step above it, and not of the phase."""
+        return role in _OF_A_STEP and (self.in_part or self.role is Role.DETAIL)
 
     def _value(self, role: Role, value: str, line: int, end_line: int) -> None:
         phase, draft = self.phase, self.draft
@@ -307,6 +318,9 @@ class PhaseReader:
             return
         label = label_of(item.text) if self.role is not Role.FILES or item.has_box else None
         role = role_of(label.name, self.roles) if label is not None else None
+        if self._is_of_a_step(role):
+            self.draft.account.mark(ReadAs.STEP, item.line, item.end_line)
+            return
         if label is not None and role not in (None, Role.NOTES, Role.OPEN) and not (self.role is role and label.value) and not item.has_box:
             self.draft.account.mark(ReadAs.FIELD, item.line)
             if label.value:
@@ -333,7 +347,8 @@ class PhaseReader:
                 return
         if item.has_box and role in (Role.NOTES, Role.GOAL, *_ONE_VALUE):
             role = self.role = Role.STEPS
-        if role is Role.STEPS and self.only_boxes and not item.has_box and not (self.role is Role.STEPS and item.number is not None):
+        numbered = self.role is Role.STEPS and item.number is not None and not self.labelled
+        if role is Role.STEPS and self.only_boxes and not item.has_box and not numbered:
             draft.account.because(item.line, "The steps of this document are its check-boxes and numbered tasks.")
         elif role is Role.STEPS:
             if self.as_gate is not None and self.as_gate(item.title):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from batches.core.plans.formats.document import Document, Item, Section, label_of, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
-from batches.core.plans.formats.roles import PhaseReader, Role, final_checks
+from batches.core.plans.formats.roles import PhaseReader, Role, final_checks, role_of
 from batches.core.plans.order import LOOSE
 from batches.core.plans.types import PlanReading
 from batches.core.plans.unread import ReadAs
@@ -16,6 +16,8 @@ NAME = "spec-kit"
 SIGN = re.compile(r"^\s*[-*] \[[ xX]\] \**T(?:\d{3,4}|XXX)\b", re.MULTILINE)
 _TASK = re.compile(r"\**(?P<id>T(?:\d{3,4}|XXX)[a-z]?)\b\**:?\s*")
 _FINAL = re.compile(r"^final phase\b\s*[:\u2013\u2014-]?\s*(?P<title>.*)$", re.IGNORECASE)
+_PACKAGE = re.compile(r"^(?:work\s+package\s+)?(?P<key>WP-?\d+[a-z]?)\b\s*[:.\u2013\u2014-]?\s*(?P<title>.*)$", re.IGNORECASE)
+_PACKAGES = re.compile(r"\bWP-?\d+[a-z]?\b", re.IGNORECASE)
 _STORY = re.compile(r"\b(?:user\s+)?stor(?:y|ies)\s*#?(?P<number>\d+)\b|\[?\bUS(?P<short>\d+)\b", re.IGNORECASE)
 _ORDER = re.compile(r"dependenc|execution order|order of", re.IGNORECASE)
 _ROLES = {
@@ -40,6 +42,7 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"\s+[-\u2013\u2014]+\s+|;\s*|\.\s+|,?\s+\bbut\b\s+|,?\s+\bthen\b\s+")
+_BESIDE = re.compile(r"\([^()]*\bparallel\b[^()]*\)", re.IGNORECASE)
 _RANGE = re.compile(r"\bphases?\s+(?P<low>\d+(?:\.\d+)?)\s*(?P<open>\+|(?:-|\u2013|to|through)\s*(?P<high>\d+(?:\.\d+)?)\b)", re.IGNORECASE)
 _PHASE = re.compile(r"\bphases?\s+(?P<keys>[0-9A-Z][\w.]*(?:\s*(?:,|and|&)\s*(?:phase\s+)?[0-9][\w.]*)*)", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:\u2192|->|=>)\s*")
@@ -55,12 +58,17 @@ def read(document: Document) -> PlanReading:
     draft = Draft(document, NAME, tasks="task")
     boxes = any(_boxed(document, section) for section in document.sections)
     for section in _phase_sections(document):
-        heading, final = phase_of(section.title), _FINAL.match(section.title)
-        key = "final" if final else heading.key if heading else ""
-        title = final["title"] if final else heading.title if heading else section.title
-        phase = draft.phase(key, title, section.line, section.end_line)
+        heading, final, package = phase_of(section.title), _FINAL.match(section.title), _PACKAGE.match(section.title)
+        key = "final" if final else package["key"] if package else heading.key if heading else ""
+        title = final["title"] if final else package["title"] if package else heading.title if heading else section.title
+        phase = draft.phase(key, title or section.title, section.line, section.end_line)
         PhaseReader(
-            draft, phase, _ROLES, heading_role=lambda _: Role.STEPS, as_step=lambda text: bool(_TASK.match(text)), only_boxes=boxes
+            draft,
+            phase,
+            _ROLES,
+            heading_role=lambda below: role_of(below.title, _ROLES) or Role.STEPS,
+            as_step=lambda text: bool(_TASK.match(text)),
+            only_boxes=boxes,
         ).read(section)
     final_checks(draft)
     _Order(draft).read()
@@ -87,11 +95,16 @@ def _phase_sections(document: Document) -> Iterator[Section]:
             if section.level == level and (section in named or (_boxed(document, section) and not _ORDER.search(section.title)))
         )
         return
-    yield from (section for section in document.sections if any(_TASK.match(item.text) for item in document.items_in(section)))
+    boxed = any(_boxed(document, section) for section in document.sections)
+    yield from (
+        section
+        for section in document.sections
+        if any(_TASK.match(item.text) and (item.has_box or not boxed) for item in document.items_in(section))
+    )
 
 
 def _is_phase(section: Section) -> bool:
-    return phase_of(section.title) is not None or bool(_FINAL.match(section.title))
+    return phase_of(section.title) is not None or bool(_FINAL.match(section.title) or _PACKAGE.match(section.title))
 
 
 @dataclass(slots=True)
@@ -131,7 +144,7 @@ class _Order:
 
     def _line(self, text: str, waits: dict[str, list[DraftPhase]]) -> bool:
         """Read one line about the order; returns whether it says anything of a phase of this plan."""
-        text = " ".join(text.replace("**", "").split())
+        text = _BESIDE.sub(" ", " ".join(text.replace("**", "").split()))
         steps = _ARROW.split(text)
         if len(steps) > 1 and all(self._phases(step) for step in steps):
             for before, after in pairwise(steps):
@@ -197,6 +210,8 @@ class _Order:
                 found += phases[low : high + 1]
             elif low >= 0:
                 found += [phase for phase in phases[low:] if _story_of(phase)] or phases[low:]
+        packages = {hit[0].lower() for hit in _PACKAGES.finditer(text)}
+        found += [phase for phase, key in zip(phases, keys, strict=True) if key in packages]
         if found:
             return found
         for hit in _PHASE.finditer(text):

@@ -63,7 +63,8 @@ def read(document: Document) -> PlanReading:
             around = _around(document, section)
             own = [phase for phase in draft.phases if around is not None and around.line <= phase.line < section.line]
             for item in document.items_in(section, deep=True):
-                draft.gate(own[-1] if own else last, item)
+                if not draft.account.is_marked(item.line):  # steps may stand below a heading of checks
+                    draft.gate(own[-1] if own else last, item)
     return draft.finish()
 
 
