@@ -1,17 +1,19 @@
-"""Notifications by webhook and email that a batch has ended or needs a person, as set in its project.
+"""Notifications that a batch has ended or needs a person, as set in its project and as people chose for themselves.
 
 A notification is stored in the transaction of the event. A queued task sends it, retries later after a failure, and stores
-the error. A failure never stops a run. If the sender is killed at the wrong moment, a notification is sent twice.
+the error. A failure never stops a run. If the sender is killed at the wrong moment, a notification is sent twice: as the same message.
 """
 
 import logging
 import smtplib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
 from django.db.models import F, Q, QuerySet
 from django.urls import reverse
@@ -23,6 +25,7 @@ from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.core.gates.success import Success, success_words
+from batches.integrations import personal_notifications
 from batches.integrations.webhook import WebhookError, send
 from batches.metrics.successes import successes_of_batches
 from batches.models import Notification, Project, Run
@@ -39,11 +42,12 @@ Event = Notification.Event
 
 
 def want(run: Run, event: "Notification.Event", text: str, about: str, now: datetime) -> None:
-    """Notify over the project's channels, once per `about`. Runs in the caller's transaction."""
-    rows = (
+    """Notify over the project's channels and the people who want it, once per `about`. Runs in the caller's transaction."""
+    rows = [
         Notification(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
         for channel in _channels(run.batch.project)
-    )
+    ]
+    rows += personal_notifications.rows_for_people(run, event, text, about, now)
     Notification.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -85,11 +89,20 @@ def work(seconds: float = WORK_SECONDS) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         now = timezone.now()
-        row = waiting(now).select_related("run__batch__project").order_by("next_try_at", "pk").first()
+        row = waiting(now).select_related("run__batch__project", "user").order_by("next_try_at", "pk").first()
         if row is None:
             return
-        if waiting(now).filter(pk=row.pk).update(claimed_until=now + CLAIM, tries=F("tries") + 1):
-            _deliver(row)
+        if row.user is None:
+            if _claim(waiting(now).filter(pk=row.pk), now):
+                _deliver(row)
+        else:
+            _deliver_to_person(row, row.user, now)
+
+
+def _claim(rows: QuerySet[Notification], now: datetime) -> datetime | None:
+    """Hold the rows that nobody else holds; until when, or None if there are none."""
+    until = now + CLAIM
+    return until if rows.update(claimed_until=until, tries=F("tries") + 1) else None
 
 
 def try_channels(*, project: Project, actor: Actor) -> str:
@@ -131,31 +144,71 @@ def _channels(project: Project) -> "list[Notification.Channel]":
 
 
 def _deliver(row: Notification) -> None:
-    batch, tries = row.run.batch, row.tries + 1
-    number = batch.number
-    address = site_address("batches:detail", number)
-    details = {"event": row.event, "batch_id": number, "title": batch.title, "project": batch.project.slug}
+    batch = row.run.batch
+    details = {"event": row.event, "batch_id": batch.number, "title": batch.title, "project": batch.project.slug}
     details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
-    try:
-        _send(row.channel, batch.project, row.text, address, details, f"{batch.number}-{row.pk}")
-    except UNSENT as problem:
-        pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
-        later = timezone.now() + pause
-        Notification.objects.filter(pk=row.pk).update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
-        logger.warning("batch=%s notice=%s try=%s %s: %s", number, row.pk, tries, row.channel, problem)
+    with _noted([row]):
+        _send(row.channel, batch.project, row.text, _page_of(row), details, f"{batch.number}-{row.pk}")
+
+
+def _deliver_to_person(row: Notification, user: User, now: datetime) -> None:
+    """Send as one message what waits for the person. What a killed sender may have sent is sent as the same message again."""
+    chosen = personal_notifications.choices_of(user)
+    own = waiting(now).filter(user=user)
+    if until := personal_notifications.held_until(chosen, now):
+        own.update(next_try_at=until)
         return
-    Notification.objects.filter(pk=row.pk).update(claimed_until=None, error="", sent_at=timezone.now())
-    logger.info("batch=%s notice=%s sent by %s", number, row.pk, row.channel)
+    claimed_until, told = _claim(own.filter(claimed_until=row.claimed_until), now), list[Notification]()
+    if claimed_until is None:
+        return
+    for one in Notification.objects.filter(user=user, claimed_until=claimed_until).select_related("run__batch__project"):
+        if why := personal_notifications.refusal(user, one, chosen):
+            Notification.objects.filter(pk=one.pk).update(claimed_until=None, tries=TRIES, error=why)
+        else:
+            told.append(one)
+    if not told:
+        return
+    subject, text = personal_notifications.message_of([(one, _page_of(one)) for one in told], site_address("batches:account"))
+    with _noted(told):
+        if not user.email:
+            raise WebhookError("The account has no mail address.")
+        _mail([user.email], subject, text, f"person-{max(one.pk for one in told)}")
+
+
+@contextmanager
+def _noted(rows: Sequence[Notification]) -> Iterator[None]:
+    """Note on the rows whether the block sent them, and when it is tried again if not."""
+    found = Notification.objects.filter(pk__in=[row.pk for row in rows])
+    ids, channel = ",".join(str(row.pk) for row in rows), rows[0].channel
+    try:
+        yield
+    except UNSENT as problem:
+        tries = 1 + max(row.tries for row in rows)
+        later = timezone.now() + min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (tries - 1))
+        found.update(claimed_until=None, error=str(problem)[:1000], next_try_at=later)
+        logger.warning("notice=%s try=%s %s: %s", ids, tries, channel, problem)
+        return
+    found.update(claimed_until=None, error="", sent_at=timezone.now())
+    logger.info("notice=%s sent by %s", ids, channel)
+
+
+def _page_of(row: Notification) -> str:
+    return site_address("batches:detail", row.run.batch.number)
+
+
+def _mail(receivers: list[str], subject: str, text: str, delivery: str) -> None:
+    """Send a mail whose id is the same each time it is sent, so that a second one can be told. Raises one of UNSENT."""
+    if not settings.EMAIL_HOST:
+        raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
+    known = {"Message-ID": f"<ce-{delivery}@{urlsplit(settings.CE_SITE_URL).hostname or 'localhost'}>"} if delivery != "test" else {}
+    EmailMessage(subject, text, settings.DEFAULT_FROM_EMAIL, receivers, headers=known).send()
 
 
 def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object], delivery: str = "test") -> None:
     """`details` are added to a JSON webhook; `delivery` names the message. Raises one of UNSENT."""
     if channel == Notification.Channel.MAIL:
-        if not settings.EMAIL_HOST:
-            raise WebhookError("No mail server is set (setting CE_MAIL_URL).")
         receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]
-        subject = " ".join(text.split())[:150]
-        EmailMessage(subject, f"{text}\n\n{address}\n".strip() + "\n", settings.DEFAULT_FROM_EMAIL, receivers).send()
+        _mail(receivers, " ".join(text.split())[:150], f"{text}\n\n{address}".strip() + "\n", delivery)
         return
     if not project.notify_webhook_sealed:
         raise WebhookError("The project no longer has a webhook.")

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from batches.models.projects import Project
 from batches.models.runs import Run
@@ -194,8 +194,40 @@ class AuditEvent(models.Model):
         return f"{self.what} by {self.cause}"
 
 
+class PersonalNotifications(models.Model):
+    """Of which batches a person gets mail, and when. Without a row: of none."""
+
+    class Of(models.TextChoices):
+        NONE = "none", "none"
+        STARTED = "started", "batches that I started"
+        ALL = "all", "all projects that I may see"
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="personal_notifications")
+    of = models.CharField(max_length=7, choices=Of, default=Of.NONE)
+    ended = models.BooleanField(default=True)
+    needs_person = models.BooleanField(default=True)
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_to = models.TimeField(null=True, blank=True)
+    digest_at = models.TimeField(null=True, blank=True, help_text="When the one message of a day is sent. Empty: at once.")
+    zone = models.CharField(max_length=60, help_text="The time zone of these times, such as Europe/Vienna.")
+
+    class Meta:
+        verbose_name_plural = "personal notifications"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(quiet_from=None, quiet_to=None)
+                | (Q(quiet_from__isnull=False, quiet_to__isnull=False) & ~Q(quiet_from=F("quiet_to"))),
+                name="quiet_from_and_to",
+                violation_error_message="Quiet hours need two different times; leave both empty for none.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_of_display()}"
+
+
 class Notification(models.Model):
-    """A notification over one channel that a batch has ended or needs a person."""
+    """A notification over one channel, or to one person, that a batch has ended or needs a person."""
 
     class Event(models.TextChoices):
         ENDED = "ended", "ended"
@@ -204,11 +236,15 @@ class Notification(models.Model):
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", "webhook"
         MAIL = "mail", "mail"
+        PERSON = "person", "mail to a person"
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="notifications")
     event = models.CharField(max_length=12, choices=Event)
     channel = models.CharField(max_length=7, choices=Channel)
-    about = models.CharField(max_length=80, help_text="What the notification is about. Each subject is sent once per channel.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="notifications", help_text="Empty: the project's."
+    )
+    about = models.CharField(max_length=80, help_text="What it is about. Each subject is sent once per channel, and once to a person.")
     text = models.TextField()
     created_at = models.DateTimeField()
     tries = models.PositiveIntegerField(default=0)
@@ -223,7 +259,13 @@ class Notification(models.Model):
         db_table = "batches_notice"  # the table keeps the name of its first release
         verbose_name = "notification"
         ordering = ["-pk"]
-        constraints = [models.UniqueConstraint(fields=["run", "channel", "about"], name="notice_once_per_channel")]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "channel", "about"], condition=Q(user=None), name="notice_once_per_channel"),
+            models.UniqueConstraint(fields=["run", "user", "about"], condition=Q(user__isnull=False), name="notice_once_per_person"),
+            models.CheckConstraint(
+                condition=Q(channel="person", user__isnull=False) | (~Q(channel="person") & Q(user=None)), name="notice_of_person_has_one"
+            ),
+        ]
         indexes = [models.Index(fields=["next_try_at"], condition=Q(sent_at__isnull=True), name="unsent_notices")]
 
     def __str__(self) -> str:

@@ -77,7 +77,7 @@ class KeepToSight:
     """
 
     WITHOUT_A_ROLE = (
-        *("account", "own_password", "end_sessions", "token_revoke", "second_steps", "sign_out", "confirm", "theme"),
+        *("account", "own_password", "own_notifications", "end_sessions", "token_revoke", "second_steps", "sign_out", "confirm", "theme"),
         *("own_provider", "sign_in", "sign_in_link", "second_step", "provider", "provider_back"),
     )
 

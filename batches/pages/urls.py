@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from batches.pages.accounts import api_tokens, audit_trail, people, provider, second_step, teams, your_account
+from batches.pages.accounts import api_tokens, audit_trail, own_notifications, people, provider, second_step, teams, your_account
 from batches.pages.api import urls as api_urls
 from batches.pages.batches import (
     archive,
@@ -176,6 +176,7 @@ urlpatterns: list[URLPattern] = [
     path("audit.csv", audit_trail.audit_csv, name="audit_csv"),
     path("account/", your_account.account, name="account"),
     path("account/password/", your_account.own_password, name="own_password"),
+    path("account/notifications/", own_notifications.own_notifications, name="own_notifications"),
     path("account/sessions/", your_account.end_sessions, name="end_sessions"),
     path("account/second-steps/", second_step.second_steps, name="second_steps"),
     path("account/provider/", provider.own_provider, name="own_provider"),

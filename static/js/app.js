@@ -51,6 +51,9 @@ document.addEventListener("input", function (event) {
   });
 });
 
+// ---- the account: the zone of a form that nobody has saved yet is the browser's
+document.querySelectorAll("[data-own-zone]").forEach((field) => { field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || field.value; });
+
 // ---- theme
 document.addEventListener("submit", function (event) {
   if (!event.target.matches("[data-theme-form]")) return;

@@ -5,7 +5,7 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from itertools import count
 
@@ -19,6 +19,7 @@ from batches.core.engine.states import ENDED_RUN_STATES, LIVE_TASK_STATES, Opera
 from batches.core.gates.evidence import Difference, GateEvidence
 from batches.core.gates.verification import Line, Now, Problem, Verified
 from batches.core.plans.conflicts import ConflictKind
+from batches.integrations.notifications import TRIES
 from batches.metrics import facts
 from batches.models import (
     Attempt,
@@ -34,6 +35,8 @@ from batches.models import (
     Idea,
     IdeaAttempt,
     LinearIssue,
+    Notification,
+    PersonalNotifications,
     Phase,
     Plan,
     Project,
@@ -160,6 +163,28 @@ def make_hosts() -> None:
             name=name, pid=4242, slots=8, started_at=now - timedelta(days=3), last_tick_at=seen, lease_until=seen + timedelta(seconds=30),
             facts={**facts, "disk_free_bytes": free, "at start": at_start},
         )  # fmt: skip
+
+
+def make_notifications(owner, ended, failed) -> None:
+    """A person who has chosen all notifications, with a sent one, one that was not sent and one that waits."""
+    now, chosen = timezone.now(), {"quiet_from": time(22), "quiet_to": time(7, 30), "zone": "Europe/Vienna"}
+    type(owner).objects.filter(pk=owner.pk).update(email="ada@example.org")
+    PersonalNotifications.objects.create(user=owner, of="all", **chosen)
+    for batch, text, kept in (
+        (ended, "has succeeded.", {"sent_at": now}),
+        (failed, "failed: 2a.", {"tries": TRIES, "error": "mail.example.org cannot be reached: Connection refused."}),
+        (ended, "waits for you. Phase 4 asks: Which licence?", {"next_try_at": now + timedelta(hours=7)}),
+    ):
+        Notification.objects.create(
+            **{"next_try_at": now, **kept},
+            run=batch.runs.first(),
+            event="ended",
+            channel="person",
+            user=owner,
+            about=text[:80],
+            text=f"Batch {batch.number}: {batch.title} {text}",
+            created_at=now,
+        )
 
 
 def make_project(name: str = "Sample project") -> Project:

@@ -110,6 +110,7 @@ def build_rows() -> list[Shot]:
     builders.Idea.objects.filter(pk=ideas["drafted"].pk).update(plan=second)
     owner = builders.get_user_model().objects.filter(is_superuser=True).first() or builders.make_user()
     builders.make_people(owner)
+    builders.make_notifications(owner, done, failed)
     builders.make_hosts()
     someone = builders.get_user_model().objects.get(username="grace")
     told = failed.phases.get(key="2a").tasks.latest("pk").attempts.latest("pk")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from batches.accounts.api_tokens import LIVES_DAYS
 from batches.accounts.roles import ADMIN, AUTHOR, EXECUTOR, VIEWER
-from batches.models import ApiToken
+from batches.models import ApiToken, PersonalNotifications
 from batches.pages.forms import Described, SeenProject
 
 ROLE_CHOICES = [
@@ -91,3 +91,36 @@ class TokenNew(Described, forms.Form):
     @property
     def days(self) -> int | None:
         return int(self.cleaned_data["lives"]) if self.cleaned_data["lives"] else None
+
+
+class OwnNotifications(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """Of what a person gets mail, and when."""
+
+    class Meta:
+        model = PersonalNotifications
+        fields = ["of", "zone", "ended", "needs_person", "quiet_from", "quiet_to", "digest_at"]
+        widgets = {
+            "zone": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            **{name: forms.TimeInput(format="%H:%M", attrs={"type": "time"}) for name in ("quiet_from", "quiet_to", "digest_at")},
+        }
+        labels = {
+            "of": "Mail to me for",
+            "zone": "My time zone",
+            "ended": "A batch has ended",
+            "needs_person": "A batch needs a person",
+            "quiet_from": "Quiet from",
+            "quiet_to": "Quiet until",
+            "digest_at": "One message a day, at",
+        }
+        help_texts = {
+            "of": "Only of projects that you may see.",
+            "zone": "Such as Europe/Vienna.",
+            "quiet_from": "Nothing comes in the quiet hours, also not that a batch needs a person.",
+            "quiet_to": "Then all that was held back comes.",
+            "digest_at": "All since the last one. Empty: at once.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding:
+            self.fields["zone"].widget.attrs["data-own-zone"] = True  # the browser knows it

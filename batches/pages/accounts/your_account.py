@@ -15,9 +15,14 @@ from batches.accounts import second_steps, sessions, users
 from batches.accounts.identities import identity_of
 from batches.core.errors import BatchError
 from batches.core.text.words import counted
-from batches.pages.accounts.forms import OwnPassword, TokenNew
+from batches.integrations import personal_notifications
+from batches.integrations.notifications import TRIES
+from batches.models import Notification
+from batches.pages.accounts.forms import OwnNotifications, OwnPassword, TokenNew
 from batches.pages.accounts.sign_in import ask_to_confirm, is_password_of, know_browser
 from batches.pages.common import act, actor_of
+
+NOTICES_SHOWN = 10
 
 
 @require_safe
@@ -62,13 +67,22 @@ def self_of(request: HttpRequest) -> User:
     return request.user
 
 
-def account_page(request: HttpRequest, password_form: OwnPassword | None = None, token_form: TokenNew | None = None) -> HttpResponse:
+def account_page(
+    request: HttpRequest,
+    password_form: OwnPassword | None = None,
+    token_form: TokenNew | None = None,
+    notify_form: OwnNotifications | None = None,
+) -> HttpResponse:
     user = self_of(request)
-    forms = (password_form or OwnPassword(user=user), token_form or TokenNew())
+    chosen = personal_notifications.choices_of(user)
+    forms = (password_form or OwnPassword(user=user), token_form or TokenNew(), notify_form or OwnNotifications(instance=chosen))
     context = {
         "role": users.role_of(user),
         "password_form": forms[0],
         "token_form": forms[1],
+        "notify_form": forms[2],
+        "notices": Notification.objects.filter(user=user).select_related("run__batch")[:NOTICES_SHOWN],
+        "notice_tries": TRIES,
         "tokens": user.api_tokens.select_related("project"),
         "now": timezone.now(),
         "sessions": sessions.sessions_of(user, request.session.session_key),

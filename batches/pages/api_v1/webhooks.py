@@ -47,7 +47,7 @@ def test_webhook(request: HttpRequest, slug: Slug) -> dict[str, Any]:
 @api.get("projects/{slug}/notifications/", response=Notifications, url_name="notifications", tags=TAGS, summary="List notifications")
 def notifications(request: HttpRequest, slug: Slug, cursor: Cursor = "", limit: Limit = 50) -> dict[str, Any]:
     """What was sent, or is to be sent, the newest first."""
-    rows = Notification.objects.filter(run__batch__project=administered(request, slug)).select_related("run__batch")
+    rows = Notification.objects.filter(run__batch__project=administered(request, slug), user=None).select_related("run__batch")
     return part_of(rows, "pk", cursor, limit, _sent)
 
 

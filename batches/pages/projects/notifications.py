@@ -25,7 +25,7 @@ def try_messages(request: HttpRequest, slug: str) -> HttpResponse:
 def message_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Send one notification of the project once more."""
     project = get_object_or_404(Project, slug=slug)
-    notice = get_object_or_404(Notification.objects.select_related("run__batch__project"), pk=pk, run__batch__project=project)
+    notice = get_object_or_404(Notification.objects.select_related("run__batch__project"), pk=pk, run__batch__project=project, user=None)
 
     def verb() -> str:
         send_again(notice=notice, actor=actor_of(request))

@@ -67,7 +67,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "rules": project.gate_rules,
         "month": month_to_date(project, timezone.now()),
         "batches": project.batches.with_state().order_by("-number")[:10],
-        "notices": Notification.objects.filter(run__batch__project=project)[:5] if may_change else [],
+        "notices": Notification.objects.filter(run__batch__project=project, user=None)[:5] if may_change else [],
         "notice_tries": TRIES,
         "plans": project.plans.defer("text")[:10],
     }

@@ -38,7 +38,8 @@ ROWS: dict[str, dict[str, str]] = {
     "sign_out": {"POST": SELF},
 }
 ROWS |= {"batches:account": {"GET": SELF}, "batches:second_steps": {"GET": SELF, "POST": SELF}}
-ROWS |= {f"batches:{name}": {"POST": SELF} for name in ("own_password", "end_sessions", "token_revoke", "own_provider")}
+OWN = ("own_password", "own_notifications", "end_sessions", "token_revoke", "own_provider")
+ROWS |= {f"batches:{name}": {"POST": SELF} for name in OWN}
 ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "saved_views", "preview", "preview_graph", "plan_repair", "plan_form")}
 ROWS |= {
     f"batches:{name}": {"GET": SOME}
