@@ -52,7 +52,7 @@ ROWS |= {f"batches:api_{name}": {"POST": SOME} for name in ("validate", "analyze
 ROWS |= {
     f"batches:{name}": {"GET": "see"}
     for name in (
-        *("detail", "progress", "graph", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
+        *("detail", "progress", "graph", "timeline", "stage", "phase", "log", "diff", "log_text", "gates", "gates_csv", "changes"),
         *("plan_detail", "plan_graph", "plan_checks", "plan_diff", "api_batch", "api_report", "verify_json", "api_log", "api_diff"),
         *("transcript", "transcript_jsonl", "transcript_md", "api_transcript", "api_run", "api_batch_plan"),
     )
