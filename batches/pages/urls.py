@@ -64,6 +64,7 @@ urlpatterns: list[URLPattern] = [
     path("pulse/", pulse.pulse, name="pulse"),
     path("find/", find.find, name="find"),
     path("batches/", batch_list.batch_list, name="list"),
+    path("batches/archive/", archive.archive_chosen, name="archive_chosen"),
     path("batches/views/", batch_list.saved_views, name="saved_views"),
     path("batches/<int:number>/", batch.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", batch.progress, name="progress"),

@@ -37,6 +37,19 @@ document.addEventListener("keydown", function (event) {
 // ---- filters that are chosen apply at once; without this file the button beside them sends them
 document.addEventListener("change", (event) => event.target.matches("[data-go]") && event.target.form.requestSubmit());
 
+// ---- rows that are chosen in a list, for one verb over all of them
+document.addEventListener("change", function (event) {
+  const form = event.target.form;
+  if (!form || form.id !== "chosen") return;
+  const all = document.getElementById("choose-all");
+  const rows = Array.from(form.elements).filter((one) => one.name === "batch");
+  if (event.target === all) rows.forEach((one) => { one.checked = all.checked; });
+  const count = rows.filter((one) => one.checked).length;
+  all.checked = count === rows.length;
+  all.indeterminate = count > 0 && !all.checked;
+  document.getElementById("chosen-count").textContent = count + " chosen";
+});
+
 // ---- settings: only the fields whose words hold what is typed
 document.addEventListener("input", function (event) {
   if (!event.target.matches("[data-find-field]")) return;

@@ -114,6 +114,10 @@ function keepOpen(now, next) {
     fresh.open = old.open;
     fresh.dataset.touched = "true";
   });
+  now.querySelectorAll("input[type=checkbox][id]").forEach(function (old) { // and what they have chosen
+    const fresh = old.checked !== old.defaultChecked && next.querySelector("#" + CSS.escape(old.id));
+    if (fresh) fresh.checked = old.checked;
+  });
   now.querySelectorAll("textarea[id]").forEach(function (old) { // what somebody has begun to write stays
     const fresh = old.value !== old.defaultValue && next.querySelector("#" + CSS.escape(old.id));
     if (fresh) fresh.value = old.value;

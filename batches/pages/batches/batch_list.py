@@ -19,6 +19,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from batches.accounts.access import may
+from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.remaining import RemainingPhase
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
 from batches.core.errors import ServiceError
@@ -95,11 +97,12 @@ def batch_list(request: HttpRequest) -> HttpResponse:
         "version": version,
         "any_live": any(row.live for row in rows),
         "address": f"{request.path}?{asked.urlencode()}",
+        "archivable": {batch.project_id for batch in batches if may(request.user, CHANGE_PROJECT, batch.project)},
         **({} if counts["all"] or asked else _first_steps()),
     }
     if not polled:
         context |= {"projects": Project.objects.values_list("slug", "name"), "people": list_queries.people(), "asked": bool(asked)}
-        views, here = list(_own_views(request)), _query_of(asked)
+        views, here = list(_own_views(request)), query_of(asked)
         context |= {"saved_views": views, "here": here, "this_view": next((view for view in views if view.query == here), None)}
         return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
@@ -108,7 +111,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     return render(request, "batches/_list_of_batches_since.html", context | {"news": news})
 
 
-def _query_of(asked: QueryDict) -> str:
+def query_of(asked: QueryDict) -> str:
     """The filters and the order of the list, in one spelling and without the page."""
     return urlencode(sorted((name, value) for name, value in asked.items() if value and name in VIEWED))
 
@@ -126,7 +129,7 @@ def _person(request: HttpRequest) -> User:
 def saved_views(request: HttpRequest) -> HttpResponse:
     """Save the list as it stands as `name` (the same name again replaces it), or with `remove`, the id of a view, forget it."""
     own, back = _own_views(request), reverse("batches:list")
-    query = _query_of(QueryDict(request.POST.get("query", "")))
+    query = query_of(QueryDict(request.POST.get("query", "")))
 
     def verb() -> str:
         if (wanted := read_number(request.POST.get("remove"))) is not None:

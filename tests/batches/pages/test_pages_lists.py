@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches.models import Attempt, Batch
+from batches.models import Attempt, Batch, Project
 from batches.pages.batches.batch_states import latest_run
 from batches.pages.batches.board import read_board
 from batches.pages.batches.timeline import tick_words
@@ -68,6 +68,30 @@ def test_a_person_saves_views_of_the_list_that_nobody_else_sees(client):
     client.post("/batches/views/", {"remove": str(ada.saved_views.get().pk)})
     assert not ada.saved_views.exists()
     assert "needs a name" in client.post("/batches/views/", {"name": " ", "query": ""}, follow=True).text
+
+
+def test_chosen_batches_are_archived_at_once_and_each_refusal_says_why(client):
+    open_project = builders.make_project("Open")
+    done, live = builders.make_batch(run_state="failed", project=open_project), builders.running_batch(project=open_project)
+    closed = builders.make_batch(run_state="failed", project=builders.make_project("Closed"))
+    viewer = builders.make_user("mia", admin=False)
+    Project.objects.filter(pk=closed.project_id).update(members_only=True)
+    client.force_login(builders.make_user())
+    assert f'id="choose-{done.number}"' in client.get("/batches/").text
+    asked = {"batch": [done.number, live.number, 99, "x"], "query": "view=all&evil=//elsewhere"}
+    answer = client.post("/batches/archive/", asked, follow=True)
+    assert answer.redirect_chain[0][0] == "/batches/?view=all"
+    assert "1 batch archived" in answer.text and f"Batch {live.number} is busy" in answer.text
+    assert list(Batch.objects.exclude(archived_at=None)) == [done]
+    client.post("/batches/archive/", {"batch": [done.number], "back": "1"})
+    assert not Batch.objects.exclude(archived_at=None).exists()
+    assert "Choose at least one" in client.post("/batches/archive/", {}, follow=True).text
+    client.force_login(viewer)
+    assert f'id="choose-{done.number}"' not in client.get("/batches/").text
+    refused = client.post("/batches/archive/", {"batch": [done.number, closed.number]}, follow=True)
+    assert f"Batch {done.number} is archived by an administrator" in refused.text, [str(m) for m in refused.context["messages"]]
+    assert f"Batch {closed.number}" not in refused.text
+    assert not Batch.objects.exclude(archived_at=None).exists()
 
 
 def test_the_list_of_plans_shows_the_last_result_and_offers_execute(client):
