@@ -31,7 +31,7 @@ from batches.core.plans.types import (
     apply_repair,
 )
 from batches.core.plans.unread import Account, Accounting, ReadAs, Unread, UnreadKind
-from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
+from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, says_that_there_is_none, without_struck
 from batches.core.text.words import counted
 
 MAX_ITEMS = 2_000  # in one field of a phase
@@ -218,7 +218,7 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
         if section.grouped is not None and len(section.grouped) == len(section.occurrences):  # each field once: all of them count
             for written in section.occurrences:
                 mark_occurrence(account, written)
-            _say_struck(section, account)
+            _say_left_out(section, account)
             continue
         for wanted in Field:
             if wanted in _SINGLE:
@@ -228,7 +228,7 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
                 counted = _lists_that_count(section, wanted)
             for written in counted:
                 mark_occurrence(account, written)
-        _say_struck(section, account)
+        _say_left_out(section, account)
     for line, _ in order.written.values():
         account.mark(ReadAs.DEPENDENCIES, line)
     for section in document.unread:
@@ -239,14 +239,21 @@ def _account(account: Account, document: Document, sections: Sequence[Section], 
     return account.close((section.line, section.last_line) for section in sections)
 
 
-def _say_struck(section: Section, account: Account) -> None:
-    """Steps and gates that are struck through are listed as not read."""
+def _say_left_out(section: Section, account: Account) -> None:
+    """Steps and gates that are struck through, or say that there is none, are listed as not read."""
     for written in section.occurrences:
         if written.field in (Field.STEPS, Field.GATES):
             for entry in written.entries:
-                if is_struck(entry.text):
+                if why := _why_left_out(entry):
                     kind = UnreadKind.LIST_ITEM if entry.box is None else UnreadKind.CHECK_BOX
-                    account.unread(entry.line, max(entry.line, entry.end), kind, "It is struck through.")
+                    account.unread(entry.line, max(entry.line, entry.end), kind, why)
+
+
+def _why_left_out(entry: ListEntry) -> str:
+    """Why an item of steps or gates is none, such as “None” and “- [ ] N/A”; "" for one that counts."""
+    if is_struck(entry.text):
+        return "It is struck through."
+    return "It says that there is none." if not entry.commands and says_that_there_is_none(entry.text) else ""
 
 
 def _say_unread_sections(document: Document, sections: Sequence[Section], taken: set[str], issues: Issues) -> None:
@@ -858,7 +865,7 @@ def _items(section: Section, wanted: Field, issues: Issues) -> list[ListEntry]:
     kept: list[ListEntry] = []
     for written in _lists_that_count(section, wanted):
         for entry in _limited(section, _worded(written), wanted, issues):
-            if is_struck(entry.text):
+            if _why_left_out(entry):
                 continue
             if entry.text.strip() or entry.commands:
                 kept.append(entry)

@@ -214,6 +214,14 @@ def is_struck(text: str) -> bool:
     return ("~~" in text or "<" in text) and not re.search(r"\w", _STRUCK.sub("", text)) and bool(re.search(r"\w", text))
 
 
+_NO_ITEM = re.compile(r"(?:none|n/?a|nothing|nil|not applicable|[-\u2013\u2014]+)(?:\s+(?:needed|required))?\.?\s*(?:\([^()]*\))?\.?", re.I)
+
+
+def says_that_there_is_none(text: str) -> bool:
+    """Whether an item of a list says that the list is empty: “None”, “N/A”, “None (documentation only)”."""
+    return bool(_NO_ITEM.fullmatch(text.strip().strip("*_").strip()))
+
+
 def without_struck(text: str) -> str:
     """The text without what is struck through, and without the commas that are left over by it."""
     if "~~" not in text and "<" not in text:

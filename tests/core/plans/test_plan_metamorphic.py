@@ -22,6 +22,7 @@ from batches.core.plans.reader import (
     read_plan,
     render_plan,
 )
+from batches.core.plans.values import says_that_there_is_none
 from tests.core.plans.samples import FIELDS, codes, linked, phase, plan
 
 FAULTY = plan(
@@ -78,6 +79,7 @@ def some(most, *, fewest=0, letters=ascii_lowercase, longest=8):
 
 # Drawn from parts: the same patterns as regular expressions took three quarters of the test's time.
 WORDS = joined(" ", st.text(ascii_lowercase, min_size=2, max_size=9).map(lambda word: [word.capitalize()]), some(4))
+ITEMS = WORDS.filter(lambda words: not says_that_there_is_none(words))
 PATHS = joined("", joined("/", some(1, fewest=1), some(2, letters=ascii_lowercase + "_")), st.sampled_from(["", ".py", "/", ".*"]))
 COMMANDS = joined(
     "\n",
@@ -91,7 +93,7 @@ def plans(draw):
     count = draw(st.integers(1, 5))
     made = []
     for number in range(count):
-        steps = draw(st.lists(st.tuples(WORDS, st.lists(COMMANDS, max_size=2)), max_size=3))
+        steps = draw(st.lists(st.tuples(ITEMS, st.lists(COMMANDS, max_size=2)), max_size=3))
         hours = draw(st.sampled_from([0.5, 1.0, 2.0, 8.0]))
         made.append(
             PhaseSpec(
@@ -105,7 +107,7 @@ def plans(draw):
                 dependencies=tuple(one.key for one in made if draw(st.booleans())),
                 steps=tuple(StepSpec(place, text, tuple(commands)) for place, (text, commands) in enumerate(steps, 1)),
                 gates=tuple(
-                    GateText(text, draw(st.booleans())) for text in draw(st.lists(WORDS, min_size=0 if steps else 1, max_size=3))
+                    GateText(text, draw(st.booleans())) for text in draw(st.lists(ITEMS, min_size=0 if steps else 1, max_size=3))
                 ),
             )
         )

@@ -334,6 +334,16 @@ def test_what_is_struck_through_is_neither_done_nor_judged_nor_declared():
     assert [piece.line for piece in reading.accounting.unread if "struck" in piece.why] == struck
 
 
+def test_an_item_that_says_that_there_is_none_is_no_work() -> None:
+    text = plan(phase("1", lists="\n\n**Steps**:\n1. None\n\n**Gates**:\n- [ ] N/A\n- None (documentation only)\n"))
+    reading = read_plan(text)
+    assert [issue.code for issue in reading.errors] == ["no-work"]
+    assert [piece.why for piece in reading.accounting.unread] == ["It says that there is none."] * 3
+    held = plan(phase("1", lists="\n\n**Steps**:\n1. Nothing else (not even tests) may call it\n\n**Gates**:\n- None: `make diff`\n"))
+    [found] = read_plan(held).plan.phases
+    assert len(found.steps) == len(found.gates) == 1
+
+
 def test_a_phase_whose_heading_calls_it_off_is_warned_of_since_it_would_be_carried_out() -> None:
     heads = ("B [SKIPPED]", "~~B~~", "B (deferred to next year)", "B [COMPLETED]", "B (skip list)", "B [a] ~ b")
     for head, told in zip(heads, (True, True, True, False, False, False), strict=True):
