@@ -49,6 +49,7 @@ SYNTAX = re.compile(
 COVERAGE = re.compile(r"\bcoverage\b", re.I)
 PER_CENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 PATH = re.compile(r"(?<![\w/.])((?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/])")
+NAMES_WITHOUT_ENDING = frozenset({"Makefile", "Dockerfile", "LICENSE", "README"})
 NUMBER = r"(?<![\d,_.])(\d[\d,_]{0,9})"
 LINES = r"(?:\s+|-)(?:lines?|LOC|loc)\b"
 _SAYS_LINES = re.compile(r"[\s-](?:line|loc)", re.I)
@@ -201,7 +202,7 @@ def _by_words(position: int, text: str, files: Sequence[str]) -> GateSpec:
     if DECLARED_EXIST.fullmatch(text):
         return _existence(position, text, tuple(files))
     if NAMED_EXIST.search(TICKED.sub("x", text)) and not NEGATED.search(text) and not LISTED.search(text):
-        return _existence(position, text, _ticked_paths(text) or tuple(PATH.findall(text)))
+        return _existence(position, text, _named(text, files))
     return _unverified(position, text)
 
 
@@ -247,7 +248,7 @@ def _line_count(position: int, text: str, files: Sequence[str]) -> GateSpec | No
     bounds = _line_bounds(text)
     if bounds is None:
         return None
-    paths = _ticked_paths(text) or tuple(PATH.findall(text))
+    paths = _named(text, files)
     if not paths:
         every = re.search(r"\b(each|every|all|files)\b", text, re.I)
         paths = tuple(files) if every or len(files) == 1 else ()
@@ -294,11 +295,24 @@ def _ticked_paths(text: str) -> tuple[str, ...]:
     found = []
     for span in TICKED.findall(text):
         path = re.sub(r":\d+(-\d+)?$", "", span.strip()).removeprefix("./")
-        named = "/" in path or re.search(r"\.[A-Za-z]\w{0,9}$", path) or path in ("Makefile", "Dockerfile", "LICENSE", "README")
+        named = _is_a_path(path) or re.search(r"\.[A-Za-z]\w{0,9}$", path)
         climbs = path.startswith(("/", "~", "-")) or ".." in path.split("/")
         if named and not climbs and not re.search(r"[\s<>|&;$(){}\"'\\]|://", path):
             found.append(path.rstrip("/") or path)
     return tuple(dict.fromkeys(found))
+
+
+def _named(text: str, files: Sequence[str]) -> tuple[str, ...]:
+    """The files that a text names; those that the phase declares also without an ending to tell them by (“bin/tool exists”)."""
+    ticked = set(TICKED.findall(text))
+    words = {word.strip(".,;:()'\"").removeprefix("./").rstrip("/") for word in text.replace("`", " ").split()}
+    declared = (file.rstrip("/") for file in files)
+    told = tuple(path for path in declared if path in words and (_is_a_path(path) or path in ticked))
+    return tuple(dict.fromkeys((*(_ticked_paths(text) or PATH.findall(text)), *told)))
+
+
+def _is_a_path(text: str) -> bool:
+    return "/" in text or text in NAMES_WITHOUT_ENDING
 
 
 def _is_prose(how: str) -> bool:

@@ -121,6 +121,21 @@ def test_coverage_takes_its_figure_from_the_text(text: str, minimum: float) -> N
     assert bind_gate(1, text) == GateSpec(1, text, GateKind.COVERAGE, minimum=minimum)
 
 
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("bin/tool exists", ("bin/tool",)),
+        ("`Procfile` and `app.json` are there and exist", ("app.json", "Procfile")),
+        ("Makefile and docs/new exist.", ("Makefile", "docs/new")),
+        ("The guides exist", ()),
+        ("Tools exist for and/or", ()),
+    ],
+)
+def test_a_declared_file_without_an_ending_is_recognised_by_its_whole_name(text: str, paths: tuple[str, ...]) -> None:
+    gate = bind_gate(1, text, ("bin/tool", "Procfile", "Makefile", "docs/new/", "guides"))
+    assert (gate.kind, gate.paths) == (GateKind.FILES_EXIST if paths else GateKind.UNVERIFIED, paths)
+
+
 def test_file_existence_without_any_file_is_unverified() -> None:
     assert bind_gate(1, "All files created (checked: file existence)").kind == GateKind.UNVERIFIED
 
