@@ -112,7 +112,9 @@ STARTED = {
     "pytest": "from pytest import console_main; sys.exit(console_main())",
     "coverage": "from coverage.cmdline import main; sys.exit(main())",
 }
+TOLD_BY_PYTHON = "CE_IMPORTED_ELSEWHERE"  # for gates: a file, the checkout, and names of its packages (own_code.py)
 LENDER = """import importlib.machinery
+import os
 import sys
 
 
@@ -123,8 +125,24 @@ class Lender:
             return importlib.machinery.PathFinder.find_spec(name, {places!r})
 
 
+class Watcher:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if path is None and name in OWN:
+            spec = importlib.machinery.PathFinder.find_spec(name)
+            places = [spec.origin] if spec and spec.origin else [*(spec and spec.submodule_search_locations or ())]
+            if places and not any(os.path.realpath(place).startswith(CHECKOUT + os.sep) for place in places):
+                with open(FILE, "a") as file:
+                    print(name, "is", places[0], file=file)
+
+
 sys.meta_path.append(Lender)
+FILE, CHECKOUT, *OWN = os.environ.get({told!r}, "\\n").split("\\n")
+if OWN:
+    sys.meta_path.insert(0, Watcher)
 """
+
+
 def _tools(attempt_dir: str) -> str:
     """A folder with python, pytest, coverage and ruff for the attempt's commands; it can be read only where they run."""
     folder = os.path.join(attempt_dir, "bin")
@@ -135,7 +153,7 @@ def _tools(attempt_dir: str) -> str:
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = os.path.join(folder, "lib", version, "site-packages")
     os.makedirs(site, exist_ok=True)
-    _write(os.path.join(site, "ce_lender.py"), LENDER.format(names=LENT, places=site_packages()))
+    _write(os.path.join(site, "ce_lender.py"), LENDER.format(names=LENT, places=site_packages(), told=TOLD_BY_PYTHON))
     _write(os.path.join(site, "ce_lender.pth"), "import ce_lender\n")
     quoted = "'" + interpreter.replace("'", "'\\''") + "'"
     for name in ("python3", version):

@@ -20,6 +20,7 @@ from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS, clean_text
 from subagents.judges_files import SCRIPT_CHARACTERS, commands_within
 from subagents.machine_faults import filled_by, full
+from subagents.own_code import WHERE, imported_elsewhere, names_of, told_by_python, watched_names
 from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.secret_scan import find_secrets
@@ -29,7 +30,7 @@ from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from subagents.clean_checkout import CleanCheckout, NoFiles
     from subagents.contract import TaskSpec
@@ -64,8 +65,8 @@ def _files(number: int, noun: str = "file") -> str:
 class Judge:
     """Judges the gates of one phase in `place`, each on the files of its commit as they are.
 
-    `changed` are the files that the phase left changed, `deleted` those that it removed. `kept_out` {path: why} are those that
-    it left and that are in no commit: a gate that names one fails with the reason.
+    `changed` are the files that the phase left changed, `deleted` those that it removed. `kept_out` tells of paths why they are
+    in no commit although the phase left them: a gate on such files fails with the reason, and a command that fails names it.
     """
 
     def __init__(
@@ -76,12 +77,13 @@ class Judge:
         reporter: Reporter,
         phase: str = "",
         deleted: Sequence[str] = (),
-        kept_out: Mapping[str, str] = {},
+        kept_out: Callable[[Sequence[str]], Mapping[str, str]] = lambda paths: {},
     ) -> None:
         self.spec, self.place, self.changed = spec, place, tuple(changed)
         self.checkout, self.commit, self.kept_out = place.path, place.commit, kept_out
         self.reporter, self.phase, self.deleted = reporter, phase, frozenset(deleted)
         self.environment = ProjectEnvironment.of(spec).id
+        self._names: tuple[str, ...] | None = None
 
     def judge(self, gates: Sequence[GateSpec]) -> tuple[GateOutcome, ...]:
         """One outcome a gate, in order; a fault of one gate is that gate's failure and no other's.
@@ -129,10 +131,9 @@ class Judge:
         )
 
     def _with_kept_out(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
-        named = [why for path, why in self.kept_out.items() if path in gate.paths]
-        if named:
-            return _with_note(replace(outcome, status=GateStatus.FAILED), "; ".join(named))
-        return _with_note(outcome, "; ".join(why for path, why in self.kept_out.items() if path in gate.command))
+        named = gate.paths or (paths_in(gate.command) if outcome.status == GateStatus.FAILED else ())
+        why = "; ".join(self.kept_out([path for path in named if not os.path.lexists(os.path.join(self.checkout, path))]).values())
+        return _with_note(replace(outcome, status=GateStatus.FAILED) if why else outcome, why)
 
     def _worth_another(self, gate: GateSpec, outcome: GateOutcome) -> bool:
         """Whether a second run could end otherwise: a command that said no; not one that is missing or had to be killed."""
@@ -159,8 +160,7 @@ class Judge:
                 return self._standard(gate)
             case _:
                 script = shell_command(gate.command, self.spec.attempt_dir, f"gate-{gate.origin}-{gate.position}")
-                outcome = self._told_of_tests(self._command(gate, [script], gate.command))
-                return self._of_this_checkout(gate, outcome) if PLAIN_TESTS.match(gate.command) else outcome
+                return self._of_this_checkout(gate, self._told_of_tests(self._command(gate, [script], gate.command)))
 
     def _outcome(self, gate: GateSpec, status: GateStatus, *, output: str = "", note: str = "", command: str = "") -> GateOutcome:
         return GateOutcome(
@@ -172,7 +172,7 @@ class Judge:
         capture, began = Capture(), time.monotonic()
         limit, own = min(GATE_SECONDS, self.spec.timeout_seconds), self.place.folder
         exit_code, timed_out = 0, False
-        extra = {**(extra or {}), **secrets_for("gates")}
+        extra = {**(extra or {}), **secrets_for("gates"), **told_by_python(self.checkout, self._watched(), os.path.join(own, "tmp"))}
 
         def keep(data: bytes) -> None:
             capture.add(data)
@@ -330,15 +330,29 @@ class Judge:
         return found
 
     def _of_this_checkout(self, gate: GateSpec, outcome: GateOutcome) -> GateOutcome:
-        """Python tests that import a package of the checkout's name from elsewhere say nothing about the checkout: never green."""
-        packages = _packages(self.checkout)
-        if outcome.status != GateStatus.PASSED or not packages or not has_python_tests(self.checkout) or _sets_path(self.checkout):
+        """A command that imports what has the name of the checkout's code from elsewhere says nothing about the checkout: never green."""
+        if outcome.status != GateStatus.PASSED:
             return outcome
-        found = self._command(gate, [["python", "-c", WHERE, *packages]], "").output.strip()
+        found = imported_elsewhere(os.path.join(self.place.folder, "tmp")) or self._would_import_elsewhere(gate)
         if not found:
             return outcome
         note = f"the tests may have run against other code: {found}, which is not in the checkout; install the checkout, or set pythonpath"
         return replace(outcome, status=GateStatus.FAILED, note=note)
+
+    def _would_import_elsewhere(self, gate: GateSpec) -> str:
+        """Where the Python that is found first would look for names that it did not tell of; "" where it finds them in the checkout."""
+        if gate.kind == GateKind.COMMAND and not PLAIN_TESTS.match(gate.command):
+            return ""
+        names = names_of(self.checkout)
+        names = names if self.environment else tuple(name for name in names if name not in self._watched())
+        if not names or not has_python_tests(self.checkout) or _sets_path(self.checkout):
+            return ""
+        return self._command(gate, [["python", "-c", WHERE, *names]], "").output.strip()
+
+    def _watched(self) -> tuple[str, ...]:
+        if self._names is None:
+            self._names = watched_names(self.checkout)
+        return self._names
 
     def _coverage(self, gate: GateSpec) -> GateOutcome:
         if not has_python_tests(self.checkout):
@@ -358,26 +372,6 @@ class Judge:
 NO_LEFTOVERS = {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
 
 
-# Prints those of the packages that Python finds outside of the working folder, and where.
-WHERE = """import importlib.util, os, sys
-top = os.path.realpath(".") + os.sep
-for name in sys.argv[1:]:
-    spec = importlib.util.find_spec(name)
-    place = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), ""))
-    if place and not os.path.realpath(place).startswith(top):
-        print(name, "is", place)
-"""
-
-
-def _packages(checkout: str) -> list[str]:
-    """The Python packages at the top of a checkout or in its src."""
-    found = set()
-    for folder in (checkout, os.path.join(checkout, "src")):
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        found |= {name for name in names if name.isidentifier() and os.path.isfile(os.path.join(folder, name, "__init__.py"))}
-    return sorted(found - {"tests", "test"})
-
-
 def _sets_path(checkout: str) -> bool:
     """Whether the tests themselves say where modules are found."""
     places = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "conftest.py", "tests/conftest.py")
@@ -389,6 +383,12 @@ def _with_note(outcome: GateOutcome, note: str) -> GateOutcome:
     if outcome.status != GateStatus.FAILED or not note:
         return outcome
     return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
+
+
+def paths_in(command: str) -> list[str]:
+    """The words of a command that could be files of the checkout."""
+    words = re.split(r"[\s;&|()<>'\"`=]+", command)
+    return [os.path.normpath(word) for word in words[:200] if word and not word.startswith(("-", "/", "~", "$")) and ".." not in word]
 
 
 def _both(first: GateOutcome, second: GateOutcome) -> GateOutcome:

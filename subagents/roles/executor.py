@@ -19,6 +19,7 @@ MOST_COMMENTS = 200
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from subagents.clean_checkout import CleanCheckout
@@ -144,7 +145,6 @@ class _Execution:
         """Judge the very commit that will be merged; only when no gate fails does the attempt's reference move to it."""
         spec = self.spec
         gates: tuple[GateOutcome, ...] = ()
-        kept_out = self._kept_out()
         message = f"{spec.prp_id}: Complete - {title_of(spec.phase_name)}\n"
         closing = self.repository.make_commit(self.tree or self.repository.tree(spec.base_commit), (self.head,), message)
         place = None
@@ -157,11 +157,11 @@ class _Execution:
             if changes.present or changes.deleted or any(gate.kind not in OF_CHANGED_FILES for gate in spec.gates):
                 place = CleanCheckout(spec, self.repository, closing)
             where = place or NoFiles(spec.attempt_dir, closing)
-            judge = Judge(spec, where, changes.present, self.reporter, deleted=changes.deleted, kept_out=kept_out)
+            judge = Judge(spec, where, changes.present, self.reporter, deleted=changes.deleted, kept_out=self._kept_out)
             gates = judge.judge(spec.gates)
         if self.tree:
             gates = self._looked_at(spec, gates, place, closing)
-        gates += self._declared_kept_out(kept_out)
+        gates += self._declared_kept_out()
         if any(gate.status == GateStatus.FAILED for gate in gates):
             # The same files, in a commit that is kept.
             gates = tuple(replace(gate, commit=self.head) if gate.commit else gate for gate in gates)
@@ -194,14 +194,13 @@ class _Execution:
             self.reporter.note("info" if look.declared else "warning", "look", look.text)
         return gates
 
-    def _kept_out(self) -> dict[str, str]:
-        """{path: why} of what the phase declares or a gate names, and is in the folder but in no commit."""
-        named = (*self.spec.files_modified, *(path for gate in self.spec.gates for path in gate.paths))
-        return self.checkout.kept_out(list(dict.fromkeys(named))) if self.spec.steps else {}
+    def _kept_out(self, paths: Sequence[str]) -> dict[str, str]:
+        """{path: why} of those that are in the folder but in no commit."""
+        return self.checkout.kept_out(paths) if self.spec.steps else {}
 
-    def _declared_kept_out(self, kept_out: dict[str, str]) -> tuple[GateOutcome, ...]:
+    def _declared_kept_out(self) -> tuple[GateOutcome, ...]:
         """A failed gate of the server's own when the phase made a file that it declares, and git does not keep it."""
-        whys = [why for path, why in kept_out.items() if path in {name.strip("/") for name in self.spec.files_modified}]
+        whys = list(self._kept_out(self.spec.files_modified).values())
         if not whys:
             return ()
         position = 1 + max((gate.position for gate in self.spec.gates if gate.origin == GateOrigin.STANDARD), default=0)

@@ -226,11 +226,12 @@ KEPT_OUT = {
 }
 
 
-@pytest.mark.parametrize("named_by", ["gate", "phase"])
+@pytest.mark.parametrize("named_by", ["gate", "phase", "command"])
 @pytest.mark.parametrize("what", KEPT_OUT)
 def test_a_file_that_is_there_and_in_no_commit_fails_with_the_reason(world: World, what: str, named_by: str) -> None:
     step, path, why = KEPT_OUT[what]
-    gates = (GateSpec(1, "exists", GateKind.FILES_EXIST, paths=(path,)),) if named_by == "gate" else ()
+    exists, command = GateSpec(1, "exists", GateKind.FILES_EXIST, paths=(path,)), f'test -e README.md && cat "./{path}"'
+    gates = {"gate": (exists,), "phase": (), "command": (command_gate(command),)}[named_by]
     seen = world.run(world.spec(steps=steps(step), gates=gates, files_modified=() if gates else (path,)))
     assert seen.result is not None and seen.result.failure_reason == Failure.GATE_FAILED
     assert any(why in error for error in seen.result.errors), seen.result.errors

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from subagents import environment as environment_module
 from subagents import gates as gates_module
 from subagents import standard_gates as standard_module
 from subagents.built_environment import ProjectEnvironment
@@ -736,6 +737,47 @@ def test_a_command_that_runs_python_tests_is_green_by_the_code_of_the_checkout_o
     (outcome,) = judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))
     assert outcome.status == status, outcome
     assert status == PASSED or "may have run against other code: wsgiref is" in outcome.note
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the machine's own Python has packages, `sixth` and `klick`, as every command finds them."""
+    site = str(tmp_path / "machine")
+    commit = {"sixth.py": "x = 1\n", "klick/__init__.py": ""}
+    for name, text in commit.items():
+        Path(site, name).parent.mkdir(parents=True, exist_ok=True)
+        Path(site, name).write_text(text)
+    told = environment_module.LENDER.replace("sys.meta_path.append(Lender)", f"sys.path.append({site!r})\nsys.meta_path.append(Lender)")
+    monkeypatch.setattr(environment_module, "LENDER", told)
+    return site
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("cd a && python -m pytest -q tests", FAILED),
+        ("sh run.sh", FAILED),
+        ("python -m unittest tests.test_sixth", FAILED),
+        ("python -c 'import klick'", FAILED),
+        ("python -m pytest -q tests/test_sixth.py -c pythonpath.ini", PASSED),
+        ("PYTHONPATH=src python -c 'import sixth'", PASSED),
+        ("cd a/src && python -c 'import klick'", PASSED),
+        ("python -c 'import klick' && python -c 'import other'", FAILED),
+        ("python -c 'import other'", PASSED),
+    ],
+)
+def test_no_command_is_green_that_imports_what_has_the_name_of_the_checkouts_code_from_the_machine(
+    place, machine: str, command: str, status: GateStatus
+) -> None:
+    """Whoever starts Python, and however deep the project lies: a module in src, and a package of a project in a folder."""
+    test = "import unittest\nimport {}\n\n\nclass A(unittest.TestCase):\n    def test(self):\n        pass\n"
+    files = {"tests/__init__.py": "", "tests/test_sixth.py": test.format("sixth"), "src/sixth.py": "", "src/other/part.py": ""}
+    files |= {"a/pyproject.toml": "", "a/src/klick/__init__.py": "", "a/tests/test_klick.py": test.format("klick")}
+    files |= {"run.sh": "cd a && python3 -m pytest -q tests\n", "pythonpath.ini": "[pytest]\npythonpath = src\n", "other.py": ""}
+    commit_files(place[1], files)
+    (outcome,) = judge((replace(place[0], sandbox="rlimit"), place[1]), GateSpec(1, "x", GateKind.COMMAND, command=command))
+    assert outcome.status == status, outcome
+    assert status == PASSED or ("may have run against other code: " in outcome.note and machine in outcome.note)
 
 
 @pytest.mark.parametrize(("step", "kind", "made"), [
