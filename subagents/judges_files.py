@@ -167,6 +167,10 @@ CHECKS_ONLY = {
 LOADS = re.compile(r"\w*(ENV|OPT|OPTS|OPTIONS|STARTUP|MODULE|PLUGINS?|CONF|CONFIG\w*|RC|RCFILE|SETTINGS\w*|PRELOAD|ADDOPTS)")
 # A file that says what is expected.
 EXPECTED = re.compile(r"(?:^|[/._-])(schemas?|expected|golden|baseline)(?:[/._-]|$)", re.I)
+# The name of a file by which a script judges, wherever it lies.
+LIMITS = re.compile(
+    r"(?:^|[/._-])(?:limits?|thresholds?|budgets?|quotas?|(?:allow|deny|block|black|white|ignore|skip)[._-]?(?:list|ed)?)(?=[._-])", re.I
+)
 # What a script that judges may read beside itself: limits, lists, expected values.
 DATA = re.compile(r"[\w-][\w.-]*\.(?:json|jsonc|ya?ml|toml|ini|cfg|conf|txt|csv|tsv|xml|lst|list|rules|env)")
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+")
@@ -406,6 +410,8 @@ class _Reading:
         self._take(self.files, (word for word in _plain(arguments) if EXPECTED.search(word) and re.search(r"[./]", word)), folder)
         if program in STARTERS:
             self._start(arguments, folder)
+        if program in ("export", "declare", "typeset"):
+            self._around(arguments, arguments, folder)
         if program == "eval":
             self.text(" ".join(arguments), folder)
         if program not in EXACT and any(TASK.fullmatch(_unquoted(word)) for word in (name, *arguments)):
@@ -423,6 +429,8 @@ class _Reading:
             name, assigns, value = word.partition("=")
             if assigns and name.rstrip("+") == "PYTHONPATH":
                 self.folders |= {posixpath.normpath(posixpath.join(folder, place)) for place in value.split(":")}
+            elif assigns and name.rstrip("+") == "PATH":  # programs in these folders stand in the place of the machine's
+                self._take(self.files, TOP.sub(".", _unquoted(value)).split(":"), folder)
             elif assigns and LOADS.fullmatch(name):
                 values = [one.rpartition("=")[2] for one in _unquoted(value).split()]
                 self._take(self.files, (one for one in values if re.search(r"[./]", one) and "://" not in one), folder, follow=True)
@@ -476,6 +484,8 @@ class _Reading:
         if program in READS_PATTERNS:
             values = (value for option, value in pairwise(arguments) if re.fullmatch(r"-\w{0,4}f|--file", option))
             self._take(self.files, (*values, *(word.partition("=")[2] for word in arguments if word.startswith("--file="))), folder)
+        if program == "git" and "--no-index" in arguments:  # of two files that are compared, one is what is expected
+            self._take(self.files, (word for word in _plain(arguments) if word != "diff"), folder)
         if program in LOOKS:
             return
         if not own and program not in INTERPRETERS and re.fullmatch(r"[A-Za-z][\w-]*", program):
@@ -528,6 +538,7 @@ class _Reading:
         self._take(self.files, (f"{place}/__init__.py" for place in above if TEST_LIKE.search(f"{place}/")), "")
 
     def _npm(self, plain: Sequence[str], folder: str) -> None:
+        self._take(self.files, ["node_modules/.bin"], folder)
         script = next((word for word in plain if word not in ("run", "run-script", "exec", "x", "workspace", "-")), "")
         self.waiting.setdefault(posixpath.join(folder, "package.json"), set()).add(script or "test")
         self.tests.add("")
@@ -731,7 +742,8 @@ def _module_places(name: str) -> list[str]:
 
 def _is_data_of_tools(path: str) -> bool:
     folder, name = posixpath.split(path)
-    return TOOLS.search(folder) is not None and DATA.fullmatch(name) is not None
+    judges = TOOLS.search(folder) or EXPECTED.search(path) or LIMITS.search(path)
+    return judges is not None and DATA.fullmatch(name) is not None
 
 
 def _folders_above(path: str) -> list[str]:

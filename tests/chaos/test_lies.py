@@ -29,6 +29,11 @@ BASE = {
     "ci/tests.sh": "set -e\npython -m pytest -q tests/test_$1.py\n",
     "ci/limit.txt": "0\n",
     "ci/limited.sh": "test $(cat parts/*.txt | grep -c lie) -le $(cat ci/limit.txt)\n",
+    "data/limits.json": '{"most": 0}\n',
+    "check.py": (
+        "import glob, json, sys\nmost = json.load(open('data/limits.json'))['most']\n"
+        "sys.exit(sum('lie' in open(path).read() for path in glob.glob('parts/*.txt')) > most)\n"
+    ),
     "run-checker.sh": 'PATH="$PWD/node_modules/.bin:$PATH" checker\n',
     "truth.py": "VALUE = False\n",
     "Makefile": "check:\n\tsh judge.sh nothing\n",

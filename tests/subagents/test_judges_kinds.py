@@ -177,6 +177,11 @@ sha256sum -c sums.txt  =>  sums.txt
 sha256sum --check ci/sums  =>  ci/sums
 md5sum -c ci/sums  =>  ci/sums
 cmp out.txt want.txt  =>  want.txt
+git diff --no-index --exit-code want.txt out.txt  =>  want.txt
+PATH=$PWD/bin:$PATH grep -q ok out.txt  =>  bin/grep
+export PATH="$(pwd)/node_modules/.bin:$PATH"; checker  =>  node_modules/.bin/checker
+export PATH=./bin:$PATH && run  =>  bin/run
+npm run check  =>  node_modules/.bin/checker
 test "$(./run.sh)" = "$(cat want.txt)"  =>  want.txt
 jsonschema -i out.json schema.json  =>  schema.json
 check-jsonschema --schemafile schema.json out.json  =>  schema.json
