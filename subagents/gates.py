@@ -301,11 +301,16 @@ class Judge:
         return self._command(gate, commands, f"{shown} ({_files(len(files))})")
 
     def _tests(self, gate: GateSpec) -> GateOutcome:
-        command = gate.command or find_test_command(self.checkout)
-        if not command:
+        commands = [gate.command] if gate.command else find_test_commands(self.checkout)
+        if not commands:
             return self._outcome(gate, GateStatus.UNVERIFIED, note="no tests were found to run (pytest, npm, go, cargo, make)")
-        outcome = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
-        return self._of_this_checkout(gate, self._told_of_tests(_without_tests(outcome)))
+        outcomes: list[GateOutcome] = []
+        for command in commands:
+            ran = self._command(gate, [shell_command(command, self.spec.attempt_dir, "tests")], command, NO_LEFTOVERS)
+            outcomes.append(self._of_this_checkout(gate, self._told_of_tests(_without_tests(ran))))
+            if outcomes[-1].status != GateStatus.PASSED:
+                break
+        return _all_of(outcomes)
 
     def _told_of_tests(self, outcome: GateOutcome) -> GateOutcome:
         """What bears out that a command ended well: its own words, and those of its runner. See told_of_tests.py."""
@@ -422,16 +427,29 @@ def has_python_tests(checkout: str) -> bool:
     return any(name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py")) for name in names)
 
 
-def find_test_command(checkout: str) -> str:
-    """The command that runs the project's tests, by what is there; "" when nothing is."""
+def find_test_commands(checkout: str) -> list[str]:
+    """The commands that run the project's tests, one for each language that has some, by what is there."""
+    found = []
     if has_python_tests(checkout):
-        return "python -m pytest -q" if _has_module("pytest") else "python -m unittest discover -v"
+        found.append("python -m pytest -q" if _has_module("pytest") else "python -m unittest discover -v")
     if _npm_tests(os.path.join(checkout, "package.json")):
-        return "npm test --silent"
-    for name, command in (("go.mod", "go test ./..."), ("Cargo.toml", "cargo test")):
-        if os.path.isfile(os.path.join(checkout, name)):
-            return command
-    return "make test" if any(line.startswith("test:") for line in _lines(os.path.join(checkout, "Makefile"))) else ""
+        found.append("npm test --silent")
+    of_files = (("go.mod", "go test ./..."), ("Cargo.toml", "cargo test"))
+    found += [command for name, command in of_files if os.path.isfile(os.path.join(checkout, name))]
+    by_make = not found and any(line.startswith("test:") for line in _lines(os.path.join(checkout, "Makefile")))
+    return ["make test"] if by_make else found
+
+
+def _all_of(outcomes: Sequence[GateOutcome]) -> GateOutcome:
+    """The outcome of commands that ran one after the other: that of the last, with what all of them printed."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    return replace(
+        outcomes[-1],
+        command=" && ".join(outcome.command for outcome in outcomes),
+        output="\n".join(f"$ {outcome.command}\n{outcome.output}" for outcome in outcomes),
+        seconds=sum(outcome.seconds for outcome in outcomes),
+    )
 
 
 def _has_module(name: str) -> bool:

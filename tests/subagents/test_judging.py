@@ -14,7 +14,7 @@ from subagents.built_environment import ProjectEnvironment
 from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, GateStatus, TaskSpec, replace
 from subagents.files import dump_json
-from subagents.gates import Judge, find_test_command
+from subagents.gates import Judge, find_test_commands
 from subagents.journal import Journal
 from subagents.reporting import Reporter
 from subagents.sandbox import seen_by_commands
@@ -389,7 +389,19 @@ def test_test_command_is_found_by_what_is_there(tmp_path: Path, name: str, text:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    assert find_test_command(str(tmp_path)) == command
+    assert find_test_commands(str(tmp_path)) == [command] * bool(command)
+
+
+def test_all_tests_are_those_of_each_language_that_has_some(place) -> None:
+    """A file of tests in another language does not stand in the place of those that were there."""
+    write(place[1], test_a__py="def test_a():\n    pass\n", package__json='{"scripts": {"test": "node --test"}}')
+    (place[1] / "a.test.js").write_text("require('node:test')('x', () => { throw new Error('no') })\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.TESTS))
+    assert (outcome.status, outcome.command) == (FAILED, "python -m pytest -q && npm test --silent")
+    assert "1 passed" in outcome.output and "# fail 1" in outcome.output
+    (place[1] / "a.test.js").write_text("require('node:test')('x', () => {})\n")
+    (outcome,) = judge(place, GateSpec(1, "x", GateKind.TESTS))
+    assert outcome.status == PASSED, outcome
 
 
 def test_commands_see_no_package_of_the_server_and_borrow_only_what_runs_tests(place) -> None:
