@@ -1,12 +1,13 @@
 #!/usr/bin/env python
 """What the judge costs: one phase with one step and three gates, through its whole life.
 
-    python bench/judge.py [--rounds 15] [--files 100] [--code OTHER_CHECKOUT]
+    python bench/judge.py [--rounds 15] [--files 100] [--empty] [--code OTHER_CHECKOUT]
 
 An attempt is prepared, started by the fork server and waited for, as the engine does it; its branch is merged. Beside it the
 peer: the same commands by hand, as a careful person would do it: a `git worktree` for the step, a commit, and a new worktree of
-that commit for the gates. With --code the same is measured with the `subagents` of another checkout in turn, round by
-round, so that a busy machine slows both alike; the ratio of the medians is printed.
+that commit for the gates. With --empty the step changes nothing and there are no gates. With --code the same is measured with the
+`subagents` of another checkout in turn, round by round, so that a busy machine slows both alike; the ratio of the medians is
+printed.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def by_hand(project: Path, scratch: Path, number: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def serve(project: Path, data: Path) -> None:
+def serve(project: Path, data: Path, empty: bool) -> None:
     """Run one attempt for each line of standard input; print its milliseconds. Uses the `subagents` of sys.path."""
     from subagents import launcher
     from subagents.contract import GateKind, GateSpec, Role, StepPlan, TaskSpec, TaskType
@@ -90,8 +91,8 @@ def serve(project: Path, data: Path) -> None:
             attempt_dir=str(attempt),
             created_at="2026-01-01T00:00:00Z",
             timeout_seconds=60.0,
-            steps=(StepPlan(1, "Work", (STEP,)),),
-            gates=tuple(GateSpec(place, text, GateKind.COMMAND, text) for place, text in enumerate(GATES, start=1)),
+            steps=(StepPlan(1, "Work", ("true" if empty else STEP,)),),
+            gates=tuple(GateSpec(place, text, GateKind.COMMAND, text) for place, text in enumerate(() if empty else GATES, start=1)),
             sandbox=level,
         )
         began = time.perf_counter()
@@ -112,10 +113,10 @@ def serve(project: Path, data: Path) -> None:
 class Product:
     """The attempts of one checkout's code, in a process of their own."""
 
-    def __init__(self, code: Path, project: Path, data: Path) -> None:
+    def __init__(self, code: Path, project: Path, data: Path, empty: bool) -> None:
         data.mkdir()
         start = f"import sys; sys.path[:0] = [{str(code)!r}, {str(HERE / 'bench')!r}]; from pathlib import Path; import judge; "
-        start += f"judge.serve(Path({str(project)!r}), Path({str(data)!r}))"
+        start += f"judge.serve(Path({str(project)!r}), Path({str(data)!r}), {empty})"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen([sys.executable, "-c", start], cwd=code, text=True, **pipes)
         self.level = self._line()
@@ -148,14 +149,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--files", type=int, default=100)
+    parser.add_argument("--empty", action="store_true")
     parser.add_argument("--code", type=Path, help="another checkout of CE Web to compare with")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ce-bench-") as folder:
         scratch = Path(folder)
         project = make_project(scratch, options.files)
-        products = {"this checkout": Product(HERE, project, scratch / "data")}
+        products = {"this checkout": Product(HERE, project, scratch / "data", options.empty)}
         if options.code is not None:
-            products["the other checkout"] = Product(options.code.resolve(), project, scratch / "other")
+            products["the other checkout"] = Product(options.code.resolve(), project, scratch / "other", options.empty)
         hand: list[float] = []
         for product in products.values():
             product.once()  # the first makes what later ones use again
@@ -166,13 +168,14 @@ def main() -> None:
         for product in products.values():
             product.end()
         level = products["this checkout"].level
-        print(f"one step, three gates, {options.files} files, at {level}, {options.rounds} rounds, median (min, max) ms:")
+        what = "an empty step, no gate" if options.empty else "one step, three gates"
+        print(f"{what}, {options.files} files, at {level}, {options.rounds} rounds, median (min, max) ms:")
         for title, product in products.items():
             print(row(title, product.measured))
         print(row("by hand, no sandbox, no log", hand))
-        ours = statistics.median(products["this checkout"].measured)
         if options.code is not None:
-            print(f"  {ours / statistics.median(products['the other checkout'].measured):.2f} times the other checkout")
+            ours, theirs = (statistics.median(product.measured) for product in products.values())
+            print(f"  {ours / theirs:.2f} times the other checkout")
 
 
 if __name__ == "__main__":
