@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from batches.core.engine.decide import SUCCESS
+from batches.core.engine.failure_reasons import SENTENCES
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
 from batches.core.engine.states import FailureReason
 from batches.core.review.declared_changes import undeclared
@@ -48,13 +49,6 @@ DIFF_BYTES = 512 * 1024
 DIFFS_AT_ONCE = 5  # between two looks at the processes
 LOG_TAIL_BYTES = 64 * 1024
 
-SENTENCES = {
-    FailureReason.TIMEOUT: "No heartbeat for longer than the limit; it was stopped.",
-    FailureReason.NEVER_STARTED: "It was launched, but showed no sign of life in time.",
-    FailureReason.CRASHED: "Its process ended without a result.",
-    FailureReason.PHASE_TIME_LIMIT: "It ran longer than the time limit of a phase; it was stopped.",
-    FailureReason.CANCELLED: "Cancelled.",
-}
 # What an attempt dies of when the machine fails it: without a result it is known only by whether the machine works now.
 _MAYBE_MACHINE = (FailureReason.CRASHED, FailureReason.NEVER_STARTED, FailureReason.TIMEOUT)
 
@@ -155,7 +149,7 @@ def verdict_of(attempt: SupervisedProcess, spec: TaskSpec, observation: "Observa
         reason = FailureReason(observation.result.failure_reason)
         if attempt.stop_reason and reason in (FailureReason.CANCELLED, FailureReason.CRASHED):
             reason = FailureReason(attempt.stop_reason)
-        sentence = observation.result.errors[0] if observation.result.errors else SENTENCES.get(reason, reason)
+        sentence = observation.result.errors[0] if observation.result.errors else SENTENCES[reason]
         return reason, sentence, observation.result
     if observation.result_error is not None and not attempt.stop_reason:
         reason, sentence = FailureReason.BAD_RESULT, f"Its result cannot be used: {observation.result_error}"

@@ -23,6 +23,7 @@ from django.db import IntegrityError, transaction
 from batches.accounts.actor import Actor
 from batches.core.engine import decide as core
 from batches.core.engine.budget import LEAST_USD, Budget, reservation, tighter
+from batches.core.engine.failure_reasons import why
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model
 from batches.core.engine.states import FailureReason, RunState, TaskState
 from batches.core.errors import BatchError, ServiceError
@@ -220,7 +221,7 @@ class _Drafting:
                 month = budget.month
                 return f"The project's monthly budget is reached: {usd(month.spent_usd)} of {usd(month.limit_usd)} is spent or set aside."
             return f"The cap is reached: {usd(self.idea.spent_usd())} of {usd(self.idea.cap_usd)} is spent. Raise it to try again."
-        return message or attempt_results.SENTENCES.get(FailureReason(reason), "")
+        return why(reason, message)
 
     def _change(self, **columns: object) -> None:
         Idea.objects.filter(pk=self.idea.pk).update(**columns)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from batches.core.engine.failure_reasons import why
 from batches.core.engine.states import TaskState
 from batches.core.text.excerpt import excerpt
 from batches.core.text.words import strip_ansi
@@ -13,7 +14,6 @@ from batches.models import (
     PredictedConflict,
     Task,
 )
-from batches.pages.batches.failure_reasons import why
 from batches.pages.batches.phase_cards import StageCard
 
 ATTENTION_SHOWN = 8

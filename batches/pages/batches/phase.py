@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from batches.accounts.access import may
 from batches.accounts.roles import SIGN_OFF_GATE
+from batches.core.engine.failure_reasons import why
 from batches.core.engine.states import Operation, TaskKind, TaskState
 from batches.core.gates.binding import Understood, understand
 from batches.core.gates.ledger import Entry, GateState, Said, SignedOff
@@ -35,7 +36,6 @@ from batches.pages.batches.batch_states import is_late, is_stuck, latest_run, ve
 from batches.pages.batches.board import Mark
 from batches.pages.batches.changes import files_of
 from batches.pages.batches.diffs import diff_address, diff_mode, remember_mode, shown_diff
-from batches.pages.batches.failure_reasons import why
 from batches.pages.batches.live import STOP_POLLING, cached_fragments, changed_since
 from batches.pages.batches.phase_cards import PhaseCard, model_shown
 from batches.pages.batches.time_left import pace_of, usual_pace

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from batches.core.engine.failure_reasons import why
 from batches.core.engine.pricing import choose_model
 from batches.core.engine.remaining import RemainingPhase
 from batches.core.engine.states import TaskState
@@ -20,7 +21,6 @@ from batches.models import (
     Stage,
     Task,
 )
-from batches.pages.batches.failure_reasons import why
 
 ROWS_SHOWN = 40  # listed phases of one stage; the rest is on the stage's page
 

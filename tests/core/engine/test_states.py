@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 
+from batches.core.engine.failure_reasons import SENTENCES
 from batches.core.engine.states import (
     ENDED_RUN_STATES,
     ENDED_TASK_STATES,
     LIVE_TASK_STATES,
     RUN_MOVES,
+    FailureReason,
     RunEvent,
     RunState,
     TaskEvent,
@@ -66,3 +68,7 @@ def test_a_run_never_leaves_an_end_but_by_reopening_and_never_leaves_success(eve
 def test_every_state_is_pending_live_or_ended_and_only_one_of_them():
     assert set(TaskState) == {TaskState.PENDING} | LIVE_TASK_STATES | ENDED_TASK_STATES
     assert not LIVE_TASK_STATES & ENDED_TASK_STATES
+
+
+def test_every_reason_of_a_failure_has_a_sentence():
+    assert set(SENTENCES) == set(FailureReason)
