@@ -17,7 +17,7 @@ from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.states import (
     Operation,
 )
-from batches.core.errors import MadeMeanwhile, NothingToDo, ServiceError
+from batches.core.errors import MadeMeanwhile, ServiceError
 from batches.core.plans.analysis import DocumentReport
 from batches.core.text.words import counted
 from batches.engine.execution_plan import plan_execution
@@ -159,17 +159,3 @@ def regenerate(*, batch: Batch, plan: Plan, actor: Actor) -> Run:
             return run
     except SubagentError as problem:
         raise ServiceError(str(problem)) from problem
-
-
-def request_issues(*, batch: Batch, actor: Actor) -> int:
-    """Have the missing Linear issues of the batch created, including those that failed; returns how many. Raises ServiceError."""
-    actor.require(EXECUTE_BATCH, batch.project)
-    if not linear_issues.is_configured(batch.project):
-        raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")
-    with transaction.atomic():
-        linear_issues.want_issues(batch)
-        lacking = LinearIssue.objects.filter(phase__batch=batch, url="").update(next_try_at=timezone.now())
-        if not lacking:
-            raise NothingToDo(f"Every PRP of batch {batch.number} already has its issue.")
-        Batch.objects.bump(batch.pk)
-    return lacking

@@ -12,12 +12,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from batches.accounts.actor import Actor
+from batches.accounts.roles import EXECUTE_BATCH
 from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import LIVE_RUN_STATES, Operation, RunState
-from batches.core.errors import ServiceError
+from batches.core.errors import NothingToDo, ServiceError
 from batches.core.text.issue import IssueText
 from batches.integrations.linear import Linear, LinearError
 from batches.models import Batch, LinearIssue, Phase, Project, Run
@@ -204,3 +207,17 @@ def _link(batch: Batch) -> None:
         LinearIssue.objects.filter(pk__in=[row.pk for row in rows]).update(next_try_at=later)
         return
     LinearIssue.objects.filter(pk__in=[row.pk for row in rows]).update(linked=True)
+
+
+def request_issues(*, batch: Batch, actor: Actor) -> int:
+    """Have the missing Linear issues of the batch created, including those that failed; returns how many. Raises ServiceError."""
+    actor.require(EXECUTE_BATCH, batch.project)
+    if not is_configured(batch.project):
+        raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")
+    with transaction.atomic():
+        want_issues(batch)
+        lacking = LinearIssue.objects.filter(phase__batch=batch, url="").update(next_try_at=timezone.now())
+        if not lacking:
+            raise NothingToDo(f"Every PRP of batch {batch.number} already has its issue.")
+        Batch.objects.bump(batch.pk)
+    return lacking
