@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
+from batches.accounts.rights import refusal
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
 from batches.core.gates.success import success_words
@@ -24,7 +25,7 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation. A POST merges exactly what the page showed."""
     batch = find_batch(number)
     if not may(request.user, MERGE_BATCH, batch.project):
-        raise PermissionDenied("Merging a batch requires the role executor, or maintainer as a member of the project.")
+        raise PermissionDenied(refusal("Merging a batch", MERGE_BATCH))
     if request.method == "POST":
         expected = (request.POST.get("base", ""), request.POST.get("tip", ""))
         fast_forward = request.POST.get("method") != "no_ff"

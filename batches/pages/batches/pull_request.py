@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from batches.accounts.access import may
+from batches.accounts.rights import refusal
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.gates.success import success_words
 from batches.core.text.words import counted
@@ -16,7 +17,7 @@ from batches.metrics.successes import successes_of_batches
 from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.common import act, actor_of, read_number
 
-REFUSAL = "Opening a pull request requires the role executor, or maintainer as a member of the project."
+REFUSAL = refusal("Opening a pull request", MERGE_BATCH)
 
 
 @require_POST

@@ -2,21 +2,15 @@
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from batches.accounts.access import may
-from batches.accounts.roles import CHANGE_PROJECT
 from batches.accounts.sessions import is_confirmed
-from batches.core.errors import BatchError
-from batches.models import Project
 from batches.models.choices import FinishBy, ForgeKind
 from batches.pages.accounts.sign_in import ask_to_confirm
-from batches.pages.common import actor_of
 from batches.pages.forms import Described
-from batches.projects.change_settings import update_project
+from batches.pages.projects.group_of_settings import project_to_change, save_settings
 
 
 class ProjectForge(Described, forms.Form):
@@ -60,19 +54,13 @@ class ProjectForge(Described, forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
     """Whoever changes the address or the token is asked for the password first: branches go there."""
-    project = get_object_or_404(Project, slug=slug)
-    if not may(request.user, CHANGE_PROJECT, project):
-        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    project = project_to_change(request, slug)
     shown = {name: getattr(project, name) for name in ("forge", "forge_address", "finish_by", "remark_rounds")}
     form = ProjectForge(request.POST or None, initial=shown)
     if request.method == "POST" and form.is_valid():
         if {"forge", "forge_address", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):
             return ask_to_confirm(request)
-        try:
-            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
+        if save_settings(request, project, form, form.cleaned_data):
             messages.success(request, "Saved.")
             return redirect("batches:project_forge", project.slug)
     context = {"project": project, "form": form}

@@ -1,5 +1,6 @@
 """What several forms of a project have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -26,3 +27,14 @@ class ModelField(forms.CharField):
 
 def stripped_lines(text: str) -> list[str]:
     return [line.strip() for line in text.replace("\r", "").split("\n") if line.strip()]
+
+
+def checked_lines(text: str, fault_of: Callable[[str], str], most: int) -> str:
+    """One thing per line. Raises ValidationError for a line that has a fault, and for more than `most`."""
+    lines = stripped_lines(text)
+    for number, line in enumerate(lines, start=1):
+        if fault := fault_of(line):
+            raise forms.ValidationError(f"Line {number}, {line[:100]}: {fault}.")
+    if len(lines) > most:
+        raise forms.ValidationError(f"These are {len(lines)} lines; at most {most} are allowed.")
+    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """A page of some settings of a project: its form, its suggestions from the repository, and what is saved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django import forms
 from django.contrib import messages
@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 
 from batches.accounts.access import may
+from batches.accounts.rights import refusal as refusal_of
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
@@ -23,6 +24,24 @@ USE_WORDS = (
 )
 
 
+def project_to_change(request: HttpRequest, slug: str) -> Project:
+    """The project, for who may change its settings. Raises Http404, PermissionDenied."""
+    project = get_object_or_404(Project, slug=slug)
+    if not may(request.user, CHANGE_PROJECT, project):
+        raise PermissionDenied(refusal_of("Changing a project", CHANGE_PROJECT))
+    return project
+
+
+def save_settings(request: HttpRequest, project: Project, form: forms.BaseForm, changes: Mapping[str, object]) -> bool:
+    """Save the settings; where they are refused, the form says why."""
+    try:
+        update_project(project=project, changes=changes, actor=actor_of(request))
+    except BatchError as error:
+        form.add_error(None, str(error))
+        return False
+    return True
+
+
 def settings_page(
     request: HttpRequest,
     slug: str,
@@ -32,9 +51,7 @@ def settings_page(
     applies: str,
 ) -> HttpResponse:
     """A page of some settings: `name` is its address and template; `suggest` fills the form from the repository, without saving."""
-    project = get_object_or_404(Project, slug=slug)
-    if not may(request.user, CHANGE_PROJECT, project):
-        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    project = project_to_change(request, slug)
     data = request.POST.copy() if request.method == "POST" else None
     found, looked, refusal = None, data is not None and "look" in data, ""
     if data is not None and looked:
@@ -43,14 +60,9 @@ def settings_page(
         except BatchError as error:
             refusal = str(error)
     form = form_class(data, instance=Project.objects.get(pk=project.pk))
-    if data is not None and not looked and form.is_valid():
-        try:
-            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, f"Saved. {applies}")
-            return redirect(f"batches:{name}", project.slug)
+    if data is not None and not looked and form.is_valid() and save_settings(request, project, form, form.cleaned_data):
+        messages.success(request, f"Saved. {applies}")
+        return redirect(f"batches:{name}", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
     context |= {"model_names": tuple(MODELS), "offered_models": offered_models}  # asked only by the page that shows them
     context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}

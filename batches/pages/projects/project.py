@@ -9,18 +9,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may
+from batches.accounts.rights import refusal
 from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH, WRITE_PLANS
 from batches.accounts.sessions import is_confirmed
 from batches.core.engine.pricing import MODELS
-from batches.core.errors import BatchError
 from batches.engine.preflight import preflight_checks
 from batches.integrations.notifications import TRIES
 from batches.integrations.offered_models import offered_models
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
-from batches.pages.common import actor_of
+from batches.pages.projects.group_of_settings import save_settings
 from batches.pages.projects.settings_form import ProjectSettings, fill_in
-from batches.projects.change_settings import update_project
 from batches.projects.monthly_budget import month_to_date
 
 TREND_RUNS = 30
@@ -32,7 +31,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     may_change = may(request.user, CHANGE_PROJECT, project)
     if request.method == "POST" and not may_change:
-        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+        raise PermissionDenied(refusal("Changing a project", CHANGE_PROJECT))
     data = request.POST.copy() if request.method == "POST" else None
     filled = data is not None and "fill" in data
     if data is not None and filled:
@@ -43,11 +42,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         form.cleaned_data.pop("recipe")
         if any(form.cleaned_data.get(name) for name in SECRETS) and not is_confirmed(request):
             return ask_to_confirm(request)
-        try:
-            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
+        if save_settings(request, project, form, form.cleaned_data):
             messages.success(request, "Saved.")
             return redirect(f"{reverse('batches:project_detail', args=[project.slug])}?tab=settings")
     settings_shown = request.method == "POST" or request.GET.get("tab") == "settings"

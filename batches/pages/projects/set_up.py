@@ -4,13 +4,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may
-from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT
+from batches.accounts.roles import ADD_PROJECT
 from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.models import Project
@@ -18,7 +17,7 @@ from batches.models.choices import BACKEND_CHOICES
 from batches.pages.common import actor_of
 from batches.pages.projects.environment import ProjectEnvironment
 from batches.pages.projects.gates import ProjectGates
-from batches.projects.change_settings import update_project
+from batches.pages.projects.group_of_settings import project_to_change, save_settings
 
 COMMANDS = ("lint", "test", "coverage")
 
@@ -46,9 +45,7 @@ class ProjectSetUp(ProjectEnvironment):
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
     """The form, filled in with what the repository speaks for where nothing is set yet; POST saves it as it stands."""
-    project = get_object_or_404(Project, slug=slug)
-    if not may(request.user, CHANGE_PROJECT, project):
-        raise PermissionDenied("Changing a project requires the role admin, of the installation or in the project.")
+    project = project_to_change(request, slug)
     proposed: dict[str, str] = {}
     why: dict[str, str] = {}
     unseen: tuple[str, ...] = ()
@@ -74,11 +71,7 @@ def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
         changes: dict[str, object] = dict(form.cleaned_data)
         if opens and form.cleaned_data["setup_command"]:
             changes["tool_paths"] = "\n".join(filter(None, [project.tool_paths.strip(), *unseen]))
-        try:
-            update_project(project=project, changes=changes, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
+        if save_settings(request, project, form, changes):
             messages.success(request, f"{project.name} is set up. Write its first plan, or describe what you want.")
             return redirect("batches:project_detail", project.slug)
     context = {"project": project, "form": form, "why": why, "unseen": unseen, "opens": opens, "refusal": refusal, "proposed": proposed}

@@ -11,7 +11,7 @@ from django.http import QueryDict
 from batches.models import Project
 from batches.models.choices import BACKEND_CHOICES
 from batches.pages.forms import Described
-from batches.pages.projects.fields import ModelField, stripped_lines
+from batches.pages.projects.fields import ModelField, checked_lines, stripped_lines
 from subagents.agent_recipes import RECIPES, recipe_of
 from subagents.allowed_hosts import MOST_HOSTS, fault_of_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
@@ -167,13 +167,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
 
     def clean_allowed_hosts(self) -> str:
         """One host per line."""
-        lines = stripped_lines(self.cleaned_data["allowed_hosts"])
-        for number, line in enumerate(lines, start=1):
-            if fault := fault_of_host(line):
-                raise forms.ValidationError(f"Line {number}, {line[:100]}: {fault}.")
-        if len(lines) > MOST_HOSTS:
-            raise forms.ValidationError(f"These are {len(lines)} lines; at most {MOST_HOSTS} are allowed.")
-        return "\n".join(lines)
+        return checked_lines(self.cleaned_data["allowed_hosts"], fault_of_host, MOST_HOSTS)
 
     def clean_notify_mail(self) -> str:
         """The addresses, separated by commas."""
@@ -184,13 +178,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
 
     def clean_protected_paths(self) -> str:
         """One pattern per line, each of which says what it covers."""
-        lines = stripped_lines(self.cleaned_data["protected_paths"])
-        for number, line in enumerate(lines, start=1):
-            if fault := fault_of_pattern(line):
-                raise forms.ValidationError(f"Line {number}, {line[:100]}: {fault}.")
-        if len(lines) > MOST_PATTERNS:
-            raise forms.ValidationError(f"These are {len(lines)} lines; at most {MOST_PATTERNS} are allowed.")
-        return "\n".join(lines)
+        return checked_lines(self.cleaned_data["protected_paths"], fault_of_pattern, MOST_PATTERNS)
 
     def clean_worker_hosts(self) -> str:
         """One name per line."""
