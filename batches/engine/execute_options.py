@@ -1,6 +1,6 @@
 """Check the options of an execution, and what they change of a run that goes on."""
 
-from batches.core.engine.execute_options import MOST_REPAIRS, ExecuteOptions, dollars
+from batches.core.engine.execute_options import ExecuteOptions, checked_repairs, dollars
 from batches.core.engine.pricing import check_model
 from batches.core.errors import WrongChoice
 from batches.models import OnConflict, Scheduling
@@ -39,8 +39,8 @@ def _check_options(options: ExecuteOptions) -> None:
         dollars(options.budget_usd, "The budget")
     if options.phase_cap_usd is not None:
         dollars(options.phase_cap_usd, "The cap of a phase")
-    if options.repairs is not None and not 0 <= options.repairs <= MOST_REPAIRS:
-        raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
+    if options.repairs is not None:
+        checked_repairs(options.repairs)
     if options.max_parallel is not None and not 1 <= options.max_parallel <= 256:
         raise WrongChoice("The number of phases in parallel is from 1 to 256.")
     if options.timeout_minutes is not None and not 0 < options.timeout_minutes <= 7 * 24 * 60:

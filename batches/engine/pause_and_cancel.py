@@ -15,12 +15,9 @@ def cancel(*, run: Run, actor: Actor) -> None:
     """Cancel the run: nothing more starts, and all its processes are stopped. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
-        if not Run.objects.live().filter(pk=run.pk).update(cancel_requested=True, cancel_cause=actor.cause):
-            run.refresh_from_db()
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
+        change_live_run(run, cancel_requested=True, cancel_cause=actor.cause)
         for autopilot_run in run.autopilot_runs.open():
             move_autopilot(autopilot_run, AutopilotState.CANCELLED, now=timezone.now(), cause=actor.cause, reason="Cancelled with its run.")
-        Batch.objects.bump(run.batch_id)
 
 
 def pause(*, run: Run, actor: Actor) -> None:
@@ -36,7 +33,12 @@ def unpause(*, run: Run, actor: Actor) -> None:
 def _set_paused(run: Run, actor: Actor, paused: bool) -> None:
     actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
-        if not Run.objects.live().filter(pk=run.pk).update(paused=paused):
-            run.refresh_from_db()
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
-        Batch.objects.bump(run.batch_id)
+        change_live_run(run, paused=paused)
+
+
+def change_live_run(run: Run, **columns: object) -> None:
+    """Change columns of a live run, in the caller's transaction. Raises ServiceError when it has ended."""
+    if not Run.objects.live().filter(pk=run.pk).update(**columns):
+        run.refresh_from_db()
+        raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
+    Batch.objects.bump(run.batch_id)

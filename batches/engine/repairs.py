@@ -5,9 +5,9 @@ from django.db import transaction
 
 from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
-from batches.core.engine.execute_options import MOST_REPAIRS
-from batches.core.errors import ServiceError, WrongChoice
-from batches.models import Attempt, Batch, Run, Task
+from batches.core.engine.execute_options import checked_repairs
+from batches.engine.pause_and_cancel import change_live_run
+from batches.models import Attempt, Run, Task
 
 # What the agent is told before the gates' output.
 ASK_FOR_REPAIR = (
@@ -62,13 +62,8 @@ def repair_words(run: Run, task: Task) -> str:
     return (words + gates)[:200]
 
 
-def set_repairs(*, run: Run, rounds: int, actor: Actor) -> None:
+def set_repairs(*, run: Run, rounds: int | None, actor: Actor) -> None:
     """Choose how often each phase of a live run may be repaired from now on; 0: never. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, run.batch.project)
-    if not 0 <= rounds <= MOST_REPAIRS:
-        raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
     with transaction.atomic():
-        if not Run.objects.live().filter(pk=run.pk).update(repairs=rounds):
-            run.refresh_from_db()
-            raise ServiceError(f"Run {run.number} of batch {run.batch.number} is already {run.state}.")
-        Batch.objects.bump(run.batch_id)
+        change_live_run(run, repairs=checked_repairs(rounds))

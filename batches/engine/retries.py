@@ -18,12 +18,13 @@ from batches.core.engine.states import (
     TaskState,
     TransitionRefused,
 )
-from batches.core.errors import NothingToDo, ServiceError, WrongChoice
+from batches.core.errors import NothingToDo, ServiceError
 from batches.engine.conflict_resolutions import check_resolution
 from batches.engine.execute_options import changes_of_run
 from batches.engine.execution_plan import chosen_models
 from batches.engine.messages_to_agents import checked_remark, kept_remark
 from batches.engine.pause_and_cancel import unpause
+from batches.engine.task_by_name import named
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
 from batches.runs.busy import refuse_archived, refuse_busy
@@ -153,12 +154,9 @@ def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
         if not chosen:
             raise ServiceError("Nothing to retry: no phase failed or was cancelled. Retry a dropped phase by its name.")
         return chosen
-    by_name = {task.name.lower(): task for task in tasks}
     chosen = []
     for name in names:
-        task = by_name.get(name.lower())
-        if task is None:
-            raise WrongChoice(f"This run has no phase {name!r}; it has: {', '.join(task.name for task in tasks)}.")
+        task = named(tasks, name)
         if task.state not in RETRYABLE_TASK_STATES:
             raise ServiceError(f"Phase {task.name} is {task.state}; only a phase that failed, was blocked or cancelled can be retried.")
         chosen.append(task)

@@ -30,6 +30,13 @@ class ExecuteOptions:
     repairs: int | None = None  # rounds of repair after a failed gate; 0: none
 
 
+def checked_repairs(rounds: int | None) -> int:
+    """How often a phase may be repaired. Raises WrongChoice."""
+    if rounds is None or not 0 <= rounds <= MOST_REPAIRS:
+        raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
+    return rounds
+
+
 def dollars(text: object, field_name: str) -> Decimal:
     """A positive amount of US dollars, such as "2.50" or "$2.50". Raises WrongChoice."""
     try:

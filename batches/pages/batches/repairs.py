@@ -6,10 +6,8 @@ from django.views.decorators.http import require_POST
 
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.execute_options import MOST_REPAIRS
-from batches.core.errors import ServiceError, WrongChoice
 from batches.engine.repairs import set_repairs
-from batches.pages.batches.batch import find_batch
-from batches.pages.batches.batch_states import latest_run
+from batches.pages.batches.batch import find_batch, run_of
 from batches.pages.common import act, actor_of, read_number
 
 
@@ -21,12 +19,7 @@ def repairs(request: HttpRequest, number: int) -> HttpResponse:
     def verb() -> str:
         actor_of(request).require(EXECUTE_BATCH, batch.project)  # before anything is said about the choice
         rounds = read_number(request.POST.get("rounds"), least=0, most=MOST_REPAIRS)
-        if rounds is None:
-            raise WrongChoice(f"The number of repairs is from 0 to {MOST_REPAIRS}.")
-        run = latest_run(batch)
-        if run is None:
-            raise ServiceError(f"Batch {batch.number} has not been started yet.")
-        set_repairs(run=run, rounds=rounds, actor=actor_of(request))
+        set_repairs(run=run_of(batch), rounds=rounds, actor=actor_of(request))
         return f"A phase of this run may be repaired {rounds} times." if rounds else "Repairs are off; one that has begun goes on."
 
     return act(request, verb, reverse("batches:detail", args=[number]))
