@@ -50,12 +50,10 @@ def try_api_key(*, actor: Actor, seconds: float = TRY_SECONDS) -> Trial:
             body = json.loads(answer.read(ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         return Trial(False, _refusal(error.code, address))
-    except TimeoutError:
-        return Trial(False, f"{address} did not answer within {seconds:g} s. The key is neither accepted nor refused.")
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            return Trial(False, f"{address} did not answer within {seconds:g} s. The key is neither accepted nor refused.")
-        return Trial(False, f"{address} cannot be reached: {error.reason}. The key is neither accepted nor refused.")
+    except (TimeoutError, urllib.error.URLError) as error:
+        reason = getattr(error, "reason", error)
+        said = f"did not answer within {seconds:g} s" if isinstance(reason, TimeoutError) else f"cannot be reached: {reason}"
+        return Trial(False, f"{address} {said}. The key is neither accepted nor refused.")
     except (OSError, HTTPException, ValueError) as error:
         return Trial(False, f"{address} did not answer like the API ({type(error).__name__}).")
     if not isinstance(body, dict) or "data" not in body:
