@@ -26,7 +26,7 @@ from batches.models import AutopilotRun, Batch, Phase, Review, Run, Task
 from batches.review.begin_context_update import update_context
 from batches.review.begin_review import review
 from batches.review.overrule_verdict import overrule_review
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import open_autopilot
 from batches.runs.transitions import move_autopilot
 

@@ -24,7 +24,7 @@ from batches.engine.required_review import refuse_unreviewed
 from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Run, Task
 from batches.repositories.merges import bring_in
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import new_run
 from batches.runs.transitions import move_autopilot
 from subagents.contract import SubagentError

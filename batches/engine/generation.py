@@ -28,7 +28,7 @@ from batches.plans.conflict_decisions import decisions_of
 from batches.plans.read_plan import report_of
 from batches.plans.to_batch import create_conflicts, create_phases, next_number, replace_phases
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import free_run, open_autopilot
 from batches.runs.transitions import move_autopilot
 from subagents.contract import SubagentError

@@ -27,7 +27,7 @@ from batches.engine.pause_and_cancel import unpause
 from batches.engine.task_by_name import named
 from batches.models import Batch, Run, Task
 from batches.repositories.merges import bring_in
-from batches.runs.busy import refuse_archived, refuse_busy
+from batches.runs.busy_or_archived import refuse_archived, refuse_busy
 from batches.runs.project_settings import changed_settings
 from batches.runs.transitions import move_autopilot, move_run, move_task
 from subagents.contract import SubagentError

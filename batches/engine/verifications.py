@@ -44,7 +44,7 @@ from batches.models import Attempt, Batch, Gate, GateCheck, Host, Verification
 from batches.models.prepared import Prepared
 from batches.projects.secrets import secrets_of_project
 from batches.repositories.repository import checked_repository, repository_of
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from subagents import launcher
 from subagents.contract import (
     ContractError,

@@ -8,7 +8,7 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.errors import ServiceError
 from batches.models import Batch, Project, Run
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 
 
 def archive_batch(*, batch: Batch, actor: Actor, back: bool = False) -> None:

@@ -25,7 +25,7 @@ from batches.core.text.words import counted
 from batches.models import Attempt, Batch, Idea, Installation, Phase, Plan, Project, PullRequest, Run
 from batches.repositories.ownership import OWNER, refuse_owned, this_installation
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from subagents.contract import OrchestrationFiles, SubagentError
 from subagents.left_over import ARCHIVE
 from subagents.workspace import RefMoved, Repository, branch_ref

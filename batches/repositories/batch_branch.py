@@ -14,7 +14,7 @@ from batches.core.errors import ServiceError
 from batches.models import Attempt, BaseMerge, Batch, ContextChange, Review, Run
 from batches.models.prepared import Prepared
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, Repository, RepositoryProblem, branch_ref
 

@@ -24,7 +24,7 @@ from batches.metrics.successes import successes_of_phases
 from batches.models import Attempt, BaseMerge, Batch, Task
 from batches.repositories.ownership import refuse_owned, this_installation
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from subagents.contract import SubagentError
 from subagents.merges import BranchMerge, find_place
 from subagents.workspace import Changes, Commit, MergeConflict, Repository

@@ -10,7 +10,7 @@ from batches.core.engine.states import ENDED_RUN_STATES, Operation
 from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import free_run
 from subagents.contract import SubagentError
 from subagents.workspace import RefMoved, branch_ref

@@ -9,7 +9,7 @@ from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.models import Batch, Review, Run, Task
 from batches.repositories.repository import checked_repository
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import free_run
 from subagents.contract import SubagentError
 

@@ -16,7 +16,7 @@ from batches.core.review.context_update import CLAUDE_FILE, BlockUnclear, memori
 from batches.models import Batch, ContextChange, Result, Run
 from batches.repositories.repository import repository_of
 from batches.review.phase_facts import Conclusion, done_of_phases, record_of
-from batches.runs.busy import refuse_busy
+from batches.runs.busy_or_archived import refuse_busy
 from subagents.contract import SubagentError
 from subagents.documents import NotADocument, commit_documents, read_document
 from subagents.machine_faults import fault_of

@@ -15,7 +15,7 @@ from batches.core.engine.states import Operation, Waiting
 from batches.core.errors import ServiceError
 from batches.models import AutopilotRun, Batch, OnConflict, Run, Scheduling, Task
 from batches.models.choices import Travel
-from batches.runs.busy import refuse_archived
+from batches.runs.busy_or_archived import refuse_archived
 from batches.runs.project_settings import current_settings
 from batches.runs.provider_trouble import trouble_of_others
 

@@ -10,7 +10,8 @@ from batches.core.errors import ServiceError
 from batches.core.text.words import counted
 from batches.models import Batch
 from batches.pages.batches.batch import find_batch
-from batches.pages.batches.batch_list import PAGE_SIZE, query_of
+from batches.pages.batches.batch_list import PAGE_SIZE
+from batches.pages.batches.saved_views import query_of
 from batches.pages.common import LARGEST_NUMBER, act, actor_of, read_number
 from batches.projects.archive import archive_batch
 

@@ -6,39 +6,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
 from batches.core.engine.remaining import RemainingPhase
 from batches.core.engine.states import Operation, RunState, TaskKind, TaskState, Waiting
-from batches.core.errors import ServiceError
 from batches.core.gates.success import Success, accepted_words, success_words
 from batches.core.metrics.durations import attempt_seconds, person_seconds, run_seconds, running_since
 from batches.core.text.state_styles import style_name
 from batches.metrics.successes import successes_of_batches
-from batches.models import Attempt, Batch, Plan, Project, Run, SavedView, Task
+from batches.models import Attempt, Batch, Plan, Project, Run, Task
 from batches.models.visibility import sight_key
 from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
+from batches.pages.batches.saved_views import own_views, query_of
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
-from batches.pages.common import OPERATIONS, act, htmx, read_number
+from batches.pages.common import OPERATIONS, htmx
 from batches.plans.versions import SAMPLE
 
 PAGE_SIZE = 50
-VIEWS_EACH = 20  # saved views of a person
-VIEWED = ("view", "project", "by", "operation", "since", "q", "sort")  # what of the address a saved view keeps
 ALWAYS = ("all", "running", "failed", "done")  # filters that are shown even without matches
 LIVE = (RunState.QUEUED, RunState.RUNNING)
 
@@ -102,48 +97,13 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     }
     if not polled:
         context |= {"projects": Project.objects.values_list("slug", "name"), "people": list_queries.people(), "asked": bool(asked)}
-        views, here = list(_own_views(request)), query_of(asked)
+        views, here = list(own_views(request)), query_of(asked)
         context |= {"saved_views": views, "here": here, "this_view": next((view for view in views if view.query == here), None)}
         return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)
     same_rows = list(before) == [str(batch.pk) for batch in batches]
     news = [row for row in rows if before.get(str(row.batch.pk)) != str(row.batch.version)] if same_rows else None
     return render(request, "batches/_list_of_batches_since.html", context | {"news": news})
-
-
-def query_of(asked: QueryDict) -> str:
-    """The filters and the order of the list, in one spelling and without the page."""
-    return urlencode(sorted((name, value) for name, value in asked.items() if value and name in VIEWED))
-
-
-def _own_views(request: HttpRequest) -> QuerySet[SavedView]:
-    return SavedView.objects.filter(user=_person(request))
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # all pages except sign-in require a signed-in person
-    return request.user
-
-
-@require_POST
-def saved_views(request: HttpRequest) -> HttpResponse:
-    """Save the list as it stands as `name` (the same name again replaces it), or with `remove`, the id of a view, forget it."""
-    own, back = _own_views(request), reverse("batches:list")
-    query = query_of(QueryDict(request.POST.get("query", "")))
-
-    def verb() -> str:
-        if (wanted := read_number(request.POST.get("remove"))) is not None:
-            own.filter(pk=wanted).delete()
-            return "The view is forgotten."
-        name = " ".join(request.POST.get("name", "").split())[:40]
-        if not name or len(query) > 600:
-            raise ServiceError("A view needs a name." if not name else "This view has too long an address to save.")
-        if own.count() >= VIEWS_EACH and not own.filter(name=name).exists():
-            raise ServiceError(f"You have {VIEWS_EACH} saved views. Forget one that you no longer use.")
-        own.update_or_create(name=name, defaults={"query": query}, create_defaults={"query": query, "user": _person(request)})
-        return f"Saved as “{name}”."
-
-    return act(request, verb, f"{back}?{query}" if query else back)
 
 
 def _counts(search: str, narrowed: list_queries.Narrowed, *, fresh: bool) -> dict[str, int]:

@@ -37,9 +37,9 @@ from batches.models import (
     Verification,
 )
 from batches.models.choices import FinishBy
-from batches.pages.batches.attention import ATTENTION_SHOWN, Attention, attention_of, gate_lines
 from batches.pages.batches.batch_states import batch_state, is_late, is_live, is_stuck
 from batches.pages.batches.merged_log import merged_log
+from batches.pages.batches.needs_attention import ATTENTION_SHOWN, Attention, attention_of, gate_lines
 from batches.pages.batches.phase_cards import PhaseCard, StageCard, is_active, model_shown
 from batches.pages.batches.spending import Spending, spending_of, unpriced_of
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace

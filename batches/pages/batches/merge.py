@@ -1,4 +1,4 @@
-"""Merging a batch into its base branch: a preview, the reason if it is refused, and the button."""
+"""Merging a batch into its base branch: a preview, the reason if it is refused, and the buttons."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +11,6 @@ from batches.accounts.rights import refusal
 from batches.accounts.roles import MERGE_BATCH
 from batches.core.errors import BatchError
 from batches.core.gates.success import success_words
-from batches.engine import execution
 from batches.metrics.successes import successes_of_batches
 from batches.pages.batches.batch import find_batch, may_execute
 from batches.pages.batches.changes import read_changes
@@ -53,18 +52,6 @@ def merge(request: HttpRequest, number: int) -> HttpResponse:
         behind = success_words(successes_of_batches([batch.pk]).get(batch.pk, ()))
         context |= {"preview": preview, "rows": rows, "behind": behind}
     return render(request, "batches/merge.html", context)
-
-
-@require_POST
-def judge_again(request: HttpRequest, number: int) -> HttpResponse:
-    """Judge the gates on the current branch; the batch's page shows the progress."""
-    batch = find_batch(number)
-
-    def verb() -> str:
-        execution.judge_again(batch=batch, actor=actor_of(request))
-        return "The gates are being judged again, on the current branch."
-
-    return act(request, verb, reverse("batches:detail", args=[number]))
 
 
 @require_POST

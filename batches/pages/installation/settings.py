@@ -21,6 +21,7 @@ from batches.models import Host, Installation, SettingChange
 from batches.models.choices import BACKEND_CHOICES
 from batches.pages.common import actor_of
 from batches.pages.forms import Described
+from batches.pages.installation.limits import limits_of_host
 from batches.projects.monthly_budget import month_to_date
 
 CHANGES_SHOWN = 20
@@ -82,25 +83,8 @@ def settings_page(request: HttpRequest, form: InstallationForm, key_form: ApiKey
         "models": pricing.MODELS.values(),
         "sandboxes": [(host.name, host.facts.get("sandbox", words.UNKNOWN)) for host in Host.objects.all()],
         "asked": settings.CE_SANDBOX,
-        "limits": _limits(),
+        "limits": limits_of_host(),
         "month": month_to_date(None, timezone.now()),
         "changes": SettingChange.objects.all()[:CHANGES_SHOWN],
     }
     return render(request, "installation/settings.html", context, status=status)
-
-
-def _limits() -> list[tuple[str, str, str]]:
-    """(limit, value, environment variable)."""
-
-    def gigabytes(value: int) -> str:
-        return f"{value // 2**30} GB" if value else "no limit"
-
-    return [
-        ("Parallel attempts on a host", str(settings.CE_SLOTS), "CE_SLOTS"),
-        ("Time limit per phase", words.duration(settings.CE_PHASE_LIMIT_SECONDS), "CE_PHASE_LIMIT_SECONDS"),
-        ("Silence limit", words.duration(settings.CE_SILENCE_SECONDS), "CE_SILENCE_SECONDS"),
-        ("Memory per attempt", gigabytes(settings.CE_COMMAND_MEMORY_BYTES), "CE_COMMAND_MEMORY_GB"),
-        ("Address space per command", gigabytes(settings.CE_COMMAND_ADDRESS_BYTES), "CE_COMMAND_ADDRESS_GB"),
-        ("Largest file that a command writes", gigabytes(settings.CE_COMMAND_FILE_BYTES), "CE_COMMAND_FILE_GB"),
-        ("Processes per attempt", str(settings.CE_COMMAND_PROCESSES or "no limit"), "CE_COMMAND_PROCESSES"),
-    ]

@@ -4,19 +4,15 @@ import re
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from batches.core.gates.environment_proposal import EnvironmentProposal
 from batches.gates.discovery import propose_setup
 from batches.models import Project
-from batches.pages.accounts.sign_in import confirmed
-from batches.pages.common import act, actor_of
+from batches.pages.common import actor_of
 from batches.pages.forms import Described
 from batches.pages.projects.fields import stripped_lines
-from batches.pages.projects.group_of_settings import USE_WORDS, settings_page
-from batches.projects.secrets import delete_secret, keep_secret
+from batches.pages.projects.group_of_settings import settings_page
 
 
 class ProjectEnvironment(Described, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -81,21 +77,3 @@ def project_environment(request: HttpRequest, slug: str) -> HttpResponse:
         return found
 
     return settings_page(request, slug, "project_environment", ProjectEnvironment, suggest, "Attempts that start from now on use it.")
-
-
-@require_POST
-@confirmed
-def project_secret(request: HttpRequest, slug: str) -> HttpResponse:
-    """Store, replace or ("delete") delete a secret. Its value is in no answer, also not in one that refuses it."""
-    project = get_object_or_404(Project, slug=slug)
-    name = request.POST.get("name", "").strip()
-
-    def verb() -> str:
-        if "delete" in request.POST:
-            delete_secret(project=project, name=name, actor=actor_of(request))
-            return f"Deleted {name}."
-        uses = [use for use, _ in USE_WORDS if use in request.POST]
-        keep_secret(project=project, name=name, value=request.POST.get("value", ""), uses=uses, actor=actor_of(request))
-        return f"{name} is stored, encrypted. Attempts that start from now on are given it."
-
-    return act(request, verb, reverse("batches:project_environment", args=[project.slug]))
