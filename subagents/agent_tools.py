@@ -18,12 +18,12 @@ MCP_RULE = re.compile(r"mcp__(?P<server>[A-Za-z0-9-]+(?:_[A-Za-z0-9-]+)*)(?:__(?
 # Tools of the program that an attempt may have: those that it has anyhow, and those that a project switches on.
 USUAL = ("Read", "Write", "Edit", "Bash", "Grep", "Glob", "AskUserQuestion")
 SWITCHED = {"skills": "Skill", "subagents": "Agent", "web_search": "WebSearch", "web_fetch": "WebFetch"}
-OTHER_NAMES = {"Task": "Agent"}  # what the program calls a tool besides
+OTHER_NAMES = {"Task": "Agent"}  # another name that the program has for a tool
 MOST_RULES = 100
 
 
 def fault_of_rule(line: str, servers: Collection[str], *, patterns: bool) -> str:
-    """What is wrong with a line of the allowed or the denied tools, "" for nothing. Only with `patterns` Bash(…) is understood."""
+    """What is wrong with a line of the allowed or denied tools; "" for nothing. With `patterns` it may be Bash(…)."""
     known = (*USUAL, *SWITCHED.values())
     if line.startswith("mcp__"):
         found = MCP_RULE.fullmatch(line)
@@ -40,8 +40,11 @@ def fault_of_rule(line: str, servers: Collection[str], *, patterns: bool) -> str
 
 @record
 class ToolPolicy:
-    """What one attempt may use. `allowed` limits the program's tools where it names one of them, and each server of which it names
-    a tool; what is `denied` stays denied."""
+    """What one attempt may use.
+
+    `allowed` limits the program's own tools if it names one of them, and an MCP server if it names one of its tools.
+    What is `denied` stays denied.
+    """
 
     servers: tuple[ToolServer, ...] = ()
     allowed: tuple[str, ...] = ()

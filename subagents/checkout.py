@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Checkout:
     """An attempt's own files: a plain folder, an index of ours outside it, and commits kept under the attempt's reference.
 
-    `settings` are arguments of git for what it does here.
+    `settings` are more arguments for git.
     """
 
     repository: Repository
@@ -56,7 +56,7 @@ class Checkout:
         self.make_private_git(base)
 
     def fill(self, base: str) -> None:
-        """Fill the folder with commit `base` and its submodules, as far as their objects are at hand. Raises GitError, OSError."""
+        """Fill the folder with commit `base`, and with the submodules whose objects are here. Raises GitError, OSError."""
         os.makedirs(self.path, exist_ok=True)
         self._git("read-tree", "-m", "-u", "--end-of-options", base)
         for submodule in found_at_hand(self.repository, base, self._links()):
@@ -68,14 +68,14 @@ class Checkout:
         return os.path.exists(self.index) and bool(self._links())
 
     def move(self, commit: str) -> None:
-        """Make files and index, which are as some commit has them, those of `commit`. Raises GitError."""
+        """Change files and index from those of one commit to those of `commit`. Raises GitError."""
         self.unlock()
         self._git("read-tree", "--reset", "-u", "--end-of-options", commit)
         if self.has_submodules():
             raise RepositoryProblem("submodules", "submodules are only filled when a checkout is made")
 
     def restore(self, paths: Sequence[str]) -> None:
-        """Write those of the paths that the index has, which are not there. Raises GitError."""
+        """Write those of the paths that are in the index and missing in the folder. Raises GitError."""
         self.unlock()
         known = {name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row}
         given = b"".join(os.fsencode(path) + b"\0" for path in dict.fromkeys(paths) if path in known)
@@ -99,7 +99,7 @@ class Checkout:
         return {path: meta.split(" ")[1] for meta, _, path in rows if meta.startswith(GITLINK)}
 
     def make_private_git(self, base: str) -> None:
-        """A repository for the agent's own git: it reads the project's objects and can reach nothing else of the project."""
+        """A repository for the agent's own git: it reads the project's objects and reaches nothing else of the project."""
         git = os.path.join(self.path, ".git")
         for folder in ("objects/info", "refs/heads", "info"):
             os.makedirs(os.path.join(git, folder), exist_ok=True)
@@ -159,13 +159,13 @@ class Checkout:
         return tree
 
     def _special_files(self) -> tuple[str, ...]:
-        """What stands in the place of a file that git keeps and is none, each as a sentence."""
+        """Devices, pipes and sockets in the place of a file of the index, each as a sentence."""
         names = (name_of(row) for row in self._git("ls-files", "-z").split(b"\0") if row)
         kinds = ((name, _special(os.path.join(self.path, name))) for name in names)
         return tuple(f"{name} is now {kind}" for name, kind in kinds if kind)[:NAMED]
 
     def _empty_repositories(self) -> tuple[str, ...]:
-        """Folders that somebody made repositories of and committed nothing in, each as a sentence: git cannot add them."""
+        """Repositories without a commit inside the folder, each as a sentence: git cannot add them."""
         found = []
         for place, folders, _ in os.walk(self.path):
             if ".git" in folders and place != self.path:
@@ -174,7 +174,7 @@ class Checkout:
         return tuple(found[:NAMED])
 
     def kept_out(self, paths: Sequence[str]) -> dict[str, str]:
-        """{path: why} of those files, folders and globs that are in the folder and of which nothing is in the last snapshot.
+        """{path: why} of the files, folders and globs that exist in the folder, but not in the last snapshot.
 
         Raises GitError.
         """
@@ -211,7 +211,7 @@ class Checkout:
         return f"{path} exists, but {where} `{pattern}` keeps it out of the commit"
 
     def left_over(self) -> list[str]:
-        """What is in the folder and not in the last snapshot; a folder of which nothing is in it ends in a slash. Raises GitError."""
+        """What is in the folder and not in the last snapshot; a folder with nothing in it ends in a slash. Raises GitError."""
         asked = ("ls-files", "--others", "--directory", "-z")
         return sorted(name_of(row) for row in self._git(*asked).split(b"\0") if row)
 
@@ -258,7 +258,10 @@ class Checkout:
         return text_of(self._git("write-tree"))
 
     def commit(self, tree: str, parent: str, message: str, *, first: bool) -> str:
-        """Commit `tree` on `parent` and move the attempt's reference there; `first`: it must not exist yet. Raises GitError, RefMoved."""
+        """Commit `tree` on `parent` and move the attempt's reference there. Raises GitError, RefMoved.
+
+        `first`: the reference must not exist yet.
+        """
         made = self.repository.make_commit(tree, (parent,), message)
         self.repository.move_ref(self.ref, made, None if first else parent)
         return made

@@ -1,8 +1,8 @@
 """Where gates are judged: the files of a commit, with a HOME and TMPDIR that no step and no agent ever wrote to.
 
-What one gate leaves there no other gate finds: a gate passes here if it passes in a fresh clone of the commit. Making
-files is what costs, so a place is kept and used again for the next commit of the project: whatever is not as we left
-it, by the file system's own numbers, is made anew from the commit.
+What one gate leaves there no other gate finds: a gate passes here if it passes in a fresh clone of the commit. Writing
+files takes time, so a folder is kept and used again for the next commit of the project: only what differs from what we
+noted of it (inode, size, times) is written anew.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CleanCheckout:
         os.close(self._lock)
 
     def renew(self) -> str:
-        """Make all as the commit alone makes it; tells in words what had been left there since the last time, "" for nothing.
+        """Make the folder what the commit alone gives. Returns what gates had left there, in words; "" for nothing.
 
         Raises GitError, RepositoryProblem, OSError.
         """
@@ -86,7 +86,7 @@ class CleanCheckout:
         return ", ".join(left[:NAMED]) + more
 
     def _begin(self) -> None:
-        """Go on from the commit that was judged here last, where that leads to the same files as a checkout anew."""
+        """Start from the commit that was judged here last, if that leads to the same files as a new checkout."""
         for name in os.listdir(self.folder):  # where there is no sandbox a gate may have written beside the checkout
             if name not in ("checkout", LOCK, "state", "tmp", "home", "bin") and not name.startswith("index"):
                 remove(os.path.join(self.folder, name))
@@ -125,7 +125,7 @@ class CleanCheckout:
         self._checkout.fill(self.commit)
 
     def _put_right(self, expected: State) -> list[str]:
-        """Make anew what is not as `expected` has it; returns those paths."""
+        """Write anew what differs from `expected`; returns those paths."""
         found = state_of(self.path)
         odd = sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
         if odd and (self._checkout.has_submodules() or not os.path.isdir(self.path) or "" in found):
@@ -140,7 +140,7 @@ class CleanCheckout:
         return odd
 
     def _note(self) -> None:
-        """What it looks like once it belongs to whom the gates' commands run as, with a git of its own."""
+        """Give the files a git of their own and the owner that gates run as; note how they look then."""
         private = os.path.join(self.path, ".git")
         if os.path.lexists(private):
             remove(private)
@@ -152,7 +152,7 @@ class CleanCheckout:
 
 
 class NoFiles:
-    """In place of a CleanCheckout for gates that look at changed files, where no file is left changed: they need none."""
+    """Stands for a CleanCheckout where no file is left changed: gates that look at changed files need none."""
 
     def __init__(self, folder: str, commit: str) -> None:
         self.folder, self.path, self.commit = folder, folder, commit

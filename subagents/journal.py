@@ -22,10 +22,10 @@ def timestamp() -> str:
 
 
 class Journal:
-    """Appends to a log. After `limit` bytes of program output it notes that once and drops further output; events are always kept.
+    """Appends to a log. After `limit` bytes of program output it notes that once and drops the rest; events are always kept.
 
-    What cannot be written for a fault of the machine (a full disk) is counted, and said once writing works again: a log is
-    not worth an attempt. The work itself meets the same fault, and ends with it.
+    When the machine fails (a full disk), it counts the bytes that are lost and notes them once writing works again. An
+    attempt does not fail for its log: its work meets the same fault, and fails for that.
     """
 
     def __init__(self, path: str, limit: int) -> None:

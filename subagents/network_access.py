@@ -1,7 +1,7 @@
 """The hosts that an attempt's commands may reach: the runner's side of the network proxy (network_proxy.py).
 
-The sandbox stays without network. The proxy, a process of the attempt outside of it, is started by the first command that may use
-the network, and serves all of them. It is told to end before the result is sent, so that everything is counted.
+The sandbox stays without network. The proxy is a process of the attempt outside of it. The first command that may use the
+network starts it, and it serves all of them. It ends before the result is sent, so that everything is counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PORT = 3128  # of the proxy, on the loopback of each sandbox, where nothing else
 NOTES_BYTES = 1024 * 1024
 _URL = f"http://127.0.0.1:{PORT}"
 _LOCAL = "localhost,127.0.0.1,::1"
-# Both cases: curl reads http_proxy in lower case only, others the other. Node reads them when it is told to.
+# In both cases: curl reads http_proxy in lower case only, other programs in upper case. Node must be told to read them.
 _VARIABLES = {
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), _URL),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), _LOCAL),
@@ -33,7 +33,7 @@ NO_SANDBOX = (
     "install bubblewrap, or clear the list and choose whose commands have the whole network"
 )
 
-_started: tuple[int, int, str] | None = None  # (process, what it is told to end by, its attempt)
+_started: tuple[int, int, str] | None = None  # (process, the pipe that tells it to end when it is closed, its attempt)
 
 
 def why_impossible(spec: TaskSpec) -> str:
@@ -42,7 +42,7 @@ def why_impossible(spec: TaskSpec) -> str:
 
 
 def variables(spec: TaskSpec) -> dict[str, str]:
-    """The environment variables of a command that may use the network: of this machine's way out, or of the network proxy."""
+    """Environment variables of a command that may use the network: this machine's own proxy, or the attempt's."""
     found = way_out()
     if not spec.policy.get("hosts"):
         return found
@@ -50,10 +50,7 @@ def variables(spec: TaskSpec) -> dict[str, str]:
 
 
 def proxy_socket(spec: TaskSpec) -> str:
-    """The socket of the attempt's network proxy, which is started when it is not there yet; "" where all hosts are allowed.
-
-    Raises OSError.
-    """
+    """The socket of the attempt's network proxy, which the first call starts; "" where all hosts are allowed. Raises OSError."""
     global _started
     if not spec.policy.get("hosts"):
         return ""
@@ -63,19 +60,19 @@ def proxy_socket(spec: TaskSpec) -> str:
     if _started is not None and _started[2] == spec.attempt_dir:
         return path
     listener = listen_in(spec.attempt_dir, SOCKET_NAME)
-    end, told = os.pipe()
+    read_end, write_end = os.pipe()
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "network_proxy.py")
     actions = [
-        (os.POSIX_SPAWN_DUP2, end, 0),
+        (os.POSIX_SPAWN_DUP2, read_end, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_DUP2, listener.fileno(), LISTENER_FD),
     ]
     argv = [sys.executable, "-I", "-S", script, spec.attempt_dir]
     environment = {**allowed(), **way_out(), "CE_ATTEMPT": spec.attempt_dir}
     pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions)
-    os.close(end)
+    os.close(read_end)
     listener.close()
-    _started = (pid, told, spec.attempt_dir)
+    _started = (pid, write_end, spec.attempt_dir)
     return path
 
 

@@ -27,8 +27,11 @@ FILE = "purse.json"
 
 @record
 class Entry:
-    """What one attempt has booked, in US dollars. `spent` is the cost so far; the worst case of its open requests is `under_way`
-    beyond that; `unanswered` is the estimate of those of which no word has come back yet, and `requests` how many they are."""
+    """What one attempt has booked, in US dollars.
+
+    `spent` is the cost so far, `under_way` the worst case of its open requests beyond that. `requests` have got no answer
+    at all yet; `unanswered` is the estimate of their cost.
+    """
 
     spent: float = 0.0
     under_way: float = 0.0
@@ -59,7 +62,7 @@ class Purse:
             return least
 
     def keep(self, *, limit_usd: float | None, ended_usd: float, live: Iterable[str]) -> None:
-        """Say anew what the batch may spend in all, what is spent elsewhere, and whose entries count. Raises ContractError, OSError."""
+        """Set the batch's limit, what is spent elsewhere, and the attempts that count. Raises ContractError, OSError."""
         wanted = set(live)
         with self._open() as content:
             content |= {"limit_usd": limit_usd, "ended_usd": ended_usd}
@@ -94,7 +97,7 @@ class Purse:
             limit = None if found["limit_usd"] is None else float(found["limit_usd"])
             return {"limit_usd": limit, "ended_usd": float(found["ended_usd"]), "live": live}
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise ContractError(FILE, "is not what a purse is kept as") from None
+            raise ContractError(FILE, "does not have the form of a purse") from None
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def purse_of(spec: TaskSpec) -> str:
 
 
 def with_estimate(spec: TaskSpec, usage: dict[str, Any]) -> dict[str, Any]:
-    """The figures of an attempt that was killed, with what was under way as one more request, which is marked as an estimate."""
+    """The figures of an attempt that was killed; what was under way is one more request, marked as an estimate."""
     entry = _booked(spec)
     if entry is None or not entry.requests:
         return usage
@@ -125,7 +128,7 @@ def _booked(spec: TaskSpec) -> Entry | None:
 
 
 def cost_with_what_was_under_way(spec: TaskSpec, cost_usd: float | None, tokens: int | None) -> tuple[float | None, str]:
-    """(the cost of an attempt that was killed, a sentence about what of it is an estimate or ""), from what it had reported."""
+    """(the cost of an attempt that was killed, a sentence about the estimate in it or ""), from what it had reported."""
     entry = _booked(spec)
     if entry is None or (cost_usd is None and tokens is not None):  # a price is unknown: so is the sum
         return cost_usd, ""

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from batches.core.engine.states import Operation
 from batches.core.gates.evidence import Evidence, GateEvidence, output_digest
 from batches.models import Attempt, Batch, GateCheck
 from subagents.contract import GateOutcome, TaskSpec, TaskType
 
+_SAME = ("command", "exit_code", "first_exit_code", "flaky", "commit", "environment", "seconds", "note")
 _OF_SPEC = ("attempt_ref", "batch_id", "run", "stage", "key", "type", "prp_id", "phase_name")
 
 
@@ -15,24 +17,7 @@ def evidence_of_result(spec: TaskSpec, outcomes: Iterable[GateOutcome], judged_c
     """The evidence as an attempt reported it."""
     own = spec.key if spec.type == TaskType.EXECUTE else ""
     gates = tuple(
-        GateEvidence(
-            phase=outcome.phase or own,
-            origin=str(outcome.origin),
-            position=outcome.position,
-            gate=outcome.text,
-            kind=str(outcome.kind),
-            command=outcome.command,
-            status=str(outcome.status),
-            exit_code=outcome.exit_code,
-            first_exit_code=outcome.first_exit_code,
-            flaky=outcome.flaky,
-            commit=outcome.commit,
-            environment=outcome.environment,
-            seconds=outcome.seconds,
-            output_sha256=output_digest(outcome.output),
-            note=outcome.note,
-        )
-        for outcome in outcomes
+        _evidence(outcome, phase=outcome.phase or own, position=outcome.position, gate=outcome.text) for outcome in outcomes
     )
     place = (spec.attempt_ref, spec.batch_id, spec.run, spec.stage, own, spec.prp_id, spec.phase_name)
     return Evidence(*place, spec.base_commit, judged_commit, _sorted(gates))
@@ -61,23 +46,15 @@ def _of_attempt(attempt: Attempt, gates: Iterable[GateEvidence]) -> Evidence:
 
 def _of_row(row: GateCheck) -> GateEvidence:
     phase = row.gate.phase if row.gate is not None else row.attempt.task.phase
-    return GateEvidence(
-        phase=phase.key if phase is not None else "",
-        origin=row.origin,
-        position=row.gate.position if row.gate is not None else row.position,
-        gate=row.title,
-        kind=row.kind,
-        command=row.command,
-        status=row.status,
-        exit_code=row.exit_code,
-        first_exit_code=row.first_exit_code,
-        flaky=row.flaky,
-        commit=row.commit,
-        environment=row.environment,
-        seconds=row.seconds,
-        output_sha256=output_digest(row.output),
-        note=row.note,
-    )
+    position = row.gate.position if row.gate is not None else row.position
+    return _evidence(row, phase=phase.key if phase is not None else "", position=position, gate=row.title)
+
+
+def _evidence(judged: GateOutcome | GateCheck, *, phase: str, position: int, gate: str) -> GateEvidence:
+    """The evidence for a gate, from an attempt's outcome or from its row: what both have under the same names."""
+    same: dict[str, Any] = {name: getattr(judged, name) for name in _SAME}
+    words: dict[str, Any] = {name: str(getattr(judged, name)) for name in ("origin", "kind", "status")}
+    return GateEvidence(phase=phase, position=position, gate=gate, output_sha256=output_digest(judged.output), **words, **same)
 
 
 def _sorted(gates: Iterable[GateEvidence]) -> tuple[GateEvidence, ...]:

@@ -31,7 +31,7 @@ def read_ledger(batch: Batch, key: str | None = None) -> tuple[Entry, ...]:
         checks = checks.filter(Q(attempt__task__phase__key=key) | Q(gate__phase__key=key))
     newest = _newest_attempts(batch)
     place: dict[str, int] = {}
-    own, merged, others = _sorted_out(checks, newest, place)
+    own, merged, others = _grouped(checks, newest, place)
     standing = SignOff.objects.filter(gate__phase__batch=batch, withdrawn_at=None)
     signed_off = {one.gate_id: one for one in standing if one.attempt_id in newest}
     said = {one.gate_id: one for one in GateOpinion.objects.filter(gate__phase__batch=batch).order_by("pk") if one.attempt_id in newest}
@@ -56,12 +56,12 @@ def _newest_attempts(batch: Batch) -> frozenset[int]:
     return frozenset(newest.values())
 
 
-def _sorted_out(
+def _grouped(
     checks: QuerySet[GateCheck], newest: frozenset[int], place: dict[str, int]
 ) -> tuple[dict[int, Check], dict[int, Check], list[Entry]]:
     """({gate: its phase's own judgement}, {gate: that on the merged tree}, the gates that are not the plan's).
 
-    `place` takes the positions of the phases that come by.
+    Fills `place` with the positions of the phases that it meets.
     """
     own: dict[int, Check] = {}
     merged: dict[int, Check] = {}

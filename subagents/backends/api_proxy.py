@@ -18,7 +18,7 @@ import time
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from subagents.backends.door import TooDear
+from subagents.backends.door import TooExpensive
 from subagents.credentials import signed
 from subagents.files import ContractError
 from subagents.http_heads import HEAD_BYTES, NotHttp, closing_head, read_head, value_of
@@ -138,7 +138,7 @@ class ApiProxy:
         """The request as it may be sent, booked. Raises Refusal."""
         try:
             return self._door.admit(body)
-        except TooDear:
+        except TooExpensive:
             self._on_too_dear()
             raise Refusal(400, "invalid_request_error", "what is left of the budget does not hold another request") from None
         except ValueError as error:

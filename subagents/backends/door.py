@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ANSWER_BYTES = 16 * 1024 * 1024  # of an answer that is not streamed
 
 
-class TooDear(Exception):
+class TooExpensive(Exception):
     """Not even a short answer to the request fits into what is left."""
 
 
@@ -36,9 +36,9 @@ class Door:
         self._count = 0
 
     def admit(self, body: bytes) -> tuple[bytes, Passing]:
-        """Book the request, with an answer as long as fits, and give it with what follows its answer.
+        """Book the request, with the longest answer that fits. Returns the body to send, and what reads the answer.
 
-        Raises TooDear, ValueError when the body is no request to the Messages API, ContractError, OSError.
+        Raises TooExpensive, ValueError when the body is no request to the Messages API, ContractError, OSError.
         """
         from subagents.spending import Request
 
@@ -60,13 +60,13 @@ class Door:
             left = self._book(only_if_it_fits=True) if tokens else -1.0
             if left is not None and left < -1e-9:
                 del self.passing[name]
-                raise TooDear
+                raise TooExpensive
             self.lowered = True
             body = json.dumps({**json.loads(body), "max_tokens": tokens}).encode()
         return body, passing
 
     def ended(self, name: str) -> None:
-        """The request is over, in whichever way."""
+        """The request is over, however it ended."""
         del self.passing[name]
         self._book()
         self.changed()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from subagents.backends.door import Chunks, Door, TooDear
+from subagents.backends.door import Chunks, Door, TooExpensive
 from subagents.purse import Entry, Purse, cost_with_what_was_under_way, purse_of
 from subagents.spending import HOUR, LEAST_ANSWER, PICTURE_TOKENS, Request, UsageMeter, request_cost
 from tests.subagents.conftest import World
@@ -83,7 +83,7 @@ def test_door_lets_through_what_fits_shortens_what_does_not_and_refuses_the_rest
     assert json.loads(sent)["max_tokens"] == 32_000
     sent, second = gate.admit(body())
     assert json.loads(sent)["max_tokens"] < 4_000 and gate.lowered, "the first may still need what it may cost"
-    with pytest.raises(TooDear):
+    with pytest.raises(TooExpensive):
         gate.admit(body())
     answer(first, 1_000)
     answer(second, 1_000)
@@ -97,7 +97,7 @@ def test_attempts_of_a_batch_share_what_it_may_spend(tmp_path: Path) -> None:
     one, other = door(tmp_path, "a", None), door(tmp_path, "b", None)
     _, first = one.admit(body())
     _, second = other.admit(body())
-    with pytest.raises(TooDear):
+    with pytest.raises(TooExpensive):
         one.admit(body())
     answer(first, 1)
     other.admit(body())
