@@ -28,9 +28,9 @@ def remove(folder: str) -> None:
 
 
 def state_of(folder: str) -> State:
-    """{path: what tells a file from another} of all that is below, without the .git of the folder itself.
+    """{path: mode, inode, size and times} of all that is below, without the folder's own .git; of folders the mode alone.
 
-    The time of a change of state (ctime) cannot be set by who writes a file. Of folders only that they are there counts.
+    A program that writes a file cannot set the time at which its inode changed (ctime), so no change goes unseen.
     """
     found: State = {}
     waiting = [""]
