@@ -156,7 +156,7 @@ class ProjectAdmin(ReadOnlyAdmin):
 
     list_display = ["name", "repository", "base_branch", "backend", "max_parallel", "created_at"]
     search_fields = ["name", "repository"]
-    exclude = ["linear_token_sealed", "forge_token_sealed", "notify_secret_sealed"]
+    exclude = ["linear_token_sealed", "forge_token_sealed", "notify_secret_sealed", "notify_others_sealed"]
 
 
 @admin.register(User)

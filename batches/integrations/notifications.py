@@ -25,7 +25,7 @@ from batches.accounts.sealed import Unreadable, unseal
 from batches.core.engine.states import Operation, RunState
 from batches.core.errors import ServiceError
 from batches.core.gates.success import Success, success_words
-from batches.integrations import personal_notifications
+from batches.integrations import other_services, personal_notifications
 from batches.integrations.webhook import WebhookError, send
 from batches.metrics.successes import successes_of_batches
 from batches.models import Notification, Project, Run
@@ -44,8 +44,8 @@ Event = Notification.Event
 def want(run: Run, event: "Notification.Event", text: str, about: str, now: datetime) -> None:
     """Notify over the project's channels and the people who want it, once per `about`. Runs in the caller's transaction."""
     rows = [
-        Notification(run=run, event=event, channel=channel, about=about, text=text, created_at=now, next_try_at=now)
-        for channel in _channels(run.batch.project)
+        Notification(run=run, event=event, channel=channel, receiver=receiver, about=about, text=text, created_at=now, next_try_at=now)
+        for channel, receiver in ways_of(run.batch.project)
     ]
     rows += personal_notifications.rows_for_people(run, event, text, about, now)
     Notification.objects.bulk_create(rows, ignore_conflicts=True)
@@ -111,24 +111,26 @@ def try_channels(*, project: Project, actor: Actor) -> str:
     text = f"This is a test notification from the project {project.name}."
     done: list[str] = []
     failed: list[str] = []
-    for channel in _channels(project):
+    address = site_address("batches:project_detail", project.slug)
+    for channel, receiver in ways_of(project):
         try:
-            _send(channel, project, text, site_address("batches:project_detail", project.slug), {"event": "test", "project": project.slug})
+            _send(channel, receiver, project, text, address, {"event": "test", "project": project.slug})
         except UNSENT as problem:
             failed.append(f"{channel.label}: {problem}")
         else:
             done.append(str(channel.label))
+    done = list(dict.fromkeys(done))
     if failed:
         raise ServiceError(" ".join(failed) + (f" Sent by {' and '.join(done)}." if done else ""))
     if not done:
-        raise ServiceError("Notifications are off: save a webhook or email addresses first.")
+        raise ServiceError("Notifications are off: save a webhook, email addresses or another service first.")
     return f"A test notification was sent by {' and '.join(done)}."
 
 
 def send_again(*, notice: Notification, actor: Actor) -> None:
     """Have a notification sent once more, whether it was sent or given up. Raises ServiceError, PermissionDenied."""
     actor.require(CHANGE_PROJECT, notice.run.batch.project)
-    if notice.channel not in _channels(notice.run.batch.project):
+    if (notice.channel, notice.receiver) not in ways_of(notice.run.batch.project):
         raise ServiceError(f"The project no longer notifies by {notice.get_channel_display()}.")
     now = timezone.now()
     free = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
@@ -136,10 +138,16 @@ def send_again(*, notice: Notification, actor: Actor) -> None:
         raise ServiceError("It is being sent right now.")
 
 
-def _channels(project: Project) -> "list[Notification.Channel]":
+def ways_of(project: Project) -> "list[tuple[Notification.Channel, str]]":
+    """Each channel of the project, with the receiver where it has several."""
+    try:
+        others = list(other_services.addresses_of(project))
+    except Unreadable:
+        others = [""]  # said when it is sent
     return [
-        *([Notification.Channel.WEBHOOK] if project.notify_webhook_sealed else []),
-        *([Notification.Channel.MAIL] if project.notify_mail.strip() else []),
+        *([(Notification.Channel.WEBHOOK, "")] if project.notify_webhook_sealed else []),
+        *([(Notification.Channel.MAIL, "")] if project.notify_mail.strip() else []),
+        *((Notification.Channel.OTHER, receiver) for receiver in others),
     ]
 
 
@@ -148,7 +156,7 @@ def _deliver(row: Notification) -> None:
     details = {"event": row.event, "batch_id": batch.number, "title": batch.title, "project": batch.project.slug}
     details |= {"run": row.run.number, "operation": row.run.operation, "state": row.run.state, "at": row.created_at.isoformat()}
     with _noted([row]):
-        _send(row.channel, batch.project, row.text, _page_of(row), details, f"{batch.number}-{row.pk}")
+        _send(row.channel, row.receiver, batch.project, row.text, _page_of(row), details, f"{batch.number}-{row.pk}")
 
 
 def _deliver_to_person(row: Notification, user: User, now: datetime) -> None:
@@ -204,11 +212,19 @@ def _mail(receivers: list[str], subject: str, text: str, delivery: str) -> None:
     EmailMessage(subject, text, settings.DEFAULT_FROM_EMAIL, receivers, headers=known).send()
 
 
-def _send(channel: str, project: Project, text: str, address: str, details: Mapping[str, object], delivery: str = "test") -> None:
+def _send(
+    channel: str, receiver: str, project: Project, text: str, address: str, details: Mapping[str, object], delivery: str = "test"
+) -> None:
     """`details` are added to a JSON webhook; `delivery` names the message. Raises one of UNSENT."""
     if channel == Notification.Channel.MAIL:
         receivers = [one.strip() for one in project.notify_mail.split(",") if one.strip()]
         _mail(receivers, " ".join(text.split())[:150], f"{text}\n\n{address}".strip() + "\n", delivery)
+        return
+    if channel == Notification.Channel.OTHER:
+        other = other_services.addresses_of(project).get(receiver)
+        if other is None:
+            raise WebhookError("The project no longer notifies this service.")
+        other_services.post(other, project.name, f"{text}\n{address}".strip(), private=settings.CE_WEBHOOK_PRIVATE)
         return
     if not project.notify_webhook_sealed:
         raise WebhookError("The project no longer has a webhook.")

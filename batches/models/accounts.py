@@ -236,11 +236,13 @@ class Notification(models.Model):
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", "webhook"
         MAIL = "mail", "mail"
+        OTHER = "other", "other service"
         PERSON = "person", "mail to a person"
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="notifications")
     event = models.CharField(max_length=12, choices=Event)
     channel = models.CharField(max_length=7, choices=Channel)
+    receiver = models.CharField(max_length=16, blank=True, default="", help_text="Which other service: a keyed hash of its address.")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="notifications", help_text="Empty: the project's."
     )
@@ -260,7 +262,7 @@ class Notification(models.Model):
         verbose_name = "notification"
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["run", "channel", "about"], condition=Q(user=None), name="notice_once_per_channel"),
+            models.UniqueConstraint(fields=["run", "channel", "receiver", "about"], condition=Q(user=None), name="notice_once_per_channel"),
             models.UniqueConstraint(fields=["run", "user", "about"], condition=Q(user__isnull=False), name="notice_once_per_person"),
             models.CheckConstraint(
                 condition=Q(channel="person", user__isnull=False) | (~Q(channel="person") & Q(user=None)), name="notice_of_person_has_one"

@@ -172,6 +172,9 @@ class Project(models.Model):
         blank=True, editable=False, help_text="What messages to the webhook are signed with. Encrypted; never shown."
     )
     notify_format = models.CharField(max_length=5, choices=NotifyFormat, default=NotifyFormat.JSON)
+    notify_others_sealed = models.TextField(
+        blank=True, editable=False, help_text="Addresses of other services, one per line. Encrypted; never shown."
+    )
     notify_mail = models.CharField(max_length=1000, blank=True)
     members_only = models.BooleanField(
         default=False, help_text="Only its members and administrators see it. Otherwise everybody does by the role of the account."

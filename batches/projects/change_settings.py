@@ -14,6 +14,7 @@ from batches.integrations.webhook import WebhookError, check_url
 from batches.models import Project
 from batches.projects.code_host import check_code_host
 from batches.projects.gates_and_environment import check_environment, check_gates
+from batches.projects.other_services import sealed_services
 from batches.projects.worker_hosts import check_worker_hosts
 from subagents.contract import SubagentError
 from subagents.workspace import open_repository
@@ -32,7 +33,7 @@ PROJECT_SETTINGS = frozenset(
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
         *("forge", "forge_address", "forge_token", "forge_forget", "finish_by", "remark_rounds"),
-        *("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail"),
+        *("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail", "notify_others", "notify_others_forget"),
         *(f"{name}_{part}" for name in ("lint", "test", "coverage") for part in ("command", "when")),
         *("standard_gates", "largest_file_mb", "rerun_gates"),
     }
@@ -65,6 +66,9 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
         changes["notify_secret_sealed"] = seal(secret)
     elif forget:
         changes["notify_secret_sealed"] = ""
+    others, forget = str(changes.pop("notify_others", "")).strip(), changes.pop("notify_others_forget", False)
+    if others or forget:
+        changes["notify_others_sealed"] = sealed_services(others, actor)
     check_gates(changes)
     check_environment(project, changes)
     changed = sorted(name for name, value in changes.items() if getattr(project, name) != value)

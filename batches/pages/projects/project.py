@@ -14,16 +14,16 @@ from batches.accounts.roles import ADD_PROJECT, CHANGE_PROJECT, MERGE_BATCH, WRI
 from batches.accounts.sessions import is_confirmed
 from batches.core.engine.pricing import MODELS
 from batches.engine.preflight import preflight_checks
-from batches.integrations.notifications import TRIES
+from batches.integrations.notifications import TRIES, ways_of
 from batches.integrations.offered_models import offered_models
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
 from batches.pages.projects.group_of_settings import save_settings
-from batches.pages.projects.settings_form import ProjectSettings, fill_in
+from batches.pages.projects.settings_form import OTHER_SERVICES, ProjectSettings, fill_in
 from batches.projects.monthly_budget import month_to_date
 
 TREND_RUNS = 30
-SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_secret", "notify_forget")
+SECRETS = ("linear_token", "linear_forget", "notify_webhook", "notify_secret", "notify_forget", *OTHER_SERVICES)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,6 +64,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "batches": project.batches.with_state().order_by("-number")[:10],
         "notices": Notification.objects.filter(run__batch__project=project, user=None)[:5] if may_change else [],
         "notice_tries": TRIES,
+        "notice_ways": list(dict.fromkeys(str(channel.label) for channel, _ in ways_of(project))) if may_change else [],
         "plans": project.plans.defer("text")[:10],
     }
     return render(request, "projects/project.html", context, status=400 if form.errors and not filled else 200)

@@ -16,6 +16,7 @@ from subagents.agent_recipes import RECIPES, recipe_of
 from subagents.allowed_hosts import MOST_HOSTS, fault_of_host
 from subagents.protected_paths import MOST_PATTERNS, fault_of_pattern
 
+OTHER_SERVICES = ("notify_others", "notify_others_forget")
 # Groups of the settings of a project; a field that is in none of them stands under "More".
 SETTING_GROUPS = (
     ("Project", ("name", "base_branch")),
@@ -27,7 +28,7 @@ SETTING_GROUPS = (
     ("Reviews and files", ("require_review", "accept_context", "undeclared_edits", "deletions", "protected_paths")),
     ("Hosts", ("worker_hosts", "remote")),
     ("Network and tools", ("network", "allowed_hosts", "tool_paths")),
-    ("Notifications", ("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail")),
+    ("Notifications", ("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail", *OTHER_SERVICES)),
     ("Linear", ("linear_team", "linear_token", "linear_forget")),
 )
 
@@ -70,6 +71,17 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
     )
     notify_forget = forms.BooleanField(
         required=False, label="Delete the webhook", help_text="It and its secret are deleted when you save."
+    )
+    notify_others = forms.CharField(
+        required=False,
+        max_length=5000,
+        label="Other services",
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="One address per line, as apprise reads it: tgram://TOKEN/CHAT. Replaces all. Stored encrypted and never shown. "
+        "Empty: no change.",
+    )
+    notify_others_forget = forms.BooleanField(
+        required=False, label="Delete the other services", help_text="They are deleted when you save."
     )
     model = ModelField(help_text="For every phase, unless Execute sets another. Empty: by complexity. Or an exact id.")
     retry_model = ModelField(label="Model for retries", help_text="Used after a failed attempt. Empty: by complexity.")

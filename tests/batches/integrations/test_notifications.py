@@ -117,7 +117,7 @@ def test_a_test_message_goes_over_every_channel_at_once_and_says_what_did_not_wo
     client.force_login(builders.make_user())
     project = builders.make_batch().project
     address = f"/projects/{project.slug}/test-message/"
-    assert "save a webhook or email addresses first" in client.post(address, follow=True).text
+    assert "save a webhook, email addresses or another service first" in client.post(address, follow=True).text
     Project.objects.update(notify_webhook_sealed=seal(receiver.url), notify_mail="a@example.org")
     assert "A test notification was sent by webhook and mail." in client.post(address, follow=True).text
     (got,) = receiver.got
