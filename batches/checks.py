@@ -13,7 +13,7 @@ ENGINE = "engine"  # the tag of these checks: a process that shows no pages make
 
 @register(ENGINE)
 def check_queue(**_: Any) -> list[CheckMessage]:
-    """The task queue as the engine needs it (docs/engine.md): tasks commit with the state change and are not repeated early."""
+    """The task queue as the engine needs it (docs/engine.md): tasks commit with the state; none repeats early."""
     cluster = settings.Q_CLUSTER
     found: list[CheckMessage] = []
     if cluster.get("orm") != "default":

@@ -43,7 +43,7 @@ def close_directory(data: Path) -> str:
 
 
 def close_database(database: dict[str, Any]) -> str:
-    """As close_directory, for the files of a SQLite database, wherever it is. `database` is the entry of Django's DATABASES."""
+    """As close_directory, for the files of a SQLite database, wherever it is. `database`: its entry of DATABASES."""
     if database["ENGINE"] != "django.db.backends.sqlite3" or str(database["NAME"]) == ":memory:":
         return ""
     files = [Path(f"{database['NAME']}{ending}").resolve() for ending in ("", "-wal", "-shm", "-journal")]

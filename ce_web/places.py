@@ -17,7 +17,7 @@ def find_files(base: Path) -> Path:
 
 
 def default_data_dir(base: Path) -> Path:
-    """Where an installation keeps its data if CE_DATA_DIR says nothing: `var` of the checkout, else in the home of the user."""
+    """Where an installation keeps its data without CE_DATA_DIR: `var` of the checkout, else in the user's home."""
     if in_a_checkout(base):
         return base / "var"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "ce-web"

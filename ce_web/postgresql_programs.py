@@ -13,7 +13,7 @@ class ProgramFailed(Exception):
 
 
 def dump(database: dict[str, Any], target: str) -> None:
-    """Write a consistent dump of the database (an entry of Django's DATABASES) into a new file. Raises ProgramFailed."""
+    """Write a consistent dump of the database (an entry of DATABASES) into a new file. Raises ProgramFailed."""
     _run("pg_dump", database, "--format=custom", "--no-owner", "--no-privileges", "--file", target)
 
 

@@ -50,7 +50,7 @@ class Source:
 
 
 class Arriving:
-    """A request that has not come whole; `lacking` bytes of its body are missing, None as long as its header is not whole."""
+    """A request that is not complete; `lacking` bytes of its body are missing, None while its header is incomplete."""
 
     __slots__ = ("address", "conn", "deadline", "head", "lacking", "size", "whole")
 

@@ -25,7 +25,7 @@ def may(user: AnyUser, permission: str, project: Project | None) -> bool:
 
 
 def may_anywhere(user: AnyUser, permission: str) -> bool:
-    """Whether there is a project, or none at all, in which the user has `permission`: for links that lead to a choice."""
+    """Whether the user has `permission` in some project, or outside of any: for links that lead to a choice."""
     if not user.is_authenticated or not user.is_active:
         return False
     if user.has_perm(permission):
@@ -46,7 +46,7 @@ def roles_in_projects(user: User) -> dict[int, set[str]]:
 
 
 def sight_of(user: AnyUser, token: ApiToken | None = None) -> Sight | None:
-    """The rows that requests of the user may see, None for all; those of a token with a project, that project's alone."""
+    """The rows that the user may see, None for all; with a token for one project, those of that project."""
     if not user.is_authenticated or not user.is_active:
         return NOTHING
     sight = None if user.has_perm(CHANGE_PROJECT) else _sight_by_role(user)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`cause` is written to the history. `user` is None for a command, which may do everything; `token` is None for a page."""
+    """`cause` goes into the history. `user` is None for a command, which may do everything; `token` for a page."""
 
     cause: str
     user: "User | None" = None

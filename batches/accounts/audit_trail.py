@@ -63,7 +63,7 @@ class TrailEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrailFilter:
-    """Filters of the trail; empty means all. `who` is part of a name; `rules` adds the actions of hosts and policies."""
+    """Filters of the trail; empty means all. `who` is part of a name; `rules` adds acts of hosts and policies."""
 
     who: str = ""
     kind: str = ""
@@ -75,7 +75,7 @@ class TrailFilter:
 
 @dataclass(frozen=True, slots=True)
 class TrailSource:
-    """One kind of row that records actions. `words` gets the values of `columns` and returns (what, detail, refused)."""
+    """One kind of row that records acts. `words` turns the values of `columns` into (what, detail, refused)."""
 
     kind: str
     rows: Callable[[], QuerySet[Any]]

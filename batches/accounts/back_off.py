@@ -29,7 +29,7 @@ DEVICE_SECONDS = 180 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """So many failures are free; after them the next try waits `first` seconds, doubled by each failure, at most `most`."""
+    """So many failures are free. Then a try waits `first` seconds, doubled by each failure, at most `most`."""
 
     free: int
     first: float

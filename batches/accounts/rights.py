@@ -1,4 +1,4 @@
-"""Who may do what, as one table. SECURITY.md shows it, and a test checks every page and every call of the API against it."""
+"""Who may do what, as one table. SECURITY.md shows it; a test checks all pages and calls of the API against it."""
 
 from dataclasses import dataclass
 

@@ -101,7 +101,7 @@ def picture_of(key: str, user: User) -> str:
 
 
 def add_app(user: User, key: str, code: str, name: str) -> list[str]:
-    """Add an app that has shown a right code for `key`. Returns recovery codes if it is the first step. Raises ServiceError."""
+    """Add an app that has shown a right code for `key`. Returns the codes of a first step. Raises ServiceError."""
     counter = _counter_of(key, code, timezone.now())
     if counter is None:
         raise ServiceError("This is not the code that the app shows now. Check the clocks of both devices.")
@@ -203,7 +203,7 @@ def ask_passkey(user: User, origin: str) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def check_passkey(user: User, origin: str, kept: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-    """Raises PasskeyError unless the answer is signed by one of the person's passkeys, whose count of uses has grown."""
+    """Raises PasskeyError unless a passkey of the person signed the answer, and its count of uses has grown."""
     try:
         used = _server(origin).authenticate_complete(kept, _credentials(user), answer)
         counter = AuthenticationResponse.from_dict(answer).response.authenticator_data.counter
@@ -225,5 +225,5 @@ def _passkey_digest(credential_id: bytes) -> str:
 
 
 def _handle(user: User) -> bytes:
-    """What authenticators call the person: the same for all their passkeys, and it says nothing about them (WebAuthn 14.6.1)."""
+    """What authenticators call the person: one id for all passkeys, which says nothing of them (WebAuthn 14.6.1)."""
     return salted_hmac("batches.second_steps.handle", str(user.pk), algorithm="sha256").digest()

@@ -26,7 +26,7 @@ TO_SEND = timedelta(minutes=15)  # a form that was opened in time may be sent so
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """One session. `id` names it in forms without being its key; `at` is None for one that began before this was kept."""
+    """One session. `id` names it in forms and is not its key; `at` is None where the beginning was not kept."""
 
     id: str
     at: datetime | None
@@ -81,7 +81,7 @@ def keep_first_step(request: HttpRequest, user: User, onward: str) -> None:
 
 
 def first_step(request: HttpRequest) -> tuple[User, str] | None:
-    """(who has passed the first step lately, where to go then); None also if the person's password or account changed since."""
+    """(who has passed the first step lately, where to go then); None if password or account changed since."""
     kept = request.session.get(FIRST_STEP)
     if not kept or not 0 <= timezone.now().timestamp() - kept["at"] < FIRST_STEP_FOR.total_seconds():
         return None

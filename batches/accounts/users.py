@@ -101,7 +101,7 @@ def change_user(*, user: User, email: str, role: str, actor: Actor) -> None:
 
 
 def set_active(*, user: User, active: bool, actor: Actor) -> None:
-    """Switch an account off, which ends its sessions and tokens for good, or on again. Raises ServiceError, PermissionDenied."""
+    """Switch an account off, which ends its sessions and tokens, or on. Raises ServiceError, PermissionDenied."""
     actor.require(MANAGE_PEOPLE, None)
     if not active and actor.user is not None and actor.user.pk == user.pk:
         raise ServiceError("You cannot switch off your own account; another administrator can.")
@@ -168,7 +168,7 @@ def administrators() -> QuerySet[User]:
 
 
 def _locked(user: User) -> User:
-    """The current row. Locks it and all administrators' rows, so that two changes at the same time wait for each other."""
+    """The current row. Locks it and all administrators' rows, so that two changes at once wait for each other."""
     people = get_user_model()._default_manager.select_for_update(of=("self",)).order_by("pk")
     list(people.filter(pk__in=[*administrators().values_list("pk", flat=True), user.pk]).values_list("pk", flat=True))
     return User.objects.get(pk=user.pk)

@@ -14,7 +14,7 @@ class WrongChoice(ServiceError):
 
 
 class MadeMeanwhile(ServiceError):
-    """Another batch of the plan was made since the person looked. Asked again with that number as the newest, it is done."""
+    """Another batch of the plan was made since the person looked. Asked again with that number, it is done."""
 
 
 class NothingToDo(ServiceError):

@@ -142,7 +142,7 @@ def wall_time(seconds: float) -> datetime:
 
 
 def verdict_of(attempt: SupervisedProcess, spec: TaskSpec, observation: "Observation") -> tuple[str, str, TaskResult]:
-    """(SUCCESS or a FailureReason, a sentence about it, the result, built here if it left none) of a process that has ended."""
+    """(SUCCESS or a FailureReason, a sentence about it, its result or one built here) of a process that has ended."""
     if observation.result is not None and observation.result.status == ResultStatus.SUCCESS:
         return SUCCESS, "", observation.result
     if observation.result is not None:
@@ -299,7 +299,7 @@ def result_row(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> Result:
 
 
 def fill_diffs(results: QuerySet[Result]) -> None:
-    """Store the diffs of results. They are read after the attempt ended, so that the next phase does not wait for them."""
+    """Store the diffs of results. They are read after the attempt, so that the next phase need not wait."""
     _fill(with_attempts(results))
 
 

@@ -113,7 +113,7 @@ def resume(*, autopilot_run: AutopilotRun, actor: Actor, reason: str = "") -> No
 
 
 def stop(*, autopilot_run: AutopilotRun, actor: Actor) -> None:
-    """End the autopilot run: its current run continues, and nothing follows it. Raises ServiceError, PermissionDenied."""
+    """End the autopilot: the current run continues, nothing follows it. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, autopilot_run.batch.project)
     autopilot_run.refresh_from_db()
     if not autopilot_run.is_open or not move_autopilot(

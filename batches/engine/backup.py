@@ -39,7 +39,7 @@ OURS = ("refs/heads/ce/", "refs/ce/", "refs/notes/")
 
 @dataclass(frozen=True, slots=True)
 class ProjectPart:
-    """A project's part of a backup: its repository's path and the references in its bundle; `problem` says why there is none."""
+    """A project's part of a backup: the repository's path, the references in its bundle, or why it has none."""
 
     slug: str
     repository: str

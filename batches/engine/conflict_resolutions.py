@@ -170,7 +170,7 @@ def drop_phase(*, task: Task, actor: Actor) -> str:
 
 
 def decide_conflict(*, conflict: Conflict, decision: str, actor: Actor) -> None:
-    """Save a person's choice about a conflict: warn (run anyway) or serialize. Raises ServiceError, PermissionDenied."""
+    """Save a person's choice about a conflict: warn (run anyway), serialize. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, conflict.batch.project)
     if decision not in (OnConflict.WARN, OnConflict.SERIALIZE):
         raise ServiceError(f"A conflict can be decided as {OnConflict.WARN} or {OnConflict.SERIALIZE}.")

@@ -89,7 +89,7 @@ def check_identity(*, engine: bool) -> None:
 
 
 def is_engine() -> bool:
-    """Whether this data directory still is the one that drives this host's runs: another one may have been adopted meanwhile."""
+    """Whether this data directory still drives this host's runs: another one may have been adopted meanwhile."""
     noted = _read()
     if settings.CE_WORKER:
         return noted is not None and Host.objects.filter(name=settings.CE_HOST, directory=noted.directory).exists()

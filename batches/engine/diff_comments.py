@@ -17,7 +17,7 @@ AGAIN = "Your work is merged. Change what follows in the files as they are now; 
 
 
 def add_comment(*, attempt: Attempt, file: str, line: int | None, removed: bool, text: str, actor: Actor) -> DiffComment:
-    """Comment on a line that the diff shows, or with line 0 on a file. Raises WrongChoice, ServiceError, PermissionDenied."""
+    """Comment on a line of the diff; line 0: on the file. Raises WrongChoice, ServiceError, PermissionDenied."""
     batch = attempt.task.run.batch
     actor.require(EXECUTE_BATCH, batch.project)
     said = text.replace("\r\n", "\n").strip()
@@ -54,7 +54,7 @@ def _diff_of(attempt: Attempt) -> str:
 
 
 def resolve_comment(*, comment: DiffComment, actor: Actor) -> None:
-    """Resolve a comment: the next attempt is not told of it. Raises ServiceError when it is resolved, PermissionDenied."""
+    """Resolve a comment: the next attempt is not told of it. Raises ServiceError if it is, PermissionDenied."""
     batch = comment.attempt.task.run.batch
     actor.require(EXECUTE_BATCH, batch.project)
     name = actor.user.get_username() if actor.user else actor.cause
@@ -80,7 +80,7 @@ def comments_of(batch: Batch) -> list[DiffComment]:
 
 
 def send_comments(*, batch: Batch, actor: Actor) -> Run:
-    """Have agents work once more on the done phases with open comments. Raises ServiceError, NothingToDo, PermissionDenied."""
+    """Have agents work on done phases with open comments. Raises ServiceError, NothingToDo, PermissionDenied."""
     actor.require(EXECUTE_BATCH, batch.project)
     states = dict(Task.objects.newest_of(batch, None).filter(phase__isnull=False).values_list("phase", "state"))
     done = [phase for phase in batch.phases.all() if states.get(phase.pk) == TaskState.SUCCEEDED]

@@ -19,7 +19,7 @@ DATA_DIRECTORY = "the data directory"
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """One file system: `what` of ours is on it, where it begins, and what is free; `free_inodes` None: it has no such limit."""
+    """One file system: `what` of ours is on it, its path, what is free; `free_inodes` None: it has no such limit."""
 
     what: str
     path: str
@@ -37,7 +37,7 @@ class FileSystem:
 
     @property
     def is_low(self) -> bool:
-        """Whether too little is free to start anything. Running attempts continue, since stopping them would lose work."""
+        """Whether too little is free to start anything. Running attempts go on: stopping them would lose work."""
         few = self.free_inodes is not None and self.free_inodes < FREE_INODES
         return bool(settings.CE_FREE_SPACE_BYTES) and (few or self.free_bytes < settings.CE_FREE_SPACE_BYTES)
 

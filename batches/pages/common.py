@@ -30,12 +30,12 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def htmx(request: HttpRequest) -> HtmxDetails:
-    """What htmx says about its request; false for any other request. Set by django-htmx's middleware, the outermost one."""
+    """What htmx says of its request; false for any other. Set by django-htmx's middleware, the outermost one."""
     return cast(HtmxDetails, request.htmx)  # type: ignore[attr-defined]
 
 
 def read_number(text: str | None, *, least: int = 1, most: int = LARGEST_ID) -> int | None:
-    """A whole number from an address or a form, in plain ASCII digits; None for anything else or outside [least, most]."""
+    """A whole number in ASCII digits, from an address or a form; None for anything else or outside [least, most]."""
     if not text or not text.isascii() or not text.isdigit() or len(text) > len(str(most)):
         return None
     number = int(text)

@@ -53,7 +53,7 @@ def secure_headers(get_response: Answer) -> Answer:
 
 
 def htmx_sign_in(get_response: Answer) -> Answer:
-    """Send a polling page whose session expired to the sign-in page; htmx would swap the target of a 302 into the page."""
+    """Send a polling page whose session has ended to the sign-in page; htmx would swap a 302's target into it."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

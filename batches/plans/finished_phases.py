@@ -10,7 +10,7 @@ HISTORY_ATTEMPTS = 5_000  # the forecast uses this many of the latest finished e
 
 
 def finished_phases() -> list[FinishedPhase]:
-    """The latest finished executions of phases with an estimate, which forecasts use. Without demonstrations; one query."""
+    """The latest finished executions of phases with an estimate, without demonstrations. One query."""
     rows = (
         AttemptFact.objects.filter(demo__in=[False], operation=Operation.EXECUTE, outcome=Attempt.Outcome.SUCCEEDED, hours__gt=0)
         .order_by("-ended_at")

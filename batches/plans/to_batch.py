@@ -50,7 +50,7 @@ def replace_phases(batch: Batch, report: DocumentReport) -> None:
 
 
 def create_phases(batch: Batch, report: DocumentReport) -> list[Phase]:
-    """Create or update stages, phases and gates of the batch as the plan in `report` has them; returns the phases in order."""
+    """Create or update stages, phases and gates of the batch as the plan in `report` says; returns the phases."""
     analysis = report.analysis
     assert analysis is not None  # no errors, so the graph is sound
     stages = {stage.number: stage for stage in batch.stages.all()}
@@ -105,7 +105,7 @@ def _gate(phase: Phase, bound: GateSpec) -> Gate:
 
 
 def _remaining_hours(phases: Sequence[PhaseSpec]) -> dict[str, float]:
-    """{phase key: hours of the longest path from it to an end, itself included}; a phase without hours counts as one hour."""
+    """{phase key: hours of the longest path from it to an end, its own included}; unknown hours count as one."""
     dependents: dict[str, list[str]] = {phase.key: [] for phase in phases}
     waiting = {phase.key: 0 for phase in phases}
     hours = {phase.key: 1.0 if phase.hours is None else phase.hours for phase in phases}

@@ -18,7 +18,7 @@ from subagents.workspace import open_repository
 
 
 def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:
-    """Create a project on the git repository at the absolute path `repository`. Raises ServiceError, PermissionDenied."""
+    """Create a project on the git repository at an absolute path. Raises ServiceError, PermissionDenied."""
     actor.require(ADD_PROJECT, None)
     name = " ".join(name.split())
     if not name:

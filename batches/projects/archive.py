@@ -24,7 +24,7 @@ def archive_batch(*, batch: Batch, actor: Actor, back: bool = False) -> None:
 
 
 def archive_project(*, project: Project, actor: Actor, back: bool = False) -> None:
-    """Archive a project with all its batches, or bring it `back`. Raises ServiceError while one is at work, PermissionDenied."""
+    """Archive a project with its batches, or bring it back. Raises ServiceError if one is at work, PermissionDenied."""
     actor.require(CHANGE_PROJECT, project)
     with transaction.atomic():
         live = Run.objects.live().filter(batch__project=project).select_related("batch").first()

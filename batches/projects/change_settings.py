@@ -41,7 +41,7 @@ PROJECT_SETTINGS = frozenset(
 
 
 def update_project(*, project: Project, changes: Mapping[str, object], actor: Actor) -> None:
-    """Save settings of a project; `changes` maps field names to checked values. Raises ServiceError, PermissionDenied."""
+    """Save settings of a project; `changes`: {field: checked value}. Raises ServiceError, PermissionDenied."""
     actor.require(CHANGE_PROJECT, project)
     unknown = set(changes) - PROJECT_SETTINGS
     if unknown:

@@ -14,7 +14,7 @@ from subagents.contract import SubagentError
 
 
 def change_claude_commands(*, project: Project, actor: Actor, remove: bool = False) -> claude_commands.CommandsChange:
-    """Install or renew the commands on the project's base branch, or remove them. Raises ServiceError, PermissionDenied."""
+    """Install, renew or remove the commands on the project's base branch. Raises ServiceError, PermissionDenied."""
     actor.require(MERGE_BATCH, project)
     scratch = str(Path(settings.CE_DATA_DIR) / "merges")
     try:

@@ -12,7 +12,7 @@ from batches.models import Project
 
 
 def check_code_host(project: Project, changes: dict[str, object]) -> None:
-    """Tidy the address of the code host. Raises ServiceError for one that cannot be used, or that lacks its other half."""
+    """Tidy the address of the code host. Raises ServiceError if it cannot be used, or lacks its kind."""
     if not {"forge", "forge_address"} & set(changes):
         return
     kind = str(changes.get("forge", project.forge))

@@ -167,7 +167,7 @@ def make_branches(*, batch: Batch, actor: Actor) -> list[str]:
 
 
 def delete_batch(*, batch: Batch, actor: Actor) -> str:
-    """Delete a batch; returns what went, in a sentence. Raises ServiceError with what stands in the way, PermissionDenied."""
+    """Delete a batch; returns a sentence. Raises ServiceError with what stands in the way, PermissionDenied."""
     actor.require(CHANGE_PROJECT, batch.project)
     batch_deletion(batch).check()
     with transaction.atomic():  # from here on nothing starts
@@ -220,7 +220,7 @@ def _left_over(batch: Batch) -> Iterator[str]:
 
 
 def _remove(path: str, but: str = "") -> None:
-    """Remove a file, or a folder with what is in it except files named `but`. Never what lies behind a link. Raises OSError."""
+    """Remove a file, or a folder with all but files named `but`. Never what lies behind a link. Raises OSError."""
     if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path) or not os.path.lexists(path):
         return
     if os.path.islink(path) or not os.path.isdir(path):
@@ -315,7 +315,7 @@ def _series(project: Project) -> set[int]:
 
 
 def delete_project(*, project: Project, actor: Actor) -> str:
-    """Delete a project with its batches, plans and ideas. Raises ServiceError with what stands in the way, PermissionDenied."""
+    """Delete a project with all of it. Raises ServiceError with what stands in the way, PermissionDenied."""
     actor.require(ADD_PROJECT, None)
     found = project_deletion(project)
     found.check()

@@ -35,7 +35,7 @@ def remove_member(*, membership: Membership, actor: Actor) -> None:
 
 
 def set_members_only(*, project: Project, closed: bool, actor: Actor) -> None:
-    """Show the project to its members and administrators only, or to everybody with a role again. Raises PermissionDenied."""
+    """Show the project to its members and administrators only, or to everybody again. Raises PermissionDenied."""
     actor.require(CHANGE_PROJECT, project)
     with transaction.atomic():
         if Project.objects.filter(pk=project.pk, members_only=not closed).update(members_only=closed):

@@ -49,7 +49,7 @@ class BaseTree:
         return tuple(one.path for one in submodules_of(self.repository, self.commit)) if ".gitmodules" in self.names.files else ()
 
     def said_of(self, paths: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-        """{path: (where it is ignored, its submodule, its filter)}, each "" for none. git is asked for each path once."""
+        """{path: (where it is ignored, its submodule, its filter)}, each "" for none. git is asked once for each."""
         new = [path for path in paths if path not in self._said]
         answers = {path: self._said[path] for path in paths if path in self._said}
         if new:

@@ -1,4 +1,4 @@
-"""The branch of a batch, when it is not where the rows say: deleted, or moved by a person. A person can have it restored."""
+"""The branch of a batch that is not where the rows say: deleted or moved. A person can have it restored."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def last_merge(batch: Batch) -> str:
 
 
 def refuse_moved(batch: Batch, repository: Repository, tip: str) -> None:
-    """Raises RepositoryProblem (branch_moved) when the batch's branch, at `tip`, lacks the phase that was merged last."""
+    """Raises RepositoryProblem (branch_moved) if the branch, at `tip`, lacks the phase that was merged last."""
     last = last_merge(batch)
     if last and last != tip and not (repository.find_commit(last) and repository.is_ancestor(last, tip)):
         raise RepositoryProblem("branch_moved", f"{batch.branch} was moved: it is at {tip[:12]} and lacks what was merged ({last[:12]}).")
@@ -95,7 +95,7 @@ def _merged(batch: Any) -> QuerySet[Attempt]:
 
 
 def _attempts(batch: Any) -> QuerySet[Attempt]:
-    """Those that started from the batch's branch and were merged into it, since it was generated last: that begins it anew."""
+    """Attempts that started from the batch's branch since it was generated last, which begins it anew."""
     generated = Run.objects.filter(batch=batch, operation=Operation.GENERATE).order_by("-number").values("number")[:1]
     own = Attempt.objects.filter(task__run__batch=batch, task__run__number__gte=Coalesce(Subquery(generated), 0))
     return own.exclude(task__run__operation=Operation.UPDATE_CONTEXT)

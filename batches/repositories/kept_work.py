@@ -45,7 +45,7 @@ def kept_attempts(batch: Batch) -> QuerySet[Attempt]:
 
 
 def measure_checkouts(host: str, now: datetime, seconds: float = SECONDS) -> int:
-    """Store the size of folders that ended attempts left on this host. Returns how many were measured. Safe to repeat."""
+    """Store the size of folders that ended attempts left on this host; returns how many. Safe to repeat."""
     deadline, looked = time.monotonic() + seconds, 0
     waiting = Attempt.objects.filter(host=host, ended_at__isnull=False, checkout_bytes=None, checkout_removed_at=None)
     for pk, path in waiting.order_by("-pk").values_list("pk", "checkout")[:200]:

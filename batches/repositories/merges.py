@@ -73,7 +73,7 @@ def preview_merge(batch: Batch) -> MergePreview:
 
 
 def open_looks(batch: Batch) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(phase, what a person should look at) of the phases that need a look and that nobody has accepted, in the plan's order."""
+    """(phase, what to look at) of the phases that need a look and that nobody has accepted, in the plan's order."""
     found = successes_of_phases([batch.pk]).get(batch.pk, {})
     waiting = {phase: success.looks for phase, success in found.items() if success.kind is Success.NEEDS_LOOK}
     return tuple((key, waiting[pk]) for pk, key in batch.phases.order_by("position").values_list("pk", "key") if pk in waiting)
@@ -124,7 +124,7 @@ def not_ready(batch: Batch) -> str:
 
 
 def _to_be_judged(repository: Repository, batch: Batch, base: str) -> str:
-    """Why commits of the base branch that were brought in must be judged first; "" if they were, or nothing was ever judged."""
+    """Why commits that were brought in must be judged first; "" if they were, or nothing was ever judged."""
     judged_at = _judged_at(batch)
     if not judged_at or not repository.find_commit(judged_at) or repository.is_ancestor(base, judged_at):
         return ""
@@ -264,7 +264,7 @@ def bring_in(batch: Batch) -> None:
 
 
 def bring_in_base(*, batch: Batch, actor: Actor) -> None:
-    """Like `bring_in`, when a person asks before a merge into the base branch. Raises ServiceError, PermissionDenied."""
+    """Like `bring_in`, for a person, before a merge into the base branch. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     try:

@@ -60,7 +60,7 @@ def refuse_owned(repository: Repository, me: Owner) -> str:
 
 
 def claim(repository: Repository, me: Owner, *, by_force: bool = False) -> str:
-    """Write down that the repository is ours, unless it is; returns the reference's id. Raises OwnedByAnother, SubagentError."""
+    """Write down that the repository is ours; returns the reference's id. Raises OwnedByAnother, SubagentError."""
     if not by_force and (held := refuse_owned(repository, me)):
         return held
     mine = repository.write_text(json.dumps(asdict(me), sort_keys=True) + "\n")

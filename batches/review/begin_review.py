@@ -15,7 +15,7 @@ from subagents.contract import SubagentError
 
 
 def review(*, batch: Batch, actor: Actor, moment: ReviewTiming) -> Run:
-    """Start a review, of the PRPs before execution or of the resulting code after it. Raises ServiceError, PermissionDenied."""
+    """Start a review of the PRPs, or after execution of the code. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, batch.project)
     refuse_busy(batch)
     if not _generated(batch):

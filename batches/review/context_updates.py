@@ -1,4 +1,4 @@
-"""Conclude a context update: write CLAUDE.md and memory files on a branch of its own, which a person accepts or rejects."""
+"""Conclude a context update: CLAUDE.md and memory files on a branch that a person accepts or rejects."""
 
 from contextlib import suppress
 from datetime import datetime

@@ -11,7 +11,7 @@ from batches.models import Batch, Review
 
 
 def overrule_review(*, review: Review, reason: str, actor: Actor) -> None:
-    """Record that a named person lets work continue against the verdict, and why. Raises ServiceError, PermissionDenied."""
+    """Record who lets work continue against the verdict, and why. Raises ServiceError, PermissionDenied."""
     actor.require(MERGE_BATCH, review.run.batch.project)
     if actor.user is None:
         raise PermissionDenied("Only a signed-in person can overrule a verdict, on the review's page.")

@@ -15,7 +15,7 @@ STEPS = "steps"  # the backend that carries out commands, without an agent
 
 
 def review_of_text(project: Project | None, report: DocumentReport, text: str) -> PlanReview:
-    """The structural rules, and the files beside those of the project's base branch; without a project only the rules."""
+    """The rules, and the files compared with the project's base branch; without a project only the rules."""
     phases = report.reading.plan.phases
     if project is None:
         return _reviewed(report, text, None)

@@ -95,7 +95,7 @@ def free_run(batch: Batch, operation: Operation, actor: Actor, selection: str = 
 
 
 def open_autopilot(run: Run, step: AutopilotStep, options: ExecuteOptions, actor: Actor, *, full_autopilot: bool) -> AutopilotRun:
-    """Open the autopilot run that starts what follows `run`. Raises ServiceError when the batch already has an open one."""
+    """Open the autopilot run that starts what follows `run`. Raises ServiceError if the batch has an open one."""
     try:
         with transaction.atomic():
             return AutopilotRun.objects.create(

@@ -198,7 +198,7 @@ def item(mapping: Mapping[object, object], key: object) -> object:
 
 @register.simple_tag
 def age(moment: datetime | None, mode: str = "", limit: float = 0) -> SafeString:
-    """The time since `moment`, updated by the browser; mode "ago" appends the word. Late after half of `limit` seconds."""
+    """The time since `moment`, updated by the browser; mode "ago" adds the word. Late after half of `limit`."""
     if not moment:
         return SafeString(words.UNKNOWN)
     seconds = max(0.0, (timezone.now() - moment).total_seconds())
@@ -239,7 +239,7 @@ def moment(at: datetime | None, form: str = "Y-m-d H:i") -> SafeString:
 
 @register.simple_tag
 def when(at: datetime | None) -> SafeString:
-    """How long ago it was, such as "3 min ago", updated by the browser; the date after a week. The exact time is its title."""
+    """How long ago, such as "3 min ago", updated by the browser; after a week the date. Its title is the time."""
     if not at:
         return SafeString(words.UNKNOWN)
     local, seconds = timezone.localtime(at), max(0.0, (timezone.now() - at).total_seconds())
@@ -259,7 +259,7 @@ IDLE_POLLS = 8  # times the polling interval of a live page
 
 @register.simple_tag
 def poll(live: bool = True) -> str:
-    """The htmx trigger of a live element. `ce:now` polls when the tab becomes visible. Elements that only wait poll rarely."""
+    """The htmx trigger of a live element. `ce:now` polls when the tab is shown. What only waits polls rarely."""
     return f"every {settings.CE_POLL_SECONDS * (1 if live else IDLE_POLLS):g}s, ce:now"
 
 
@@ -277,7 +277,7 @@ def query(context: template.Context, **changes: object) -> str:
 
 @register.simple_tag(takes_context=True)
 def sort_head(context: template.Context, name: str, label: str) -> SafeString:
-    """The head of a column that the list can be sorted by: the largest first, then the smallest first, then as before."""
+    """The head of a column to sort the list by: the largest first, then the smallest first, then as before."""
     now = str(context.get("sort", ""))
     following = {f"-{name}": name, name: ""}.get(now, f"-{name}")
     direction = {f"-{name}": "descending", name: "ascending"}.get(now, "none")

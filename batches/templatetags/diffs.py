@@ -20,7 +20,7 @@ Styles = dict[int, Sequence[tuple[int, int, str]]]  # by the index of the line
 
 @register.simple_tag
 def diff_table(file: DiffFile, mode: str = "unified", limit: int = 4_000, comments: Sequence[DiffComment] = ()) -> SafeString:
-    """At most `limit` lines of a file, with numbers, colours, changes inside lines, and comments; `mode` is unified or split."""
+    """At most `limit` lines of a file, with numbers, colours, changed words and comments; `mode`: unified or split."""
     lines = compared(file.lines[:limit])
     styles = _styles(file.name, lines)
     said: Said = {}

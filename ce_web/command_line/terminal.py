@@ -1,4 +1,4 @@
-"""What is printed: on a terminal, control characters are shown and not obeyed, because logs and diffs hold what agents wrote."""
+"""What is printed: a terminal shows control characters and does not obey them, since agents wrote logs and diffs."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The tools of the MCP server: each is one call of version 1 of the API, so it may do what the API may do. No MCP in here."""
+"""The tools of the MCP server: each is one call of version 1 of the API, with its rights. No MCP in here."""
 
 import json
 import re

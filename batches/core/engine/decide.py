@@ -219,7 +219,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """Put the task back in the queue without a failure: the provider refuses requests. The run starts nothing until `until`."""
+    """Put the task back in the queue, not failed: the provider refuses requests. Nothing starts until `until`."""
 
     task: str
     until: datetime
@@ -241,7 +241,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """Put the task back in the queue without a failure: the machine could not do it. The run does nothing until `until`."""
+    """Put the task back in the queue, not failed: the machine could not do it. The run does nothing until `until`."""
 
     task: str
     until: datetime

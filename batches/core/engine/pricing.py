@@ -80,7 +80,7 @@ class InputCost:
 
     @property
     def saved(self) -> float | None:
-        """The share that the cache saved, 0 to 1; negative when filling it cost more than it saved. None without input."""
+        """The share that the cache saved, 0 to 1; negative if filling it cost more. None without input."""
         return float(1 - self.usd / self.full_usd) if self.full_usd else None
 
 

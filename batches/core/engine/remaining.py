@@ -61,7 +61,7 @@ def unblocked_by(phases: Sequence[RemainingPhase]) -> Mapping[str, int]:
 
 
 def longest_chain(phases: Sequence[RemainingPhase]) -> tuple[tuple[str, ...], float]:
-    """(the chain with the most hours left, its hours). Of equal chains the first in the plan. `phases` as in unblocked_by."""
+    """(the chain with the most hours left, its hours); of equal ones the plan's first. `phases` as in unblocked_by."""
     best: dict[str, tuple[float, str]] = {}
     for phase in phases:
         before = max((best[name][0] for name in phase.needs if name in best), default=0.0)

@@ -33,7 +33,7 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Tokens for a phase that succeeded: runs after the baseline against it, the first `baseline_runs` that used tokens."""
+    """Tokens for a phase that succeeded: later runs against the first `baseline_runs` that used tokens."""
 
     baseline: float | None  # None: there are too few runs for one
     baseline_runs: int

@@ -37,7 +37,7 @@ def run_seconds(started: datetime | None, until: datetime | None, person: float)
 
 
 def running_since(started: datetime, person: float) -> datetime:
-    """The moment from which a clock counts the duration of a run that goes on and has waited `person` seconds for a person."""
+    """The moment from which a clock counts a run that goes on and has waited `person` seconds for a person."""
     return started + timedelta(seconds=person)
 
 

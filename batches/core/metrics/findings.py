@@ -329,7 +329,7 @@ def _fewer(settings: ProjectSettings) -> Remedy:
 
 
 def _slow_kinds(evidence: Evidence) -> Iterator[Finding]:
-    """One kind of phase slow -> split it: slow for its estimate where there are estimates, and longer than most in any case."""
+    """One kind of phase is slow -> split it: slow for its estimate, if it has one, and longer than most."""
     seconds = sorted(value for kind in evidence.kinds for value in kind.seconds)
     estimated = sum(len(kind.per_hour) for kind in evidence.kinds) >= 0.9 * len(seconds)
     usual = percentile(seconds, 0.5) or 0.0

@@ -81,7 +81,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is pointed at and opened together: a bar of one or more colours, or a point. `told` is said of it, line by line."""
+    """What is pointed at and opened together: a bar of one or more colours, or a point. `told` are its words."""
 
     shapes: tuple[Shape, ...]
     told: str
@@ -242,7 +242,7 @@ def dated(
 
 
 def points(groups: Sequence[tuple[str, str, Sequence[Point]]], kind: str, *, x_title: str, y_title: str) -> Plot:
-    """Points whose x and y are of the same kind, of groups (name, colour, points), with the line on which both are equal."""
+    """Points of groups (name, colour, points) whose x and y are of one kind, with the line on which they are equal."""
     found = [
         (name, colour, float(one.x), one.y, one)
         for name, colour, each in groups

@@ -19,7 +19,7 @@ CHANGES = (("seconds_median", "took", "less time", "more time"), ("cost_per_batc
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`section` is the part of the page with the figures behind it; `state` is "succeeded" for better, "failed" for worse."""
+    """`section` is the part of the page with its figures; `state` is "succeeded" for better, "failed" for worse."""
 
     text: str
     section: str = ""

@@ -234,7 +234,7 @@ class RunPoint:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it can be compared with others: what failed or was cancelled took less of everything for doing less."""
+        """Whether it can be compared with others: what failed or was cancelled took less, for doing less."""
         return self.state == RunState.SUCCEEDED
 
     @property
@@ -272,7 +272,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and p90 over `count` values; None over none. A MoreThan where what was stopped at a limit reaches so far down."""
+    """Median and p90 over `count` values; None over none. A MoreThan where one that was stopped at a limit decides."""
 
     median: float | None
     p90: float | None
@@ -364,7 +364,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Conflicts:
-    """Files at which phases were foreseen to collide, and did. `decided` is not yet known of predictions that no merge tried."""
+    """Files at which phases were foreseen to collide, and did. `decided` leaves out what no merge has tried."""
 
     predicted: int
     came_true: int

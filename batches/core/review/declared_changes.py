@@ -1,4 +1,4 @@
-"""Compare the files that a plan declares with those that a phase changed, and apply the project's rules about the difference."""
+"""Compare the files that a plan declares with those that a phase changed, by the project's rules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def undeclared(declared: Sequence[str], changed: Sequence[str]) -> list[str]:
 def compare_files(
     declared: Sequence[str], created: Sequence[str], modified: Sequence[str], deleted: Sequence[str]
 ) -> tuple[FileRow, ...]:
-    """Every changed path, and every declared entry under which nothing changed. Undeclared paths come first; then by path."""
+    """Every changed path, and every declared entry without a change. Undeclared paths come first; then by path."""
     what = dict.fromkeys(created, "created") | dict.fromkeys(modified, "modified") | dict.fromkeys(deleted, "deleted")
     undeclared_paths = set(undeclared(declared, tuple(what)))
     covering = covering_entries((*declared, *what))

@@ -9,7 +9,7 @@ LARGE_DIFF = 1000  # changed lines of one phase
 
 
 def review_looks(looks: Iterable[tuple[str, str, bool, str]]) -> tuple[ReviewFinding, ...]:
-    """Findings about what phases did to their own judges and to others' work: (place, what, declared, who accepted it or "")."""
+    """Findings about phases that changed their judges or others' work: (place, what, declared, accepted by or "")."""
     findings = []
     for place, text, declared, accepted_by in looks:
         if declared:

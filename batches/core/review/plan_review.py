@@ -37,7 +37,7 @@ _NEW = re.compile(r"\((?:new|create|created)\b|\bnew file\b|^\W*(?:create|new|ad
 
 @dataclass(frozen=True, slots=True)
 class PlanFinding:
-    """A finding about a plan: its line (0: the whole plan), how bad it is, what to do, and a repair where there is one."""
+    """A finding about a plan: its line (0: the whole plan), how bad it is, what to do, and maybe a repair."""
 
     line: int
     severity: Severity
@@ -53,7 +53,7 @@ class PlanFinding:
 
 @dataclass(frozen=True, slots=True)
 class BaseFiles:
-    """The base branch as a plan sees it: its names, and by path what git or the project's settings say of declared paths."""
+    """The base branch as a plan sees it: its names, and by path what git or the settings say of declared ones."""
 
     names: TreeNames
     ignored: Mapping[str, str] = field(default_factory=dict)  # {path: such as ".gitignore:1 `lib/`"}
@@ -179,7 +179,7 @@ class _Plan:
 
 
 def _prose(phases: Sequence[PhaseSpec], lines: Sequence[str], commands: Mapping[str, str]) -> Iterator[PlanFinding]:
-    """Steps in prose, which a backend without an agent refuses: one finding for all, and one for each with its repair."""
+    """Steps in prose, which a backend without an agent refuses: a finding for all, and for each its repair."""
     steps = prose_steps(phases, lines, commands)
     if not steps:
         return
@@ -278,7 +278,7 @@ def _declared(plan: _Plan, phase: PhaseSpec, base: BaseFiles, new: dict[str, Non
 
 
 def _write(plan: _Plan, line: int, path: str, other: str) -> Repair | None:
-    """The repair that writes `other` in place of `path` on this line; None where the path does not stand there by itself."""
+    """The repair that writes `other` in place of `path` on this line; None if the path is part of a word."""
     written = plan.lines[line - 1] if 0 < line <= len(plan.lines) else ""
     fixed, count = re.subn(rf"(?<![\w/.-]){re.escape(path)}(?![\w/-])", lambda _: other, written)
     return Repair(line, "replace", fixed, f"Write {other}") if count else None
@@ -318,7 +318,7 @@ def _declare(plan: _Plan, phase: PhaseSpec, path: str) -> Repair | None:
 
 
 def _run(plan: _Plan, phase: PhaseSpec, base: BaseFiles) -> Iterator[PlanFinding]:
-    """Files that a step's or a gate's command runs, and that neither exist nor are made by this phase or one before it."""
+    """Files that a command runs, and that neither exist nor are made by this phase or one before it."""
     said = set()
     for what, line, command in _commands(phase):
         for path in files_run(command):

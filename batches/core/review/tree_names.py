@@ -35,7 +35,7 @@ class TreeNames:
         return path.rstrip("/") in self._children
 
     def like(self, typed: str, limit: int) -> list[str]:
-        """The files and folders (with a slash) that go on as `typed`, then those in whose name it stands; at most `limit`."""
+        """Files and folders (with a slash) that begin as `typed`, then those that contain it; at most `limit`."""
         above, _, start = typed.rpartition("/")
         begin, low = f"{above}/" if above else "", start.lower()
         children = self._children.get(above, set())

@@ -1,4 +1,4 @@
-"""The words of a review: its findings, their severity, the verdict, and the facts that they are judged by (docs/review.md)."""
+"""The words of a review: findings, severity, verdict, and the facts that they are judged by (docs/review.md)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class PhaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a phase. `state` is that of its last task ("" when never executed); lines are None until a diff is read."""
+    """The outcome of a phase. `state` is its last task's ("" if never executed); lines are None without a diff."""
 
     state: str
     message: str = ""
@@ -99,7 +99,7 @@ class ConflictFacts:
 
 
 def judge(findings: Iterable[ReviewFinding]) -> Verdict:
-    """The verdict for the worst finding: critical is rejected, major needs revision, minor is approved with warnings."""
+    """The verdict by the worst finding: critical: rejected; major: needs revision; minor: approved with warnings."""
     present = {finding.severity for finding in findings}
     return next((verdict for severity, verdict in _VERDICT_OF.items() if severity in present), Verdict.APPROVED)
 

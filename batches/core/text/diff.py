@@ -128,7 +128,7 @@ def compared(lines: Sequence[DiffLine]) -> list[DiffLine]:
 
 
 def side_by_side(lines: Sequence[DiffLine]) -> Iterator[tuple[DiffLine | None, DiffLine | None]]:
-    """(left, right) pairs: unchanged lines on both sides, replaced lines next to their replacements, None for a missing side."""
+    """(left, right) pairs: unchanged lines twice, replaced lines beside their replacements, None for a missing side."""
     blocks = {removed[0] if removed else added[0]: (removed, added) for removed, added in _changed_blocks(lines)}
     place = 0
     while place < len(lines):

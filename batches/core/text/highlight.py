@@ -32,7 +32,7 @@ _known: dict[str, Lexer | None] = {}
 
 
 def style_lines(name: str, lines: Sequence[str]) -> list[list[tuple[int, int, str]]] | None:
-    """For each line the (start, end, style) of its parts, as code of the file `name`; None when the text stays plain."""
+    """For each line the (start, end, style) of its parts, as code of the file `name`; None for plain text."""
     lexer = _lexer(name.rpartition(".")[2].lower())
     if lexer is None or sum(map(len, lines)) > CHARACTERS or max(map(len, lines), default=0) > LINE_CHARACTERS:
         return None

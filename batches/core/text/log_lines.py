@@ -87,7 +87,7 @@ def _short(value: object) -> str:
 
 
 def time_of(value: object) -> datetime | None:
-    """The moment of a log's time, seconds since 1970 or ISO 8601 (UTC when it names no zone); None for anything else."""
+    """The moment of a log's time: seconds since 1970, or ISO 8601 (UTC without a zone); None for anything else."""
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)

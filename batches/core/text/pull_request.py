@@ -21,7 +21,7 @@ BREAK = "\u2060"  # invisible: parts a letter from what would make it a mention 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the report's result does not have: where the batch's page is ("" if unknown), and {phase: risk of 100 in words}."""
+    """What the result lacks: the address of the batch's page ("" if unknown), and {phase: risk of 100 in words}."""
 
     address: str
     risks: Mapping[str, str]

@@ -21,7 +21,7 @@ PAGE_SIZE = 100
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest, number: int) -> HttpResponse:
-    """What the latest verification found, first what does not agree. A POST asks for a new one. htmx polls while one runs."""
+    """What the latest verification found, disagreements first. A POST asks for a new one; htmx polls while it runs."""
     batch = find_batch(number)
     if request.method == "POST":
         if not may_execute(request, batch.project):

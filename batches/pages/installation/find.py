@@ -1,4 +1,4 @@
-"""Go to anything by its name: projects, plans, batches, phases, and the places of the site. The dialog of Ctrl K asks it."""
+"""Go to projects, plans, batches, phases and pages by their names. The dialog of Ctrl K asks it."""
 
 import re
 from collections.abc import Iterator

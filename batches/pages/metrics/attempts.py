@@ -15,7 +15,7 @@ from batches.pages.metrics.metrics import PAGE_SIZE, PERIODS, _address
 
 @require_safe
 def metrics_attempts(request: HttpRequest) -> HttpResponse:
-    """The attempts that a figure was counted from, fifty a page: ?reason=, ?kind=, ?complexity= beside the page's filters."""
+    """The attempts behind a figure, fifty a page: ?reason=, ?kind=, ?complexity= beside the page's filters."""
     try:
         filters = Filters.read(request.GET)
     except WrongChoice as error:

@@ -49,7 +49,7 @@ REPAIR_ALL = {"all-in-order": False, "all-at-once": True}  # value of the button
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def plan_new(request: HttpRequest) -> HttpResponse:
-    """GET: the editor, empty or begun by ?from=PLAN, ?template= or ?idea=, for a ?project=. POST: save text or files."""
+    """GET: the editor, empty or from ?from=PLAN, ?template= or ?idea=, for a ?project=. POST: save text or files."""
     _require_author(request)
     if request.method != "POST":
         if (start := read_number(request.GET.get("from"))) is not None:

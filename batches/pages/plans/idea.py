@@ -26,7 +26,7 @@ LATEST, LOG_LINES, DIFF_LINES, ACCOUNT_SHOWN = 10, 60, 1_000, 500
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def idea_new(request: HttpRequest) -> HttpResponse:
-    """GET: the form. POST: keep the idea and have the agent begin; what was typed is shown again when that is refused."""
+    """GET: the form. POST: keep the idea and let the agent begin; a refusal shows again what was typed."""
     if not may_anywhere(request.user, WRITE_PLANS):
         raise PermissionDenied(refusal("Writing plans", WRITE_PLANS))
     if request.method != "POST":
@@ -82,7 +82,7 @@ def _form(request: HttpRequest, form: IdeaNew, status: int = 200) -> HttpRespons
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def idea_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Where an idea is: questions to answer, an agent at work (htmx polls), a plan with its changes, or what went wrong."""
+    """An idea: questions to answer, an agent at work (htmx polls), a plan with its changes, or what went wrong."""
     idea = get_object_or_404(Idea.objects.select_related("project", "plan", "created_by"), pk=pk)
     writes = may(request.user, WRITE_PLANS, idea.project)
     if request.method == "POST":

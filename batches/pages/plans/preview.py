@@ -68,7 +68,7 @@ class BoundGate:
 
 @dataclass(frozen=True, slots=True)
 class ConflictView:
-    """Phases that change the same file: the decision, by whom, and the hours that running them one after the other adds."""
+    """Phases that change the same file: the decision, by whom, and the hours that one after the other adds."""
 
     id: str
     file: str
@@ -289,7 +289,7 @@ class Preview:
         return forecast(self.phases, self.analysis, self.history, self.project, self._edges, self.models)
 
     def saving(self, slots: int) -> DataflowSaving | None:
-        """What dataflow scheduling saves compared with stages, with `slots` parallel phases; None if hours are unknown."""
+        """What dataflow scheduling saves over stages with `slots` parallel phases; None if hours are unknown."""
         if self.analysis is None:
             return None
         return expected_saving(self.phases, self.analysis.stage_of, ratios_of(self.history, self.project), slots, self._edges)

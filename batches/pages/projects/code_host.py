@@ -1,4 +1,4 @@
-"""The code host of a project: where its repository is there, the token, and what a batch that succeeded offers first."""
+"""The code host of a project: the address there, the token, and what a batch that succeeded offers first."""
 
 from django import forms
 from django.contrib import messages

@@ -1,4 +1,4 @@
-"""Delete a batch, a plan or a project: a page says what goes, what stays and what stands in the way; its button does it."""
+"""Delete a batch, a plan or a project: the page says what goes, what stays and what stands in the way."""
 
 from collections.abc import Callable
 

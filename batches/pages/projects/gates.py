@@ -46,7 +46,7 @@ class ProjectGates(Described, forms.ModelForm):  # type: ignore[type-arg]  # gen
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_gates(request: HttpRequest, slug: str) -> HttpResponse:
-    """The project's own gates. "look" fills the form with suggestions from the repository; only "Save" stores anything."""
+    """The project's own gates. "look" suggests some from the repository; only "Save" stores anything."""
 
     def suggest(project: Project, data: QueryDict) -> Proposal:
         found = look_at_repository(project=project, actor=actor_of(request))

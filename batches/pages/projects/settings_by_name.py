@@ -1,4 +1,4 @@
-"""Settings of a project by name, for programs: read as they are kept, and changed as the project's pages would change them."""
+"""Settings of a project by name, for programs: read as they are, and changed as the project's pages do."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def settings_of(project: Project) -> dict[str, Any]:
 
 
 def change_settings(*, project: Project, changes: Mapping[str, Value], actor: Actor) -> None:
-    """Save these settings, checked as the pages check them, all or none. Raises WrongChoice, ServiceError, PermissionDenied."""
+    """Save these settings, checked as by pages, all or none. Raises WrongChoice, ServiceError, PermissionDenied."""
     faults = [fault for name, value in changes.items() if (fault := _fault(name, value))]
     checked: dict[str, object] = {}
     for form_class in FORMS if not faults else ():

@@ -210,7 +210,7 @@ class ProjectSettings(Described, forms.ModelForm):  # type: ignore[type-arg]  # 
 
 
 def fill_in(data: QueryDict) -> str:
-    """Put the commands of the chosen recipe into the posted fields; what the agent needs, in words, "" when none is chosen."""
+    """Put the commands of the chosen recipe into the posted fields. Returns what its agent needs, "" for none."""
     recipe = recipe_of(data.get("recipe", ""))
     if recipe is None:
         return ""
