@@ -283,7 +283,7 @@ def _say_unread_lists(
     boxes = [piece for piece in accounting.unread if piece.kind is UnreadKind.CHECK_BOX]
     at = 0
     while at < len(boxes) and not issues.is_full("warnings"):
-        piece, after = boxes[at], _end_of_list(boxes, at, lines)
+        piece, after = boxes[at], end_of_list(boxes, at, lines)
         at = after
         place = bisect_right(starts, piece.line) - 1
         while place >= 0 and document.sections[place].last_line < piece.line and document.sections[place].level > 1:
@@ -302,7 +302,7 @@ def _say_unread_lists(
             issues.warning(piece.line, IssueCode.UNREAD_LIST, message, repair=repair)
 
 
-def _end_of_list(boxes: Sequence[Unread], at: int, lines: Sequence[str]) -> int:
+def end_of_list(boxes: Sequence[Unread], at: int, lines: Sequence[str]) -> int:
     """The index after the list that begins with the piece at `at`: the pieces with only blank lines between."""
     after = at + 1
     while after < len(boxes) and not any(line.strip() for line in lines[boxes[after - 1].end_line : boxes[after].line - 1]):
@@ -313,7 +313,7 @@ def _end_of_list(boxes: Sequence[Unread], at: int, lines: Sequence[str]) -> int:
 def _heading_repair(line: int, key: str, lines: Sequence[str]) -> Repair:
     """A repair that makes the section around `line` a phase: its heading is rewritten, or one is inserted above the list."""
     for at in range(line - 2, -1, -1):
-        heading = _ATX.match(lines[at])
+        heading = ATX.match(lines[at])
         if heading and len(heading[1]) > 1:
             title = heading[2].strip()
             return Repair(at + 1, "replace", f"{heading[1]} Phase {key}: {title}", f"Call “{title[:40]}” Phase {key}")
@@ -322,7 +322,7 @@ def _heading_repair(line: int, key: str, lines: Sequence[str]) -> Repair:
     return Repair(line - 1, "insert_after", f"\n## Phase {key}: Check-list\n", f"Make them Phase {key}")
 
 
-_ATX = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*$")
+ATX = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*$")
 _SINGLE = frozenset({Field.GOAL, Field.HOURS, Field.COMPLEXITY})
 
 

@@ -76,7 +76,7 @@ WHY = {
     UnreadKind.SECTION: "This section has the fields of a phase, but its heading opens none.",
     UnreadKind.FIELD: "This name is no field of a phase.",
 }
-_OUTSIDE = "It stands outside every phase."
+OUTSIDE = "It stands outside every phase."
 
 _ITEM = re.compile(r"(?P<indent>[ \t>]*)(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]+(?P<box>\[[ xX]\](?:[ \t]|$))?|$)")
 _BARE_BOX = re.compile(r"[ \t>]*\[[ xX]\][ \t]+\S")
@@ -171,7 +171,7 @@ class Account:
         if kind is None:
             marks[at] = ReadAs.NOTES if in_phase else ReadAs.OVERVIEW
             return end
-        why = self._why.get(at + 1, "") or (WHY[kind] if in_phase else _OUTSIDE)
+        why = self._why.get(at + 1, "") or (WHY[kind] if in_phase else OUTSIDE)
         self._add(at + 1, end, kind, why)
         marks[at:end] = b"\xff" * (end - at)
         return end

@@ -2,6 +2,7 @@
 
 import re
 
+from batches.core.plans.files import says_none
 from batches.core.plans.formats.document import Document, Item, Section, folded
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role
@@ -132,14 +133,15 @@ def read_task(document: Document, name: str) -> PlanReading:
         if folded(section.title) == "dependencies":
             continue
         PhaseReader(draft, phase, roles).read(section, include_heading=True)
+    written, draft.waiting = draft.waiting, []  # what one task waits for are other files
     if not phase.steps:
         phase.add_step(
             f"{title}: {' '.join(phase.goal.split())}" if phase.goal else title,
             phase.line,
             str(document.meta.get("status")).lower() in ("closed", "completed", "done"),
         )
-    waits = document.meta.get("depends_on") or document.meta.get("dependencies")
-    if waits:
+    waits = document.meta.get("depends_on") or document.meta.get("dependencies") or [value for _, value, _ in written]
+    if waits and not all(map(says_none, map(str, waits if isinstance(waits, list) else [waits]))):
         others = ", ".join(map(str, waits)) if isinstance(waits, list) else str(waits)
         message = f"This task waits for {others}, which are other files. Carry those out first."
         draft.issues.warning(1, IssueCode.UNKNOWN_FIELD, message, field="depends_on", phase=phase.key)

@@ -17,10 +17,10 @@ from batches.core.plans.formats.done import ask_about_done
 from batches.core.plans.labels import KEY, Field
 from batches.core.plans.languages import PHASE, in_english
 from batches.core.plans.order import ABOUT_ORDER, ARROW, loose_sayings, written_order, written_parallel
-from batches.core.plans.phases import MAX_ITEMS, Issues, check_commands, check_drawings, check_plan, check_work, step_of
+from batches.core.plans.phases import ATX, MAX_ITEMS, Issues, check_commands, check_drawings, check_plan, check_work, end_of_list, step_of
 from batches.core.plans.sections import MAX_PHASES
-from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat
-from batches.core.plans.unread import Account, ReadAs
+from batches.core.plans.types import GateText, IssueCode, PhaseSpec, PlanReading, PlanSpec, ReadFormat, Repair
+from batches.core.plans.unread import OUTSIDE, Account, Accounting, ReadAs, UnreadKind
 from batches.core.plans.values import hours_in_title, is_struck, read_complexity, read_hours, without_struck
 from batches.core.text.words import counted
 
@@ -63,6 +63,7 @@ _UNCHANGED = re.compile(
     r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
 )
 _NO_FILE = re.compile(r"[0-9.]+|(?:node|next|vue|nuxt|react|express|three|chart|d3|p5|socket)\.js|asp\.net", re.IGNORECASE)
+_TICKED = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[xX]\]")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 
 
@@ -126,6 +127,7 @@ class Draft:
     account: Account = field(init=False)
     _taken: set[str] = field(default_factory=set)  # keys in lower case
     _next: dict[str, int] = field(default_factory=dict)  # for each key that is taken, the number to try next
+    checks_at_end: bool = False  # whether boxes below a heading of checks, outside the phases, are gates of the last one
     without_done: str | None = None  # the text without finished work, where taking out lines is not enough
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
     _beside: dict[int, list[int]] = field(default_factory=dict)  # {place of a phase: places of those that it runs in parallel with}
@@ -221,8 +223,27 @@ class Draft:
         check_drawings(drawings, phases, all(Field.DEPENDENCIES not in spec.assumed for spec in phases), issues)
         extents = _extents(self.phases)
         overview = _outside(document, extents)
+        accounting = self.account.close(extents)
+        self._say_unread_boxes(accounting)
         reading = issues.reading(PlanSpec(self.title or "Plan", tuple(phases), overview))
-        return replace(reading, accounting=self.account.close(extents), format=ReadFormat(self.format, self._sentence(phases)))
+        return replace(reading, accounting=accounting, format=ReadFormat(self.format, self._sentence(phases)))
+
+    def _say_unread_boxes(self, accounting: Accounting) -> None:
+        """Warn of each list of open boxes outside the phases for which no rule knows a reason."""
+        lines = self.document.lines
+        boxes = [piece for piece in accounting.unread if piece.kind is UnreadKind.CHECK_BOX and piece.why == OUTSIDE]
+        at = 0
+        while at < len(boxes):
+            first, at = at, end_of_list(boxes, at, lines)
+            if all(_TICKED.match(piece.text) for piece in boxes[first:at]) or self.issues.is_full("warnings"):
+                continue
+            line, repair = boxes[first].line, None
+            place = next((above for above in range(line - 1, 0, -1) if (heading := ATX.match(lines[above - 1]))), 0)
+            if self.checks_at_end and place and (heading := ATX.match(lines[place - 1])) and len(heading[1]) > 1:
+                text = f"{heading[1]} Acceptance Criteria ({re.sub(r'[()]', '', heading[2])})"
+                repair = Repair(place, "replace", text, "Check them at the end")
+            message = "These check-boxes are outside every phase, so nobody works on them and nothing is checked by them."
+            self.issues.warning(line, IssueCode.UNREAD_LIST, message, repair=repair)
 
     def _ask_about_done(self) -> None:
         steps = [(phase, step) for phase in self.phases for step in phase.steps]

@@ -339,6 +339,7 @@ def _finished(draft: Draft) -> None:
 
 def _final_checks(draft: Draft, phases: Sequence[Section]) -> None:
     """What the document says of verification outside its phases holds at the end: gates of the last phase, or of the one it names."""
+    draft.checks_at_end = True
     last: DraftPhase = draft.phases[-1]
     by_key = {phase.key: phase for phase in draft.phases} if len(phases) > 1 else {}
     for section in _checks(draft.document):

@@ -445,6 +445,7 @@ def _is_alone(text: str) -> bool:
 
 def final_checks(draft: Draft) -> None:
     """Check-boxes below a heading of checks (“Acceptance Criteria”) outside all phases hold at the end: gates of the phase above."""
+    draft.checks_at_end = True
     if not draft.phases:
         return
     ordered = sorted(draft.phases, key=lambda phase: phase.line)

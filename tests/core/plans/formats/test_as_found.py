@@ -1,6 +1,6 @@
 """Forms that public documents showed: what they mean, and what must not be made of them."""
 
-from batches.core.plans.reader import read_plan
+from batches.core.plans.reader import apply_repair, read_plan
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
 
 PACKAGES = """
@@ -266,3 +266,39 @@ def test_a_plan_of_gsd_needs_no_number_and_the_boxes_of_archived_phases_are_list
         **Plans**: TBD
     """)
     assert list(shape(roadmap)) == ["2"] and unread_boxes(roadmap) == [3, 5]
+
+
+def test_open_boxes_outside_the_phases_are_warned_of_and_one_click_makes_them_gates():
+    text = "# Plan\n\n## Phase 1: A\n- Do a\n\n## Phase 2: B\n- Do b\n\n## Before launch (later)\n\n- [ ] Tell them\n- [x] Ask them\n"
+    [warning] = [issue for issue in read(text).warnings if issue.code == "unread-list"]
+    assert warning.line == 11 and warning.repair is not None
+    after = read(apply_repair(text, warning.repair))
+    assert shape(after)["2"] == (["1"], 1, 2) and not unread_boxes(after)
+    ticked = read(text.replace("[ ]", "[x]"))
+    assert unread_boxes(ticked) == [11, 12] and "unread-list" not in {issue.code for issue in ticked.warnings}
+
+
+def test_what_the_file_of_one_task_waits_for_is_another_file():
+    reading = read("""
+        ---
+        title: Wire it
+        status: ready
+        ---
+
+        # Wire it
+
+        ## Implementation Plan
+
+        - [ ] Load the settings
+
+        ### Notes on it
+
+        - Depends on: #6 (merged already)
+
+        ## Acceptance Criteria
+
+        - [ ] They are loaded
+    """)
+    assert not reading.errors and shape(reading) == {"1": ([], 1, 1)}
+    [warning] = reading.warnings
+    assert warning.message == "This task waits for #6 (merged already), which are other files. Carry those out first."
