@@ -55,10 +55,13 @@ class Drawing:
     before: Mapping[int, tuple[int, ...]] | None
 
 
-def drawings_of(lines: Sequence[str], names: PhaseNames, words: Sequence[str] = ()) -> list[Drawing]:
+def drawings_of(
+    lines: Sequence[str], names: PhaseNames, words: Sequence[str] = (), phases: Sequence[tuple[int, int]] = ()
+) -> list[Drawing]:
     """The drawings that name two phases or more. A node that is no phase only hands on what it waits for.
 
     `words` are the headings of the phases in lower case: a node “Task 2” is Phase 2 only where that heading says “task”.
+    `phases` are the first and last lines of the phases: a drawing inside one shows its parts, so only “Phase 2” and “P2” are phases there.
     A phase without an arrow to it waits for nothing, if all phases are in the drawing; otherwise nothing is said of it.
     """
     found = []
@@ -69,14 +72,15 @@ def drawings_of(lines: Sequence[str], names: PhaseNames, words: Sequence[str] = 
             edges = _arrows(body)
         else:
             continue
-        named = {node: _phase(label, names, words) for node, label in edges.labels.items()}
-        phases = {place for place in named.values() if place is not None}
+        inside = any(first <= line <= last for first, last in phases)
+        named = {node: _phase(label, names, words, by_word=inside) for node, label in edges.labels.items()}
+        places = {place for place in named.values() if place is not None}
         around = {node for link in edges.links for node in link if node in edges.groups and named[node] is None}
         if around or any(map(_SEVERAL.search, edges.labels.values())):
             edges.is_clear = False
-        if len(phases) > 1:
+        if len(places) > 1:
             found.append(
-                Drawing(line, line + len(body) + 1, _before(edges.links, named, len(phases) == len(names.keys)) if edges.is_clear else None)
+                Drawing(line, line + len(body) + 1, _before(edges.links, named, len(places) == len(names.keys)) if edges.is_clear else None)
             )
         elif info in _PLAIN and len(set(_mentioned(body, names, words))) > 1:
             found.append(Drawing(line, line + len(body) + 1, None))
@@ -184,22 +188,22 @@ def _mentioned(body: Sequence[str], names: PhaseNames, words: Sequence[str]) -> 
                 yield place
 
 
-def _phase(label: str, names: PhaseNames, words: Sequence[str]) -> int | None:
-    """The phase that the text of a node names: by its word and key, by its title, or by a short form such as “P1”."""
+def _phase(label: str, names: PhaseNames, words: Sequence[str], by_word: bool = False) -> int | None:
+    """The phase that the text of a node names: by its word and key (“P1” too), and unless `by_word` by its title or key alone."""
     label = " ".join(_BREAK.sub(" ", label).split()).strip("*` ")
     heading = phase_heading(label)
     if heading is not None and heading.key:
         place = names.key(heading.key)
         word = label.split()[0].lower().rstrip("0123456789.-#:")
-        if place is not None and (word in ("", "phase") or (bool(words) and word in words[place])):
+        if place is not None and (word == "phase" or (not word and not by_word) or (bool(word and words) and word in words[place])):
             return place
         return None
-    titled = names.title(label)
+    titled = None if by_word else names.title(label)
     if titled is not None:
         return titled
     short = _SHORT.fullmatch(label)
     if short is None:
-        return names.key(label)
+        return None if by_word else names.key(label)
     place, letter = names.key(short["key"].replace("_", ".")), label[0].lower()
     is_phase = letter == "p" or bool(words and place is not None and re.search(rf"\b{letter}[a-z]*[ #]*[0-9]", words[place]))
     return place if is_phase else None

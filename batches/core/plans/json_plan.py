@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-_NAMES = {field: tuple(map(_plain, names)) for field, names in _WRITTEN_NAMES.items()}
+_NAMES = {field: tuple(dict.fromkeys(map(_plain, names))) for field, names in _WRITTEN_NAMES.items()}
 _CONTAINERS = tuple(
     map(_plain, ("items", "phases", "tasks", "user stories", "stories", "milestones", "steps", "work items", "features", "epics", "stages"))
 )

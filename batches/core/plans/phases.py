@@ -131,7 +131,7 @@ def build_plan(text: str) -> PlanReading:
         [section.heading.alias for section in sections],
         {container.heading.key: parts for container, parts in document.containers},
     )
-    drawings = drawings_of(lines, names)
+    drawings = drawings_of(lines, names, (), [(section.line, section.last_line) for section in sections])
     drawn = {place: (drawing.line, before) for drawing in drawings for place, before in (drawing.before or {}).items()}
     order = Order(by_numbering(names.keys), drawn | (written_order(lines, document.about_order, names) if document.about_order else {}))
     account = Account(lines)

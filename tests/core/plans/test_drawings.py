@@ -88,3 +88,14 @@ def test_our_own_format_takes_a_drawing_for_what_is_missing_and_is_told_where_th
     said = [OURS.format(key=key, dependencies=f"**Dependencies**: {needs}\n") for key, needs in ((1, "None"), (2, "Phase 1"), (3, "None"))]
     (told,) = [issue for issue in read_plan("# Plan\n\n" + "".join(said) + drawing).warnings if issue.code is IssueCode.NO_ORDER]
     assert "Phase 3 after Phase 1" in told.message
+
+
+@pytest.mark.parametrize("nodes", ["1 --> 3 --> 2", "Pages --> Core --> Setup", "A[3. Cache] --> B[1. Store]"])
+def test_a_drawing_inside_a_phase_shows_its_parts_and_no_phases(nodes: str) -> None:
+    drawing = f"```mermaid\ngraph LR\n  {nodes}\n```\n\n"
+    at = PHASES.index("## Phase 3")
+    reading = read(f"# Plan\n\n{PHASES[:at]}{drawing}{PHASES[at:]}")
+    assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("2",), ("3",)]
+    assert not [issue for issue in reading.warnings if issue.code is IssueCode.NO_ORDER]
+    named = read(f"# Plan\n\n{PHASES[:at]}```mermaid\ngraph LR\n  A[Phase 1] --> B[Phase 3]\n```\n\n{PHASES[at:]}")
+    assert shape(named)["3"][0] == ["1"]

@@ -69,9 +69,8 @@ FORMATS: Sequence[Format] = tuple(Format(module.NAME, module.SIGN, module.recogn
 MAX_MARKDOWN = 512 * 1024  # characters; no tool writes a longer plan in markdown, and looking for a format costs a reading of it
 _HEAD = 40_000  # characters in which a document shows that it is of our own format
 _HEADING = re.compile(r"^#{1,6}[ \t]+(?P<text>.+)$", re.MULTILINE)
-_FIELD = re.compile(
-    r"^[ \t]*(?:[-*+][ \t]+|#{2,6}[ \t]+|\|[ \t]*)?(?:\*\*|__)?(?P<name>[A-Z][A-Za-z/& ]{2,30}?)(?:\*\*|__)?[ \t]*(?::|\||$)", re.MULTILINE
-)
+_NAME = r"(?P<name>[A-Z][A-Za-z/& ]{2,30}?|[a-z][a-z/& ]{2,30}?(?=:))"
+_FIELD = re.compile(rf"^[ \t]*(?:[-*+][ \t]+|#{{2,6}}[ \t]+|\|[ \t]*)?(?:\*\*|__)?{_NAME}(?:\*\*|__)?[ \t]*(?::|\||$)", re.MULTILINE)
 _OURS = frozenset({Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES})
 
 

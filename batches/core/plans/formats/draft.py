@@ -63,6 +63,7 @@ _UNCHANGED = re.compile(
     r"[*`]*(?:keep|read|reference|see|unchanged|no changes?|existing|do not|don't|uses?|depends on)\b[^`]{0,40}:", re.IGNORECASE
 )
 _NO_FILE = re.compile(r"[0-9.]+|(?:node|next|vue|nuxt|react|express|three|chart|d3|p5|socket)\.js|asp\.net", re.IGNORECASE)
+_STORY = re.compile(r"\bstor(?:y|ies)\s+#?\d+(?:\s*(?:,|and|&|-)\s*\d+)*", re.IGNORECASE)
 _TICKED = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[xX]\]")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 
@@ -127,6 +128,7 @@ class Draft:
     account: Account = field(init=False)
     _taken: set[str] = field(default_factory=set)  # keys in lower case
     _next: dict[str, int] = field(default_factory=dict)  # for each key that is taken, the number to try next
+    own_stories: bool = False  # whether stories have numbers of their own: “Story 1” is not Phase 1
     checks_at_end: bool = False  # whether boxes below a heading of checks, outside the phases, are gates of the last one
     without_done: str | None = None  # the text without finished work, where taking out lines is not enough
     waiting: list[tuple[DraftPhase, str, int]] = field(default_factory=list)  # dependencies to read when all phases are known
@@ -199,7 +201,7 @@ class Draft:
             self._depend(phase, places[id(phase)], value, line, names)
         said = {id(phase) for phase, _, _ in self.waiting}
         headings = [document.lines[phase.line - 1].lower() if phase.line > 0 else "" for phase in self.phases]
-        drawings = drawings_of(document.lines, names, headings)
+        drawings = drawings_of(document.lines, names, headings, _extents(self.phases))
         self._read_order(names, said, drawings)
         if len(self.phases) > MAX_PHASES:
             message = f"The plan has {len(self.phases):,} phases; at most {MAX_PHASES:,} are read."
@@ -325,6 +327,7 @@ class Draft:
             for found in _TITLE_ORDER.finditer(in_english(self.phases[place].title)):
                 self._note(place, _OF_ORDER.sub("", found["value"]), names)
         extents = _extents(self.phases)
+        lines = self._lines_of_order()
         spans = [
             (section.line, section.end_line)
             for section in self.document.sections
@@ -332,13 +335,13 @@ class Draft:
             and ABOUT_ORDER.search(section.title)
             and not any(first <= section.end_line and section.line <= last for first, last in extents)
         ]
-        for place, (line, others) in written_order(self.document.lines, spans, names).items():
+        for place, (line, others) in written_order(lines, spans, names).items():
             starts_chain = not others and bool(place) and ARROW.search(self.document.lines[line - 1])  # “7 → 8” says nothing of 7
             if place in free and self.phases[place].dependencies is None and place not in self._beside and not starts_chain:
                 self.phases[place].dependencies = [self.phases[other].key for other in others if other != place]
                 self.account.mark(ReadAs.DEPENDENCIES, line)
                 self.order = self.order or "order from the section about it"
-        for place, (line, others) in written_parallel(self.document.lines, spans, names).items():
+        for place, (line, others) in written_parallel(lines, spans, names).items():
             if place in free and self.phases[place].dependencies is None and place not in self._beside:
                 self._beside[place] = list(others)
                 self.account.mark(ReadAs.DEPENDENCIES, line)
@@ -351,9 +354,13 @@ class Draft:
         if any(self.phases[place].dependencies is None and place not in self._beside for place in free):
             self._say_loose(names)
 
+    def _lines_of_order(self) -> Sequence[str]:
+        """The lines as the rules of the order read them, without the numbers of stories where those are not keys of phases."""
+        return [_STORY.sub("story", line) for line in self.document.lines] if self.own_stories else self.document.lines
+
     def _say_loose(self, names: PhaseNames) -> None:
         """Warn of sentences that loosen the order written, since they are not followed."""
-        for line, text in loose_sayings(self.document.lines, names):
+        for line, text in loose_sayings(self._lines_of_order(), names):
             if not self.account.is_marked(line):
                 message = f"“{text[:120]}” speaks of the order, but is not followed: phases that say nothing come one after the other."
                 self.issues.warning(line, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)

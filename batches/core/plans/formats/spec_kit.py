@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from batches.core.plans.formats.document import Document, Item, Section, label_of, phase_of
 from batches.core.plans.formats.draft import Draft, DraftPhase
 from batches.core.plans.formats.roles import PhaseReader, Role, final_checks, role_of
+from batches.core.plans.labels import Field
 from batches.core.plans.order import LOOSE
-from batches.core.plans.types import PlanReading
+from batches.core.plans.types import IssueCode, PlanReading
 from batches.core.plans.unread import ReadAs
 
 NAME = "spec-kit"
@@ -42,6 +43,8 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"\s+[-\u2013\u2014]+\s+|;\s*|\.\s+|,?\s+\bbut\b\s+|,?\s+\bthen\b\s+")
+# “US1 and US2 can run in parallel once Phase 2 is complete”, “Once Phase 2 is done, US1 can start”
+_ONCE = re.compile(r"^(?P<subject>.*?)\b(?:once|after|when|as\s+soon\s+as)\s+(?P<what>[^,]+?)(?:,\s*(?P<then>.+))?$", re.IGNORECASE)
 _BESIDE = re.compile(r"\([^()]*\bparallel\b[^()]*\)", re.IGNORECASE)
 _RANGE = re.compile(r"\bphases?\s+(?P<low>\d+(?:\.\d+)?)\s*(?P<open>\+|(?:-|\u2013|to|through)\s*(?P<high>\d+(?:\.\d+)?)\b)", re.IGNORECASE)
 _PHASE = re.compile(r"\bphases?\s+(?P<keys>[0-9A-Z][\w.]*(?:\s*(?:,|and|&)\s*(?:phase\s+)?[0-9][\w.]*)*)", re.IGNORECASE)
@@ -71,6 +74,7 @@ def read(document: Document) -> PlanReading:
             only_boxes=boxes,
         ).read(section)
     final_checks(draft)
+    draft.own_stories = True
     _Order(draft).read()
     return draft.finish()
 
@@ -113,6 +117,8 @@ class _Order:
 
     draft: Draft
     used: str = ""
+    blocked: list[tuple[DraftPhase, list[DraftPhase]]] = field(default_factory=list)  # phases, and what is said to block them
+    beside: list[tuple[int, str]] = field(default_factory=list)  # lines about work in parallel of which nothing else was understood
 
     def read(self) -> None:
         """Set the dependencies of the phases that the document speaks of; the others follow the phase before them."""
@@ -122,13 +128,25 @@ class _Order:
             if _ORDER.search(section.title) and not any(first <= section.line <= last for first, last in inside):
                 for part in section.walk():
                     self._list(part, waits)
+        for phase, others in self.blocked:
+            if phase.key in waits or _story_of(phase):  # what says nothing itself follows all above, and so waits for them too
+                _add(waits, phase, others)
         places = {phase.key: place for place, phase in enumerate(self.draft.phases)}
         for phase in self.draft.phases:
             if phase.key in waits:
                 phase.dependencies = [other.key for other in sorted(waits[phase.key], key=lambda other: places[other.key])]
+        self._say_beside(waits)
         self._tasks(places)
         if self.used:
             self.draft.order = f"order from “{self.used}”"
+
+    def _say_beside(self, waits: dict[str, list[DraftPhase]]) -> None:
+        """Warn where phases that may run in parallel come one after the other, since nothing else is said of them."""
+        for line, text in self.beside:
+            named = self._phases(text) if re.search(r"\bparallel\b", text, re.IGNORECASE) else []
+            if len(named) > 1 and any(phase.key not in waits for phase in named[1:]):
+                message = f"“{text[:120]}” does not say what these phases wait for, so they come one after the other."
+                self.draft.issues.warning(line, IssueCode.NO_ORDER, message, field=Field.DEPENDENCIES)
 
     def _list(self, section: Section, waits: dict[str, list[DraftPhase]]) -> None:
         if re.search(r"within|parallel", section.title, re.IGNORECASE):
@@ -136,9 +154,13 @@ class _Order:
         found = False
         for item in self.draft.document.items_in(section):
             for part in (item, *item.items):
-                if self._line(part.text, waits) or re.search(r"\bparallel\b|\bsequential", part.text, re.IGNORECASE):
+                if self._line(part.text, waits):
                     self.draft.account.mark(ReadAs.DEPENDENCIES, part.line)
                     found = True
+                elif re.search(r"\bparallel\b|\bsequential", part.text, re.IGNORECASE):
+                    self.draft.account.mark(ReadAs.DEPENDENCIES, part.line)
+                    found = True
+                    self.beside.append((part.line, " ".join(part.text.split())))
         if found and not self.used:
             self.used = section.title
 
@@ -161,9 +183,22 @@ class _Order:
         understood = [self._clause(subject, clause, waits) for clause in _CLAUSE.split(rest)]
         return any(understood)
 
+    def _once(self, subject: list[DraftPhase], clause: str, waits: dict[str, list[DraftPhase]]) -> bool:
+        """Read “can run in parallel once Phase 2 is complete”: what follows “once” is all that the subject waits for."""
+        once = _ONCE.match(clause) if re.search(r"\bparallel\b|\b(?:can|may)\s+(?:start|begin|proceed)", clause, re.IGNORECASE) else None
+        if once is None or _NOT_BEFORE.search(clause) or re.search(r"\b(?:start|begin|begun|under\s?way)", once["what"], re.IGNORECASE):
+            return False
+        subject = subject or self._phases(once["subject"]) or self._phases(once["then"] or "")
+        needed = [phase for phase in self._phases(once["what"]) if phase not in subject]
+        for phase in subject if needed else ():
+            _add(waits, phase, needed)
+        return bool(subject and needed)
+
     def _sentence(self, text: str, waits: dict[str, list[DraftPhase]]) -> bool:
         """A sentence such as “Phase 2 depends on Phase 1” or “US2 requires US1”."""
         for clause in _CLAUSE.split(text):
+            if self._once([], clause, waits):
+                return True
             if not _NOT_BEFORE.search(clause) and (_NOT.search(clause) or LOOSE.search(clause)):
                 continue
             for pattern in (_NOT_BEFORE, _NEEDS, _BLOCKS):
@@ -175,6 +210,8 @@ class _Order:
 
     def _clause(self, subject: list[DraftPhase], clause: str, waits: dict[str, list[DraftPhase]]) -> bool:
         """Read what a clause says of the subject’s order; returns whether it says anything that is understood."""
+        if self._once(subject, clause, waits):
+            return True
         not_before = _NOT_BEFORE.search(clause)
         if not not_before and (_NOT.search(clause) or LOOSE.search(clause)):
             said = _NOTHING.search(clause)
@@ -184,18 +221,16 @@ class _Order:
             return nothing
         needs, blocks = not_before or _NEEDS.search(clause), _BLOCKS.search(clause)
         if needs and (not blocks or needs.start() < blocks.start()):
-            named = self._phases(clause[needs.end() :])
+            named = self._phases(clause[needs.end() : blocks.start() if blocks else None])
             if not named and not _NOTHING.search(clause):
                 return False
             for phase in subject:
                 _add(waits, phase, [other for other in named if other is not phase])
-            return True
+            return self._clause(subject, clause[blocks.start() :], waits) or True if blocks else True
         if blocks and re.search(r"\bnothing\b", clause[: blocks.start()], re.IGNORECASE):
             return False
         if blocks:
-            for other in self._phases(clause[blocks.end() :]):
-                if other not in subject:
-                    _add(waits, other, subject)
+            self.blocked += [(other, subject) for other in self._phases(clause[blocks.end() :]) if other not in subject]
         return bool(blocks)
 
     def _phases(self, text: str) -> list[DraftPhase]:

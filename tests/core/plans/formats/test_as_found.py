@@ -1,5 +1,7 @@
 """Forms that public documents showed: what they mean, and what must not be made of them."""
 
+import pytest
+
 from batches.core.plans.reader import apply_repair, read_plan
 from tests.core.plans.formats.reading import name_of, read, shape, unread_boxes
 
@@ -302,3 +304,20 @@ def test_what_the_file_of_one_task_waits_for_is_another_file():
     assert not reading.errors and shape(reading) == {"1": ([], 1, 1)}
     [warning] = reading.warnings
     assert warning.message == "This task waits for #6 (merged already), which are other files. Carry those out first."
+
+
+@pytest.mark.parametrize("mark", ["", "- "])
+def test_our_own_format_is_recognised_by_labels_in_lower_case(mark):
+    parts = [
+        f"### phase {key}: part\n\n{mark}goal: g\n{mark}estimated hours: 6\n{mark}complexity: low\n{mark}files modified: a.py\n"
+        f"{mark}dependencies: {needs}\n{mark}steps:\n  1. do it\n"
+        for key, needs in ((1, "none"), (2, "phase 1"))
+    ]
+    reading = read("# Plan\n\n" + "\n".join(parts))
+    assert (name_of(reading), shape(reading)) == ("", {"1": ([], 1, 0), "2": (["1"], 1, 0)})
+    assert [phase.hours for phase in reading.plan.phases] == [6, 6]
+
+
+def test_a_name_in_json_counts_once_however_it_may_be_written():
+    reading = read_plan('[{"id": "1", "todo": ["do a"]}, {"id": "2", "dependsOn": ["1"], "sub-tasks": [{"title": "do b"}]}]')
+    assert shape(reading) == {"1": ([], 1, 0), "2": (["1"], 1, 0)}

@@ -112,3 +112,48 @@ def test_without_a_list_of_dependencies_phases_follow_each_other():
 def test_sentences_about_the_order_are_not_turned_round(line, key, waits):
     text = TASKS[: TASKS.index("    ## Dependencies")] + f"    ## Dependencies\n\n    {line}\n"
     assert shape(read(text))[key][0] == waits
+
+
+ALBUMS = """
+    # Tasks: Albums
+
+    ## Phase 1: Setup
+    - [ ] T001 Create src/albums/__init__.py
+
+    ## Phase 2: Foundational
+    - [ ] T002 Model in src/albums/models.py
+
+    ## Phase 3: User Story 1 - Create album
+    - [ ] T003 [US1] Endpoint in src/albums/api.py
+
+    ## Phase 4: User Story 2 - Share album
+    - [ ] T004 [US2] Share in src/albums/share.py
+
+    ## Phase 5: Polish
+    - [ ] T005 Docs in README.md
+
+    ## Dependencies & Execution Order
+
+    - SAYING
+"""
+
+
+@pytest.mark.parametrize(
+    ("saying", "needs"),
+    [
+        ("Foundational depends on Setup and blocks all user stories", "1; 2; 2; 3 4"),
+        ("US1 and US2 can run in parallel once Foundational is complete", "1; 2; 2; 3 4"),
+        ("Once Phase 2 is done, US1 and US2 can start", "1; 2; 2; 3 4"),
+        ("**User Story 2**: Depends on Foundational; blocks Polish", "1; 2; 2; 3 4"),
+        ("US2 can start once US1 is started", "1; 2; 3; 4"),
+    ],
+)
+def test_sentences_about_blocks_and_parallel_work_are_not_turned_round(saying, needs):
+    reading = read(ALBUMS.replace("SAYING", saying))
+    assert "; ".join(" ".join(phase.dependencies) for phase in reading.plan.phases[1:]) == needs
+
+
+def test_parallel_work_of_which_no_start_is_said_is_told_and_stories_are_no_phases_of_their_number():
+    reading = read(ALBUMS.replace("SAYING", "User Story 1 and User Story 2 may run in parallel"))
+    assert [phase.dependencies for phase in reading.plan.phases] == [(), ("1",), ("2",), ("3",), ("4",)]
+    assert [issue.line for issue in reading.warnings if issue.code == "no-order"] == [20]
