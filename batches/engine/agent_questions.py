@@ -59,7 +59,7 @@ def _record_answer(pk: int, text: str, cause: str, now: datetime) -> bool:
 
 
 def pass_answers(attempt: Attempt, now: datetime) -> None:
-    """Hand the answers to the runner of a live attempt of this host; answer by rule what nobody answered in time. Raises OSError."""
+    """Hand answers to the runner of a live attempt of this host; answer by rule what is late. Raises OSError."""
     open_one, minutes = attempt.open_question, attempt.task.run.batch.project.answer_minutes
     if open_one is not None:
         late = minutes is not None and now >= datetime.fromisoformat(open_one["at"]) + timedelta(minutes=minutes)

@@ -36,7 +36,7 @@ class WrongIdentity(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What identity.json holds: ids, and where the file was written: path of the directory, inode of the file, id of the machine."""
+    """What identity.json holds: ids, and where it was written: directory, inode of the file, id of the machine."""
 
     installation: str
     directory: str

@@ -1,4 +1,4 @@
-"""Free space and inodes of the file systems that a host writes to: the data directory's and those of the projects' repositories."""
+"""Free space and inodes of the file systems that a host writes to: of the data directory and of repositories."""
 
 import os
 import re

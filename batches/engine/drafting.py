@@ -64,7 +64,7 @@ NAME = "idea"  # of the only task that the rules see
 
 
 def advance_ideas(context: TickContext) -> int:
-    """Start what is asked for while slots are free, follow what runs, conclude what has ended; how many agents run here."""
+    """Start what is asked for while slots are free, follow it, conclude it. Returns how many agents run here."""
     found = WANTED.rows()
     running = IdeaAttempt.objects.filter(ended_at=None, host=context.host).count() if found else 0
     for idea in found:
@@ -206,7 +206,7 @@ class _Drafting:
         return tighter(idea.cap_usd, idea.spent_usd(ended=True), month)
 
     def _reserve(self, budget: Budget) -> Decimal:
-        """All that the idea's cap leaves. Of the month only what earlier attempts cost, so that batches can start beside it."""
+        """All that the idea's cap leaves; of the month only what earlier attempts cost, so that batches can start."""
         left = budget.limit_usd - budget.spent_usd
         if budget.month is not None:
             known = IdeaAttempt.objects.filter(idea__project=self.idea.project, cost_usd__gt=0, ended_at__isnull=False)
@@ -417,7 +417,7 @@ class _Drafting:
         launcher.stop(attempt.directory, force)
 
     def _end(self, outcome: str, reason: str = "", message: str = "") -> None:
-        """Close the live attempt, archive its files, and remove its checkout: all that is in it is in the repository."""
+        """Close the live attempt, archive its files, and remove its checkout, which the repository has."""
         attempt, self.attempt = self.attempt, None
         if attempt is None:
             return
@@ -435,7 +435,7 @@ class _Drafting:
 
 
 def _commands(project: Project, files: Sequence[str], commit: str) -> dict[str, str]:
-    """{"lint": command, "test": command, …}: the project's own gates, else what its files speak for. Raises SubagentError."""
+    """{"lint": command, "test": command, …}: the project's gates, or what its files suggest. Raises SubagentError."""
     own = {name: getattr(project, f"{name}_command") for name in COMMAND_TEXTS}
     found = proposal_of(checked_repository(project), commit, files)
     detected = {name: one.command for name in COMMAND_TEXTS if (one := getattr(found, name, None)) is not None}

@@ -8,7 +8,7 @@ from subagents.backends import BACKENDS
 
 
 def changes_of_run(options: ExecuteOptions) -> dict[str, object]:
-    """The columns of an existing run that `options` change. Raises WrongChoice for options that are fixed at its start."""
+    """The columns of a run that `options` change. Raises WrongChoice for options that are fixed at its start."""
     _check_options(options)
     fixed = [name for name in ("stage", "phase", "on_conflict", "scheduling", "host") if getattr(options, name) is not None]
     if fixed:

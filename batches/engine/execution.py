@@ -44,7 +44,7 @@ def execute(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
 
 
 def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> Run:
-    """Like `execute`, also for the autopilot, whose run stays open. Raises ServiceError, NothingToDo, PermissionDenied."""
+    """`execute`, also for the autopilot, whose run stays open. Raises ServiceError, NothingToDo, PermissionDenied."""
     actor.require(EXECUTE_BATCH, batch.project)
     try:
         with transaction.atomic():

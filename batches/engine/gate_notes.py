@@ -30,13 +30,13 @@ def outcomes_of(attempt: Attempt) -> tuple[GateOutcome, ...]:
 
 
 class NoteOfMerge:
-    """The note of a merge that is being made: its moves go into the merge's own transaction. `written` once they did."""
+    """The note of a merge: its moves go into the merge's own transaction. `written` once they did."""
 
     def __init__(self, repository: Repository, spec: TaskSpec, outcomes: tuple[GateOutcome, ...], judged_commit: str) -> None:
         self.repository, self.evidence, self.commit = repository, evidence_of_result(spec, outcomes, judged_commit), ""
 
     def moves(self, commit: str) -> list[RefMove]:
-        """For `Repository.merge`. A note that cannot be made keeps nothing from being merged: `complete_notes` tries again."""
+        """For `Repository.merge`, which goes on without a note that fails: `complete_notes` tries again."""
         try:
             found = drafted(self.repository, commit, note_section(self.evidence))
         except (SubagentError, OSError) as problem:

@@ -1,4 +1,4 @@
-"""From an idea to a plan: what a person asks of the agent (docs/ideas.md). The ticker has it done (engine/drafting.py)."""
+"""From an idea to a plan: what a person asks of the agent (docs/ideas.md). engine/drafting.py does it."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -107,7 +107,7 @@ def _known_files(project: Project, files: Sequence[str]) -> list[str]:
 
 
 def answer_questions(*, idea: Idea, answers: Sequence[str], actor: Actor) -> None:
-    """Keep a person's answers, "" for the suggested one, and have the plan written. Raises ServiceError, PermissionDenied."""
+    """Keep answers ("": the suggested one), and have the plan written. Raises ServiceError, PermissionDenied."""
     if not idea.waits_for_answers:
         raise ServiceError("Nothing is asked about this idea, or it has been answered.")
     said = []
@@ -129,7 +129,7 @@ def revise(*, idea: Idea, remark: str, actor: Actor) -> None:
 
 
 def try_again(*, idea: Idea, actor: Actor, cap_usd: float | Decimal | None = None) -> None:
-    """Ask once more for what came to nothing, with a new cap where one is given. Raises ServiceError, PermissionDenied."""
+    """Try once more what came to nothing, with the cap if one is given. Raises ServiceError, PermissionDenied."""
     if not idea.problem:
         raise ServiceError("There is nothing to try again.")
     again = IdeaRequest.TRANSLATION if idea.translate else IdeaRequest.PLAN if idea.answers is not None else IdeaRequest.QUESTIONS
@@ -157,7 +157,7 @@ def stop(*, idea: Idea, actor: Actor) -> None:
 
 
 def undo(*, idea: Idea, actor: Actor) -> Plan:
-    """Save the version before the newest one as the next version; nothing is deleted. Raises ServiceError, PermissionDenied."""
+    """Save the version before the newest once more, as the next one. Raises ServiceError, PermissionDenied."""
     actor.require(WRITE_PLANS, idea.project)
     newest, before = (*versions_of(idea)[:2], None, None)[:2]
     if newest is None or before is None:

@@ -78,7 +78,7 @@ class Acts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What `advance` did: the launched attempts, each with its process id (0: none), and whether to call again at once."""
+    """What `advance` did: launched attempts with their process ids (0: none), and whether to call again at once."""
 
     launched: tuple[tuple[Attempt, int], ...]
     unfinished: bool
@@ -428,7 +428,7 @@ class _Writer:
         )
 
     def _defer(self, task: TaskRow, until: datetime, message: str) -> None:
-        """Return the task to pending, pause the run and halve its parallel limit; a limit that several tasks meet counts once."""
+        """Return the task to pending, pause the run, halve its parallel limit; one that several meet counts once."""
         self._end_attempt(task, TaskEvent.DEFER, Attempt.Outcome.DEFERRED, FailureReason.RATE_LIMITED, message)
         run, now = self.run, self.context.now
         if run.rate_limited_since and run.rate_limited_until and core.RateLimit(run.rate_limited_since, run.rate_limited_until).holds(now):
@@ -511,7 +511,7 @@ def _cannot_start(attempt: Attempt) -> bool:
 
 
 def put_off(run_id: int, fault: str, context: TickContext) -> None:
-    """Put a run off for a fault of the machine that was met outside of its attempts, while nothing of the step was recorded."""
+    """Put a run off for a fault of the machine outside of its attempts, while nothing of the step was recorded."""
     with transaction.atomic():
         run = Run.objects.select_for_update(of=("self",)).get(pk=run_id)
         until = core.put_off_until(run.machine_faults, context.now, policy_of(run, context))
@@ -537,7 +537,7 @@ def is_put_off(run: Run, now: datetime) -> bool:
 
 
 def _fault_of_places(project: Project) -> str:
-    """The fault of the machine in the places that a run of the project writes to, in words; "" when all of them work."""
+    """The fault of the machine in the places that a run of the project writes to, in words; "" for none."""
     orchestration = OrchestrationFiles(folder_of(project)).root
     try:
         folders = (str(settings.CE_DATA_DIR), orchestration, repository_of(project).common_dir)
@@ -557,7 +557,7 @@ def pause_other_runs(run_id: int, pause: core.RateLimit) -> None:
 
 
 def pause_backend(backend: str, pause: core.RateLimit, *, but: int = 0) -> None:
-    """Pause the live runs of a backend, without `but`, until the rate limit ends, whoever met it: they all use the same key."""
+    """Pause the live runs of a backend, without `but`, until the rate limit ends: they all use the same key."""
     others = Run.objects.live().filter(backend=backend).exclude(pk=but).exclude(rate_limited_until__gte=pause.until)
     for other in others.order_by("pk").values_list("pk", "batch_id"):
         with transaction.atomic():

@@ -61,14 +61,14 @@ def preflight_checks(
 
 
 def ask_at_start() -> None:
-    """Ask what only a program can answer, for a web process as it starts: its pages then know it, and viewing them runs nothing."""
+    """Ask what only a program can answer, as a web process starts: then viewing its pages runs nothing."""
     server_packages_seen()
     settings_above()  # tries the sandbox, where nobody has on this machine
 
 
 @functools.cache
 def server_packages_seen() -> str:
-    """Which packages of the server the commands of projects can import, in words; "" for none, as in a virtual environment."""
+    """Which packages of the server the commands of projects can import, in words; "" for none."""
     ours = {name: spec.origin for name in SERVER_PACKAGES if (spec := importlib.util.find_spec(name)) and spec.origin}
     seen = seen_by_commands(ours)
     return f"commands of projects can import the server's own packages ({', '.join(seen)}): tests may pass by them" if seen else ""

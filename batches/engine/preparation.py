@@ -48,7 +48,7 @@ LIFE = (TaskEvent.LAUNCH, TaskEvent.SUCCEED)  # of a task whose attempt needs no
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A work order on the batch's branch: `commit` follows `base`, and is the same where the document was there already."""
+    """A work order on the batch's branch: `commit` follows `base`, or is the same if the document was there."""
 
     task: Task
     document: Prp
@@ -95,7 +95,7 @@ def prepare(run: Run, context: TickContext) -> bool:
 
 
 def waiting(run: Run) -> list[Task]:
-    """The tasks to write now, in plan order: of a run that nothing keeps from starting them, and that no attempt has begun."""
+    """The tasks to write now, in plan order: those that nothing keeps from starting, and no attempt has begun."""
     if run.state not in LIVE or run.cancel_requested or run.paused or run.stop_reason:
         return []
     waiting = Task.objects.filter(run=run, state=TaskState.PENDING, restarts=0, not_before=None, attempts=None, phase__isnull=False)

@@ -88,7 +88,7 @@ def pull_request_refusal(batch: Batch) -> str:
 
 
 def forget_pull_request(*, batch: Batch, actor: Actor) -> None:
-    """Give up a pull request that could not be opened; what is at the code host stays. Raises NothingToDo, PermissionDenied."""
+    """Give up a pull request here; what is at the code host stays. Raises NothingToDo, PermissionDenied."""
     actor.require(MERGE_BATCH, batch.project)
     with transaction.atomic():
         ended = {"status": Status.CLOSED, "ended_at": timezone.now()}

@@ -1,4 +1,4 @@
-"""What the agents of a batch may spend together: the engine says it in the batch's purse on this host (subagents/purse.py)."""
+"""What the agents of a batch may spend together, said in the batch's purse on this host (subagents/purse.py)."""
 
 import logging
 from collections.abc import Iterable

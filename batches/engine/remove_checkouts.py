@@ -1,4 +1,4 @@
-"""Remove the checkouts of attempts whose work is merged, where the ticker died between recording a success and cleaning up."""
+"""Remove checkouts that were left because the ticker died between recording a success and cleaning up."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def remove_checkouts(run: Run, host: str) -> None:
-    """Remove those of the run's successes that are left on this host. What is in no commit stays (subagents/launcher.py)."""
+    """Remove those that the run's successes left on this host. What is in no commit stays (subagents/launcher.py)."""
     for attempt in Attempt.objects.filter(task__run=run, host=host, outcome=Attempt.Outcome.SUCCEEDED).only("checkout", "spec"):
         if os.path.isdir(attempt.checkout):
             try:

@@ -36,7 +36,7 @@ def base_of_repair(task: Task) -> str:
 
 
 def ask_to_join(last: Attempt) -> str:
-    """What the agent is told of a merge conflict: the files, and the goals of the phases whose work is on the other side."""
+    """What the agent is told of a merge conflict: the files, and the goals of the phases on the other side."""
     merged = Attempt.objects.filter(task__run__batch=last.task.run.batch_id, task__run__operation=last.task.run.operation)
     merged = merged.exclude(merge_commit="").exclude(task=last.task_id).filter(merge_commit__isnull=False)
     lines = []
@@ -63,7 +63,7 @@ def repair_words(run: Run, task: Task) -> str:
 
 
 def set_repairs(*, run: Run, rounds: int | None, actor: Actor) -> None:
-    """Choose how often each phase of a live run may be repaired from now on; 0: never. Raises ServiceError, PermissionDenied."""
+    """Choose how often a phase of a live run may be repaired; 0: never. Raises ServiceError, PermissionDenied."""
     actor.require(EXECUTE_BATCH, run.batch.project)
     with transaction.atomic():
         change_live_run(run, repairs=checked_repairs(rounds))

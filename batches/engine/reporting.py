@@ -133,7 +133,7 @@ def _preparation(run: Run, result: JsonObject) -> JsonObject:
 
 
 def batch_result(run: Run) -> JsonObject:
-    """The aggregated result as JSON: every phase of the batch with its latest task of this operation; unknown values are null."""
+    """The result as JSON: every phase of the batch with its latest task of this operation; unknown is null."""
     batch = run.batch
     latest: dict[int, Task] = {}
     for task in Task.objects.filter(run__batch=batch, run__operation=run.operation, kind=TaskKind.PHASE).order_by("run__number"):
@@ -273,7 +273,7 @@ def _activity(attempt: Attempt | None) -> JsonObject:
 
 
 def _counts(checks: Iterable[GateCheck], origin: GateOrigin) -> dict[str, int]:
-    """How many gates of this origin passed, failed or are unverified; `flaky` counts passed ones that failed at first."""
+    """How many gates of this origin passed, failed or are unverified; `flaky` ones passed and failed at first."""
     own = [check for check in checks if check.origin == origin]
     counts = {word: sum(check.status == word for check in own) for word in ("passed", "failed", "unverified")}
     return counts | {"flaky": sum(check.flaky for check in own)}
@@ -385,7 +385,7 @@ def status_text(run: Run, result: JsonObject, now: datetime) -> str:
 
 
 def _done_words(run: Run, result: JsonObject, done: int) -> str:
-    """How many phases are done; of a preparation, how many work orders are written: nothing has been carried out by then."""
+    """How many phases are done, or how many work orders a preparation has written."""
     count = len(result["results"])
     if run.operation == Operation.GENERATE:
         return f"{result['preparation']['written'] if 'preparation' in result else done} of {count} work orders written"

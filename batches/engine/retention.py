@@ -54,7 +54,7 @@ class Pruned:
 
 
 def bound_rows(now: datetime, *, dry_run: bool = False) -> list[Pruned]:
-    """Remove sessions that are over, and sign-ins older than half a year. What people did otherwise stays in the audit trail."""
+    """Remove ended sessions, and sign-ins older than half a year. What else people did stays in the audit trail."""
     old = AuditEvent.objects.filter(kind=AuditEvent.Kind.SIGN_IN, at__lt=now - SIGN_INS)
     over = Session.objects.filter(expire_date__lt=now)
     return [Pruned("ended session", _remove(over, dry_run)), Pruned("old sign-in", _remove(old, dry_run))]
@@ -82,13 +82,13 @@ def tidy_projects(now: datetime) -> list[Pruned]:
 
 
 def compress_logs(now: datetime, *, older: timedelta = REFERENCES, dry_run: bool = False) -> Iterator[Pruned]:
-    """Compress logs and transcripts of this host's attempts whose run ended long ago, project by project. Pages read both forms."""
+    """Compress logs and transcripts of runs that ended long ago, on this host, by project. Pages read both forms."""
     for project in Project.objects.order_by("pk"):
         yield _compress_of_project(project, now - older, None, dry_run)
 
 
 def keep_to_size(now: datetime, *, megabytes: int | None = None, dry_run: bool = False) -> Iterator[Pruned]:
-    """Remove the oldest logs and transcripts on this host, of projects that have more of them than their limit or `megabytes`."""
+    """Remove the oldest logs and transcripts on this host, of projects with more than their limit or `megabytes`."""
     for project in Project.objects.order_by("pk"):
         limit = project.keep_megabytes if megabytes is None else megabytes
         if limit is not None:

@@ -164,7 +164,7 @@ def _retryable(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
 
 
 def retry_task(*, task: Task, actor: Actor, resume_session: bool = False, remark: str = "") -> list[Task]:
-    """Retry one task and what it blocked; `resume_session` and `remark` as for `retry`. Raises ServiceError, PermissionDenied."""
+    """Retry one task and what it blocked; the options as for `retry`. Raises ServiceError, PermissionDenied."""
     return retry(run=task.run, actor=actor, names=[task.name], resume_session=resume_session, remark=remark)
 
 

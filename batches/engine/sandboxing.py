@@ -45,7 +45,7 @@ known_levels: dict[Path, Sandbox] = {}  # {file: its content}, so that this proc
 
 
 def sandbox_level() -> Sandbox:
-    """The sandbox that commands of this host run in. Raises SandboxUnavailable when the level in CE_SANDBOX does not work here."""
+    """The sandbox that commands of this host run in. Raises SandboxUnavailable if CE_SANDBOX does not work here."""
     path = Path(settings.CE_DATA_DIR) / "sandbox.json"
     key = [settings.CE_SANDBOX, boot_id(), BWRAP]
     found = known_levels.get(path) or _stored(path)
@@ -94,7 +94,7 @@ def _stored(path: Path) -> Sandbox | None:
 
 
 def refuse_allowed_hosts_without_sandbox(project: Project) -> None:
-    """Raises ServiceError when a project allows some hosts only, and no sandbox of this host can keep its commands to them."""
+    """Raises ServiceError when a project allows some hosts only, and no sandbox here can keep commands to them."""
     if not project.allowed_hosts.strip():
         return
     try:

@@ -54,7 +54,7 @@ def policy_of(run: Run, context: TickContext) -> core.Policy:
 
 @dataclass(slots=True)
 class TaskRow:
-    """The columns of a task that decisions use, without the cost of a model instance: a run may have hundreds of tasks."""
+    """The columns of a task that decisions use; a model instance would cost too much for hundreds of tasks."""
 
     pk: int
     run_id: int
@@ -146,7 +146,7 @@ def take_snapshot(run: Run, tasks: Sequence[TaskRow], attempts: dict[int, Attemp
 
 
 def budget_of(run: Run) -> Budget | None:
-    """What the batch may spend and has spent, over all its runs; None when neither it nor the project's month has a budget."""
+    """What the batch may spend and has spent, over all its runs; None if neither it nor the month has a budget."""
     monthly = None if run.backend in BACKENDS_WITHOUT_MODEL else run.batch.project.monthly_budget_usd
     if run.budget_usd is None and monthly is None:
         return None
@@ -155,7 +155,7 @@ def budget_of(run: Run) -> Budget | None:
 
 
 def _reservations(run: Run, tasks: Sequence[TaskRow], budget: Budget | None) -> dict[int, Decimal]:
-    """{pending task: dollars its next attempt reserves}; empty without a budget and a cap, or when the backend uses no model."""
+    """{pending task: dollars its next attempt reserves}; {} without budget and cap, or if no model is used."""
     limits = budget is not None or run.phase_cap_usd is not None
     pending = [task for task in tasks if task.state == TaskState.PENDING and task.phase_id is not None]
     if not limits or not pending or run.backend in BACKENDS_WITHOUT_MODEL:
@@ -251,7 +251,7 @@ def has_commits(attempt: Attempt) -> bool:
 
 
 def unchecked_stages(run: Run, tasks: Sequence[TaskRow]) -> list[int]:
-    """Stages with merged work and gates that no stage check covers yet; also where a phase was judged on the very same tree."""
+    """Stages with merged work and gates that no stage check covers; also if a phase was judged on the same tree."""
     if run.operation != Operation.EXECUTE:
         return []
     rules = GateRules.from_json(run.gate_rules)

@@ -93,7 +93,7 @@ def settle_lost(attempt: Attempt, now: datetime, *, crashed: bool = False) -> bo
 
 
 def settle_of_lost_host(attempt: Attempt, now: datetime) -> None:
-    """Settle a live attempt of a host that was lost, once its branch is here: what was merged counts, the rest is done again."""
+    """Settle a live attempt of a lost host, once its branch is here: what was merged counts, the rest is redone."""
     run, left, came = attempt.task.run, LEFT.format(host=attempt.host), CAME.format(host=attempt.host)
     repository = repository_of(run.batch)
     merged = _merge(repository, run.branch, {attempt.ref: attempt.number}) if repository.reference(attempt.ref) else None
@@ -125,7 +125,7 @@ def _row(run: Run, task: Task, base: str, context: TickContext, number: int) -> 
 
 
 def _record_merge(attempt: Attempt, merge: str, tree: str, head: str, now: datetime) -> Attempt:
-    """Record that the attempt succeeded and is merged, with the result that lies in the repository's contract files, if it does."""
+    """Record that the attempt succeeded and is merged, with the result from the contract files, if it is there."""
     spec = TaskSpec.from_json(attempt.spec)
     result = _result(spec, head)
     columns = {"exited_at": now, "verdict": SUCCESS, "message": MERGED, "head_commit": head, "tree": result.tree}

@@ -105,7 +105,7 @@ def place_of(run: Run, task: Task) -> str:
 
 
 def last_kept(run: Run, task: Task, last: int) -> int:
-    """The highest number of an attempt that folders or the repository hold, at least `last`: more only after a restore."""
+    """The highest attempt number in folders or the repository, at least `last`: more only after a restore."""
     place = place_of(run, task)
     folder = Path(settings.CE_DATA_DIR) / "attempts" / run.batch.project.slug / place
     with contextlib.suppress(FileNotFoundError):
@@ -177,7 +177,7 @@ def _log_message(line: str) -> str:
 
 
 def model_of(run: Run, task: Task, failures: Sequence[tuple[str, str]]) -> str:
-    """The model of the task's next attempt after `failures` (reason, fault); "" for a stage check, which only runs gates."""
+    """The model of the task's next attempt after `failures` (reason, fault); "" for a stage check, which needs none."""
     if task.phase is None:
         return ""
     choice = choose_model(run.backend, task.phase.complexity, of_phase=task.model, of_run=run.model, of_retries=run.retry_model)
@@ -185,7 +185,7 @@ def model_of(run: Run, task: Task, failures: Sequence[tuple[str, str]]) -> str:
 
 
 def build_spec(run: Run, task: Task, attempt: Attempt, document: Prp | None = None) -> TaskSpec:
-    """The spec of an attempt, as its process reads it. `document` is what a generator writes, where it is known already."""
+    """The spec of an attempt, as its process reads it. `document` is what a generator writes, if it is known."""
     batch, phase = run.batch, task.phase
     role, kind = ROLES[Operation(run.operation)]
     rules = GateRules.from_json(run.gate_rules)
@@ -277,7 +277,7 @@ def claude_options(project: Project) -> dict[str, object]:
 
 
 def tool_options(project: Project) -> dict[str, object]:
-    """What the executor may use, as a spec has it: names of secrets, never their values. {} when the project says nothing of it."""
+    """What the executor may use, as a spec has it: names of secrets, never values. {} if the project says nothing."""
     tools = ToolPolicy(
         servers=tuple(read_servers(project.mcp_servers)),
         allowed=tuple(_lines(project.allowed_tools)),
@@ -383,7 +383,7 @@ class PlannedPhase:
 
 @lru_cache(maxsize=64)
 def planned_phases(batch_id: int, created_at: datetime, edition: int) -> tuple[PlannedPhase, ...]:
-    """The phases of a batch. Cached: they change only with the edition; a restored database may give its number to another."""
+    """The phases of a batch, cached by edition. A restored database may give its number to another batch."""
     phases = Phase.objects.filter(batch=batch_id).order_by("position").prefetch_related("gates")
     return tuple(
         PlannedPhase(
@@ -437,7 +437,7 @@ def _executor_payload(batch: Batch, phase: Phase, gates: Sequence[GateSpec], rul
 
 
 def _place_in_plan(batch: Batch, phase: Phase, prp: str) -> dict[str, object]:
-    """What the agent is told of the plan around its phase: the others' titles, and what came of those that it depends on."""
+    """What the agent is told of the plan around its phase: other titles, and what came of what it depends on."""
     phases = planned_phases(batch.pk, batch.created_at, batch.edition)
     others = [one for one in phases if one.pk != phase.pk]
     near = [one for one in others if one.key in phase.dependencies or phase.key in one.needs]
@@ -464,7 +464,7 @@ def _place_in_plan(batch: Batch, phase: Phase, prp: str) -> dict[str, object]:
 
 
 def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
-    """What a stage check judges: the gates of its merged phases again, and those of the stage as a whole over all that changed."""
+    """What a stage check judges: the gates of its merged phases again, and those of the stage over all changes."""
     changed = Result.objects.filter(attempt__in=task.covers).values_list("files_created", "files_modified")
     return {
         "phases": _covered_phases(task),

@@ -142,7 +142,7 @@ class WatchedAttempt:
 
 @dataclass(slots=True)
 class RunChanges:
-    """What happened in a run since the last round: ends to record, and recorded successes to merge, the oldest first."""
+    """What happened in a run since the last round: ends to record, and successes to merge, the oldest first."""
 
     ends: list[End] = field(default_factory=list)
     unmerged: list[Attempt] = field(default_factory=list)
@@ -367,7 +367,7 @@ class Ticker:
         return launched
 
     def owned_by_another(self, project: Project) -> str:
-        """Claim the project's repository, as a rule with one look at a file; a sentence if another installation has it."""
+        """Claim the project's repository, mostly by one look at a file; a sentence if another installation has it."""
         if not self.owner.installation:
             return ""
         try:
@@ -437,7 +437,7 @@ class Ticker:
 
 
 def _last_round() -> float:
-    """The monotonic clock at the last round of this host's ticker, in any process; minus infinity when there was none."""
+    """The monotonic clock at the last round of this host's ticker, in any process; minus infinity for none."""
     try:
         return float(ticker_mark().read_text())
     except (FileNotFoundError, ValueError):
@@ -509,7 +509,7 @@ STARTUP_VARIABLE = "CE_STARTUP_REPORT"  # how the cluster passes its start-up re
 
 
 def startup_report(host: str) -> str:
-    """What happened to this host's attempts while no ticker ran: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
+    """What happened to attempts while no ticker ran: "3 were running: 1 alive, 1 finished meanwhile, 1 dead"."""
     counts: Counter[str] = Counter()
     for attempt in Attempt.objects.live().filter(host=host, exited_at=None).only("directory", "spec"):
         observation = launcher.observe(TaskSpec.from_json(attempt.spec))

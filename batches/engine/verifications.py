@@ -227,7 +227,7 @@ def _launch(one: Verification, spec: TaskSpec, clock: float) -> None:
 
 
 def _end(one: Verification, now: datetime, *, document: dict[str, Any] | None = None, problem: str = "") -> None:
-    """Close the row and tidy up. The file is for whoever has no database; that it cannot be written is said in the row."""
+    """Close the row and tidy up. If the file for readers without a database cannot be written, the row says it."""
     agrees = None
     if document is not None:
         agrees = bool(document["agrees"])
@@ -254,7 +254,7 @@ def _end(one: Verification, now: datetime, *, document: dict[str, Any] | None = 
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """Gates of one phase in one attempt that were judged on one commit with one environment, as roles/verifier.py reads them."""
+    """Gates of an attempt that were judged on one commit with one environment, as roles/verifier.py reads them."""
 
     attempt: Attempt
     phase: str
@@ -555,7 +555,7 @@ def _look_at_notes(
 
 
 def _is_ours(repository: Repository, batch: Batch, commit: str) -> bool:
-    """Whether a commit came about in this batch; another installation may have left notes of a batch with its number."""
+    """Whether a commit was made in this batch; another installation may have left notes under its number."""
     if repository.find_commit(commit) is None or repository.is_ancestor(commit, batch.base_commit):
         return False
     return batch.branch not in repository.branches() or repository.is_ancestor(commit, repository.branch_commit(batch.branch))

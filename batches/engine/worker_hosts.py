@@ -253,7 +253,7 @@ def _send_home(run: Run) -> None:
 
 
 def _come_home(run: Run) -> None:
-    """Main host: fetch the branch and the attempts of a run that has ended; its report and what follows are made here."""
+    """Main host: fetch the branch and the attempts of a run that has ended; it is reported and followed up here."""
     _fetch_home(run)
     _move(run, "", turn=run.turn + 1)
     _tidy(run)

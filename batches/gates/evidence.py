@@ -24,7 +24,7 @@ def evidence_of_result(spec: TaskSpec, outcomes: Iterable[GateOutcome], judged_c
 
 
 def read_evidence(batch: Batch) -> dict[int, Evidence]:
-    """{attempt: the evidence as the rows have it} of every attempt to execute that was judged or merged. Two queries."""
+    """{attempt: the evidence in the rows} of every attempt to execute that was judged or merged. Two queries."""
     checks: dict[int, list[GateEvidence]] = defaultdict(list)
     rows = GateCheck.objects.filter(attempt__task__run__batch=batch).select_related("gate__phase", "attempt__task__phase")
     for row in rows.defer("attempt__spec", "attempt__log_tail", "attempt__heartbeat", "first_output"):

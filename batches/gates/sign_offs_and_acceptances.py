@@ -38,7 +38,7 @@ def sign_off(*, gate: Gate, reason: str, actor: Actor) -> SignOff:
 
 
 def _write(actor: Actor, phase: Phase, taken: str, *, attempt: Attempt, **columns: object) -> SignOff:
-    """Write a sign-off, and what figures make of the attempt now. Raises ServiceError (`taken`) when somebody was first."""
+    """Write a sign-off, and the attempt's new figures. Raises ServiceError (`taken`) when somebody was first."""
     commit = attempt.merge_commit or attempt.head_commit
     said = {"attempt": attempt, "commit": commit, "user": actor.user, "at": timezone.now()} | columns
     with transaction.atomic():

@@ -52,7 +52,7 @@ class ApiKey:
 
 
 def api_key() -> ApiKey:
-    """The key for agents: from the environment (a key before a token), else from the file, else from the settings page."""
+    """The key for agents: from the environment (a key before a token), the file, or the settings page."""
     if value := os.environ.get("ANTHROPIC_API_KEY", "").strip():
         return ApiKey(value, "the environment (ANTHROPIC_API_KEY)")
     for name in ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"):

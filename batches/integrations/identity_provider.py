@@ -59,7 +59,7 @@ def begin(callback: str, *, again: bool = False) -> tuple[str, dict[str, str]]:
 
 
 def finish(callback: str, answer: Mapping[str, str], kept: Mapping[str, str], *, again: bool = False) -> Claims:
-    """What the provider says of the person who came back with `answer`, the query of the address. Raises ProviderError."""
+    """What the provider says of the person who came back with the query `answer`. Raises ProviderError."""
     if not kept or not secrets.compare_digest(answer.get("state", "").encode(), kept["state"].encode()):
         raise ProviderError("This sign-in was not begun in this browser, or too long ago. Start again.")
     if "iss" in answer and answer["iss"] != _described("issuer"):  # RFC 9207
@@ -157,7 +157,7 @@ def _kept(what: str, address: str, fresh: bool) -> dict[str, Any]:
 
 
 def _as_client(form: dict[str, str]) -> dict[str, Any]:
-    """The form with what proves that this installation sends it: in a header, or in the form where the provider wants that."""
+    """The form with the proof that this installation sends it: in a header, or in the form if the provider wants."""
     client, secret = settings.CE_OIDC_CLIENT_ID, settings.CE_OIDC_CLIENT_SECRET
     if not secret:  # a public client: PKCE is the proof
         return {"data": form | {"client_id": client}}
@@ -171,7 +171,7 @@ def _as_client(form: dict[str, str]) -> dict[str, Any]:
 
 
 def _ask(method: str, address: str, **request: Any) -> dict[str, Any]:
-    """The provider's answer as a JSON object. Only over https, or http on this machine; no redirects. Raises ProviderError."""
+    """The provider's answer as a JSON object. Over https or on this machine; no redirects. Raises ProviderError."""
     parts, end = urlsplit(address), time.monotonic() + SECONDS
     local = parts.hostname in LOOPBACK
     if parts.scheme != "https" and not (parts.scheme == "http" and local):

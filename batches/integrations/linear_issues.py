@@ -86,7 +86,7 @@ def has_work(now: datetime) -> bool:
 
 
 def work(*, batch: Batch | None = None, seconds: float = WORK_SECONDS) -> None:
-    """Create requested issues, of one batch or all, for about `seconds`; then write their addresses into the PRPs. Idempotent."""
+    """Create requested issues, of one batch or all, for about `seconds`, and write them into the PRPs. Idempotent."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         rows = waiting(timezone.now())
@@ -129,7 +129,7 @@ def _token_of(project: Project) -> str:
 
 
 def _create(linear: Linear, team: str, batch: Batch, row: LinearIssue) -> None:
-    """Create one issue, unless another process holds it. Raises LinearError if the failure affects the other issues too."""
+    """Create one issue, unless another process holds it. Raises LinearError if other issues would fail, too."""
     now = timezone.now()
     mine = LinearIssue.objects.filter(_unclaimed(now), pk=row.pk, url="")
     if not mine.update(claimed_until=now + CLAIM, tries=F("tries") + 1):
@@ -210,7 +210,7 @@ def _link(batch: Batch) -> None:
 
 
 def request_issues(*, batch: Batch, actor: Actor) -> int:
-    """Have the missing Linear issues of the batch created, including those that failed; returns how many. Raises ServiceError."""
+    """Have the missing Linear issues of the batch created, also failed ones; returns how many. Raises ServiceError."""
     actor.require(EXECUTE_BATCH, batch.project)
     if not is_configured(batch.project):
         raise ServiceError(f"Enter a Linear team and a token in the settings of {batch.project.name} first.")

@@ -42,7 +42,7 @@ Event = Notification.Event
 
 
 def want(run: Run, event: "Notification.Event", text: str, about: str, now: datetime) -> None:
-    """Notify over the project's channels and the people who want it, once per `about`. Runs in the caller's transaction."""
+    """Notify over the project's channels and who wants it, once per `about`. Runs in the caller's transaction."""
     rows = [
         Notification(run=run, event=event, channel=channel, receiver=receiver, about=about, text=text, created_at=now, next_try_at=now)
         for channel, receiver in ways_of(run.batch.project)
@@ -106,7 +106,7 @@ def _claim(rows: QuerySet[Notification], now: datetime) -> datetime | None:
 
 
 def try_channels(*, project: Project, actor: Actor) -> str:
-    """Send a test notification over each channel of the project. Raises ServiceError with what failed, PermissionDenied."""
+    """Send a test notification over each channel. Raises ServiceError with what failed, PermissionDenied."""
     actor.require(CHANGE_PROJECT, project)
     text = f"This is a test notification from the project {project.name}."
     done: list[str] = []
@@ -160,7 +160,7 @@ def _deliver(row: Notification) -> None:
 
 
 def _deliver_to_person(row: Notification, user: User, now: datetime) -> None:
-    """Send as one message what waits for the person. What a killed sender may have sent is sent as the same message again."""
+    """Send as one message what waits for the person. What a killed sender may have sent is sent again."""
     chosen = personal_notifications.choices_of(user)
     own = waiting(now).filter(user=user)
     if until := personal_notifications.held_until(chosen, now):
@@ -239,7 +239,7 @@ def _send(
 
 
 def slack_blocks(text: str, address: str) -> list[dict[str, object]]:
-    """A message as Slack's blocks: the text, in which nothing is markup or mentions anybody, and a button that opens the page."""
+    """A message as Slack's blocks: the text, without markup or mentions, and a button that opens the page."""
     said = {"type": "plain_text", "text": text[:SLACK_CHARACTERS] or "—", "emoji": False}
     blocks: list[dict[str, object]] = [{"type": "section", "text": said}]
     if address:

@@ -26,7 +26,7 @@ class WebhookError(Exception):
 
 
 def check_url(url: str, *, private: bool, what: str = "A webhook address") -> tuple[str, int, str, bool]:
-    """Split an allowed address into (host, port, path with query, whether TLS); `what` it is, for people. Raises WebhookError."""
+    """Split an allowed address into (host, port, path with query, TLS); `what` it is, in words. Raises WebhookError."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -41,7 +41,7 @@ def check_url(url: str, *, private: bool, what: str = "A webhook address") -> tu
 
 
 def signature(secret: str, at: int, body: bytes) -> str:
-    """The signature of a message: HMAC-SHA256 over the second in which it was sent, a full stop and the body, in hexadecimal."""
+    """The signature of a message: HMAC-SHA256, in hexadecimal, over the second of sending, a full stop and the body."""
     return hmac.new(secret.encode(), f"{at}.".encode() + body, "sha256").hexdigest()
 
 
@@ -96,7 +96,7 @@ def send(
 
 
 def resolve(host: str, port: int, *, private: bool, setting: str = "CE_WEBHOOK_PRIVATE") -> str:
-    """One IP address of `host`, after checking all of them; `setting` would allow those that are not public. Raises WebhookError."""
+    """One IP address of `host`, after a look at each; `setting` allows private ones. Raises WebhookError."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

@@ -23,7 +23,7 @@ ADDRESSES = URLResolver(RegexPattern(f"^{PREFIX}"), urlpatterns)
 
 
 def answer(method: str, path: str, query: Mapping[str, str], body: bytes, *, cause: str) -> tuple[int, dict[str, Any]]:
-    """Status and object of the API's answer. `path` begins with /api/v1/; `cause` is the command's name in the audit trail."""
+    """Status and object of the API's answer. `path` begins with /api/v1/; the audit trail shows `cause`."""
     asked = WSGIRequest(
         {
             "REQUEST_METHOD": method,
@@ -52,7 +52,7 @@ def wait(done: Callable[[], bool], interrupted: str, out: OutputWrapper) -> None
 
 
 def _look_after() -> bool:
-    """Do here what is wanted of code hosts, since perhaps no cluster does; False: what is waited for has to come about."""
+    """Do here what is wanted of code hosts, since perhaps no cluster does; False: it is still to come."""
     if pull_requests.has_work(timezone.now()):
         pull_requests.work(seconds=0.1)
     return False

@@ -108,7 +108,7 @@ def gate_lines(report: DocumentReport) -> Iterator[str]:
 
 
 def conflict_lines(report: DocumentReport) -> Iterator[str]:
-    """Each file that phases change which may run at the same time, with those phases and what it costs to run them one by one."""
+    """Each file that phases change in parallel, with those phases and what one after the other costs."""
     if report.analysis is None:
         return
     phases = report.reading.plan.phases

@@ -144,7 +144,7 @@ class _Counts:
 
 @dataclass(slots=True)
 class Phases:
-    """The latest RECENT_ATTEMPTS attempts of the period by kind of phase, by project and complexity, and as findings count them."""
+    """The latest RECENT_ATTEMPTS attempts by kind of phase, by project and complexity, and as findings count them."""
 
     attempts: int = 0
     middle: date | None = None

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def insert(model: type[Model], rows: Sequence[Row], *, replace: bool = False) -> None:
-    """Insert the rows, each with its primary key; with `replace` over those that have the same. In the caller's transaction."""
+    """Insert the rows with their primary keys; with `replace` over those that exist. In the caller's transaction."""
     if not rows:
         return
     fields = model._meta.concrete_fields

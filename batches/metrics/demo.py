@@ -166,7 +166,7 @@ def make_history(*, batches: int, seed: int, now: datetime, days: int | None = N
 
 
 def remove_history() -> int:
-    """Remove every row that was made up; returns how many batches these were. Real ones are not touched. Safe to repeat."""
+    """Remove every row that was made up; returns how many batches. Real ones are not touched. Safe to repeat."""
     projects = Project.objects.filter(demo=True)
     removed = Batch.objects.filter(project__in=projects).count()
     ids = list(Batch.objects.filter(project__in=projects).order_by("pk").values_list("pk", flat=True))
@@ -515,7 +515,7 @@ def _attempt(rng: random.Random, work: Work, one: _Try, story: _Story) -> Row:
 
 
 def _used(rng: random.Random, model: str, complexity: str, place: int) -> Row:
-    """What a made-up attempt read and wrote, in tokens, and what that costs; the first ten batches had no shared context."""
+    """Tokens that a made-up attempt read and wrote, and their cost; the first ten batches had no shared context."""
     total = int(_TOKENS[complexity] * rng.lognormvariate(0, _TOKENS_SPREAD) * (1.0 if place >= 10 else 1.9))
     output, read, written = int(total * 0.08), int(total * 0.58), int(total * 0.12)
     fresh = total - output - read - written

@@ -91,7 +91,7 @@ def rebuild(*, anew: bool = False) -> tuple[int, int]:
 
 
 def fill_missing(sender: AppConfig, using: str = "default", **_kwargs: Any) -> None:
-    """A receiver of post_migrate: history from before there were facts gets them with the migration that makes their tables."""
+    """A receiver of post_migrate: older history gets its facts with the migration that makes their tables."""
     if using == "default":
         rebuild()
 

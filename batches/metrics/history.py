@@ -201,7 +201,7 @@ def _choices(scope: Scope) -> Choices:
 
 
 def attempts_of(filters: Filters, now: datetime, *, reason: str = "", kind: str = "", complexity: str = "") -> QuerySet[AttemptFact]:
-    """The attempts behind a figure, latest first: those that failed for `reason`, at phases of one kind, of one complexity."""
+    """The attempts behind a figure, latest first: failed for `reason`, at phases of one kind, of one complexity."""
     scope = Scope(filters, now)
     wanted = {name: value for name, value in (("reason", reason), ("kind", kind), ("complexity", complexity)) if value}
     return scope.attempts(scope.span).filter(**wanted).order_by("-ended_at", "-pk")
@@ -284,7 +284,7 @@ def _phase_points(runs: Sequence[int]) -> dict[int, list[PhasePoint]]:
 
 
 def to_json(value: Any) -> Any:
-    """Frozen values as what `json.dumps` takes: names as they are, money as text of exact dollars, times as ISO 8601."""
+    """Frozen values for `json.dumps`: names as they are, money as text of exact dollars, times as ISO 8601."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):

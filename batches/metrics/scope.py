@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 class DayText(Cast):
-    """The day as ISO text: what SQLite has anyway; PostgreSQL groups by its date, which is quicker than by a text made of it."""
+    """The day as ISO text: SQLite has it anyway; PostgreSQL groups by its date, which is quicker than by a text."""
 
     def __init__(self) -> None:
         super().__init__("day", CharField())

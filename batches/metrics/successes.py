@@ -1,4 +1,4 @@
-"""What is behind each phase that succeeded, read from rows: the one place that cards, lists, reports and the API ask."""
+"""What is behind each phase that succeeded: the one place that cards, lists, reports and the API ask."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -16,7 +16,7 @@ COLUMNS = ("pk", "task__phase__files", "result__undeclared", "result__looks", *_
 
 
 def read_successes(batches: Collection[int]) -> dict[int, PhaseSuccess]:
-    """{task: its success} of the executions of phases in these batches (by their ids) that succeeded. Up to three queries."""
+    """{task: its success} of executions that succeeded in the batches with these ids. Up to three queries."""
     return {task: found for _, _, task, found in _read(batches)}
 
 

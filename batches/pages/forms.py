@@ -49,7 +49,7 @@ class Described:
 
 
 class ModelField(forms.CharField):
-    """A model by its short name or exact id, or "by complexity"; the page offers the short names and what the provider listed."""
+    """A model by its short name or exact id, or "by complexity"; the page offers names that are known."""
 
     def __init__(self, **options: Any) -> None:
         listed = {"list": "offered-models", "autocomplete": "off", "spellcheck": "false"}

@@ -24,7 +24,7 @@ CLIENTS: Mapping[str, type[GitHub | GitLab | Gitea]] = {ForgeKind.GITHUB: GitHub
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A repository at a code host. `root` is where the host's pages begin, `path` the repository's own part of the address."""
+    """A repository at a code host. `root` is the address of the host, `path` the repository's own part."""
 
     kind: str
     root: str

@@ -1,4 +1,4 @@
-"""Pull requests as GitHub and Gitea have them: the same addresses below /repos/OWNER/NAME/pulls, and the same fields."""
+"""Pull requests of GitHub and Gitea: the same addresses below /repos/OWNER/NAME/pulls, and the same fields."""
 
 from abc import ABC, abstractmethod
 from typing import Any

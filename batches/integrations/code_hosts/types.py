@@ -8,7 +8,7 @@ from batches.core.text.issue import IssueText
 
 
 class ForgeError(Exception):
-    """An error as a sentence for people, without the token. `retry_seconds`: wait at least this long; None: the caller decides."""
+    """An error as a sentence for people, without the token. `retry_seconds`: the least to wait; None: as you like."""
 
     def __init__(self, message: str, *, status: int = 0, retry_seconds: float | None = None) -> None:
         self.status, self.retry_seconds = status, retry_seconds

@@ -1,4 +1,4 @@
-"""`manage.py batch_conflict --batch N --phase K`: show a phase's merge conflict, take a resolution, or drop the phase."""
+"""`manage.py batch_conflict --batch N --phase K`: show a merge conflict, take a resolution, or drop the phase."""
 
 from typing import Any
 

@@ -100,7 +100,7 @@ class Command(BaseCommand):
 
 
 def analysed(name: str, text: bytes, out: OutputWrapper) -> DocumentReport:
-    """The analysed plan; prints its conflicts. If it has errors, prints each on a line and raises CommandError (exit code 1)."""
+    """The analysed plan; prints its conflicts. Prints errors, one a line, and raises CommandError (exit code 1)."""
     report = analyse_document(text)
     if report.reading.errors:
         for issue in report.reading.errors:

@@ -1,4 +1,4 @@
-"""`manage.py batch_update_context --batch N`: propose context changes after an execution, as one diff to accept or reject."""
+"""`manage.py batch_update_context --batch N`: propose context changes as one diff to accept or reject."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py plan_from_idea IDEA`: have the project's agent draft a plan from an idea, or translate a document of unknown format."""
+"""`manage.py plan_from_idea IDEA`: have the agent draft a plan from an idea, or translate a document."""
 
 import sys
 from pathlib import Path

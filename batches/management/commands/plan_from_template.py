@@ -1,4 +1,4 @@
-"""`manage.py plan_from_template KIND`: print a plan to start from, filled with what a project's settings and repository say."""
+"""`manage.py plan_from_template KIND`: print a plan to start from, filled from a project."""
 
 from typing import Any
 

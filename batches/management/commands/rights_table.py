@@ -1,4 +1,4 @@
-"""`manage.py rights_table`: write the table of rights into SECURITY.md, for developers who changed `batches/accounts/rights.py`."""
+"""`manage.py rights_table`: write the table of rights into SECURITY.md, after a change of accounts/rights.py."""
 
 from pathlib import Path
 from typing import Any

@@ -80,7 +80,7 @@ class Command(BaseCommand):
             self.run_all(programs, "" if options["no_web"] else address(host, port), host, port)
 
     def run_all(self, programs: "list[Program]", url: str, host: str, port: int) -> None:
-        """Look after the programs until a signal asks for the stop. `url` is said once the port is taken; "" for none."""
+        """Look after the programs until a signal ends it. Prints `url` once the port is taken; "" for none."""
         stop: list[int] = []
 
         def ask_to_stop(number: int, _frame: FrameType | None) -> None:

@@ -29,7 +29,7 @@ SIGN_IN, CONFIRM, CONNECT = "sign-in", "confirm", "connect"
 @never_cache
 @require_safe
 def provider(request: HttpRequest) -> HttpResponse:
-    """To the provider, to sign in; who is signed in is asked there to prove it again. GET, for the policy lets no form lead away."""
+    """To the provider, to sign in or to prove it again. GET, for the policy lets no form lead away."""
     why = CONFIRM if request.user.is_authenticated else SIGN_IN
     try:
         return redirect(_begin(request, why, safe_onward(request)))

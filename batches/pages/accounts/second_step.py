@@ -35,7 +35,7 @@ ANSWER_CHARACTERS = 20_000  # of a passkey, as JSON
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def second_step(request: HttpRequest) -> HttpResponse:
-    """Ask who has passed the first step for a code or a passkey, and sign in. Wrong codes slow down (accounts/back_off.py)."""
+    """After the first step ask for a code or a passkey, and sign in. Wrong codes slow down (accounts/back_off.py)."""
     passed = sessions.first_step(request)
     if passed is None:
         if request.method == "POST":

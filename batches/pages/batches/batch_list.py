@@ -177,7 +177,7 @@ def rows_of(batches: Iterable[Batch]) -> list[BatchRow]:
 
 
 def _times_left(batches: Iterable[Batch], now: datetime) -> dict[int, TimeLeft]:
-    """{batch: approximate time left} for batches that are being executed, as on their own pages. At most three queries."""
+    """{batch: approximate time left} for running executions, as on their pages. At most three queries."""
     running = (batch for batch in batches if batch.run_state == RunState.RUNNING and not batch.run_paused)
     executing = {batch.run_id: batch.pk for batch in running if batch.run_id is not None and batch.operation == Operation.EXECUTE}
     if not executing:

@@ -35,7 +35,7 @@ def batch_state(operation: str | None, state: str | None, paused: bool | None, s
 
 
 def is_live(run: Run | None, now: datetime) -> bool:
-    """Whether a page should keep polling: the run is live, or it has just ended and its report or the next run is due."""
+    """Whether a page should keep polling: the run is live, or its report or the next run is due."""
     if run is None:
         return False
     if run.is_live:

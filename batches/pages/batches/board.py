@@ -488,7 +488,7 @@ def _low_space(repository: str) -> tuple[tuple[str, FileSystem], ...]:
 
 @lru_cache(maxsize=32)
 def _planned(batch_pk: int, created_at: datetime, edition: int) -> tuple[list[Stage], list[Phase]]:
-    """The stages and phases of an edition of a batch. They never change, so they are cached; callers must not modify them."""
+    """The stages and phases of an edition of a batch. They never change: they are cached; do not modify them."""
     stages = list(Stage.objects.filter(batch=batch_pk))
     phases = list(Phase.objects.filter(batch=batch_pk).defer(*HEAVY_OF_PHASE))
     in_stage = {stage.pk: stage for stage in stages}

@@ -131,7 +131,7 @@ def tree_of(files: Iterable[ShownFile]) -> Folder:
 
 
 def read_diffs(request: HttpRequest, number: int, phases: Sequence[PhaseChanges], said: Sequence[DiffComment]) -> tuple[ShownDiff, bool]:
-    """(what these phases changed, by path, with what this person has viewed; whether that is all). A query, and one a phase."""
+    """(changes of these phases by path, with what this person has viewed; whether that is all)."""
     viewed = set(ViewedFile.objects.filter(user=request.user.pk, phase__batch__number=number).values_list("phase", "digest"))
     mode, files, all_shown, room = diff_mode(request), list[ShownFile](), True, OPEN_LINES
     for one in phases:

@@ -87,7 +87,7 @@ def shown_diff(
     room: int = OPEN_LINES,
     comments: Sequence[DiffComment] = (),
 ) -> ShownDiff:
-    """What of a diff is on the page at once: files while there is room, and the chosen one. Without `address` all of it is."""
+    """What of a diff is on the page at once: files while there is room, and the chosen one; all without `address`."""
     diff = read_diff(text, limit=ALL_LINES)
     files = []
     for place, file in enumerate(diff.files, start=1):

@@ -166,7 +166,7 @@ def changed_since(key: str, seen: str, current: Mapping[str, str]) -> list[str]:
 
 
 def changed(known: Mapping[str, str], current: Mapping[str, str]) -> list[str]:
-    """The fragments of `current` that differ from `known`. If an outer fragment changed, it is sent with its inner ones."""
+    """The fragments of `current` that differ from `known`; an outer one is sent with its inner ones."""
     found = []
     for name, html in current.items():
         outer = name.partition("/")[0]

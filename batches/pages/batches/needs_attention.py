@@ -37,7 +37,7 @@ class Attention:
 
 
 def gate_lines(attempts: Sequence[Attempt]) -> dict[int, str]:
-    """{attempt: an excerpt of what its first failed gate printed} of those that are shown; one query, none without a failure."""
+    """{attempt: an excerpt of what its first failed gate printed} of those shown; at most one query."""
     shown = sorted(attempts, key=lambda attempt: attempt.pk)[:ATTENTION_SHOWN]
     if not shown:
         return {}

@@ -73,7 +73,7 @@ class GateRow:
 
     @property
     def read(self) -> Understood | None:
-        """How the plan's gate is understood, in the words of the plan's preview; None for gates of the project and the server."""
+        """How the plan's gate is understood, in words of the preview; None for gates of the project and the server."""
         return understand(self.gate.position, self.gate.text, self.gate.phase.files) if self.gate else None
 
     @property
@@ -351,7 +351,7 @@ def render_fragments(view: PhaseView, tab: str, mode: str, executes: bool, may_s
 
 
 def _usual_tab(view: PhaseView) -> str:
-    """The default tab: while it runs the agent's transcript or the log, which is also that of a failure; the gates if one failed."""
+    """The default tab: transcript or log while it runs, the gates if one failed, else the log of a failure."""
     if view.card.task is not None and view.card.task.is_live:
         return "log" if view.card.task.run.backend == "steps" else "transcript"
     if view.chosen is not None and view.chosen.reason == "gate_failed":

@@ -130,7 +130,7 @@ class PhaseCard:
 
 
 def elapsed_of(attempt: Attempt | None) -> float | None:
-    """Seconds from launch to end of an ended attempt; None while it runs (the page's clock ticks) or when there is none."""
+    """Seconds from launch to end of an attempt; None while it runs (the page's clock ticks) or for none."""
     return None if attempt is None else attempt.seconds
 
 

@@ -37,7 +37,7 @@ def remarks(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def pull_request(request: HttpRequest, number: int) -> HttpResponse:
-    """A POST asks for it; the cluster pushes the branch and opens it. "forget" gives it up, "replace" lets the push replace."""
+    """A POST asks for it; the cluster pushes and opens it. "forget" gives it up, "replace" lets the push replace."""
     batch = find_batch(number)
     may_merge = may(request.user, MERGE_BATCH, batch.project)
     if request.method == "POST":

@@ -39,7 +39,7 @@ def retry_task(request: HttpRequest, number: int, pk: int) -> HttpResponse:
 
 
 def _how(request: HttpRequest, phase: Phase | None, pk: int) -> dict[str, Any]:
-    """How a phase is to be retried: in its session or afresh, and what its agent is told first: a remark, open comments."""
+    """How to retry a phase: in its session or afresh, and what its agent is told first: a remark, open comments."""
     remark = request.POST.get("remark") or request.POST.get(f"remark-{pk}", "")
     if request.POST.get("comments") and phase is not None:
         remark = f"{remark.strip()}\n\n{told_comments(phase)}"

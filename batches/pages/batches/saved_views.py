@@ -32,7 +32,7 @@ def _person(request: HttpRequest) -> User:
 
 @require_POST
 def saved_views(request: HttpRequest) -> HttpResponse:
-    """Save the list as it stands as `name` (the same name again replaces it), or with `remove`, the id of a view, forget it."""
+    """Save the list as it stands as `name` (again: replace it), or forget the view with the id `remove`."""
     own, back = own_views(request), reverse("batches:list")
     query = query_of(QueryDict(request.POST.get("query", "")))
 

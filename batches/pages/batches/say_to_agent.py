@@ -12,7 +12,7 @@ from batches.pages.common import act, actor_of
 
 
 def task_on_page(request: HttpRequest, number: int, pk: int) -> tuple[Task, str]:
-    """A task of the batch, and the page to go back to: that of the phase where the button was there, else the batch's."""
+    """A task of the batch, and the page to go back to: the phase's if the button was there, else the batch's."""
     batch = find_batch(number)
     task = get_object_or_404(Task.objects.select_related("run__batch__project", "phase"), pk=pk, run__batch=batch)
     if task.phase is not None and "/phases/" in request.headers.get("Referer", ""):

@@ -13,14 +13,14 @@ USUAL_WEIGHS = 2  # phases
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """Approximate seconds; `at_least` when a running phase takes longer than usual, so that nobody knows how long that one needs."""
+    """Approximate seconds; `at_least` when a running phase takes longer than usual: nobody knows how long."""
 
     seconds: float
     at_least: bool = False
 
     @property
     def rounded(self) -> float:
-        """As coarse as it is approximate, so that a page does not change with each second; never 0, for something is left."""
+        """As coarse as it is approximate, so that a page does not change each second; never 0: something is left."""
         step = 5 if self.seconds < 60 else 10 if self.seconds < 600 else 60
         return max(1, round(self.seconds / step)) * step
 

@@ -87,7 +87,7 @@ class Timeline:
 
     @cached_property
     def drawn(self) -> list[TimelineStage]:
-        """The stages with every phase that has begun or is blocked, from the first launch or the run's start to its end or now."""
+        """The stages with every phase that has begun or is blocked, from the first launch to the end or now."""
         if self._span is None:
             return []
         zero, end = self._span

@@ -1,4 +1,4 @@
-"""The transcript of an attempt: windows of its entries for the tab of a phase, for pages that follow it, and to take away."""
+"""The transcript of an attempt: windows of its entries for the tab of a phase, to follow it, and to download."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class TranscriptPage:
 
     @property
     def after(self) -> int:
-        """The number after which a page that follows asks: that of the last entry, whether the filter shows it or not."""
+        """The number after which a page that follows asks: that of the last entry, shown by the filter or not."""
         return self.total
 
     @property

@@ -147,7 +147,7 @@ class Preview:
 
     @cached_property
     def repairs(self) -> tuple[Proposal, ...]:
-        """The ways of repairing all errors at once; none for a single error, which has its own button, or for a very long plan."""
+        """The ways of repairing all errors at once; none for a single error (it has a button), or a very long plan."""
         if sum(issue.repair is not None for issue in self.errors) < 2 and not any(issue.others for issue in self.errors):
             return ()
         return choices(self.text) if len(self.text) <= REPAIRED_AT_ONCE else ()

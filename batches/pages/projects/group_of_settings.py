@@ -50,7 +50,7 @@ def settings_page(
     suggest: Callable[[Project, QueryDict], object],
     applies: str,
 ) -> HttpResponse:
-    """A page of some settings: `name` is its address and template; `suggest` fills the form from the repository, without saving."""
+    """A page of some settings: `name` is its address and template; `suggest` fills the form from the repository."""
     project = project_to_change(request, slug)
     data = request.POST.copy() if request.method == "POST" else None
     found, looked, refusal = None, data is not None and "look" in data, ""

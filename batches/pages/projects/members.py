@@ -18,7 +18,7 @@ from batches.projects import members
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def project_members(request: HttpRequest, slug: str) -> HttpResponse:
-    """The members. POST adds one or changes the role (`who`, `role`), ends a membership (`end`), or opens or closes it (`only`)."""
+    """The members. POST adds or changes one (`who`, `role`), ends a membership (`end`), opens or closes it (`only`)."""
     project = get_object_or_404(Project, slug=slug)
     if not may(request.user, CHANGE_PROJECT, project):
         raise PermissionDenied("The members of a project are for the role admin, of the installation or in the project.")
