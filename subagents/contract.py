@@ -148,6 +148,7 @@ class LookKind(StrEnum):
 
     JUDGES_FILE = "judges_file"  # it changed a file that one of its gates runs or reads as configuration
     TAKEN_BACK = "taken_back"  # it takes back, or deletes, what another phase of the batch did
+    BROKEN_LATER = "broken_later"  # a gate of it fails on the merged tree of a later stage
     PROTECTED = "protected"  # it changed a file that the project protects
     SECRET = "secret"  # noqa: S105 -- it marked something that looks like a secret as none
     WHITE_SPACE = "white_space"  # all that it changed is white space
@@ -414,7 +415,7 @@ class GateOutcome(_Message):
 class Look(_Message):
     """Something about a phase that a person should look at; with `declared` the plan says so itself, and it is only named.
 
-    `phase` is the key of the phase whose work is taken back; "" for a judge's file.
+    `phase` is the key of the phase whose work is taken back, or whose gate fails later; "" for a judge's file.
     """
 
     LABEL = "look"

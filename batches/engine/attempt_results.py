@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -13,9 +13,10 @@ from django.utils import timezone
 from batches.core.engine.decide import SUCCESS
 from batches.core.engine.failure_reasons import SENTENCES
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL
-from batches.core.engine.states import FailureReason
+from batches.core.engine.states import FailureReason, Operation, TaskKind
 from batches.core.review.declared_changes import undeclared
 from batches.engine.messages_to_agents import deliver
+from batches.metrics.facts import record_attempts
 from batches.models import Attempt, AttemptPrompt, DiffComment, Gate, GateCheck, Result
 from batches.models.prepared import Prepared
 from batches.models.processes import SupervisedProcess
@@ -27,6 +28,8 @@ from subagents.contract import (
     GateOrigin,
     GateStatus,
     Heartbeat,
+    Look,
+    LookKind,
     OrchestrationFiles,
     ResultStatus,
     SubagentError,
@@ -233,6 +236,8 @@ def _store_prompt(end: End) -> None:
 def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
     """Write the rows of an attempt's result and of its gates. In the caller's transaction."""
     result_row(attempt, spec, result).save(force_insert=True)
+    if spec.type == TaskType.STAGE_CHECK:
+        _say_what_broke_later(attempt, [phase["key"] for name in ("phases", "earlier") for phase in spec.payload[name]], result.looks)
     if not result.gates:
         return
     keys = {outcome.phase or spec.key for outcome in result.gates if outcome.origin == GateOrigin.PLAN}
@@ -266,6 +271,27 @@ def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
         for gate, outcome in bound
         if gate is not None or (outcome.origin != GateOrigin.PLAN and outcome.text)
     )
+
+
+def _say_what_broke_later(attempt: Attempt, judged: Sequence[str], looks: Sequence[Look]) -> None:
+    """Beside each of the judged phases, which of its gates fail on the merged tree now, unless a look at a later phase says so."""
+    merged = Result.objects.filter(attempt__task__run__batch=attempt.task.run.batch_id, attempt__task__run__operation=Operation.EXECUTE)
+    merged = merged.filter(attempt__task__kind=TaskKind.PHASE).exclude(attempt__merge_commit="").order_by("attempt")
+    newest = {row.attempt.task.phase.key: row for row in merged.select_related("attempt__task__phase") if row.attempt.task.phase}
+    known = {_gate_in(look["text"]) for row in newest.values() for look in row.looks if look["kind"] == LookKind.TAKEN_BACK}
+    changed = []
+    for key, row in ((key, newest[key]) for key in judged if key in newest):
+        said = [look.to_json() for look in looks if look.phase == key and _gate_in(look.text) not in known]
+        before, row.looks = row.looks, [*(look for look in row.looks if look["kind"] != LookKind.BROKEN_LATER), *said]
+        if row.looks != before:
+            row.save(update_fields=["looks"])
+            changed.append(row.attempt_id)
+    record_attempts(changed)
+
+
+def _gate_in(text: str) -> str:
+    """The gate that a look says fails."""
+    return text.partition(" fails on ")[0]
 
 
 def resolve_comments(attempt: Attempt) -> None:

@@ -17,7 +17,7 @@ from batches.core.engine.decide import Launch
 from batches.core.engine.pricing import BACKENDS_WITHOUT_MODEL, choose_model, model_of_attempt
 from batches.core.engine.prp import Prp, render_prp
 from batches.core.engine.roles import ROLES
-from batches.core.engine.states import Operation
+from batches.core.engine.states import ENDED_TASK_STATES, Operation, TaskKind
 from batches.core.gates.project_gates import GateRules
 from batches.core.review.context_update import front_matter
 from batches.core.review.outcome_review import review_outcome
@@ -470,7 +470,20 @@ def _stage_payload(run: Run, task: Task, rules: GateRules) -> dict[str, object]:
         "phases": _covered_phases(task),
         "gates": [gate.to_json() for gate in rules.of_stage()],
         "changed": sorted({path for created, modified in changed for path in (*created, *modified)}),
+        "earlier": _merged_before(run, task),
     }
+
+
+def _merged_before(run: Run, task: Task) -> list[dict[str, object]]:
+    """The phases with gates that earlier checks covered, once all others of the run have ended: the last check of a run judges them
+    again. A check after each stage would judge the gates of a chain of phases as often as it is long.
+    """
+    if run.tasks.filter(kind=TaskKind.PHASE).exclude(state__in=ENDED_TASK_STATES).exists():
+        return []
+    covered = set(Attempt.objects.filter(pk__in=task.covers).values_list("task__phase", flat=True))
+    merged = dict(MERGED.rows(batch=run.batch_id))
+    told = [one for one in planned_phases(run.batch_id, run.batch.created_at, run.batch.edition) if one.pk not in covered and one.gates]
+    return [{"key": one.key, "gates": one.gates, "files_modified": one.files} for one in told if one.key in merged]
 
 
 def _covered_phases(task: Task) -> list[dict[str, object]]:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from batches.core.gates.success import Success
 from batches.engine import retries
-from batches.models import GateCheck
+from batches.models import AttemptFact, GateCheck
 from batches.projects.change_settings import update_project
+from batches.repositories.merges import open_looks
 from tests.batches import builders
 from tests.batches.world import ACTOR, World, phase, plan, writes
 
@@ -88,6 +90,25 @@ def test_the_projects_gates_are_judged_after_every_phase_and_on_the_merged_tree_
     update_project(project=world.project, changes={"lint_command": "true", "test_command": ""}, actor=ACTOR)
     retries.retry(run=run, names=["2"], actor=ACTOR)
     assert world.finish(run).state == "succeeded"
+
+
+def test_a_gate_that_a_later_phase_breaks_without_touching_its_files_is_named_beside_its_phase(world: World):
+    text = plan(
+        phase("1", steps=writes("1"), gates=("`test -e part-1.txt && test ! -e bad.txt`",)),
+        phase("2", needs="1", files="bad.txt", steps=("echo bad > bad.txt",), gates=("`test -e bad.txt`",)),
+        phase("3", needs="2", steps=writes("3"), gates=("`test -e part-3.txt`",)),
+    )
+    batch = world.generated(text)
+    run = world.finish(world.execute(batch))
+    assert run.state == "succeeded" and run.result["not_verified"] == "1 phase needs a look"
+    said = "fails on the merged tree of stage 3: a later phase broke it"
+    [(key, [look])] = open_looks(batch)
+    assert key == "1" and look.startswith("gate 1 of phase 1 ") and look.endswith(said)
+    assert said in run.report
+    kinds = AttemptFact.objects.exclude(success="").order_by("attempt").values_list("attempt__task__name", "success")
+    assert list(kinds) == [("1", Success.NEEDS_LOOK), ("2", Success.VERIFIED), ("3", Success.VERIFIED)]
+    judged = GateCheck.objects.filter(attempt__task__name="stage-3", origin="plan").values_list("gate__phase__key", flat=True)
+    assert list(judged) == ["3"], "what fails so is no failure of the stage"
 
 
 def test_a_gate_of_the_stage_is_judged_with_all_others_on_the_merged_tree_even_if_a_phase_was_judged_on_it(world: World):
