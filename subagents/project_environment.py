@@ -49,6 +49,13 @@ INPUTS = (
     *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.sum", "go.work", "Gemfile", "Gemfile.lock"),
     *("composer.json", "composer.lock", ".python-version", ".nvmrc", ".node-version", ".ruby-version", ".tool-versions"),
 )
+# What a set-up compiles into the environment where the project is of a language that loads such parts: a package that is installed in
+# place, an addon of node. They must be built from the sources that are judged.
+COMPILED = (
+    *("*.c", "*.h", "*.cc", "*.cpp", "*.cxx", "*.hh", "*.hpp", "*.hxx", "*.m", "*.mm", "*.s", "*.S", "*.f", "*.f90"),
+    *("*.pyx", "*.pxd", "*.pxi", "*.rs", "meson.build", "CMakeLists.txt", "*.cmake", "binding.gyp", "build.rs", "extconf.rb"),
+)
+LOADS_COMPILED = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "package.json", "Gemfile"})
 
 
 class SetupFailed(SubagentError):
@@ -116,10 +123,11 @@ def _wait_for(lock: int, reporter: Reporter) -> None:
 
 def _id(settings: EnvironmentSettings, repository: Repository, commit: str, user_folder: str) -> str:
     """What an environment depends on, as one hash: the settings, the interpreter, and the content of the input files."""
-    wanted = settings.inputs or INPUTS
+    rows = [row.partition(b"\t") for row in repository.git("ls-tree", "-r", "-z", "--end-of-options", commit).out.split(b"\0")]
+    loads = any(os.path.basename(os.fsdecode(name)) in LOADS_COMPILED for _, _, name in rows)
+    wanted = settings.inputs or (*INPUTS, *(COMPILED if loads else ()))
     files = []
-    for row in repository.git("ls-tree", "-r", "-z", "--end-of-options", commit).out.split(b"\0"):
-        meta, _, name = row.partition(b"\t")
+    for meta, _, name in rows:
         path = os.fsdecode(name)
         if path and any(fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(os.path.basename(path), glob) for glob in wanted):
             files.append([path, meta.decode("ascii")])

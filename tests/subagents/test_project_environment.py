@@ -66,6 +66,20 @@ def test_a_gate_sees_the_environment_of_the_lock_files_that_its_phase_wrote(worl
     assert result is not None and result.status == ResultStatus.SUCCESS, result
 
 
+@pytest.mark.parametrize(("manifest", "anew"), [("setup.py", True), ("package.json", True), ("go.mod", False)])
+def test_compiled_parts_are_built_from_the_sources_that_are_judged(world: World, manifest: str, anew: bool) -> None:
+    """A part that an environment holds and Python or node load is old as soon as its source changes."""
+    (world.project / manifest).write_text("{}\n")
+    (world.project / ".gitignore").write_text("*.so\n")
+    commit(world, **{"src__part.c": "old\n", "src__other.py": "old\n"})
+    steps = (StepPlan(1, "Change it", ("echo new > src/part.c",)),)
+    gates = (gate(f"test -e {manifest} && grep -x {'new' if anew else 'old'} src/part.so"),)
+    setup = "cp src/part.c src/part.so"
+    result = world.run(world.spec(environment=settings(world, setup), steps=steps, gates=gates)).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
+    assert len(built(world)) == 1 + anew
+
+
 def test_a_step_cannot_change_what_the_gates_will_use(world: World) -> None:
     (world.project / ".gitignore").write_text("node_modules/\n")
     user_git(world.project, "add", ".gitignore")
