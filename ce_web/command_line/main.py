@@ -617,6 +617,21 @@ def delete(number: int | None, plan: int | None, project: str | None, dry_run: b
     return _print(found) if as_json else say(f"Deleted {found['name']}.")
 
 
+@ce.command()
+@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.option("--project", metavar="SLUG", help="a project with its batches, instead of a batch")
+@click.option("--undo", is_flag=True, help="bring it back")
+@_json
+def archive(number: int | None, project: str | None, undo: bool, as_json: bool) -> None:
+    """Archive a batch or a project: lists hide it, nothing starts in it, and nothing is deleted."""
+    if (number is None) == (project is None):
+        raise click.UsageError("Name one: the number of a batch, or --project.")
+    path = f"batches/{number}/archive/" if number else f"projects/{project}/archive/"
+    found = _connection().call("DELETE" if undo else "PUT", path)
+    hidden, shown = f"Archived {found['name']}: lists hide it, and nothing was deleted.", f"Lists show {found['name']} again."
+    return _print(found) if as_json else say(hidden if found["archived"] else shown)
+
+
 # Repositories
 
 

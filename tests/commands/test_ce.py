@@ -124,6 +124,11 @@ def test_a_batch_is_made_executed_read_reviewed_and_merged_from_a_terminal(termi
     assert terminal.driver.shell(f"git rev-parse {merged['base_branch']}").strip() == merged["commit"]
     assert terminal.json("verify", number, code=1)["document"]["counts"]["agrees"]  # not all: phase 2 failed before its gates
 
+    assert f"Archived batch {number}: lists hide it" in terminal("archive", number).stdout
+    assert "is archived, so nothing starts there" in terminal("exe", number, code=1).stderr
+    assert terminal.json("archive", number, "--undo")["archived"] is False
+    assert "Name one" in terminal("archive", code=2).stderr
+
 
 @pytest.mark.engine
 def test_context_is_decided_and_what_the_base_brought_in_is_judged_before_the_merge(served: Driver, server: dict[str, str], tmp_path: Path):

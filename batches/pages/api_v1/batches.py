@@ -12,8 +12,9 @@ from batches.pages.api import batches as shared
 from batches.pages.api import merges, phases, reviews
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
-from batches.pages.api_v1.projects import named, told
+from batches.pages.api_v1.projects import archive_json, named, told
 from batches.pages.api_v1.shapes import (
+    ArchiveShape,
     Batches,
     BatchStatus,
     Begun,
@@ -45,6 +46,7 @@ from batches.pages.batches.batch import find_batch
 from batches.pages.batches.batch_list import rows_of
 from batches.pages.common import LARGEST_NUMBER
 from batches.projects import deletion
+from batches.projects.archive import archive_batch
 
 TAGS, WORK, AFTER = ["batches"], ["work"], ["after the execution"]
 Words = Annotated[str, Query(max_length=200, description="A number, or words of the title or project.", examples=["export"])]
@@ -89,6 +91,24 @@ def delete_batch(request: HttpRequest, number: Number, dry_run: DryRun = "", mak
     if make_branches and not dry_run:
         deletion.make_branches(batch=found, actor=actor)
     return told(deletion.batch_deletion(found), lambda: deletion.delete_batch(batch=found, actor=actor), dry_run)
+
+
+@api.put("batches/{int:number}/archive/", response=ArchiveShape, url_name="archive", tags=TAGS, summary="Archive a batch")
+def archive(request: HttpRequest, number: Number) -> dict[str, Any]:
+    """Lists hide it and nothing starts in it. Nothing of it is deleted."""
+    return _archived(request, number, back=False)
+
+
+@api.delete("batches/{int:number}/archive/", response=ArchiveShape, url_name="archive", tags=TAGS, summary="Bring a batch back")
+def bring_back(request: HttpRequest, number: Number) -> dict[str, Any]:
+    """Lists show it again, unless its project is archived."""
+    return _archived(request, number, back=True)
+
+
+def _archived(request: HttpRequest, number: int, *, back: bool) -> dict[str, Any]:
+    found = find_batch(number)
+    archive_batch(batch=found, actor=actor_of(request), back=back)
+    return archive_json(f"batch {number}", find_batch(number).archived_at)
 
 
 @api.get("batches/{int:number}/plan/", response=PlanOfBatch, url_name="batch_plan", tags=TAGS, summary="Read a batch's plan")

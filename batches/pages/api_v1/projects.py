@@ -1,6 +1,7 @@
 """Version 1: projects, their settings and members."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.contrib.auth.models import Group, User
@@ -14,6 +15,7 @@ from batches.pages.api.endpoint import BadRequest
 from batches.pages.api_v1.application import actor_of, api
 from batches.pages.api_v1.pages import Cursor, Limit, part_of
 from batches.pages.api_v1.shapes import (
+    ArchiveShape,
     DeletionShape,
     DryRun,
     MemberBody,
@@ -27,6 +29,7 @@ from batches.pages.api_v1.shapes import (
 from batches.pages.common import LARGEST_ID
 from batches.pages.projects.settings_by_name import change_settings, settings_of
 from batches.projects import deletion
+from batches.projects.archive import archive_project
 from batches.projects.members import remove_member, set_member
 
 TAGS = ["projects"]
@@ -53,6 +56,29 @@ def delete_project(request: HttpRequest, slug: Slug, dry_run: DryRun = "") -> di
     found, actor = get_object_or_404(Project, slug=slug), actor_of(request)
     actor.require(ADD_PROJECT, None)
     return told(deletion.project_deletion(found), lambda: deletion.delete_project(project=found, actor=actor), dry_run)
+
+
+@api.put("projects/{slug}/archive/", response=ArchiveShape, url_name="archive_project", tags=TAGS, summary="Archive a project")
+def put_project_away(request: HttpRequest, slug: Slug) -> dict[str, Any]:
+    """Lists hide it and its batches, and nothing starts in it. Nothing is deleted."""
+    return _archived(request, slug, back=False)
+
+
+@api.delete("projects/{slug}/archive/", response=ArchiveShape, url_name="archive_project", tags=TAGS, summary="Bring a project back")
+def bring_project_back(request: HttpRequest, slug: Slug) -> dict[str, Any]:
+    """Lists show it again."""
+    return _archived(request, slug, back=True)
+
+
+def _archived(request: HttpRequest, slug: str, *, back: bool) -> dict[str, Any]:
+    found = get_object_or_404(Project, slug=slug)
+    archive_project(project=found, actor=actor_of(request), back=back)
+    found.refresh_from_db()
+    return archive_json(found.name, found.archived_at)
+
+
+def archive_json(name: str, at: datetime | None) -> dict[str, Any]:
+    return {"name": name, "archived": at is not None, "archived_at": at}
 
 
 def told(found: deletion.Deletion, verb: Callable[[], str], dry_run: str) -> dict[str, Any]:

@@ -103,6 +103,14 @@ class DeletionShape(Shape):
     refusals: Annotated[Sentences, Field(description="Why it would be refused.")]
 
 
+class ArchiveShape(Shape):
+    """Whether lists hide it, and nothing starts in it."""
+
+    name: Annotated[str, Field(examples=["batch 44"])]
+    archived: bool
+    archived_at: Moment = None
+
+
 class BatchRowShape(Shape):
     batch_id: BatchNumber
     title: Title

@@ -10,14 +10,16 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
+from batches.core.errors import ServiceError
 from batches.engine import generation
-from batches.models import Gate, Idea, KeptAnswer, Plan, Run
+from batches.models import AuditEvent, Batch, Gate, Idea, KeptAnswer, Plan, Run
 from batches.pages.api.urls import urlpatterns as old_addresses
 from batches.pages.api_v1 import events
 from batches.pages.api_v1.application import document
 from batches.pages.api_v1.urls import urlpatterns
 from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
+from batches.runs.busy_or_archived import refuse_archived
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
 from tests.batches.pages.api_v1.program import Program, let_go
@@ -36,6 +38,8 @@ TABLE = (
     ("/projects/test/members/", "PUT", {"user": "nobody", "role": "viewer"}, (403, 403, 403, 400)),
     ("/projects/test/members/1/", "DELETE", None, (403, 403, 403, 404)),
     ("/projects/test/", "DELETE", None, (403, 403, 403, 409)),
+    ("/projects/test/archive/", "PUT", None, (403, 403, 403, 409)),
+    ("/projects/test/archive/", "DELETE", None, (403, 403, 403, 200)),
     ("/projects/test/webhook/", "GET", None, (403, 403, 403, 200)),
     ("/projects/test/webhook/", "PUT", {"url": "https://hooks.example.org/ce"}, (403, 403, 403, 200)),
     ("/projects/test/webhook/", "DELETE", None, (403, 403, 403, 200)),
@@ -59,6 +63,8 @@ TABLE = (
     ("/batches/", "POST", {"plan": "sound"}, (403, 403, 201, 201)),
     ("/batches/1/", "GET", None, READ),
     ("/batches/1/", "DELETE", None, (403, 403, 403, 409)),
+    ("/batches/1/archive/", "PUT", None, (403, 403, 403, 409)),
+    ("/batches/1/archive/", "DELETE", None, (403, 403, 403, 200)),
     ("/batches/1/plan/", "GET", None, READ),
     ("/batches/1/report/", "GET", None, READ),
     ("/batches/1/events/", "GET", None, READ),
@@ -312,6 +318,20 @@ def test_a_key_whose_request_was_refused_is_free_and_one_that_was_lost_is_not(ro
     assert lost.status_code == 409 and "look before you ask again" in lost.json()["detail"]
     KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
     assert root("POST", "/plans/", PLAN, Idempotency_Key="one").status_code == 201
+
+
+def test_a_batch_and_a_project_are_archived_and_brought_back(root, batch):
+    Run.objects.update(state="succeeded", ended_at=timezone.now())
+    for path, name, row in (("/batches/1/archive/", "batch 1", batch), ("/projects/test/archive/", "Test", batch.project)):
+        for _ in range(2):  # again is no fault
+            told = root("PUT", path).json()
+            row.refresh_from_db()
+            assert (told["name"], told["archived"]) == (name, True) and row.archived_at is not None and told["archived_at"]
+        with pytest.raises(ServiceError, match="is archived, so nothing starts there"):
+            refuse_archived(Batch.objects.get())
+        assert root("DELETE", path).json() == {"name": name, "archived": False, "archived_at": None}
+    told = ["Archived batch 1", "Brought back batch 1", "Archived Test", "Brought back Test"]
+    assert list(AuditEvent.objects.filter(what__in=told).order_by("pk").values_list("what", flat=True)) == told
 
 
 def test_the_webhook_is_set_tried_and_deleted_and_its_address_is_never_told(root):
