@@ -11,7 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
+from django.db.models.expressions import OrderBy
 
 from batches.core.engine.states import Operation, RunState
 from batches.core.metrics.criteria import success_criteria
@@ -200,11 +201,22 @@ def _choices(scope: Scope) -> Choices:
     )
 
 
-def attempts_of(filters: Filters, now: datetime, *, reason: str = "", kind: str = "", complexity: str = "") -> QuerySet[AttemptFact]:
-    """The attempts behind a figure, latest first: failed for `reason`, at phases of one kind, of one complexity."""
+ATTEMPT_SORTS = {"seconds": "seconds", "tokens": "tokens", "cost": "attempt__cost_usd"}
+
+
+def attempts_of(
+    filters: Filters, now: datetime, *, reason: str = "", kind: str = "", complexity: str = "", sort: str = ""
+) -> QuerySet[AttemptFact]:
+    """The attempts behind a figure: those that failed for `reason`, at phases of one kind, of one complexity.
+
+    The latest come first, or in the order of `sort`, a name of ATTEMPT_SORTS with a minus before it for the largest first.
+    """
     scope = Scope(filters, now)
     wanted = {name: value for name, value in (("reason", reason), ("kind", kind), ("complexity", complexity)) if value}
-    return scope.attempts(scope.span).filter(**wanted).order_by("-ended_at", "-pk")
+    found, column = scope.attempts(scope.span).filter(**wanted), ATTEMPT_SORTS.get(sort.removeprefix("-"))
+    if column is None:
+        return found.order_by("-ended_at", "-pk")
+    return found.order_by(OrderBy(F(column), descending=sort.startswith("-"), nulls_last=True), "-pk")
 
 
 # Single batches

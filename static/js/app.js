@@ -34,6 +34,12 @@ document.addEventListener("keydown", function (event) {
   });
 });
 
+// ---- a menu that opens with something to write in takes the focus there
+document.addEventListener("toggle", function (event) {
+  const field = event.target.open && event.target.matches("details.menu") && event.target.querySelector(".pop textarea");
+  if (field) field.focus();
+}, true);
+
 // ---- filters that are chosen apply at once; without this file the button beside them sends them
 document.addEventListener("change", (event) => event.target.matches("[data-go]") && event.target.form.requestSubmit());
 

@@ -105,6 +105,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         "period_names": PERIODS,
         "operations": OPERATIONS,
         "exports": urlencode(filters.query()),
+        "by_cost": _address("batches:metrics_attempts", filters.query(sort="-cost")),
         "all_time": _address("batches:metrics", filters.query(period="all", **{"from": "", "to": ""})),
         "back": request.get_full_path(),
     }

@@ -18,7 +18,7 @@ from batches.projects.add_project import create_project
 class ProjectNew(Described, forms.Form):
     """A repository to work on."""
 
-    name = forms.CharField(max_length=80, help_text="The name shown on these pages.")
+    name = forms.CharField(max_length=80, help_text="The name shown on these pages.", widget=forms.TextInput(attrs={"autofocus": True}))
     repository = forms.CharField(max_length=1000, help_text="Absolute path of a git repository on the machine that runs CE Web.")
     base_branch = forms.CharField(
         max_length=200,

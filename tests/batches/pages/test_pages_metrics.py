@@ -53,6 +53,14 @@ def test_an_empty_history_says_what_to_do(ada):
     assert "no execution has ended" in ada.get("/compare/").text.lower()
 
 
+def test_the_attempts_of_a_period_are_sorted_by_what_they_cost(ada):
+    history_of(1)
+    costs = [fact.attempt.cost_usd for fact in ada.get("/metrics/attempts/?sort=-cost").context["page"]]
+    known = [cost for cost in costs if cost is not None]
+    assert len(set(known)) > 1 and costs[: len(known)] == sorted(known, reverse=True)
+    assert ada.get("/metrics/attempts/?sort=nonsense").status_code == 200
+
+
 @pytest.mark.long
 def test_each_figure_has_its_plot_its_table_and_both_exports(ada):
     history_of(2)
