@@ -3,6 +3,7 @@
 from batches.models.accounts import (
     ApiToken,
     AuditEvent,
+    ClosedTour,
     Installation,
     KeptAnswer,
     Notification,
@@ -34,6 +35,7 @@ __all__ = [
     "AutopilotRun",
     "BaseMerge",
     "Batch",
+    "ClosedTour",
     "Conflict",
     "ContextChange",
     "DiffComment",

@@ -94,6 +94,16 @@ class SavedView(models.Model):
         return self.name
 
 
+class ClosedTour(models.Model):
+    """That a person has closed the hints for new people, which never return."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="closed_tour")
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
 class KeptAnswer(models.Model):
     """What the API answered to a request with an Idempotency-Key, so that the same request once more gets the same answer."""
 

@@ -35,6 +35,7 @@ from batches.pages.batches import (
     say_to_agent,
     sign_off_and_accept,
     stop_phase,
+    tour,
     transcript,
     verification,
 )
@@ -68,6 +69,7 @@ urlpatterns: list[URLPattern] = [
     path("find/", find.find, name="find"),
     path("batches/", batch_list.batch_list, name="list"),
     path("batches/archive/", archive.archive_chosen, name="archive_chosen"),
+    path("tour/close/", tour.close_tour, name="close_tour"),
     path("batches/views/", saved_views.saved_views, name="saved_views"),
     path("batches/<int:number>/", batch.batch_detail, name="detail"),
     path("batches/<int:number>/progress/", batch.progress, name="progress"),

@@ -30,6 +30,7 @@ from batches.pages.batches import list_queries
 from batches.pages.batches.batch_states import batch_state
 from batches.pages.batches.saved_views import own_views, query_of
 from batches.pages.batches.time_left import TO_COME, TimeLeft, pace_of, time_left, usual_pace
+from batches.pages.batches.tour import is_offered
 from batches.pages.common import OPERATIONS, htmx
 from batches.plans.versions import SAMPLE
 
@@ -98,6 +99,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     if not polled:
         context |= {"projects": Project.objects.values_list("slug", "name"), "people": list_queries.people(), "asked": bool(asked)}
         views, here = list(own_views(request)), query_of(asked)
+        context["tour"] = is_offered(request, counts["all"])
         context |= {"saved_views": views, "here": here, "this_view": next((view for view in views if view.query == here), None)}
         return render(request, "batches/list.html", context)
     before = dict(part.split(".", 1) for part in seen.split("-") if "." in part)

@@ -22,7 +22,7 @@ from tests.batches.accounts.test_users import add
 pytestmark = pytest.mark.django_db
 # Tables of the whole installation.
 OF_ALL = {"Installation", "SettingChange", "ApiToken", "KeptAnswer", "AuditEvent", "Host"}
-OF_ALL |= {"PersonalNotifications", "ProviderIdentity", "SavedView", "SecondStep", "SignInFailure"}
+OF_ALL |= {"ClosedTour", "PersonalNotifications", "ProviderIdentity", "SavedView", "SecondStep", "SignInFailure"}
 
 
 def test_every_table_is_of_a_project_or_of_the_installation_and_its_manager_keeps_to_it():

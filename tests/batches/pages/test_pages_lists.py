@@ -94,6 +94,19 @@ def test_chosen_batches_are_archived_at_once_and_each_refusal_says_why(client):
     assert not Batch.objects.exclude(archived_at=None).exists()
 
 
+def test_hints_are_for_who_is_new_on_a_fresh_installation_and_never_return_once_closed(client):
+    client.force_login(builders.make_user())
+    assert client.get("/batches/").text.count("data-points-at") == 4
+    assert client.post("/tour/close/").url == "/batches/"
+    assert client.post("/tour/close/", headers={"HX-Request": "true"}).content == b"", "closing them twice does nothing"
+    assert "data-points-at" not in client.get("/batches/").text
+    client.force_login(builders.make_user("mia"))
+    assert "data-points-at" in client.get("/batches/").text
+    for _ in range(3):
+        builders.failed_batch()
+    assert "data-points-at" not in client.get("/batches/").text
+
+
 def test_the_list_of_plans_shows_the_last_result_and_offers_execute(client):
     builders.failed_batch()
     client.force_login(builders.make_user())
