@@ -1,5 +1,6 @@
 """URLs of the whole site."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
@@ -9,6 +10,7 @@ from django.views.generic import RedirectView
 
 from batches.pages import errors
 from batches.pages.accounts import provider, second_step, sign_in
+from batches.pages.installation import style
 from batches.pages.metrics import prometheus
 from ce_web.mcp.http import view as mcp
 
@@ -35,6 +37,8 @@ urlpatterns = [
     path("api/v1/", include("batches.pages.api_v1.urls")),
     path("", include("batches.pages.urls")),
 ]
+if settings.DEBUG:
+    urlpatterns.insert(0, path("style/", style.style))
 
 handler400 = errors.bad_request
 handler403 = errors.forbidden
