@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.engine.data_directory import WrongIdentity, adopt
+from batches.management.refusing_command import RefusingCommand
 from ce_web import running
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Make this data directory the one that drives the runs of its database: after a restore, a move, or the loss of a host."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,15 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.engine.backup import make_backup
+from batches.management.refusing_command import RefusingCommand
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Write a backup into one file, while the installation runs: database, commits and references, contract files, logs, key."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,8 +21,5 @@ class Command(BaseCommand):
         target = Path(options["file"] or time.strftime("ce-backup-%Y%m%d-%H%M%S.tar")).resolve()
         if target.exists():
             raise CommandError(f"{target} is there already.")
-        try:
-            for line in make_backup(target, with_key=not options["without_key"]):
-                self.stdout.write(line)
-        except ServiceError as problem:
-            raise CommandError(str(problem)) from problem
+        for line in make_backup(target, with_key=not options["without_key"]):
+            self.stdout.write(line)

@@ -3,24 +3,22 @@
 import sys
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.core.engine.autopilot_steps import AutopilotState
-from batches.core.errors import ServiceError, WrongChoice
+from batches.core.errors import ServiceError
 from batches.engine import autopilot, generation
 from batches.management.commands._waiting import find_batch, wait_for_autopilot
 from batches.management.commands.batch_exe_prp import add_how, execute_options
 from batches.management.commands.batch_gen_prp import analysed, read_plan_file
 from batches.management.projects import find_project
+from batches.management.refusing_command import RefusingCommand
 from batches.models import AutopilotRun, Batch
 from batches.plans.versions import import_plan
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Run all operations for a plan or a batch. Stops if a verdict or a failure needs a person."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,19 +35,14 @@ class Command(BaseCommand):
         actor = Actor.command("batch_autopilot")
         if options["leave"] and options["batch"] is None:
             raise CommandError("--leave needs --batch N.", returncode=2)
-        try:
-            if options["batch"] is None:
-                autopilot_run = self._from_plan(options, actor)
-            else:
-                batch = find_batch(options["batch"])
-                if options["leave"]:
-                    self._leave(batch, actor)
-                    return
-                autopilot_run = self._from_batch(batch, options, actor)
-        except WrongChoice as error:
-            raise CommandError(str(error), returncode=2) from error
-        except (ServiceError, PermissionDenied) as error:
-            raise CommandError(str(error), returncode=1) from error
+        if options["batch"] is None:
+            autopilot_run = self._from_plan(options, actor)
+        else:
+            batch = find_batch(options["batch"])
+            if options["leave"]:
+                self._leave(batch, actor)
+                return
+            autopilot_run = self._from_batch(batch, options, actor)
         if options["detach"]:
             self.stdout.write(f"Batch {autopilot_run.batch.number} is on autopilot.")
             return

@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError, WrongChoice
+from batches.core.errors import ServiceError
 from batches.engine import retries
 from batches.engine.conflict_resolutions import ConflictView, conflict_of, drop_phase
 from batches.engine.execution_plan import find_phase
 from batches.management.commands._waiting import find_batch
+from batches.management.refusing_command import RefusingCommand
 from batches.models import Task
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Show the merge conflict of a phase and the commands to resolve it; --take merges a resolution, --drop drops the phase."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,23 +28,18 @@ class Command(BaseCommand):
         """Exit code 1 if it is refused, 2 for an unknown phase."""
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_conflict")
-        try:
-            phase = find_phase(list(batch.phases.all()), options["phase"])
-            tasks = Task.objects.newest_of(batch, None).filter(phase=phase).select_related("run__batch__project")
-            task = tasks.last()
-            if task is None:
-                raise ServiceError(f"Phase {phase.key} has not been carried out yet.")
-            if options["take"]:
-                retries.take_resolution(task=task, commit=options["take"], actor=actor)
-                self.stdout.write(f"Taken. Its gates are judged, then it is merged: manage.py batch_status --batch {batch.number}")
-            elif options["drop"]:
-                self.stdout.write(f"Dropped. Its work is kept as {drop_phase(task=task, actor=actor)}.")
-            else:
-                self._show(conflict_of(task))
-        except WrongChoice as error:
-            raise CommandError(str(error), returncode=2) from error
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        phase = find_phase(list(batch.phases.all()), options["phase"])
+        tasks = Task.objects.newest_of(batch, None).filter(phase=phase).select_related("run__batch__project")
+        task = tasks.last()
+        if task is None:
+            raise ServiceError(f"Phase {phase.key} has not been carried out yet.")
+        if options["take"]:
+            retries.take_resolution(task=task, commit=options["take"], actor=actor)
+            self.stdout.write(f"Taken. Its gates are judged, then it is merged: manage.py batch_status --batch {batch.number}")
+        elif options["drop"]:
+            self.stdout.write(f"Dropped. Its work is kept as {drop_phase(task=task, actor=actor)}.")
+        else:
+            self._show(conflict_of(task))
 
     def _show(self, view: ConflictView) -> None:
         number, key = view.task.run.batch.number, view.task.name

@@ -3,13 +3,12 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.core.engine.execute_options import ExecuteOptions
 from batches.core.engine.pricing import MODELS
-from batches.core.errors import NothingToDo, ServiceError, WrongChoice
+from batches.core.errors import NothingToDo, ServiceError
 from batches.engine import agent_questions, execution, messages_to_agents, pause_and_cancel, retries
 from batches.engine.execution_plan import plan_execution
 from batches.engine.execution_preview import conflict_lines, model_lines, preview_lines
@@ -17,13 +16,13 @@ from batches.engine.stop_phase import stop_phase
 from batches.engine.task_by_name import task_of
 from batches.engine.try_now import try_now
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.management.refusing_command import RefusingCommand
 from batches.models import Batch, OnConflict, Run, Scheduling
 from batches.runs.provider_trouble import trouble_words
 from subagents.backends import BACKENDS
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Execute a batch: phases stage by stage, gates judged by the server, results merged into ce/batch-N."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -58,10 +57,6 @@ class Command(BaseCommand):
         except NothingToDo as nothing:
             self.stdout.write(str(nothing))
             return
-        except WrongChoice as error:
-            raise CommandError(str(error), returncode=2) from error
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
         if options["say"] or options["answer"]:
             return
         if options["stop_phase"]:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
-from batches.checks import ENGINE
+from batches.management.refusing_command import RefusingCommand
 from batches.metrics import facts
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Add the missing metrics of ended attempts and runs (migrations do so automatically). Safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:

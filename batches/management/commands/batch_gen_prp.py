@@ -4,12 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.core.engine.prp import Prp, prp_id
-from batches.core.errors import ServiceError
 from batches.core.plans.analysis import DocumentReport, analyse_document
 from batches.core.text.words import counted
 from batches.engine import generation, reporting
@@ -18,14 +16,13 @@ from batches.integrations import linear_issues
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
 from batches.management.plan_files import conflict_lines, issue_line
 from batches.management.projects import find_project
+from batches.management.refusing_command import RefusingCommand
 from batches.models import Batch, Project
 from batches.plans.versions import import_plan
 from batches.repositories.repository import checked_repository
-from subagents.contract import SubagentError
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Read a plan, create a batch from it and commit its PRP documents to the batch's branch."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,18 +42,15 @@ class Command(BaseCommand):
             self._preview(report)
             return
         actor = Actor.command("batch_gen_prp")
-        try:
-            plan = import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
-            if old is None:
-                batch = generation.generate(plan=plan, project=project, actor=actor)
-            else:
-                batch = old
-                generation.regenerate(batch=batch, plan=plan, actor=actor)
-            declared = [path for phase in report.reading.plan.phases for path in phase.files]
-            for note in lost_in_git(checked_repository(project), batch.base_commit, declared):
-                self.stderr.write(f"Note: {note}", str)
-        except (ServiceError, SubagentError) as error:
-            raise CommandError(str(error), returncode=1) from error
+        plan = import_plan(text=text, file_name=name, project=project, actor=actor, edited=old.plan if old else None)
+        if old is None:
+            batch = generation.generate(plan=plan, project=project, actor=actor)
+        else:
+            batch = old
+            generation.regenerate(batch=batch, plan=plan, actor=actor)
+        declared = [path for phase in report.reading.plan.phases for path in phase.files]
+        for note in lost_in_git(checked_repository(project), batch.base_commit, declared):
+            self.stderr.write(f"Note: {note}", str)
         run = batch.runs.latest("number")
         if options["detach"]:
             self.stdout.write(f"Batch {batch.number} is being generated.")

@@ -3,20 +3,19 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.core.errors import ServiceError
 from batches.core.text.words import bytes_words
 from batches.management.commands._waiting import find_batch
+from batches.management.refusing_command import RefusingCommand
 from batches.repositories.batch_branch import restore_branch
 from batches.repositories.kept_work import clean_up, kept_attempts, measure_checkouts, restore
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "List unmerged attempts of a batch with their checkouts. --restore creates a branch, --clean-up removes checkouts."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,24 +30,21 @@ class Command(BaseCommand):
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_kept")
         measure_checkouts(settings.CE_HOST, timezone.now())
-        try:
-            if options["restore_branch"]:
-                commit = restore_branch(batch=batch, actor=actor)
-                self.stdout.write(f"{batch.branch} is at {commit[:12]} again.")
-            elif options["restore"]:
-                attempt = kept_attempts(batch).filter(pk=options["restore"]).first()
-                if attempt is None:
-                    raise ServiceError(f"Batch {batch.number} has no kept attempt {options['restore']}; see the list for ids.")
-                self.stdout.write(f"Restored as the branch {restore(attempt=attempt, actor=actor)}.")
-            elif options["clean_up"]:
-                done = clean_up(batch=batch, actor=actor)
-                self.stdout.write(f"{done.removed} folders removed, {bytes_words(done.bytes)} freed.")
-                if done.stays:
-                    raise CommandError("Stays: " + "; ".join(done.stays), returncode=1)
-            else:
-                for one in kept_attempts(batch):
-                    folder = "" if one.checkout_removed_at else f"  {bytes_words(one.checkout_bytes)} in {one.checkout}"
-                    name = f"{one.task.name}, attempt {one.number} ({one.outcome})"
-                    self.stdout.write(f"{one.pk}: {name}  {one.archive_ref or one.ref}{folder}")
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        if options["restore_branch"]:
+            commit = restore_branch(batch=batch, actor=actor)
+            self.stdout.write(f"{batch.branch} is at {commit[:12]} again.")
+        elif options["restore"]:
+            attempt = kept_attempts(batch).filter(pk=options["restore"]).first()
+            if attempt is None:
+                raise ServiceError(f"Batch {batch.number} has no kept attempt {options['restore']}; see the list for ids.")
+            self.stdout.write(f"Restored as the branch {restore(attempt=attempt, actor=actor)}.")
+        elif options["clean_up"]:
+            done = clean_up(batch=batch, actor=actor)
+            self.stdout.write(f"{done.removed} folders removed, {bytes_words(done.bytes)} freed.")
+            if done.stays:
+                raise CommandError("Stays: " + "; ".join(done.stays), returncode=1)
+        else:
+            for one in kept_attempts(batch):
+                folder = "" if one.checkout_removed_at else f"  {bytes_words(one.checkout_bytes)} in {one.checkout}"
+                name = f"{one.task.name}, attempt {one.number} ({one.outcome})"
+                self.stdout.write(f"{one.pk}: {name}  {one.archive_ref or one.ref}{folder}")

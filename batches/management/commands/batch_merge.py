@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.core.text.words import counted
 from batches.engine import execution
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.management.refusing_command import RefusingCommand
 from batches.repositories.merges import MergePreview, bring_in_base, merge_batch, preview_merge
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Merge a batch's branch into its base branch; a clean checkout of that branch is updated. Refuses unsafe merges."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,27 +28,24 @@ class Command(BaseCommand):
         """If it is refused, exit code 1 with the reason and what to do."""
         batch = find_batch(options["batch"])
         actor = Actor.command("batch_merge")
-        try:
-            if options["bring_in"] and not options["dry_run"]:
-                bring_in_base(batch=batch, actor=actor)
-                self.stdout.write(f"{batch.branch} holds what {batch.base_branch} has.")
-                self.stdout.write(f"Judge its gates on that: ce merge {batch.number} --judge")
-                return
-            if options["judge"] and not options["dry_run"]:
-                run = wait_for(execution.judge_again(batch=batch, actor=actor), self.stderr)
-                self.stdout.write(run.report)
-                if exit_code(run):
-                    raise CommandError("The gates did not pass; nothing was merged.", returncode=1)
-                return
-            preview = preview_merge(batch)
-            self._show(batch.branch, batch.base_branch, preview)
-            if options["dry_run"]:
-                if preview.refusal:
-                    raise CommandError(preview.refusal, returncode=1)
-                return
-            merge = merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        if options["bring_in"] and not options["dry_run"]:
+            bring_in_base(batch=batch, actor=actor)
+            self.stdout.write(f"{batch.branch} holds what {batch.base_branch} has.")
+            self.stdout.write(f"Judge its gates on that: ce merge {batch.number} --judge")
+            return
+        if options["judge"] and not options["dry_run"]:
+            run = wait_for(execution.judge_again(batch=batch, actor=actor), self.stderr)
+            self.stdout.write(run.report)
+            if exit_code(run):
+                raise CommandError("The gates did not pass; nothing was merged.", returncode=1)
+            return
+        preview = preview_merge(batch)
+        self._show(batch.branch, batch.base_branch, preview)
+        if options["dry_run"]:
+            if preview.refusal:
+                raise CommandError(preview.refusal, returncode=1)
+            return
+        merge = merge_batch(batch=batch, actor=actor, fast_forward=not options["no_ff"])
         self.stdout.write(f"Merged: {merge.base_branch} is at {merge.to_commit[:12]} now.")
 
     def _show(self, branch: str, base: str, preview: MergePreview) -> None:

@@ -3,19 +3,17 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.management.refusing_command import RefusingCommand
 from batches.models import Review
 from batches.review.begin_review import review, usual_moment
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Review a batch by rules: structure, gates, conflicts and risk before execution; files, gates, drift and size after."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,10 +27,7 @@ class Command(BaseCommand):
         """Exit code 1 if the verdict is “needs revision” or “rejected”, or if there is none."""
         batch = find_batch(options["batch"])
         moment = options["moment"] or usual_moment(batch)
-        try:
-            run = review(batch=batch, actor=Actor.command("batch_peer_review"), moment=moment)
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        run = review(batch=batch, actor=Actor.command("batch_peer_review"), moment=moment)
         if options["detach"]:
             self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")
             return

@@ -3,19 +3,18 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from batches.checks import ENGINE
 from batches.core.errors import WrongChoice
 from batches.core.metrics.text import trends_text
 from batches.core.metrics.types import Filters
+from batches.management.refusing_command import RefusingCommand
 from batches.metrics import history
 from batches.models import Project
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Show figures, findings and success criteria over the runs that ended within a period."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,10 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit code 2 for a period, date, operation or project that there is none of."""
         names = ("period", "from", "to", "operation", "role", "model", "demo")
-        try:
-            filters = Filters.read({name: options[name] for name in names} | {"project": _slug(options["project"])})
-        except WrongChoice as error:
-            raise CommandError(str(error), returncode=2) from error
+        filters = Filters.read({name: options[name] for name in names} | {"project": _slug(options["project"])})
         read = history.read_history(filters, timezone.now())
         self.stdout.write(json.dumps(history.to_json(read), ensure_ascii=False, indent=2) if options["json"] else trends_text(read))
 

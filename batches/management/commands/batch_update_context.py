@@ -3,18 +3,16 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.management.commands._waiting import exit_code, find_batch, wait_for
+from batches.management.refusing_command import RefusingCommand
 from batches.models import ContextChange
 from batches.review.begin_context_update import update_context
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Propose updates of PRPs, CLAUDE.md and memory files after an execution, on ce/context-N."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,10 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit code 1 if there is no proposal."""
         batch = find_batch(options["batch"])
-        try:
-            run = update_context(batch=batch, actor=Actor.command("batch_update_context"))
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        run = update_context(batch=batch, actor=Actor.command("batch_update_context"))
         if options["detach"]:
             self.stdout.write(f"Batch {batch.number}, run {run.number} is going on.")
             return

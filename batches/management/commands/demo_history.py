@@ -3,15 +3,14 @@
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from batches.checks import ENGINE
+from batches.management.refusing_command import RefusingCommand
 from batches.metrics import demo
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Create made-up batches to try the metrics page. They are marked as a demonstration; --remove deletes them all."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,23 +4,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.core.text.words import counted, usd
 from batches.engine import ideas
 from batches.management.commands._waiting import page_address, wait_for_idea
 from batches.management.commands.batch_gen_prp import read_plan_file
 from batches.management.plan_files import issue_line
 from batches.management.projects import find_project
+from batches.management.refusing_command import RefusingCommand
 from batches.models import Idea
 from batches.plans.read_plan import report_of
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Have the project's agent read the repository, ask its questions, and draft a plan. Prints the address of the plan."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,25 +37,22 @@ class Command(BaseCommand):
         actor = Actor.command("plan_from_idea")
         given = options["translate"] or options["document"]
         source, document = _document(given) if given else ("", "")
-        try:
-            idea = ideas.new_idea(
-                project=project,
-                actor=actor,
-                text=_idea(options["idea"]),
-                source=source,
-                document=document,
-                issue=options["issue"],
-                files=options["point_at"],
-                translate=bool(options["translate"]),
-                cap_usd=options["cap"],
-            )
-            self.stderr.write(f"The agent reads {project.name}. Watch it: {page_address('batches:idea', idea.pk)}", str)
+        idea = ideas.new_idea(
+            project=project,
+            actor=actor,
+            text=_idea(options["idea"]),
+            source=source,
+            document=document,
+            issue=options["issue"],
+            files=options["point_at"],
+            translate=bool(options["translate"]),
+            cap_usd=options["cap"],
+        )
+        self.stderr.write(f"The agent reads {project.name}. Watch it: {page_address('batches:idea', idea.pk)}", str)
+        idea = wait_for_idea(idea, self.stderr)
+        if idea.waits_for_answers:
+            ideas.answer_questions(idea=idea, answers=self._answers(idea, options), actor=actor)
             idea = wait_for_idea(idea, self.stderr)
-            if idea.waits_for_answers:
-                ideas.answer_questions(idea=idea, answers=self._answers(idea, options), actor=actor)
-                idea = wait_for_idea(idea, self.stderr)
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
         cap = "no cap" if idea.cap_usd is None else usd(idea.cap_usd)
         self.stderr.write(f"Spent: {usd(idea.known_usd)} of {cap}.", str)
         if idea.problem or idea.plan is None:

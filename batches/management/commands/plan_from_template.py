@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.core.plans.templates import TemplateKind, template
 from batches.gates.shapes import shape_of_project
 from batches.management.projects import find_project
+from batches.management.refusing_command import RefusingCommand
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Print a plan to start from: a bug fix, a feature and so on. What only you can say is marked, and is an error of the plan."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,8 +19,5 @@ class Command(BaseCommand):
         parser.add_argument("--about", default="", metavar="TEXT", help="one sentence about the work; it becomes the title")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            shape = shape_of_project(find_project(options["project"]))
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        shape = shape_of_project(find_project(options["project"]))
         self.stdout.write(template(TemplateKind(options["template"]), shape, options["about"]), ending="")

@@ -3,17 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from batches.accounts import audit_log
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
 from batches.engine.retention import REFERENCES, bound_rows, compress_logs, drop_references, keep_to_size
+from batches.management.refusing_command import RefusingCommand
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Remove ended sessions, old sign-ins, references of attempts merged long ago, logs above a limit; compress old logs."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.rights import as_markdown
-from batches.checks import ENGINE
+from batches.management.refusing_command import RefusingCommand
 
 BEGIN, END = "<!-- rights: batches/accounts/rights.py -->\n", "<!-- end of rights -->"
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Write the table of rights into SECURITY.md."
 
     def add_arguments(self, parser: CommandParser) -> None:

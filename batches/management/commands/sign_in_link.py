@@ -5,21 +5,20 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts import audit_log, second_steps
 from batches.accounts.actor import Actor
 from batches.accounts.sign_in_links import make_link
-from batches.checks import ENGINE
 from batches.core.text.words import counted
 from batches.management.commands.up import address
+from batches.management.refusing_command import RefusingCommand
 from ce_web import running
 
 PORT = 8000  # of `manage.py up`, unless it is told another
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Print a link that signs a user in once, without a password."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -3,18 +3,16 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from batches.accounts.actor import Actor
-from batches.checks import ENGINE
-from batches.core.errors import ServiceError
 from batches.core.gates.verification import report_text
 from batches.engine.verifications import ask_verification
 from batches.management.commands._waiting import find_batch, wait_for_verification
+from batches.management.refusing_command import RefusingCommand
 
 
-class Command(BaseCommand):
-    requires_system_checks = [ENGINE]  # the others load all pages, which takes longer than most of what it does
+class Command(RefusingCommand):
     help = "Judge all recorded gates of a batch again, on fresh checkouts of their commits, and compare ledger, git notes and file."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,10 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit code 0 only when everything agrees."""
         batch = find_batch(options["batch"])
-        try:
-            found = wait_for_verification(ask_verification(batch=batch, actor=Actor.command("verify")), self.stderr)
-        except ServiceError as error:
-            raise CommandError(str(error), returncode=1) from error
+        found = wait_for_verification(ask_verification(batch=batch, actor=Actor.command("verify")), self.stderr)
         if found.result is None:
             raise CommandError(found.problem, returncode=1)
         document = found.result
