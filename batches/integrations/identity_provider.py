@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -20,6 +21,7 @@ from django.core.cache import cache
 
 from batches.accounts.identities import Claims
 from batches.core.errors import ServiceError
+from batches.integrations.limited_client import LimitedClient, TooLarge
 
 SECONDS, ANSWER_BYTES = 8.0, 512 * 1024
 KEPT_SECONDS = 3600  # of what the provider says about itself; its keys are asked again when a token has an unknown one
@@ -172,21 +174,16 @@ def _as_client(form: dict[str, str]) -> dict[str, Any]:
 
 def _ask(method: str, address: str, **request: Any) -> dict[str, Any]:
     """The provider's answer as a JSON object. Over https or on this machine; no redirects. Raises ProviderError."""
-    parts, end = urlsplit(address), time.monotonic() + SECONDS
+    parts = urlsplit(address)
     local = parts.hostname in LOOPBACK
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise ProviderError("The provider names an address that is not https.")
     try:
-        with (
-            httpx.Client(timeout=SECONDS, follow_redirects=False, trust_env=not local) as client,
-            client.stream(method, address, **request) as answer,
-        ):
-            body = bytearray()
-            for part in answer.iter_bytes():
-                body += part
-                if len(body) > ANSWER_BYTES or time.monotonic() > end:
-                    raise ProviderError("The provider's answer is too large or too slow.")
-            data = json.loads(body)
+        with closing(LimitedClient(seconds=SECONDS, most=ANSWER_BYTES, trust_env=not local)) as client:
+            answer, body = client.ask(method, address, **request)
+        data = json.loads(body)
+    except (TooLarge, httpx.TimeoutException):
+        raise ProviderError("The provider's answer is too large or too slow.") from None
     except httpx.HTTPError as error:
         raise ProviderError(f"The provider could not be reached ({type(error).__name__}).") from None
     except (ValueError, RecursionError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batches.core.text.issue import IssueText, Said
+from batches.integrations.limited_client import LimitedClient, TooLarge
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -58,12 +59,10 @@ class Linear:
     """A connection; use as a context manager."""
 
     def __init__(self, token: str, address: str, *, seconds: float = REQUEST_SECONDS) -> None:
-        import httpx  # here: it brings a command line of its own, which takes a quarter of a command's start
-
         check_address(address)
         self._token, self._address, self._seconds = token, address, seconds
         local = urlsplit(address).hostname in LOOPBACK
-        self._client = httpx.Client(timeout=seconds, follow_redirects=False, trust_env=not local)
+        self._client = LimitedClient(seconds=seconds, most=ANSWER_BYTES, trust_env=not local)
 
     def __enter__(self) -> "Linear":
         return self
@@ -122,18 +121,12 @@ class Linear:
     def _ask(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
         import httpx
 
-        end = time.monotonic() + self._seconds
         headers = {"Authorization": self._token, "Accept": "application/json"}
         try:
-            with self._client.stream("POST", self._address, json={"query": query, "variables": variables}, headers=headers) as answer:
-                body = bytearray()
-                for part in answer.iter_bytes():
-                    body += part
-                    if len(body) > ANSWER_BYTES:
-                        raise LinearError("Linear's response is too large.")
-                    if time.monotonic() > end:
-                        raise httpx.ReadTimeout("the whole answer took too long")
-                return self._read(answer, bytes(body))
+            asked = {"query": query, "variables": variables}
+            return self._read(*self._client.ask("POST", self._address, json=asked, headers=headers))
+        except TooLarge:
+            raise LinearError("Linear's response is too large.") from None
         except httpx.TimeoutException:
             raise LinearError(f"Linear did not answer within {self._seconds:g} s.") from None
         except httpx.HTTPError as problem:

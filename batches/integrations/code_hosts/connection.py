@@ -16,6 +16,7 @@ from django.conf import settings
 
 from batches.core.text.issue import IssueText, Said
 from batches.integrations.code_hosts.types import ForgeError
+from batches.integrations.limited_client import LimitedClient, TooLarge
 from batches.integrations.webhook import WebhookError, check_url, resolve
 from subagents.redaction import MASK
 
@@ -27,6 +28,7 @@ ANSWER_BYTES = 4_000_000
 MAX_WAIT_SECONDS = 3600.0  # the longest accepted wait for a rate limit
 SAID_CHARACTERS = 300
 PAGE, PAGES = 50, 6
+LAST_NUMBER = 2**63 - 1  # the largest that a database keeps
 WHAT, SETTING = "The address of a code host", "CE_FORGE_PRIVATE"
 
 
@@ -55,13 +57,11 @@ class Connection:
     """Requests to one host with a person's token; use as a context manager. `base` is where the API begins."""
 
     def __init__(self, base: str, headers: Mapping[str, str], token: str, *, seconds: float = REQUEST_SECONDS) -> None:
-        import httpx  # here: it brings a command line of its own, which takes a quarter of a command's start
-
         self.place = checked_place(base)
         self._path, self._token, self._seconds = urlsplit(base).path.rstrip("/"), token, seconds
         self._headers = {**headers, "Host": urlsplit(base).netloc, "User-Agent": "CE-Web"}
         verify = ssl.create_default_context() if self.place.secure else False
-        self._client = httpx.Client(timeout=seconds, follow_redirects=False, trust_env=False, verify=verify)
+        self._client = LimitedClient(seconds=seconds, most=ANSWER_BYTES, trust_env=False, verify=verify)
 
     def close(self) -> None:
         """Close the connection."""
@@ -71,20 +71,15 @@ class Connection:
         """What the host answers as JSON (None for an empty answer). Raises ForgeError."""
         import httpx
 
-        place, end = self.place, time.monotonic() + self._seconds
+        place = self.place
         ip = f"[{place.ip}]" if ":" in place.ip else place.ip
         url = f"{'https' if place.secure else 'http'}://{ip}:{place.port}{self._path}{path}"
         more = {"extensions": {"sni_hostname": place.host}} if place.secure else {}
         try:
-            with self._client.stream(method, url, params=query, json=body, headers=self._headers, **more) as answer:  # type: ignore[arg-type]
-                data = bytearray()
-                for part in answer.iter_bytes():
-                    data += part
-                    if len(data) > ANSWER_BYTES:
-                        raise ForgeError(f"The answer of {place.host} is too large.")
-                    if time.monotonic() > end:
-                        raise httpx.ReadTimeout("the whole answer took too long")
-                return self._read(answer, bytes(data))
+            answer, data = self._client.ask(method, url, params=query, json=body, headers=self._headers, **more)
+            return self._read(answer, data)
+        except TooLarge:
+            raise ForgeError(f"The answer of {place.host} is too large.") from None
         except httpx.TimeoutException:
             raise ForgeError(f"{place.host} did not answer within {self._seconds:g} s.") from None
         except httpx.HTTPError as problem:
@@ -148,6 +143,13 @@ def part_of(row: object, *names: str) -> Any:
     for name in names:
         row = row.get(name) if isinstance(row, dict) else None
     return row
+
+
+def number_of(found: object) -> int:
+    """The number of an issue or pull request in an answer. Raises ValueError for what is none."""
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 < found <= LAST_NUMBER:
+        raise ValueError("not a number of an issue or pull request")
+    return found
 
 
 def issue_of(row: object, number: str, body: str, comments: Sequence[tuple[object, object]]) -> IssueText:

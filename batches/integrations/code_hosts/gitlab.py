@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.code_hosts.connection import Connection, issue_of, part_of, rows_of
+from batches.integrations.code_hosts.connection import Connection, issue_of, number_of, part_of, rows_of
 from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 DEVELOPER = 30  # the access level that may push
@@ -110,6 +110,6 @@ def _request(row: Any) -> Request:
         merged = str(row.get("merge_commit_sha") or row.get("squash_commit_sha") or row.get("sha") or "")
         commit = merged if state is RequestState.MERGED else ""
         updated = f"{row.get('updated_at') or ''} {row.get('user_notes_count')}"
-        return Request(int(row["iid"]), str(row["web_url"]), state, str(row.get("sha") or ""), commit, updated)
+        return Request(number_of(row["iid"]), str(row["web_url"]), state, str(row.get("sha") or ""), commit, updated)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ForgeError("GitLab's answer is not a merge request.") from None

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from batches.integrations.code_hosts.connection import Connection, part_of
+from batches.integrations.code_hosts.connection import Connection, number_of, part_of
 from batches.integrations.code_hosts.types import ForgeError, Request, RequestState
 
 
@@ -43,6 +43,6 @@ class Pulls(ABC):
             state = RequestState.MERGED if row.get("merged") or row.get("merged_at") else RequestState(row["state"])
             merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
             updated = str(row.get("updated_at") or "")
-            return Request(int(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged, updated)
+            return Request(number_of(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged, updated)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise ForgeError(f"{self.host}'s answer is not a pull request.") from None

@@ -236,6 +236,16 @@ def test_trouble_of_the_server_is_waited_for_longer_and_longer(batch, forge, ser
     assert turned(batch).number == 1
 
 
+@pytest.mark.parametrize("number", [float("inf"), 10**30, -1, 0, True, "1", None])
+def test_a_number_that_is_none_is_an_error_in_words_and_tried_again(batch, forge, served, number):
+    """What is read as a whole number elsewhere, such as 1e999 (infinity) or one that no database keeps, broke the task of all others."""
+    forge.instead = [None, answers(200, {"number": number, "iid": number, "state": "open", "html_url": "", "web_url": ""})]
+    forge.instead[0] = lambda *_: None
+    row = asked_for(batch)
+    assert "is not a " in row.error and "request" in row.error and row.number is None
+    assert turned(batch).number == 1
+
+
 def test_a_server_that_hangs_is_left_after_the_time_limit(batch, forge, served, monkeypatch):
     from batches.integrations.code_hosts.connection import Connection
 
