@@ -129,9 +129,10 @@ def read_hours(text: str) -> HoursReading:
         written = whole.group() if whole else rest
         one_way = written.count(",") == 1 and "." not in written and not re.search(r"^[1-9].*,[0-9]{3}$", written)
         hint = f" Write {written.replace(',', '.')} for a fraction." if one_way else " Write it without a comma."
-        return HoursReading(
-            None, IssueCode.BAD_HOURS, f"“{written}” can be read in two ways.{hint}", rest.replace(",", ".", 1) if one_way else ""
-        )
+        rewrite = rest.replace(",", ".", 1) if one_way else ""
+        if rewrite and read_hours(rewrite).hours is None:  # what follows the number is no hours either
+            rewrite = ""
+        return HoursReading(None, IssueCode.BAD_HOURS, f"“{written}” can be read in two ways.{hint}", rewrite)
     before = None
     while rest != before:
         before = rest

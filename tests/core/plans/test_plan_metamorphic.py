@@ -171,6 +171,12 @@ def test_repairs_make_bare_headings_whole_but_never_green_and_empty():
     assert [one.key for one in parse_plan(text).phases] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("written", ["1,5 2", "1,5 parsecs", "1,5 per file", "0,0"])
+def test_a_comma_is_not_repaired_where_what_comes_of_it_is_no_hours_either(written):
+    [fault] = read_plan(plan(phase("1", Estimated_Hours=written))).errors
+    assert fault.code == "bad-hours" and "can be read in two ways" in fault.message and fault.repair is None
+
+
 def test_repair_of_a_line_that_is_gone_is_refused():
     [fault] = read_plan(plan(phase("1", Estimated_Hours="1,5"))).errors
     with pytest.raises(ValueError, match="no line"):
