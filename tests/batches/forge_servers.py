@@ -370,6 +370,9 @@ class GiteaServer(GitHubServer):
         review = {"id": 901, "state": "COMMENT", "body": "", "user": {"login": "eve"}, "dismissed": False, "comments_count": lines}
         return 200, {}, [{**review, "id": 900, "state": "APPROVED", "body": "Nice.", "comments_count": 0}, review]
 
+    def _comment(self, number: int, one: dict) -> dict:
+        return {name: value for name, value in super()._comment(number, one).items() if name != "author_association"}
+
     def review_comments(self, asked: Asked, number: str, review: str) -> Answer:
         rows = [(place, one) for place, one in enumerate(self.said) if one["path"]]
         return 200, {}, [self._comment(place, one) | {"position": one["line"], "original_position": 0} for place, one in rows]
