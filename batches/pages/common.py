@@ -1,9 +1,11 @@
 """What every group of pages shares: who asks, what a request says, and what a refusal looks like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 from urllib.parse import urlsplit
 
+from django import forms
 from django.contrib import messages
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -40,6 +42,15 @@ def read_number(text: str | None, *, least: int = 1, most: int = LARGEST_ID) -> 
         return None
     number = int(text)
     return number if least <= number <= most else None
+
+
+@contextmanager
+def refusals_in(form: forms.BaseForm, field: str | None = None) -> Iterator[None]:
+    """What is refused inside stands in the form, which the page then shows again."""
+    try:
+        yield
+    except BatchError as error:
+        form.add_error(field, str(error))
 
 
 def act(request: HttpRequest, verb: Callable[[], str], back: str) -> HttpResponse:

@@ -7,13 +7,12 @@ from django.views.decorators.http import require_POST
 
 from batches.accounts import api_tokens
 from batches.accounts.roles import MANAGE_PEOPLE
-from batches.core.errors import BatchError
 from batches.models import ApiToken
 from batches.pages.accounts.forms import TokenNew
 from batches.pages.accounts.people import base_url
 from batches.pages.accounts.sign_in import confirmed
 from batches.pages.accounts.your_account import account_page, self_of
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, refusals_in
 
 
 @require_POST
@@ -22,14 +21,11 @@ def token_new(request: HttpRequest) -> HttpResponse:
     """Create a token. Its text is only in this response."""
     form = TokenNew(request.POST)
     if form.is_valid():
-        try:
+        with refusals_in(form):
             data = form.cleaned_data
             made, text = api_tokens.make_token(
                 name=data["name"], days=form.days, actor=actor_of(request), scope=data["scope"] or "read", project=data["project"]
             )
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
             return render(request, "accounts/api_token.html", {"token": made, "text": text, "address": base_url(request)}, status=201)
     return account_page(request, token_form=form)
 

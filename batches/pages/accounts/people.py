@@ -21,7 +21,7 @@ from batches.core.errors import BatchError
 from batches.core.text.words import counted
 from batches.pages.accounts.forms import UserChange, UserNew
 from batches.pages.accounts.sign_in import confirmed
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, refusals_in
 
 
 def refuse_others(request: HttpRequest) -> None:
@@ -56,7 +56,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
     form = UserNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        try:
+        with refusals_in(form):
             access = users.add_user(
                 name=data["name"],
                 email=data["email"],
@@ -65,9 +65,6 @@ def user_list(request: HttpRequest) -> HttpResponse:
                 base_url=base_url(request),
                 actor=actor_of(request),
             )
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
             return _access_page(request, access, "Added")
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now()))
     everybody = User.objects.prefetch_related("groups").annotate(token_count=Count("api_tokens", filter=working)).order_by("username")
@@ -83,11 +80,8 @@ def user_detail(request: HttpRequest, pk: int) -> HttpResponse:
     role = users.role_of(user)
     form = UserChange(request.POST or None, initial={"email": user.email, "role": role})
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_in(form):
             users.change_user(user=user, **form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
             messages.success(request, "Saved.")
             return redirect("batches:user", pk)
     context = {

@@ -13,14 +13,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.accounts import second_steps, sessions, users
 from batches.accounts.identities import identity_of
-from batches.core.errors import BatchError
 from batches.core.text.words import counted
 from batches.integrations import personal_notifications
 from batches.integrations.notifications import TRIES
 from batches.models import Notification
 from batches.pages.accounts.forms import OwnNotifications, OwnPassword, TokenNew
 from batches.pages.accounts.sign_in import ask_to_confirm, is_password_of, know_browser
-from batches.pages.common import act, actor_of
+from batches.pages.common import act, actor_of, refusals_in
 
 NOTICES_SHOWN = 10
 
@@ -38,11 +37,8 @@ def own_password(request: HttpRequest) -> HttpResponse:
         return ask_to_confirm(request)
     form = OwnPassword(request.POST, user=user, is_right=lambda typed: is_password_of(request, user, typed))
     if form.is_valid():
-        try:
+        with refusals_in(form, "new"):
             users.change_own_password(user=user, password=form.cleaned_data["new"])
-        except BatchError as error:
-            form.add_error("new", str(error))
-        else:
             update_session_auth_hash(request, user)
             sessions.confirm(request)
             messages.success(request, "Your password has been changed. Your other sessions have ended.")

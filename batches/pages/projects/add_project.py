@@ -9,8 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from batches.accounts.rights import refusal
 from batches.accounts.roles import ADD_PROJECT
-from batches.core.errors import BatchError
-from batches.pages.common import actor_of
+from batches.pages.common import actor_of, refusals_in
 from batches.pages.forms import Described
 from batches.projects.add_project import create_project
 
@@ -34,11 +33,8 @@ def project_new(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied(refusal("Adding a project", ADD_PROJECT))
     form = ProjectNew(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        try:
+        with refusals_in(form):
             project = create_project(**form.cleaned_data, actor=actor_of(request))
-        except BatchError as error:
-            form.add_error(None, str(error))
-        else:
             messages.success(request, f"Added {project.name}.")
             return redirect("batches:project_set_up", project.slug)
     return render(request, "projects/add_project.html", {"form": form}, status=400 if form.errors else 200)

@@ -9,8 +9,10 @@ from django.views.decorators.http import require_http_methods
 from batches.accounts.sessions import is_confirmed
 from batches.models.choices import FinishBy, ForgeKind
 from batches.pages.accounts.sign_in import ask_to_confirm
+from batches.pages.common import actor_of, refusals_in
 from batches.pages.forms import Described
-from batches.pages.projects.group_of_settings import project_to_change, save_settings
+from batches.pages.projects.group_of_settings import project_to_change
+from batches.projects.change_settings import update_project
 
 
 class ProjectForge(Described, forms.Form):
@@ -60,7 +62,8 @@ def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if {"forge", "forge_address", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):
             return ask_to_confirm(request)
-        if save_settings(request, project, form, form.cleaned_data):
+        with refusals_in(form):
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
             messages.success(request, "Saved.")
             return redirect("batches:project_forge", project.slug)
     context = {"project": project, "form": form}

@@ -1,6 +1,6 @@
 """A page of some settings of a project: its form, its suggestions from the repository, and what is saved."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from django import forms
 from django.contrib import messages
@@ -15,7 +15,7 @@ from batches.core.engine.pricing import MODELS
 from batches.core.errors import BatchError
 from batches.integrations.offered_models import offered_models
 from batches.models import Project
-from batches.pages.common import actor_of
+from batches.pages.common import actor_of, refusals_in
 from batches.projects.change_settings import update_project
 
 USE_WORDS = (
@@ -30,16 +30,6 @@ def project_to_change(request: HttpRequest, slug: str) -> Project:
     if not may(request.user, CHANGE_PROJECT, project):
         raise PermissionDenied(refusal_of("Changing a project", CHANGE_PROJECT))
     return project
-
-
-def save_settings(request: HttpRequest, project: Project, form: forms.BaseForm, changes: Mapping[str, object]) -> bool:
-    """Save the settings; where they are refused, the form says why."""
-    try:
-        update_project(project=project, changes=changes, actor=actor_of(request))
-    except BatchError as error:
-        form.add_error(None, str(error))
-        return False
-    return True
 
 
 def settings_page(
@@ -60,9 +50,11 @@ def settings_page(
         except BatchError as error:
             refusal = str(error)
     form = form_class(data, instance=Project.objects.get(pk=project.pk))
-    if data is not None and not looked and form.is_valid() and save_settings(request, project, form, form.cleaned_data):
-        messages.success(request, f"Saved. {applies}")
-        return redirect(f"batches:{name}", project.slug)
+    if data is not None and not looked and form.is_valid():
+        with refusals_in(form):
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
+            messages.success(request, f"Saved. {applies}")
+            return redirect(f"batches:{name}", project.slug)
     context = {"project": project, "form": form, "looked": looked, "found": found, "refusal": refusal}
     context |= {"model_names": tuple(MODELS), "offered_models": offered_models}  # asked only by the page that shows them
     context |= {"secrets": project.secrets.all(), "uses": USE_WORDS}

@@ -18,8 +18,9 @@ from batches.integrations.notifications import TRIES, ways_of
 from batches.integrations.offered_models import offered_models
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
-from batches.pages.projects.group_of_settings import save_settings
+from batches.pages.common import actor_of, refusals_in
 from batches.pages.projects.settings_form import OTHER_SERVICES, ProjectSettings, fill_in
+from batches.projects.change_settings import update_project
 from batches.projects.monthly_budget import month_to_date
 
 TREND_RUNS = 30
@@ -42,7 +43,8 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         form.cleaned_data.pop("recipe")
         if any(form.cleaned_data.get(name) for name in SECRETS) and not is_confirmed(request):
             return ask_to_confirm(request)
-        if save_settings(request, project, form, form.cleaned_data):
+        with refusals_in(form):
+            update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))
             messages.success(request, "Saved.")
             return redirect(f"{reverse('batches:project_detail', args=[project.slug])}?tab=settings")
     settings_shown = request.method == "POST" or request.GET.get("tab") == "settings"

@@ -14,10 +14,11 @@ from batches.core.errors import BatchError
 from batches.gates.discovery import look_at_repository, propose_setup
 from batches.models import Project
 from batches.models.choices import BACKEND_CHOICES
-from batches.pages.common import actor_of
+from batches.pages.common import actor_of, refusals_in
 from batches.pages.projects.environment import ProjectEnvironment
 from batches.pages.projects.gates import ProjectGates
-from batches.pages.projects.group_of_settings import project_to_change, save_settings
+from batches.pages.projects.group_of_settings import project_to_change
+from batches.projects.change_settings import update_project
 
 COMMANDS = ("lint", "test", "coverage")
 
@@ -71,7 +72,8 @@ def project_set_up(request: HttpRequest, slug: str) -> HttpResponse:
         changes: dict[str, object] = dict(form.cleaned_data)
         if opens and form.cleaned_data["setup_command"]:
             changes["tool_paths"] = "\n".join(filter(None, [project.tool_paths.strip(), *unseen]))
-        if save_settings(request, project, form, changes):
+        with refusals_in(form):
+            update_project(project=project, changes=changes, actor=actor_of(request))
             messages.success(request, f"{project.name} is set up. Write its first plan, or describe what you want.")
             return redirect("batches:project_detail", project.slug)
     context = {"project": project, "form": form, "why": why, "unseen": unseen, "opens": opens, "refusal": refusal, "proposed": proposed}
