@@ -225,6 +225,23 @@ def drawn(parts):
     return [*lines, "## Map", "", "```mermaid", "graph TD", *nodes, *arrows, "```"], 0, True
 
 
+def packages(parts):
+    lines, number = ["# Work Packages: Made"], 0
+    for place, part in enumerate(parts, start=1):
+        lines += ["", f"## Work Package WP{place:02}: {part.title}", "", "### Included Subtasks"]
+        for text, done in part.steps:
+            number += 1
+            lines.append(box(f"T{number:03} {text}", done))
+        needs = " and ".join(f"WP{other + 1:02}" for other in part.waits)
+        lines += ["", "### Notes", "- It is small.", "", "### Dependencies", f"- Depends on {needs} (all of it)." if needs else "- None."]
+    return lines, 0, True
+
+
+def ccpm(parts):
+    lines = ["---", "name: made", "status: open", "prd: made.md", "---", "", "# Epic: Made", "", "## Tasks Created"]
+    return [*lines, *(box(f"{place:03}.md - {part.title} (parallel: false)") for place, part in enumerate(parts, start=1))], 0, False
+
+
 def org(parts):
     lines = ["#+TITLE: Made"]
     for place, part in enumerate(parts, start=1):
@@ -252,6 +269,8 @@ WRITERS = [
     (prp, "PRP", False),
     (drawn, "implementation plan", True),
     (org, "implementation plan", True),
+    (packages, "spec-kit", True),
+    (ccpm, "CCPM", False),
 ]
 
 
