@@ -17,6 +17,8 @@ _NAMED = re.compile(
     rf"(?P<word>[A-Za-z][A-Za-z-]*(?: [A-Za-z-]+)?)[ #_-]*(?P<key>(?=[0-9A-Z]){KEY})(?![\w.])[ \t]*"
     r"(?:[:.)|\u2013\u2014-]+[ \t]*|$)(?P<title>.*)$"
 )
+_CODED = re.compile(r"(?P<letter>[A-Z])(?P<more>[A-Z]{0,3})-(?P<number>[0-9]{1,3})[ \t]*[:.)\u2013\u2014-]+[ \t]*(?P<title>\S.*)$")
+_CODE = re.compile(r"\b([A-Z])-([0-9]{1,3})\b")  # “R-1”, which becomes the key R1
 _NUMBERED = re.compile(r"(?P<key>[0-9]{1,4}(?:\.[0-9]{1,3}){0,3})[.):]?[ \t]+(?P<title>\S.*)$")
 _BOX = re.compile(r"[ \t>]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[[ xX]\][ \t]")
 _NUMBER_ITEM = re.compile(r"[ \t>]*[0-9]{1,9}[.)][ \t]+\S")
@@ -122,6 +124,10 @@ def _ended(part: Part, end: int, items: int) -> Part:
 
 def _part(line: int, level: int, text: str) -> Part:
     text = " ".join(text.replace("**", "").split())
+    coded = _CODED.match(text)
+    if coded:  # “R-1” and “W-1” are of one kind: a plan of which one half is read would be another plan
+        key = "" if coded["more"] else f"{coded['letter']}{int(coded['number'])}"
+        return Part(line, level, "code", key, clean_title(coded["title"]))
     named = _NAMED.match(text)
     if named and (word := named["word"].split()[-1].lower()) not in _NOT_A_UNIT:
         return Part(line, level, word, named["key"], clean_title(named["title"]) or text)
@@ -163,16 +169,23 @@ def _as_phases(chosen: Sequence[Part], lines: Sequence[str], at_once: bool) -> R
     bullets = {_first_bullet(lines, part.line, end) for part, end in zip(chosen, ends, strict=True)}
     last = max(last, *bullets)
     text: list[str] = []
+    within = 0  # the place of the part that a line stands in
     for number in range(first, last + 1):
         line = lines[number - 1]
         place = heading_of.get(number)
         if place is None:
+            if chosen[0].kind == "code" and (label := read_label(line.strip())) is not None and label.field is Field.DEPENDENCIES:
+                letters = {code[1] for code in _CODE.finditer(line)}
+                line = _CODE.sub(lambda code: f"{code[1]}{int(code[2])}", line)
+                before = keys[within - 1] if within else ""
+                if letters and before[:1] == keys[within][:1] and before[:1] not in letters and not at_once:
+                    line = f"{line.rstrip()}, {before}"  # what another row of codes must have done is no order of this row
             text += ["**Implementation Steps**:", line] if number in bullets else [line]
             continue
-        part = chosen[place]
+        part, within = chosen[place], place
         text.append(f"{'#' * (part.level if 1 < part.level < 7 else 2 if part.level == 1 else 3)} Phase {keys[place]}: {part.title}")
         says = any(
-            (label := read_label(one.strip().lstrip("-*+ ").strip())) is not None and label.field is Field.DEPENDENCIES
+            (label := read_label(re.sub(r"^[-*+]\s+", "", one.strip()))) is not None and label.field is Field.DEPENDENCIES
             for one in lines[part.line : ends[place]]
         )
         if not says:

@@ -321,3 +321,16 @@ def test_our_own_format_is_recognised_by_labels_in_lower_case(mark):
 def test_a_name_in_json_counts_once_however_it_may_be_written():
     reading = read_plan('[{"id": "1", "todo": ["do a"]}, {"id": "2", "dependsOn": ["1"], "sub-tasks": [{"title": "do b"}]}]')
     assert shape(reading) == {"1": ([], 1, 0), "2": (["1"], 1, 0)}
+
+
+def test_headings_with_codes_of_several_letters_are_offered_as_phases_together():
+    goal = "**Goal:** It is there\n\n**Tasks:**\n- Do it\n"
+    text = (
+        f"# Plan\n\n### R-1: Host\n\n{goal}\n### R-2: Sign in\n\n{goal}\n### W-1: Pages\n\n{goal}\n**Prerequisites:** R-1 (it is there)\n\n"
+        f"### W-2: Feed\n\n{goal}\n**Prerequisites:** R-2\n\n### W-3: Search\n\n{goal}"
+    )
+    [error] = read_plan(text).errors
+    assert "5 headings" in error.message and error.repair is not None
+    phases = read_plan(apply_repair(text, error.repair)).plan.phases
+    dependencies = {phase.key: phase.dependencies for phase in phases}
+    assert dependencies == {"R1": (), "R2": ("R1",), "W1": ("R1",), "W2": ("R2", "W1"), "W3": ("W2",)}
