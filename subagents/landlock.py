@@ -34,6 +34,8 @@ LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 # AUDIT_ARCH, and the numbers of socket(2), connect(2), sendto(2), sendmsg(2), sendmmsg(2) and seccomp(2)
 ARCHITECTURES = {"x86_64": (0xC000003E, 41, 42, 44, 46, 307, 317), "aarch64": (0xC00000B7, 198, 203, 206, 211, 269, 277)}
 X32_BIT, IO_URING_SETUP = 0x40000000, 425
+# The numbers of add_key(2), request_key(2) and keyctl(2), and of prlimit64(2)
+OF_THE_USER = {"x86_64": ((248, 249, 250), 302), "aarch64": ((217, 218, 219), 261)}
 AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, TYPE_BITS, IPPROTO_TCP, MSG_FASTOPEN = 1, 2, 10, 1, 0xF, 6, 0x20000000
 CALL, ARCHITECTURE, ARGUMENTS = 0, 4, (16, 24, 32, 40)  # where the filter finds them; of an argument, the lower half
 
@@ -130,19 +132,24 @@ _ASKED: list[Step] = [
 def _filter(sockets: Sequence[Step], *, fast_open: bool, connects: str = "allow") -> bytes:
     """The BPF program: it refuses foreign system call tables, io_uring (which makes sockets too) and socket(2) except `sockets`;
     without `fast_open` also sending that connects (TCP Fast Open), about which the kernel does not ask Landlock. `connects` is the
-    label for connect(2)."""
+    label for connect(2). Of what the server's user owns it refuses, too, the kernel's keys and the limits of other processes."""
     architecture, socket, connect, sendto, sendmsg, sendmmsg, _ = ARCHITECTURES[os.uname().machine]
+    keys, prlimit = OF_THE_USER[os.uname().machine]
     return _assembled(
         [
             (LOAD, ARCHITECTURE, "", ""),
             (EQUAL, architecture, "", "refuse"),
             (LOAD, CALL, "", ""),
             (AT_LEAST, X32_BIT, "refuse", ""),
-            (EQUAL, IO_URING_SETUP, "refuse", ""),
+            *((EQUAL, number, "refuse", "") for number in (IO_URING_SETUP, *keys)),
+            (EQUAL, prlimit, "whose", ""),
             *(() if fast_open else ((EQUAL, sendto, "fourth", ""), (EQUAL, sendmmsg, "fourth", ""), (EQUAL, sendmsg, "third", ""))),
             (EQUAL, connect, connects, ""),
             (EQUAL, socket, "", "allow"),
             *sockets,
+            "whose",
+            (LOAD, ARGUMENTS[0], "", ""),
+            (EQUAL, 0, "allow", "refuse"),
             "third",
             (LOAD, ARGUMENTS[2], "", ""),
             (ANY_BIT, MSG_FASTOPEN, "refuse", "allow"),

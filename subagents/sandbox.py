@@ -291,14 +291,19 @@ def _landlock_paths(policy: SandboxPolicy) -> tuple[list[str], list[str]]:
 
 
 def _limits(policy: SandboxPolicy) -> Callable[[], None]:
-    """Sets the limits that hold at every level, in the child: no core files, size of a file, address space."""
+    """Sets the limits that hold at every level, in the child: no core files, size of a file, address space, no keys of ours."""
     import resource  # before the fork
+
+    from subagents.keyring import leave_keyring
 
     wanted = [(resource.RLIMIT_FSIZE, policy.file_bytes), (resource.RLIMIT_AS, policy.address_bytes)]
     if not os.getuid():  # anybody else has other processes, which would be counted too: see _inside
         wanted.append((resource.RLIMIT_NPROC, policy.processes))
 
+    leave = leave_keyring()
+
     def prepare() -> None:
+        leave()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for kind, value in wanted:
             if value:

@@ -1,5 +1,6 @@
 """Known ways out of a sandbox, tried by a step at each level that holds on this machine (SECURITY.md names each of them)."""
 
+import ctypes
 import os
 import shlex
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from subagents.contract import ResultStatus
+from subagents.landlock import OF_THE_USER
 from tests.subagents.conftest import World, steps, user_git
 from tests.subagents.test_sandbox import HERE
 
@@ -19,6 +21,11 @@ TRACE = "import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(16, {pid}, 0, 0) 
 ABSTRACT = "import socket; socket.socket(socket.AF_UNIX).connect(chr(0) + '{name}')"
 UNIX = "import os, socket; os.chdir('{folder}'); socket.socket(socket.AF_UNIX).connect('listens')"
 SOCKET = "import socket; socket.socket({kind})"
+# keyctl(2): KEYCTL_SEARCH and KEYCTL_READ from the keyring of the session, or of the user (-4)
+KEYS = (
+    "import ctypes, sys; call = ctypes.CDLL(None).syscall; key = call({keyctl}, 10, {ring}, b'user', b'{name}', 0); "
+    "sys.exit(key < 0 or call({keyctl}, 11, key, ctypes.create_string_buffer(9), 9) < 0)"
+)
 # what -> a shell line that ends with 0 when it works. {outside} is a folder of the server's user, {pid} a process of theirs.
 WAYS = {
     "read a file outside": "cat {outside}/canary",
@@ -37,6 +44,9 @@ WAYS = {
     "read the environment of another process": "cat /proc/{pid}/environ | grep -q .",
     "read the memory of another process": "head -c 1 /proc/{pid}/mem >&- || dd if=/proc/{pid}/mem bs=1 count=1 skip=4194304",
     "trace another process": 'python -c "' + TRACE + '"',
+    "read a key of the server's session": 'python -c "' + KEYS.replace("{ring}", "-3") + '"',
+    "find a key of the server's user": 'python -c "' + KEYS.replace("{ring}", "-4").replace("key < 0 or", "key < 0 or 0 and") + '"',
+    "change the limits of another process": "prlimit --pid {pid} --nofile=0",
     "mount a file system": "mkdir m && mount -t tmpfs none m",
     "mount in a namespace of its own": "mkdir n && unshare -rm sh -c 'mount --bind / n && cat n{outside}/canary'",
     "enter the namespaces of the first process": "nsenter -t 1 -m cat {outside}/canary",
@@ -73,7 +83,8 @@ ONLY_BWRAP = {
 # They change nothing of the machine where they work, and work wherever these tests run.
 HARMLESS = (
     *("read a file", "list a", "write a file", "write over", "read by the folder", "read by a", "write by a", "read the environment"),
-    *("connect to", "read the spec", "see another", "kill another", "change the rights", "change the time"),
+    *("find a key", "change the limits", "connect to", "read the spec", "see another", "kill another", "change the rights"),
+    "change the time",
 )
 
 
@@ -91,11 +102,17 @@ def places(world: World, folder: Path) -> Iterator[dict[str, object]]:
         name = f"ce-way-out-{os.getpid()}"
         abstract.bind(f"\0{name}")
         abstract.listen()
+        (add_key, _, keyctl), _ = OF_THE_USER[os.uname().machine]
+        call = ctypes.CDLL(None).syscall
+        call(keyctl, 1, None)  # a session of the test's own
+        for ring in (-3, -4):
+            call(add_key, b"user", name.encode(), b"not for you", 11, ring)
         sleeps = f"cd {shlex.quote(str(folder))}; exec sleep 300"
         pid = os.posix_spawn("/bin/sh", ["sh", "-c", sleeps], {"PATH": os.environ["PATH"], "A": "b"})
         try:
             number = port.getsockname()[1]
-            yield {"outside": folder, "folder": folder, "pid": pid, "port": number, "name": name, "git": world.project / ".git"}
+            lead = {"outside": folder, "folder": folder, "pid": pid, "port": number, "name": name, "git": world.project / ".git"}
+            yield lead | {"keyctl": keyctl}
         finally:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
