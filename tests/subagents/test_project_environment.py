@@ -8,7 +8,7 @@ import pytest
 from subagents import launcher
 from subagents.contract import Failure, GateKind, GateSpec, ResultStatus, StepPlan
 from subagents.credentials import USES
-from tests.subagents.conftest import World, user_git
+from tests.subagents.conftest import World, user_git, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -98,6 +98,19 @@ def test_a_set_up_that_fails_is_told_with_its_output_and_is_tried_again_by_the_n
     assert result is not None and result.failure_reason == Failure.SETUP_FAILED
     assert "exit code 3" in result.errors[0] and "no such package" in result.errors[0]
     assert not built(world)
+
+
+def test_what_a_set_up_that_was_killed_has_left_is_used_by_nobody(world: World) -> None:
+    setup = "mkdir -p node_modules/.bin; printf '#!/bin/sh\\necho half' > node_modules/.bin/tool; chmod +x node_modules/.bin/tool; "
+    setup += f"test -e {world.data}/again || {{ touch {world.data}/begun; sleep 600; }}; sed -i s/half/whole/ node_modules/.bin/tool"
+    spec = world.spec(environment=settings(world, setup), gates=(gate("tool | grep -x whole"),))
+    launcher.launch(spec.attempt_dir)
+    wait_for((world.data / "begun").exists)
+    launcher.stop(spec.attempt_dir, force=True)
+    assert world.ended(spec).result is None and built(world) == []
+    (world.data / "again").touch()
+    result = world.run(world.spec(environment=settings(world, setup), gates=(gate("tool | grep -x whole"),))).result
+    assert result is not None and result.status == ResultStatus.SUCCESS, result
 
 
 def test_files_brought_along_are_there_and_in_no_commit(world: World) -> None:

@@ -26,9 +26,9 @@ from batches.engine.task_specs import build_spec
 from batches.engine.try_now import try_now
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs import create
-from batches.runs.provider_trouble import hold_others, trouble_words
+from batches.runs.provider_trouble import columns_of, hold_others, trouble_words
 from batches.runs.transitions import move_task
-from subagents.contract import TaskResult
+from subagents.contract import Fault, TaskResult
 from subagents.launcher import Observation
 from tests.batches import builders
 from tests.batches.world import ACTOR
@@ -228,6 +228,16 @@ def test_a_refused_key_lets_all_runs_of_the_backend_wait_and_fails_no_phase(wide
     Attempt.objects.live().filter(task__run=run).update(started_at=NOW, pid=1, tokens_used=5)
     step(run, later=201)
     assert run.trouble == "" and sorted(states(run).values()) == ["launching", "launching", "pending"], "it works again"
+
+
+@pytest.mark.parametrize("minutes", [(10, 1), (1, 10)])
+def test_of_trouble_that_is_met_twice_the_later_end_holds(wide, minutes):
+    run = wide()
+    for after in minutes:
+        columns = columns_of(run, Fault.UNREACHABLE, NOW + timedelta(minutes=after), "gone", NOW)
+        Run.objects.filter(pk=run.pk).update(**columns)
+        run.refresh_from_db()
+    assert (run.trouble_until, run.trouble_holds) == (NOW + timedelta(minutes=10), 1)
 
 
 def test_minutes_without_network_use_up_no_restart(wide):
