@@ -4,6 +4,8 @@ A person gives them with one click; within the project's limit it happens automa
 may write to the repository. What others say is shown and waits for a person: whoever may comment could otherwise steer an agent.
 """
 
+import logging
+import time
 from collections.abc import Sequence
 
 from django.db import transaction
@@ -14,36 +16,50 @@ from batches.accounts.actor import Actor
 from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import Operation
 from batches.core.errors import BatchError, NothingToDo, WrongChoice
+from batches.core.text.job_log import end_of_log
 from batches.engine.execution import execute_again
 from batches.engine.messages_to_agents import REMARK_CHARACTERS
-from batches.integrations.code_hosts.types import CheckOutcome, Comment, RemoteCheck
+from batches.integrations.code_hosts.types import CheckOutcome, Comment, Forge, ForgeError, RemoteCheck
 from batches.models import Batch, PullRequest, PullRequestRemark, Result, Run
+from batches.projects.secrets import learn_secrets
+from subagents.redaction import redact
+
+logger = logging.getLogger(__name__)
 
 TEXT_CHARACTERS = 4_000
+LOGS_SECONDS = 8.0  # in one turn; a log that takes longer to come is left out
+LOG = "\n\nThe end of its log:\n"
 OWN = "<!-- CE Web"  # stands in what CE Web itself writes
 AUTOMATIC = "policy:remarks of the pull request"
 Kind = PullRequestRemark.Kind
 
 
-def keep_checks(row: PullRequest, checks: Sequence[RemoteCheck]) -> bool:
-    """Keep how the checks of the pushed commit are, and a remark for each that failed. True if something is new."""
+def keep_checks(row: PullRequest, forge: Forge) -> bool:
+    """Keep how the checks of the pushed commit are, and a remark for each that failed, with the end of its log. True if something is new.
+
+    Raises ForgeError.
+    """
+    checks = forge.checks(row.pushed_commit)
     now, commit = timezone.now(), row.pushed_commit
     shown = [{"name": check.name[:200], "outcome": check.outcome.value, "url": link_to(check.url)} for check in checks]
-    failed = [check for check in checks if check.outcome is CheckOutcome.FAILED]
+    known = set(row.remarks.filter(kind=Kind.CHECK, commit=commit).values_list("key", flat=True))
+    failed = {f"check {commit[:12]} {check.name}"[:300]: check for check in checks if check.outcome is CheckOutcome.FAILED}
+    new = {key: check for key, check in failed.items() if key not in known}
+    logs = _ends_of_logs(row, list(new.values()), forge)
     PullRequestRemark.objects.bulk_create(
         (
             PullRequestRemark(
                 pull_request=row,
                 kind=Kind.CHECK,
-                key=f"check {commit[:12]} {check.name}"[:300],
+                key=key,
                 author=check.name[:200],
                 trusted=True,
-                text=check.text[:TEXT_CHARACTERS],
+                text=_with_log(check.text, logs.get(check.job, "")),
                 url=link_to(check.url),
                 commit=commit,
                 found_at=now,
             )
-            for check in failed
+            for key, check in new.items()
         ),
         ignore_conflicts=True,
     )
@@ -52,6 +68,30 @@ def keep_checks(row: PullRequest, checks: Sequence[RemoteCheck]) -> bool:
     PullRequest.objects.filter(pk=row.pk).update(checks=shown)
     row.checks = shown
     return True
+
+
+def _ends_of_logs(row: PullRequest, checks: Sequence[RemoteCheck], forge: Forge) -> dict[str, str]:
+    """{job: the end of its log, without secrets}, for those that can be read within LOGS_SECONDS. Raises ForgeError for a rate limit."""
+    found: dict[str, str] = {}
+    learn_secrets(row.batch.project)
+    end = time.monotonic() + LOGS_SECONDS
+    for job in (check.job for check in checks if check.job):
+        if time.monotonic() > end:
+            break
+        try:
+            found[job] = end_of_log(redact(forge.log(job)))
+        except ForgeError as problem:
+            if problem.retry_seconds is not None:
+                raise
+            logger.info("batch=%s no log of job %s: %s", row.batch.number, job, problem)
+    return found
+
+
+def _with_log(text: str, log: str) -> str:
+    """What a check says, and the end of its log as far as there is room."""
+    text = text[:TEXT_CHARACTERS]
+    room = TEXT_CHARACTERS - len(text) - len(LOG)
+    return f"{text}{LOG}{log[-room:]}".strip() if log and room > 0 else text
 
 
 def keep_comments(row: PullRequest, comments: Sequence[Comment]) -> bool:

@@ -214,7 +214,7 @@ def _look(row: PullRequest, seen: Request) -> bool:
 
 def _come_back(row: PullRequest, forge: Forge, seen: Request) -> bool:
     """Keep checks and comments, and have an agent work on them where the project says so. True if something is new."""
-    new = keep_checks(row, forge.checks(row.pushed_commit))
+    new = keep_checks(row, forge)
     if seen.updated != row.seen or not seen.updated:
         new |= keep_comments(row, forge.comments(seen.number))
         _note(row, seen=seen.updated[:100])

@@ -19,7 +19,8 @@ FIELDS = {
             "check_runs.details_url check_runs.external_id check_runs.head_sha check_runs.html_url check_runs.id check_runs.name "
             "check_runs.node_id check_runs.output check_runs.output.annotations_count check_runs.output.annotations_url "
             "check_runs.output.summary check_runs.output.text check_runs.output.title check_runs.pull_requests "
-            "check_runs.started_at check_runs.status check_runs.url total_count"
+            "check_runs.started_at check_runs.status check_runs.url total_count "
+            "check_runs.app.id check_runs.app.name check_runs.app.slug"
         ),
         "status": (
             "commit_url repository sha state statuses statuses.avatar_url statuses.context statuses.created_at statuses.description "

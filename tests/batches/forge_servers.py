@@ -42,6 +42,7 @@ class ForgeServer:
     hang: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     ci: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)  # {commit: [(name, success|failure|pending, text)]}
+    logs: dict[str, str] = field(default_factory=dict)  # {number of a job: what it printed}
     issues: dict[int, dict] = field(default_factory=dict)  # {number: {"title", "text", "said": [(who, text)]}}
     said: list[dict] = field(default_factory=list)  # {"who", "text", "path", "line", "writes"}
 
@@ -58,7 +59,7 @@ class ForgeServer:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
                 asked = Asked(self.command, unquote(parts.path), dict(parse_qsl(parts.query)), body, dict(self.headers))
                 status, headers, data = outer.answer(asked)
-                payload = b"" if data is None else json.dumps(data).encode()
+                payload = data.encode() if isinstance(data, str) else b"" if data is None else json.dumps(data).encode()
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(payload)), **headers}.items():
                     self.send_header(name, value)
@@ -84,6 +85,9 @@ class ForgeServer:
 
     def answer(self, asked: Asked) -> Answer:
         self.asked.append(asked)
+        if asked.path.startswith("/storage/"):  # signed by its address alone
+            assert "sig" in asked.query and not self.sent(asked)
+            return 200, {}, self.logs[asked.path.rpartition("/")[2]]
         if not self.knows(asked):
             return 401, {}, {"message": f"Bad credentials {self.sent(asked)}"}
         if self.instead and (said := self.instead.pop(0)(self, asked)) is not None:
@@ -128,6 +132,7 @@ class GitHubServer(ForgeServer):
             ("GET", rf"{self.API}/commits/(\w+)/check-runs", "check_runs"),
             ("GET", rf"{self.API}/commits/(\w+)/status", "status"),
             ("GET", rf"{self.API}/check-runs/(\d+)/annotations", "annotations"),
+            ("GET", rf"{self.API}/actions/jobs/(\d+)/logs", "job_log"),
             ("GET", rf"{self.API}/pulls/(\d+)/reviews", "reviews"),
             ("GET", rf"{self.API}/pulls/(\d+)/comments", "line_comments"),
             ("GET", rf"{self.API}/issues/(\d+)/comments", "issue_comments"),
@@ -143,8 +148,15 @@ class GitHubServer(ForgeServer):
             done = outcome != "pending"
             output = {"title": text, "summary": None, "text": None, "annotations_count": int(outcome == "failure")}
             about = {"id": number + 1, "name": name, "html_url": f"https://ci.example.org/{number}", "output": output}
+            about["app"] = {"id": 15368, "slug": "github-actions", "name": "GitHub Actions"}
             rows.append({**about, "status": "completed" if done else "in_progress", "conclusion": outcome if done else None})
         return 200, {}, {"total_count": len(rows), "check_runs": rows}
+
+    def job_log(self, asked: Asked, job: str) -> Answer:
+        """GitHub keeps logs elsewhere."""
+        if job not in self.logs:
+            return 404, {}, {"message": "Not Found"}
+        return 302, {"Location": f"{self.url}/storage/{job}?sig=abc"}, None
 
     def annotations(self, asked: Asked, number: str) -> Answer:
         return 200, {}, [{"path": "src/a.py", "start_line": 3, "annotation_level": "failure", "message": "undefined name"}]
@@ -248,6 +260,7 @@ class GitLabServer(ForgeServer):
             ("PUT", rf"{self.API}/merge_requests/(\d+)", "update_pull"),
             ("GET", rf"{self.API}/repository/commits/(\w+)/statuses", "statuses"),
             ("GET", rf"{self.API}/merge_requests/(\d+)/notes", "notes"),
+            ("GET", rf"{self.API}/jobs/(\d+)/trace", "trace"),
             ("GET", f"{self.API}/members/all", "members"),
             ("GET", rf"{self.API}/issues/(\d+)", "get_issue"),
             ("GET", rf"{self.API}/issues/(\d+)/notes", "issue_notes"),
@@ -258,12 +271,16 @@ class GitLabServer(ForgeServer):
 
     def statuses(self, asked: Asked, commit: str) -> Answer:
         words = {"success": "success", "failure": "failed", "pending": "running"}
-        common = {"sha": commit, "target_url": None, "allow_failure": False}
+        common = {"sha": commit, "allow_failure": False}
+        job = f"{self.url}/ada/shop/-/jobs"
         rows = [
-            {**common, "id": number, "name": name, "status": words[outcome], "description": text}
+            {**common, "id": number + 1, "target_url": f"{job}/{number + 1}", "name": name, "status": words[outcome], "description": text}
             for number, (name, outcome, text) in enumerate(self.ci.get(commit, []))
         ]
         return 200, {}, rows
+
+    def trace(self, asked: Asked, job: str) -> Answer:
+        return (200, {}, self.logs[job]) if job in self.logs else (404, {}, {"message": "404 Not found"})
 
     def notes(self, asked: Asked, number: str) -> Answer:
         rows = [{"id": 900, "body": "added 1 commit", "system": True, "author": {"id": 1, "username": "eve"}}]

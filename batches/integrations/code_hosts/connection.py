@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -63,12 +63,33 @@ class Connection:
         verify = ssl.create_default_context() if self.place.secure else False
         self._client = LimitedClient(seconds=seconds, most=ANSWER_BYTES, trust_env=False, verify=verify)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Any:
         """What the host answers as JSON (None for an empty answer). Raises ForgeError."""
+        return self._read(*self._ask(method, path, query, body))
+
+    def text(self, path: str) -> str:
+        """A text, such as a log. Where it lies elsewhere, it is asked for there, without the token. Raises ForgeError."""
+        answer, data = self._ask("GET", path, None, None)
+        if answer.is_redirect and (where := answer.headers.get("Location", "")).startswith(("https://", "http://")):
+            parts = urlsplit(where)
+            with Connection(f"{parts.scheme}://{parts.netloc}", {}, self._token, seconds=self._seconds) as other:
+                answer, data = other._ask("GET", f"{parts.path}?{parts.query}", None, None)
+        if answer.status_code != 200:
+            self._read(answer, data)
+            raise ForgeError(f"{self.place.host} has no text there.", status=answer.status_code)
+        return data.decode("utf-8", "replace")
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str] | None, body: object) -> "tuple[Response, bytes]":
         import httpx
 
         place = self.place
@@ -76,8 +97,7 @@ class Connection:
         url = f"{'https' if place.secure else 'http'}://{ip}:{place.port}{self._path}{path}"
         more = {"extensions": {"sni_hostname": place.host}} if place.secure else {}
         try:
-            answer, data = self._client.ask(method, url, params=query, json=body, headers=self._headers, **more)
-            return self._read(answer, data)
+            return self._client.ask(method, url, params=query, json=body, headers=self._headers, **more)
         except TooLarge:
             raise ForgeError(f"The answer of {place.host} is too large.") from None
         except httpx.TimeoutException:

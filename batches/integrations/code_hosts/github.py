@@ -45,11 +45,16 @@ class GitHub(Pulls):
             text = "\n".join(str(part) for name in ("title", "summary", "text") if (part := part_of(output, name)))
             if outcome is FAILED and part_of(output, "annotations_count"):
                 text = "\n".join([text, *self._annotations(row)])
-            found.append(RemoteCheck(str(row.get("name", "")), outcome, str(row.get("html_url") or ""), text.strip()))
+            job = str(row.get("id")) if outcome is FAILED and part_of(row, "app", "slug") == "github-actions" else ""
+            found.append(RemoteCheck(str(row.get("name", "")), outcome, str(row.get("html_url") or ""), text.strip(), job))
         for row in self._rows(f"{self.repository}/commits/{commit}/status", "statuses"):
             outcome, text = STATES.get(str(row.get("state")), FAILED), str(row.get("description") or "")
             found.append(RemoteCheck(str(row.get("context", "")), outcome, str(row.get("target_url") or ""), text))
         return found
+
+    def log(self, job: str) -> str:
+        """The log of a job of GitHub Actions: its number is that of its check."""
+        return self.connection.text(f"{self.repository}/actions/jobs/{quote(job, safe='')}/logs")
 
     def _rows(self, path: str, name: str) -> list[dict[str, Any]]:
         try:

@@ -62,9 +62,14 @@ class GitLab:
             outcome = OUTCOMES.get(str(row.get("status")), CheckOutcome.NEUTRAL)
             if row.get("allow_failure") and outcome is CheckOutcome.FAILED:
                 outcome = CheckOutcome.NEUTRAL
-            text = str(row.get("description") or "")
-            found.append(RemoteCheck(str(row.get("name", "")), outcome, str(row.get("target_url") or ""), text))
+            text, url = str(row.get("description") or ""), str(row.get("target_url") or "")
+            job = str(row.get("id")) if outcome is CheckOutcome.FAILED and url.endswith(f"/jobs/{row.get('id')}") else ""
+            found.append(RemoteCheck(str(row.get("name", "")), outcome, url, text, job))
         return found
+
+    def log(self, job: str) -> str:
+        """The log of a job of a pipeline: its number is that of its status."""
+        return self.connection.text(f"{self.project}/jobs/{quote(job, safe='')}/trace")
 
     def comments(self, number: int) -> list[Comment]:
         """The notes that people wrote; those that are resolved are left out."""

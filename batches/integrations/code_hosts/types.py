@@ -46,12 +46,13 @@ class CheckOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCheck:
-    """A check (CI) of a commit; `text` is what it says about a failure."""
+    """A check (CI) of a commit; `text` is what it says about a failure, `job` names its log where the host keeps one."""
 
     name: str
     outcome: CheckOutcome
     url: str = ""
     text: str = ""
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,9 @@ class Forge(Protocol):
 
     def checks(self, commit: str) -> list[RemoteCheck]:
         """The checks of a commit."""
+
+    def log(self, job: str) -> str:
+        """The log of a job; "" where it cannot be asked for."""
 
     def comments(self, number: int) -> list[Comment]:
         """What people say about it, oldest first."""

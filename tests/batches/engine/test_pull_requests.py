@@ -23,6 +23,7 @@ from batches.models import Batch, Project, PullRequest, PullRequestRemark, Resul
 from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
 from batches.projects.change_settings import update_project
+from batches.projects.secrets import keep_secret
 from subagents.remotes import Remote
 from subagents.workspace import open_repository
 from tests.batches import builders
@@ -365,6 +366,31 @@ def test_failed_checks_and_comments_come_back_once_and_go_to_the_phase_they_are_
     assert [one.author for one in open_remarks(row)] == ["stranger"]
     with pytest.raises(ServiceError, match="busy with run"):
         give_remarks(batch=batch, actor=ACTOR)
+
+
+@each_forge
+def test_the_end_of_the_log_of_a_failed_job_comes_back_once_without_secrets(batch, forge, served):
+    Project.objects.update(backend="claude")
+    keep_secret(project=batch.project, name="NPM_TOKEN", value="a-secret-of-the-project", uses=["gates"], actor=ACTOR)
+    row = asked_for(batch)
+    noise = "".join(f"2026-11-28T01:00:00.0000000Z line {number}\n" for number in range(500))
+    failed = "2026-11-28T01:00:01Z \x1b[31mFAILED test_a.py::test_export - assert 1 == 2\x1b[0m\n"
+    said = f"logged in with a-secret-of-the-project\nas glpat-{'x' * 20}\n##[error]Process completed with exit code 1.\n"
+    forge.logs = {"1": failed + noise + said}
+    forge.ci[row.pushed_commit] = [("tests", "failure", "2 tests failed"), ("other", "failure", ""), ("lint", "success", "")]
+    row = turned(batch)
+    turned(batch)
+    texts = dict(open_remarks(row).filter(kind="check").values_list("author", "text"))
+    assert row.error == "" and set(texts) == {"tests", "other"}
+    if forge.kind == "gitea":
+        assert texts == {"tests": "2 tests failed", "other": ""}
+        return
+    lines = texts["tests"].split("\n")
+    assert lines[0] == "2 tests failed" and "The end of its log:\nFAILED test_a.py::test_export - assert 1 == 2\n" in texts["tests"]
+    assert lines[-4:] == ["line 499", "logged in with [secret]", "as [secret]", "Error: Process completed with exit code 1."]
+    assert len(lines) < 70 and len(texts["tests"]) <= 4000 and "log" not in texts["other"]
+    logs = [one for one in forge.asked if re.search(r"/(logs|trace|storage/1)$", one.path)]
+    assert len(logs) == (3 if forge.kind == "github" else 2), "each is asked for once; that of the other job is not there"
 
 
 def test_comments_are_read_again_only_when_something_was_said(batch, forge, served):
