@@ -77,6 +77,11 @@ class Connection:
         """What the host answers as JSON (None for an empty answer). Raises ForgeError."""
         return self._read(*self._ask(method, path, query, body))
 
+    def look(self, path: str) -> tuple[int, Any]:
+        """The status of an answer, and what it says as JSON (None for anything else). Raises ForgeError if there is none."""
+        answer, data = self._ask("GET", path, None, None)
+        return answer.status_code, _json(data)
+
     def text(self, path: str) -> str:
         """A text, such as a log. Where it lies elsewhere, it is asked for there, without the token. Raises ForgeError."""
         answer, data = self._ask("GET", path, None, None)
@@ -118,11 +123,7 @@ class Connection:
         return found
 
     def _read(self, answer: "Response", data: bytes) -> Any:
-        try:
-            found = json.loads(data) if data else None
-        except (ValueError, RecursionError):
-            found = None
-        status, host = answer.status_code, self.place.host
+        found, status, host = _json(data), answer.status_code, self.place.host
         if 200 <= status < 300:
             if data and found is None and data.strip() != b"null":
                 raise ForgeError(f"{host} answered with something that is no JSON.", status=status)
@@ -149,6 +150,13 @@ class Connection:
         """Text of the host's that may be shown and kept: printable, short, without the token."""
         text = text.replace(self._token, MASK) if self._token else text
         return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:SAID_CHARACTERS]
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def rows_of(found: object) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 Source: docs.gitlab.com/api (merge_requests, rest).
 """
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -17,10 +18,16 @@ OUTCOMES = {"success": CheckOutcome.PASSED, "failed": CheckOutcome.FAILED} | dic
 STATES = {"opened": RequestState.OPEN, "locked": RequestState.OPEN, "merged": RequestState.MERGED, "closed": RequestState.CLOSED}
 
 
+_below: dict[str, int] = {}  # {address of a project: how many parts of its path are the host's}
+
+
 class GitLab:
-    """The project `path` (group/subgroup/name) of the GitLab at `root`."""
+    """The project `path` (group/subgroup/name) of the GitLab at `root`. The first parts of `path` may be those that GitLab is below."""
 
     def __init__(self, root: str, path: str, token: str) -> None:
+        parts = path.split("/")
+        below = _parts_of_host(root, parts)
+        root, path = "/".join([root, *parts[:below]]), "/".join(parts[below:])
         self.connection = Connection(f"{root}/api/v4", {"PRIVATE-TOKEN": token, "Accept": "application/json"}, token)
         self.project = f"/projects/{quote(path, safe='')}"
 
@@ -107,6 +114,19 @@ class GitLab:
             raise
         levels = ((str(row.get("username")), row.get("access_level")) for row in rows)
         return frozenset(name for name, level in levels if isinstance(level, int) and level >= DEVELOPER)
+
+
+def _parts_of_host(root: str, parts: Sequence[str]) -> int:
+    """How many parts of a project's path GitLab is below: groups nest, so the address does not tell. It is asked, without the token."""
+    address = "/".join([root, *parts])
+    if len(parts) > 2 and address not in _below:
+        for count in range(len(parts) - 1):
+            with Connection("/".join([root, *parts[:count], "api/v4"]), {"Accept": "application/json"}, "") as asked:
+                status, said = asked.look("/version")
+            if part_of(said, "version") or (status == 401 and part_of(said, "message") == "401 Unauthorized"):
+                _below[address] = count
+                break
+    return _below.get(address, 0)
 
 
 def _request(row: Any) -> Request:

@@ -28,6 +28,8 @@ from subagents.remotes import Remote
 from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.forge_servers import (
+    Answer,
+    Asked,
     ForgeServer,
     GiteaServer,
     GitHubServer,
@@ -483,6 +485,36 @@ def test_another_repository_is_never_asked_about_a_number_of_the_first(batch, fo
 )
 def test_an_address_is_taken_apart_as_its_host_means_it(kind_of, address, root, path):
     assert split_address(kind_of, address) == (root, path)
+
+
+class Nested(GitLabServer):
+    """The project ada/team/shop of a GitLab that is, or is not, below /code; whatever else is at the host answers 404 in its own way."""
+
+    def __init__(self, below: str) -> None:
+        super().__init__()
+        self.below, self.API = below, f"{below}/api/v4/projects/ada/team/shop"
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.path == f"{self.below}/api/v4/version":
+            assert not self.sent(asked)
+            return 401, {}, {"message": "401 Unauthorized"}
+        if not asked.path.startswith(self.API):
+            assert not self.sent(asked), "what is no GitLab is not shown the token"
+            return 404, {}, {"error": "nothing here"}
+        return super().answer(asked)
+
+
+@pytest.mark.parametrize("below", ["", "/code", "/some/where"])
+def test_a_gitlab_below_a_path_of_its_host_is_found_also_for_nested_groups(settings, below):
+    settings.CE_FORGE_PRIVATE = True
+    server = Nested(below)
+    with server.serve():
+        for _ in range(2):
+            home = Home("gitlab", *split_address("gitlab", f"{server.url}{below}/ada/team/shop"), TOKEN)
+            assert home.address == f"{server.url}{below}/ada/team/shop"
+            with home.opened() as client:
+                assert client.find("a", "b") is None and client.create("ce/batch-1", "main", "Export", "").number
+                server.pulls.clear()
 
 
 @pytest.mark.parametrize("address", ["github.com/ada/shop", "https://github.com/ada", "https://x/../y", "https://x/a/b?c", "https://x/a b"])
