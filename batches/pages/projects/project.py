@@ -18,6 +18,7 @@ from batches.integrations.notifications import TRIES, ways_of
 from batches.integrations.offered_models import offered_models
 from batches.models import Notification, Project
 from batches.pages.accounts.sign_in import ask_to_confirm
+from batches.pages.batches.batch_list import rows_of
 from batches.pages.common import actor_of, refusals_in
 from batches.pages.projects.settings_form import OTHER_SERVICES, ProjectSettings, fill_in
 from batches.projects.change_settings import update_project
@@ -63,7 +64,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
         "may_merge": may(request.user, MERGE_BATCH, project),
         "rules": project.gate_rules,
         "month": month_to_date(project, timezone.now()),
-        "batches": project.batches.with_state().order_by("-number")[:10],
+        "batches": rows_of(project.batches.with_state().order_by("-number")[:10]),
         "notices": Notification.objects.filter(run__batch__project=project, user=None)[:5] if may_change else [],
         "notice_tries": TRIES,
         "notice_ways": list(dict.fromkeys(str(channel.label) for channel, _ in ways_of(project))) if may_change else [],

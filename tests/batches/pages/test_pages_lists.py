@@ -127,6 +127,17 @@ def test_the_page_of_a_project_is_about_its_work_and_its_settings_stand_in_group
     assert sorted(listed) == sorted(settings.context["form"].fields), "each field once, also one that was added later"
 
 
+def test_a_project_says_of_its_batches_what_their_list_says(client):
+    paused, generated = builders.running_batch(title="Paused"), builders.make_batch(run_state="succeeded", title="Generated")
+    paused.runs.update(paused=True)
+    generated.runs.update(operation="generate")
+    client.force_login(builders.make_user())
+    listed = {row.batch.title: (row.state, row.word) for row in client.get("/batches/").context["rows"]}
+    page = client.get(f"/projects/{paused.project.slug}/")
+    assert {row.batch.title: (row.state, row.word) for row in page.context["batches"]} == listed
+    assert listed == {"Paused": ("paused", ""), "Generated": ("planned", "ready")} and "paused</span>" in page.text
+
+
 def test_the_time_axis_shows_each_attempt_and_what_is_blocked():
     batch = builders.failed_batch()
     board = read_board(batch, latest_run(batch), timezone.now())
