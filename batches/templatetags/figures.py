@@ -39,8 +39,10 @@ def signed_percent(share: float | Literal[""] | None) -> str:
 @register.simple_tag
 def change(headline: Headline) -> SafeString:
     """The change from the previous period: sign, amount and word, never by colour alone."""
-    if headline.before is None or headline.value is None:
-        return format_html('<span class="change">{}</span>', "nothing to compare with" if headline.value is not None else "no data yet")
+    if headline.value is None:
+        return format_html('<span class="change">{}</span>', "no data yet")
+    if headline.before is None:
+        return SafeString("")
     before, now = (values.in_unit(value, headline.unit) for value in (headline.before, headline.value))
     if now == before:  # what reads the same is no change
         return format_html('<span class="change">as before ({})</span>', before)
