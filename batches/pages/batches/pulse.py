@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models import CharField, Count, Max, Model, QuerySet, Sum, Value
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.views.decorators.http import require_safe
 
@@ -32,10 +33,13 @@ class Pulse:
 
     def __init__(self, path: str) -> None:
         found = _OF_BATCH.match(path)
+        self.always = path.startswith("/health/")  # hosts, workers and disks have no version: it is read anew each time
         self.batch = read_number(found[1], most=LARGEST_NUMBER) if found else None
 
     @cached_property
     def version(self) -> str:
+        if self.always:
+            return timezone.now().isoformat()
         if self.batch is None:
             return _version_of_all()
         return str(Batch.objects.filter(number=self.batch).values_list("version", flat=True).first() or 0)

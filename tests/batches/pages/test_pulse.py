@@ -42,6 +42,12 @@ def test_another_page_depends_on_all_that_its_reader_sees():
     assert Plan.objects.count() == 3 and Project.objects.count() == 2
 
 
+def test_the_page_of_health_is_read_anew_each_time(client):
+    client.force_login(builders.make_user())
+    seen = str(client.get("/health/").context["pulse"].version)
+    assert client.get("/pulse/", {"path": "/health/", "v": seen}).status_code == 200
+
+
 def test_a_verb_on_the_batchs_own_page_answers_without_a_reload(client):
     builders.running_batch()
     client.force_login(builders.make_user())
