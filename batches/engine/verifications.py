@@ -551,7 +551,7 @@ def _look_at_notes(
                 word = f"the note on {commit[:12]} tells of {section.attempt}, of which the ledger has nothing"
                 findings.of_batch.append((f"phase {section.phase}" if section.phase else "", Difference("row_missing", word)))
         if faults and _is_ours(repository, batch, commit):
-            findings.of_batch.append(("", Difference("note_unreadable", f"the note on {commit[:12]} cannot be read: {faults[0]}")))
+            findings.of_batch.append(("", Difference("note_unreadable", f"the note on {commit[:12]} is not as written: {faults[0]}")))
 
 
 def _is_ours(repository: Repository, batch: Batch, commit: str) -> bool:

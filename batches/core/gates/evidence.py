@@ -4,9 +4,10 @@ Values in, values out. A note is text for people; each attempt has a section in 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 FORMAT = 1  # raised when a reader of today could not read what is written
@@ -132,17 +133,31 @@ def _line(text: str) -> str:
 
 
 def read_note(text: str) -> tuple[list[Evidence], list[str]]:
-    """(the sections of a note, why others of its lines cannot be read)."""
+    """(the sections of a note, what of it cannot be read or was not written by `note_section`)."""
     found, faults = list[Evidence](), list[str]()
-    for line in text.split("\n"):
-        if line.startswith(JSON_LINE):
-            try:
-                found.append(from_json(json.loads(line.removeprefix(JSON_LINE))))
-            except ValueError as error:
-                faults.append(str(error))
-            except RecursionError:
-                faults.append("it is nested too deeply")
-    return found, faults
+    words = list[str]()
+    for line in filter(str.strip, text.split("\n")):
+        if not line.startswith(JSON_LINE):
+            words.append(line)
+            continue
+        try:
+            found.append(from_json(json.loads(line.removeprefix(JSON_LINE))))
+        except ValueError as error:
+            faults.append(str(error))
+        except RecursionError:
+            faults.append("it is nested too deeply")
+        else:
+            faults += _other_words(words, note_section(found[-1]).split("\n")[:-2])
+        words = []
+    return found, faults + _other_words(words, [])
+
+
+def _other_words(words: Sequence[str], written: Sequence[str]) -> list[str]:
+    """The first of the lines for people that is not as it was written beside the JSON, as a sentence; nothing where all are."""
+    for word, own in zip_longest(words, written):
+        if word != own:
+            return [f"it says “{_line(word or '')}” where “{_line(own or '')}” was written"]
+    return []
 
 
 # What a reader is told of a member that differs.

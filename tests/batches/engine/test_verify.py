@@ -164,6 +164,8 @@ FORGERIES: dict[str, tuple[Callable[[World], object], str]] = {
     "the command in the note": (in_note('"command": "test -f part-1.txt"', '"command": "true"'), "evidence_differs"),
     "a gate in the note removed": (in_note('"position": 2', '"position": 20'), "row_missing"),
     "the note no longer JSON": (in_note('"format": 1', '"format": '), "note_unreadable"),
+    "the verdict in the note's words": (in_note("  passed: plan gate 1", "  failed: plan gate 1"), "note_unreadable"),
+    "words added to the note": (in_note("Judged on", "All was looked at by a person.\nJudged on"), "note_unreadable"),
     "a section added to the note": (another_section, "row_missing"),
     "the note of another installation": (of_another_installation, "note_missing"),
     "a note of another installation beside ours": (beside_another_installations, "note_foreign"),

@@ -24,6 +24,22 @@ def test_a_section_that_cannot_be_read_is_told(line: str):
     assert found == [] and len(faults) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("  passed: plan", "  failed: plan", "it says “failed: plan gate 1, It runs” where “passed: plan gate 1, It runs” was written"),
+        ("Judged on a clean checkout", "Judged somewhere", "it says “Judged somewhere of "),
+        ("ce-json", "All is well.\nce-json", "it says “All is well.” where “” was written"),
+        ("\nCE Web", "\nAccepted\nCE Web", "it says “Accepted” where “CE Web, batch 1"),
+    ],
+)
+def test_the_words_for_people_are_those_that_were_written_beside_the_json(before: str, after: str, said: str):
+    note = note_section(EVIDENCE) + "\n" + note_section(replace(EVIDENCE, attempt="x"))
+    found, [fault] = read_note(note.replace(before, after, 1))
+    assert len(found) == 2 and fault.startswith(said)
+    assert read_note(note + "All is well.\n")[1] == ["it says “All is well.” where “” was written"]
+
+
 def test_every_member_that_differs_is_found():
     for name in GateEvidence.__dataclass_fields__:
         altered = replace(GATE, **{name: f"other {name}"})
