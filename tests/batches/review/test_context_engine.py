@@ -36,6 +36,14 @@ def updated(world: World, batch: Batch) -> tuple[Run, ContextChange]:
     return run, ContextChange.objects.get(run=run)
 
 
+def test_what_a_phase_may_change_binds_executions_only(world: World):
+    update_project(project=world.project, changes={"undeclared_edits": "fail", "deletions": "fail"}, actor=ACTOR)
+    batch = world.generated(plan(phase("1", steps=writes("1"))))
+    assert world.finish(world.execute(batch)).state == "succeeded"
+    run, change = updated(world, batch)
+    assert run.state == "succeeded" and "CLAUDE.md" in change.files, run.report
+
+
 def test_an_update_is_one_diff_on_a_branch_of_its_own_that_waits_for_a_person(world: World):
     batch = executed(world)
     before, tip = users_own(world), world.git("rev-parse", batch.branch)
