@@ -55,6 +55,8 @@ class LimitedClient:
                 if self._late.is_set():  # the end of an answer that has no length
                     raise httpx.ReadTimeout("the answer took too long", request=answer.request)
                 return answer, bytes(body)
+        except UnicodeEncodeError:
+            raise httpx.LocalProtocolError("a header cannot carry this") from None  # such as a token with a letter that none has
         except httpx.TransportError:
             if self._late.is_set():
                 raise httpx.ReadTimeout("the answer took too long") from None

@@ -135,7 +135,7 @@ class Linear:
     def _read(self, answer: "Response", body: bytes) -> dict[str, Any]:
         try:
             data = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         errors = data.get("errors") if isinstance(data, dict) else None
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}

@@ -49,12 +49,12 @@ def update_project(*, project: Project, changes: Mapping[str, object], actor: Ac
     changes = dict(changes)
     if any(changes.get(name, getattr(project, name)) != getattr(project, name) for name in ("tool_paths", "worker_hosts", "remote")):
         actor.require(ADD_PROJECT, None)  # what commands may read of this machine, and which ones execute, is no matter of one project
-    token, forget = str(changes.pop("linear_token", "")).strip(), changes.pop("linear_forget", False)
-    if token or forget:
-        changes["linear_token_sealed"] = seal(token) if token else ""
-    token, forget = str(changes.pop("forge_token", "")).strip(), changes.pop("forge_forget", False)
-    if token or forget:
-        changes["forge_token_sealed"] = seal(token) if token else ""
+    for name, whose in (("linear", "Linear"), ("forge", "the code host")):
+        token, forget = str(changes.pop(f"{name}_token", "")).strip(), changes.pop(f"{name}_forget", False)
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise ServiceError(f"The token of {whose} has a space or a letter that no token has. Copy it once more.")
+        if token or forget:
+            changes[f"{name}_token_sealed"] = seal(token) if token else ""
     check_code_host(project, changes)
     check_worker_hosts(project, changes)
     webhook, forget = str(changes.pop("notify_webhook", "")).strip(), changes.pop("notify_forget", False)

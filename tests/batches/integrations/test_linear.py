@@ -8,13 +8,14 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from batches.accounts.sealed import Unreadable, seal, unseal
+from batches.core.errors import ServiceError
 from batches.engine import reporting
 from batches.integrations import linear_issues
 from batches.integrations.linear import Linear, LinearError, check_address, reset_seconds
 from batches.models import Batch, LinearIssue, Project
 from batches.plans.prp_document import prp_of
 from batches.projects.change_settings import update_project
-from tests.batches.builders import make_batch, make_user
+from tests.batches.builders import make_batch, make_project, make_user
 from tests.batches.linear_server import TOKEN, LinearServer, as_usual, created_and_lost, hangs, limited, refused
 from tests.batches.world import ACTOR, SEED_FLOW, World
 
@@ -166,6 +167,23 @@ def test_a_token_that_cannot_be_read_any_more_is_said(batch, server, settings):
     settings.SECRET_KEY = "another key, as long as it has to be, for this one test"
     linear_issues.work(batch=batch)
     assert "enter it again" in rows()[0].error and server.asked == []
+
+
+def test_a_token_that_no_header_can_carry_holds_up_no_other_project(batch, server):
+    Project.objects.update(linear_token_sealed=seal("tökén"))
+    other = make_batch("1", states={"1": "succeeded"}, run_state="succeeded", operation="generate", project=make_project(name="Other"))
+    update_project(project=other.project, changes={"linear_team": "ENG", "linear_token": TOKEN}, actor=ACTOR)
+    linear_issues.want_issues(other)
+    linear_issues.work()
+    assert {row.error for row in LinearIssue.objects.filter(phase__batch=batch)} == {"Linear could not be reached (LocalProtocolError)."}
+    assert LinearIssue.objects.get(phase__batch=other).identifier == "ENG-1"
+
+
+@pytest.mark.parametrize("token", ["tökén", "lin_a\r\nX-Other: 1", "lin_a b", "lin_\0"])
+@pytest.mark.parametrize("name", ["linear_token", "forge_token"])
+def test_a_token_with_a_letter_that_none_has_is_refused_where_it_is_entered(batch, name, token):
+    with pytest.raises(ServiceError, match="a letter that no token has"):
+        update_project(project=batch.project, changes={name: token}, actor=ACTOR)
 
 
 def test_a_token_of_the_environment_serves_projects_without_one(batch, server, settings):
