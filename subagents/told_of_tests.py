@@ -119,6 +119,9 @@ HARMLESS = re.compile(r"\s*(?:&>|\d?>>?)\s*(?:/dev/null|&\d)")
 INNER = re.compile(r"""(?:/bin/|/usr/bin/)?(?:ba|da|z)?sh\s+-([a-z]*c)\s+["'](.*)["']""", re.DOTALL)
 QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|\\.""")
 
+# Commands within a command whose output is an argument: they do not decide how it ends. What is assigned does.
+ARGUMENTS = re.compile(r"(?<=[\w\s])\$\((?:[^()]|\([^()]*\))*\)")
+
 
 def told_of_tests(outcome: GateOutcome) -> GateOutcome:
     """The outcome of a command that ended well, as far as what it printed bears it out; every other one as it is.
@@ -197,7 +200,7 @@ def cannot_fail(command: str, *, strict: bool = True) -> str:
     if inner := INNER.fullmatch(command.strip()):
         return cannot_fail(inner[2], strict="e" in inner[1].removesuffix("c"))
     command = HARMLESS.sub("", command.strip())
-    plain = QUOTED.sub(lambda found: "_" * len(found[0]), command)
+    plain = ARGUMENTS.sub(_hidden, QUOTED.sub(_hidden, command))
     if strict and re.search(r"\bset\s+\+(?:[a-z]*e|o\s+errexit)\b", plain):
         strict = False
     statements = [part.strip(" \t(){}") for part in re.split(r";|\n", plain) if part.strip(" \t(){}")]
@@ -214,6 +217,10 @@ def cannot_fail(command: str, *, strict: bool = True) -> str:
     if not strict and re.search(r"\|\s*(tee|cat)\b[^|&]*$", last):
         return f"the end of its pipe decides: `{last.rpartition('|')[2].strip()}`"
     return ""
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return "_" * len(found[0])
 
 
 def _chained(command: str, plain: str, last: str) -> Iterator[str]:

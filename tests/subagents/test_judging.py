@@ -335,6 +335,10 @@ def test_a_runner_that_ran_no_test_and_ends_with_0_is_no_pass(place, said: str) 
         ("grep -q 'x || true' a", "", PASSED),
         ("test -f a || true; grep -q x a", "", PASSED),
         ("test -f a || exit", "", PASSED),
+        ("cc -fsyntax-only $(python3-config --includes || echo -I$(pwd)) a.c", "", PASSED),
+        ("test -f $(git rev-parse --show-toplevel || true)/a", "", PASSED),
+        ("said=$(pytest || true)", "", UNVERIFIED),
+        ("test -f $(pwd || true)/a || true", "", UNVERIFIED),
         ("echo 1 | grep -q 1", "", PASSED),
     ],
 )
