@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from subagents import launcher
 from subagents.contract import Role, StepPlan, TaskSpec, TaskType
-from subagents.workspace import Merged, Repository, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import Merged, Repository
 
 
 def main(rounds: int) -> None:

@@ -60,8 +60,8 @@ def serve(project: Path, data: Path, empty: bool) -> None:
     """Run one attempt for each line of standard input; print its milliseconds. Uses the `subagents` of sys.path."""
     from subagents import launcher
     from subagents.contract import GateKind, GateSpec, Role, StepPlan, TaskSpec, TaskType
+    from subagents.open_repository import open_repository
     from subagents.sandbox import find_level
-    from subagents.workspace import open_repository
 
     repository = open_repository(project)
     base = repository.branch_commit("main")

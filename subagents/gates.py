@@ -20,13 +20,13 @@ from subagents.environment import site_packages
 from subagents.files import MACHINE_ERRORS, clean_text
 from subagents.judges_files import SCRIPT_CHARACTERS, commands_within
 from subagents.machine_faults import filled_by, full
+from subagents.open_repository import attached_repository
 from subagents.own_code import WHERE, imported_elsewhere, names_of, told_by_python, watched_names
 from subagents.record import replace
 from subagents.sandbox import run_commands
 from subagents.secret_scan import find_secrets
 from subagents.standard_gates import find_markers, find_oversized, parseable
 from subagents.told_of_tests import script_cannot_fail, scripts_of, told_by_scripts, told_of_tests, unsure
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -34,10 +34,10 @@ from subagents.fork_server import AGENTS
 from subagents.fork_server_client import ForkServer
 from subagents.journal import timestamp
 from subagents.left_over import KEPT
+from subagents.open_repository import attached_repository
 from subagents.procfs import boot_id, name_of, process_start, stat_fields
 from subagents.record import record
 from subagents.redaction import redact
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -318,7 +318,7 @@ def _first(names: list[str], most: int) -> str:
 def _prp(spec: TaskSpec) -> str:
     """The phase's PRP as it stands at the base commit; "" when there is none. Raises GitError, OSError."""
     from subagents.documents import NotADocument, read_start
-    from subagents.workspace import attached_repository
+    from subagents.open_repository import attached_repository
 
     path = str(spec.plan.get("prp", ""))
     try:

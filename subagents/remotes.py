@@ -13,9 +13,11 @@ import re
 from urllib.parse import urlsplit
 
 from subagents.files import SubagentError
+from subagents.make_repository import draft_repository
+from subagents.open_repository import open_repository
 from subagents.record import record
 from subagents.redaction import MASK
-from subagents.workspace import Repository, branch_ref, draft_repository, open_repository, text_of
+from subagents.workspace import Repository, branch_ref, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def policy_for(
     Of the project's repository only the objects can be read, for the agent's own `git status`. Raises GitError, OSError.
     """
     from subagents import network_access
-    from subagents.workspace import attached_repository
+    from subagents.open_repository import attached_repository
 
     asked = spec.policy
     objects = object_folders(attached_repository(spec.repository).common_dir)

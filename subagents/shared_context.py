@@ -11,7 +11,8 @@ import os
 from subagents.contract import publish_once
 from subagents.files import clean_text, read_bytes
 from subagents.house_rules import RULES_BYTES, house_rules
-from subagents.workspace import attached_repository, text_of
+from subagents.open_repository import attached_repository
+from subagents.workspace import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

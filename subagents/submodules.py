@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from subagents.open_repository import repository_at
 from subagents.record import record
-from subagents.workspace import GITLINK, Repository, RepositoryProblem, repository_at, text_of
+from subagents.workspace import GITLINK, Repository, RepositoryProblem, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 
 from subagents.documents import NotADocument, read_start
 from subagents.files import ContractError, clean_text, dump_json, load_json, read_bytes, sha256_hex, write_atomic
+from subagents.open_repository import attached_repository
 from subagents.prompting import render_prompt
 from subagents.record import record
 from subagents.redaction import redact
 from subagents.shared_context import shared_context
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

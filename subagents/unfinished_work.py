@@ -12,7 +12,7 @@ from subagents import own_git
 from subagents.checkout import Checkout
 from subagents.contract import Role, TaskType, dump_json
 from subagents.files import SubagentError
-from subagents.workspace import attached_repository
+from subagents.open_repository import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The only place that runs git: repositories, commits, merges (checkout.py does an attempt's own through it).
+"""The only place that runs git: commits, merges, references (checkout.py does an attempt's own through it).
 
 Every call has explicit directories and a configuration of ours (own_git.py): nothing that the repository, the person or
 the machine configures is in force, so no program that it names runs. Nothing here ever touches the user's branches, index
@@ -14,7 +14,6 @@ import time
 from subagents.files import MACHINE_ERRORS, SubagentError
 from subagents.machine_faults import fault_in, fault_of
 from subagents.objects import ObjectWriter, is_id, read_commit, read_object, read_reference, read_tree
-from subagents.own_git import extension_of, own_common_dir
 from subagents.processes import Finished, run
 from subagents.record import record
 from subagents.references import is_dead, move_plainly
@@ -159,141 +158,6 @@ class Diff:
 
     text: str
     truncated: bool
-
-
-def open_repository(path: str | os.PathLike[str]) -> Repository:
-    """The git repository whose top folder is `path`.
-
-    Raises RepositoryProblem (missing, not_a_repository, not_the_top, bare, no_commits) with what to do about it.
-    """
-    top = os.path.abspath(os.fspath(path))
-    if not os.path.isdir(top):
-        raise RepositoryProblem("missing", f"{top} does not exist or is no folder. Move the repository back or change the project's path.")
-    found = _plain_repository(top) or _asked_repository(top)
-    if not found.has_commits():
-        raise RepositoryProblem("no_commits", f"{top} has no commit yet. Commit something first: work starts from a commit.")
-    return found
-
-
-def create_repository(path: str | os.PathLike[str], commits: Sequence[tuple[str, Mapping[str, bytes]]], branch: str = "main") -> Repository:
-    """Make a repository at `path` with these commits, oldest first: each a message and the files it adds.
-
-    It appears whole or not at all. Raises RepositoryProblem (exists), GitError, OSError.
-    """
-    with draft_repository(path, branch) as made:
-        parents: tuple[str, ...] = ()
-        for message, files in commits:
-            for name, content in files.items():
-                os.makedirs(os.path.dirname(os.path.join(made.path, name)), exist_ok=True)
-                with open(os.path.join(made.path, name), "wb") as file:
-                    file.write(content)
-            in_draft = {"GIT_WORK_TREE": made.path}
-            made._out("add", "--all", environment=in_draft)
-            commit = made.make_commit(made._line("write-tree", environment=in_draft), parents, message + "\n")
-            made.move_ref(branch_ref(branch), commit, parents[0] if parents else None)
-            parents = (commit,)
-    return open_repository(path)
-
-
-@contextlib.contextmanager
-def draft_repository(path: str | os.PathLike[str], branch: str = "main") -> Iterator[Repository]:
-    """An empty repository beside `path`, which becomes the one there at the end; after an error nothing of it is left.
-
-    Raises RepositoryProblem (exists), GitError, OSError.
-    """
-    import shutil  # these two here: every attempt imports this module and would wait for them
-    import tempfile
-
-    top = os.path.abspath(os.fspath(path))
-    if os.path.lexists(top):
-        raise RepositoryProblem("exists", f"{top} exists already. Move it away, or choose another folder.")
-    os.makedirs(os.path.dirname(top), exist_ok=True)
-    draft = tempfile.mkdtemp(prefix=f".{os.path.basename(top)}.", dir=os.path.dirname(top))  # for this user alone
-    before = os.umask(0o022)  # what is in it is read by commands in the sandbox, which may run as another user
-    try:
-        init = _git(["init", "--quiet", "--template=", f"--initial-branch={branch}", "--end-of-options", draft], {})
-        if init.exit_code:
-            raise GitError("init", init.exit_code, text_of(init.err)[-500:])
-        yield Repository(draft, os.path.join(draft, ".git"), os.path.join(draft, ".git"))  # nobody has configured it yet
-        os.rename(draft, top)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    finally:
-        os.umask(before)
-
-
-def repository_from_bundle(path: str, bundle: str, branch: str) -> Repository:
-    """A new repository at `path` with the branch of a bundle checked out. Raises GitError, OSError."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    finished = _git(["clone", "--quiet", "--branch", branch, "--", bundle, path], {}, seconds=BUNDLE_SECONDS)
-    if finished.exit_code:
-        raise GitError("clone", finished.exit_code, text_of(finished.err)[-500:])
-    found = open_repository(path)
-    found.git("remote", "remove", "origin")
-    return found
-
-
-def attached_repository(path: str) -> Repository:
-    """As open_repository, without the look for commits: for an attempt, whose base commit is known. Raises RepositoryProblem."""
-    return _plain_repository(path) or _asked_repository(path)
-
-
-def repository_at(top: str, git_dir: str) -> Repository:
-    """The repository whose git directory is known: a submodule's. Raises RepositoryProblem (not_ours)."""
-    return _ours(top, git_dir, git_dir)
-
-
-def _plain_repository(top: str) -> Repository | None:
-    git_dir = os.path.join(top, ".git")
-    if os.path.isdir(os.path.join(git_dir, "objects")) and os.path.isfile(os.path.join(git_dir, "HEAD")):
-        return _ours(top, git_dir, git_dir)
-    return None
-
-
-def _asked_repository(top: str) -> Repository:
-    asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--is-bare-repository"]
-    answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top)}, directory=top)
-    if "dubious ownership" in text_of(answer.err):
-        answer = _git(asked, {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
-        if "dubious ownership" in text_of(answer.err):
-            raise _not_ours(top)
-    if "\n" in top:
-        raise RepositoryProblem("bad_path", f"{top!r} has a line break in its name, and is no repository of its own. Rename the folder.")
-    lines = text_of(answer.out).split("\n")
-    if answer.exit_code or len(lines) < 3:
-        above = _git(["rev-parse", "--show-toplevel"], {}, directory=top)
-        if above.exit_code == 0:
-            raise RepositoryProblem("not_the_top", f"{top} is inside the repository {text_of(above.out)}. Give the project that folder.")
-        raise RepositoryProblem("not_a_repository", f"{top} is not a git repository. Make it one: git init, then commit.")
-    if lines[2] == "true":
-        raise RepositoryProblem("bare", f"{top} is a bare repository. Give the project an ordinary clone of it.")
-    return _ours(top, lines[0], lines[1])
-
-
-def _ours(top: str, git_dir: str, common_dir: str) -> Repository:
-    """The repository with our common directory, when it is this user's as git asks it. Raises RepositoryProblem."""
-    # An explicit GIT_DIR passes over git's own check: a configuration and hooks of somebody else's are not ours to trust.
-    if any(_is_foreign(path) for path in {top, git_dir, common_dir}):
-        answer = _git(["rev-parse", "--git-dir"], {"GIT_CEILING_DIRECTORIES": os.path.dirname(top), **_PERSONS}, directory=top)
-        if answer.exit_code:
-            raise _not_ours(top)
-    if (format := extension_of(common_dir, "refstorage")) not in ("", "files"):
-        message = f"{top} keeps its references as {format}, which CE Web cannot read. Run there: git refs migrate --ref-format=files"
-        raise RepositoryProblem("reference_format", message)
-    return Repository(top, git_dir, common_dir, own_common_dir(common_dir))
-
-
-def _is_foreign(path: str) -> bool:
-    try:
-        return os.stat(path).st_uid != os.geteuid()
-    except OSError:
-        return False  # said better by whoever needs it
-
-
-def _not_ours(top: str) -> RepositoryProblem:
-    message = f"{top} belongs to another user, so git refuses it. Change its owner, run CE Web as that user, or allow it as the user that"
-    return RepositoryProblem("not_ours", f"{message} CE Web runs as: git config --global --add safe.directory {top}")
 
 
 @record
@@ -918,7 +782,7 @@ class Repository:
         """
         common = {"GIT_COMMON_DIR": self.ours} if self.ours else {}
         told = {"GIT_DIR": self.git_dir, **common, **(environment or {})}
-        answer = _git([*settings, *arguments], told, directory=directory, given=given, limit=limit, seconds=seconds)
+        answer = run_git([*settings, *arguments], told, directory=directory, given=given, limit=limit, seconds=seconds)
         if answer.exit_code:
             places = [told[name] for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE") if name in told]
             if fault := fault_in(answer.err, answer.exit_code, (*places, os.path.realpath(self.common_dir))):
@@ -951,7 +815,7 @@ class Repository:
 
     def is_bare(self) -> bool:
         """Whether the person's configuration says that there is no working tree beside the common directory."""
-        return text_of(_git(["config", "--type=bool", "--get", "core.bare"], {"GIT_DIR": self.common_dir}).out) == "true"
+        return text_of(run_git(["config", "--type=bool", "--get", "core.bare"], {"GIT_DIR": self.common_dir}).out) == "true"
 
     def persons_settings(self, git_dir: str) -> tuple[str, ...]:
         """What of the person's own settings decides how their working tree is read and written, as arguments of git.
@@ -959,7 +823,7 @@ class Repository:
         `git_dir` is that working tree's. Values, and two files that name no program themselves: attributes name drivers, which
         only the configuration that we leave out would tie to programs. Reading it runs nothing.
         """
-        answer = _git(["config", "-z", "--get-regexp", PERSONS_SETTINGS], {"GIT_DIR": git_dir})
+        answer = run_git(["config", "-z", "--get-regexp", PERSONS_SETTINGS], {"GIT_DIR": git_dir})
         rows = (row.partition("\n") for row in text_of(answer.out, strip=False).split("\0") if row)
         values = (f"{key}={value}" if equals else key for key, equals, value in rows)
         files = (f"core.{key}={os.path.join(self.common_dir, 'info', name)}" for key, name in PERSONS_FILES.items())
@@ -997,12 +861,12 @@ def branch_ref(branch: str) -> str:
 
 def git_version() -> tuple[int, ...]:
     """The version of the installed git, (2, 39, 5). Raises ProgramMissing."""
-    words = text_of(_git(["version"], {}).out).split(" ")
+    words = text_of(run_git(["version"], {}).out).split(" ")
     number = words[2] if len(words) > 2 else "0"
     return tuple(int(part) for part in number.split(".")[:3] if part.isdigit())
 
 
-def _git(
+def run_git(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
@@ -1017,7 +881,7 @@ def _git(
 
 
 # The person's and the machine's configuration, for the one question that they answer: safe.directory.
-_PERSONS = {"GIT_CONFIG_NOSYSTEM": "", "GIT_CONFIG_GLOBAL": ""}
+PERSONS = {"GIT_CONFIG_NOSYSTEM": "", "GIT_CONFIG_GLOBAL": ""}
 
 
 def _environment() -> dict[str, str]:

@@ -255,7 +255,7 @@ BAD = (
     (core_is_pure, "batches/core/plans/reader.py", "import time"),
     (core_is_pure, "batches/core/plans/reader.py", "from datetime import datetime\nx = datetime.now()"),
     (core_is_pure, "batches/core/plans/reader.py", "x = open('plan.md')"),
-    (core_is_pure, "batches/core/plans/reader.py", "from subagents.workspace import open_repository"),
+    (core_is_pure, "batches/core/plans/reader.py", "from subagents.open_repository import open_repository"),
     (core_is_pure, "batches/core/plans/reader.py", "from ... import tasks"),
     (subagents_stand_alone, "subagents/runner.py", "from batches.core.engine.states import TaskEvent"),
     (subagents_stand_alone, "subagents/backends/claude.py", "import django"),

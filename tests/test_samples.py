@@ -11,7 +11,8 @@ from batches.core.gates.binding import bind_gate
 from batches.core.plans.graph import analyse
 from batches.core.plans.reader import read_plan
 from subagents.contract import GateKind
-from subagents.workspace import RepositoryProblem, create_repository
+from subagents.make_repository import create_repository
+from subagents.workspace import RepositoryProblem
 from tests.installation import ROOT
 from tests.patience import PATIENCE
 

@@ -25,7 +25,8 @@ from batches.engine.data_directory import adopt, fingerprint, identity_file
 from batches.models import Attempt, Host, Run
 from ce_web.postgresql_programs import ProgramFailed, load
 from subagents.contract import OrchestrationFiles, SubagentError
-from subagents.workspace import open_repository, repository_from_bundle
+from subagents.make_repository import repository_from_bundle
+from subagents.open_repository import open_repository
 
 
 def restore_backup(source: Path, *, replace: bool, actor: Actor) -> Iterator[str]:

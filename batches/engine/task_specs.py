@@ -37,8 +37,8 @@ from subagents.agent_tools import ToolPolicy
 from subagents.contract import GateKind, GateOrigin, GateSpec, Role, StepPlan, SubagentError, TaskSpec, TaskType
 from subagents.contract import replace as replace_record
 from subagents.mcp_servers import read_servers
+from subagents.open_repository import attached_repository
 from subagents.purse import FILE as PURSE
-from subagents.workspace import attached_repository
 
 JUDGED_BY_FILES = (GateKind.COMMAND, GateKind.TESTS, GateKind.COVERAGE, GateKind.SYNTAX)  # kinds with judges' files
 TRIED: Prepared[tuple[int, str, str, str]] = Prepared(

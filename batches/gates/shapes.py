@@ -9,7 +9,7 @@ from batches.gates.discovery import proposal_of
 from batches.models import Project
 from batches.repositories.base_tree import base_tree, read_tree
 from subagents.contract import SubagentError
-from subagents.workspace import attached_repository
+from subagents.open_repository import attached_repository
 
 SHAPES_KEPT = 32
 MOST_SUGGESTIONS = 12

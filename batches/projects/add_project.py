@@ -14,7 +14,7 @@ from batches.core.errors import ServiceError
 from batches.models import Installation, Project
 from batches.repositories.ownership import refuse_owned, this_installation
 from subagents.contract import SubagentError
-from subagents.workspace import open_repository
+from subagents.open_repository import open_repository
 
 
 def create_project(*, name: str, repository: str, actor: Actor, base_branch: str = "") -> Project:

@@ -17,7 +17,7 @@ from batches.projects.gates_and_environment import check_environment, check_gate
 from batches.projects.other_services import sealed_services
 from batches.projects.worker_hosts import check_worker_hosts
 from subagents.contract import SubagentError
-from subagents.workspace import open_repository
+from subagents.open_repository import open_repository
 
 SECRET_CHARACTERS = 16  # a shorter one could be guessed from a signed message
 PROJECT_SETTINGS = frozenset(

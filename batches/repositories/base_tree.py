@@ -14,9 +14,10 @@ from batches.repositories.repository import repository_of
 from subagents import not_committed
 from subagents.contract import SubagentError
 from subagents.documents import list_files
+from subagents.open_repository import attached_repository, open_repository
 from subagents.protected_paths import ProtectedPaths, usual_patterns
 from subagents.submodules import submodules_of
-from subagents.workspace import Repository, attached_repository, open_repository
+from subagents.workspace import Repository
 
 COMMITS_KEPT = 8  # of all projects; the names of a large repository take some megabytes
 ANSWERS_KEPT = 20_000  # of one commit

@@ -5,7 +5,8 @@ from pathlib import Path
 from django.conf import settings
 
 from batches.models import Batch, Project
-from subagents.workspace import Repository, RepositoryProblem, attached_repository, open_repository
+from subagents.open_repository import attached_repository, open_repository
+from subagents.workspace import Repository, RepositoryProblem
 
 
 def _project(owner: Project | Batch) -> Project:

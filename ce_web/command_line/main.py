@@ -646,7 +646,7 @@ def install_commands(repository: str, branch: str | None, remove: bool) -> None:
     from batches.core.errors import ServiceError
     from batches.repositories import claude_commands
     from subagents.contract import SubagentError
-    from subagents.workspace import open_repository
+    from subagents.open_repository import open_repository
 
     try:
         found = open_repository(os.path.abspath(repository))

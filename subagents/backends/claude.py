@@ -31,6 +31,7 @@ from subagents.credentials import api_key, secrets_for
 from subagents.environment import site_packages
 from subagents.files import open_regular
 from subagents.network_access import variables
+from subagents.open_repository import attached_repository
 from subagents.processes import SIGKILL, SIGTERM
 from subagents.prompting import answer_schema, check_answer
 from subagents.purse import Purse, purse_of
@@ -40,7 +41,6 @@ from subagents.reporting import title_of
 from subagents.sandbox import command_environment, own_user, policy_for
 from subagents.spending import UsageMeter
 from subagents.told_prompt import tell
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from subagents.backends.base import AgentOutcome
 from subagents.checkout import Checkout
 from subagents.contract import Failure, ResultStatus, TaskResult
 from subagents.files import dump_json
+from subagents.open_repository import attached_repository
 from subagents.roles.ask_model import failed, no_step, use_of
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from subagents.checkout import Checkout
 from subagents.contract import Failure, GateKind, GateOrigin, GateOutcome, GateStatus, Look, ResultStatus, TaskResult
 from subagents.left_over import archive
 from subagents.machine_faults import MachineFault, fault_of, filled_by, full
+from subagents.open_repository import attached_repository
 from subagents.project_environment import SetupFailed, environment_for
 from subagents.record import replace
 from subagents.reporting import title_of
-from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem, attached_repository
+from subagents.workspace import BlockedEntries, Changes, GitError, RepositoryProblem
 
 SUMMARY_CHARACTERS = 1_000
 MOST_COMMENTS = 200

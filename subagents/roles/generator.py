@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from subagents.checkout import Checkout
 from subagents.contract import ContractError, ResultStatus, TaskResult
+from subagents.open_repository import attached_repository
 from subagents.reporting import title_of
 from subagents.roles.ask_model import ask, failed, use_of
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

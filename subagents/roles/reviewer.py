@@ -7,9 +7,9 @@ import os
 from subagents.checkout import Checkout
 from subagents.contract import ContractError, GateKind, GateSpec, GateStatus, ResultStatus, TaskResult, replace
 from subagents.documents import NotADocument, read_document
+from subagents.open_repository import attached_repository
 from subagents.roles.ask_model import ask, failed, use_of
 from subagents.work_shown import diff_to_read
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

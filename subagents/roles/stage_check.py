@@ -6,10 +6,10 @@ from subagents.clean_checkout import CleanCheckout
 from subagents.contract import Failure, GateOutcome, GateSpec, GateStatus, Look, LookKind, ResultStatus, TaskResult
 from subagents.gates import Judge
 from subagents.looks import gate_named
+from subagents.open_repository import attached_repository
 from subagents.project_environment import environment_for
 from subagents.roles.executor import gate_errors
 from subagents.told_phases import told_phases
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from subagents.contract import ContractError, GateOutcome, GateSpec, ResultStatu
 from subagents.files import read_bytes, sha256_hex, write_atomic
 from subagents.gates import Judge
 from subagents.looks import Looker
+from subagents.open_repository import attached_repository
 from subagents.project_environment import built_before
 from subagents.record import replace
 from subagents.roles.judged_again import judged_again
-from subagents.workspace import attached_repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateSpec, GateStatus, TaskSpec, replace
 from subagents.gates import Judge
 from subagents.journal import Journal
+from subagents.open_repository import open_repository
 from subagents.reporting import Reporter
 from subagents.sandbox import find_level
-from subagents.workspace import BlockedEntries, GitError, Merged, open_repository
+from subagents.workspace import BlockedEntries, GitError, Merged
 from tests.subagents.conftest import World, commit_files, user_git
 
 pytestmark = pytest.mark.process

@@ -15,7 +15,8 @@ import pytest
 from subagents.current_work import RunningAttempt
 from subagents.merge_preview import preview_merges
 from subagents.merges import BranchMerge, find_place
-from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryProblem, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import BlockedEntries, Merged, Repository, RepositoryProblem
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of
 

@@ -11,7 +11,7 @@ from subagents.built_environment import ProjectEnvironment
 from subagents.clean_checkout import CleanCheckout
 from subagents.contract import GateKind, GateSpec, ResultStatus, TaskSpec, replace
 from subagents.idle_places import ENVIRONMENT_SECONDS, PLACE_SECONDS, prune
-from subagents.workspace import open_repository
+from subagents.open_repository import open_repository
 from tests.subagents.conftest import World
 
 pytestmark = pytest.mark.process

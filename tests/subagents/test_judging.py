@@ -16,10 +16,10 @@ from subagents.contract import GateKind, GateOrigin, GateOutcome, GateSpec, Gate
 from subagents.files import dump_json
 from subagents.gates import Judge, find_test_commands
 from subagents.journal import Journal
+from subagents.open_repository import open_repository
 from subagents.reporting import Reporter
 from subagents.sandbox import seen_by_commands
 from subagents.told_of_tests import told_of_tests
-from subagents.workspace import open_repository
 from tests.subagents.conftest import World, commit_files, steps, user_git
 
 pytestmark = pytest.mark.process

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from subagents.machine_faults import MachineFault, fault_in, fault_of, filled_by, full, probe
+from subagents.open_repository import open_repository
 from subagents.processes import ProgramMissing, run, stream
-from subagents.workspace import open_repository
 from tests.installation import ROOT
 
 

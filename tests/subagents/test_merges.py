@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from subagents.merges import BranchMerge, find_place
-from subagents.workspace import RefMoved, Repository, RepositoryProblem, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import RefMoved, Repository, RepositoryProblem
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import checkout_of, everything_in
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from subagents.not_committed import filtered_files, filters_in_use, filters_named, ignored_files, missing_submodules, submodule_of
-from subagents.workspace import Repository, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import Repository
 from tests.subagents.conftest import commit_files, user_git
 
 pytestmark = pytest.mark.process

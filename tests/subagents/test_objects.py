@@ -8,7 +8,8 @@ import pytest
 
 from subagents import references, workspace
 from subagents.objects import CommitObject, ObjectWriter, read_commit, read_reference, read_tree
-from subagents.workspace import Merged, RefMove, RefMoved, Repository, RepositoryProblem, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import Merged, RefMove, RefMoved, Repository, RepositoryProblem
 from tests.subagents.conftest import commit_files, user_git
 
 WHO = "Ada Löwe <ada@example.org>"

@@ -9,9 +9,10 @@ import pytest
 
 from subagents import own_git
 from subagents.checkout import Checkout
+from subagents.open_repository import open_repository
 from subagents.own_git import alternates, object_folders
 from subagents.submodules import submodules_of
-from subagents.workspace import BlockedEntries, MergeConflict, Merged, RepositoryProblem, open_repository
+from subagents.workspace import BlockedEntries, MergeConflict, Merged, RepositoryProblem
 from tests.subagents.conftest import commit_files, user_git
 from tests.subagents.test_workspace import BRANCH, checkout_of, work
 

@@ -2,11 +2,11 @@
 
 from subagents.contract import GateKind, GateOrigin, GateSpec, StepPlan, TaskSpec
 from subagents.house_rules import RULES_BYTES, house_rules
+from subagents.open_repository import attached_repository
 from subagents.prompting import render_prompt
 from subagents.redaction import know
 from subagents.shared_context import HEAD, RULES, shared_context
 from subagents.told_prompt import KEPT_CHARACTERS, read_told, tell
-from subagents.workspace import attached_repository
 from tests.subagents.conftest import World, commit_files, user_git
 
 PLAN = {

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from subagents import workspace
+from subagents.open_repository import open_repository
 from subagents.processes import run
 from subagents.remotes import Remote, RemoteProblem, fetch_branch, push_branch
-from subagents.workspace import Repository, open_repository
+from subagents.workspace import Repository
 from tests.git_server import TOKEN, GitServer
 from tests.local_server import serving
 

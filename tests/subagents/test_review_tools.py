@@ -2,9 +2,9 @@
 
 import pytest
 
+from subagents.open_repository import attached_repository
 from subagents.read_only_git import NotAsked, ask_git
 from subagents.work_shown import ALL_CHARACTERS, FILE_CHARACTERS, diff_to_read
-from subagents.workspace import attached_repository
 from tests.subagents.conftest import World, commit_files, user_git
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from subagents import workspace
 from subagents.checkout import Checkout
-from subagents.workspace import AlreadyMerged, BlockedEntries, MergeConflict, Merged, RefMoved, RepositoryProblem, open_repository
+from subagents.open_repository import open_repository
+from subagents.workspace import AlreadyMerged, BlockedEntries, MergeConflict, Merged, RefMoved, RepositoryProblem
 from tests.subagents.conftest import commit_files, user_git
 
 BRANCH = "ce/batch-44"

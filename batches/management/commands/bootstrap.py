@@ -20,7 +20,7 @@ from batches.models import Project
 from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
 from ce_web import running
-from subagents.workspace import create_repository
+from subagents.make_repository import create_repository
 
 ADMINISTRATOR = "admin"
 LONGEST_SECONDS = 300.0  # for another first run to end

@@ -24,8 +24,8 @@ from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
 from batches.projects.change_settings import update_project
 from batches.projects.secrets import keep_secret
+from subagents.open_repository import open_repository
 from subagents.remotes import Remote
-from subagents.workspace import open_repository
 from tests.batches import builders
 from tests.batches.forge_servers import (
     Answer,

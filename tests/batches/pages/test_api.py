@@ -15,7 +15,7 @@ from batches.models import Idea, Plan, Run, Transition
 from batches.pages.urls import urlpatterns
 from batches.plans.versions import import_plan
 from batches.projects.add_project import create_project
-from subagents.workspace import open_repository
+from subagents.open_repository import open_repository
 from tests.batches import builders
 from tests.batches.accounts.test_users import add
 from tests.batches.world import ACTOR

@@ -12,7 +12,7 @@ import pytest
 from batches.core.errors import ServiceError
 from batches.projects.add_project import create_project
 from batches.repositories import claude_commands
-from subagents.workspace import open_repository
+from subagents.open_repository import open_repository
 from tests.batches import builders
 from tests.batches.world import ACTOR
 
