@@ -6,7 +6,6 @@ is for this installation, for this very request, and for now.
 
 import base64
 import hashlib
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from django.core.cache import cache
 
 from batches.accounts.identities import Claims
 from batches.core.errors import ServiceError
-from batches.integrations.limited_client import LimitedClient, TooLarge
+from batches.integrations.limited_client import LimitedClient, TooLarge, read_json
 
 SECONDS, ANSWER_BYTES = 8.0, 512 * 1024
 KEPT_SECONDS = 3600  # of what the provider says about itself; its keys are asked again when a token has an unknown one
@@ -181,12 +180,12 @@ def _ask(method: str, address: str, **request: Any) -> dict[str, Any]:
     try:
         with closing(LimitedClient(seconds=SECONDS, most=ANSWER_BYTES, trust_env=not local)) as client:
             answer, body = client.ask(method, address, **request)
-        data = json.loads(body)
+        data = read_json(body)
     except (TooLarge, httpx.TimeoutException):
         raise ProviderError("The provider's answer is too large or too slow.") from None
     except httpx.HTTPError as error:
         raise ProviderError(f"The provider could not be reached ({type(error).__name__}).") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         data = None
     if answer.status_code != 200 or not isinstance(data, dict):
         said = data.get("error") if isinstance(data, dict) else None

@@ -5,6 +5,7 @@ then would hold the caller for hours, and one of 3 kB would fill the memory. So 
 time is over the connection is cut. Redirects are not followed.
 """
 
+import json
 import socket
 import threading
 from contextlib import suppress
@@ -55,8 +56,8 @@ class LimitedClient:
                 if self._late.is_set():  # the end of an answer that has no length
                     raise httpx.ReadTimeout("the answer took too long", request=answer.request)
                 return answer, bytes(body)
-        except UnicodeEncodeError:
-            raise httpx.LocalProtocolError("a header cannot carry this") from None  # such as a token with a letter that none has
+        except (UnicodeEncodeError, httpx.InvalidURL):
+            raise httpx.LocalProtocolError("a request cannot carry this") from None  # such as a token with a letter that none has
         except httpx.TransportError:
             if self._late.is_set():
                 raise httpx.ReadTimeout("the answer took too long") from None
@@ -76,3 +77,21 @@ class LimitedClient:
         for one in self._connections:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+
+
+def read_json(body: bytes) -> Any:
+    """The value of an answer in JSON, whose texts a database and a page can hold. Raises ValueError."""
+    try:
+        found = json.loads(body)
+        return _storable(found) if b"\\u" in body else found
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _storable(found: Any) -> Any:
+    """Without NUL, and without halves of a surrogate pair."""
+    if isinstance(found, str):
+        return found.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(found, list):
+        return [_storable(one) for one in found]
+    return {_storable(name): _storable(one) for name, one in found.items()} if isinstance(found, dict) else found

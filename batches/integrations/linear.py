@@ -4,7 +4,6 @@ Source: linear.app/developers (graphql, rate-limiting). Responses are limited in
 and no message contains the token.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batches.core.text.issue import IssueText, Said
-from batches.integrations.limited_client import LimitedClient, TooLarge
+from batches.integrations.limited_client import LimitedClient, TooLarge, read_json
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -134,8 +133,8 @@ class Linear:
 
     def _read(self, answer: "Response", body: bytes) -> dict[str, Any]:
         try:
-            data = json.loads(body)
-        except (ValueError, RecursionError):
+            data = read_json(body)
+        except ValueError:
             data = None
         errors = data.get("errors") if isinstance(data, dict) else None
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}

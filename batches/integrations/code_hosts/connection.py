@@ -4,7 +4,7 @@ https only, unless CE_FORGE_PRIVATE is set. The host's name is looked up once, e
 connection goes to the checked one. Redirects are not followed. An answer is limited in time and size, and no message has the token.
 """
 
-import json
+import re
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from django.conf import settings
 
 from batches.core.text.issue import IssueText, Said
 from batches.integrations.code_hosts.types import ForgeError
-from batches.integrations.limited_client import LimitedClient, TooLarge
+from batches.integrations.limited_client import LimitedClient, TooLarge, read_json
 from batches.integrations.webhook import WebhookError, check_url, resolve
 from subagents.redaction import MASK
 
@@ -28,7 +28,8 @@ ANSWER_BYTES = 4_000_000
 MAX_WAIT_SECONDS = 3600.0  # the longest accepted wait for a rate limit
 SAID_CHARACTERS = 300
 PAGE, PAGES = 50, 6
-LAST_NUMBER = 2**63 - 1  # the largest that a database keeps
+LAST_NUMBER, LAST_LINE = 2**63 - 1, 2**31 - 1  # the largest that a database keeps
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 WHAT, SETTING = "The address of a code host", "CE_FORGE_PRIVATE"
 
 
@@ -43,11 +44,12 @@ class Place:
     secure: bool
 
 
-def checked_place(address: str) -> Place:
-    """The host of an address that a person entered. Raises ForgeError."""
+def checked_place(address: str, *, private: bool | None = None) -> Place:
+    """The host of an address that a person entered; `private` None: as CE_FORGE_PRIVATE says. Raises ForgeError."""
+    private = settings.CE_FORGE_PRIVATE if private is None else private
     try:
-        host, port, _, secure = check_url(address, private=settings.CE_FORGE_PRIVATE, what=WHAT)
-        ip = resolve(host, port, private=settings.CE_FORGE_PRIVATE, setting=SETTING)
+        host, port, _, secure = check_url(address, private=private, what=WHAT)
+        ip = resolve(host, port, private=private, setting=SETTING)
     except WebhookError as problem:
         raise ForgeError(str(problem)) from None
     return Place(f"{urlsplit(address).scheme}://{urlsplit(address).netloc}", host, port, ip, secure)
@@ -56,8 +58,10 @@ def checked_place(address: str) -> Place:
 class Connection:
     """Requests to one host with a person's token; use as a context manager. `base` is where the API begins."""
 
-    def __init__(self, base: str, headers: Mapping[str, str], token: str, *, seconds: float = REQUEST_SECONDS) -> None:
-        self.place = checked_place(base)
+    def __init__(
+        self, base: str, headers: Mapping[str, str], token: str, *, seconds: float = REQUEST_SECONDS, private: bool | None = None
+    ) -> None:
+        self.place = checked_place(base, private=private)
         self._path, self._token, self._seconds = urlsplit(base).path.rstrip("/"), token, seconds
         self._headers = {**headers, "Host": urlsplit(base).netloc, "User-Agent": "CE-Web"}
         verify = ssl.create_default_context() if self.place.secure else False
@@ -83,12 +87,14 @@ class Connection:
         return answer.status_code, _json(data)
 
     def text(self, path: str) -> str:
-        """A text, such as a log. Where it lies elsewhere, it is asked for there, without the token. Raises ForgeError."""
+        """A text, such as a log. Where it lies elsewhere, it is asked for there, without the token: at the same address, or a public
+        one. A code host of one's own must not lead into the network around it. Raises ForgeError."""
         answer, data = self._ask("GET", path, None, None)
         if answer.is_redirect and (where := answer.headers.get("Location", "")).startswith(("https://", "http://")):
-            parts = urlsplit(where)
-            with Connection(f"{parts.scheme}://{parts.netloc}", {}, self._token, seconds=self._seconds) as other:
-                answer, data = other._ask("GET", f"{parts.path}?{parts.query}", None, None)
+            own = where.startswith(f"{self.place.address}/")
+            place = checked_place(where, private=None if own else False)
+            with Connection(place.address, {}, self._token, seconds=self._seconds, private=None if own else False) as other:
+                answer, data = other._ask("GET", where.removeprefix(place.address), None, None)
         if answer.status_code != 200:
             self._read(answer, data)
             raise ForgeError(f"{self.place.host} has no text there.", status=answer.status_code)
@@ -154,8 +160,8 @@ class Connection:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data) if data else None
-    except (ValueError, RecursionError):
+        return read_json(data) if data else None
+    except ValueError:
         return None
 
 
@@ -178,6 +184,16 @@ def number_of(found: object) -> int:
     if isinstance(found, bool) or not isinstance(found, int) or not 0 < found <= LAST_NUMBER:
         raise ValueError("not a number of an issue or pull request")
     return found
+
+
+def line_of(found: object) -> int | None:
+    """The number of a line in an answer; None for what is none."""
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found <= LAST_LINE else None
+
+
+def commit_of(found: object) -> str:
+    """The id of a commit in an answer; "" for what is none."""
+    return found if isinstance(found, str) and COMMIT.fullmatch(found) else ""
 
 
 def issue_of(row: object, number: str, body: str, comments: Sequence[tuple[object, object]]) -> IssueText:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.code_hosts.connection import Connection, issue_of, part_of, rows_of
+from batches.integrations.code_hosts.connection import Connection, issue_of, line_of, part_of, rows_of
 from batches.integrations.code_hosts.pulls import Pulls
 from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
 
@@ -93,5 +93,5 @@ class Gitea(Pulls):
 def _comment(kind: str, row: dict[str, Any], writers: set[str]) -> Comment:
     author, line = str(part_of(row, "user", "login") or "somebody"), row.get("position") or row.get("original_position")
     where = str(row.get("path") or "")
-    place = line if isinstance(line, int) and line > 0 else None
-    return Comment(f"{kind} {row.get('id')}", author, str(row["body"]), str(row.get("html_url") or ""), where, place, author in writers)
+    url = str(row.get("html_url") or "")
+    return Comment(f"{kind} {row.get('id')}", author, str(row["body"]), url, where, line_of(line), author in writers)

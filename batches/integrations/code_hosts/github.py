@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.code_hosts.connection import Connection, issue_of, part_of, rows_of
+from batches.integrations.code_hosts.connection import Connection, issue_of, line_of, part_of, rows_of
 from batches.integrations.code_hosts.pulls import Pulls
 from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request
 
@@ -94,6 +94,6 @@ def _comment(kind: str, row: dict[str, Any]) -> Comment:
         str(row.get("body") or ""),
         str(row.get("html_url") or ""),
         str(row.get("path") or ""),
-        line if isinstance(line, int) else None,
+        line_of(line),
         row.get("author_association") in ("OWNER", "MEMBER", "COLLABORATOR"),
     )

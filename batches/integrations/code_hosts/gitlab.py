@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batches.core.text.issue import IssueText
-from batches.integrations.code_hosts.connection import Connection, issue_of, number_of, part_of, rows_of
+from batches.integrations.code_hosts.connection import Connection, commit_of, issue_of, line_of, number_of, part_of, rows_of
 from batches.integrations.code_hosts.types import CheckOutcome, Comment, ForgeError, RemoteCheck, Request, RequestState
 
 DEVELOPER = 30  # the access level that may push
@@ -89,7 +89,7 @@ class GitLab:
                 str(author := part_of(row, "author", "username") or "somebody"),
                 str(row["body"]),
                 path=str(part_of(row, "position", "new_path") or ""),
-                line=line if isinstance(line := part_of(row, "position", "new_line"), int) else None,
+                line=line_of(part_of(row, "position", "new_line")),
                 trusted=author in writers,
             )
             for row in own
@@ -132,7 +132,7 @@ def _parts_of_host(root: str, parts: Sequence[str]) -> int:
 def _request(row: Any) -> Request:
     try:
         state = STATES[row["state"]]
-        merged = str(row.get("merge_commit_sha") or row.get("squash_commit_sha") or row.get("sha") or "")
+        merged = commit_of(row.get("merge_commit_sha") or row.get("squash_commit_sha") or row.get("sha"))
         commit = merged if state is RequestState.MERGED else ""
         updated = f"{row.get('updated_at') or ''} {row.get('user_notes_count')}"
         return Request(number_of(row["iid"]), str(row["web_url"]), state, str(row.get("sha") or ""), commit, updated)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from batches.integrations.code_hosts.connection import Connection, number_of, part_of
+from batches.integrations.code_hosts.connection import Connection, commit_of, number_of, part_of
 from batches.integrations.code_hosts.types import ForgeError, Request, RequestState
 
 
@@ -41,7 +41,7 @@ class Pulls(ABC):
         """The pull request of an answer. Raises ForgeError for anything else."""
         try:
             state = RequestState.MERGED if row.get("merged") or row.get("merged_at") else RequestState(row["state"])
-            merged = str(row.get("merge_commit_sha") or "") if state is RequestState.MERGED else ""
+            merged = commit_of(row.get("merge_commit_sha")) if state is RequestState.MERGED else ""
             updated = str(row.get("updated_at") or "")
             return Request(number_of(row["number"]), str(row["html_url"]), state, str(part_of(row, "head", "sha") or ""), merged, updated)
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from batches.engine import generation, pull_requests
 from batches.engine.pull_request_remarks import give_remarks, link_to, open_remarks
 from batches.engine.pull_requests import ask_for_pull_request, forget_pull_request
 from batches.engine.remote_base import look_at_base
+from batches.integrations.code_hosts.connection import Connection
 from batches.integrations.code_hosts.home import Home, home_of, split_address
 from batches.integrations.code_hosts.types import ForgeError
 from batches.models import Batch, Project, PullRequest, PullRequestRemark, Result
@@ -42,7 +44,7 @@ from tests.batches.forge_servers import (
 )
 from tests.batches.world import ACTOR
 from tests.git_server import TOKEN, GitServer
-from tests.local_server import serving
+from tests.local_server import LocalServer, serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.process]
 FORGES = [GitHubServer, GitLabServer, GiteaServer]
@@ -249,10 +251,48 @@ def test_a_number_that_is_none_is_an_error_in_words_and_tried_again(batch, forge
     assert turned(batch).number == 1
 
 
-def test_a_server_that_hangs_is_left_after_the_time_limit(batch, forge, served, monkeypatch):
-    from batches.integrations.code_hosts.connection import Connection
+@each_forge
+def test_what_no_database_keeps_of_a_comment_or_merge_is_left_out(batch, forge, served):
+    """It comes from whoever comments there, or from a server that means ill; and it broke the task that looks after all of them."""
+    row = asked_for(batch)
+    forge.say(1, "b\0ob", "Half \ud800 of a pair\0.", path="src/a.py", line=2**40)
+    row = turned(batch)
+    [said] = row.remarks.filter(kind="comment")
+    assert (row.error, said.author, said.text, said.line) == ("", "bob", "Half ? of a pair.", None)
+    forge.merge(1, "not a commit" * 20)
+    row = turned(batch)
+    assert (row.error, row.status, row.merge_commit) == ("", "merged", "")
 
-    assert Connection.__init__.__kwdefaults__ == {"seconds": 8.0}
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:{port}/inside", "http://[/inside", "http://127.0.0.1:{port}/a b", "https://127.0.0.1/"])
+def test_a_code_host_leads_no_log_into_the_network_around_it(settings, where):
+    settings.CE_FORGE_PRIVATE = True  # it may itself be there
+    asked = []
+
+    class Inside(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"what metadata services say")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Leads(Inside):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", where.format(port=inside.server_port))
+            self.end_headers()
+
+    inside, leads = LocalServer(Inside), LocalServer(Leads)
+    with serving(inside), serving(leads), Connection(leads.url, {}, "token") as connection, pytest.raises(ForgeError):
+        connection.text("/log")
+    assert asked == []
+
+
+def test_a_server_that_hangs_is_left_after_the_time_limit(batch, forge, served, monkeypatch):
+    assert Connection.__init__.__kwdefaults__["seconds"] == 8.0
     monkeypatch.setitem(Connection.__init__.__kwdefaults__, "seconds", 0.3)
     forge.instead = [hangs]
     assert asked_for(batch).error == "127.0.0.1 did not answer within 0.3 s."
