@@ -179,7 +179,7 @@ def _push(row: PullRequest, home: Home) -> bool:
     if repository.branch_commit(row.head) == row.pushed_commit:
         return False
     over = row.pushed_commit if row.replace and row.pushed_commit else None
-    _note(row, pushed_commit=push_branch(repository, home.remote(), row.head, over=over), replace=False)
+    _note(row, pushed_commit=push_branch(repository, home.pushed_to(), row.head, over=over), replace=False)
     logger.info("batch=%s pushed %s", batch.number, row.pushed_commit[:12])
     return True
 

@@ -94,6 +94,9 @@ class Project(models.Model):
     linear_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
     forge = models.CharField(max_length=10, blank=True, default="", help_text="Kind of the code host, a ForgeKind; empty: none.")
     forge_address = models.CharField(max_length=500, blank=True, help_text="Address of the repository at the code host.")
+    forge_fork = models.CharField(
+        max_length=500, blank=True, default="", help_text="Address of the fork that branches are pushed to. Empty: the repository itself."
+    )
     forge_token_sealed = models.TextField(blank=True, editable=False, help_text="Encrypted (accounts/sealed.py); never shown.")
     finish_by = models.CharField(
         max_length=12, choices=FinishBy, default=FinishBy.MERGE, help_text="What a batch that succeeded offers first."

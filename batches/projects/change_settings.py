@@ -32,7 +32,7 @@ PROJECT_SETTINGS = frozenset(
         *("mcp_servers", "allowed_tools", "denied_tools", "skills", "subagents", "web_search", "web_fetch"),
         *("instructions_executor", "instructions_reviewer", "instructions_generator"),
         *("linear_team", "linear_token", "linear_forget"),
-        *("forge", "forge_address", "forge_token", "forge_forget", "finish_by", "remark_rounds"),
+        *("forge", "forge_address", "forge_fork", "forge_token", "forge_forget", "finish_by", "remark_rounds"),
         *("notify_webhook", "notify_secret", "notify_forget", "notify_format", "notify_mail", "notify_others", "notify_others_forget"),
         *(f"{name}_{part}" for name in ("lint", "test", "coverage") for part in ("command", "when")),
         *("standard_gates", "largest_file_mb", "rerun_gates"),

@@ -13,7 +13,7 @@ from batches.models import Project
 
 def check_code_host(project: Project, changes: dict[str, object]) -> None:
     """Tidy the address of the code host. Raises ServiceError if it cannot be used, or lacks its kind."""
-    if not {"forge", "forge_address"} & set(changes):
+    if not {"forge", "forge_address", "forge_fork"} & set(changes):
         return
     kind = str(changes.get("forge", project.forge))
     address = str(changes.get("forge_address", project.forge_address)).strip()
@@ -27,6 +27,20 @@ def check_code_host(project: Project, changes: dict[str, object]) -> None:
             raise ServiceError(str(problem)) from None
         address = f"{root}/{path}"
     changes["forge_address"] = address
+    changes["forge_fork"] = _fork_of(kind, address, str(changes.get("forge_fork", project.forge_fork)).strip())
     moved = bool(project.forge_address) and urlsplit(address)[:2] != urlsplit(project.forge_address)[:2]
     if moved and "forge_token_sealed" not in changes:
         changes["forge_token_sealed"] = ""  # a token is for the host that it was entered for
+
+
+def _fork_of(kind: str, address: str, fork: str) -> str:
+    """The address of a fork, tidied; "" for the repository itself. Raises ServiceError for one at another host."""
+    if not fork or not kind:
+        return ""
+    try:
+        root, path = split_address(kind, fork)
+    except ForgeError as problem:
+        raise ServiceError(f"Fork: {problem}") from None
+    if root != split_address(kind, address)[0]:
+        raise ServiceError("A fork is at the same code host as the repository that it was made of.")
+    return "" if f"{root}/{path}" == address else f"{root}/{path}"

@@ -9,7 +9,8 @@ FIELDS = {
         "pull": (
             "_links active_lock_reason additions assignee assignees author_association auto_merge base base.label base.ref "
             "base.repo base.sha base.user body changed_files closed_at comments comments_url commits commits_url created_at "
-            "deletions diff_url draft head head.label head.ref head.repo head.sha head.user html_url id issue_url labels locked "
+            "deletions diff_url draft head head.label head.ref head.repo head.repo.full_name "
+            "head.sha head.user html_url id issue_url labels locked "
             "maintainer_can_modify merge_commit_sha mergeable mergeable_state merged merged_at merged_by milestone node_id number "
             "patch_url rebaseable requested_reviewers requested_teams review_comment_url review_comments review_comments_url stack "
             "state statuses_url title updated_at url user"
@@ -81,7 +82,8 @@ FIELDS = {
     "gitea": {
         "pull": (
             "additions allow_maintainer_edit assignee assignees base base.label base.ref base.repo base.repo_id base.sha body "
-            "changed_files closed_at comments created_at deletions diff_url draft due_date head head.label head.ref head.repo "
+            "changed_files closed_at comments created_at deletions diff_url draft due_date head head.label head.ref "
+            "head.repo head.repo.full_name "
             "head.repo_id head.sha html_url id is_locked labels merge_base merge_commit_sha mergeable merged merged_at merged_by "
             "milestone number patch_url pin_order requested_reviewers requested_reviewers_teams review_comments state title "
             "updated_at url user"

@@ -193,21 +193,23 @@ class GitHubServer(ForgeServer):
 
     def list_pulls(self, asked: Asked) -> Answer:
         wanted = asked.query.get("state", "open")
-        head, base = asked.query.get("head", "").removeprefix("ada:"), asked.query.get("base")
-        found = [one for one in self.pulls if one["state"] == wanted and one["head"]["ref"] == head and one["base"]["ref"] == base]
+        head, base = asked.query.get("head", ""), asked.query.get("base")
+        found = [one for one in self.pulls if one["state"] == wanted and one["head"]["label"] == head and one["base"]["ref"] == base]
         return 200, {}, found
 
     def create_pull(self, asked: Asked) -> Answer:
         known = {"title", "head", "head_repo", "base", "body", "maintainer_can_modify", "draft", "issue"}
         if set(asked.body) - known or not {"head", "base", "title"} <= set(asked.body):
             return 422, {}, {"message": "Invalid request."}
-        if any(one["state"] == "open" and one["head"]["ref"] == asked.body["head"] for one in self.pulls):
-            said = f"A pull request already exists for ada:{asked.body['head']}."
+        label = labelled(asked.body["head"])
+        if any(one["state"] == "open" and one["head"]["label"] == label for one in self.pulls):
+            said = f"A pull request already exists for {label}."
             return 422, {}, {"message": "Validation Failed", "errors": [{"resource": "PullRequest", "code": "custom", "message": said}]}
         return 201, {}, self.made(asked.body)
 
     def made(self, body: dict) -> dict:
         number = len(self.pulls) + 1
+        owner, _, ref = labelled(body["head"]).partition(":")
         pull = {
             "id": 1000 + number,
             "number": number,
@@ -215,7 +217,7 @@ class GitHubServer(ForgeServer):
             "title": body["title"],
             "body": body.get("body"),
             "html_url": f"https://github.example.org/ada/shop/pull/{number}",
-            "head": {"ref": body["head"], "sha": "a" * 40, "label": f"ada:{body['head']}"},
+            "head": {"ref": ref, "sha": "a" * 40, "label": f"{owner}:{ref}", "repo": {"full_name": f"{owner}/shop"}},
             "base": {"ref": body["base"], "sha": "b" * 40},
             "merged": False,
             "merged_at": None,
@@ -246,19 +248,26 @@ class GitHubServer(ForgeServer):
         return self.pulls[number - 1]["title"], self.pulls[number - 1]["body"]
 
 
+def labelled(head: str) -> str:
+    """OWNER:BRANCH of what a pull request is asked for."""
+    return head if ":" in head else f"ada:{head}"
+
+
 class GitLabServer(ForgeServer):
     """GitLab: a project is one part of the path, and a pull request is a merge request."""
 
     kind = "gitlab"
     API = "/api/v4/projects/ada/shop"  # unquoted; it comes as ada%2Fshop
+    FORK = "/api/v4/projects/bot/shop"
 
     def routes(self) -> list[tuple[str, str, str]]:
         return [
             ("GET", f"{self.API}/merge_requests", "list_pulls"),
-            ("POST", f"{self.API}/merge_requests", "create_pull"),
+            ("POST", f"(?:{self.API}|{self.FORK})/merge_requests", "create_pull"),
+            ("GET", f"{self.API}|{self.FORK}", "project"),
             ("GET", rf"{self.API}/merge_requests/(\d+)", "get_pull"),
             ("PUT", rf"{self.API}/merge_requests/(\d+)", "update_pull"),
-            ("GET", rf"{self.API}/repository/commits/(\w+)/statuses", "statuses"),
+            ("GET", rf"(?:{self.API}|{self.FORK})/repository/commits/(\w+)/statuses", "statuses"),
             ("GET", rf"{self.API}/merge_requests/(\d+)/notes", "notes"),
             ("GET", rf"{self.API}/jobs/(\d+)/trace", "trace"),
             ("GET", f"{self.API}/members/all", "members"),
@@ -268,6 +277,9 @@ class GitLabServer(ForgeServer):
 
     def sent(self, asked: Asked) -> str:
         return asked.headers.get("PRIVATE-TOKEN", asked.headers.get("Private-Token", ""))
+
+    def project(self, asked: Asked) -> Answer:
+        return 200, {}, {"id": 4 if asked.path == self.FORK else 3, "path_with_namespace": asked.path.partition("/projects/")[2]}
 
     def statuses(self, asked: Asked, commit: str) -> Answer:
         words = {"success": "success", "failure": "failed", "pending": "running"}
@@ -313,10 +325,14 @@ class GitLabServer(ForgeServer):
         required = {"source_branch", "target_branch", "title"}
         if not required <= set(asked.body):
             return 400, {}, {"error": f"{', '.join(sorted(required - set(asked.body)))} is missing"}
+        source = 4 if asked.path.startswith(self.FORK) else 3
         for one in self.pulls:
-            if one["state"] == "opened" and one["source_branch"] == asked.body["source_branch"]:
+            if (one["state"], one["source_project_id"], one["source_branch"]) == ("opened", source, asked.body["source_branch"]):
                 return 409, {}, {"message": [f"Another open merge request already exists for this source branch: !{one['iid']}"]}
-        return 201, {}, self.made({"head": asked.body["source_branch"], "base": asked.body["target_branch"], **asked.body})
+        if asked.body.get("target_project_id", source) != 3:
+            return 404, {}, {"message": "404 Project Not Found"}
+        branches = {"head": asked.body["source_branch"], "base": asked.body["target_branch"]}
+        return 201, {}, self.made({**branches, "source": source, **asked.body})
 
     def made(self, body: dict) -> dict:
         number = len(self.pulls) + 1
@@ -324,6 +340,8 @@ class GitLabServer(ForgeServer):
             "id": 1000 + number,
             "iid": number,
             "project_id": 3,
+            "target_project_id": 3,
+            "source_project_id": body.get("source", 3),
             "state": "opened",
             "title": body["title"],
             "description": body.get("description", ""),
@@ -408,7 +426,7 @@ class GiteaServer(GitHubServer):
         if set(asked.body) - known or not {"head", "base", "title"} <= set(asked.body):
             return 422, {}, {"message": "Invalid", "url": "https://gitea.example.org/api/swagger"}
         for one in self.pulls:
-            if (one["state"], one["head"]["ref"], one["base"]["ref"]) == ("open", asked.body["head"], asked.body["base"]):
+            if (one["state"], one["head"]["label"], one["base"]["ref"]) == ("open", labelled(asked.body["head"]), asked.body["base"]):
                 return 409, {}, {"message": f"pull request already exists for these targets [id: {one['id']}, issue_id: 7]"}
         return 201, {}, self.made(asked.body)
 

@@ -20,9 +20,10 @@ class Gitea(Pulls):
 
     host, taken = "Gitea", 409
 
-    def __init__(self, root: str, path: str, token: str) -> None:
+    def __init__(self, root: str, path: str, token: str, fork: str = "") -> None:
         self.connection = Connection(f"{root}/api/v1", {"Authorization": f"token {token}", "Accept": "application/json"}, token)
         self.repository = f"/repos/{quote(path)}"
+        self.owner, self.fork, self.source = (fork or path).partition("/")[0], fork, fork or path
 
     def find(self, head: str, base: str) -> Request | None:
         """The open pull request from `head` into `base`, or None."""
@@ -30,7 +31,9 @@ class Gitea(Pulls):
             query = {"state": "open", "sort": "recentupdate", "limit": str(PAGE), "page": str(page)}
             rows = rows_of(self.connection.call("GET", f"{self.repository}/pulls", query=query))
             for row in rows:
-                if part_of(row, "head", "ref") == head and part_of(row, "base", "ref") == base:
+                where = str(part_of(row, "head", "repo", "full_name") or self.source)  # somebody's fork may have a branch of that name
+                ours = where.lower() == self.source.lower() and part_of(row, "head", "ref") == head
+                if ours and part_of(row, "base", "ref") == base:
                     return self.request(row)
             if len(rows) < PAGE:
                 return None

@@ -22,12 +22,12 @@ class GitHub(Pulls):
 
     host, taken = "GitHub", 422
 
-    def __init__(self, root: str, path: str, token: str) -> None:
+    def __init__(self, root: str, path: str, token: str, fork: str = "") -> None:
         host = root.partition("://")[2]
         base = "https://api.github.com" if host in ("github.com", "www.github.com") else f"{root}/api/v3"
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json", "X-GitHub-Api-Version": VERSION}
         self.connection = Connection(base, headers, token)
-        self.owner = path.partition("/")[0]
+        self.owner, self.fork = (fork or path).partition("/")[0], fork
         self.repository = f"/repos/{quote(path)}"
 
     def find(self, head: str, base: str) -> Request | None:

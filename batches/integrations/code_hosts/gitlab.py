@@ -24,24 +24,32 @@ _below: dict[str, int] = {}  # {address of a project: how many parts of its path
 class GitLab:
     """The project `path` (group/subgroup/name) of the GitLab at `root`. The first parts of `path` may be those that GitLab is below."""
 
-    def __init__(self, root: str, path: str, token: str) -> None:
+    def __init__(self, root: str, path: str, token: str, fork: str = "") -> None:
         parts = path.split("/")
         below = _parts_of_host(root, parts)
         root, path = "/".join([root, *parts[:below]]), "/".join(parts[below:])
         self.connection = Connection(f"{root}/api/v4", {"PRIVATE-TOKEN": token, "Accept": "application/json"}, token)
         self.project = f"/projects/{quote(path, safe='')}"
+        self.source = f"/projects/{quote('/'.join(fork.split('/')[below:]), safe='')}" if fork else self.project  # with the branch
 
     def find(self, head: str, base: str) -> Request | None:
         """The open merge request from `head` into `base`, or None."""
         query = {"state": "opened", "source_branch": head, "target_branch": base, "per_page": "10"}
         rows = rows_of(self.connection.call("GET", f"{self.project}/merge_requests", query=query))
-        return next((_request(row) for row in rows if part_of(row, "source_branch") == head), None)
+        source = part_of(self.connection.call("GET", self.source), "id") if rows and self.source != self.project else None
+        for row in rows:
+            wanted = source if source is not None else part_of(row, "target_project_id")  # not somebody's fork with such a branch
+            if part_of(row, "source_branch") == head and part_of(row, "source_project_id") == wanted:
+                return _request(row)
+        return None
 
     def create(self, head: str, base: str, title: str, body: str) -> Request:
         """Open one. When there is one already, it is that one."""
         sent = {"source_branch": head, "target_branch": base, "title": title, "description": body}
+        if self.source != self.project:
+            sent["target_project_id"] = part_of(self.connection.call("GET", self.project), "id")
         try:
-            return _request(self.connection.call("POST", f"{self.project}/merge_requests", body=sent))
+            return _request(self.connection.call("POST", f"{self.source}/merge_requests", body=sent))
         except ForgeError as problem:
             if problem.status == 409 and (there := self.find(head, base)) is not None:
                 return there
@@ -59,7 +67,7 @@ class GitLab:
     def checks(self, commit: str) -> list[RemoteCheck]:
         """The statuses of a commit: jobs of pipelines, and those of other systems. One that may fail says nothing."""
         try:
-            rows = self.connection.pages(f"{self.project}/repository/commits/{commit}/statuses")
+            rows = self.connection.pages(f"{self.source}/repository/commits/{commit}/statuses")
         except ForgeError as problem:
             if problem.status in (403, 404):
                 return []
@@ -76,7 +84,7 @@ class GitLab:
 
     def log(self, job: str) -> str:
         """The log of a job of a pipeline: its number is that of its status."""
-        return self.connection.text(f"{self.project}/jobs/{quote(job, safe='')}/trace")
+        return self.connection.text(f"{self.source}/jobs/{quote(job, safe='')}/trace")
 
     def comments(self, number: int) -> list[Comment]:
         """The notes that people wrote; those that are resolved are left out."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from batches.accounts.sealed import Unreadable, unseal
@@ -24,12 +24,13 @@ CLIENTS: Mapping[str, type[GitHub | GitLab | Gitea]] = {ForgeKind.GITHUB: GitHub
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A repository at a code host. `root` is the address of the host, `path` the repository's own part."""
+    """A repository at a code host. `root` is the address of the host, `path` the repository's part, `fork` that of a fork to push to."""
 
     kind: str
     root: str
     path: str
     token: str
+    fork: str = ""
 
     def __repr__(self) -> str:
         return f"Home({self.name})"  # never the token
@@ -47,10 +48,14 @@ class Home:
         """It for git, once its host was looked up and checked. Raises ForgeError."""
         return Remote(f"{self.address}.git", checked_place(self.address).ip, USERS[self.kind], self.token)
 
+    def pushed_to(self) -> Remote:
+        """The fork for git, or the repository itself. Raises ForgeError."""
+        return replace(self, path=self.fork or self.path, fork="").remote()
+
     @contextmanager
     def opened(self) -> Iterator[Forge]:
         """A client of its API. Raises ForgeError."""
-        client = CLIENTS[self.kind](self.root, self.path, self.token)
+        client = CLIENTS[self.kind](self.root, self.path, self.token, self.fork)
         try:
             yield client
         finally:
@@ -85,4 +90,5 @@ def home_of(project: Project) -> Home:
         token = unseal(project.forge_token_sealed)
     except Unreadable as problem:
         raise ForgeError(f"The token of the code host cannot be read. {problem}") from None
-    return Home(project.forge, root, path, token)
+    fork = split_address(project.forge, project.forge_fork)[1] if project.forge_fork else ""
+    return Home(project.forge, root, path, token, fork)

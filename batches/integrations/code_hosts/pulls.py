@@ -14,6 +14,8 @@ class Pulls(ABC):
     taken: int  # the status of the answer when there is a pull request of this branch already
     connection: Connection
     repository: str  # "/repos/OWNER/NAME"
+    owner: str  # of the repository that the branch is in
+    fork: str  # that repository, where it is a fork
 
     @abstractmethod
     def find(self, head: str, base: str) -> Request | None:
@@ -21,7 +23,7 @@ class Pulls(ABC):
 
     def create(self, head: str, base: str, title: str, body: str) -> Request:
         """Open one. When there is one already, it is that one."""
-        sent = {"title": title, "head": head, "base": base, "body": body}
+        sent = {"title": title, "head": f"{self.owner}:{head}" if self.fork else head, "base": base, "body": body}
         try:
             return self.request(self.connection.call("POST", f"{self.repository}/pulls", body=sent))
         except ForgeError as problem:

@@ -31,6 +31,13 @@ class ProjectForge(Described, forms.Form):
         widget=forms.TextInput(attrs={"placeholder": "https://github.com/ada/shop", "autocomplete": "off", "spellcheck": "false"}),
         help_text="Of its page there. Branches are pushed to it, and pull requests opened in it.",
     )
+    forge_fork = forms.CharField(
+        required=False,
+        max_length=500,
+        label="Fork to push to",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="Where the token may not push to the repository itself. Change it while no pull request is open. Empty: no fork.",
+    )
     forge_token = forms.CharField(
         required=False,
         max_length=500,
@@ -57,10 +64,10 @@ class ProjectForge(Described, forms.Form):
 def project_forge(request: HttpRequest, slug: str) -> HttpResponse:
     """Whoever changes the address or the token is asked for the password first: branches go there."""
     project = project_to_change(request, slug)
-    shown = {name: getattr(project, name) for name in ("forge", "forge_address", "finish_by", "remark_rounds")}
+    shown = {name: getattr(project, name) for name in ("forge", "forge_address", "forge_fork", "finish_by", "remark_rounds")}
     form = ProjectForge(request.POST or None, initial=shown)
     if request.method == "POST" and form.is_valid():
-        if {"forge", "forge_address", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):
+        if {"forge", "forge_address", "forge_fork", "forge_token", "forge_forget"} & set(form.changed_data) and not is_confirmed(request):
             return ask_to_confirm(request)
         with refusals_in(form):
             update_project(project=project, changes=form.cleaned_data, actor=actor_of(request))

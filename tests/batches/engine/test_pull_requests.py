@@ -72,7 +72,7 @@ def served(tmp_path: Path, forge: ForgeServer, monkeypatch) -> Iterator[Path]:
 
     def remote(home: Home) -> Remote:
         named = whole(home)
-        return Remote(f"{server.url}/ada/shop.git", named.place, named.user, named.token)
+        return Remote(f"{server.url}/{home.path}.git", named.place, named.user, named.token)
 
     monkeypatch.setattr(Home, "remote", remote)
     with serving(server):
@@ -408,6 +408,31 @@ def test_failed_checks_and_comments_come_back_once_and_go_to_the_phase_they_are_
     assert [one.author for one in open_remarks(row)] == ["stranger"]
     with pytest.raises(ServiceError, match="busy with run"):
         give_remarks(batch=batch, actor=ACTOR)
+
+
+@each_forge
+def test_a_branch_is_pushed_to_a_fork_and_offered_to_the_repository_once(batch, forge, served, kind):
+    fork = served.parent.parent / "bot" / "shop.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(served), str(fork)], check=True)
+    git(fork, "config", "http.receivepack", "true")
+    with pytest.raises(ServiceError, match="at the same code host"):
+        update_project(project=batch.project, changes={"forge_fork": "https://elsewhere.example/bot/shop"}, actor=ACTOR)
+    update_project(project=batch.project, changes={"forge_fork": f"{forge.url}/bot/shop.git"}, actor=ACTOR)
+    assert Project.objects.get().forge_fork == f"{forge.url}/bot/shop"
+    stranger = {"head": f"eve:{batch.branch}", "base": "main", "title": "Of a stranger", "source": 9}
+    forge.made(stranger | ({"head": batch.branch} if kind is GitLabServer else {}))
+    forge.instead = [as_usual] * (3 if kind is GitLabServer else 1) + [created_and_lost]
+    row = asked_for(batch)
+    assert row.number is None and len(forge.pulls) == 2, f"the answer was lost: {row.error}"
+    row = turned(batch)
+    assert row.error == "" and row.number == 2 and len(forge.pulls) == 2, "found again, and not the one of a stranger"
+    assert git(fork, "rev-parse", batch.branch) == row.pushed_commit
+    assert subprocess.run(["git", "-C", str(served), "rev-parse", "--verify", "-q", batch.branch], capture_output=True).returncode
+    made = forge.pulls[1]
+    whose = made["source_project_id"] if kind is GitLabServer else made["head"]["label"]
+    assert whose == (4 if kind is GitLabServer else f"bot:{batch.branch}")
+    forge.ci[row.pushed_commit] = [("tests", "success", "")]
+    assert turned(batch).checks_outcome == "passed"
 
 
 @each_forge
