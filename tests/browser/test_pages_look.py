@@ -60,6 +60,22 @@ def test_the_chosen_theme_is_there_at_the_first_paint_of_the_next_page(open_tab)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 22)"
 
 
+SHIFTS = """window.shifted = [];
+new PerformanceObserver((list) => list.getEntries().forEach((one) => shifted.push(one.value)))
+  .observe({type: 'layout-shift', buffered: true});"""
+
+
+def test_nothing_moves_once_the_script_is_there(open_tab):
+    builders.running_batch()
+    tab = open_tab()
+    tab.page.add_init_script(SHIFTS)
+    for path in ("/batches/", "/batches/1/"):
+        page = tab.open(path)
+        page.locator("html.js").wait_for()
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate("shifted.reduce((sum, one) => sum + one, 0)") < 0.005, path
+
+
 def test_hostile_text_runs_nothing(open_tab):
     builders.failed_batch(title="<img src=x onerror=alert(1)>\"'><script>alert(2)</script>")
     tab = open_tab()
