@@ -23,6 +23,7 @@ from batches.engine.messages_to_agents import checked_remark
 from batches.engine.required_review import refuse_unreviewed
 from batches.engine.worker_hosts import choose_host
 from batches.models import Attempt, Batch, Run, Task
+from batches.repositories.batch_branch import with_way_out
 from batches.repositories.merges import bring_in
 from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import new_run
@@ -58,7 +59,7 @@ def start_execution(*, batch: Batch, actor: Actor, options: ExecuteOptions) -> R
             Batch.objects.bump(batch.pk)
             return run
     except SubagentError as problem:
-        raise ServiceError(str(problem)) from problem
+        raise ServiceError(with_way_out(batch, problem)) from problem
 
 
 def execute_again(*, batch: Batch, actor: Actor, remarks: Mapping[str, str]) -> Run:
@@ -79,7 +80,7 @@ def execute_again(*, batch: Batch, actor: Actor, remarks: Mapping[str, str]) -> 
             Batch.objects.bump(batch.pk)
             return run
     except SubagentError as problem:
-        raise ServiceError(str(problem)) from problem
+        raise ServiceError(with_way_out(batch, problem)) from problem
 
 
 def _create_tasks(run: Run, plan: ExecutionPlan, remarks: Mapping[str, str], cause: str) -> None:

@@ -26,6 +26,7 @@ from batches.engine.messages_to_agents import checked_remark, kept_remark
 from batches.engine.pause_and_cancel import unpause
 from batches.engine.task_by_name import named
 from batches.models import Batch, Run, Task
+from batches.repositories.batch_branch import with_way_out
 from batches.repositories.merges import bring_in
 from batches.runs.busy_or_archived import refuse_archived, refuse_busy
 from batches.runs.project_settings import changed_settings
@@ -111,7 +112,7 @@ def retry(
                 move_autopilot(autopilot_run, AutopilotState.GOING, now=now, cause=actor.cause)
             return reopened
     except SubagentError as problem:
-        raise ServiceError(str(problem)) from problem
+        raise ServiceError(with_way_out(run.batch, problem)) from problem
     except TransitionRefused as refused:
         raise ServiceError(str(refused)) from refused
 

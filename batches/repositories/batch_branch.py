@@ -48,7 +48,7 @@ def refuse_moved(batch: Batch, repository: Repository, tip: str) -> None:
 
 def with_way_out(batch: Batch, problem: Exception) -> str:
     """The problem as a sentence, with the command that restores the branch where that helps."""
-    lost = isinstance(problem, RepositoryProblem) and problem.code in LOST
+    lost = isinstance(problem, RepositoryProblem) and problem.code in LOST and batch.branch in str(problem)  # not of the base branch
     return f"{problem} Restore it: {RESTORE.format(number=batch.number)}" if lost else str(problem)
 
 

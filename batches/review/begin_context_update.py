@@ -9,6 +9,7 @@ from batches.accounts.roles import EXECUTE_BATCH
 from batches.core.engine.states import ENDED_RUN_STATES, Operation
 from batches.core.errors import ServiceError
 from batches.models import Batch, ContextChange, Run
+from batches.repositories.batch_branch import with_way_out
 from batches.repositories.repository import checked_repository
 from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import free_run
@@ -40,5 +41,5 @@ def update_context(*, batch: Batch, actor: Actor) -> Run:
                     repository.move_ref(f"refs/ce/context/batch-{batch.number}/before-run-{run.number}", at, None)
                 repository.move_ref(branch_ref(batch.context_branch), tip, at)
     except SubagentError as problem:
-        raise ServiceError(str(problem)) from problem
+        raise ServiceError(with_way_out(batch, problem)) from problem
     return run

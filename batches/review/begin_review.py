@@ -8,6 +8,7 @@ from batches.core.engine.states import Operation, TaskState
 from batches.core.errors import ServiceError
 from batches.core.review.types import ReviewTiming
 from batches.models import Batch, Review, Run, Task
+from batches.repositories.batch_branch import with_way_out
 from batches.repositories.repository import checked_repository
 from batches.runs.busy_or_archived import refuse_busy
 from batches.runs.create import free_run
@@ -25,7 +26,7 @@ def review(*, batch: Batch, actor: Actor, moment: ReviewTiming) -> Run:
     try:
         checked_repository(batch).branch_commit(batch.branch)
     except SubagentError as problem:
-        raise ServiceError(str(problem)) from problem
+        raise ServiceError(with_way_out(batch, problem)) from problem
     with transaction.atomic():
         run = free_run(batch, Operation.REVIEW, actor, str(moment))
         Review.objects.create(run=run, moment=moment)

@@ -30,6 +30,9 @@ def test_a_lost_branch_is_named_and_restored_by_button_or_command_and_the_batch_
     page = admin_client.get(f"/batches/{batch.number}/merge/").text
     assert f"Restore {batch.branch}" in page and f"--batch {batch.number} --restore-branch" in page and tip[:12] in page
     if how == "deleted":
+        for begin in (lambda: retries.retry(run=run, actor=ACTOR), lambda: world.execute(batch)):
+            with pytest.raises(ServiceError, match=f"Restore it: manage.py batch_kept --batch {batch.number} --restore-branch"):
+                begin()
         admin_client.post(f"/batches/{batch.number}/restore-branch/")
     else:
         call_command("batch_kept", "--batch", str(batch.number), "--restore-branch")
