@@ -73,9 +73,13 @@ def _in(status: "re.Match[str] | None") -> str:
 def _service(address: str) -> "tuple[type[NotifyBase], NotifyBase]":
     """The kind of service, and the service. Raises WrongChoice."""
     import apprise  # here: it takes 0.7 s, and few installations use it
+    import requests.sessions
     from apprise.common import PersistentStoreMode
     from apprise.manager_plugins import NotificationManager
 
+    from batches.integrations.limited_adapter import LimitedAdapter
+
+    requests.sessions.HTTPAdapter = LimitedAdapter  # type: ignore[attr-defined]  # for all plug-ins; nothing else here uses requests
     logging.getLogger("apprise").propagate = False  # our own log has the outcome, without addresses
     known = NotificationManager()  # type: ignore[no-untyped-call]
     scheme = address.partition("://")[0].lower()

@@ -1,5 +1,6 @@
 """Services that apprise knows: what they are told, who may set which, and that this server's network and files are out of reach."""
 
+import gzip
 import inspect
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -52,6 +54,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+PACKED, LARGE = gzip.compress(gzip.compress(b"ok")), bytes(1_000_001)
+ANSWERS = [("gzip, gzip", PACKED, False), ("br", b"", False), ("", LARGE, False), ("", LARGE[1:], True)]
+
+
+@pytest.mark.parametrize(("coding", "body", "taken"), ANSWERS, ids=["packed twice", "packed", "large", "just not too large"])
+def test_an_answer_that_is_packed_or_large_is_not_taken(coding, body, taken):
+    """2.6 kB, packed twice, filled 3 GB and took 89 s."""
+    asked = []
+
+    class Answers(Handler):
+        def do_POST(self) -> None:
+            asked.append(self.headers["Accept-Encoding"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            if coding:
+                self.send_header("Content-Encoding", coding)
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = LocalServer(Answers)
+    with serving(server), nullcontext() if taken else pytest.raises(WebhookError, match="did not take the message"):
+        other_services.post(f"json://127.0.0.1:{server.server_port}/", "title", "text", private=True)
+    assert asked == ["identity"]
 
 
 @pytest.fixture
