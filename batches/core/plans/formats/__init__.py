@@ -69,6 +69,11 @@ FORMATS: Sequence[Format] = tuple(Format(module.NAME, module.SIGN, module.recogn
 MAX_MARKDOWN = 512 * 1024  # characters; no tool writes a longer plan in markdown, and looking for a format costs a reading of it
 _HEAD = 40_000  # characters in which a document shows that it is of our own format
 _HEADING = re.compile(r"^#{1,6}[ \t]+(?P<text>.+)$", re.MULTILINE)
+_DRESS = re.compile(
+    r"^ {0,3}(?P<mark>#{1,6}[ \t])(?:[^\w\n`~\[(<#\"'.-]{1,20}(?=[\w\[]))?(?:\[(?P<linked>[^\[\]\n]+)\]\([^()\s]*\))?"
+    r"|^(?P<indent>[ \t]*)[-*+][ \t]+(?:(?P<box>\[[^\]\n]\])[ \t]+)?(?=\S)",
+    re.MULTILINE,
+)
 _NAME = r"(?P<name>[A-Z][A-Za-z/& ]{2,30}?|[a-z][a-z/& ]{2,30}?(?=:))"
 _FIELD = re.compile(rf"^[ \t]*(?:[-*+][ \t]+|#{{2,6}}[ \t]+|\|[ \t]*)?(?:\*\*|__)?{_NAME}(?:\*\*|__)?[ \t]*(?::|\||$)", re.MULTILINE)
 _OURS = frozenset({Field.HOURS, Field.COMPLEXITY, Field.FILES, Field.DEPENDENCIES})
@@ -96,16 +101,24 @@ def _our_fields(text: str) -> set[Field]:
     return {named for found in _FIELD.finditer(text) if (named := field_named(found["name"])) in _OURS and named is not None}
 
 
+def _undressed(found: re.Match[str]) -> str:
+    """A heading without emphasis, symbols and a link before its words, or a bullet as “- ”: as the signs of the formats are written."""
+    if found["mark"]:
+        return f"{found['mark']}{found['linked'] or ''}"
+    return f"{found['indent']}- {found['box']} " if found["box"] else f"{found['indent']}- "
+
+
 def detect(text: str) -> Reader | None:
     """The reader of another tool's format that fits this document; None for our own format and for unknown ones."""
     is_json = text.lstrip()[:1] in ("{", "[")
     if not is_json and (len(text) > MAX_MARKDOWN or is_ours(text)):
         return None
     document: Document | None = None
+    shown = text if is_json else _DRESS.sub(_undressed, text)
     for known in FORMATS:
         if known.read is task_list.read and len(_our_fields(text)) > 1:
             continue  # a plan of ours whose headings of phases are lost: its own reader says so; its boxes are gates, not tasks
-        if known.sign.search(text):
+        if known.sign.search(shown):
             document = document or Document(text)
             if known.recognise(document):
                 read, found = known.read, document

@@ -11,9 +11,9 @@ from batches.core.plans.types import GateText, IssueCode, PlanReading
 from batches.core.plans.unread import ReadAs, UnreadKind
 
 NAME = "BMAD"
-SIGN = re.compile(r"^#{1,4} (?:Story|User Story) [\w.]*\d", re.MULTILINE)
+SIGN = re.compile(r"^#{1,4} (?:Story|User Story) #?[\w.]*\d", re.MULTILINE | re.IGNORECASE)
 _STORY = re.compile(
-    r"^(?:User\s+)?Story\s+(?P<key>[A-Za-z]?\d+(?:[.-]\d+)*[a-z]?)(?:\s*(?:[:.\u2013\u2014]|-(?=\s))|(?<=\.\d)\s|(?<=\.\d\d)\s)\s*(?P<title>.*)$",
+    r"^(?:User\s+)?Story\s+#?(?P<key>[A-Za-z]?\d+(?:[.-]\d+)*[a-z]?)(?:\s*(?:[:.\u2013\u2014]|-(?=\s))|(?<=\.\d)\s|(?<=\.\d\d)\s)\s*(?P<title>.*)$",
     re.IGNORECASE,
 )
 _EPIC = re.compile(r"^Epic\s+[A-Za-z]?\d", re.IGNORECASE)

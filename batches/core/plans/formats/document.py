@@ -28,6 +28,8 @@ _LABEL = re.compile(
     re.DOTALL,
 )
 _BOXED_TITLE = re.compile(r"^`\[[\w ]{0,12}\]`\s+")
+_SYMBOLS = r"(?:[\u2300-\u23ff\u2600-\u260f\u2613-\u26ff\U0001f300-\U0001f531\U0001f533-\U0001faff]\ufe0f?\s*)*"  # none is a box
+_DRESSED = re.compile(rf"^{_SYMBOLS}(?:(?P<bold>\*\*|__)(?P<inside>[^*\n]+?)(?P=bold)|\[(?P<linked>[^\[\]]+)\]\([^()\s]*\))?")
 _SEPARATOR = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _UNQUOTED = re.compile(r"^(?P<head>\s*(?:- +)?[\w-]+: +)(?P<value>[@`%].*|(?![\"'\[{|>&*!]).*(?:: | #|:$).*)$")
 
@@ -120,6 +122,11 @@ def one_line(text: str) -> str:
     return clean_title(text).removesuffix(":").strip()
 
 
+def _plain_title(text: str) -> str:
+    """A heading on one line, without the symbols before it, and the emphasis or link of its first words."""
+    return _DRESSED.sub(lambda found: found["inside"] or found["linked"] or "", _BOXED_TITLE.sub("", " ".join(text.split())), count=1)
+
+
 def label_of(text: str) -> Label | None:
     """The label at the start of a paragraph or item: `**Name**: value`, `**Name:** value`, `**Name**`, `Name: value`; or None."""
     found = _LABEL.match(text)
@@ -173,7 +180,7 @@ class Document:
             if block.kind == "heading":
                 while path[-1].level >= block.level:
                     path.pop().end_line = block.start
-                section = Section(_BOXED_TITLE.sub("", " ".join(block.text.split())), block.level, block.start + 1, len(self.lines))
+                section = Section(_plain_title(block.text), block.level, block.start + 1, len(self.lines))
                 path[-1].sections.append(section)
                 path.append(section)
             else:

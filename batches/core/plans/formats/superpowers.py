@@ -12,8 +12,8 @@ from batches.core.plans.types import PlanReading
 from batches.core.plans.unread import ReadAs
 
 NAME = "Superpowers"
-SIGN = re.compile(r"^#{2,4} Task \d+", re.MULTILINE)
-_TASK = re.compile(r"^Task\s+(?P<key>\d+(?:\.\d+)?[a-z]?)\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE)
+SIGN = re.compile(r"^#{2,4} Task #?\d+", re.MULTILINE | re.IGNORECASE)
+_TASK = re.compile(r"^Task\s+#?(?P<key>\d+(?:\.\d+)?[a-z]?)\s*(?:[:.\u2013\u2014]|-(?=\s))\s*(?P<title>.*)$", re.IGNORECASE)
 _STEP = re.compile(r"^[ \t]*(?:[-*] \[[ xX]\] )?\**Step \d+[a-z]?\b", re.MULTILINE)
 _RUN = re.compile(
     r"^[ \t]*(?:\*\*)?Run(?:\*\*)?:(?:\*\*)?\s*`(?P<command>[^`\n]+)`[^\n]*\n(?:[ \t]*\n){0,3}"

@@ -1,6 +1,7 @@
 """For generated documents in each format, reading gives back the plan that was written, and every line is accounted for."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -294,3 +295,41 @@ def test_what_is_written_in_a_format_is_read_from_it(write, name, steps, parts):
         if steps:
             assert all(text in step.text for step, (text, _) in zip(phase.steps, part.steps, strict=True))
         assert len(phase.gates) == min(gates, len(part.gates) if gates > 1 else gates), text
+
+
+# How people and models dress the same lines: a pattern, and what it becomes.
+DRESSES = {
+    "bold headings": (r"^(#{2,4}) (.+)$", r"\1 **\2**"),
+    "bold names": (r"^(#{2,4} )((?:Phase|Task|Story) [\d.]+:)", r"\1**\2**"),
+    "symbols before headings": (r"^(#{2,4}) (?=\w)", "\\1 \U0001f680 "),
+    "linked headings": (r"^(#{2,4} )((?:Phase|Task|Story) [\d.]+)(?=:)", r"\1[\2](docs/there.md)"),
+    "indented headings": (r"^(?=#{2,4} )", " "),
+    "names in lower case": (r"^(#{2,4} (?:Task|Story)) ", lambda found: found[0].lower()),
+    "numbers with a hash": (r"^(#{2,4} (?:Task|Story)) (?=\d)", r"\1 #"),
+    "bullets with plus": (r"^( *)- ", r"\1+ "),
+    "boxes with spaces": (r"^( *- \[[ x]\]) ", r"\1   "),
+}
+MARKDOWN = [spec_kit, kiro, agent_os, openspec, conductor, superpowers, humanlayer, bmad, gsd, outline, task_list, ralph, packages]
+PARTS = [
+    Part("Add the index 1", (("Store rows", False), ("Search quick", True)), ("Rows found", "Page quick"), ()),
+    Part("Page for café 2", (("Add the page", False),), ("Page found",), (0,)),
+    Part("Quick search 3", (("Add rows", False), ("Store the index", False)), ("Search found",), (0, 1)),
+]
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("write", MARKDOWN)
+def test_the_same_lines_in_another_dress_are_read_as_the_same_plan(write, dress):
+    text = "\n".join(write(PARTS)[0]) + "\n"
+    dressed = re.sub(*DRESSES[dress], text, flags=re.MULTILINE)
+    plain, reading = read_plan(text), read_plan(dressed)
+    assert name_of(reading) == name_of(plain) and not reading.errors, dressed
+    shapes = [
+        [
+            (phase.key, phase.title, phase.dependencies, [step.text.split("\n")[0] for step in phase.steps], len(phase.gates))
+            for phase in one.plan.phases
+        ]
+        for one in (plain, reading)
+    ]
+    assert shapes[0] == shapes[1], dressed
+    assert_accounted(dressed, reading)
