@@ -9,8 +9,10 @@ from django.views.decorators.http import require_http_methods
 
 from batches.accounts.access import may
 from batches.accounts.roles import CHANGE_PROJECT
+from batches.accounts.sessions import is_confirmed
 from batches.core.errors import WrongChoice
 from batches.models import Membership, Project
+from batches.pages.accounts.sign_in import ask_to_confirm
 from batches.pages.accounts.teams import all_teams
 from batches.pages.common import act, actor_of, read_number
 from batches.projects import members
@@ -22,6 +24,8 @@ def project_members(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     if not may(request.user, CHANGE_PROJECT, project):
         raise PermissionDenied("The members of a project are for the role admin, of the installation or in the project.")
+    if request.method == "POST" and not is_confirmed(request):
+        return ask_to_confirm(request)
     if request.method == "POST":
         return act(request, lambda: _change(request, project), reverse("batches:project_members", args=[slug]))
     rows = project.memberships.select_related("user", "team").order_by("team__name", "user__username")

@@ -103,6 +103,20 @@ def test_secrets_of_a_project_ask_too_and_its_other_settings_do_not(client):
     assert project.linear_token_sealed == ""
 
 
+@pytest.mark.parametrize("change", [{"who": "user-{pk}", "role": "admin"}, {"only": "off"}, {"end": "1"}])
+def test_who_is_a_member_of_a_project_is_changed_after_the_password_too(client, change):
+    project, eve = builders.make_project(), add("eve", "viewer")
+    client.force_login(builders.make_user("root"))
+    forget_confirmation(client)
+    session = client.session
+    session[sessions.CONFIRMED] -= sessions.TO_SEND.total_seconds()
+    session.save()
+    path = f"/projects/{project.slug}/members/"
+    assert client.get(path).status_code == 200
+    assert client.post(path, {name: text.format(pk=eve.pk) for name, text in change.items()}).url.startswith("/confirm/")
+    assert not project.memberships.exists()
+
+
 def test_confirming_is_slowed_down_as_signing_in_is_and_leads_nowhere_else(client):
     client.force_login(builders.make_user("root"))
     for _ in range(5):
