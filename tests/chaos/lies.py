@@ -217,7 +217,7 @@ JUDGES: dict[str, Lie] = {
     ),
     "program where the gate looks first": Lie(
         "mkdir -p bin; printf '#!/bin/sh\nexit 0\n' > bin/grep; chmod +x bin/grep; " + DISHONEST,
-        checked("PATH=$PWD/bin:$PATH grep -qx honest parts/KEY.txt"),
+        checked("PATH=$PWD/bin:$PATH grep -qx honest parts/KEY.txt"), named=True,
     ),
     "makefile before the makefile": Lie("printf 'check:\n\ttrue\n' > GNUmakefile", ("`make check`",)),
     "machine's module in the place of its own": Lie(
