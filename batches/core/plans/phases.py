@@ -14,7 +14,7 @@ from batches.core.plans.files import is_protected, paths_in, read_files, says_no
 from batches.core.plans.front_matter import read_front_matter
 from batches.core.plans.globs import MAX_GLOB_COMPARISONS, glob_comparisons, is_glob
 from batches.core.plans.graph import find_cycles
-from batches.core.plans.labels import DELIVERABLES, FIELD_OF, REQUIRED, Field, phase_heading
+from batches.core.plans.labels import DELIVERABLES, FIELD_OF, KEY, REQUIRED, Field, phase_heading
 from batches.core.plans.no_phases import look_for_phases
 from batches.core.plans.order import by_numbering, written_order
 from batches.core.plans.section_fields import UNLABELLED, FieldOccurrence, ListEntry, Section, mark_occurrence
@@ -329,7 +329,7 @@ _SINGLE = frozenset({Field.GOAL, Field.HOURS, Field.COMPLEXITY})
 def _key_near(section: Section, sections: Sequence[Section], taken: set[str]) -> str:
     """A free key for a section that is not read: the number in its own name if that is free, or one that fits its place."""
     own = re.search(r"[0-9]+(?:\.[0-9]+)*[a-z]?", f"{section.heading.key} {section.heading.title}", re.IGNORECASE)
-    if own and own[0].lower() not in taken and not section.heading.title.startswith(own[0]):
+    if own and re.fullmatch(KEY, own[0]) and own[0].lower() not in taken and not section.heading.title.startswith(own[0]):
         taken.add(own[0].lower())
         return own[0]
     return _key_at(section.line, sections, taken)

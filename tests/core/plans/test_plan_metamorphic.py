@@ -177,6 +177,13 @@ def test_a_comma_is_not_repaired_where_what_comes_of_it_is_no_hours_either(writt
     assert fault.code == "bad-hours" and "can be read in two ways" in fault.message and fault.repair is None
 
 
+@pytest.mark.parametrize("written", ["19999999999999999", "123456789", "1.1.1.1.1.1.1.1.1"])
+def test_a_key_that_no_phase_can_have_is_repaired_by_one_that_it_can(written):
+    [fault] = read_plan(plan(phase(written))).errors
+    assert fault.code == "bad-key" and fault.repair is not None
+    assert read_plan(apply_repair(plan(phase(written)), fault.repair)).errors == ()
+
+
 def test_repair_of_a_line_that_is_gone_is_refused():
     [fault] = read_plan(plan(phase("1", Estimated_Hours="1,5"))).errors
     with pytest.raises(ValueError, match="no line"):
