@@ -242,8 +242,19 @@ class ToolServers:
             async def sleep(self, seconds: float) -> None:
                 await asyncio.sleep(seconds)
 
+        class Plain(httpx2.AsyncHTTPTransport):
+            """Takes nothing packed: 3 kB may unpack to gigabytes."""
+
+            async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+                request.headers["Accept-Encoding"] = "identity"
+                answer = await super().handle_async_request(request)
+                if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+                    await answer.aclose()
+                    raise httpx2.DecodingError("the answer is packed, which was not asked for")
+                return answer
+
         way = way_out_to(scheme, host)
-        transport = httpx2.AsyncHTTPTransport(verify=tls(), proxy=way or None)
+        transport = Plain(verify=tls(), proxy=way or None)
         if way:  # the proxy looks the name up; where we can, too, it leads to nothing inside
             with contextlib.suppress(socket.gaierror):
                 await _checked_address(host, port, private, plain=False)

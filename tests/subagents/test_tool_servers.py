@@ -3,12 +3,14 @@
 The servers are of the official SDK for MCP: one is started in the sandbox, one is asked over http.
 """
 
+import gzip
 import json
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from starlette.responses import Response
 
 from subagents import launcher
 from subagents.contract import Failure, StepPlan, TaskResult, TaskSpec
+from tests.local_server import LocalServer, serving
 from tests.patience import PATIENCE
 from tests.subagents.conftest import World, commit_files
 from tests.subagents.messages_api import MessagesApi, Reply, Scenario, Tool, Turn, bash, messages_api, said
@@ -194,6 +197,33 @@ def test_http_server_is_asked_from_outside_the_sandbox_with_its_secret_and_only_
         _, _, refused = carried_out(world, scenario, options, policy=elsewhere)
         assert "is not among the hosts that the project allows" in refused.errors[0]
         assert len(asked) == before, "nobody asked it"
+
+
+def test_a_packed_answer_of_an_http_server_is_not_taken(world: World) -> None:
+    """2.6 kB, packed twice, may fill 3 GB."""
+    asked = []
+
+    class Packs(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.headers["Accept-Encoding"])
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            about = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+            body = gzip.compress(json.dumps({"jsonrpc": "2.0", "id": sent.get("id"), "result": about}).encode())
+            self.send_response(200)
+            for name, value in {"Content-Type": "application/json", "Content-Encoding": "gzip", "Content-Length": len(body)}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = LocalServer(Packs)
+    with serving(server):
+        servers = {"search": {"url": f"{server.url}/mcp", "required": True}}
+        _, _, result = carried_out(world, calls(), {"tools": {"servers": servers}, "private_networks": ["127.0.0.0/8"]})
+    assert result.failure_reason == Failure.AGENT_ERROR and "MCP server search does not work" in result.errors[0]
+    assert set(asked) == {"identity"}
 
 
 def test_server_that_does_not_start_ends_the_attempt_and_says_why_unless_it_may_be_missing(world: World) -> None:
