@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0  # of one exchange; a queued task may take 30
 SAID_CHARACTERS = 300
+SPOKEN = ("https://", "http://", "/")
 SAFE = re.compile(r"[^\x20-\x7e\u00a0-\uffff]+")
 
 
@@ -116,6 +117,8 @@ def clone_at(path: str, remote: Remote, ref: str, *, seconds: float = SECONDS) -
 
 def _exchange(repository: Repository, remote: Remote, seconds: float, what: str, *arguments: str) -> None:
     """Run git with this remote; `what` could not be done otherwise. Raises RemoteProblem."""
+    if not remote.address.startswith(SPOKEN):  # git itself knows addresses that are commands (ext::), options and other programs
+        raise RemoteProblem("refused", f"{remote.address[:80]} is neither an https address nor an absolute path. {what}.")
     answer = repository.git(*arguments, environment=_environment(remote, seconds), seconds=seconds, limit=1_000_000)
     if answer.timed_out:
         raise RemoteProblem("unreachable", f"{remote.name} did not answer within {seconds:g} s. {what}.")

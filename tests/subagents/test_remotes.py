@@ -149,3 +149,15 @@ def test_a_redirect_is_not_followed_and_only_the_checked_place_is_asked(reposito
         named = Remote(f"http://git.example.org:{other.server_port}/ada/shop.git", "127.0.0.1", "ce-web", TOKEN)
         push_branch(repository, named, "ce/batch-1")
         assert other.asked, "the name is not looked up again"
+
+
+NOT_SPOKEN = ("ext::touch {ran}", "--upload-pack=touch {ran}", "ssh://-oProxyCommand=touch {ran}/x", "file://{repository}", "fd::0")
+
+
+@pytest.mark.parametrize("address", NOT_SPOKEN)
+def test_an_address_that_is_a_command_an_option_or_another_protocol_is_given_to_no_git(repository, tmp_path, address):
+    remote = Remote(address.format(ran=tmp_path / "ran", repository=repository.path))
+    for ask in (lambda: push_branch(repository, remote, "main"), lambda: fetch_branch(repository, remote, "main", "refs/ce/there")):
+        with pytest.raises(RemoteProblem, match="neither an https address nor an absolute path"):
+            ask()
+    assert not (tmp_path / "ran").exists()
