@@ -79,6 +79,8 @@ def look_for_phases(lines: Sequence[str]) -> Seen:
         repairs = (_as_phases(chosen, lines, at_once=False),)
         if len(chosen) > 1:
             repairs += (_as_phases(chosen, lines, at_once=True),)
+        # A heading that says “Phase 3” already, and is no phase for another reason, is not helped by the same words.
+        repairs = tuple(one for one in repairs if one.text != "\n".join(lines[one.line - 1 : one.end_line]))
     elif boxes or numbers:
         at = next(at for at, line in enumerate(lines) if _BOX.match(line) or _NUMBER_ITEM.match(line))
         repairs = (Repair(at, "insert_after", "\n## Phase 1: The whole list\n", "Read this list as the steps of one phase"),)

@@ -184,6 +184,11 @@ def test_a_key_that_no_phase_can_have_is_repaired_by_one_that_it_can(written):
     assert read_plan(apply_repair(plan(phase(written)), fault.repair)).errors == ()
 
 
+def test_no_repair_writes_what_stands_there_already():
+    [fault] = read_plan("### Phase 3: Work\n\n**Go: Do it\n\n# Plan\n\n- [ ] It works\n**Dependencies**: Phase 1\n").errors
+    assert (fault.code, fault.repair) == ("no-phases", None)
+
+
 def test_repair_of_a_line_that_is_gone_is_refused():
     [fault] = read_plan(plan(phase("1", Estimated_Hours="1,5"))).errors
     with pytest.raises(ValueError, match="no line"):
