@@ -1,19 +1,32 @@
 """Lists in parts: each answer names where the next part begins."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from django.db import models
 from ninja import Query
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from batches.pages.api.endpoint import BadRequest
 from batches.pages.common import read_number
 
 Row = TypeVar("Row", bound=models.Model)
 LARGEST_PAGE = 200
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="The most items of one answer.", examples=[50])]
+
+
+def _digits(sent: object) -> object:
+    """A number of an address as it was sent; pydantic alone would take 3.0 and 1_0, which the document does not allow."""
+    if isinstance(sent, str) and not re.fullmatch("-?[0-9]+", sent):
+        raise PydanticCustomError("int_parsing", "Input should be a whole number in digits")
+    return sent
+
+
+# The defaults stand in Query, too: ninja loses those of the functions beside a validator.
+Whole = Annotated[int, BeforeValidator(_digits)]
+Limit = Annotated[Whole, Query(50, ge=1, le=LARGEST_PAGE, description="The most items of one answer.", examples=[50])]
 Cursor = Annotated[str, Query(max_length=100, description="The `next` of the answer before; empty: the first part.", examples=[""])]
 Next = Annotated[str | None, Field(description="The `cursor` of the next part; null at the end.", examples=[None])]
 

@@ -12,7 +12,7 @@ from batches.pages.api import batches as of_batches
 from batches.pages.api import phases as shared
 from batches.pages.api import steering
 from batches.pages.api_v1.application import actor_of, api
-from batches.pages.api_v1.pages import Cursor, Limit, part_of
+from batches.pages.api_v1.pages import Cursor, Limit, Whole, part_of
 from batches.pages.api_v1.shapes import (
     Accept,
     AcceptedPhase,
@@ -33,11 +33,11 @@ from batches.pages.batches.batch import find_batch
 from batches.pages.common import LARGEST_ID
 
 TAGS, STEER = ["phases"], ["steering"]
-OfAttempt = Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="The id of an attempt; else the newest.", examples=[None])]
-After = Annotated[int | None, Query(ge=0, le=LARGEST_ID, description="The `last` of an answer before; else the end.", examples=[120])]
-Lines = Annotated[int, Query(ge=1, le=500, description="The most lines of one answer.", examples=[500])]
-Behind = Annotated[int, Query(ge=0, le=LARGEST_ID, description="The `cursor` of an answer before.", examples=[0])]
-Entries = Annotated[int, Query(ge=1, le=1000, description="The most entries of one answer.", examples=[100])]
+OfAttempt = Annotated[Whole | None, Query(None, ge=1, le=LARGEST_ID, description="The id of an attempt; else the newest.", examples=[None])]
+After = Annotated[Whole | None, Query(None, ge=0, le=LARGEST_ID, description="The `last` of one before; else the end.", examples=[120])]
+Lines = Annotated[Whole, Query(500, ge=1, le=500, description="The most lines of one answer.", examples=[500])]
+Behind = Annotated[Whole, Query(0, ge=0, le=LARGEST_ID, description="The `cursor` of an answer before.", examples=[0])]
+Entries = Annotated[Whole, Query(100, ge=1, le=1000, description="The most entries of one answer.", examples=[100])]
 Kinds = Annotated[list[EntryKind] | None, Query(description="Only entries of these kinds.", examples=[["edit", "error"]])]
 Words = Annotated[str, Query(max_length=200, description="Only entries with this text.", examples=[""])]
 OF_PHASE = ("key", "title", "goal", "hours", "complexity", "files", "dependencies", "prp_id", "section")

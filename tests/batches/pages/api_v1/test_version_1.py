@@ -199,6 +199,7 @@ def test_anybody_may_read_the_document(client):
         ("GET", "/batches/?cursor=MQ==", 400, "cursor must be"),
         ("GET", "/batches/?cursor=%C3%A9", 400, "cursor must be"),
         ("GET", "/batches/?limit=0", 400, "limit: Input should be greater than or equal to 1"),
+        *(("GET", f"/batches/?limit={sent}", 400, "limit: Input should be a whole number in digits") for sent in ("3.0", "1_0", "ten", "")),
         ("GET", "/batches/?limit=201", 400, "limit: Input should be less than"),
         ("GET", "/batches/999/", 404, "Not found."),
         ("GET", "/batches/99999999999/", 400, "number: Input should be less than"),
