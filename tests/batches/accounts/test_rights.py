@@ -40,8 +40,8 @@ ROWS: dict[str, dict[str, str]] = {
 ROWS |= {"batches:account": {"GET": SELF}, "batches:second_steps": {"GET": SELF, "POST": SELF}}
 OWN = ("own_password", "own_notifications", "end_sessions", "token_revoke", "own_provider")
 ROWS |= {f"batches:{name}": {"POST": SELF} for name in OWN}
-ROWS |= {f"batches:{name}": {"POST": SOME} for name in ("token_new", "saved_views", "preview", "preview_graph", "plan_repair", "plan_form")}
-ROWS |= {"batches:close_tour": {"POST": SELF}}
+FOR_SOME = ("token_new", "saved_views", "close_tour", "preview", "preview_graph", "plan_repair", "plan_form")
+ROWS |= {f"batches:{name}": {"POST": SOME} for name in FOR_SOME}
 ROWS |= {"batches:archive_chosen": {"POST": SOME}}  # each batch is asked for itself: tests/batches/pages/test_pages_lists.py
 ROWS |= {
     f"batches:{name}": {"GET": SOME}
