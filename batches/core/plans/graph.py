@@ -4,10 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from batches.core.errors import BatchError
 from batches.core.plans.conflicts import FileConflict, find_conflicts
 from batches.core.plans.types import PhaseSpec
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+# networkx is imported where a plan is analysed: it takes a seventh of the start of every command, worker and page server.
 
 
 class UnknownDependency(BatchError):
@@ -37,29 +43,40 @@ class Analysis:
     speed_up: float | None
 
 
-def _layers(depends_on: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """The keys in layers: those without dependencies, then those whose dependencies stand in the layers before.
+def dependency_graph(phases: Sequence[PhaseSpec]) -> "nx.DiGraph[str]":
+    """The graph with an edge from each phase to those that depend on it; nodes in document order.
 
-    What is in a cycle, or waits for one, is in no layer. Unknown keys are ignored.
+    Raises UnknownDependency (with the valid keys) for a key that no phase has.
     """
-    waiting = dict.fromkeys(depends_on, 0)
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    keys = [phase.key for phase in phases]
+    graph.add_nodes_from(keys)
+    known = set(keys)
+    for phase in phases:
+        if not known.issuperset(phase.dependencies):
+            raise UnknownDependency(phase.key, next(key for key in phase.dependencies if key not in known), keys)
+    graph.add_edges_from((dependency, phase.key) for phase in phases for dependency in phase.dependencies)
+    return graph
+
+
+def _in_or_above_cycles(depends_on: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The rest after repeatedly removing phases without remaining dependencies. A plan without cycles leaves nothing."""
+    waiting = {key: sum(1 for other in others if other in depends_on) for key, others in depends_on.items()}
     needed_by: dict[str, list[str]] = {}
     for key, others in depends_on.items():
         for other in others:
-            if other in waiting:
-                waiting[key] += 1
-                needed_by.setdefault(other, []).append(key)
-    layers: list[list[str]] = []
-    layer = [key for key, count in waiting.items() if not count]
-    while layer:
-        layers.append(layer)
-        layer = []
-        for key in layers[-1]:
-            for other in needed_by.get(key, ()):
-                waiting[other] -= 1
-                if not waiting[other]:
-                    layer.append(other)
-    return layers
+            needed_by.setdefault(other, []).append(key)
+    free = [key for key, count in waiting.items() if not count]
+    while free:
+        key = free.pop()
+        del waiting[key]
+        for other in needed_by.get(key, ()):
+            waiting[other] -= 1
+            if not waiting[other]:
+                free.append(other)
+    return {key: depends_on[key] for key in depends_on if key in waiting}
 
 
 def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
@@ -68,8 +85,7 @@ def find_cycles(depends_on: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...
     The cycles share no edge, and every other cycle shares an edge with one of them, so breaking these breaks all. The walk
     over the edges is linear, and deterministic for a given document order. Unknown keys are ignored.
     """
-    placed = {key for layer in _layers(depends_on) for key in layer}
-    depends_on = {key: others for key, others in depends_on.items() if key not in placed}
+    depends_on = _in_or_above_cycles(depends_on)
     cycles: list[tuple[str, ...]] = []
     finished: set[str] = set()
     # Each edge is used once. The edges of a reported cycle are used up, so the walk steps back to where the cycle closed.
@@ -130,17 +146,18 @@ def analyse(phases: Sequence[PhaseSpec]) -> Analysis:
     The stage of a phase is 1 + the highest stage of its dependencies, whatever the order of the phases; within a stage they
     stand in document order. Linear in practice. Raises UnknownDependency.
     """
+    import networkx as nx
+
+    graph = dependency_graph(phases)
     by_key = {phase.key: phase for phase in phases}
     known_hours = [phase.hours for phase in phases if phase.hours is not None]
     total = sum(known_hours) if known_hours else None
     place = {phase.key: index for index, phase in enumerate(phases)}
-    depends_on = {phase.key: phase.dependencies for phase in phases}
-    for phase in phases:
-        if unknown := [key for key in phase.dependencies if key not in depends_on]:
-            raise UnknownDependency(phase.key, unknown[0], tuple(depends_on))
-    stages = tuple(tuple(sorted(layer, key=place.__getitem__)) for layer in _layers(depends_on))
-    if sum(map(len, stages)) < len(phases):
-        return Analysis((), MappingProxyType({}), (), find_cycles(depends_on), (), total, None, 0, None)
+    try:
+        stages = tuple(tuple(sorted(layer, key=place.__getitem__)) for layer in nx.topological_generations(graph))
+    except nx.NetworkXUnfeasible:
+        cycles = find_cycles({phase.key: phase.dependencies for phase in phases})
+        return Analysis((), MappingProxyType({}), (), cycles, (), total, None, 0, None)
     stage_of = {key: number for number, stage in enumerate(stages, start=1) for key in stage}
     order = [key for stage in stages for key in stage]
     chain, longest = _longest_chain(order, by_key)

@@ -27,7 +27,7 @@ TICK_LATE_SECONDS = 10.0  # manage.py up restarts the cluster after this time
 QUEUE_LATE_SECONDS = 60.0
 FREE_SPACE = "Free disk space: clean up kept work on the batches' pages, delete old data, or move CE_DATA_DIR."
 PACKAGES = (
-    *("Django", "django-q2", "django-htmx", "markdown-it-py", "gunicorn"),
+    *("Django", "django-q2", "django-htmx", "networkx", "markdown-it-py", "gunicorn"),
     *("claude-agent-sdk", "genai-prices"),  # optional
 )
 
