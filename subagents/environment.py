@@ -64,6 +64,8 @@ UNATTENDED = {
     "GIT_SEQUENCE_EDITOR": "false",
     "EDITOR": "false",
     "VISUAL": "false",
+    # vim goes on to read the error output where the input is empty, and on a pipe waits there for ever. What `-c` says is done before.
+    "VIMINIT": "if resolve('/proc/self/fd/0') == '/dev/null' | execute 'autocmd VimEnter * cquit' | endif",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_PAGER": "cat",
     "PAGER": "cat",

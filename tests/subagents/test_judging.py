@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -438,6 +439,20 @@ def test_python_tests_of_other_code_are_not_green(place) -> None:
 @pytest.mark.parametrize("name", ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "EDITOR", "VISUAL"])
 def test_an_editor_is_an_error_at_once(place, name: str) -> None:
     assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=f'test "${name}" = false; ! ${name} file'))[0].status == PASSED
+
+
+@pytest.mark.skipif(not shutil.which("vim"), reason="vim is not installed")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "code=0; timeout 20 vim file || code=$?; test $code = 1",
+        "echo a > file; vim -c s/a/b/ -c wq file; grep b file",
+        "echo a > file; printf ':s/a/b/\n:wq\n' | vim file; grep b file",
+        "echo a > file; printf 's/a/b/\nwq\n' | ex file; grep b file",
+    ],
+)
+def test_vim_waits_for_nobody_and_does_what_it_is_told(place, command: str) -> None:
+    assert judge(place, GateSpec(1, "x", GateKind.COMMAND, command=command))[0].status == PASSED
 
 
 @pytest.mark.parametrize(
