@@ -232,7 +232,9 @@ def delegates(turn: Turn) -> Reply:
     """Has a subagent of the repository look at what it wrote; the subagent's own conversation begins with its instruction."""
     if "Look at calc.py" in turn.prompt:
         return said(Tool("Read", {"file_path": f"{turn.cwd}/calc.py"})) if turn.number == 0 else said(Text("It adds."))
-    asked = Tool("Agent", {"description": "Look", "prompt": f"Look at calc.py in your own checkout: {turn.cwd}", "subagent_type": "tester"})
+    prompt = f"Look at calc.py in your own checkout: {turn.cwd}"
+    # In the background it would be cut off by the end, at a request that depends on the machine.
+    asked = Tool("Agent", {"description": "Look", "prompt": prompt, "subagent_type": "tester", "run_in_background": False})
     return [*written(turn), said(asked), said(finished())][turn.number]
 
 

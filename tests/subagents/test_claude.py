@@ -297,7 +297,7 @@ MORE = {
     "thinks": Ends("", "", 20_242, 0.00073285, 2),
     "large_prompt": Ends("", "", 212_200, 0.01055565, 2),
     "falls_back": Ends("", "", 20_200, 0.012607, 2),
-    "delegates": Ends("", "", 23_238, 0.00110145, 2),
+    "delegates": Ends("", "", 26_407, 0.0011624, 2),
     "empty_once": Ends("", "", 20_200, ANY, 2),  # what had no answer is booked at its estimate, which follows from the prompt's size
     "error_in_the_stream": Ends("", "", 23_215, 0.00108995, 2),
     "redirected": Ends("agent_error", "API Error: Can't reach the API server", None, None, 0),
