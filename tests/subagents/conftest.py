@@ -143,6 +143,14 @@ def steps(*scripts: str) -> tuple[StepPlan, ...]:
 
 
 @pytest.fixture
+def another_environment() -> Iterator[None]:
+    """For a test that sets variables: a fork server keeps those it was started with, so neither this one nor the next is shared."""
+    launcher.fork_server.close()
+    yield
+    launcher.fork_server.close()
+
+
+@pytest.fixture
 def world(project: Path, tmp_path: Path) -> Iterator[World]:
     made = World(project, tmp_path / "data")
     yield made

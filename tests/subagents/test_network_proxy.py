@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from subagents import launcher
 from subagents.allowed_hosts import allowed_host, fault_of_host, is_allowed, plain_host
 from subagents.contract import Failure, GateKind, GateSpec, ResultStatus, TaskSpec
 from tests.local_server import LocalServer, serving
@@ -130,6 +129,7 @@ asyncio.run(main())
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("another_environment")
 @pytest.mark.parametrize("level", HERE)
 def test_allowed_hosts_are_reached_through_the_proxy_of_this_machine(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
@@ -140,7 +140,6 @@ def test_allowed_hosts_are_reached_through_the_proxy_of_this_machine(
         way = f"http://me:pass@127.0.0.1:{company.stdout.readline().strip()}"
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, way)
-        launcher.fork_server.close()  # the one that runs was started without them
         (world.project / "cert.pem").write_bytes((tmp_path / "cert.pem").read_bytes())
         user_git(world.project, "add", "cert.pem")
         user_git(world.project, "commit", "-qm", "cert")
@@ -157,7 +156,6 @@ def test_allowed_hosts_are_reached_through_the_proxy_of_this_machine(
         said, _ = said_by(world, script, level, hosts, private=["127.0.0.1/32", "::1/128"])
         company.terminate()
         asked = company.stdout.read().split("\n")
-    launcher.fork_server.close()
     assert said == ["GET /plain registry.inside None", "GET /tunnel localhost None", "403", "403"]
     assert asked[:2] == [f"GET http://registry.inside:{port}/plain True", f"CONNECT localhost:{secure} True"] and not any(asked[2:])
 

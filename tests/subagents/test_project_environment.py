@@ -153,13 +153,13 @@ def test_a_file_that_a_link_leads_to_is_not_brought_along(world: World, tmp_path
         assert result is not None and "a link leads from there to another place" in str(result.errors), result
 
 
+@pytest.mark.usefixtures("another_environment")
 @pytest.mark.parametrize("network", [True, False])
 def test_what_may_use_the_network_gets_the_proxy_and_the_certificates_of_the_machine(
     world: World, monkeypatch: pytest.MonkeyPatch, network: bool
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/company.pem")
-    launcher.fork_server.close()  # the one that runs was started without them
     setup = "mkdir node_modules && echo \"${https_proxy-} ${SSL_CERT_FILE-}\" > node_modules/out"
     said = "http://proxy.example:3128 /etc/ssl/company.pem" if network else " "
     gates = (gate(f"grep -x '{said}' node_modules/out"), gate('test -z "${https_proxy-}${SSL_CERT_FILE-}"', 2))
