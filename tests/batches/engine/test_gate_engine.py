@@ -105,7 +105,7 @@ def test_a_gate_that_a_later_phase_breaks_without_touching_its_files_is_named_be
     [(key, [look])] = open_looks(batch)
     assert key == "1" and look.startswith("gate 1 of phase 1 ") and look.endswith(said)
     assert said in run.report
-    kinds = AttemptFact.objects.exclude(success="").order_by("attempt").values_list("attempt__task__name", "success")
+    kinds = AttemptFact.objects.exclude(success="").order_by("attempt__task__name").values_list("attempt__task__name", "success")
     assert list(kinds) == [("1", Success.NEEDS_LOOK), ("2", Success.VERIFIED), ("3", Success.VERIFIED)]
     judged = GateCheck.objects.filter(attempt__task__name="stage-3", origin="plan").values_list("gate__phase__key", flat=True)
     assert list(judged) == ["3"], "what fails so is no failure of the stage"
