@@ -276,7 +276,7 @@ def store_result(attempt: Attempt, spec: TaskSpec, result: TaskResult) -> None:
 def _say_what_broke_later(attempt: Attempt, judged: Sequence[str], looks: Sequence[Look]) -> None:
     """Beside each of the judged phases, which of its gates fail on the merged tree now, unless a look at a later phase says so."""
     merged = Result.objects.filter(attempt__task__run__batch=attempt.task.run.batch_id, attempt__task__run__operation=Operation.EXECUTE)
-    merged = merged.filter(attempt__task__kind=TaskKind.PHASE).exclude(attempt__merge_commit="").order_by("attempt")
+    merged = merged.filter(attempt__task__kind=TaskKind.PHASE).exclude(attempt__merge_commit="").order_by("attempt_id")
     newest = {row.attempt.task.phase.key: row for row in merged.select_related("attempt__task__phase") if row.attempt.task.phase}
     known = {_gate_in(look["text"]) for row in newest.values() for look in row.looks if look["kind"] == LookKind.TAKEN_BACK}
     changed = []
