@@ -9,8 +9,9 @@ from typing import Self
 from django.conf import settings
 from django.db import DatabaseError
 
+from batches.core.engine.states import Waiting
 from batches.core.text.words import bytes_words
-from batches.models import Host, Project
+from batches.models import Host, Project, Run
 from subagents.machine_faults import fault_of, mount_point
 
 FREE_INODES = 5_000  # with fewer, nothing starts: a checkout needs one for each file
@@ -64,6 +65,12 @@ def low_file_system(repository: str) -> FileSystem | None:
     """The file system that keeps a run on this repository from starting anything; None when there is room."""
     found = (FileSystem.of(DATA_DIRECTORY, str(settings.CE_DATA_DIR)), FileSystem.of("the repository", repository))
     return next((one for one in found if one is not None and one.is_low), None)
+
+
+def low_space_words(run: Run) -> str:
+    """That nothing starts on this host for want of space, and what to do; "" where there is room, or something else is waited for."""
+    low = low_file_system(run.batch.project.repository) if run.is_live and run.waiting_for == Waiting.SLOT else None
+    return f"Disk nearly full: {low.words}. Nothing starts; free some space, and the batch goes on by itself." if low else ""
 
 
 def watched_file_systems() -> list[FileSystem]:

@@ -16,6 +16,7 @@ from batches.core.gates.success import OPEN, PhaseSuccess, Success, accepted_wor
 from batches.core.text.excerpt import excerpt
 from batches.core.text.state_styles import state_icon, state_word
 from batches.core.text.words import counted, duration, tokens, usd_sum
+from batches.engine.disk_space import low_space_words
 from batches.engine.gate_notes import write_evidence
 from batches.engine.predictions import resolve_conflicts, resolve_predictions
 from batches.gates.ledger import read_ledger
@@ -379,6 +380,8 @@ def status_text(run: Run, result: JsonObject, now: datetime) -> str:
     lines = [report_text(run, result)]
     if run.is_live and run.started_at is not None:
         lines += ["", f"Running for {duration(run.seconds_until(now))}{', paused' if run.paused else ''}."]
+        if low := low_space_words(run):
+            lines.append(low)
         if run.put_off_words:
             lines.append(f"{run.put_off_words} At once: manage.py batch_exe_prp --batch {run.batch.number} --try-now")
     return "\n".join(lines)

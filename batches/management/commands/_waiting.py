@@ -13,6 +13,7 @@ from django.utils import timezone
 from batches.core.engine.autopilot_steps import AutopilotState
 from batches.core.engine.states import Operation, RunState, TaskState
 from batches.core.text.words import duration
+from batches.engine.disk_space import low_space_words
 from batches.integrations.notifications import site_address
 from batches.models import Attempt, AutopilotRun, Batch, Idea, Run, Task, Verification
 
@@ -50,7 +51,7 @@ class Progress:
         if self.ended or time.monotonic() - self.checked < CHECK_SECONDS:
             return self.ended
         self.checked = time.monotonic()
-        run = Run.objects.get(pk=self.run_id)
+        run = Run.objects.select_related("batch__project").get(pk=self.run_id)
         attempts: dict[int, Attempt] = {}
         for attempt in Attempt.objects.filter(task__run=run).defer("log_tail", "spec", "heartbeat"):
             attempts[attempt.task_id] = attempt
@@ -63,8 +64,8 @@ class Progress:
             if shown != self.shown.get(task.pk, (TaskState.PENDING, "0", "")):
                 self._print(f"[stage {task.stage.number}] {self._name(task)}: {self._words(task, latest, progress)}")
             self.shown[task.pk] = shown
-        if run.put_off_words != self.put_off:
-            self.put_off = run.put_off_words
+        if (words := run.put_off_words or low_space_words(run)) != self.put_off:
+            self.put_off = words
             self._print(self.put_off or "It works again.")
         self.ended = not run.is_live and run.reported_at is not None
         return self.ended

@@ -1,6 +1,7 @@
 """Budget, rate limits, refused keys and models in rows: the ends of attempts go in, what the engine recorded is looked at."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import OutputWrapper
 from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 from django.utils import timezone
@@ -24,6 +26,7 @@ from batches.engine.execution_plan import plan_execution
 from batches.engine.snapshots import TickContext, budget_of
 from batches.engine.task_specs import build_spec
 from batches.engine.try_now import try_now
+from batches.management.commands._waiting import Progress
 from batches.models import Attempt, Batch, Host, Phase, Project, Run, Task
 from batches.runs import create
 from batches.runs.provider_trouble import columns_of, hold_others, trouble_words
@@ -309,7 +312,7 @@ def test_a_live_run_takes_a_new_budget_and_more_at_once_ends_the_lowering():
 
 
 
-def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, client, settings, monkeypatch):
+def test_with_too_little_free_space_nothing_starts_and_pages_and_commands_say_so(wide, client, settings, capsys):
     run = wide()
     settings.CE_FREE_SPACE_BYTES = 2**62
     ticker = engine_ticker.Ticker("build-1")
@@ -321,6 +324,9 @@ def test_with_too_little_free_space_nothing_starts_and_the_pages_say_so(wide, cl
     assert "Disk nearly full." in client.get(f"/batches/{run.batch.number}/").text
     shown = client.get("/health/")
     assert shown.status_code == 503 and "nothing starts there" in shown.text
+    call_command("batch_status", "--batch", str(run.batch.number))
+    assert "Disk nearly full: " in capsys.readouterr().out
+    assert not Progress(run, OutputWrapper(sys.stdout)).done() and "Disk nearly full: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
